@@ -1,0 +1,88 @@
+"""The `sketchdata` command: options become a Config, a recipe runs it, and no user sees a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from sketchdata.cli.lazy import LazyGroup
+from sketchdata.errors import InterruptedRunError, SketchDataError
+from sketchdata.version import __version__
+
+
+def _group(name: str, text: str, example: str, lazy: dict[str, tuple[str, str]]) -> LazyGroup:
+    return LazyGroup(name=name, lazy=lazy, help=f"{text}\n\nExample: sketchdata {example}", no_args_is_help=True)
+
+
+download = _group(
+    "download",
+    "Download official files.",
+    "download quickdraw --categories star,cat",
+    {"quickdraw": ("sketchdata.cli.download:quickdraw", "The official Quick, Draw! files, resumable and verified.")},
+)
+build = _group(
+    "build",
+    "Build a data set.",
+    "build quickdraw-3.8m --out data/quickdraw-3.8m",
+    {"quickdraw-3.8m": ("sketchdata.cli.build:quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings.")},
+)
+export = _group(
+    "export",
+    "Export a data set to another format.",
+    "export webdataset data/quickdraw-3.8m --out tars",
+    {
+        "webdataset": ("sketchdata.cli.export:webdataset", "Tar shards for webdataset.WebDataset."),
+        "ndjson": ("sketchdata.cli.export:ndjson", "The official one-drawing-a-line text."),
+    },
+)
+root = _group(
+    "sketchdata",
+    "A data-centric toolkit for free-hand sketches.",
+    "build quickdraw-3.8m --out data/quickdraw-3.8m",
+    {
+        "download": ("sketchdata.cli:download", "Download official files."),
+        "synth": ("sketchdata.cli.synth:synth", "Generate drawings in the official formats."),
+        "build": ("sketchdata.cli:build", "Build a data set: split, sharded, listed."),
+        "verify": ("sketchdata.cli.inspect:verify", "Check a built data set against its manifest."),
+        "info": ("sketchdata.cli.inspect:info", "Describe a built data set."),
+        "show": ("sketchdata.cli.inspect:show", "Draw a contact sheet of drawings."),
+        "export": ("sketchdata.cli:export", "Export a data set to another format."),
+    },
+)
+root.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+click.version_option(__version__, prog_name="sketchdata")(root)
+
+
+def main() -> None:
+    """Run the command line: exit 0 on success, 1 on a fault, 2 on wrong usage, 130 on Ctrl-C."""
+    try:
+        root.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("stopped; what was finished is kept, and the same command goes on from there")
+        sys.exit(130)
+    except InterruptedRunError as error:
+        _say(str(error))
+        sys.exit(130)
+    except SketchDataError as error:
+        _say(f"error: {error}")
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not a fault. Python would complain again at exit, so point
+        # standard output elsewhere first.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        # A full disk, a missing permission, a path that is a folder: the system's own words name it best.
+        _say(f"error: {error}")
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
