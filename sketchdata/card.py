@@ -1,0 +1,73 @@
+"""The data-set card: a README with the front matter that `datasets` and the Hugging Face Hub read."""
+
+from __future__ import annotations
+
+from sketchdata.manifest import Manifest
+
+_SPLIT_USE = {
+    "train": "training",
+    "val": "validation, and choosing of hyper-parameters",
+    "gallery": "the drawings that are searched (retrieval), or the test set (recognition)",
+    "query": "the drawings to search with",
+}
+
+
+def quickdraw_card(manifest: Manifest) -> str:
+    """Return the card of a data set built from Quick, Draw! files: Markdown with YAML front matter."""
+    official = sum(source.official for source in manifest.sources)
+    config = manifest.config
+    rows = "\n".join(
+        f"| {split} | {count:,} | {_SPLIT_USE.get(split, '')} |" for split, count in manifest.splits.items()
+    )
+    files = "\n".join(
+        f"      - split: {split}\n        path: data/{split}-*.parquet"
+        for split in manifest.splits
+        if manifest.shards(split)
+    )
+    return f"""---
+license: cc-by-4.0
+pretty_name: {manifest.name}
+size_categories:
+  - {_size_category(sum(manifest.splits.values()))}
+task_categories:
+  - image-classification
+configs:
+  - config_name: default
+    data_files:
+{files}
+---
+
+# {manifest.name}
+
+{sum(manifest.splits.values()):,} free-hand drawings of {len(manifest.classes)} classes, from
+[Quick, Draw!](https://github.com/googlecreativelab/quickdraw-dataset) by Google (CC BY 4.0), split and sharded by
+{manifest.tool}.
+Of the {len(manifest.sources)} source files {official} are the published ones by size and md5
+(`manifest.json`, `sources`){"" if official == len(manifest.sources) else "; the others are of another origin, perhaps generated"}.
+
+| split | drawings | for |
+|---|--:|---|
+{rows}
+
+**Split.** By keyed hash: `rank(key_id) = splitmix64(key_id XOR splitmix64({config["seed"]}))`. A class's drawings with the
+smallest ranks are taken, the first of them for train, then val, gallery and query. `key_ids/` lists them.
+{"Only drawings that the game recognized were taken." if config["recognized_only"] else "Drawings were taken whether the game recognized them or not; the column `recognized` tells."}
+
+**Rows** stand by their place in the class: the first {len(manifest.classes)} rows of a split hold one drawing of each class
+that has any, the next rows a second one, and so on. So every prefix is a random sample with equal classes.
+
+**Columns**: `key_id` uint64, `word`, `label` uint16 (the row of `classes.csv`), `countrycode`, `timestamp` (UTC), `recognized`,
+`drawing`: a list of strokes, each a list of points {{x, y}}{", t in milliseconds" if config["input_format"] == "raw" else " in 0..255"}.
+
+**Refused while building**: {sum(manifest.rejects.values())} records, listed in `rejects.jsonl`.
+
+**Known limits.** The game told people what to draw and had 20 seconds for it: many drawings are unfinished, and some are
+scribbles, words or something else entirely. Drawers are self-selected, and nearly half of them were in the United States.
+"""
+
+
+def _size_category(rows: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if rows < limit:
+            return name
+    return "1M<n<10M"

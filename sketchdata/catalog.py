@@ -1,0 +1,75 @@
+"""The official QuickDraw files: where each format lies in the bucket, and the published sizes and md5 sums."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sketchdata.errors import ConfigError
+
+#: The bucket over HTTPS. Source: github.com/googlecreativelab/quickdraw-dataset, CC BY 4.0.
+BUCKET = "https://storage.googleapis.com/quickdraw_dataset"
+
+#: {format: (folder in the bucket, suffix)}; a file is named after its category, spaces and capitals kept.
+FORMATS = {
+    "simplified": ("full/simplified", ".ndjson"),
+    "raw": ("full/raw", ".ndjson"),
+    "binary": ("full/binary", ".bin"),
+    "numpy_bitmap": ("full/numpy_bitmap", ".npy"),
+    "sketchrnn": ("sketchrnn", ".npz"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialFile:
+    """One published file: its path in the bucket, size and md5 (hexadecimal)."""
+
+    path: str
+    bytes: int
+    md5: str
+
+
+def official_path(format_name: str, category: str) -> str:
+    """Return a category's path in the bucket, such as `full/simplified/aircraft carrier.ndjson`."""
+    folder, suffix = FORMATS[format_name]
+    return f"{folder}/{category}{suffix}"
+
+
+def read_official_files(path: Path) -> dict[str, OfficialFile]:
+    """Read a list of files with the columns path, bytes, md5, keyed by path.
+
+    Raises:
+        ConfigError: The file cannot be read or has other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+            return {r["path"]: OfficialFile(path=r["path"], bytes=int(r["bytes"]), md5=r["md5"].lower()) for r in rows}
+    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
+        raise ConfigError(f"{path} is not a list of files with the columns path, bytes, md5: {error!r}") from error
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read a class table: one name a line; a label is the line's number from 0."""
+    return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+def choose_classes(classes: Sequence[str], wanted: str | None) -> tuple[str, ...]:
+    """Return the classes named in a comma-separated list, in the order of the class table; all for None.
+
+    Raises:
+        ConfigError: A name is not in the table; the message offers the nearest ones.
+    """
+    if wanted is None:
+        return tuple(classes)
+    names = {name.strip() for name in wanted.split(",") if name.strip()}
+    for name in sorted(names - set(classes)):
+        near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ConfigError(f"there is no category {name!r}{hint}")
+    if not names:
+        raise ConfigError("--categories names no category")
+    return tuple(name for name in classes if name in names)

@@ -1,0 +1,1 @@
+"""The official file formats, read and written."""

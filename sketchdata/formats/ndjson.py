@@ -1,0 +1,257 @@
+"""The official one-drawing-a-line JSON, parsed and written in batches.
+
+A record is `{"word", "countrycode", "timestamp", "recognized", "key_id", "drawing"}` with `drawing` a list of strokes,
+each `[[x…], [y…]]` (simplified) or `[[x…], [y…], [t…]]` (raw: pixels as real numbers, milliseconds). Source: the README
+of github.com/googlecreativelab/quickdraw-dataset.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, concatenate, empty_batch, offsets_of
+from sketchdata.errors import FormatError
+from sketchdata.formats.records import Parsed
+
+_FIELDS = ("word", "countrycode", "timestamp", "recognized", "key_id", "drawing")
+_get_fields = itemgetter(*_FIELDS)
+_ZONE = " UTC"
+_MAX_KEY_ID = 2**64 - 1
+_MAX_TIME = 2**32 - 1
+#: Lines parsed at once: few enough that their objects stay in the processor's cache.
+_CHUNK = 1000
+
+
+def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False) -> Parsed:
+    """Parse lines of one category's file.
+
+    Args:
+        lines: Whole records, without or with line ends.
+        word: The category that every line must name.
+        label: The label to give the drawings.
+        raw: Whether strokes are [x, y, t] with real-numbered pixels instead of [x, y] with 0..255.
+    """
+    chunks = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
+    with _no_cycle_search():
+        parts = [_parse_chunk(chunk, word=word, label=label, raw=raw) for chunk in chunks]
+    return Parsed(
+        batch=concatenate([empty_batch(raw=raw), *(part.batch for part in parts)]),
+        rows=np.concatenate([np.empty(0, np.int64), *(part.rows + i * _CHUNK for i, part in enumerate(parts))]),
+        faults=[(row + i * _CHUNK, error) for i, part in enumerate(parts) for row, error in part.faults],
+    )
+
+
+@contextmanager
+def _no_cycle_search() -> Iterator[None]:
+    """Pause the search for reference cycles: JSON has none, and looking for them takes two thirds of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _parse_chunk(lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> Parsed:
+    try:
+        # Official files are good: the whole chunk at once, in C loops. Only when that fails, each line on its own.
+        batch = _assemble(list(map(orjson.loads, lines)), lines, word=word, label=label, raw=raw)
+        return Parsed(batch=batch, rows=np.arange(len(lines)), faults=[])
+    except (FormatError, ValueError, TypeError, KeyError, OverflowError):
+        return _parse_each(lines, word=word, label=label, raw=raw)
+
+
+def _parse_each(lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> Parsed:
+    good: list[dict[str, Any]] = []
+    rows: list[int] = []
+    faults: list[tuple[int, FormatError]] = []
+    for row, line in enumerate(lines):
+        try:
+            good.append(check_record(line, word=word, raw=raw))
+            rows.append(row)
+        except FormatError as error:
+            faults.append((row, error))
+    batch = _assemble(good, (), word=word, label=label, raw=raw)
+    return Parsed(batch=batch, rows=np.array(rows, np.int64), faults=faults)
+
+
+def _assemble(records: list[Any], lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> DrawingBatch:
+    """Turn parsed records into flat arrays; any fault raises something, without saying which record has it."""
+    if not records:
+        return empty_batch(raw=raw)
+    words, countries, timestamps, recognized, key_ids, drawings = zip(*map(_get_fields, records), strict=True)
+    if set(words) != {word} or set(map(type, recognized)) != {bool} or set(map(type, key_ids)) != {str}:
+        raise FormatError("some line is bad")
+    strokes = list(chain.from_iterable(drawings))
+    columns = list(chain.from_iterable(strokes))
+    per_stroke = 3 if raw else 2
+    lengths = np.array(list(map(len, columns)), np.int64).reshape(-1, per_stroke)
+    counts = np.array(list(map(len, drawings)), np.int64)
+    shaped = set(map(len, strokes)) == {per_stroke} and set(map(type, columns)) == {list} and counts.min() > 0
+    if not shaped or lengths.min() == 0 or (lengths != lengths[:, :1]).any():
+        raise FormatError("some line is bad")
+    # JSON's true would pass for 1 below; in a good line it stands once, as the value of "recognized".
+    if any(line.count(b"true") + line.count(b"false") != 1 for line in lines):
+        raise FormatError("some line is bad")
+    x, y, t = (_raw_points if raw else _simplified_points)(columns)
+    return DrawingBatch(
+        key_id=_key_ids(key_ids),
+        label=np.full(len(records), label, np.uint16),
+        countrycode=_countries(countries),
+        timestamp=_microseconds(timestamps),
+        recognized=np.array(recognized, np.bool_),
+        strokes=offsets_of(counts),
+        points=offsets_of(lengths[:, 0]),
+        x=x,
+        y=y,
+        t=t,
+    )
+
+
+_Points = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic], npt.NDArray[np.uint32] | None]
+
+
+def _simplified_points(columns: list[list[int]]) -> _Points:
+    # bytes() of a list is the fastest loop there is that also refuses what is no whole number in 0..255.
+    x, y = (np.frombuffer(b"".join(map(bytes, columns[axis::2])), np.uint8) for axis in (0, 1))
+    return x, y, None
+
+
+def _raw_points(columns: list[list[float]]) -> _Points:
+    x, y, t = (np.array(list(chain.from_iterable(columns[axis::3]))) for axis in (0, 1, 2))
+    if not (x.dtype.kind in "if" and y.dtype.kind in "if" and np.isfinite(x).all() and np.isfinite(y).all()):
+        raise FormatError("some line is bad")
+    if t.dtype.kind != "i" or t.min() < 0 or t.max() > _MAX_TIME:
+        raise FormatError("some line is bad")
+    return x.astype(np.float32), y.astype(np.float32), t.astype(np.uint32)
+
+
+def _key_ids(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    if not all(map(str.isdigit, texts)) or not all(map(str.isascii, texts)):
+        raise FormatError("some line is bad")
+    return np.array(list(map(int, texts)), np.uint64)
+
+
+def _countries(codes: Sequence[str | None]) -> npt.NDArray[np.bytes_]:
+    for code in set(codes):
+        if not _is_country(code):
+            raise FormatError("some line is bad")
+    return np.array([code.encode() if code else b"" for code in codes], "S2")
+
+
+def _is_country(code: object) -> bool:
+    return code is None or (isinstance(code, str) and len(code) <= 2 and code.isascii() and "\0" not in code)
+
+
+def _microseconds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Parse `2017-03-01 20:41:36.70725 UTC`, with 0 to 6 digits of the second's fraction."""
+    if any(len(text) < 23 or not text.endswith(_ZONE) or text[10] != " " for text in texts):
+        raise FormatError("some line is bad")
+    moments = np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]")
+    if np.isnat(moments).any():
+        raise FormatError("some line is bad")
+    return moments.astype(np.int64)
+
+
+def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]:
+    """Parse one line and say exactly what is wrong with it, if anything.
+
+    Raises:
+        FormatError: The reason is one of a small fixed set, fit for counting; the detail names what was found.
+    """
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise FormatError("broken JSON", str(error)) from error
+    if not isinstance(record, dict):
+        raise FormatError("not an object", type(record).__name__)
+    missing = [name for name in _FIELDS if name not in record]
+    if missing:
+        raise FormatError("missing field", ", ".join(missing))
+    if record["word"] != word:
+        raise FormatError("wrong word", f"{record['word']!r} in the file of {word!r}")
+    _check_metadata(record)
+    _check_drawing(record["drawing"], raw=raw)
+    return record
+
+
+def _check_metadata(record: dict[str, Any]) -> None:
+    if not isinstance(record["recognized"], bool):
+        raise FormatError("bad recognized", repr(record["recognized"]))
+    key_id = record["key_id"]
+    if not (isinstance(key_id, str) and key_id.isdigit() and key_id.isascii() and int(key_id) <= _MAX_KEY_ID):
+        raise FormatError("bad key_id", repr(key_id))
+    if not _is_country(record["countrycode"]):
+        raise FormatError("bad countrycode", repr(record["countrycode"]))
+    try:
+        _microseconds([record["timestamp"]])
+    except (FormatError, ValueError, TypeError) as error:
+        raise FormatError("bad timestamp", repr(record["timestamp"])) from error
+
+
+def _check_drawing(drawing: Any, *, raw: bool) -> None:
+    if not isinstance(drawing, list) or not drawing:
+        raise FormatError("empty drawing")
+    for number, stroke in enumerate(drawing):
+        columns = 3 if raw else 2
+        if not (isinstance(stroke, list) and len(stroke) == columns and all(isinstance(c, list) for c in stroke)):
+            raise FormatError("bad stroke", f"stroke {number} is not {columns} lists")
+        lengths = [len(column) for column in stroke]
+        if len(set(lengths)) > 1:
+            raise FormatError("unequal x and y", f"stroke {number} has {' and '.join(map(str, lengths))} values")
+        if not lengths[0]:
+            raise FormatError("empty stroke", f"stroke {number}")
+        _check_points(stroke, number, raw=raw)
+
+
+def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
+    for value in chain(*stroke[:2]):
+        # bool is an int to Python and not a coordinate to anyone.
+        if isinstance(value, bool) or not isinstance(value, (int, float) if raw else int):
+            raise FormatError("bad coordinate", f"{value!r} in stroke {number}")
+        if not raw and not 0 <= value <= MAX_COORDINATE:
+            raise FormatError("coordinate outside 0..255", f"{value} in stroke {number}")
+        if raw and not (math.isfinite(value) and abs(value) < 3e38):
+            raise FormatError("bad coordinate", f"{value!r} in stroke {number}")
+    for value in stroke[2] if raw else ():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_TIME:
+            raise FormatError("bad time", f"{value!r} in stroke {number}")
+
+
+def dump(batch: DrawingBatch, word: str) -> bytes:
+    """Write drawings of one category as official lines, keys in the official order, each line ended."""
+    columns = [batch.x.tolist(), batch.y.tolist()] + ([] if batch.t is None else [batch.t.tolist()])
+    strokes, points = batch.strokes.tolist(), batch.points.tolist()
+    stamps = format_timestamps(batch.timestamp)
+    lines = []
+    for row, (key_id, country, recognized) in enumerate(
+        zip(batch.key_id.tolist(), batch.countrycode.tolist(), batch.recognized.tolist(), strict=True)
+    ):
+        bounds = points[strokes[row] : strokes[row + 1] + 1]
+        record = {
+            "word": word,
+            "countrycode": country.decode("ascii") or None,
+            "timestamp": stamps[row],
+            "recognized": recognized,
+            "key_id": str(key_id),
+            "drawing": [[c[a:b] for c in columns] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+        }
+        lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    return b"".join(lines)
+
+
+def format_timestamps(microseconds: npt.NDArray[np.int64]) -> list[str]:
+    """Write times as the official files do: `2017-03-01 20:41:36.70725 UTC`, the fraction without trailing zeros."""
+    texts = np.datetime_as_string(microseconds.view("datetime64[us]"), unit="us").tolist()
+    return [text.replace("T", " ").rstrip("0").rstrip(".") + _ZONE for text in texts]

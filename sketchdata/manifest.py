@@ -1,0 +1,178 @@
+"""The manifest: what a data set consists of. It is written last, so its existence means that the data set is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.version import SCHEMA_VERSION, __version__
+
+MANIFEST_NAME = "manifest.json"
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of a data set: path relative to the manifest, size, sha256 and number of records."""
+
+    path: str
+    bytes: int
+    sha256: str
+    records: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceEntry:
+    """One file that a data set was made from, named as in the official bucket.
+
+    `md5` is of the uncompressed content, so that a `.ndjson` and its `.ndjson.gz` are the same source; `official` tells
+    whether size and md5 are those of the published list.
+    """
+
+    path: str
+    bytes: int
+    md5: str
+    records: int
+    official: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything needed to check a data set and to make it again.
+
+    Attributes:
+        name: The data set's name, such as `quickdraw-3.8m`.
+        config: The options that decided the bytes.
+        classes: The class table: a label is an index into it.
+        counts: {split: {class name: drawings}}.
+        rejects: {reason: records} that were refused while building.
+        sources: What it was made from.
+        files: Every other file of the data set, in the order of their paths.
+        version: The layout's version.
+        tool: The version of sketchdata that wrote it.
+    """
+
+    name: str
+    config: dict[str, Any]
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    rejects: dict[str, int]
+    sources: tuple[SourceEntry, ...]
+    files: tuple[FileEntry, ...]
+    version: int = SCHEMA_VERSION
+    tool: str = field(default_factory=lambda: f"sketchdata {__version__}")
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Drawings in each split."""
+        return {split: sum(classes.values()) for split, classes in self.counts.items()}
+
+    def shards(self, split: str) -> list[FileEntry]:
+        """Return the Parquet shards of one split, in order."""
+        return [f for f in self.files if f.path.startswith(f"data/{split}-") and f.path.endswith(".parquet")]
+
+    def write(self, directory: Path) -> Path:
+        """Write `manifest.json` into a directory, whole or not at all."""
+        path = directory / MANIFEST_NAME
+        content = orjson.dumps(dataclasses.asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        with replacing(path) as file:
+            file.write(content)
+        return path
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read a data set's manifest.
+
+    Raises:
+        SketchDataError: There is none, it is not one, or it is of another layout version.
+    """
+    path = directory / MANIFEST_NAME
+    if not path.is_file():
+        hint = (
+            "it does not exist" if not directory.is_dir() else f"it has no {MANIFEST_NAME}, so its build did not finish"
+        )
+        raise SketchDataError(f"{directory} is not a finished data set: {hint}")
+    try:
+        values = orjson.loads(path.read_bytes())
+        if values["version"] != SCHEMA_VERSION:
+            raise SketchDataError(
+                f"{path} has layout version {values['version']}, and this sketchdata reads version {SCHEMA_VERSION}: "
+                "build the data set again, or use the sketchdata that wrote it"
+            )
+        values["classes"] = tuple(values["classes"])
+        values["sources"] = tuple(SourceEntry(**entry) for entry in values["sources"])
+        values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
+        return Manifest(**values)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SketchDataError(f"{path} is not a manifest of sketchdata: {error}") from error
+
+
+def file_entry(path: Path, root: Path, records: int) -> FileEntry:
+    """Describe a file that was just written."""
+    return FileEntry(
+        path=path.relative_to(root).as_posix(),
+        bytes=path.stat().st_size,
+        sha256=hash_file(path, "sha256"),
+        records=records,
+    )
+
+
+def hash_file(path: Path, algorithm: str) -> str:
+    """Return a file's hash in hexadecimal, reading it in pieces."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its place only when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process number keeps two runs in one folder from writing into each other's file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
+    """See to it that a data set can be built in a folder: new, empty, begun by an earlier try, or to be overwritten.
+
+    Args:
+        out: The folder; it need not exist.
+        own: Names of the files and folders that the data set consists of, manifest and work folder among them.
+        overwrite: Whether a finished data set may be removed.
+
+    Raises:
+        ConfigError: It holds something else.
+    """
+    manifest = out / MANIFEST_NAME
+    if overwrite and manifest.exists():
+        # The manifest goes first: without it, what is left is no data set any more.
+        manifest.unlink()
+        for path in (out / name for name in sorted(own)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: choose another --out")
+    strangers = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    if strangers:
+        raise ConfigError(f"{out} is not empty, it holds {', '.join(strangers[:5])}: choose another --out")

@@ -1,0 +1,136 @@
+"""Choosing drawings by keyed hash: no order, no state, the same split from any format, on any number of machines.
+
+Every drawing gets `rank(key_id) = splitmix64(key_id XOR splitmix64(seed))`, and a category's splits are its smallest
+ranks. Ranks of a random bijection are a random permutation, and the k smallest of a union are among the k smallest of
+its parts, so a category can be read in pieces, in any order.
+
+Source of splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants of
+Sebastiano Vigna's public-domain splitmix64.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.errors import ConfigError
+
+Ranks = npt.NDArray[np.uint64]
+
+#: The splits in the order in which they take the ranks.
+SPLITS = ("train", "val", "gallery", "query")
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def splitmix64(values: npt.NDArray[np.uint64]) -> Ranks:
+    """Mix 64-bit integers: a bijection on uint64 whose output looks random. Shape kept."""
+    mixed = values.astype(np.uint64) + _GAMMA
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
+    """Return each drawing's rank under a seed; equal only for equal key_ids. (N,) uint64.
+
+    Raises:
+        ConfigError: The seed is not an unsigned 64-bit integer.
+    """
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"--seed must lie in 0..2^64-1, not {seed}")
+    return splitmix64(key_ids ^ splitmix64(np.array([seed], np.uint64)))
+
+
+def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
+    """Shrink split sizes to the drawings there are, in the same proportions.
+
+    Largest-remainder rounding, so that all of `have` are used; a remainder's tie goes to the earlier split.
+
+    >>> scale_to_fit({"train": 9000, "val": 1000, "gallery": 1000, "query": 100}, 25)
+    {'train': 21, 'val': 2, 'gallery': 2, 'query': 0}
+    """
+    need = sum(sizes.values())
+    if have >= need:
+        return dict(sizes)
+    shares = {split: size * have // need for split, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda split: -(sizes[split] * have % need))
+    for split in by_remainder[: have - sum(shares.values())]:
+        shares[split] += 1
+    return shares
+
+
+class BottomK:
+    """The records with the k smallest ranks of a stream, held with their bytes; everything else is let go.
+
+    At most 2k records are ever held. Equal ranks, which are duplicates of one key_id, keep the order of arrival.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._ranks: Ranks = np.empty(0, np.uint64)
+        self._records: list[tuple[int, bytes]] = []
+        self._limit: np.uint64 | None = None
+        self.dropped = False
+
+    def add(self, ranks: Ranks, positions: npt.NDArray[np.int64], read: Callable[[int], bytes]) -> None:
+        """Offer a block of records.
+
+        Args:
+            ranks: (B,) their ranks.
+            positions: (B,) where each stands in its file: with the rank, the order of the result.
+            read: Gives the bytes of the block's i-th record; called only for records that may belong to the k smallest.
+        """
+        wanted = np.arange(len(ranks)) if self._limit is None else np.flatnonzero(ranks <= self._limit)
+        self.dropped |= len(wanted) < len(ranks)
+        self._ranks = np.concatenate([self._ranks, ranks[wanted]])
+        self._records.extend((int(positions[i]), read(i)) for i in wanted.tolist())
+        if len(self._records) > 2 * self.k:
+            self._prune()
+
+    def sorted(self) -> tuple[Ranks, list[tuple[int, bytes]]]:
+        """Return the k smallest ranks in order, each with its (position, bytes)."""
+        self._prune()
+        return self._ranks, self._records
+
+    def _prune(self) -> None:
+        order = np.argsort(self._ranks, kind="stable")
+        self.dropped |= len(order) > self.k
+        order = order[: self.k]
+        self._ranks = self._ranks[order]
+        self._records = [self._records[i] for i in order.tolist()]
+        if len(order) == self.k:
+            self._limit = self._ranks[-1]
+
+
+def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int64]:
+    """Return the order of a split's rows: by place in the class, and mixed within one place.
+
+    The place of a drawing is its position among its class's drawings of the split, by rank. So the first C rows hold the
+    first drawing of each of the C classes, the next C rows the second, and every prefix is a random sample with equal
+    classes. Rows by the rank alone would not be: of a class with three times as many drawings in the official file the
+    ranks taken are three times smaller, and whole splits would be sorted by the size of the classes.
+
+    Args:
+        places: (N,) each row's position within its class, from 0.
+        ranks: (N,) each row's rank.
+
+    Returns:
+        (N,) row numbers.
+    """
+    return np.lexsort((splitmix64(ranks), places))
+
+
+def rows_before(counts: npt.NDArray[np.int64], place: int) -> int:
+    """Return how many rows of a split stand before those of a place, where class c has counts[c] drawings."""
+    return int(np.minimum(counts, place).sum())
+
+
+def places_of_rows(counts: npt.NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
+    """Return the half-open range of places that rows start..stop of a split touch."""
+    before = np.array([rows_before(counts, place) for place in range(int(counts.max(initial=0)) + 1)])
+    return int(np.searchsorted(before, start, side="right")) - 1, int(np.searchsorted(before, stop, side="left"))

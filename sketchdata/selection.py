@@ -1,0 +1,219 @@
+"""Choose a category's drawings while its file streams by: only the smallest ranks are ever held or parsed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.formats import binary, ndjson, ndjson_scan
+from sketchdata.formats.records import Parsed, RecordBlock
+from sketchdata.sampling import BottomK, ranks
+
+Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
+#: {input format: (find the records, parse some of them)}
+READERS: dict[str, tuple[Scan, Callable[..., Parsed]]] = {
+    "simplified": (ndjson_scan.scan, ndjson.parse),
+    "raw": (ndjson_scan.scan, ndjson.parse),
+    "binary": (binary.scan, binary.parse),
+}
+
+_DUPLICATE = "duplicate key_id"
+_TRUNCATED = "truncated last record"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What to choose from one category's file.
+
+    Attributes:
+        word: The category.
+        label: Its number in the class table.
+        input_format: A key of READERS.
+        count: How many drawings, at most; those with the smallest ranks.
+        seed: Of the ranks.
+        recognized_only: Pass over drawings that the game did not guess.
+        check_all: Parse every record, chosen or not, and count what is wrong with it.
+        taken: {key_id: category} of drawings that another category has already.
+    """
+
+    word: str
+    label: int
+    input_format: str
+    count: int
+    seed: int
+    recognized_only: bool = False
+    check_all: bool = False
+    taken: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A refused record: where it starts in the (uncompressed) file, and why."""
+
+    offset: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The chosen drawings in rank order, and what was seen on the way.
+
+    Attributes:
+        batch: At most `count` drawings, by rising rank.
+        records: Records in the file.
+        examined: Records that were parsed because they were among the smallest ranks, or could not be read otherwise.
+        passed_over: Unrecognized drawings passed over.
+        rejects: In the order of their offsets.
+        bytes: The file's size.
+        md5: The file's md5.
+    """
+
+    batch: DrawingBatch
+    records: int
+    examined: int
+    passed_over: int
+    rejects: list[Reject]
+    bytes: int
+    md5: str
+
+
+def select(read: Callable[[], Iterable[bytes]], rules: Rules) -> Selection:
+    """Choose a category's drawings from its file.
+
+    Args:
+        read: Starts reading the (uncompressed) content; called again only when so many of the smallest ranks turn out
+            bad that more of them must be held.
+        rules: What to choose.
+    """
+    # A few more than wanted are held, since a bad drawing gives its place to the next rank.
+    capacity = rules.count + rules.count // 50 + 64
+    capacity += rules.count // 2 if rules.recognized_only else 0
+    while True:
+        pass_ = _Pass(rules, capacity)
+        selection = pass_.run(read())
+        if len(selection.batch) == rules.count or not pass_.held.dropped:
+            return selection
+        capacity *= 4
+
+
+class _Pass:
+    """One pass over a file."""
+
+    def __init__(self, rules: Rules, capacity: int) -> None:
+        self.rules = rules
+        self.held = BottomK(capacity)
+        self._scan, self._parse = READERS[rules.input_format]
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._bytes = self._records = self._examined = 0
+        self._rejects: dict[int, Reject] = {}
+        self._last_rank = np.empty(0, np.uint64)
+
+    def run(self, blocks: Iterable[bytes]) -> Selection:
+        offsets, key_ids = [], []
+        for block in self._scan(self._hashed(blocks)):
+            self._records += len(block)
+            kept, ids = self._check(block)
+            positions = block.position + block.starts[kept]
+            self.held.add(ranks(ids, self.rules.seed), positions, lambda i, b=block, k=kept: b.record(k[i]))
+            if self.rules.check_all:
+                offsets.append(positions)
+                key_ids.append(ids)
+        if key_ids:
+            self._reject_duplicates(np.concatenate(offsets), np.concatenate(key_ids))
+        batch, passed_over = self._choose()
+        return Selection(
+            batch=batch,
+            records=self._records,
+            examined=self._records if self.rules.check_all else self._examined,
+            passed_over=passed_over,
+            rejects=[self._rejects[offset] for offset in sorted(self._rejects)],
+            bytes=self._bytes,
+            md5=self._digest.hexdigest(),
+        )
+
+    def _hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._digest.update(block)
+            self._bytes += len(block)
+            yield block
+
+    def _check(self, block: RecordBlock) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Return the block's records that may be chosen, (R,), and their key_ids, (R,)."""
+        doubtful = np.ones(len(block), np.bool_) if self.rules.check_all else ~block.found
+        doubtful[-1] |= not block.complete
+        rows = np.flatnonzero(doubtful)
+        if not len(rows):
+            return np.arange(len(block)), block.key_ids
+        parsed = self._parse_records([block.record(i) for i in rows])
+        usable = np.ones(len(block), np.bool_)
+        for number, error in parsed.faults:
+            usable[rows[number]] = False
+            self._examined += 1
+            truncated = not block.complete and rows[number] == len(block) - 1
+            self._reject(
+                block.position + int(block.starts[rows[number]]), _TRUNCATED if truncated else error.reason, str(error)
+            )
+        key_ids = block.key_ids.copy()
+        key_ids[rows[parsed.rows]] = parsed.batch.key_id
+        return np.flatnonzero(usable), key_ids[usable]
+
+    def _reject(self, offset: int, reason: str, detail: str) -> None:
+        self._rejects[offset] = Reject(offset=offset, reason=reason, detail=detail)
+
+    def _reject_duplicates(self, offsets: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
+        order = np.argsort(key_ids, kind="stable")
+        again = order[1:][key_ids[order[1:]] == key_ids[order[:-1]]]
+        for i in again.tolist():
+            self._reject(int(offsets[i]), _DUPLICATE, str(key_ids[i]))
+
+    def _choose(self) -> tuple[DrawingBatch, int]:
+        """Parse the held records by rising rank until there are enough good ones."""
+        held_ranks, records = self.held.sorted()
+        chosen: list[DrawingBatch] = [empty_batch(raw=self.rules.input_format == "raw")]
+        have = at = passed_over = 0
+        while have < self.rules.count and at < len(records):
+            stop = at + self.rules.count - have
+            good = self._examine(held_ranks[at:stop], records[at:stop])
+            if self.rules.recognized_only:
+                passed_over += int((~good.recognized).sum())
+                good = good.take(np.flatnonzero(good.recognized))
+            chosen.append(good)
+            have += len(good)
+            at = stop
+        return concatenate(chosen), passed_over
+
+    def _examine(self, held_ranks: npt.NDArray[np.uint64], records: list[tuple[int, bytes]]) -> DrawingBatch:
+        """Return the good ones among some held records, in rank order."""
+        self._examined += len(records)
+        parsed = self._parse_records([record for _, record in records])
+        for number, error in parsed.faults:
+            self._reject(records[number][0], error.reason, str(error))
+        key_ids = parsed.batch.key_id
+        expected = held_ranks[parsed.rows]
+        ambiguous = ranks(key_ids, self.rules.seed) != expected
+        # Equal ranks are equal key_ids and lie side by side; the first good one stays.
+        before = np.concatenate([self._last_rank, expected])[:-1] if len(self._last_rank) else expected[:-1]
+        again = np.zeros(len(expected), np.bool_)
+        again[len(expected) - len(before) :] = expected[len(expected) - len(before) :] == before
+        taken = np.isin(key_ids, np.array(list(self.rules.taken), np.uint64))
+        for row in np.flatnonzero(ambiguous | again | taken).tolist():
+            self._refuse(records[parsed.rows[row]][0], int(key_ids[row]), ambiguous=bool(ambiguous[row]))
+        self._last_rank = expected[-1:] if len(expected) else self._last_rank
+        return parsed.batch.take(np.flatnonzero(~(ambiguous | again | taken)))
+
+    def _refuse(self, offset: int, key_id: int, *, ambiguous: bool) -> None:
+        if ambiguous:
+            self._reject(offset, "ambiguous key_id", f"the record names {key_id} and another one")
+        elif key_id in self.rules.taken:
+            self._reject(offset, _DUPLICATE, f"{key_id} is in {self.rules.taken[key_id]} too")
+        else:
+            self._reject(offset, _DUPLICATE, str(key_id))
+
+    def _parse_records(self, records: Sequence[bytes]) -> Parsed:
+        return self._parse(records, word=self.rules.word, label=self.rules.label, raw=self.rules.input_format == "raw")

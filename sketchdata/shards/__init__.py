@@ -1,0 +1,1 @@
+"""Shards on disk: Parquet is the canonical store, WebDataset tars are an export."""
