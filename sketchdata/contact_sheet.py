@@ -1,0 +1,212 @@
+"""Many drawings on one picture, for people to look at: dark ink on white paper, with captions and a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawing import MAX_COORDINATE, DrawingBatch
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.manifest import replacing
+from sketchdata.raster import Bitmaps, fit, paint, to_pixels
+
+MIN_CELL, MAX_CELL = 48, 1024
+
+# Everything is drawn as darkness, 0 being the white of the paper, and turned into grey values at the end.
+_INK, _TEXT, _MARK, _SEPARATOR = 225, 150, 110, 28
+_BORDER = 8
+# Room for a legend such as `1,000 drawings of The Great Wall of China`.
+_MIN_WIDTH = 240
+_CAPTION_HEIGHT = 18
+_LEGEND_HEIGHT, _LEGEND_GAP, _LEGEND_MARK_WIDTH = 24, 16, 13
+_MARK_RADIUS = 3
+# libpng's own limit; beyond it OpenCV gives up.
+_MAX_PNG_SIDE = 1_000_000
+_FONT = cv2.FONT_HERSHEY_PLAIN
+_FONT_SCALES = (0.75, 0.65, 0.6, 0.5)
+_FONT_SCALE = _FONT_SCALES[0]
+
+
+def contact_sheet(
+    batch: DrawingBatch,
+    words: Sequence[str],
+    *,
+    columns: int | None = None,
+    cell: int = 112,
+    line_width: int = 1,
+    captions: bool = True,
+) -> Bitmaps:
+    """Draw a batch as a grid, row by row, each drawing in the middle of its cell.
+
+    A caption is the drawing's word, or its key_id when the whole sheet shows one word, which the legend then names. A
+    small ring in a cell's corner marks a drawing that the game did not recognize; the legend at the foot says so.
+
+    Args:
+        batch: The drawings, at least one; simplified or raw.
+        words: The class table that the labels index.
+        columns: Drawings side by side; None makes the sheet about 4:3.
+        cell: The side of a drawing's square in pixels, 48..1024.
+        line_width: Of the strokes, in pixels.
+        captions: Write one under each drawing.
+
+    Returns:
+        (H, W) uint8 grey values, paper 255.
+
+    Raises:
+        ConfigError: There is nothing to draw, or an option is out of its range.
+        FormatError: A raw coordinate is not a finite number.
+    """
+    if len(batch) == 0:
+        raise ConfigError(
+            "a contact sheet needs at least one drawing, and there is none: choose other classes or filters"
+        )
+    if not MIN_CELL <= cell <= MAX_CELL:
+        raise ConfigError(f"a contact sheet's cell must be {MIN_CELL} to {MAX_CELL} pixels, not {cell}")
+    if columns is not None and columns < 1:
+        raise ConfigError(f"a contact sheet needs at least 1 column, not {columns}")
+    tiles = _draw_cells(batch, cell, line_width)
+    _mark_unrecognized(tiles, batch)
+    if captions:
+        texts = _caption_texts(batch, words)
+        tiles = np.concatenate([tiles, np.stack([_write(text, cell) for text in texts])], axis=1)
+    sheet = _arrange(tiles, min(columns or _balanced_columns(len(batch)), len(batch)))
+    sheet = np.pad(sheet, [(0, 0), (0, max(_MIN_WIDTH - sheet.shape[1], 0))])
+    sheet = np.concatenate([sheet, _legend(batch, words, sheet.shape[1])])
+    return 255 - np.pad(sheet, [(_BORDER, 0), (_BORDER, _BORDER)])
+
+
+def write_png(image: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write grey values (H, W) or red, green, blue (H, W, 3) as a PNG file, whole or not at all; folders are made.
+
+    Raises:
+        ConfigError: The path does not end in .png, or the image is longer than a PNG file may be.
+        SketchDataError: The image cannot be encoded.
+    """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"pictures are written as PNG, and {path} does not end in .png: name it {path.stem}.png")
+    if max(image.shape) > _MAX_PNG_SIDE:
+        height, width = image.shape[:2]
+        raise ConfigError(
+            f"a PNG file may have {_MAX_PNG_SIDE:,} pixels a side, and {path} would be {width:,} × {height:,}: "
+            "choose fewer drawings, or spread them over rows and columns"
+        )
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    encoded, content = cv2.imencode(".png", pixels)
+    if not encoded:
+        raise SketchDataError(f"OpenCV could not encode the image of shape {image.shape} for {path}")
+    with replacing(path) as file:
+        file.write(content.tobytes())
+
+
+def _draw_cells(batch: DrawingBatch, cell: int, line_width: int) -> Bitmaps:
+    """Draw each drawing in the middle of a square: (N, cell, cell), darkness."""
+    margin = max(cell // 14, line_width)
+    points = fit(batch)
+    side = max(cell - 1 - 2 * margin, 0)
+    middle = np.repeat(_middles(batch, points), np.diff(batch.points[batch.strokes]), axis=0)
+    pixels = to_pixels(points - middle, scale=side / MAX_COORDINATE, shift=(cell - 1) / 2)
+    coverage = paint(batch, pixels, size=cell, line_width=line_width, antialias=True)
+    return (coverage.astype(np.uint16) * _INK // 255).astype(np.uint8)
+
+
+def _middles(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the middle of each drawing's bounding box: (N, 2)."""
+    middles = np.zeros((len(batch), 2))
+    bounds = batch.points[batch.strokes]
+    inked = np.flatnonzero(np.diff(bounds))
+    if len(inked):
+        low, high = (extreme.reduceat(points, bounds[inked]) for extreme in (np.minimum, np.maximum))
+        middles[inked] = (low + high) / 2
+    return middles
+
+
+def _mark_unrecognized(tiles: Bitmaps, batch: DrawingBatch) -> None:
+    place = tiles.shape[2] - 2 * _MARK_RADIUS - 1
+    for row in np.flatnonzero(~batch.recognized).tolist():
+        _ring(tiles[row], (place, 2 * _MARK_RADIUS))
+
+
+def _ring(image: Bitmaps, centre: tuple[int, int]) -> None:
+    cv2.circle(image, centre, _MARK_RADIUS, _MARK, 1, cv2.LINE_AA)
+
+
+def _caption_texts(batch: DrawingBatch, words: Sequence[str]) -> list[str]:
+    if (batch.label == batch.label[0]).all():
+        return [str(key_id) for key_id in batch.key_id.tolist()]
+    return [words[label] for label in batch.label.tolist()]
+
+
+def _write(text: str, width: int) -> Bitmaps:
+    """Write a caption in the middle of a strip, smaller or cut short where need be: (_CAPTION_HEIGHT, width)."""
+    strip = np.zeros((_CAPTION_HEIGHT, width), np.uint8)
+    text, scale = _fit_text(text, width - 4)
+    left = (width - _text_width(text, scale)) // 2
+    cv2.putText(strip, text, (left, _CAPTION_HEIGHT - 6), _FONT, scale, _TEXT, 1, cv2.LINE_AA)
+    return strip
+
+
+def _fit_text(text: str, width: int) -> tuple[str, float]:
+    """Return a text, and the font scale at which it is no wider than `width` pixels."""
+    # OpenCV's built-in font has no more than ASCII in every supported version.
+    text = text.encode("ascii", "replace").decode("ascii")
+    fitting = (scale for scale in _FONT_SCALES if _text_width(text, scale) <= width)
+    scale = next(fitting, _FONT_SCALES[-1])
+    shown = text
+    while _text_width(shown, scale) > width and text:
+        text = text[:-1]
+        shown = f"{text}.."
+    return shown, scale
+
+
+def _text_width(text: str, scale: float) -> int:
+    return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
+
+
+def _balanced_columns(count: int) -> int:
+    return math.ceil(math.sqrt(count * 4 / 3))
+
+
+def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
+    """Lay (N, h, w) tiles out row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1)."""
+    count, height, width = tiles.shape
+    rows = math.ceil(count / columns)
+    grid = np.full((rows * columns, height + 1, width + 1), _SEPARATOR, np.uint8)
+    grid[:, 1:, 1:] = 0
+    grid[:count, 1:, 1:] = tiles
+    sheet = grid.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
+    return np.pad(sheet, [(0, 1), (0, 1)], constant_values=_SEPARATOR)
+
+
+def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:
+    """Say what the sheet shows, on one line at its foot or, where that is too narrow, on two: (H, width)."""
+    summary, missed = _summary(batch, words), int((~batch.recognized).sum())
+    if not missed:
+        return _legend_line(summary, width)
+    missed_text = f"{missed:,} not recognized"
+    needed = _text_width(missed_text, _FONT_SCALE) + _LEGEND_MARK_WIDTH
+    if _text_width(summary, _FONT_SCALE) + _LEGEND_GAP + needed > width:
+        return np.concatenate([_legend_line(summary, width), _legend_line(missed_text, width, mark=True)])
+    right = _legend_line(missed_text, needed, mark=True)
+    return np.concatenate([_legend_line(summary, width - needed), right], axis=1)
+
+
+def _summary(batch: DrawingBatch, words: Sequence[str]) -> str:
+    shown = np.unique(batch.label).tolist()
+    kind = words[shown[0]] if len(shown) == 1 else f"{len(shown)} categories"
+    return f"{len(batch):,} drawing{'s' if len(batch) > 1 else ''} of {kind}"
+
+
+def _legend_line(text: str, width: int, *, mark: bool = False) -> Bitmaps:
+    """Write a text from the left, after a ring where it explains the ring: (_LEGEND_HEIGHT, width)."""
+    strip = np.zeros((_LEGEND_HEIGHT, width), np.uint8)
+    left = _LEGEND_MARK_WIDTH if mark else 0
+    text, scale = _fit_text(text, width - left)
+    cv2.putText(strip, text, (left, _LEGEND_HEIGHT - 7), _FONT, scale, _TEXT, 1, cv2.LINE_AA)
+    if mark:
+        _ring(strip, (_MARK_RADIUS + 1, _LEGEND_HEIGHT - 11))
+    return strip
