@@ -1,0 +1,190 @@
+"""The strokes that prototypes are made of: lines, arcs and curves on a canvas of 100 × 100 units, y downwards.
+
+Points are spaced as a simplified drawing has them: corners, a point or two along a straight side so that a hand can
+bend it, and some twenty around a circle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+Points = npt.NDArray[np.float64]
+
+#: A straight side gets one more point for each of these lengths, in units of the canvas.
+_SIDE = 26.0
+#: Points around a full ellipse.
+_ROUND = 26
+#: Points between two neighbours of a smooth curve.
+_CURVE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One movement of the pen.
+
+    Attributes:
+        points: (n, 2) float64, n ≥ 2, on the canvas; closed when the first equals the last.
+        chance: The share of drawings that have this stroke.
+    """
+
+    points: Points
+    chance: float = 1.0
+
+    def __add__(self, other: Stroke) -> Stroke:
+        """Go on with another stroke without lifting the pen."""
+        return replace(self, points=np.concatenate([self.points, other.points]))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the stroke ends where it started."""
+        return len(self.points) > 3 and bool((self.points[0] == self.points[-1]).all())
+
+    def maybe(self, chance: float) -> Stroke:
+        """Leave the stroke out of some drawings."""
+        return replace(self, chance=chance)
+
+    def moved(self, dx: float, dy: float) -> Stroke:
+        """Shift the stroke."""
+        return replace(self, points=np.round(self.points + np.array([dx, dy]), 6))
+
+    def mirrored(self, x: float = 50.0) -> Stroke:
+        """Reflect the stroke at a vertical axis."""
+        return replace(self, points=np.round(np.array([2 * x, 0]) + self.points * (-1, 1), 6))
+
+    def scaled(self, sx: float, sy: float, x: float = 50.0, y: float = 50.0) -> Stroke:
+        """Stretch the stroke about a point."""
+        return replace(self, points=np.round((self.points - (x, y)) * (sx, sy) + (x, y), 6))
+
+    def turned(self, degrees: float, x: float = 50.0, y: float = 50.0) -> Stroke:
+        """Rotate the stroke clockwise about a point."""
+        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        dx, dy = (self.points - (x, y)).T
+        return replace(self, points=np.round(np.stack([x + c * dx - s * dy, y + s * dx + c * dy], axis=1), 6))
+
+
+def polyline(*xy: float) -> Stroke:
+    """Draw straight sides through corners given as x, y pairs."""
+    corners = np.array(xy, float).reshape(-1, 2)
+    pieces = [corners[:1]]
+    for start, end in pairwise(corners):
+        steps = 1 + int(math.hypot(*(end - start)) / _SIDE)
+        pieces.append(start + (end - start) * (np.arange(1, steps + 1) / steps)[:, None])
+    return _stroke(np.concatenate(pieces))
+
+
+def polygon(*xy: float) -> Stroke:
+    """Draw straight sides through corners and back to the first."""
+    return polyline(*xy, *xy[:2])
+
+
+def rectangle(x: float, y: float, width: float, height: float) -> Stroke:
+    """Draw a rectangle from its top-left corner, down first."""
+    return polygon(x, y, x, y + height, x + width, y + height, x + width, y)
+
+
+def arc(x: float, y: float, rx: float, ry: float, *, start: float = 0.0, stop: float = 360.0) -> Stroke:
+    """Draw part of an ellipse about x, y; degrees clockwise from the right."""
+    count = max(4, round(abs(stop - start) / 360 * _ROUND)) + 1
+    angles = np.radians(np.linspace(start, stop, count))
+    return _stroke(np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1))
+
+
+def oval(x: float, y: float, rx: float, ry: float | None = None) -> Stroke:
+    """Draw a closed ellipse, counter-clockwise from the top as most people do."""
+    return arc(x, y, rx, rx if ry is None else ry, start=270, stop=-90)
+
+
+def regular(corners: int, x: float, y: float, r: float, *, turn: float = -90.0) -> Stroke:
+    """Draw a regular polygon whose first corner lies at an angle of `turn` degrees."""
+    return star_polygon(corners, 1, x, y, r, turn=turn)
+
+
+def star_polygon(corners: int, step: int, x: float, y: float, r: float, *, turn: float = -90.0) -> Stroke:
+    """Join every `step`-th of the corners of a regular polygon: (5, 2) is the pentagram."""
+    angles = np.radians(turn + 360 * step / corners * np.arange(corners))
+    return polygon(*np.stack([x + r * np.cos(angles), y + r * np.sin(angles)], axis=1).ravel().tolist())
+
+
+def star_outline(tips: int, x: float, y: float, r: float, inner: float) -> Stroke:
+    """Draw a star's outline, the inner corners at the radius `inner`."""
+    angles = np.radians(-90 + 180 / tips * np.arange(2 * tips))
+    radii = np.where(np.arange(2 * tips) % 2, inner, r)
+    return polygon(*np.stack([x + radii * np.cos(angles), y + radii * np.sin(angles)], axis=1).ravel().tolist())
+
+
+def curve(*xy: float) -> Stroke:
+    """Draw a smooth curve through points: a Catmull-Rom spline."""
+    inner = np.array(xy, float).reshape(-1, 2)
+    ends = 2 * inner[0] - inner[1], 2 * inner[-1] - inner[-2]
+    return _stroke(_spline(np.concatenate([[ends[0]], inner, [ends[1]]])))
+
+
+def blob(*xy: float) -> Stroke:
+    """Draw a smooth closed curve through points."""
+    ring = np.array(xy, float).reshape(-1, 2)
+    return _stroke(_spline(np.concatenate([ring[-1:], ring, ring[:2]])))
+
+
+def wave(x0: float, x1: float, y: float, *, height: float, periods: float) -> Stroke:
+    """Draw a sine wave from left to right."""
+    u = np.linspace(0, 1, round(periods * 10) + 1)
+    return _stroke(np.stack([x0 + (x1 - x0) * u, y + height * np.sin(2 * np.pi * periods * u)], axis=1))
+
+
+def zigzag(x0: float, x1: float, *, top: float, bottom: float, teeth: int) -> Stroke:
+    """Draw straight teeth from left to right, starting at the bottom."""
+    count = 2 * teeth + 1
+    corners = np.stack([np.linspace(x0, x1, count), np.where(np.arange(count) % 2, top, bottom)], axis=1)
+    return polyline(*corners.ravel().tolist())
+
+
+def scallops(outline: Stroke, bumps: int, depth: float) -> Stroke:
+    """Turn a closed outline into bumps that point outwards, as in a cloud."""
+    ring, centre = outline.points[:-1], outline.points[:-1].mean(axis=0)
+    u = np.arange(5 * bumps + 1) / (5 * bumps)
+    at = np.stack([np.interp(u * len(ring), np.arange(len(ring) + 1), outline.points[:, k]) for k in (0, 1)], axis=1)
+    swell = 1 + depth * np.abs(np.sin(np.pi * bumps * u))[:, None]
+    closed = centre + (at - centre) * swell
+    closed[-1] = closed[0]
+    return _stroke(closed)
+
+
+def spiral(x: float, y: float, r: float, *, turns: float) -> Stroke:
+    """Draw a spiral outwards from x, y."""
+    u = np.linspace(0.05, 1, round(turns * 16))
+    angles = 2 * np.pi * turns * u
+    return _stroke(np.stack([x + r * u * np.cos(angles), y + r * u * np.sin(angles)], axis=1))
+
+
+def dot(x: float, y: float) -> Stroke:
+    """Tap the pen."""
+    return polyline(x, y, x + 1.0, y + 1.0)
+
+
+def rays(count: int, x: float, y: float, *, inner: float, outer: float, turn: float = -90.0) -> list[Stroke]:
+    """Draw lines outwards around x, y."""
+    return around(count, lambda: polyline(x + inner, y, x + outer, y), x, y, turn=turn)
+
+
+def around(count: int, make: Callable[[], Stroke], x: float, y: float, *, turn: float = 0.0) -> list[Stroke]:
+    """Repeat a stroke around x, y."""
+    return [make().turned(turn + 360 / count * k, x, y) for k in range(count)]
+
+
+def _stroke(points: Points) -> Stroke:
+    # Rounded, so that the last bit of a machine's sine does not reach the drawings.
+    return Stroke(np.round(points, 6))
+
+
+def _spline(points: Points) -> Points:
+    """Run through all but the outermost points, (n + 2, 2) → (_CURVE_STEPS · (n − 1) + 1, 2)."""
+    p0, p1, p2, p3 = (points[k : len(points) - 3 + k, None, :] for k in range(4))
+    t = (np.arange(_CURVE_STEPS) / _CURVE_STEPS)[None, :, None]
+    between = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+    return np.concatenate([between.reshape(-1, 2), points[-2:-1]])
