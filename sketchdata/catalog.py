@@ -48,7 +48,7 @@ def read_official_files(path: Path) -> dict[str, OfficialFile]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
             return {r["path"]: OfficialFile(path=r["path"], bytes=int(r["bytes"]), md5=r["md5"].lower()) for r in rows}
-    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not a list of files with the columns path, bytes, md5: {error!r}") from error
 
 

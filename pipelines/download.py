@@ -1,0 +1,381 @@
+"""Download the official QuickDraw files: several at once, resumed, checked, and never half a file under its name.
+
+    sketchdata download quickdraw --categories star,cat --dest data/quickdraw
+
+The result is laid out like the bucket (DEST/full/simplified/star.ndjson), so that DEST is itself a source. What makes a
+file right is said by `--checksums`: the published list, or what the source itself announces. A file that the source
+has gzipped is stored gzipped. The published sizes and md5 sums are of the unpacked content, so it is unpacked once to
+be compared with them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+from rich.filesize import decimal
+
+from sketchdata.catalog import (
+    BUCKET,
+    FORMATS,
+    OfficialFile,
+    choose_classes,
+    official_path,
+    read_classes,
+    read_official_files,
+)
+from sketchdata.checked import Checked, CheckedFiles, hash_content
+from sketchdata.config import option
+from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
+from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, SourceChangedError
+from sketchdata.partfile import CutOffError, Downloaded, Expected, receive
+from sketchdata.progress import byte_bar, console, task_bar
+from sketchdata.recipes import manifest_path
+from sketchdata.sources import Source, SourceFile, open_source
+from sketchdata.threads import in_threads
+
+Status = Literal["downloaded", "resumed", "present", "planned", "failed"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_OFFICIAL_LOCATIONS = (BUCKET, "gs://quickdraw_dataset")
+_LISTED_FAILURES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to download, from where, and what to check it against."""
+
+    format: str = option("simplified", help="Which of the published formats.", type=click.Choice(list(FORMATS)))
+    categories: str | None = option(None, help="Comma-separated names; all 345 by default.", metavar="A,B")
+    source: str = option(BUCKET, help="A mirror's address, a folder or gs://bucket, laid out like the bucket.")
+    dest: Path = option(Path("data/quickdraw"), help="Where to put the files.", type=click.Path(path_type=Path))
+    jobs: int = option(4, help="Files to fetch at once.", type=click.IntRange(1, 64), record=False)
+    checksums: str = option(
+        "auto",
+        help="What is right: `official` the published list; `none` any file of the announced size; FILE.csv a list of "
+        "path,bytes,md5; `auto` the published list at the official bucket, elsewhere what the source says.",
+        metavar="auto|official|none|FILE.csv",
+    )
+    dry_run: bool = option(False, help="Say what would be fetched, and fetch nothing.", record=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileResult:
+    """What came of one file.
+
+    Attributes:
+        path: Its path below the destination; below the bucket's root when it could not be found.
+        status: What happened.
+        bytes: Its size; 0 when it failed.
+        received: How many bytes were fetched for it in this run.
+        official: Whether its content is the published one; None when none was published, or it is not there yet.
+        error: Why it failed.
+    """
+
+    path: str
+    status: Status
+    bytes: int = 0
+    received: int = 0
+    official: bool | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadSummary:
+    """What came of all files, in the order of the class table."""
+
+    source: str
+    dest: Path
+    files: tuple[FileResult, ...]
+    seconds: float
+
+    def count(self, status: Status) -> int:
+        """Return how many files ended with a status."""
+        return sum(file.status == status for file in self.files)
+
+    def size(self, status: Status) -> int:
+        """Return how many bytes the files of a status have."""
+        return sum(file.bytes for file in self.files if file.status == status)
+
+    @property
+    def failed(self) -> list[FileResult]:
+        """The files that could not be had."""
+        return [file for file in self.files if file.status == "failed"]
+
+    @property
+    def not_official(self) -> list[FileResult]:
+        """The files whose content is not the published one."""
+        return [file for file in self.files if file.official is False]
+
+    @property
+    def received(self) -> int:
+        """The bytes fetched in this run."""
+        return sum(file.received for file in self.files)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "source": self.source,
+            "dest": str(self.dest),
+            "counts": dict(Counter(file.status for file in self.files)),
+            "bytes": sum(file.bytes for file in self.files),
+            "received": self.received,
+            "official": sum(file.official is True for file in self.files),
+            "not_official": len(self.not_official),
+            "seconds": round(self.seconds, 3),
+            "files": [asdict(file) for file in self.files],
+        }
+
+    def check(self) -> None:
+        """Raise TasksFailedError with a list of the failures, if there are any."""
+        if not self.failed:
+            return
+        shown = "\n".join(f"  {file.path}: {file.error}" for file in self.failed[:_LISTED_FAILURES])
+        more = len(self.failed) - _LISTED_FAILURES
+        tail = f"\n  … and {more:,} more (--json lists all)" if more > 0 else ""
+        raise TasksFailedError(
+            f"{len(self.failed):,} of {len(self.files):,} files could not be had:\n{shown}{tail}\n"
+            "All others are whole; the same command tries only these again"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One file to fetch, and what it must turn out to be; `content_md5` is of what a gzipped file holds."""
+
+    file: SourceFile
+    expected: Expected
+    content_md5: str | None
+
+    @property
+    def path(self) -> str:
+        """Its path below the destination."""
+        return self.file.stored_path
+
+
+def run(config: Config, *, policy: FetchPolicy = DEFAULT_POLICY) -> DownloadSummary:
+    """Fetch what is not there yet. Failures are in the summary: `summary.check()` raises them.
+
+    Raises:
+        ConfigError: An option is wrong, or the disk has not enough room.
+        SketchDataError: The source cannot be reached at all.
+    """
+    started = time.monotonic()
+    job = _open_job(config, policy)
+    classes = read_classes(manifest_path("quickdraw-categories.txt"))
+    paths = [official_path(config.format, name) for name in choose_classes(classes, config.categories)]
+    _check_list(job, paths)
+    outlook = _look_up(job, paths)
+    plans = [plan for plan in outlook if isinstance(plan, Plan)]
+    _check_space(config.dest, plans)
+    if config.dry_run:
+        fetched = [FileResult(path=p.path, status="planned", bytes=p.expected.bytes or 0) for p in plans]
+    else:
+        fetched = _fetch_all(job, plans)
+    done = iter(fetched)
+    files = tuple(next(done) if isinstance(entry, Plan) else entry for entry in outlook)
+    return DownloadSummary(source=config.source, dest=config.dest, files=files, seconds=time.monotonic() - started)
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """What every thread needs to know."""
+
+    config: Config
+    source: Source
+    published: dict[str, OfficialFile]
+    binding: dict[str, OfficialFile]
+    checked: CheckedFiles
+    stop: threading.Event = field(default_factory=threading.Event)
+    cuts: int = 0
+
+    def guard(self, work: Callable[[Item], FileResult | Result], item: Item, path: str) -> FileResult | Result:
+        """Do one file's work; its failure is a result. After many cuts in a row nothing more is tried."""
+        if self.cuts >= 2 * self.config.jobs:
+            return FileResult(path=path, status="failed", error="not tried, since the source had stopped answering")
+        try:
+            result = work(item)
+        except CutOffError as error:
+            self.cuts += 1
+            return FileResult(path=path, status="failed", error=str(error))
+        except (SketchDataError, OSError) as error:
+            return FileResult(path=path, status="failed", error=str(error))
+        self.cuts = 0
+        return result
+
+    def plan(self, path: str) -> FileResult | Plan:
+        """Find out what a file must be, and whether it is here already."""
+        if (listed := self.binding.get(path)) and (found := self._listed_and_here(listed)):
+            return found
+        file = self.source.find(path)
+        if file is None:
+            error = f"it is not at {self.source.location}, which should be laid out like the official bucket"
+            return FileResult(path=path, status="failed", error=error)
+        plan = self._expect(file)
+        entry = self.checked.look(plan.path)
+        if (
+            entry
+            and plan.expected.fault(entry.bytes, entry.md5) is None
+            and plan.content_md5 in (None, entry.content_md5)
+        ):
+            return self._result(plan, "present", entry, 0)
+        announced_md5 = file.md5 or plan.expected.md5
+        if announced_md5 and file.bytes is not None and (fault := plan.expected.fault(file.bytes, announced_md5)):
+            error = f"{file.location} is not the listed file: {fault}; --checksums none takes it all the same"
+            return FileResult(path=plan.path, status="failed", error=error)
+        return plan
+
+    def fetch(self, plan: Plan, on_bytes: Callable[[int], object]) -> FileResult:
+        """Fetch one file; once more when it is replaced at the source meanwhile."""
+        try:
+            return self._fetch(plan, on_bytes)
+        except SourceChangedError:
+            again = self.plan(plan.file.path)
+            return self._fetch(again, on_bytes) if isinstance(again, Plan) else again
+
+    def _fetch(self, plan: Plan, on_bytes: Callable[[int], object]) -> FileResult:
+        content_md5 = ""
+
+        def inspect(part: Path) -> str | None:
+            nonlocal content_md5
+            try:
+                content_md5 = hash_content(part)
+            except FormatError as error:
+                return str(error)
+            if plan.content_md5 in (None, content_md5):
+                return None
+            return f"expected md5 {plan.content_md5} of the unpacked content, found {content_md5}"
+
+        got: Downloaded = receive(
+            lambda start: self.source.read(plan.file, start),
+            self.config.dest / plan.path,
+            plan.expected,
+            on_bytes=on_bytes,
+            inspect=inspect if plan.file.gzipped else None,
+        )
+        return self._result(
+            plan, got.status, self.checked.add(plan.path, got.md5, content_md5 or got.md5), got.received
+        )
+
+    def _listed_and_here(self, listed: OfficialFile) -> FileResult | None:
+        """Return a file that the binding list alone shows to be right: no request is needed."""
+        for name in (listed.path, f"{listed.path}.gz"):
+            entry = self.checked.look(name)
+            if entry is not None and entry.content_md5 == listed.md5:
+                official = self._is_official(listed.path, entry)
+                return FileResult(path=name, status="present", bytes=entry.bytes, official=official)
+        return None
+
+    def _expect(self, file: SourceFile) -> Plan:
+        listed = self.binding.get(file.stored_path)
+        content_md5 = self.binding[file.path].md5 if file.gzipped and file.path in self.binding else None
+        if listed is not None:
+            expected = Expected(bytes=listed.bytes, md5=listed.md5, validator=file.validator)
+        else:
+            md5 = None if self.config.checksums == "none" else file.md5
+            expected = Expected(bytes=file.bytes, md5=md5, validator=file.validator)
+        return Plan(file=file, expected=expected, content_md5=content_md5)
+
+    def _result(self, plan: Plan, status: Status, entry: Checked, received: int) -> FileResult:
+        official = self._is_official(plan.file.path, entry)
+        return FileResult(path=plan.path, status=status, bytes=entry.bytes, received=received, official=official)
+
+    def _is_official(self, path: str, entry: Checked) -> bool | None:
+        published = self.published.get(path)
+        return None if published is None else published.md5 == entry.content_md5
+
+
+def _open_job(config: Config, policy: FetchPolicy) -> _Job:
+    published = read_official_files(manifest_path("quickdraw-files.csv"))
+    is_official_place = config.source.rstrip("/") in _OFFICIAL_LOCATIONS
+    if config.checksums == "official" or (config.checksums == "auto" and is_official_place):
+        binding = published
+    elif config.checksums in ("auto", "none"):
+        binding = {}
+    else:
+        binding = read_official_files(Path(config.checksums))
+    source = open_source(config.source, policy=policy)
+    return _Job(config=config, source=source, published=published, binding=binding, checked=CheckedFiles(config.dest))
+
+
+def _check_list(job: _Job, paths: Sequence[str]) -> None:
+    """Insist that a list of the user's own names every file; the published one has no sketchrnn files."""
+    if job.config.checksums in ("auto", "official", "none"):
+        return
+    missing = [path for path in paths if path not in job.binding and f"{path}.gz" not in job.binding]
+    if missing:
+        raise ConfigError(
+            f"{job.config.checksums} lacks {len(missing):,} of {len(paths):,} files, such as {missing[0]}: add them, "
+            "or ask for fewer --categories"
+        )
+
+
+def _look_up(job: _Job, paths: Sequence[str]) -> list[FileResult | Plan]:
+    def look(path: str) -> FileResult | Plan:
+        return job.guard(job.plan, path, path)
+
+    # The first one goes alone: a source that cannot be reached is one error, not 345.
+    first = look(paths[0])
+    if job.cuts and isinstance(first, FileResult):
+        raise SketchDataError(f"cannot reach the source: {first.error}")
+    with task_bar() as bars:
+        bar = bars.add_task("looking up", total=len(paths), completed=1)
+        rest = in_threads(look, paths[1:], jobs=job.config.jobs, stop=job.stop, on_result=lambda _: bars.advance(bar))
+    return [first, *rest]
+
+
+def _check_space(dest: Path, plans: Sequence[Plan]) -> None:
+    needed = sum(max(0, (p.expected.bytes or 0) - _size(dest / f"{p.path}.part")) for p in plans)
+    existing = next(folder for folder in (dest, *dest.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ConfigError(
+            f"not enough space at {dest}: {decimal(needed)} are still to be fetched, and {decimal(free)} are free. "
+            "Make room, choose another --dest, or ask for fewer --categories"
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _fetch_all(job: _Job, plans: Sequence[Plan]) -> list[FileResult]:
+    with byte_bar() as bars:
+        everything = bars.add_task("all files", total=sum(p.expected.bytes or 0 for p in plans))
+
+        def fetch(plan: Plan) -> FileResult:
+            bar = bars.add_task(Path(plan.path).name, total=plan.expected.bytes)
+            shown = 0
+
+            def on_bytes(position: int) -> None:
+                nonlocal shown
+                if job.stop.is_set():
+                    raise _StoppedError
+                bars.advance(everything, position - shown)
+                bars.update(bar, completed=position)
+                shown = position
+
+            try:
+                return job.guard(lambda plan: job.fetch(plan, on_bytes), plan, plan.path)
+            finally:
+                bars.remove_task(bar)
+
+        return in_threads(fetch, plans, jobs=job.config.jobs, stop=job.stop, on_result=_log)
+
+
+def _log(result: FileResult) -> None:
+    # Where nobody can see the bars, in a log file, a line a file shows that it moves.
+    if not console.is_terminal:
+        console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
+
+
+class _StoppedError(Exception):
+    """Ends a thread's work after Ctrl-C; what has arrived is kept."""

@@ -1,0 +1,411 @@
+"""Fetching over HTTP that survives a bad network: resumed where it broke off, checked, and whole or not at all.
+
+`stat` asks what a file is, `stream` yields its bytes, `download` puts it on disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import functools
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sketchdata.errors import FetchError
+from sketchdata.partfile import CutOffError, Downloaded, Expected, present, receive
+from sketchdata.version import __version__
+
+BLOCK_BYTES = 1 << 20
+
+# A block is handed on after this long even when it is not full, so that progress shows on a slow line.
+_BLOCK_SECONDS = 0.5
+
+_ADVICE = {
+    401: "it wants a login: only public files can be fetched",
+    403: "it refuses access: public buckets need no login, so check the address",
+    404: "it is not there: check the name and the source's layout",
+    410: "it is gone: choose another source",
+}
+
+
+class NotFoundError(FetchError):
+    """The server says that there is no such file."""
+
+
+class SourceChangedError(FetchError):
+    """The file at the source was replaced by another one while it was being read."""
+
+
+class _CutError(Exception):
+    """One try failed in a way that the next may not."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchPolicy:
+    """How patient to be.
+
+    Attributes:
+        tries: Failures in a row, without `progress_bytes` in between, after which to give up.
+        progress_bytes: What counts as progress.
+        pause_seconds: The first pause; it doubles with each failure, and a random part of it is waited (full jitter, so
+            that many workers do not come back at once).
+        longest_pause: The most that it doubles to.
+        longest_retry_after: The most that a server's Retry-After is honoured for.
+        connect_seconds: How long to wait for a connection.
+        read_seconds: How long to wait for the next bytes.
+        least_rate: Bytes a second below which a connection counts as cut …
+        rate_seconds: … when measured over this long.
+    """
+
+    tries: int = 5
+    progress_bytes: int = 1 << 20
+    pause_seconds: float = 0.5
+    longest_pause: float = 60.0
+    longest_retry_after: float = 120.0
+    connect_seconds: float = 10.0
+    read_seconds: float = 30.0
+    least_rate: float = 1024.0
+    rate_seconds: float = 30.0
+
+
+DEFAULT_POLICY = FetchPolicy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """What a server announces about a file; None where it does not say.
+
+    Attributes:
+        url: Its address.
+        bytes: Its size.
+        md5: In hexadecimal, from `x-goog-hash` or `Content-MD5`.
+        validator: A strong ETag, else Last-Modified: another value means another file.
+    """
+
+    url: str
+    bytes: int | None
+    md5: str | None
+    validator: str | None
+
+
+def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
+    """Ask a server about a file without fetching it.
+
+    Raises:
+        NotFoundError: It is not there.
+        FetchError: The server refuses or cannot be reached.
+    """
+    method, patience = "HEAD", _Patience(url, policy)
+    while True:
+        try:
+            with _answer(method, url, {}, policy) as response:
+                if method == "HEAD" and response.status_code in (405, 501):
+                    method = "GET"  # the body is left unread
+                    continue
+                _check_status(response, url)
+                return _remote_file(response, url)
+        except _CutError as cut:
+            patience.wait(cut)
+
+
+def stream(
+    url: str, *, start: int = 0, validator: str | None = None, policy: FetchPolicy = DEFAULT_POLICY
+) -> Iterator[bytes]:
+    """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, going on by itself after a cut.
+
+    Args:
+        url: An http or https address.
+        start: The first byte wanted.
+        validator: The version wanted, as told by `stat`; without it the first answer's version is the one.
+        policy: How patient to be.
+
+    Raises:
+        NotFoundError: It is not there.
+        SourceChangedError: The file is not, or no longer, the version wanted.
+        CutOffError: Every try was cut.
+        FetchError: The server refuses, or does not keep to HTTP (RFC 9110, sections 13 to 15).
+    """
+    position, version, patience = start, _Version(validator=validator), _Patience(url, policy)
+    while True:
+        try:
+            with _answer("GET", url, _range_headers(position, version), policy) as response:
+                version = _check_version(response, version, url, position)
+                if response.status_code == 416:
+                    return  # _check_version has seen that the file ends exactly here
+                for block in _blocks(response, _bytes_to_skip(response, position, url), policy):
+                    position += len(block)
+                    patience.progress(len(block))
+                    yield block
+            if _is_whole(position, version, url):
+                return
+            raise _CutError(f"the answer ended at byte {position:,} of {version.total:,}")
+        except _CutError as cut:
+            patience.wait(cut)
+
+
+def download(
+    url: str,
+    path: Path,
+    *,
+    bytes: int | None = None,
+    md5: str | None = None,
+    policy: FetchPolicy = DEFAULT_POLICY,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Downloaded:
+    """Put a file on disk, whole and checked or not at all; see `partfile.receive` for what is kept after a failure.
+
+    Args:
+        url: An http or https address.
+        path: Where to put it. A file that is there with the right size and md5 is left alone.
+        bytes: The size it must have; by default what the server announces.
+        md5: The md5 it must have, in hexadecimal; by default what the server announces, if it does.
+        policy: How patient to be.
+        on_bytes: Called with the number of bytes on disk as it grows (and falls, when it starts again).
+
+    Raises:
+        FetchError: It could not be had, or has the wrong size or md5 even when fetched once more from zero.
+    """
+    given = Expected(bytes=bytes, md5=md5)
+    if md5 is not None and (found := present(path, given)):
+        return found
+    try:
+        return _download(url, path, given, policy, on_bytes)
+    except SourceChangedError:
+        return _download(url, path, given, policy, on_bytes)
+
+
+def _download(
+    url: str, path: Path, given: Expected, policy: FetchPolicy, on_bytes: Callable[[int], object] | None
+) -> Downloaded:
+    remote = stat(url, policy=policy)
+    expected = Expected(
+        bytes=remote.bytes if given.bytes is None else given.bytes,
+        md5=given.md5 or remote.md5,
+        validator=remote.validator,
+    )
+
+    def read(start: int) -> Iterator[bytes]:
+        return stream(url, start=start, validator=remote.validator, policy=policy)
+
+    return present(path, expected) or receive(read, path, expected, on_bytes=on_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Version:
+    """Which version of a file this is: its validator and its whole size, where known."""
+
+    validator: str | None = None
+    total: int | None = None
+
+
+class _Patience:
+    """Counts the failures in a row and waits between the tries."""
+
+    def __init__(self, url: str, policy: FetchPolicy) -> None:
+        self.url, self.policy = url, policy
+        self.failures, self.bytes = 0, 0
+
+    def progress(self, received: int) -> None:
+        """Take note of bytes that arrived; enough of them make the failures forgotten."""
+        self.bytes += received
+        if self.bytes >= self.policy.progress_bytes:
+            self.failures, self.bytes = 0, 0
+
+    def wait(self, cut: _CutError) -> None:
+        """Pause before the next try, or give up."""
+        self.failures, self.bytes = self.failures + 1, 0
+        if self.failures >= self.policy.tries:
+            raise CutOffError(
+                f"{_shown(self.url)}: gave up after {self.failures} tries without progress; the last one: {cut}. "
+                "Check the network and the address; the same command goes on from what has arrived"
+            ) from cut
+        longest = min(self.policy.longest_pause, self.policy.pause_seconds * 2 ** (self.failures - 1))
+        pause = random.uniform(0, longest)  # noqa: S311 - a pause is no secret
+        time.sleep(max(pause, min(cut.retry_after or 0, self.policy.longest_retry_after)))
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    # Loading the certificates takes 20 ms, and a client is made for every request.
+    return httpx.create_ssl_context()
+
+
+@contextmanager
+def _answer(method: str, url: str, headers: dict[str, str], policy: FetchPolicy) -> Iterator[httpx.Response]:
+    """Send one request and hand out the answer, its body unread; a fault that may pass becomes a _CutError."""
+    headers = {"User-Agent": f"sketchdata/{__version__}", "Accept-Encoding": "identity", **headers}
+    timeout = httpx.Timeout(policy.read_seconds, connect=policy.connect_seconds)
+    settings: dict[str, Any] = {"verify": _ssl_context(), "timeout": timeout, "follow_redirects": True}
+    try:
+        with httpx.Client(**settings) as client, client.stream(method, url, headers=headers) as response:
+            yield response
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise FetchError(f"{_shown(url)} is, or leads to, an address that is not http or https: {error}") from error
+    except httpx.TooManyRedirects as error:
+        raise FetchError(f"{_shown(url)} leads in a circle of redirects: check the address") from error
+    except httpx.TransportError as error:
+        raise _CutError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+
+
+def _check_status(response: httpx.Response, url: str) -> None:
+    status = response.status_code
+    if status in (408, 429) or status >= 500:
+        raise _CutError(f"status {status} {response.reason_phrase}", _retry_after(response))
+    if status in (404, 410):
+        raise NotFoundError(f"{_shown(url)}: status {status}, {_ADVICE[status]}")
+    if status not in (200, 206):
+        advice = _ADVICE.get(status, "the server does not give the file out: check the address")
+        raise FetchError(f"{_shown(url)}: status {status} {response.reason_phrase}, {advice}")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    # A .gz is often sent with its own compression named as the transport's: its bytes are still the stored ones.
+    if encoding != "identity" and not response.url.path.endswith(".gz"):
+        raise FetchError(f"{_shown(url)}: the server sends it compressed ({encoding}), although asked not to")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Read the Retry-After header, a number of seconds or a date (RFC 9110, section 10.2.3)."""
+    value = response.headers.get("Retry-After", "")
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def _remote_file(response: httpx.Response, url: str) -> RemoteFile:
+    headers = response.headers
+    # An object that the bucket unpacks while sending is announced with size and hash of the packed one.
+    unpacked = headers.get("x-goog-stored-content-encoding", "identity") != "identity"
+    match = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
+    encoded = match[1] if match else headers.get("Content-MD5", "").strip()
+    md5 = base64.b64decode(encoded).hex() if re.fullmatch(r"[A-Za-z0-9+/]{22}==", encoded) else None
+    size = _number(headers.get("Content-Length"))
+    validator = _validator(response)
+    return RemoteFile(url=url, bytes=None if unpacked else size, md5=None if unpacked else md5, validator=validator)
+
+
+def _validator(response: httpx.Response) -> str | None:
+    tag: str = response.headers.get("ETag", "")
+    changed: str | None = response.headers.get("Last-Modified")
+    return tag if tag.startswith('"') else changed
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdecimal() else None
+
+
+def _range_headers(position: int, version: _Version) -> dict[str, str]:
+    if position == 0:
+        return {}
+    condition = {"If-Range": version.validator} if version.validator else {}
+    return {"Range": f"bytes={position}-", **condition}
+
+
+def _check_version(response: httpx.Response, wanted: _Version, url: str, position: int) -> _Version:
+    """Compare an answer with what was seen before, and return all that is known about the version now."""
+    if response.status_code == 416:
+        found = _Version(total=_content_range(response)[1])
+    else:
+        _check_status(response, url)
+        partial = response.status_code == 206
+        total = _content_range(response)[1] if partial else _number(response.headers.get("Content-Length"))
+        found = _Version(validator=_validator(response), total=total)
+    changed = _differs(wanted.validator, found.validator) or _differs(wanted.total, found.total)
+    ends_elsewhere = found.total != position if response.status_code == 416 else (found.total or position) < position
+    if changed or ends_elsewhere:
+        raise SourceChangedError(
+            f"{_shown(url)} was replaced by another file while it was being read (now {found.validator or 'unnamed'}, "
+            f"{found.total} bytes): run this again to take the new one"
+        )
+    return replace(wanted, validator=wanted.validator or found.validator, total=wanted.total or found.total)
+
+
+def _differs(wanted: object, found: object) -> bool:
+    return wanted is not None and found is not None and wanted != found
+
+
+def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+    """Return the first byte and the whole size that Content-Range names."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    return (_number(match[1]), _number(match[2])) if match else (None, None)
+
+
+def _bytes_to_skip(response: httpx.Response, position: int, url: str) -> int:
+    """Return how many bytes to throw away: all those already had, when the server sends the file from its beginning."""
+    if response.status_code == 200:
+        return position
+    first = _content_range(response)[0]
+    if first != position:
+        found = response.headers.get("Content-Range", "no Content-Range")
+        raise FetchError(
+            f"{_shown(url)}: asked for the bytes from {position} on, the server answered {found}: "
+            "it does not keep to HTTP, so choose another source"
+        )
+    return 0
+
+
+def _blocks(response: httpx.Response, skip: int, policy: FetchPolicy) -> Iterator[bytes]:
+    """Yield the body in blocks, without its first `skip` bytes; also what arrived before a cut, and then the cut."""
+    buffer, gate, born = bytearray(), _RateGate(policy), time.monotonic()
+    try:
+        for chunk in gate.watch(response.iter_raw()):
+            buffer += chunk[skip:]
+            skip -= min(skip, len(chunk))
+            if buffer and (len(buffer) >= BLOCK_BYTES or time.monotonic() - born > _BLOCK_SECONDS):
+                yield bytes(buffer)
+                buffer.clear()
+                born = time.monotonic()
+    except (httpx.TransportError, _CutError):
+        if buffer:
+            yield bytes(buffer)
+        raise
+    if buffer:
+        yield bytes(buffer)
+
+
+class _RateGate:
+    """Takes a connection that only drips for a cut one; the time the consumer takes does not count."""
+
+    def __init__(self, policy: FetchPolicy) -> None:
+        self.policy = policy
+
+    def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        seconds, received = 0.0, 0
+        begun = time.monotonic()
+        for chunk in chunks:
+            seconds += time.monotonic() - begun
+            received += len(chunk)
+            if seconds >= self.policy.rate_seconds:
+                if received < self.policy.least_rate * seconds:
+                    raise _CutError(f"only {received:,} bytes in {seconds:.0f} s")
+                seconds, received = 0.0, 0
+            yield chunk
+            begun = time.monotonic()
+
+
+def _is_whole(position: int, version: _Version, url: str) -> bool:
+    if version.total is not None and position > version.total:
+        raise FetchError(f"{_shown(url)}: the server announced {version.total:,} bytes and sent {position:,}")
+    return version.total is None or position == version.total
+
+
+def _shown(url: str) -> str:
+    """Return an address fit for a message: without a password in it."""
+    return re.sub(r"//[^/@]*@", "//", url)

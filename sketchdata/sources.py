@@ -1,0 +1,216 @@
+"""Where official files come from: a folder, a web address or a public bucket, all laid out like the official one.
+
+A source is plain data and is cheap to make: a worker process gets the location's text and calls `open_source` itself.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
+
+_BLOCK_BYTES = 1 << 20
+_PUBLIC_BUCKETS = "https://storage.googleapis.com"
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file of a source as it is stored there.
+
+    Attributes:
+        path: Its path in the bucket, without `.gz`.
+        location: Where it lies, for messages and for opening it.
+        bytes: The stored size; None where a server does not tell.
+        md5: Of the stored bytes, where a server tells.
+        gzipped: Whether the stored bytes are gzip.
+        identity: Text that changes when the file does: size and time here, size, validator and md5 on a server.
+        local: Its path on this machine, if it lies here.
+        validator: What a server wants to hear to go on with the same version.
+    """
+
+    path: str
+    location: str
+    bytes: int | None
+    md5: str | None
+    gzipped: bool
+    identity: str
+    local: Path | None = None
+    validator: str | None = None
+
+    @property
+    def stored_path(self) -> str:
+        """The path in the bucket's layout, with `.gz` where it is gzipped."""
+        return f"{self.path}.gz" if self.gzipped else self.path
+
+
+class Source(Protocol):
+    """A place that holds official files."""
+
+    @property
+    def location(self) -> str:
+        """What `open_source` was given."""
+
+    def find(self, path: str) -> SourceFile | None:
+        """Look for a file by its path in the bucket; None when it is not there."""
+
+    def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
+        """Yield the stored bytes from an offset on, in blocks of about 1 MiB; cut connections are continued.
+
+        Raises:
+            SourceChangedError: It is no longer the file that was found.
+            FetchError: It could not be read.
+        """
+
+
+def open_source(location: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> Source:
+    """Return the source at a location: a folder, an http(s) address, or `gs://bucket/prefix` of a public bucket.
+
+    Raises:
+        ConfigError: The location is none of these, or the folder does not exist.
+    """
+    scheme, _, rest = location.partition("://")
+    if scheme in ("http", "https") and urlsplit(location).hostname:
+        return WebSource(location=location, base=location.rstrip("/"), policy=policy)
+    if scheme == "gs" and rest.strip("/"):
+        return WebSource(location=location, base=f"{_PUBLIC_BUCKETS}/{rest.strip('/')}", policy=policy)
+    if "://" in location:
+        raise ConfigError(f"cannot read from {location}: a source is a folder, http(s)://…, or gs://bucket/prefix")
+    if not Path(location).is_dir():
+        raise ConfigError(f"the source {location} is not a folder: give one that holds full/simplified/NAME.ndjson")
+    return FolderSource(location=location)
+
+
+def describe_missing(source: Source, missing: Sequence[str], total: int) -> str:
+    """Say which of `total` files a source lacks, and how it should be laid out."""
+    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5:,} more" if len(missing) > 5 else "")
+    return (
+        f"{len(missing):,} of {total:,} files are not at {source.location}: {shown}. It should be laid out like the "
+        f"official bucket ({source.location.rstrip('/')}/{missing[0]}); --categories asks for fewer"
+    )
+
+
+def read_content(source: Source, file: SourceFile) -> Iterator[bytes]:
+    """Yield a file's content, unpacked where it is stored as gzip.
+
+    Raises:
+        FormatError: The gzip is damaged or ends early.
+        FetchError: It could not be read.
+    """
+    stored = source.read(file)
+    return gunzip(stored, file.location) if file.gzipped else stored
+
+
+def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Unpack gzip of one or more members (RFC 1952) in pieces of at most 1 MiB; `name` is for messages.
+
+    Raises:
+        FormatError: The gzip is damaged or ends early.
+    """
+    unpack = zlib.decompressobj(_GZIP)
+    try:
+        for block in blocks:
+            rest = block
+            # Between members, and after the last one, gzip allows padding with zeros.
+            while rest := rest.lstrip(b"\0") if unpack.eof else rest:
+                unpack = zlib.decompressobj(_GZIP) if unpack.eof else unpack
+                # Bounded, since 1 MiB of gzip may hold 1 GiB.
+                piece = unpack.decompress(rest, _BLOCK_BYTES)
+                rest = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+                if piece:
+                    yield piece
+        while not unpack.eof and (piece := unpack.decompress(b"", _BLOCK_BYTES)):
+            yield piece
+    except zlib.error as error:
+        raise FormatError("damaged gzip", f"{name}: {error}; fetch it again") from error
+    if not unpack.eof:
+        raise FormatError("truncated gzip", f"{name} ends in the middle of its data; fetch it again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource:
+    """A folder on this machine: `DIR/full/simplified/x.ndjson`, `DIR/simplified/x.ndjson` or `DIR/x.ndjson`."""
+
+    location: str
+
+    def find(self, path: str) -> SourceFile | None:
+        """Look for a file by its path in the bucket, plain before gzipped."""
+        root, name = Path(self.location), PurePosixPath(path)
+        for place in dict.fromkeys((path, path.removeprefix("full/"), name.name)):
+            for suffix in _suffixes(path):
+                file = root / (place + suffix)
+                if file.is_file():
+                    return _local_file(path, file, gzipped=suffix != "")
+        return None
+
+    def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
+        """Yield the stored bytes from an offset on."""
+        with Path(file.location).open("rb") as stored:
+            if _identity(os.fstat(stored.fileno())) != file.identity:
+                raise SourceChangedError(
+                    f"{file.location} was replaced by another file: run this again to take the new one"
+                )
+            stored.seek(start)
+            while block := stored.read(_BLOCK_BYTES):
+                yield block
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSource:
+    """A web server: `{base}/full/simplified/aircraft%20carrier.ndjson`."""
+
+    location: str
+    base: str
+    policy: FetchPolicy = DEFAULT_POLICY
+
+    def find(self, path: str) -> SourceFile | None:
+        """Ask for a file by its path in the bucket, plain before gzipped."""
+        for suffix in _suffixes(path):
+            try:
+                remote = stat(f"{self.base}/{quote(path + suffix)}", policy=self.policy)
+            except NotFoundError:
+                continue
+            return SourceFile(
+                path=path,
+                location=remote.url,
+                bytes=remote.bytes,
+                md5=remote.md5,
+                gzipped=suffix != "",
+                identity=f"{remote.bytes} {remote.validator} {remote.md5}",
+                validator=remote.validator,
+            )
+        return None
+
+    def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
+        """Yield the stored bytes from an offset on."""
+        return stream(file.location, start=start, validator=file.validator, policy=self.policy)
+
+
+def _suffixes(path: str) -> tuple[str, ...]:
+    return ("", ".gz") if path.endswith(".ndjson") else ("",)
+
+
+def _local_file(path: str, file: Path, *, gzipped: bool) -> SourceFile:
+    status = file.stat()
+    identity = _identity(status)
+    return SourceFile(
+        path=path,
+        location=str(file),
+        bytes=status.st_size,
+        md5=None,
+        gzipped=gzipped,
+        identity=identity,
+        local=file,
+        validator=identity,
+    )
+
+
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,63 @@
+"""Threads for waiting on networks: work that waits is shared among a few threads that Ctrl-C need not wait for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, as_completed
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_threads(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    stop: threading.Event,
+    on_result: Callable[[Result], object],
+) -> list[Result]:
+    """Map over items with `jobs` threads; return the results in the items' order.
+
+    The first exception of `work`, and Ctrl-C, end it: `stop` is set, threads take no further item, and `work` should
+    look at `stop` where it can. A thread that waits for a server is left behind; it is a daemon, unlike those of a
+    pool, so the process can end.
+
+    Args:
+        work: Called in a thread, with one item.
+        items: What to work on.
+        jobs: The number of threads.
+        stop: Set by this function when the work is to end early.
+        on_result: Called here, not in a thread, with each result as it is ready.
+    """
+    futures: list[Future[Result]] = [Future() for _ in items]
+    todo: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
+    for pair in zip(items, futures, strict=True):
+        todo.put(pair)
+
+    def serve() -> None:
+        while not stop.is_set():
+            try:
+                item, future = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                future.set_result(work(item))
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is read
+                future.set_exception(error)
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(jobs, len(items)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for future in as_completed(futures):
+            on_result(future.result())
+    except BaseException:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=1 / len(threads))
+        raise
+    return [future.result() for future in futures]
