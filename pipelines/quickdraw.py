@@ -1,8 +1,8 @@
 """Build QuickDraw-3.8M: from official files to a split, sharded and listed data set.
 
 Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
-smallest ranks; `write_shard` interleaves the categories into one Parquet shard. Both write to temporary names, so that a
-build may be killed at any moment and goes on from there; the manifest comes last.
+smallest ranks; `write_shard` interleaves the categories into one Parquet shard. Both write to temporary names, so that
+a build may be killed at any moment and goes on from there; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _finished(config: Config, classes: Sequence[str]) -> Manifest | None:
     return manifest
 
 
-# ---- first stage: one task a category ----------------------------------------------------------------------------------
+# ---- first stage: one task a category -------------------------------------------------------------------------------
 
 
 def _select(config: Config, engine: EngineOptions, classes: Sequence[str]) -> list[TaskResult] | None:
@@ -294,7 +294,7 @@ def _taken_twice(config: Config, classes: Sequence[str]) -> dict[str, dict[int, 
     return twice
 
 
-# ---- between the stages: enough drawings, and few bad ones ---------------------------------------------------------------
+# ---- between the stages: enough drawings, and few bad ones ----------------------------------------------------------
 
 
 def _write_rejects(config: Config, classes: Sequence[str]) -> None:
@@ -339,7 +339,7 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
     return {word: scale_to_fit(sizes, count) for word, count in have.items()}
 
 
-# ---- second stage: one task a shard --------------------------------------------------------------------------------------
+# ---- second stage: one task a shard ---------------------------------------------------------------------------------
 
 
 def _shard_tasks(config: Config, results: Sequence[TaskResult], sizes: Mapping[str, Mapping[str, int]]) -> list[Task]:
@@ -383,7 +383,7 @@ def write_shard(task: Task) -> TaskResult:
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(rows)),))
 
 
-# ---- the end: lists, card, manifest --------------------------------------------------------------------------------------
+# ---- the end: lists, card, manifest ---------------------------------------------------------------------------------
 
 
 def _finish(config: Config, manifest: Manifest, shards: Sequence[TaskResult]) -> Manifest:

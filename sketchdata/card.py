@@ -24,6 +24,13 @@ def quickdraw_card(manifest: Manifest) -> str:
         for split in manifest.splits
         if manifest.shards(split)
     )
+    strangers = "" if official == len(manifest.sources) else "; the others are of another origin, perhaps generated"
+    recognized = (
+        "Only drawings that the game recognized were taken."
+        if config["recognized_only"]
+        else "Drawings were taken whether the game recognized them or not; the column `recognized` tells."
+    )
+    points = "{x, y} in pixels and t in milliseconds" if config["input_format"] == "raw" else "{x, y} in 0..255"
     return f"""---
 license: cc-by-4.0
 pretty_name: {manifest.name}
@@ -41,28 +48,28 @@ configs:
 
 {sum(manifest.splits.values()):,} free-hand drawings of {len(manifest.classes)} classes, from
 [Quick, Draw!](https://github.com/googlecreativelab/quickdraw-dataset) by Google (CC BY 4.0), split and sharded by
-{manifest.tool}.
-Of the {len(manifest.sources)} source files {official} are the published ones by size and md5
-(`manifest.json`, `sources`){"" if official == len(manifest.sources) else "; the others are of another origin, perhaps generated"}.
+{manifest.tool}. Of the {len(manifest.sources)} source files {official} are the published ones by size and md5
+(`manifest.json`, `sources`){strangers}.
 
 | split | drawings | for |
 |---|--:|---|
 {rows}
 
-**Split.** By keyed hash: `rank(key_id) = splitmix64(key_id XOR splitmix64({config["seed"]}))`. A class's drawings with the
-smallest ranks are taken, the first of them for train, then val, gallery and query. `key_ids/` lists them.
-{"Only drawings that the game recognized were taken." if config["recognized_only"] else "Drawings were taken whether the game recognized them or not; the column `recognized` tells."}
+**Split.** By keyed hash: `rank(key_id) = splitmix64(key_id XOR splitmix64(seed))` with seed {config["seed"]}. A class's
+drawings with the smallest ranks are taken: the first of them for train, then val, gallery and query. `key_ids/` lists
+them. {recognized}
 
-**Rows** stand by their place in the class: the first {len(manifest.classes)} rows of a split hold one drawing of each class
-that has any, the next rows a second one, and so on. So every prefix is a random sample with equal classes.
+**Rows** stand by their place in the class: the first {len(manifest.classes)} rows of a split hold one drawing of each
+class that has any, the next rows a second one, and so on. So every prefix is a random sample with equal classes.
 
-**Columns**: `key_id` uint64, `word`, `label` uint16 (the row of `classes.csv`), `countrycode`, `timestamp` (UTC), `recognized`,
-`drawing`: a list of strokes, each a list of points {{x, y}}{", t in milliseconds" if config["input_format"] == "raw" else " in 0..255"}.
+**Columns**: `key_id` uint64, `word`, `label` uint16 (the row of `classes.csv`), `countrycode`, `timestamp` (UTC),
+`recognized`, `drawing`: a list of strokes, each a list of points {points}.
 
 **Refused while building**: {sum(manifest.rejects.values())} records, listed in `rejects.jsonl`.
 
-**Known limits.** The game told people what to draw and had 20 seconds for it: many drawings are unfinished, and some are
-scribbles, words or something else entirely. Drawers are self-selected, and nearly half of them were in the United States.
+**Known limits.** The game told people what to draw and gave them 20 seconds: many drawings are unfinished, and some are
+scribbles, words or something else entirely. Drawers are self-selected, and nearly half of them were in the United
+States.
 """
 
 

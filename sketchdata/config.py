@@ -32,8 +32,8 @@ def option(default: Any = dataclasses.MISSING, *, help: str, record: bool = True
     Args:
         default: The value when neither a file nor a flag gives one; without it the option is required.
         help: One line for `--help`.
-        record: Whether the value decides the bytes that are written, and so belongs into the manifest. Paths, numbers of
-            workers and the like do not.
+        record: Whether the value decides the bytes that are written, and so belongs into the manifest. Paths, numbers
+            of workers and the like do not.
         **click_options: Passed on to `click.option` (type, metavar, multiple, param_decls …).
     """
     metadata = {_HELP: help, _CLICK: click_options, _RECORD: record}

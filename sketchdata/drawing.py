@@ -6,6 +6,7 @@ arrays that Parquet, the rasters and the tensors share without a Python loop ove
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -121,7 +122,7 @@ class DrawingBatch:
             yield Drawing(
                 key_id=int(self.key_id[row]),
                 word=words[int(self.label[row])],
-                strokes=tuple(points[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)),
+                strokes=tuple(points[a:b] for a, b in itertools.pairwise(bounds)),
                 recognized=bool(self.recognized[row]),
                 countrycode=self.countrycode[row].decode("ascii") or None,
                 timestamp=_EPOCH + timedelta(microseconds=int(self.timestamp[row])),

@@ -110,10 +110,10 @@ class BottomK:
 def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int64]:
     """Return the order of a split's rows: by place in the class, and mixed within one place.
 
-    The place of a drawing is its position among its class's drawings of the split, by rank. So the first C rows hold the
-    first drawing of each of the C classes, the next C rows the second, and every prefix is a random sample with equal
-    classes. Rows by the rank alone would not be: of a class with three times as many drawings in the official file the
-    ranks taken are three times smaller, and whole splits would be sorted by the size of the classes.
+    The place of a drawing is its position among its class's drawings of the split, by rank. So the first C rows hold
+    the first drawing of each of the C classes, the next C rows the second, and every prefix is a random sample with
+    equal classes. Rows by the rank alone would not be: of a class with three times as many drawings in the official
+    file the ranks taken are three times smaller, and whole splits would be sorted by the size of the classes.
 
     Args:
         places: (N,) each row's position within its class, from 0.
@@ -122,7 +122,8 @@ def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int
     Returns:
         (N,) row numbers.
     """
-    return np.lexsort((splitmix64(ranks), places))
+    order: npt.NDArray[np.int64] = np.lexsort((splitmix64(ranks), places))
+    return order
 
 
 def rows_before(counts: npt.NDArray[np.int64], place: int) -> int:

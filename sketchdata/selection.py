@@ -112,7 +112,7 @@ class _Pass:
         self._digest = hashlib.md5(usedforsecurity=False)
         self._bytes = self._records = self._examined = 0
         self._rejects: dict[int, Reject] = {}
-        self._last_rank = np.empty(0, np.uint64)
+        self._last_rank: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
 
     def run(self, blocks: Iterable[bytes]) -> Selection:
         offsets, key_ids = [], []
@@ -120,7 +120,7 @@ class _Pass:
             self._records += len(block)
             kept, ids = self._check(block)
             positions = block.position + block.starts[kept]
-            self.held.add(ranks(ids, self.rules.seed), positions, lambda i, b=block, k=kept: b.record(k[i]))
+            self.held.add(ranks(ids, self.rules.seed), positions, block.records_of(kept))
             if self.rules.check_all:
                 offsets.append(positions)
                 key_ids.append(ids)
@@ -198,9 +198,9 @@ class _Pass:
         expected = held_ranks[parsed.rows]
         ambiguous = ranks(key_ids, self.rules.seed) != expected
         # Equal ranks are equal key_ids and lie side by side; the first good one stays.
-        before = np.concatenate([self._last_rank, expected])[:-1] if len(self._last_rank) else expected[:-1]
         again = np.zeros(len(expected), np.bool_)
-        again[len(expected) - len(before) :] = expected[len(expected) - len(before) :] == before
+        again[1:] = expected[1:] == expected[:-1]
+        again[:1] = np.isin(expected[:1], self._last_rank)
         taken = np.isin(key_ids, np.array(list(self.rules.taken), np.uint64))
         for row in np.flatnonzero(ambiguous | again | taken).tolist():
             self._refuse(records[parsed.rows[row]][0], int(key_ids[row]), ambiguous=bool(ambiguous[row]))

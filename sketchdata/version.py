@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-#: Version of the on-disk layout: columns, row order, manifest. A data set of another version is refused, not guessed at.
+#: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
 SCHEMA_VERSION = 1

@@ -1,7 +1,7 @@
 """Run a stage over tasks: skip what is done, retry what failed, report, and let an engine do the mapping.
 
-An engine is a function `(stage, tasks, options) → outcomes as they complete`. A stage never knows which one runs it, and
-every engine gives the same bytes.
+An engine is a function `(stage, tasks, options) → outcomes as they complete`. A stage never knows which one runs it,
+and every engine gives the same bytes.
 """
 
 from __future__ import annotations

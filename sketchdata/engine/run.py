@@ -85,5 +85,5 @@ def _describe(title: str, failures: Sequence[Outcome], total: int) -> str:
     lines = [f"  {outcome.task_id}: {outcome.error}" for outcome in failures[:_FAILURES_SHOWN]]
     more = len(failures) - len(lines)
     lines += [f"  and {more} more"] if more else []
-    head = f"{title}: {len(failures)} of {total} tasks failed; what is finished is kept, and the same command goes on from there"
+    head = f"{title}: {len(failures)} of {total} tasks failed; what is finished is kept, and the same command goes on:"
     return "\n".join([head, *lines])

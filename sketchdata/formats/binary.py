@@ -1,8 +1,8 @@
 """The official packed binary form of simplified drawings.
 
 Little-endian and unpadded: `<Q key_id> <2s country> <b recognized> <I unix seconds> <H strokes>`, then for each stroke
-`<H n>`, n × uint8 x, n × uint8 y. Times have whole seconds only. Source: the README and `examples/binary_file_parser.py`
-of github.com/googlecreativelab/quickdraw-dataset.
+`<H n>`, n × uint8 x, n × uint8 y. Times have whole seconds only. Source: the README and
+`examples/binary_file_parser.py` of github.com/googlecreativelab/quickdraw-dataset.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from sketchdata.drawing import DrawingBatch, empty_batch, offsets_of
 from sketchdata.errors import FormatError
@@ -61,7 +62,7 @@ def _record_bounds(data: bytes) -> list[int]:
 def _block(data: bytes, position: int, bounds: list[int], *, complete: bool = True) -> RecordBlock:
     edges = np.array(bounds, np.int64)
     starts = edges[:-1]
-    key_ids = np.zeros(len(starts), np.uint64)
+    key_ids: npt.NDArray[np.uint64] = np.zeros(len(starts), np.uint64)
     if complete:
         octets = np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(8)]
         key_ids = octets.view("<u8")[:, 0].astype(np.uint64)

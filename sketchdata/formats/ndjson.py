@@ -11,7 +11,7 @@ import gc
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -245,7 +245,7 @@ def dump(batch: DrawingBatch, word: str) -> bytes:
             "timestamp": stamps[row],
             "recognized": recognized,
             "key_id": str(key_id),
-            "drawing": [[c[a:b] for c in columns] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+            "drawing": [[c[a:b] for c in columns] for a, b in pairwise(bounds)],
         }
         lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
     return b"".join(lines)

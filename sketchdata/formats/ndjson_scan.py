@@ -67,7 +67,7 @@ def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[n
     words: npt.NDArray[np.uint64] = np.ndarray((len(data) - 7,), np.uint64, data, 0, (1,))
     array = np.frombuffer(data, np.uint8)
     found = np.full(len(starts), -1, np.int64)
-    todo = np.arange(len(starts))
+    todo: npt.NDArray[np.int64] = np.arange(len(starts))
     while len(todo):  # one turn for each different length, about a dozen in the official files
         first = todo[0]
         mark = data.find(_MARK, starts[first], ends[first])
@@ -104,7 +104,7 @@ def _read_digits(
     """Read decimal numbers that end in a quote; (L,) values, and whether each is one."""
     known = starts >= 0
     places = np.where(known, starts, 0)
-    values = np.zeros(len(starts), np.uint64)
+    values: npt.NDArray[np.uint64] = np.zeros(len(starts), np.uint64)
     open_ = known.copy()
     found = np.zeros(len(starts), np.bool_)
     for step in range(_MAX_DIGITS + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,10 @@ class RecordBlock:
     def record(self, index: int) -> bytes:
         """Return one record's bytes."""
         return self.data[self.starts[index] : self.ends[index]]
+
+    def records_of(self, rows: npt.NDArray[np.int64]) -> Callable[[int], bytes]:
+        """Return what gives the bytes of the i-th of some records, when and if they are wanted."""
+        return lambda i: self.record(int(rows[i]))
 
 
 @dataclass(frozen=True, kw_only=True)

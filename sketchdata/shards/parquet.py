@@ -28,7 +28,7 @@ METADATA_KEY = b"sketchdata"
 ROW_GROUP_ROWS = 20_000
 
 _ZSTD_LEVEL = 3
-#: A uint8 is 32 bits wide in Parquet; as an index into a dictionary of 256 it is 8: smaller and three times faster to read.
+#: A uint8 is 32 bits wide in Parquet; as an index into a dictionary of 256 it is 8: smaller, and faster to read.
 _DICTIONARY_COLUMNS = ["word", "label", "countrycode"] + [f"drawing.list.element.list.element.{axis}" for axis in "xy"]
 _NAMES = pa.dictionary(pa.int16(), pa.string())
 

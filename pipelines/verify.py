@@ -1,0 +1,265 @@
+"""Check a data set against its manifest and against the rules of its split.
+
+Everything that a manifest promises is recomputed from the files: sizes and hashes, then what the Parquet shards hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sketchdata.errors import SketchDataError
+from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest
+from sketchdata.progress import task_bar
+from sketchdata.sampling import ranks, row_order
+from sketchdata.shards import parquet
+
+_HASHES_AT_ONCE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One kind of fault: what is wrong with the first case, and how many cases there are."""
+
+    kind: str
+    first: str
+    count: int
+
+
+@dataclass
+class Verification:
+    """What was checked and what was found.
+
+    Attributes:
+        files: Files whose size and hash were checked.
+        drawings: Rows that were checked.
+        checks: Kinds of fault that were looked for.
+    """
+
+    files: int = 0
+    drawings: int = 0
+    checks: list[str] = field(default_factory=list)
+    _faults: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Every kind of fault that was found, in the order of the checks."""
+        return [
+            Fault(kind=k, first=self._faults[k][0], count=len(self._faults[k]))
+            for k in self.checks
+            if k in self._faults
+        ]
+
+    def check(self, kind: str, faults: Iterator[str] | Sequence[str]) -> bool:
+        """Note a check and what it found; true when it found nothing."""
+        found = list(faults)
+        if kind not in self.checks:
+            self.checks.append(kind)
+        if found:
+            self._faults.setdefault(kind, []).extend(found)
+        return not found
+
+
+def run(directory: Path) -> Verification:
+    """Check a data set.
+
+    Raises:
+        SketchDataError: There is no manifest to check against.
+    """
+    manifest = read_manifest(directory)
+    verification = Verification()
+    verification.check("unlisted file", _unlisted(directory, manifest))
+    whole = _check_files(directory, manifest, verification)
+    splits = [split for split in manifest.counts if manifest.shards(split)]
+    rows = {split: _Rows.read(directory, manifest, split, whole, verification) for split in splits}
+    for split, split_rows in rows.items():
+        if split_rows is not None:
+            _check_split(directory, manifest, split, split_rows, verification)
+    complete = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
+    if complete:
+        verification.check("key_id twice", _twice(complete))
+        verification.check("ranks across splits", _ranks_across(complete, manifest))
+    return verification
+
+
+def _unlisted(directory: Path, manifest: Manifest) -> Iterator[str]:
+    listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_file() and name not in listed:
+            yield f"{name} is not in the manifest"
+
+
+def _check_files(directory: Path, manifest: Manifest, verification: Verification) -> set[str]:
+    """Check sizes and hashes; return the paths of the files that are as they should be."""
+    present = [entry for entry in manifest.files if (directory / entry.path).is_file()]
+    verification.check("missing file", [f"{e.path} is missing" for e in manifest.files if e not in present])
+    sized = [entry for entry in present if (directory / entry.path).stat().st_size == entry.bytes]
+    verification.check("size", [_wrong_size(directory, entry) for entry in present if entry not in sized])
+    whole: set[str] = set()
+    with task_bar() as bar, ThreadPoolExecutor(_HASHES_AT_ONCE) as pool:
+        row = bar.add_task("Hashing files", total=len(sized))
+        hashes = pool.map(lambda entry: hash_file(directory / entry.path, "sha256"), sized)
+        for entry, sha256 in zip(sized, hashes, strict=True):
+            if verification.check("sha256", [] if sha256 == entry.sha256 else [_wrong_hash(entry, sha256)]):
+                whole.add(entry.path)
+            bar.advance(row)
+    verification.files = len(manifest.files)
+    return whole
+
+
+def _wrong_size(directory: Path, entry: FileEntry) -> str:
+    return f"{entry.path} has {(directory / entry.path).stat().st_size:,} bytes instead of {entry.bytes:,}"
+
+
+def _wrong_hash(entry: FileEntry, sha256: str) -> str:
+    return f"{entry.path} has sha256 {sha256[:16]}… instead of {entry.sha256[:16]}…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What the checks need of a split's N rows, and where each shard's rows begin."""
+
+    key_id: npt.NDArray[np.uint64]
+    label: npt.NDArray[np.uint16]
+
+    @staticmethod
+    def read(
+        directory: Path, manifest: Manifest, split: str, whole: set[str], verification: Verification
+    ) -> _Rows | None:
+        """Read a split's shards, checking each by itself; None when one of them cannot be used."""
+        parts, usable = [], True
+        for shard in manifest.shards(split):
+            if shard.path not in whole:
+                usable = False
+                continue
+            try:
+                parts.append(_read_shard(directory, manifest, split, shard, verification))
+                verification.check("unreadable shard", [])
+            except SketchDataError as error:
+                usable = verification.check("unreadable shard", [str(error)])
+        if not usable or not parts:
+            return None
+        key_ids, labels = zip(*parts, strict=True)
+        verification.drawings += sum(map(len, labels))
+        return _Rows(key_id=np.concatenate(key_ids), label=np.concatenate(labels))
+
+
+def _read_shard(
+    directory: Path, manifest: Manifest, split: str, shard: FileEntry, verification: Verification
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint16]]:
+    """Check one shard's columns, metadata and rows; return its key_ids and labels."""
+    schema, facts = parquet.read_facts(directory / shard.path)
+    expected = parquet.schema(raw=manifest.config["input_format"] == "raw")
+    if not verification.check(
+        "schema", [] if schema.equals(expected) else [f"{shard.path} has other columns: {schema}"]
+    ):
+        raise SketchDataError(f"{shard.path} was not read, since its columns are others")
+    told = {"split": split, "seed": manifest.config["seed"], "version": manifest.version, "tool": manifest.tool}
+    found = {**facts, "tool": f"sketchdata {facts.get('tool')}"}
+    differing = [
+        f"{name} is {found.get(name)!r} instead of {value!r}"
+        for name, value in told.items()
+        if found.get(name) != value
+    ]
+    verification.check("metadata", [f"{shard.path}: {', '.join(differing)}"] if differing else [])
+    key_ids, labels = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
+    for table in parquet.read_row_groups(directory / shard.path, ["key_id", "word", "label", "drawing"]):
+        key_ids.append(table.column("key_id").to_numpy())
+        labels.append(table.column("label").to_numpy())
+        verification.check("word and label", _wrong_words(table, manifest, shard))
+        verification.check("empty drawing", _empty(table, shard))
+    rows = sum(map(len, labels))
+    verification.check(
+        "rows", [] if rows == shard.records else [f"{shard.path} has {rows:,} rows instead of {shard.records:,}"]
+    )
+    return np.concatenate(key_ids), np.concatenate(labels)
+
+
+def _wrong_words(table: pa.Table, manifest: Manifest, shard: FileEntry) -> Iterator[str]:
+    words, labels = table.column("word").combine_chunks(), table.column("label").to_numpy()
+    names = np.array(words.dictionary.to_pylist(), object)[words.indices.to_numpy()]
+    classes = np.array([*manifest.classes, None], object)
+    expected = classes[np.minimum(labels, len(manifest.classes))]
+    for row in np.flatnonzero(names != expected)[:1].tolist():
+        yield f"{shard.path}: key_id {table.column('key_id')[row]} has label {labels[row]} and word {names[row]!r}"
+
+
+def _empty(table: pa.Table, shard: FileEntry) -> Iterator[str]:
+    drawings = table.column("drawing").combine_chunks()
+    strokes = pc.list_value_length(drawings).to_numpy()
+    points = pc.list_value_length(drawings.flatten()).to_numpy()
+    if strokes.min(initial=1) < 1 or points.min(initial=1) < 1:
+        yield f"{shard.path} has a drawing without strokes or a stroke without points"
+
+
+def _check_split(directory: Path, manifest: Manifest, split: str, rows: _Rows, verification: Verification) -> None:
+    counts = np.bincount(rows.label, minlength=len(manifest.classes))
+    told = manifest.counts[split]
+    verification.check(
+        "class balance",
+        [
+            f"{split} has {counts[label]:,} drawings of {word} instead of {told.get(word, 0):,}"
+            for label, word in enumerate(manifest.classes)
+            if counts[label] != told.get(word, 0)
+        ],
+    )
+    verification.check("order of rows", _disorder(split, rows, manifest.config["seed"]))
+    verification.check("key_id list", _wrong_list(directory, split, rows))
+
+
+def _disorder(split: str, rows: _Rows, seed: int) -> Iterator[str]:
+    own = ranks(rows.key_id, seed)
+    by_class = np.lexsort((own, rows.label))
+    firsts = np.searchsorted(rows.label[by_class], rows.label[by_class], side="left")
+    places = np.empty(len(own), np.int64)
+    places[by_class] = np.arange(len(own)) - firsts
+    wrong = np.flatnonzero(row_order(places, own) != np.arange(len(own)))
+    if len(wrong):
+        yield f"{split}: row {wrong[0]:,} (key_id {rows.key_id[wrong[0]]}) is not the one that the ranks put there"
+
+
+def _wrong_list(directory: Path, split: str, rows: _Rows) -> Iterator[str]:
+    path = directory / "key_ids" / f"{split}.txt"
+    try:
+        listed = path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{path.name} cannot be read: {error}"
+        return
+    held = [str(key_id) for key_id in rows.key_id.tolist()]
+    if listed != held:
+        line = next(
+            (i for i, pair in enumerate(zip(listed, held, strict=False)) if pair[0] != pair[1]),
+            min(len(listed), len(held)),
+        )
+        yield f"key_ids/{split}.txt differs from the shards in line {line + 1:,}"
+
+
+def _twice(rows: dict[str, _Rows]) -> Iterator[str]:
+    key_ids = np.concatenate([split_rows.key_id for split_rows in rows.values()])
+    splits = np.repeat(list(rows), [len(split_rows.key_id) for split_rows in rows.values()])
+    order = np.argsort(key_ids, kind="stable")
+    for at in np.flatnonzero(key_ids[order[1:]] == key_ids[order[:-1]]).tolist():
+        first, second = order[at], order[at + 1]
+        yield f"key_id {key_ids[first]} is in {splits[first]} and in {splits[second]}"
+
+
+def _ranks_across(rows: dict[str, _Rows], manifest: Manifest) -> Iterator[str]:
+    """A class's ranks rise from split to split: all of train lie below all of val, and so on."""
+    seed, classes = manifest.config["seed"], len(manifest.classes)
+    highest, owner = np.zeros(classes, np.uint64), np.full(classes, "", object)
+    for split, split_rows in rows.items():
+        own = ranks(split_rows.key_id, seed)
+        lowest = np.full(classes, np.uint64(2**64 - 1))
+        np.minimum.at(lowest, split_rows.label, own)
+        for label in np.flatnonzero((lowest < highest) & (owner != "")).tolist():
+            yield f"{manifest.classes[label]}: a drawing of {split} has a smaller rank than one of {owner[label]}"
+        np.maximum.at(highest, split_rows.label, own)
+        owner[np.unique(split_rows.label)] = split

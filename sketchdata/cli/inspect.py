@@ -1,0 +1,152 @@
+"""`sketchdata verify`, `info` and `show`: looking at a built data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from sketchdata.manifest import Manifest, read_manifest
+
+_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.command()
+@_DIRECTORY
+@_JSON
+def verify(directory: Path, as_json: bool) -> None:
+    """Check a data set: files and hashes, columns, classes, splits, ranks and lists. Exits 1 when something is wrong.
+
+    The first fault of each kind is named.
+
+    Example: sketchdata verify data/quickdraw-3.8m
+    """
+    from sketchdata.recipes.pipelines import verify as recipe
+
+    verification = recipe.run(directory)
+    faults = verification.faults
+    if as_json:
+        report = {
+            "ok": not faults,
+            "files": verification.files,
+            "drawings": verification.drawings,
+            "checks": verification.checks,
+            "faults": [dataclasses.asdict(fault) for fault in faults],
+        }
+        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    else:
+        for fault in faults:
+            more = f" ({fault.count:,} of this kind)" if fault.count > 1 else ""
+            click.echo(f"fault: {fault.kind}: {fault.first}{more}")
+        checked = f"{verification.files:,} files, {verification.drawings:,} drawings, {len(verification.checks)} checks"
+        click.echo(f"{directory}: {f'{len(faults)} kinds of fault' if faults else 'all right'} ({checked})")
+    sys.exit(1 if faults else 0)
+
+
+@click.command()
+@_DIRECTORY
+@_JSON
+@click.option("--classes", is_flag=True, help="List every class with its drawings in each split.")
+def info(directory: Path, as_json: bool, classes: bool) -> None:
+    """Describe a data set from its manifest: splits, classes, options, sources.
+
+    Example: sketchdata info data/quickdraw-3.8m --classes
+    """
+    manifest = read_manifest(directory)
+    if as_json:
+        click.echo(orjson.dumps(_summary(manifest), option=orjson.OPT_INDENT_2))
+        return
+    console = Console()
+    console.print(_facts_table(manifest))
+    console.print(_classes_table(manifest) if classes else _splits_table(manifest))
+
+
+def _summary(manifest: Manifest) -> dict[str, object]:
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "tool": manifest.tool,
+        "config": manifest.config,
+        "drawings": sum(manifest.splits.values()),
+        "splits": manifest.splits,
+        "counts": manifest.counts,
+        "classes": manifest.classes,
+        "bytes": sum(file.bytes for file in manifest.files),
+        "files": len(manifest.files),
+        "sources": len(manifest.sources),
+        "official_sources": sum(source.official for source in manifest.sources),
+        "source_records": sum(source.records for source in manifest.sources),
+        "rejects": manifest.rejects,
+    }
+
+
+def _facts_table(manifest: Manifest) -> Table:
+    table = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
+    official = sum(source.official for source in manifest.sources)
+    records = sum(source.records for source in manifest.sources)
+    rows = {
+        "made by": f"{manifest.tool}, layout version {manifest.version}",
+        "classes": f"{len(manifest.classes):,}",
+        "drawings": f"{sum(manifest.splits.values()):,}",
+        "size": f"{sum(file.bytes for file in manifest.files) / 1e6:,.1f} MB in {len(manifest.files):,} files",
+        "sources": f"{len(manifest.sources):,} files with {records:,} records; {official:,} are the official ones",
+        "refused": ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items()) or "nothing",
+        "options": ", ".join(f"{name} {value}" for name, value in manifest.config.items()),
+    }
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table
+
+
+def _splits_table(manifest: Manifest) -> Table:
+    table = Table("split")
+    for title in ("drawings", "a class", "shards", "MB"):
+        table.add_column(title, justify="right")
+    for split, drawings in manifest.splits.items():
+        sizes, shards = set(manifest.counts[split].values()), manifest.shards(split)
+        each = f"{min(sizes):,}" if len(sizes) == 1 else f"{min(sizes):,} to {max(sizes):,}"
+        table.add_row(split, f"{drawings:,}", each, f"{len(shards):,}", f"{sum(s.bytes for s in shards) / 1e6:,.1f}")
+    return table
+
+
+def _classes_table(manifest: Manifest) -> Table:
+    table = Table("label", "class")
+    for split in manifest.counts:
+        table.add_column(split, justify="right")
+    for label, word in enumerate(manifest.classes):
+        table.add_row(str(label), word, *(f"{manifest.counts[split][word]:,}" for split in manifest.counts))
+    return table
+
+
+@click.command()
+@_DIRECTORY
+@click.option("--category", help="One class. Default: all of them, mixed.")
+@click.option("--split", default="train", show_default=True, help="Which split.")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many drawings.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG to write."
+)
+@click.option("--columns", type=click.IntRange(1), help="Drawings side by side. Default: a sheet of about 4:3.")
+@click.option("--cell", type=int, default=112, show_default=True, help="Side of a drawing's square in pixels.")
+@click.option("--line-width", type=click.IntRange(1, 64), default=1, show_default=True, help="In pixels.")
+def show(directory: Path, category: str | None, split: str, count: int, output: Path, **layout: Any) -> None:
+    """Draw a contact sheet of a split's first drawings, which are a random sample.
+
+    Example: sketchdata show data/quickdraw-3.8m --category star --split train -n 64 -o stars.png
+    """
+    from sketchdata.contact_sheet import contact_sheet, write_png
+    from sketchdata.dataset import open_dataset
+
+    dataset = open_dataset(directory)
+    batch = dataset.first(split, count, category)
+    write_png(contact_sheet(batch, dataset.manifest.classes, **layout), output)
+    click.echo(
+        f"{output}: {len(batch):,} drawings of {category or f'{len(dataset.manifest.classes)} classes'} ({split})"
+    )

@@ -1,0 +1,116 @@
+"""Drawings as tar shards for WebDataset: one `{key_id}.json` a drawing and, where asked, one `{key_id}.png`.
+
+A tar member costs at least 1 KiB and a drawing about 100 bytes, so this is an export and Parquet stays the store.
+Format: github.com/webdataset/webdataset; files of one sample follow each other and share the name before the first dot.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import orjson
+
+from sketchdata.drawing import DrawingBatch
+from sketchdata.errors import SketchDataError
+from sketchdata.formats.ndjson import format_timestamps
+from sketchdata.manifest import replacing
+from sketchdata.raster import raster
+
+_MODE = 0o644
+# Of the five strategies, RLE is the fastest (4,900 a second of 224 pixels a side) and within a tenth of the smallest
+# for line drawings. Both settings are named because OpenCV's defaults are its own to change.
+_PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+#: Pixels rastered at once: 16 MB, whatever the pictures' size.
+_PIXELS_AT_ONCE = 1 << 24
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """How a sample's PNG is drawn: 8-bit grey, black ink on white paper unless `white_on_black`."""
+
+    size: int
+    line_width: int = 1
+    white_on_black: bool = False
+
+
+def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str], picture: Picture | None) -> int:
+    """Write drawings as one USTAR file, whole or not at all; the same drawings give the same bytes.
+
+    Owner 0, group 0, time 0 and mode 0644 are fixed. PNG bytes are those of the OpenCV version in use.
+
+    Args:
+        path: Where to.
+        batches: The rows in their order, in pieces that fit into memory.
+        classes: The class table that the labels index.
+        picture: How to draw the PNGs; None writes none.
+
+    Returns:
+        The number of samples.
+    """
+    rows = size = 0
+    with replacing(path) as file:
+        for batch in batches:
+            for name, content in members(batch, classes, picture):
+                size += file.write(_header(name, len(content)))
+                size += file.write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
+            rows += len(batch)
+        # The end: two empty blocks, then up to a whole record.
+        size += file.write(bytes(2 * tarfile.BLOCKSIZE))
+        file.write(bytes(-size % tarfile.RECORDSIZE))
+    return rows
+
+
+def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of every member, sample by sample, the same kinds of member in each."""
+    rows = min(_ROWS_AT_ONCE, max(1, _PIXELS_AT_ONCE // picture.size**2)) if picture else _ROWS_AT_ONCE
+    for start in range(0, len(batch), rows):
+        part = batch.slice(start, min(start + rows, len(batch)))
+        pictures = _pngs(part, picture) if picture else None
+        for record in records(part, classes):
+            yield f"{record['key_id']}.json", orjson.dumps(record)
+            if pictures is not None:
+                yield f"{record['key_id']}.png", next(pictures)
+
+
+def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield drawings as plain data: the official record's fields and `label`.
+
+    `key_id` and `timestamp` are strings as in the official files, `drawing` is [[[x…], [y…]], …], with t when raw.
+    """
+    columns = [batch.x.tolist(), batch.y.tolist()] + ([] if batch.t is None else [batch.t.tolist()])
+    strokes, points = batch.strokes.tolist(), batch.points.tolist()
+    labels, recognized = batch.label.tolist(), batch.recognized.tolist()
+    countries, stamps = batch.countrycode.tolist(), format_timestamps(batch.timestamp)
+    for row, key_id in enumerate(batch.key_id.tolist()):
+        bounds = points[strokes[row] : strokes[row + 1] + 1]
+        yield {
+            "word": classes[labels[row]],
+            "label": labels[row],
+            "countrycode": countries[row].decode("ascii") or None,
+            "timestamp": stamps[row],
+            "recognized": recognized[row],
+            "key_id": str(key_id),
+            "drawing": [[column[a:b] for column in columns] for a, b in pairwise(bounds)],
+        }
+
+
+def _pngs(batch: DrawingBatch, picture: Picture) -> Iterator[bytes]:
+    bitmaps = raster(batch, size=picture.size, line_width=picture.line_width)
+    for bitmap in bitmaps if picture.white_on_black else 255 - bitmaps:
+        encoded, content = cv2.imencode(".png", bitmap, _PNG_SETTINGS)
+        if not encoded:
+            raise SketchDataError(f"OpenCV could not encode a picture of {picture.size} × {picture.size} pixels as PNG")
+        yield content.tobytes()
+
+
+def _header(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = size, 0, _MODE
+    return member.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
