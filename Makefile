@@ -1,0 +1,39 @@
+# make demo   set up, and run the whole chain on generated drawings
+# make test   set up, and run every test
+# make check  what the tests do not see: lint, format, types, stale pages
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: install demo test check docs bench clean
+.DELETE_ON_ERROR:
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dask]"
+	touch $@
+
+demo: install
+	@PATH="$(abspath $(BIN)):$$PATH" sh docs/demo.sh $(DEMO)
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate_cli.py --check
+
+docs: install
+	$(BIN)/python docs/generate_cli.py
+
+bench: install
+	$(BIN)/python benchmarks/build.py
+
+clean:
+	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
