@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 
 from sketchdata.errors import FormatError
+from sketchdata.gzipped import gunzip
 from sketchdata.manifest import hash_file, replacing
-from sketchdata.sources import gunzip
 
 _BLOCK_BYTES = 1 << 20
 
@@ -39,13 +39,21 @@ class CheckedFiles:
         self._lock = threading.Lock()
         self._entries = _read(self.path)
 
+    def recorded(self, name: str) -> Checked | None:
+        """Return a file's hashes from the record; None when it has none of the file as it is now."""
+        entry, file = self._entries.get(name), self.root / name
+        if entry is None or not file.is_file():
+            return None
+        status = file.stat()
+        return entry if (entry.bytes, entry.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
+
     def look(self, name: str) -> Checked | None:
         """Return a file's hashes, from the record or by reading it; None when it is not there or is a damaged .gz."""
         file = self.root / name
         if not file.is_file():
             return None
-        status, entry = file.stat(), self._entries.get(name)
-        if entry is not None and (entry.bytes, entry.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        entry = self.recorded(name)
+        if entry is not None:
             return entry
         try:
             md5 = hash_file(file, "md5")

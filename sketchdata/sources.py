@@ -6,19 +6,19 @@ A source is plain data and is cheap to make: a worker process gets the location'
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
-from sketchdata.errors import ConfigError, FormatError
+from sketchdata.checked import CheckedFiles
+from sketchdata.errors import ConfigError
 from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
+from sketchdata.gzipped import gunzip
 
 _BLOCK_BYTES = 1 << 20
 _PUBLIC_BUCKETS = "https://storage.googleapis.com"
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class SourceFile:
         bytes: The stored size; None where a server does not tell.
         md5: Of the stored bytes, where a server tells.
         gzipped: Whether the stored bytes are gzip.
+        content_md5: Of the unpacked content, where a download recorded it and the file has not changed since.
         identity: Text that changes when the file does: size and time here, size, validator and md5 on a server.
         local: Its path on this machine, if it lies here.
         validator: What a server wants to hear to go on with the same version.
@@ -44,6 +45,7 @@ class SourceFile:
     identity: str
     local: Path | None = None
     validator: str | None = None
+    content_md5: str | None = None
 
     @property
     def stored_path(self) -> str:
@@ -108,32 +110,6 @@ def read_content(source: Source, file: SourceFile) -> Iterator[bytes]:
     return gunzip(stored, file.location) if file.gzipped else stored
 
 
-def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Unpack gzip of one or more members (RFC 1952) in pieces of at most 1 MiB; `name` is for messages.
-
-    Raises:
-        FormatError: The gzip is damaged or ends early.
-    """
-    unpack = zlib.decompressobj(_GZIP)
-    try:
-        for block in blocks:
-            rest = block
-            # Between members, and after the last one, gzip allows padding with zeros.
-            while rest := rest.lstrip(b"\0") if unpack.eof else rest:
-                unpack = zlib.decompressobj(_GZIP) if unpack.eof else unpack
-                # Bounded, since 1 MiB of gzip may hold 1 GiB.
-                piece = unpack.decompress(rest, _BLOCK_BYTES)
-                rest = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
-                if piece:
-                    yield piece
-        while not unpack.eof and (piece := unpack.decompress(b"", _BLOCK_BYTES)):
-            yield piece
-    except zlib.error as error:
-        raise FormatError("damaged gzip", f"{name}: {error}; fetch it again") from error
-    if not unpack.eof:
-        raise FormatError("truncated gzip", f"{name} ends in the middle of its data; fetch it again")
-
-
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
     """A folder on this machine: `DIR/full/simplified/x.ndjson`, `DIR/simplified/x.ndjson` or `DIR/x.ndjson`."""
@@ -147,7 +123,9 @@ class FolderSource:
             for suffix in _suffixes(path):
                 file = root / (place + suffix)
                 if file.is_file():
-                    return _local_file(path, file, gzipped=suffix != "")
+                    checked = CheckedFiles(root).recorded(place + suffix)
+                    found = _local_file(path, file, gzipped=suffix != "")
+                    return found if checked is None else replace(found, content_md5=checked.content_md5)
         return None
 
     def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.fetch import FetchPolicy, SourceChangedError
-from sketchdata.sources import Source, WebSource, describe_missing, gunzip, open_source, read_content
+from sketchdata.gzipped import gunzip
+from sketchdata.sources import Source, WebSource, describe_missing, open_source, read_content
 from tests.servers import BucketServer
 
 PATH = "full/simplified/aircraft carrier.ndjson"

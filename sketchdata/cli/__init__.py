@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 import click
@@ -16,19 +17,20 @@ def _group(name: str, text: str, example: str, lazy: dict[str, tuple[str, str]])
     return LazyGroup(name=name, lazy=lazy, help=f"{text}\n\nExample: sketchdata {example}", no_args_is_help=True)
 
 
-download = _group(
+# Not called `download` and so on: importing sketchdata.cli.download binds that name to the module.
+download_group = _group(
     "download",
     "Download official files.",
     "download quickdraw --categories star,cat",
     {"quickdraw": ("sketchdata.cli.download:quickdraw", "The official Quick, Draw! files, resumable and verified.")},
 )
-build = _group(
+build_group = _group(
     "build",
     "Build a data set.",
     "build quickdraw-3.8m --out data/quickdraw-3.8m",
     {"quickdraw-3.8m": ("sketchdata.cli.build:quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings.")},
 )
-export = _group(
+export_group = _group(
     "export",
     "Export a data set to another format.",
     "export webdataset data/quickdraw-3.8m --out tars",
@@ -39,16 +41,16 @@ export = _group(
 )
 root = _group(
     "sketchdata",
-    "A data-centric toolkit for free-hand sketches.",
+    "Build, check and share data sets of free-hand sketches.",
     "build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
-        "download": ("sketchdata.cli:download", "Download official files."),
+        "download": ("sketchdata.cli:download_group", "Download official files."),
         "synth": ("sketchdata.cli.synth:synth", "Generate drawings in the official formats."),
-        "build": ("sketchdata.cli:build", "Build a data set: split, sharded, listed."),
+        "build": ("sketchdata.cli:build_group", "Build a data set: split, sharded, listed."),
         "verify": ("sketchdata.cli.inspect:verify", "Check a built data set against its manifest."),
         "info": ("sketchdata.cli.inspect:info", "Describe a built data set."),
         "show": ("sketchdata.cli.inspect:show", "Draw a contact sheet of drawings."),
-        "export": ("sketchdata.cli:export", "Export a data set to another format."),
+        "export": ("sketchdata.cli:export_group", "Export a data set to another format."),
     },
 )
 root.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -57,15 +59,19 @@ click.version_option(__version__, prog_name="sketchdata")(root)
 
 def main() -> None:
     """Run the command line: exit 0 on success, 1 on a fault, 2 on wrong usage, 130 on Ctrl-C."""
+    if "_SKETCHDATA_COMPLETE" in os.environ:
+        root.main(prog_name="sketchdata")  # the shell asks for completions; Click answers and exits
     try:
-        root.main(standalone_mode=False)
+        # Not root.main(): it would turn a closed pipe into exit code 1.
+        with root.make_context("sketchdata", sys.argv[1:]) as context:
+            root.invoke(context)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _say("stopped; what was finished is kept, and the same command goes on from there")
+        _say("\nstopped; what was finished is kept, and the same command goes on from there")
         sys.exit(130)
     except InterruptedRunError as error:
         _say(str(error))
@@ -73,15 +79,23 @@ def main() -> None:
     except SketchDataError as error:
         _say(f"error: {error}")
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): not a fault. Python would complain again at exit, so point
-        # standard output elsewhere first.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            sys.exit(0)
         # A full disk, a missing permission, a path that is a folder: the system's own words name it best.
         _say(f"error: {error}")
         sys.exit(1)
+
+
+def _reader_left() -> bool:
+    """Tell whether it is standard output that broke (`| head`), which is not a fault, and not another pipe."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not output.poll(0):
+        return False
+    # Python would complain again at exit, when it flushes what is left.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _say(text: str) -> None:

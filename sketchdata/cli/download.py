@@ -16,15 +16,14 @@ from sketchdata.recipes.pipelines import download
 @options(config=download.Config)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 def quickdraw(config: download.Config, as_json: bool) -> None:
-    r"""Download the official Quick, Draw! files, resumable and verified.
+    """Download the official Quick, Draw! files, resumable and verified.
 
     Files that are there and right are left alone; a broken download goes on where it stopped, even after Ctrl-C.
     DEST is laid out like the bucket, so `sketchdata build quickdraw-3.8m --source DEST` reads it.
 
-    \b
-    Examples:
-      sketchdata download quickdraw --categories star,cat
-      sketchdata download quickdraw --format raw --dest /data/quickdraw --jobs 8
+    Example: sketchdata download quickdraw --categories star,cat
+
+    Example: sketchdata download quickdraw --format raw --dest raw-files --jobs 8
     """
     summary = download.run(config)
     if as_json:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from sketchdata.cli.help import HelpContext
+
 
 class LazyGroup(click.Group):
     """A group whose commands are named as `module:attribute`, each with its line of help.
@@ -18,6 +20,8 @@ class LazyGroup(click.Group):
         lazy: {command name: (import path, short help)}.
         **settings: Passed on to `click.Group`.
     """
+
+    context_class = HelpContext
 
     def __init__(self, *, lazy: dict[str, tuple[str, str]], **settings: Any) -> None:
         super().__init__(**settings)
@@ -33,6 +37,8 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        # Here every command passes by, so none has to remember to ask for it.
+        command.context_class = HelpContext
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

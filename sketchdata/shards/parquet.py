@@ -181,7 +181,8 @@ def read_facts(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, AttributeError, TypeError) as error:
+        # The last two, and some of the others, are what columns of other types come to.
         raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
 
 

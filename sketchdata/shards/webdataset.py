@@ -9,7 +9,6 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import orjson
 
 from sketchdata.drawing import DrawingBatch
 from sketchdata.errors import SketchDataError
-from sketchdata.formats.ndjson import format_timestamps
+from sketchdata.formats import ndjson
 from sketchdata.manifest import replacing
 from sketchdata.raster import raster
 
@@ -80,25 +79,10 @@ def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None
 
 
 def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield drawings as plain data: the official record's fields and `label`.
-
-    `key_id` and `timestamp` are strings as in the official files, `drawing` is [[[x…], [y…]], …], with t when raw.
-    """
-    columns = [batch.x.tolist(), batch.y.tolist()] + ([] if batch.t is None else [batch.t.tolist()])
-    strokes, points = batch.strokes.tolist(), batch.points.tolist()
-    labels, recognized = batch.label.tolist(), batch.recognized.tolist()
-    countries, stamps = batch.countrycode.tolist(), format_timestamps(batch.timestamp)
-    for row, key_id in enumerate(batch.key_id.tolist()):
-        bounds = points[strokes[row] : strokes[row + 1] + 1]
-        yield {
-            "word": classes[labels[row]],
-            "label": labels[row],
-            "countrycode": countries[row].decode("ascii") or None,
-            "timestamp": stamps[row],
-            "recognized": recognized[row],
-            "key_id": str(key_id),
-            "drawing": [[column[a:b] for column in columns] for a, b in pairwise(bounds)],
-        }
+    """Yield drawings as plain data: the fields of the official record, as it writes them, and `label`."""
+    labels = batch.label.tolist()
+    official = ndjson.records(batch, (classes[label] for label in labels))
+    return ({**record, "label": label} for record, label in zip(official, labels, strict=True))
 
 
 def _pngs(batch: DrawingBatch, picture: Picture) -> Iterator[bytes]:
