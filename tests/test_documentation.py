@@ -1,0 +1,143 @@
+"""The pages tell the truth: their commands parse, their links lead somewhere, and the reference is up to date."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import click
+import pytest
+
+from tests.command_lines import commands_in, parse
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SCRIPTS = sorted((ROOT / "docs").glob("*.sh"))
+SHELLS = {"bash", "sh", "shell", "console"}
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+every_page_and_script = pytest.mark.parametrize("page", [*PAGES, *SCRIPTS], ids=lambda page: page.name)
+
+
+def fences(markdown: str) -> list[tuple[str, str]]:
+    """Return (language, text) of every fenced block."""
+    return re.findall(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def shell_of(page: Path) -> str:
+    """Return the shell text of a page: its shell blocks, or all of a script; of a console block what follows `$`."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".sh":
+        return text
+    blocks = [(language, block) for language, block in fences(text) if language in SHELLS]
+    return "\n".join(
+        "\n".join(re.findall(r"^ *\$ (.*(?:\\\n.*)*)", block, flags=re.MULTILINE)) if language == "console" else block
+        for language, block in blocks
+    )
+
+
+def prose_of(page: Path) -> str:
+    """Return a page without its fenced blocks and code spans, where brackets are no links."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def links(prose: str) -> list[str]:
+    """Return where links and pictures lead, in Markdown and in HTML."""
+    return re.findall(r"\]\(\s*<?([^)\s>]+)", prose) + re.findall(r"(?:src|href|srcset)=\"([^\"]+)\"", prose)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as Markdown's renderers make them."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ +(.+?) *$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_pages_are_found() -> None:
+    assert {"README.md", "cli.md"} <= {page.name for page in PAGES}
+
+
+@every_page_and_script
+def test_every_command_line_of_a_page_parses(page: Path) -> None:
+    for arguments in commands_in(shell_of(page)):
+        try:
+            parse(arguments)
+        except click.UsageError as error:
+            pytest.fail(f"sketchdata {' '.join(arguments)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize(
+    ("page", "commands"),
+    [
+        ("cli.md", {"download", "synth", "build", "verify", "info", "show", "export"}),
+        ("demo.sh", {"synth", "build", "verify", "info", "show", "export"}),
+    ],
+)
+def test_the_pages_show_every_kind_of_command(page: str, commands: set[str]) -> None:
+    # So that the test above cannot pass by finding none.
+    assert {arguments[0] for arguments in commands_in(shell_of(ROOT / "docs" / page))} == commands
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"),
+    [
+        ("sketchdata synth --out a | head -1 && sketchdata info b > c", [["synth", "--out", "a"], ["info", "b"]]),
+        ("sketchdata build \\\n  quickdraw-3.8m", [["build", "quickdraw-3.8m"]]),
+        ("A=1 python -m sketchdata verify a  # sketchdata b", [["verify", "a"]]),
+        ('sbatch --wrap "sketchdata verify a"', [["verify", "a"]]),
+        ("for i in 0 1; do sketchdata verify $i; done", [["verify", "$i"]]),
+        ("pip install sketchdata\ngit clone https://example.org/sketchdata\ncd sketchdata", []),
+    ],
+)
+def test_command_lines_are_found_where_people_write_them(shell: str, expected: list[list[str]]) -> None:
+    assert list(commands_in(shell)) == expected
+
+
+@every_page
+def test_every_relative_link_and_picture_exists(page: Path) -> None:
+    for link in links(prose_of(page)):
+        place, _, anchor = unquote(link).partition("#")
+        if re.match(r"[a-z]+:", place):
+            continue
+        target = page.parent / place if place else page
+        assert target.resolve().is_relative_to(ROOT), f"{link} leads out of the project"
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), f"{link}: no such heading"
+
+
+@every_page
+def test_every_path_that_is_named_in_code_and_looks_like_ours_exists(page: Path) -> None:
+    folders = "sketchdata|pipelines|trainers|manifests|tests|docs|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@every_page_and_script
+def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"(?<![\w.:/~-])/(?:home|root|tmp|work|mnt|Users|opt|srv|var)/[\w./-]+", text) == []
+
+
+def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs/generate_cli.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_the_reference_does_not_depend_on_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done = subprocess.run([sys.executable, ROOT / "docs/generate_cli.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_reference_is_noticed_and_left_alone(tmp_path: Path) -> None:
+    copy = tmp_path / "generate_cli.py"
+    copy.write_bytes((ROOT / "docs/generate_cli.py").read_bytes())
+    (tmp_path / "cli.md").write_text("# Old\n")
+    done = subprocess.run([sys.executable, copy, "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, (tmp_path / "cli.md").read_text()) == (1, "# Old\n")
+    assert "is stale: run python docs/generate_cli.py" in done.stderr
