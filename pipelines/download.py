@@ -54,9 +54,16 @@ class Config:
     """What to download, from where, and what to check it against."""
 
     format: str = option("simplified", help="Which of the published formats.", type=click.Choice(list(FORMATS)))
-    categories: str | None = option(None, help="Comma-separated names; all 345 by default.", metavar="A,B")
-    source: str = option(BUCKET, help="A mirror's address, a folder or gs://bucket, laid out like the bucket.")
-    dest: Path = option(Path("data/quickdraw"), help="Where to put the files.", type=click.Path(path_type=Path))
+    categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
+    source: str = option(
+        BUCKET,
+        help="Folder, http(s) address or gs:// bucket that is laid out like the official one.",
+        metavar="DIR|URL",
+        show_default="the official bucket",
+    )
+    dest: Path = option(
+        Path("data/quickdraw"), help="Where to put the files.", type=click.Path(file_okay=False, path_type=Path)
+    )
     jobs: int = option(4, help="Files to fetch at once.", type=click.IntRange(1, 64), record=False)
     checksums: str = option(
         "auto",

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,7 +38,6 @@ from sketchdata.manifest import (
     read_manifest,
     replacing,
 )
-from sketchdata.progress import console
 from sketchdata.recipes import manifest_path
 from sketchdata.sampling import SPLITS, places_of_rows, ranks, row_order, rows_before, scale_to_fit
 from sketchdata.selection import READERS, Reject, Rules, Selection, select
@@ -55,6 +54,8 @@ SHARD_ROWS = 100_000
 _WORK = ".build"
 _OWN = {MANIFEST_NAME, _WORK, "data", "key_ids", "README.md", "classes.csv", "rejects.jsonl"}
 _HEADS_AT_ONCE = 8
+#: No category has so many drawings, and no rank more bits.
+_SIZE, _SEED = click.IntRange(0, 10_000_000), click.IntRange(0, 2**64 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +75,11 @@ class Config:
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
-    seed: int = option(0, help="Of the keyed hash that splits; 0 is the published split.", type=click.IntRange(0))
-    train: int = option(9000, help="Drawings a category for training.", type=click.IntRange(0))
-    val: int = option(1000, help="Drawings a category for validation.", type=click.IntRange(0))
-    gallery: int = option(1000, help="Drawings a category to be searched.", type=click.IntRange(0))
-    query: int = option(100, help="Drawings a category to search with.", type=click.IntRange(0))
+    seed: int = option(0, help="Seed of the hash that splits; 0 is the published one.", type=_SEED)
+    train: int = option(9000, help="Drawings a category for training.", type=_SIZE)
+    val: int = option(1000, help="Drawings a category for validation.", type=_SIZE)
+    gallery: int = option(1000, help="Drawings a category in the gallery, to be searched.", type=_SIZE)
+    query: int = option(100, help="Drawings a category to search the gallery with.", type=_SIZE)
     categories: str | None = option(
         None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
     )
@@ -109,18 +110,20 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     if not sum(config.sizes().values()):
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
-    finished = _finished(config, classes)
-    if finished is not None:
+    # Workers on other machines may start in other folders.
+    config = dataclasses.replace(config, out=config.out.absolute())
+    if (finished := _finished(config, classes)) is not None:
         return finished
-    claim_folder(config.out, own=_OWN, overwrite=config.overwrite)
-    selected = _select(config, engine, classes)
-    if selected is None:
+    own = _OWN | {path.name for path in _leftovers(config.out)}
+    # Strangers are refused before --overwrite removes anything.
+    claim_folder(config.out, own=own, overwrite=False)
+    claim_folder(config.out, own=own, overwrite=config.overwrite)
+    if (selected := _select(config, engine, classes)) is None:
         return None
     _write_rejects(config, classes)
     rejects = _check_rejects(config, selected)
     sizes = _split_sizes(config, selected)
-    shards = run_stage(write_shard, _shard_tasks(config, selected, sizes), engine, title="Writing shards")
-    if shards is None:
+    if (shards := _write_shards(engine, _shard_tasks(config, selected, sizes))) is None:
         return None
     manifest = Manifest(
         name=NAME,
@@ -144,12 +147,15 @@ def _finished(config: Config, classes: Sequence[str]) -> Manifest | None:
         return None
     manifest = read_manifest(config.out)
     if manifest.config != recorded(config) or manifest.classes != tuple(classes):
-        raise ConfigError(
-            f"{config.out} holds a data set made with other options: choose another --out, or --overwrite it"
-        )
+        raise ConfigError(f"{config.out} holds a data set with other options: choose another --out, or --overwrite it")
     shutil.rmtree(config.out / _WORK, ignore_errors=True)
-    console.print(f"{config.out} is built already; --overwrite builds it again")
+    click.echo(f"{config.out} is built already; --overwrite builds it again", err=True)
     return manifest
+
+
+def _leftovers(out: Path) -> list[Path]:
+    """Return the temporary files of `replacing` beside the manifest that a killed run left."""
+    return [path for path in out.glob(".*.tmp") if path.name[1:].rsplit(".", 2)[0] in _OWN]
 
 
 # ---- first stage: one task a category -------------------------------------------------------------------------------
@@ -174,9 +180,9 @@ def _select(config: Config, engine: EngineOptions, classes: Sequence[str]) -> li
 
 
 def _location(config: Config) -> str:
-    if config.source is not None:
-        return config.source
-    return str(DOWNLOADED) if DOWNLOADED.is_dir() else BUCKET
+    if config.source is None:
+        return str(DOWNLOADED.absolute()) if DOWNLOADED.is_dir() else BUCKET
+    return config.source if "://" in config.source else str(Path(config.source).absolute())
 
 
 def _find(source: Source, paths: Sequence[str]) -> list[SourceFile]:
@@ -244,7 +250,7 @@ def select_category(task: Task) -> TaskResult:
         task_id=task.id,
         files=(file_entry(task.output, root, len(selection.batch)), file_entry(rejects, root, len(selection.rejects))),
         counts={"drawings": len(selection.batch), "examined": selection.examined, "passed_over": selection.passed_over},
-        rejects=Counter(reject.reason for reject in selection.rejects),
+        rejects=dict(Counter(reject.reason for reject in selection.rejects)),
         facts={"source": dataclasses.asdict(entry)},
     )
 
@@ -327,14 +333,14 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
     Raises:
         SketchDataError: Categories have too few drawings, all of which are named.
     """
-    sizes = config.sizes()
-    need = sum(sizes.values())
+    sizes, need = config.sizes(), sum(config.sizes().values())
     have = {result.task_id: result.counts["drawings"] for result in results}
-    short = {word: count for word, count in have.items() if count < need}
-    if short and not config.scale_to_fit:
+    # Nothing can be scaled down to no drawings at all.
+    short = {word: count for word, count in have.items() if count < (1 if config.scale_to_fit else need)}
+    if short:
         lines = [f"  {word}: {count:,} of {need:,}" for word, count in short.items()]
         kind = "recognized drawings" if config.recognized_only else "drawings"
-        head = f"{len(short)} of {len(have)} categories have too few {kind}; --scale-to-fit makes their splits smaller:"
+        head = f"{len(short)} of {len(have)} categories have too few {kind}; --scale-to-fit makes smaller splits of what there is:"
         raise SketchDataError("\n".join([head, *lines]))
     return {word: scale_to_fit(sizes, count) for word, count in have.items()}
 
@@ -345,7 +351,7 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
 def _shard_tasks(config: Config, results: Sequence[TaskResult], sizes: Mapping[str, Mapping[str, int]]) -> list[Task]:
     inputs = {result.task_id: result.files[0].sha256 for result in results}
     classes = [result.task_id for result in results]
-    tasks = []
+    work, tasks = config.out / _WORK, []
     for number, split in enumerate(SPLITS):
         counts = [sizes[word][split] for word in classes]
         firsts = [sum(sizes[word][earlier] for earlier in SPLITS[:number]) for word in classes]
@@ -353,14 +359,20 @@ def _shard_tasks(config: Config, results: Sequence[TaskResult], sizes: Mapping[s
         for shard in range(shards):
             name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
             span = {"start": rows * shard // shards, "stop": rows * (shard + 1) // shards}
-            parts = {"classes": classes, "counts": counts, "firsts": firsts, "work": str(config.out / _WORK / "select")}
+            parts = {"classes": classes, "counts": counts, "firsts": firsts, "work": str(work / "select")}
             facts = {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__, "seed": config.seed, "split": split}
-            settings = {**span, **parts, "facts": facts}
-            markers = config.out / _WORK / "shards"
-            tasks.append(
-                Task(id=name, output=config.out / "data" / name, inputs=inputs, config=settings, markers=markers)
-            )
+            settings, output = {**span, **parts, "facts": facts}, config.out / "data" / name
+            tasks.append(Task(id=name, output=output, inputs=inputs, config=settings, markers=work / "shards"))
     return tasks
+
+
+def _write_shards(engine: EngineOptions, tasks: Sequence[Task]) -> list[TaskResult] | None:
+    if engine.share()[1] == 1:
+        return run_stage(write_shard, tasks, engine, title="Writing shards")
+    # A share never ends the build: two that did so at once would clear the work folder away under each other.
+    if run_stage(write_shard, tasks, dataclasses.replace(engine, wait=0.0), title="Writing shards") is not None:
+        click.echo("all shards are written: the same command without a task range finishes the data set", err=True)
+    return None
 
 
 def write_shard(task: Task) -> TaskResult:
@@ -396,9 +408,18 @@ def _finish(config: Config, manifest: Manifest, shards: Sequence[TaskResult]) ->
     files.append(_write_text(out, "classes.csv", _class_table(manifest), len(manifest.classes)))
     files.append(_write_text(out, "README.md", quickdraw_card(manifest), 0))
     manifest = dataclasses.replace(manifest, files=tuple(sorted(files, key=lambda file: file.path)))
+    _sweep(out, {file.path for file in files})
     manifest.write(out)
     shutil.rmtree(out / _WORK)
     return manifest
+
+
+def _sweep(out: Path, listed: Collection[str]) -> None:
+    """Remove what killed runs and runs with other options left: temporary files, and shards by other names."""
+    within = [path for folder in ("data", "key_ids") for path in (out / folder).iterdir()]
+    for path in [*_leftovers(out), *within]:
+        if path.relative_to(out).as_posix() not in listed:
+            path.unlink()
 
 
 def _write_key_ids(out: Path, manifest: Manifest, split: str) -> FileEntry:

@@ -105,9 +105,18 @@ def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
     context = click.get_current_context()
     parameter = next(p for p in context.command.params if p.name == field.name)
     try:
-        return parameter.type_cast_value(context, value)
+        return parameter.type_cast_value(context, _as_text(value, many=parameter.multiple or parameter.nargs != 1))
     except (click.BadParameter, TypeError) as error:
         raise ConfigError(f"in the --config file, {field.name} = {value!r}: {error}") from error
+
+
+def _as_text(value: Any, *, many: bool) -> Any:
+    """Write a value as one would on the command line: click itself takes 2.7 for the whole number 2, and true for 1."""
+    if many and isinstance(value, list):
+        return [_as_text(each, many=False) for each in value]
+    if many or not isinstance(value, (str, int, float)):
+        raise TypeError(f"a {'list' if many else 'single value'} is expected")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read_toml(path: Path | None, configs: dict[str, type]) -> dict[str, Any]:

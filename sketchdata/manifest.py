@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -48,6 +48,14 @@ class SourceEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParentEntry:
+    """The data set that an export was made from; the sha256 is of its manifest, and so of every file listed there."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything needed to check a data set and to make it again.
 
@@ -59,6 +67,7 @@ class Manifest:
         rejects: {reason: records} that were refused while building.
         sources: What it was made from.
         files: Every other file of the data set, in the order of their paths.
+        parent: For an export, the data set that it holds; `sources` are then those of the parent.
         version: The layout's version.
         tool: The version of sketchdata that wrote it.
     """
@@ -70,6 +79,7 @@ class Manifest:
     rejects: dict[str, int]
     sources: tuple[SourceEntry, ...]
     files: tuple[FileEntry, ...]
+    parent: ParentEntry | None = None
     version: int = SCHEMA_VERSION
     tool: str = field(default_factory=lambda: f"sketchdata {__version__}")
 
@@ -113,6 +123,8 @@ def read_manifest(directory: Path) -> Manifest:
         values["classes"] = tuple(values["classes"])
         values["sources"] = tuple(SourceEntry(**entry) for entry in values["sources"])
         values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
+        if values.get("parent") is not None:
+            values["parent"] = ParentEntry(**values["parent"])
         return Manifest(**values)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise SketchDataError(f"{path} is not a manifest of sketchdata: {error}") from error
@@ -141,8 +153,8 @@ def hash_file(path: Path, algorithm: str) -> str:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process number keeps two runs in one folder from writing into each other's file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A random name, as two runs in one shared folder may have one process number on two machines.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -162,6 +174,11 @@ def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
     Raises:
         ConfigError: It holds something else.
     """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: choose another --out")
+    strangers = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    if strangers:
+        raise ConfigError(f"{out} is not empty, it holds {', '.join(strangers[:5])}: choose another --out")
     manifest = out / MANIFEST_NAME
     if overwrite and manifest.exists():
         # The manifest goes first: without it, what is left is no data set any more.
@@ -171,8 +188,3 @@ def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: choose another --out")
-    strangers = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
-    if strangers:
-        raise ConfigError(f"{out} is not empty, it holds {', '.join(strangers[:5])}: choose another --out")

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 
 Ranks = npt.NDArray[np.uint64]
+#: From row numbers (R,) of a block to the bytes of its R records.
+ReadRows = Callable[[npt.NDArray[np.int64]], list[bytes]]
 
 #: The splits in the order in which they take the ranks.
 SPLITS = ("train", "val", "gallery", "query")
@@ -73,37 +75,40 @@ class BottomK:
     def __init__(self, k: int) -> None:
         self.k = k
         self._ranks: Ranks = np.empty(0, np.uint64)
-        self._records: list[tuple[int, bytes]] = []
+        self._positions: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        # Bytes alone: tuples would set off Python's search for cycles again and again.
+        self._records: list[bytes] = []
         self._limit: np.uint64 | None = None
         self.dropped = False
 
-    def add(self, ranks: Ranks, positions: npt.NDArray[np.int64], read: Callable[[int], bytes]) -> None:
+    def add(self, ranks: Ranks, positions: npt.NDArray[np.int64], read: ReadRows) -> None:
         """Offer a block of records.
 
         Args:
             ranks: (B,) their ranks.
             positions: (B,) where each stands in its file: with the rank, the order of the result.
-            read: Gives the bytes of the block's i-th record; called only for records that may belong to the k smallest.
+            read: Gives the bytes of some of the block's records; called only for those that may be among the smallest.
         """
         wanted = np.arange(len(ranks)) if self._limit is None else np.flatnonzero(ranks <= self._limit)
         self.dropped |= len(wanted) < len(ranks)
         self._ranks = np.concatenate([self._ranks, ranks[wanted]])
-        self._records.extend((int(positions[i]), read(i)) for i in wanted.tolist())
+        self._positions = np.concatenate([self._positions, positions[wanted]])
+        self._records += read(wanted)
         if len(self._records) > 2 * self.k:
             self._prune()
 
     def sorted(self) -> tuple[Ranks, list[tuple[int, bytes]]]:
         """Return the k smallest ranks in order, each with its (position, bytes)."""
         self._prune()
-        return self._ranks, self._records
+        return self._ranks, list(zip(self._positions.tolist(), self._records, strict=True))
 
     def _prune(self) -> None:
         order = np.argsort(self._ranks, kind="stable")
         self.dropped |= len(order) > self.k
         order = order[: self.k]
-        self._ranks = self._ranks[order]
+        self._ranks, self._positions = self._ranks[order], self._positions[order]
         self._records = [self._records[i] for i in order.tolist()]
-        if len(order) == self.k:
+        if 0 < len(order) == self.k:
             self._limit = self._ranks[-1]
 
 

@@ -67,7 +67,8 @@ class Selection:
     Attributes:
         batch: At most `count` drawings, by rising rank.
         records: Records in the file.
-        examined: Records that were parsed because they were among the smallest ranks, or could not be read otherwise.
+        examined: Records that were parsed because they were among the smallest ranks, and bad ones that were parsed
+            because no key_id could be found in them; all of them when all are checked.
         passed_over: Unrecognized drawings passed over.
         rejects: In the order of their offsets.
         bytes: The file's size.
@@ -83,19 +84,20 @@ class Selection:
     md5: str
 
 
-def select(read: Callable[[], Iterable[bytes]], rules: Rules) -> Selection:
+def select(read: Callable[[], Iterable[bytes]], rules: Rules, *, md5: str | None = None) -> Selection:
     """Choose a category's drawings from its file.
 
     Args:
         read: Starts reading the (uncompressed) content; called again only when so many of the smallest ranks turn out
             bad that more of them must be held.
         rules: What to choose.
+        md5: The content's, if it is known; hashing takes as long as everything else together.
     """
     # A few more than wanted are held, since a bad drawing gives its place to the next rank.
     capacity = rules.count + rules.count // 50 + 64
     capacity += rules.count // 2 if rules.recognized_only else 0
     while True:
-        pass_ = _Pass(rules, capacity)
+        pass_ = _Pass(rules, capacity, md5)
         selection = pass_.run(read())
         if len(selection.batch) == rules.count or not pass_.held.dropped:
             return selection
@@ -105,10 +107,11 @@ def select(read: Callable[[], Iterable[bytes]], rules: Rules) -> Selection:
 class _Pass:
     """One pass over a file."""
 
-    def __init__(self, rules: Rules, capacity: int) -> None:
+    def __init__(self, rules: Rules, capacity: int, md5: str | None) -> None:
         self.rules = rules
         self.held = BottomK(capacity)
         self._scan, self._parse = READERS[rules.input_format]
+        self._known_md5 = md5
         self._digest = hashlib.md5(usedforsecurity=False)
         self._bytes = self._records = self._examined = 0
         self._rejects: dict[int, Reject] = {}
@@ -119,10 +122,9 @@ class _Pass:
         for block in self._scan(self._hashed(blocks)):
             self._records += len(block)
             kept, ids = self._check(block)
-            positions = block.position + block.starts[kept]
-            self.held.add(ranks(ids, self.rules.seed), positions, block.records_of(kept))
+            self._offer(block, kept, ids)
             if self.rules.check_all:
-                offsets.append(positions)
+                offsets.append(block.position + block.starts[kept])
                 key_ids.append(ids)
         if key_ids:
             self._reject_duplicates(np.concatenate(offsets), np.concatenate(key_ids))
@@ -134,14 +136,19 @@ class _Pass:
             passed_over=passed_over,
             rejects=[self._rejects[offset] for offset in sorted(self._rejects)],
             bytes=self._bytes,
-            md5=self._digest.hexdigest(),
+            md5=self._known_md5 or self._digest.hexdigest(),
         )
 
     def _hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
-            self._digest.update(block)
+            if self._known_md5 is None:
+                self._digest.update(block)
             self._bytes += len(block)
             yield block
+
+    def _offer(self, block: RecordBlock, kept: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
+        positions = block.position + block.starts[kept]
+        self.held.add(ranks(key_ids, self.rules.seed), positions, lambda rows: block.records(kept[rows]))
 
     def _check(self, block: RecordBlock) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         """Return the block's records that may be chosen, (R,), and their key_ids, (R,)."""
@@ -150,7 +157,7 @@ class _Pass:
         rows = np.flatnonzero(doubtful)
         if not len(rows):
             return np.arange(len(block)), block.key_ids
-        parsed = self._parse_records([block.record(i) for i in rows])
+        parsed = self._parse_records(block.records(rows))
         usable = np.ones(len(block), np.bool_)
         for number, error in parsed.faults:
             usable[rows[number]] = False
@@ -159,8 +166,15 @@ class _Pass:
             self._reject(
                 block.position + int(block.starts[rows[number]]), _TRUNCATED if truncated else error.reason, str(error)
             )
-        key_ids = block.key_ids.copy()
-        key_ids[rows[parsed.rows]] = parsed.batch.key_id
+        key_ids, good = block.key_ids.copy(), rows[parsed.rows]
+        # A record that names two key_ids is refused whether or not all are checked, so that the choice is the same.
+        ambiguous = block.found[good] & (key_ids[good] != parsed.batch.key_id)
+        for number in np.flatnonzero(ambiguous).tolist():
+            usable[good[number]] = False
+            self._refuse(
+                block.position + int(block.starts[good[number]]), int(parsed.batch.key_id[number]), ambiguous=True
+            )
+        key_ids[good] = parsed.batch.key_id
         return np.flatnonzero(usable), key_ids[usable]
 
     def _reject(self, offset: int, reason: str, detail: str) -> None:

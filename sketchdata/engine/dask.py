@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sketchdata.engine.options import EngineOptions
-from sketchdata.engine.task import Outcome, Stage, Task, execute
+from sketchdata.engine.task import Outcome, Stage, Task, execute, stage_name
 from sketchdata.errors import ConfigError
 
 _CONNECT_SECONDS = 30
@@ -29,15 +31,25 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
         client = Client(options.scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {options.scheduler}: {error}") from error
+    # It would print tracebacks when the scheduler goes away; the outcomes tell of that.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
+        name = stage_name(stage)
+        keys = {f"{task.id}-{task.fingerprint(name)}": task for task in tasks}
         # Dask itself moves the tasks of a worker that died to others; `retries` is for those that died with it.
-        futures = {
-            client.submit(execute, stage, task, key=f"{task.id}-{task.fingerprint('')}", retries=options.retries): task
-            for task in tasks
-        }
-        for future in as_completed(futures):
-            task = futures[future]
-            if future.status == "finished":
-                yield future.result()
-            else:
-                yield Outcome(task_id=task.id, error=f"{future.status}: {future.exception()}")
+        futures = [client.submit(execute, stage, task, key=key, retries=options.retries) for key, task in keys.items()]
+        for future in as_completed(futures, loop=client.loop):
+            yield _outcome(keys[future.key], future)
+
+
+def _outcome(task: Task, future: Any) -> Outcome:
+    try:
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            return outcome
+        if future.status == "error":
+            return Outcome(task_id=task.id, error=repr(future.exception()))
+        reason = future.status
+    except OSError as error:
+        reason = str(error)
+    return Outcome(task_id=task.id, error=f"the Dask scheduler went away or gave it up: {reason}")

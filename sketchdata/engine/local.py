@@ -1,19 +1,23 @@
-"""Tasks on this machine: in a pool of spawned processes, or in this very process with 0 workers."""
+"""Tasks on this machine: in spawned worker processes, or in this very process with 0 workers."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
+import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from sketchdata.engine.options import EngineOptions
 from sketchdata.engine.task import Outcome, Stage, Task, execute
+
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[Outcome]:
@@ -23,59 +27,128 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
         yield from (execute(stage, task) for task in tasks)
         return
     todo, deaths = deque(tasks), Counter[str]()
-    while todo:
-        # A worker that dies (out of memory, kill -9) takes its whole pool along: begin again with a new one.
-        for outcome, task in _run_pool(stage, todo, processes):
-            if outcome is not None:
-                yield outcome
-            elif deaths[task.id] < options.retries:
-                deaths[task.id] += 1
-                todo.append(task)
-            else:
-                yield Outcome(task_id=task.id, error=f"its worker process died {deaths[task.id] + 1} times")
-
-
-def _run_pool(stage: Stage, todo: deque[Task], processes: int) -> Iterator[tuple[Outcome | None, Task]]:
-    """Take tasks from `todo` until it is empty or the pool breaks; (None, task) is one that was in a broken pool."""
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin_worker)
-    flying: dict[Future[Outcome], Task] = {}
+    workers: list[_Worker] = []
     try:
-        while todo or flying:
-            # Few tasks wait in the pool, so that a death costs few of them a try.
-            while todo and len(flying) < 2 * processes:
-                task = todo.popleft()
-                flying[pool.submit(execute, stage, task)] = task
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                task = flying.pop(future)
-                yield future.result(), task
-    except BrokenProcessPool:
-        yield None, task
-        for task in flying.values():
-            yield None, task
+        while todo or any(worker.task for worker in workers):
+            _hand_out(stage, todo, workers, processes)
+            for worker in _answering(workers):
+                task, outcome = worker.take_answer()
+                if outcome is None:
+                    workers.remove(worker)
+                    deaths[task.id] += 1
+                    if deaths[task.id] <= options.retries:
+                        todo.append(task)
+                        continue
+                    outcome = Outcome(task_id=task.id, error=f"its worker process died {deaths[task.id]} times")
+                yield outcome
     finally:
-        _stop(pool)
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers now: a task that is cut off leaves nothing but a temporary file and runs again next time."""
-    workers = list((pool._processes or {}).values())
-    busy = any(worker.is_alive() for worker in workers) and bool(pool._pending_work_items)
-    pool.shutdown(wait=not busy, cancel_futures=True)
-    if busy:
         for worker in workers:
-            worker.terminate()
-            worker.join()
+            worker.dismiss()
+        for worker in workers:
+            worker.process.join()
 
 
-def _begin_worker() -> None:
-    # Ctrl-C reaches the whole process group: the parent alone decides what to do about it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class _Worker:
+    """A process and the pipe to it. It has one task at a time, so that its death is that task's and no other's.
+
+    (A ProcessPoolExecutor ends all of its workers when one dies, and does not tell which task did it.)
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.task: Task | None = None
+        self.connection, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=_work, args=(theirs, stage))
+        self.process.start()
+        # With the other end open here too, nobody would see that the worker is gone.
+        theirs.close()
+
+    def give(self, task: Task) -> None:
+        """Let it begin a task."""
+        self.task = task
+        # When it died meanwhile, there is no answer to be had either, and that counts.
+        with contextlib.suppress(OSError):
+            self.connection.send(task)
+
+    def take_answer(self) -> tuple[Task, Outcome | None]:
+        """Return its task and how that ended; None when the process died of it."""
+        task, self.task = self.task, None
+        assert task is not None, "an idle worker has no answer"  # noqa: S101
+        try:
+            answer: Outcome | str = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            self.connection.close()
+            return task, None
+        if isinstance(answer, str):
+            raise RuntimeError(f"task {task.id} hit a fault of the program:\n{answer}")
+        return task, answer
+
+    def dismiss(self) -> None:
+        """Send it home; a task that is cut off leaves nothing but a temporary file, and runs again next time."""
+        if self.task is not None:
+            self.process.terminate()
+        self.connection.close()
+
+
+def _hand_out(stage: Stage, todo: deque[Task], workers: list[_Worker], processes: int) -> None:
+    """Give tasks to idle workers, and to new ones up to a number of processes."""
+    idle = [worker for worker in workers if worker.task is None]
+    while todo and (idle or len(workers) < processes):
+        if not idle:
+            with _ctrl_c_held_back():
+                workers.append(_Worker(stage))
+            idle.append(workers[-1])
+        idle.pop().give(todo.popleft())
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait, so that no worker is started and then forgotten.
+
+    It reaches the whole process group, and the parent alone decides what to do about it: a worker that starts meanwhile
+    inherits the blocked signal and never sees it. Blocking alone would not do for the parent, since the system hands a
+    signal that one thread blocks to another one, such as the progress bar's.
+    """
+    # multiprocessing starts this process of its own with the first worker, and unblocks the signal when it does.
+    resource_tracker.ensure_running()
+    pressed: list[int] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if in_main_thread else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _answering(workers: Sequence[_Worker]) -> list[_Worker]:
+    """Wait until busy workers have answered or died, and return those."""
+    ready = wait([worker.connection for worker in workers if worker.task is not None])
+    return [worker for worker in workers if worker.connection in ready]
+
+
+def _work(connection: Connection[Any, Any], stage: Stage) -> None:
+    """Do tasks until the parent closes the pipe."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: Outcome | str = execute(stage, task)
+        except Exception:  # noqa: BLE001 - it is raised again where the run is
+            answer = traceback.format_exc()
+        connection.send(answer)
 
 
 def _follow(parent: int) -> None:
-    """Leave when the parent is gone, even by kill -9: an orphan would wait for work for ever."""
-    multiprocessing.connection.wait([parent])
+    """Leave when the parent is gone, even by kill -9, and not only after the task at hand."""
+    wait([parent])
     os._exit(1)

@@ -60,14 +60,24 @@ class EngineOptions:
             if self.task_range is not None:
                 raise ConfigError("--task-range is for --engine slurm")
             return 0, 1
-        if self.task_range is not None:
-            text = self.task_range
-        elif "SLURM_ARRAY_TASK_ID" in os.environ:
-            first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
-            text = f"{int(os.environ['SLURM_ARRAY_TASK_ID']) - first}/{os.environ.get('SLURM_ARRAY_TASK_COUNT', '')}"
-        else:
-            return 0, 1
-        i, _, n = text.partition("/")
-        if not (i.isdigit() and n.isdigit() and int(i) < int(n)):
-            raise ConfigError(f"--task-range must be i/n with 0 ≤ i < n, such as 3/8, not {text!r}")
+        if self.task_range is None:
+            return _share_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else (0, 1)
+        i, _, n = self.task_range.partition("/")
+        if not (i.isdecimal() and n.isdecimal() and int(i) < int(n)):
+            raise ConfigError(f"--task-range must be i/n with 0 ≤ i < n, such as 3/8, not {self.task_range!r}")
         return int(i), int(n)
+
+
+def _share_of_array() -> tuple[int, int]:
+    """Return this job's (i, n) in SLURM's job array, such as --array=0-7, --array=1-8 or --array=0-14:2."""
+    settings = {name: os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "STEP", "COUNT")}
+    try:
+        number = int(settings["ID"]) - int(settings["MIN"] or 0)
+        i, rest = divmod(number, int(settings["STEP"] or 1))
+        n = int(settings["COUNT"])
+    except (ValueError, ZeroDivisionError):
+        i, rest, n = 0, 0, 0
+    if rest or not 0 <= i < n:
+        found = ", ".join(f"SLURM_ARRAY_TASK_{name}={value}" for name, value in settings.items())
+        raise ConfigError(f"{found} are not those of an even job array such as --array=0-7: give --task-range i/n")
+    return i, n

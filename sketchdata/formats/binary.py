@@ -21,6 +21,7 @@ _HEADER = struct.Struct("<Q2sbIH")
 _COUNT = struct.Struct("<H")
 _MICROSECONDS = 1_000_000
 _MAX_COUNT = 2**16 - 1
+_MAX_SECONDS = 2**32 - 1
 
 
 def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
@@ -30,6 +31,9 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
 
     Args:
         blocks: The file's content in pieces of any size.
+
+    Yields:
+        Blocks of at least one record.
     """
     tail, position = b"", 0
     for block in blocks:
@@ -140,7 +144,7 @@ def dump(batch: DrawingBatch, word: str = "") -> bytes:
     """Write simplified drawings as official records; fractions of a second are lost, as the format has none.
 
     Raises:
-        FormatError: The drawings are raw, or one has more strokes or points than 16 bits count.
+        FormatError: The drawings are raw, or one has more strokes or points than 16 bits count, or a time beyond 32.
     """
     del word
     if batch.is_raw:
@@ -150,6 +154,8 @@ def dump(batch: DrawingBatch, word: str = "") -> bytes:
     if max(np.diff(batch.strokes).max(initial=0), np.diff(batch.points).max(initial=0)) > _MAX_COUNT:
         raise FormatError("no binary form", f"a drawing has more than {_MAX_COUNT} strokes or points in a stroke")
     seconds = (batch.timestamp // _MICROSECONDS).tolist()
+    if seconds and not 0 <= min(seconds) <= max(seconds) <= _MAX_SECONDS:
+        raise FormatError("no binary form", "a drawing's time is not between 1970 and 2106")
     parts = []
     for row, (key_id, country, recognized) in enumerate(
         zip(batch.key_id.tolist(), batch.countrycode.tolist(), batch.recognized.tolist(), strict=True)

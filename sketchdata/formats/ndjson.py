@@ -8,10 +8,10 @@ of github.com/googlecreativelab/quickdraw-dataset.
 from __future__ import annotations
 
 import gc
-import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -26,8 +26,12 @@ from sketchdata.formats.records import Parsed
 _FIELDS = ("word", "countrycode", "timestamp", "recognized", "key_id", "drawing")
 _get_fields = itemgetter(*_FIELDS)
 _ZONE = " UTC"
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? UTC", re.ASCII)
 _MAX_KEY_ID = 2**64 - 1
+_MAX_KEY_ID_DIGITS = 20
 _MAX_TIME = 2**32 - 1
+#: Raw pixels are kept as float32, whose largest number is a little above.
+_MAX_PIXEL = 3e38
 #: Lines parsed at once: few enough that their objects stay in the processor's cache.
 _CHUNK = 1000
 
@@ -129,12 +133,15 @@ def _simplified_points(columns: list[list[int]]) -> _Points:
 
 
 def _raw_points(columns: list[list[float]]) -> _Points:
-    x, y, t = (np.array(list(chain.from_iterable(columns[axis::3]))) for axis in (0, 1, 2))
-    if not (x.dtype.kind in "if" and y.dtype.kind in "if" and np.isfinite(x).all() and np.isfinite(y).all()):
+    x, y, t = (list(chain.from_iterable(columns[axis::3])) for axis in (0, 1, 2))
+    if not {*map(type, x), *map(type, y)} <= {int, float} or set(map(type, t)) != {int}:
         raise FormatError("some line is bad")
-    if t.dtype.kind != "i" or t.min() < 0 or t.max() > _MAX_TIME:
+    pixels = np.array([x, y], np.float64)
+    # Written so that not-a-number fails too.
+    if not (np.abs(pixels).max() < _MAX_PIXEL and min(t) >= 0 and max(t) <= _MAX_TIME):
         raise FormatError("some line is bad")
-    return x.astype(np.float32), y.astype(np.float32), t.astype(np.uint32)
+    x32, y32 = pixels.astype(np.float32)
+    return x32, y32, np.array(t, np.uint32)
 
 
 def _key_ids(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -150,18 +157,21 @@ def _countries(codes: Sequence[str | None]) -> npt.NDArray[np.bytes_]:
     return np.array([code.encode() if code else b"" for code in codes], "S2")
 
 
+def _is_key_id(text: str) -> bool:
+    # The length is asked first: Python refuses to read a number of thousands of digits.
+    return len(text) <= _MAX_KEY_ID_DIGITS and text.isdigit() and text.isascii() and int(text) <= _MAX_KEY_ID
+
+
 def _is_country(code: object) -> bool:
     return code is None or (isinstance(code, str) and len(code) <= 2 and code.isascii() and "\0" not in code)
 
 
 def _microseconds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """Parse `2017-03-01 20:41:36.70725 UTC`, with 0 to 6 digits of the second's fraction."""
-    if any(len(text) < 23 or not text.endswith(_ZONE) or text[10] != " " for text in texts):
+    # numpy alone would let other zones, seven digits and blanks pass.
+    if not all(map(_TIMESTAMP.fullmatch, texts)):
         raise FormatError("some line is bad")
-    moments = np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]")
-    if np.isnat(moments).any():
-        raise FormatError("some line is bad")
-    return moments.astype(np.int64)
+    return np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]").astype(np.int64)
 
 
 def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]:
@@ -190,7 +200,7 @@ def _check_metadata(record: dict[str, Any]) -> None:
     if not isinstance(record["recognized"], bool):
         raise FormatError("bad recognized", repr(record["recognized"]))
     key_id = record["key_id"]
-    if not (isinstance(key_id, str) and key_id.isdigit() and key_id.isascii() and int(key_id) <= _MAX_KEY_ID):
+    if not (isinstance(key_id, str) and _is_key_id(key_id)):
         raise FormatError("bad key_id", repr(key_id))
     if not _is_country(record["countrycode"]):
         raise FormatError("bad countrycode", repr(record["countrycode"]))
@@ -222,7 +232,7 @@ def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
             raise FormatError("bad coordinate", f"{value!r} in stroke {number}")
         if not raw and not 0 <= value <= MAX_COORDINATE:
             raise FormatError("coordinate outside 0..255", f"{value} in stroke {number}")
-        if raw and not (math.isfinite(value) and abs(value) < 3e38):
+        if raw and not abs(value) < _MAX_PIXEL:
             raise FormatError("bad coordinate", f"{value!r} in stroke {number}")
     for value in stroke[2] if raw else ():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_TIME:
@@ -231,24 +241,29 @@ def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
 
 def dump(batch: DrawingBatch, word: str) -> bytes:
     """Write drawings of one category as official lines, keys in the official order, each line ended."""
-    columns = [batch.x.tolist(), batch.y.tolist()] + ([] if batch.t is None else [batch.t.tolist()])
-    strokes, points = batch.strokes.tolist(), batch.points.tolist()
-    stamps = format_timestamps(batch.timestamp)
-    lines = []
-    for row, (key_id, country, recognized) in enumerate(
-        zip(batch.key_id.tolist(), batch.countrycode.tolist(), batch.recognized.tolist(), strict=True)
-    ):
-        bounds = points[strokes[row] : strokes[row + 1] + 1]
-        record = {
-            "word": word,
-            "countrycode": country.decode("ascii") or None,
-            "timestamp": stamps[row],
-            "recognized": recognized,
-            "key_id": str(key_id),
-            "drawing": [[c[a:b] for c in columns] for a, b in pairwise(bounds)],
-        }
-        lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records(batch, repeat(word)))
     return b"".join(lines)
+
+
+def records(batch: DrawingBatch, words: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield drawings as plain data, fields in the official order; `words` gives each row's category."""
+    columns = [batch.x.tolist(), batch.y.tolist()]
+    if batch.t is not None:
+        # The official raw files write whole pixels without a fraction.
+        columns = [[int(v) if v.is_integer() else v for v in column] for column in columns] + [batch.t.tolist()]
+    strokes, points = batch.strokes.tolist(), batch.points.tolist()
+    countries, recognized = batch.countrycode.tolist(), batch.recognized.tolist()
+    stamps = format_timestamps(batch.timestamp)
+    for row, (key_id, word) in enumerate(zip(batch.key_id.tolist(), words, strict=False)):
+        bounds = points[strokes[row] : strokes[row + 1] + 1]
+        yield {
+            "word": word,
+            "countrycode": countries[row].decode("ascii") or None,
+            "timestamp": stamps[row],
+            "recognized": recognized[row],
+            "key_id": str(key_id),
+            "drawing": [[column[a:b] for column in columns] for a, b in pairwise(bounds)],
+        }
 
 
 def format_timestamps(microseconds: npt.NDArray[np.int64]) -> list[str]:

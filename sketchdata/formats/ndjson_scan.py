@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sketchdata.formats.records import RecordBlock
 
-_NEWLINE, _QUOTE, _COLON, _SPACE, _ZERO = b'\n":  0'[0], ord('"'), ord(":"), ord(" "), ord("0")
+_NEWLINE, _RETURN, _QUOTE, _ZERO = ord("\n"), ord("\r"), ord('"'), ord("0")
 _MARK = b'"key_id"'
 _MARK_WORD = np.frombuffer(_MARK, np.uint64)[0]
 #: A 64-bit integer has at most 20 digits; those with 20 may overflow, so they are left to the parser.
@@ -29,6 +29,9 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
 
     Args:
         blocks: The file's content in pieces of any size.
+
+    Yields:
+        Blocks of at least one record; the last one is not `complete` when the file does not end in a line end.
     """
     tail, position = b"", 0
     for block in blocks:
@@ -37,7 +40,9 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
             tail += block
             continue
         # The one copy of the bytes on the whole way.
-        yield _scan_lines(b"".join((tail, memoryview(block)[:cut], _PADDING)), position)
+        lines = _scan_lines(b"".join((tail, memoryview(block)[:cut], _PADDING)), position)
+        if len(lines):
+            yield lines
         position += len(tail) + cut
         tail = block[cut:]
     if tail.strip():
@@ -49,8 +54,8 @@ def _scan_lines(data: bytes, position: int, *, terminated: bool = True) -> Recor
     ends = np.flatnonzero(array == _NEWLINE)
     starts = np.empty_like(ends)
     starts[0], starts[1:] = 0, ends[:-1] + 1
-    # The shortest record is far longer than two bytes: this drops "\n" and "\r\n".
-    filled = ends - starts > 1
+    # This drops "\n" and "\r\n" and nothing else: a line of one stray byte is a bad record.
+    filled = (ends - starts > 1) | ((ends > starts) & (array[starts] != _RETURN))
     if not filled.all():
         starts, ends = starts[filled], ends[filled]
     digits = _find_digits(data, starts, ends)

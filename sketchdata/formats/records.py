@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +41,10 @@ class RecordBlock:
         """Return one record's bytes."""
         return self.data[self.starts[index] : self.ends[index]]
 
-    def records_of(self, rows: npt.NDArray[np.int64]) -> Callable[[int], bytes]:
-        """Return what gives the bytes of the i-th of some records, when and if they are wanted."""
-        return lambda i: self.record(int(rows[i]))
+    def records(self, rows: npt.NDArray[np.int64]) -> list[bytes]:
+        """Return some records' bytes."""
+        data = self.data
+        return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
