@@ -340,7 +340,7 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
     if short:
         lines = [f"  {word}: {count:,} of {need:,}" for word, count in short.items()]
         kind = "recognized drawings" if config.recognized_only else "drawings"
-        head = f"{len(short)} of {len(have)} categories have too few {kind}; --scale-to-fit makes smaller splits of what there is:"
+        head = f"{len(short)} of {len(have)} categories have too few {kind} (--scale-to-fit makes do with fewer):"
         raise SketchDataError("\n".join([head, *lines]))
     return {word: scale_to_fit(sizes, count) for word, count in have.items()}
 
