@@ -23,9 +23,9 @@ from sketchdata.config import option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
-from sketchdata.export_card import ndjson_card, webdataset_card
-from sketchdata.export_folder import ExportFolder, publish
-from sketchdata.export_parent import Parent, open_parent
+from sketchdata.exports.card import ndjson_card, webdataset_card
+from sketchdata.exports.folder import ExportFolder, publish
+from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import ndjson
 from sketchdata.manifest import FileEntry, Manifest, file_entry, replacing
 from sketchdata.raster import MAX_LINE_WIDTH, MAX_SIZE

@@ -1,59 +1,37 @@
 """Build QuickDraw-3.8M: from official files to a split, sharded and listed data set.
 
 Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
-smallest ranks; `write_shard` interleaves the categories into one Parquet shard. Both write to temporary names, so that
-a build may be killed at any moment and goes on from there; the manifest comes last.
+smallest ranks; `sketchdata.assembly` interleaves the categories into shards. Both write to temporary names, so that a
+build may be killed at any moment and goes on from there; the manifest comes last.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import click
-import numpy as np
 import orjson
 
+from sketchdata.assembly import Assembly
 from sketchdata.card import quickdraw_card
 from sketchdata.catalog import BUCKET, OfficialFile, choose_classes, official_path, read_classes, read_official_files
 from sketchdata.config import option, recorded
-from sketchdata.drawing import concatenate
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, FetchError, SketchDataError
-from sketchdata.formats.ndjson_scan import BLOCK_BYTES
-from sketchdata.manifest import (
-    MANIFEST_NAME,
-    FileEntry,
-    Manifest,
-    SourceEntry,
-    claim_folder,
-    file_entry,
-    read_manifest,
-    replacing,
-)
+from sketchdata.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
 from sketchdata.recipes import manifest_path
-from sketchdata.sampling import SPLITS, places_of_rows, ranks, row_order, rows_before, scale_to_fit
-from sketchdata.selection import READERS, Reject, Rules, Selection, select
+from sketchdata.sampling import SPLITS, scale_to_fit
+from sketchdata.selection import READERS, Reject, Rules, Selection, select, taken_twice
 from sketchdata.shards import parquet
-from sketchdata.sources import Source, SourceFile, describe_missing, open_source, read_content
-from sketchdata.version import SCHEMA_VERSION, __version__
+from sketchdata.sources import DOWNLOADED, Source, SourceFile, find_files, location_of, open_source, read_content
 
 NAME = "quickdraw-3.8m"
-#: Where `sketchdata download quickdraw` puts files unless told otherwise.
-DOWNLOADED = Path("data/quickdraw")
-#: Rows in a shard at most: about 10 MB, so that a worker holds little and 40 of them make the whole data set.
-SHARD_ROWS = 100_000
 
-_WORK = ".build"
-_OWN = {MANIFEST_NAME, _WORK, "data", "key_ids", "README.md", "classes.csv", "rejects.jsonl"}
-_HEADS_AT_ONCE = 8
 #: No category has so many drawings, and no rank more bits.
 _SIZE, _SEED = click.IntRange(0, 10_000_000), click.IntRange(0, 2**64 - 1)
 
@@ -111,67 +89,42 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
     # Workers on other machines may start in other folders.
-    config = dataclasses.replace(config, out=config.out.absolute())
-    if (finished := _finished(config, classes)) is not None:
+    assembly = Assembly(out=config.out.absolute(), name=NAME, seed=config.seed)
+    plan = Manifest(name=NAME, config=recorded(config), classes=classes, counts={}, rejects={}, sources=(), files=())
+    if not config.overwrite and (finished := assembly.finished(plan)) is not None:
         return finished
-    own = _OWN | {path.name for path in _leftovers(config.out)}
-    # Strangers are refused before --overwrite removes anything.
-    claim_folder(config.out, own=own, overwrite=False)
-    claim_folder(config.out, own=own, overwrite=config.overwrite)
-    if (selected := _select(config, engine, classes)) is None:
+    assembly.claim(overwrite=config.overwrite)
+    if (selected := _select(config, assembly, engine, classes)) is None:
         return None
-    _write_rejects(config, classes)
-    rejects = _check_rejects(config, selected)
+    rejects = _write_rejects(assembly, selected)
+    _check_rejects(config, selected)
     sizes = _split_sizes(config, selected)
-    if (shards := _write_shards(engine, _shard_tasks(config, selected, sizes))) is None:
+    counts = {split: {word: sizes[word][split] for word in classes} for split in SPLITS}
+    inputs = {result.task_id: result.files[0].sha256 for result in selected}
+    if (shards := assembly.write_shards(counts, inputs, engine)) is None:
         return None
-    manifest = Manifest(
-        name=NAME,
-        config=recorded(config),
-        classes=classes,
-        counts={split: {word: sizes[word][split] for word in classes} for split in SPLITS},
-        rejects=rejects,
-        sources=tuple(SourceEntry(**result.facts["source"]) for result in selected),
-        files=(),
-    )
-    return _finish(config, manifest, shards)
-
-
-def _finished(config: Config, classes: Sequence[str]) -> Manifest | None:
-    """Return the data set when it is already there.
-
-    Raises:
-        ConfigError: Another one is there.
-    """
-    if config.overwrite or not (config.out / MANIFEST_NAME).exists():
-        return None
-    manifest = read_manifest(config.out)
-    if manifest.config != recorded(config) or manifest.classes != tuple(classes):
-        raise ConfigError(f"{config.out} holds a data set with other options: choose another --out, or --overwrite it")
-    shutil.rmtree(config.out / _WORK, ignore_errors=True)
-    click.echo(f"{config.out} is built already; --overwrite builds it again", err=True)
-    return manifest
-
-
-def _leftovers(out: Path) -> list[Path]:
-    """Return the temporary files of `replacing` beside the manifest that a killed run left."""
-    return [path for path in out.glob(".*.tmp") if path.name[1:].rsplit(".", 2)[0] in _OWN]
+    sources = tuple(SourceEntry(**result.facts["source"]) for result in selected)
+    plan = dataclasses.replace(plan, counts=counts, rejects=_count_rejects(selected), sources=sources)
+    return assembly.finish(plan, shards, card=quickdraw_card, lists=[rejects])
 
 
 # ---- first stage: one task a category -------------------------------------------------------------------------------
 
 
-def _select(config: Config, engine: EngineOptions, classes: Sequence[str]) -> list[TaskResult] | None:
+def _select(
+    config: Config, assembly: Assembly, engine: EngineOptions, classes: Sequence[str]
+) -> list[TaskResult] | None:
     """Choose every category's drawings; no drawing is in two categories afterwards."""
-    source = open_source(_location(config))
-    files = _find(source, [official_path(config.input_format, word) for word in classes])
+    source = open_source(location_of(config.source))
+    files = find_files(source, [official_path(config.input_format, word) for word in classes])
     taken: dict[str, dict[int, str]] = {word: {} for word in classes}
     while True:
-        tasks = [_select_task(config, source, file, classes, taken) for file in files]
+        rules = [_rules(config, label, word, taken[word]) for label, word in enumerate(classes)]
+        tasks = [_task(assembly, source, file, rule, classes) for file, rule in zip(files, rules, strict=True)]
         results = run_stage(select_category, tasks, engine, title="Selecting drawings")
         if results is None:
             return None
-        twice = _taken_twice(config, classes)
+        twice = taken_twice({word: parquet.map_arrow(assembly.selected(word)).key_id for word in classes})
         if not twice:
             return results
         # The later category in the class table gives the drawing up and takes its next one.
@@ -179,42 +132,23 @@ def _select(config: Config, engine: EngineOptions, classes: Sequence[str]) -> li
             taken[word] |= key_ids
 
 
-def _location(config: Config) -> str:
-    if config.source is None:
-        return str(DOWNLOADED.absolute()) if DOWNLOADED.is_dir() else BUCKET
-    return config.source if "://" in config.source else str(Path(config.source).absolute())
-
-
-def _find(source: Source, paths: Sequence[str]) -> list[SourceFile]:
-    with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-        found = list(pool.map(source.find, paths))
-    missing = [path for path, file in zip(paths, found, strict=True) if file is None]
-    if missing:
-        raise ConfigError(describe_missing(source, missing, len(paths)))
-    return [file for file in found if file is not None]
-
-
-def _selected_path(config: Config, word: str) -> Path:
-    return config.out / _WORK / "select" / f"{word}.arrow"
-
-
-def _select_task(
-    config: Config, source: Source, file: SourceFile, classes: Sequence[str], taken: Mapping[str, Mapping[int, str]]
-) -> Task:
-    word = PurePosixPath(file.path).stem
-    rules = Rules(
+def _rules(config: Config, label: int, word: str, taken: Mapping[int, str]) -> Rules:
+    return Rules(
         word=word,
-        label=classes.index(word),
+        label=label,
         input_format=config.input_format,
         count=sum(config.sizes().values()),
         seed=config.seed,
         recognized_only=config.recognized_only,
         check_all=config.check_all,
-        taken=taken[word],
+        taken=taken,
     )
+
+
+def _task(assembly: Assembly, source: Source, file: SourceFile, rules: Rules, classes: Sequence[str]) -> Task:
     return Task(
-        id=word,
-        output=_selected_path(config, word),
+        id=rules.word,
+        output=assembly.selected(rules.word),
         inputs={file.path: file.identity},
         config={
             "source": source.location,
@@ -263,60 +197,44 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
     """
     # The published list binds the official bucket alone: a mirror may hold another edition, and the manifest says so.
     expected = official.md5 if official is not None and source.location.rstrip("/") == BUCKET else file.md5
-    selection = select(lambda: _content(source, file), rules)
+    selection = select(lambda: read_content(source, file), rules, md5=file.content_md5)
     if expected is None or file.gzipped or selection.md5 == expected:
         return selection
-    selection = select(lambda: _content(source, file), rules)
+    selection = select(lambda: read_content(source, file), rules)
     if selection.md5 != expected:
         raise FetchError(f"{file.location} has md5 {selection.md5}, twice, but should have {expected}")
     return selection
-
-
-def _content(source: Source, file: SourceFile) -> Iterable[bytes]:
-    if file.local is None or file.gzipped:
-        return read_content(source, file)
-    return _blocks(file.local)
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
 
 
 def _reject_line(path: str, reject: Reject) -> bytes:
     return orjson.dumps({"file": path, **dataclasses.asdict(reject)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _taken_twice(config: Config, classes: Sequence[str]) -> dict[str, dict[int, str]]:
-    """Return {category: {key_id: the earlier category that has it too}}."""
-    key_ids = [parquet.map_arrow(_selected_path(config, word)).key_id for word in classes]
-    joined, labels = np.concatenate(key_ids), np.repeat(np.arange(len(classes)), [len(ids) for ids in key_ids])
-    order = np.argsort(joined, kind="stable")
-    again = np.flatnonzero(joined[order[1:]] == joined[order[:-1]])
-    twice: dict[str, dict[int, str]] = {}
-    for first, second in zip(order[again].tolist(), order[again + 1].tolist(), strict=True):
-        twice.setdefault(classes[labels[second]], {})[int(joined[second])] = classes[labels[first]]
-    return twice
-
-
 # ---- between the stages: enough drawings, and few bad ones ----------------------------------------------------------
 
 
-def _write_rejects(config: Config, classes: Sequence[str]) -> None:
+def _write_rejects(assembly: Assembly, results: Sequence[TaskResult]) -> FileEntry:
     """Join the categories' lists, before anything may fail because of what is on them."""
-    with replacing(config.out / "rejects.jsonl") as joined:
-        for word in classes:
-            joined.write(_selected_path(config, word).with_suffix(".rejects.jsonl").read_bytes())
+    path = assembly.out / "rejects.jsonl"
+    with replacing(path) as joined:
+        for result in results:
+            joined.write(assembly.selected(result.task_id).with_suffix(".rejects.jsonl").read_bytes())
+    return file_entry(path, assembly.out, sum(_count_rejects(results).values()))
 
 
-def _check_rejects(config: Config, results: Sequence[TaskResult]) -> dict[str, int]:
-    """Return {reason: records}.
+def _count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:
+    """Return {reason: records}."""
+    counts = sum((Counter(result.rejects) for result in results), Counter[str]())
+    return dict(sorted(counts.items()))
+
+
+def _check_rejects(config: Config, results: Sequence[TaskResult]) -> None:
+    """See that bad records are not too large a share of the examined ones.
 
     Raises:
-        SketchDataError: They are a larger share of the examined records than allowed.
+        SketchDataError: They are.
     """
-    rejects = sum((Counter(result.rejects) for result in results), Counter[str]())
+    rejects = Counter(_count_rejects(results))
     bad, examined = rejects.total(), sum(result.counts["examined"] for result in results)
     if bad > config.max_bad_fraction * examined:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.most_common())
@@ -324,7 +242,6 @@ def _check_rejects(config: Config, results: Sequence[TaskResult]) -> dict[str, i
             f"{bad:,} of {examined:,} examined records are bad ({bad / examined:.2%}; --max-bad-fraction allows "
             f"{config.max_bad_fraction:.2%}): {reasons}. {config.out / 'rejects.jsonl'} lists them"
         )
-    return dict(sorted(rejects.items()))
 
 
 def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dict[str, int]]:
@@ -343,107 +260,3 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
         head = f"{len(short)} of {len(have)} categories have too few {kind} (--scale-to-fit makes do with fewer):"
         raise SketchDataError("\n".join([head, *lines]))
     return {word: scale_to_fit(sizes, count) for word, count in have.items()}
-
-
-# ---- second stage: one task a shard ---------------------------------------------------------------------------------
-
-
-def _shard_tasks(config: Config, results: Sequence[TaskResult], sizes: Mapping[str, Mapping[str, int]]) -> list[Task]:
-    inputs = {result.task_id: result.files[0].sha256 for result in results}
-    classes = [result.task_id for result in results]
-    work, tasks = config.out / _WORK, []
-    for number, split in enumerate(SPLITS):
-        counts = [sizes[word][split] for word in classes]
-        firsts = [sum(sizes[word][earlier] for earlier in SPLITS[:number]) for word in classes]
-        rows, shards = sum(counts), math.ceil(sum(counts) / SHARD_ROWS)
-        for shard in range(shards):
-            name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
-            span = {"start": rows * shard // shards, "stop": rows * (shard + 1) // shards}
-            parts = {"classes": classes, "counts": counts, "firsts": firsts, "work": str(work / "select")}
-            facts = {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__, "seed": config.seed, "split": split}
-            settings, output = {**span, **parts, "facts": facts}, config.out / "data" / name
-            tasks.append(Task(id=name, output=output, inputs=inputs, config=settings, markers=work / "shards"))
-    return tasks
-
-
-def _write_shards(engine: EngineOptions, tasks: Sequence[Task]) -> list[TaskResult] | None:
-    if engine.share()[1] == 1:
-        return run_stage(write_shard, tasks, engine, title="Writing shards")
-    # A share never ends the build: two that did so at once would clear the work folder away under each other.
-    if run_stage(write_shard, tasks, dataclasses.replace(engine, wait=0.0), title="Writing shards") is not None:
-        click.echo("all shards are written: the same command without a task range finishes the data set", err=True)
-    return None
-
-
-def write_shard(task: Task) -> TaskResult:
-    """Interleave the categories' drawings into one Parquet shard: rows start..stop of a split."""
-    settings = task.config
-    counts, firsts = np.array(settings["counts"], np.int64), settings["firsts"]
-    low, high = places_of_rows(counts, settings["start"], settings["stop"])
-    batches, places = [], []
-    for word, count, first in zip(settings["classes"], settings["counts"], firsts, strict=True):
-        stop = min(high, count)
-        if low < stop:
-            selected = parquet.map_arrow(Path(settings["work"]) / f"{word}.arrow")
-            batches.append(selected.slice(first + low, first + stop))
-            places.append(np.arange(low, stop))
-    batch = concatenate(batches)
-    order = row_order(np.concatenate(places), ranks(batch.key_id, settings["facts"]["seed"]))
-    before = rows_before(counts, low)
-    rows = order[settings["start"] - before : settings["stop"] - before]
-    parquet.write_shard(task.output, batch.take(rows), settings["classes"], settings["facts"])
-    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(rows)),))
-
-
-# ---- the end: lists, card, manifest ---------------------------------------------------------------------------------
-
-
-def _finish(config: Config, manifest: Manifest, shards: Sequence[TaskResult]) -> Manifest:
-    """Write everything beside the shards, the manifest last, and clear the work folder away."""
-    out = config.out
-    files = [dataclasses.replace(f, path=f"data/{f.path}") for result in shards for f in result.files]
-    manifest = dataclasses.replace(manifest, files=tuple(files))
-    files += [_write_key_ids(out, manifest, split) for split in SPLITS]
-    files.append(file_entry(out / "rejects.jsonl", out, sum(manifest.rejects.values())))
-    files.append(_write_text(out, "classes.csv", _class_table(manifest), len(manifest.classes)))
-    files.append(_write_text(out, "README.md", quickdraw_card(manifest), 0))
-    manifest = dataclasses.replace(manifest, files=tuple(sorted(files, key=lambda file: file.path)))
-    _sweep(out, {file.path for file in files})
-    manifest.write(out)
-    shutil.rmtree(out / _WORK)
-    return manifest
-
-
-def _sweep(out: Path, listed: Collection[str]) -> None:
-    """Remove what killed runs and runs with other options left: temporary files, and shards by other names."""
-    within = [path for folder in ("data", "key_ids") for path in (out / folder).iterdir()]
-    for path in [*_leftovers(out), *within]:
-        if path.relative_to(out).as_posix() not in listed:
-            path.unlink()
-
-
-def _write_key_ids(out: Path, manifest: Manifest, split: str) -> FileEntry:
-    """List a split's key_ids, one a line, in the order of its rows: the split, published."""
-    path, records = out / "key_ids" / f"{split}.txt", 0
-    with replacing(path) as lines:
-        for shard in manifest.shards(split):
-            for table in parquet.read_row_groups(out / shard.path, ["key_id"]):
-                key_ids = table.column("key_id").to_pylist()
-                lines.write("".join(f"{key_id}\n" for key_id in key_ids).encode("ascii"))
-                records += len(key_ids)
-    return file_entry(path, out, records)
-
-
-def _class_table(manifest: Manifest) -> str:
-    head = ",".join(["label", "word", *manifest.counts])
-    rows = [
-        ",".join([str(label), word, *(str(classes[word]) for classes in manifest.counts.values())])
-        for label, word in enumerate(manifest.classes)
-    ]
-    return "\n".join([head, *rows, ""])
-
-
-def _write_text(out: Path, name: str, text: str, records: int) -> FileEntry:
-    with replacing(out / name) as file:
-        file.write(text.encode("utf-8"))
-    return file_entry(out / name, out, records)

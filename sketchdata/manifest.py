@@ -163,6 +163,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files of `replacing` that a killed run left in a folder."""
+    return sorted(folder.glob(".*.tmp"))
+
+
 def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
     """See to it that a data set can be built in a folder: new, empty, begun by an earlier try, or to be overwritten.
 
@@ -176,7 +181,8 @@ def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: choose another --out")
-    strangers = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    strangers = sorted(names - set(own) - {path.name for path in leftovers(out)})
     if strangers:
         raise ConfigError(f"{out} is not empty, it holds {', '.join(strangers[:5])}: choose another --out")
     manifest = out / MANIFEST_NAME

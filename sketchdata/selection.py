@@ -15,6 +15,8 @@ from sketchdata.formats.records import Parsed, RecordBlock
 from sketchdata.sampling import BottomK, ranks
 
 Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
+#: From N good drawings to (N,) bool, which of them to take; asked by rising rank.
+Accept = Callable[[DrawingBatch], npt.NDArray[np.bool_]]
 #: {input format: (find the records, parse some of them)}
 READERS: dict[str, tuple[Scan, Callable[..., Parsed]]] = {
     "simplified": (ndjson_scan.scan, ndjson.parse),
@@ -23,6 +25,7 @@ READERS: dict[str, tuple[Scan, Callable[..., Parsed]]] = {
 }
 
 _DUPLICATE = "duplicate key_id"
+_AMBIGUOUS = "ambiguous key_id"
 _TRUNCATED = "truncated last record"
 
 
@@ -38,6 +41,7 @@ class Rules:
         seed: Of the ranks.
         recognized_only: Pass over drawings that the game did not guess.
         check_all: Parse every record, chosen or not, and count what is wrong with it.
+        after: Only ranks larger than this one count; None for all.
         taken: {key_id: category} of drawings that another category has already.
     """
 
@@ -48,6 +52,7 @@ class Rules:
     seed: int
     recognized_only: bool = False
     check_all: bool = False
+    after: int | None = None
     taken: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -69,7 +74,7 @@ class Selection:
         records: Records in the file.
         examined: Records that were parsed because they were among the smallest ranks, and bad ones that were parsed
             because no key_id could be found in them; all of them when all are checked.
-        passed_over: Unrecognized drawings passed over.
+        passed_over: Good drawings passed over: unrecognized ones, and those that were not accepted.
         rejects: In the order of their offsets.
         bytes: The file's size.
         md5: The file's md5.
@@ -84,7 +89,9 @@ class Selection:
     md5: str
 
 
-def select(read: Callable[[], Iterable[bytes]], rules: Rules, *, md5: str | None = None) -> Selection:
+def select(
+    read: Callable[[], Iterable[bytes]], rules: Rules, *, md5: str | None = None, accept: Accept | None = None
+) -> Selection:
     """Choose a category's drawings from its file.
 
     Args:
@@ -92,23 +99,44 @@ def select(read: Callable[[], Iterable[bytes]], rules: Rules, *, md5: str | None
             bad that more of them must be held.
         rules: What to choose.
         md5: The content's, if it is known; hashing takes as long as everything else together.
+        accept: Passes over good drawings; None takes all.
     """
     # A few more than wanted are held, since a bad drawing gives its place to the next rank.
     capacity = rules.count + rules.count // 50 + 64
-    capacity += rules.count // 2 if rules.recognized_only else 0
+    capacity += rules.count // 2 if rules.recognized_only or accept is not None else 0
     while True:
-        pass_ = _Pass(rules, capacity, md5)
+        pass_ = _Pass(rules, capacity, md5, accept)
         selection = pass_.run(read())
         if len(selection.batch) == rules.count or not pass_.held.dropped:
             return selection
         capacity *= 4
 
 
+def taken_twice(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
+    """Return the drawings that several categories have chosen.
+
+    Args:
+        chosen: {category: (N,) key_ids, each once}, in the order of the class table.
+
+    Returns:
+        {category: {key_id: the earlier category that has it too}}, for categories that must give some up.
+    """
+    classes, key_ids = list(chosen), np.concatenate([np.empty(0, np.uint64), *chosen.values()])
+    labels = np.repeat(np.arange(len(classes)), [len(ids) for ids in chosen.values()])
+    order = np.argsort(key_ids, kind="stable")
+    again = np.flatnonzero(key_ids[order[1:]] == key_ids[order[:-1]])
+    twice: dict[str, dict[int, str]] = {}
+    for first, second in zip(order[again].tolist(), order[again + 1].tolist(), strict=True):
+        twice.setdefault(classes[labels[second]], {})[int(key_ids[second])] = classes[labels[first]]
+    return twice
+
+
 class _Pass:
     """One pass over a file."""
 
-    def __init__(self, rules: Rules, capacity: int, md5: str | None) -> None:
+    def __init__(self, rules: Rules, capacity: int, md5: str | None, accept: Accept | None) -> None:
         self.rules = rules
+        self.accept = accept
         self.held = BottomK(capacity)
         self._scan, self._parse = READERS[rules.input_format]
         self._known_md5 = md5
@@ -147,8 +175,11 @@ class _Pass:
             yield block
 
     def _offer(self, block: RecordBlock, kept: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
-        positions = block.position + block.starts[kept]
-        self.held.add(ranks(key_ids, self.rules.seed), positions, lambda rows: block.records(kept[rows]))
+        own = ranks(key_ids, self.rules.seed)
+        if self.rules.after is not None:
+            later = own > np.uint64(self.rules.after)
+            own, kept = own[later], kept[later]
+        self.held.add(own, block.position + block.starts[kept], lambda rows: block.records(kept[rows]))
 
     def _check(self, block: RecordBlock) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         """Return the block's records that may be chosen, (R,), and their key_ids, (R,)."""
@@ -164,21 +195,24 @@ class _Pass:
             self._examined += 1
             truncated = not block.complete and rows[number] == len(block) - 1
             self._reject(
-                block.position + int(block.starts[rows[number]]), _TRUNCATED if truncated else error.reason, str(error)
+                block.position + int(block.starts[rows[number]]),
+                _TRUNCATED if truncated else error.reason,
+                error.detail,
             )
         key_ids, good = block.key_ids.copy(), rows[parsed.rows]
         # A record that names two key_ids is refused whether or not all are checked, so that the choice is the same.
         ambiguous = block.found[good] & (key_ids[good] != parsed.batch.key_id)
         for number in np.flatnonzero(ambiguous).tolist():
             usable[good[number]] = False
-            self._refuse(
-                block.position + int(block.starts[good[number]]), int(parsed.batch.key_id[number]), ambiguous=True
-            )
+            self._reject_ambiguous(block.position + int(block.starts[good[number]]), int(parsed.batch.key_id[number]))
         key_ids[good] = parsed.batch.key_id
         return np.flatnonzero(usable), key_ids[usable]
 
     def _reject(self, offset: int, reason: str, detail: str) -> None:
         self._rejects[offset] = Reject(offset=offset, reason=reason, detail=detail)
+
+    def _reject_ambiguous(self, offset: int, key_id: int) -> None:
+        self._reject(offset, _AMBIGUOUS, f"the record names {key_id} and another one")
 
     def _reject_duplicates(self, offsets: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
         order = np.argsort(key_ids, kind="stable")
@@ -194,40 +228,42 @@ class _Pass:
         while have < self.rules.count and at < len(records):
             stop = at + self.rules.count - have
             good = self._examine(held_ranks[at:stop], records[at:stop])
-            if self.rules.recognized_only:
-                passed_over += int((~good.recognized).sum())
-                good = good.take(np.flatnonzero(good.recognized))
-            chosen.append(good)
-            have += len(good)
+            wanted = self._wanted(good)
+            passed_over += len(good) - len(wanted)
+            chosen.append(good if len(wanted) == len(good) else good.take(wanted))
+            have += len(wanted)
             at = stop
         return concatenate(chosen), passed_over
+
+    def _wanted(self, good: DrawingBatch) -> npt.NDArray[np.int64]:
+        wanted = good.recognized.copy() if self.rules.recognized_only else np.ones(len(good), np.bool_)
+        if self.accept is not None:
+            wanted &= self.accept(good)
+        return np.flatnonzero(wanted)
 
     def _examine(self, held_ranks: npt.NDArray[np.uint64], records: list[tuple[int, bytes]]) -> DrawingBatch:
         """Return the good ones among some held records, in rank order."""
         self._examined += len(records)
         parsed = self._parse_records([record for _, record in records])
         for number, error in parsed.faults:
-            self._reject(records[number][0], error.reason, str(error))
-        key_ids = parsed.batch.key_id
-        expected = held_ranks[parsed.rows]
-        ambiguous = ranks(key_ids, self.rules.seed) != expected
+            self._reject(records[number][0], error.reason, error.detail)
+        # A record is ranked by the key_id that the scan found; when it names another one too, it may be either drawing.
+        sure = ranks(parsed.batch.key_id, self.rules.seed) == held_ranks[parsed.rows]
+        for row in np.flatnonzero(~sure).tolist():
+            self._reject_ambiguous(records[parsed.rows[row]][0], int(parsed.batch.key_id[row]))
+        batch, rows = parsed.batch.take(np.flatnonzero(sure)), parsed.rows[sure]
         # Equal ranks are equal key_ids and lie side by side; the first good one stays.
-        again = np.zeros(len(expected), np.bool_)
-        again[1:] = expected[1:] == expected[:-1]
-        again[:1] = np.isin(expected[:1], self._last_rank)
-        taken = np.isin(key_ids, np.array(list(self.rules.taken), np.uint64))
-        for row in np.flatnonzero(ambiguous | again | taken).tolist():
-            self._refuse(records[parsed.rows[row]][0], int(key_ids[row]), ambiguous=bool(ambiguous[row]))
-        self._last_rank = expected[-1:] if len(expected) else self._last_rank
-        return parsed.batch.take(np.flatnonzero(~(ambiguous | again | taken)))
-
-    def _refuse(self, offset: int, key_id: int, *, ambiguous: bool) -> None:
-        if ambiguous:
-            self._reject(offset, "ambiguous key_id", f"the record names {key_id} and another one")
-        elif key_id in self.rules.taken:
-            self._reject(offset, _DUPLICATE, f"{key_id} is in {self.rules.taken[key_id]} too")
-        else:
-            self._reject(offset, _DUPLICATE, str(key_id))
+        own = held_ranks[rows]
+        again = np.zeros(len(own), np.bool_)
+        again[1:] = own[1:] == own[:-1]
+        again[:1] = np.isin(own[:1], self._last_rank)
+        taken = np.isin(batch.key_id, np.array(list(self.rules.taken), np.uint64))
+        for row in np.flatnonzero(again | taken).tolist():
+            key_id = int(batch.key_id[row])
+            other = f" is in {self.rules.taken[key_id]} too" if key_id in self.rules.taken else ""
+            self._reject(records[rows[row]][0], _DUPLICATE, f"{key_id}{other}")
+        self._last_rank = own[-1:] if len(own) else self._last_rank
+        return batch.take(np.flatnonzero(~(again | taken)))
 
     def _parse_records(self, records: Sequence[bytes]) -> Parsed:
         return self._parse(records, word=self.rules.word, label=self.rules.label, raw=self.rules.input_format == "raw")

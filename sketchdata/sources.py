@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
+from sketchdata.catalog import BUCKET
 from sketchdata.checked import CheckedFiles
 from sketchdata.errors import ConfigError
 from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
 from sketchdata.gzipped import gunzip
 
-_BLOCK_BYTES = 1 << 20
+#: Where `sketchdata download quickdraw` puts files unless told otherwise.
+DOWNLOADED = Path("data/quickdraw")
+
+_HEADS_AT_ONCE = 8
+#: What the scan for records likes best.
+_BLOCK_BYTES = 1 << 21
+_MISSING_SHOWN = 40
 _PUBLIC_BUCKETS = "https://storage.googleapis.com"
 
 
@@ -90,9 +98,31 @@ def open_source(location: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> Sourc
     return FolderSource(location=location)
 
 
+def location_of(given: str | None) -> str:
+    """Return the location that a user means: the one given, the downloaded files, or else the official bucket."""
+    if given is None:
+        return str(DOWNLOADED.absolute()) if DOWNLOADED.is_dir() else BUCKET
+    return given if "://" in given else str(Path(given).absolute())
+
+
+def find_files(source: Source, paths: Sequence[str]) -> list[SourceFile]:
+    """Look for files by their paths in the bucket, several at once.
+
+    Raises:
+        ConfigError: Some are missing; they are named.
+    """
+    with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+        found = list(pool.map(source.find, paths))
+    missing = [path for path, file in zip(paths, found, strict=True) if file is None]
+    if missing:
+        raise ConfigError(describe_missing(source, missing, len(paths)))
+    return [file for file in found if file is not None]
+
+
 def describe_missing(source: Source, missing: Sequence[str], total: int) -> str:
     """Say which of `total` files a source lacks, and how it should be laid out."""
-    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5:,} more" if len(missing) > 5 else "")
+    more = len(missing) - _MISSING_SHOWN
+    shown = ", ".join(missing[:_MISSING_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
     return (
         f"{len(missing):,} of {total:,} files are not at {source.location}: {shown}. It should be laid out like the "
         f"official bucket ({source.location.rstrip('/')}/{missing[0]}); --categories asks for fewer"
@@ -130,7 +160,7 @@ class FolderSource:
 
     def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
         """Yield the stored bytes from an offset on."""
-        with Path(file.location).open("rb") as stored:
+        with Path(file.location).open("rb", buffering=0) as stored:
             if _identity(os.fstat(stored.fileno())) != file.identity:
                 raise SourceChangedError(
                     f"{file.location} was replaced by another file: run this again to take the new one"

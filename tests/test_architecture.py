@@ -23,7 +23,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "surroundings": frozenset({"config", "progress", "threads"}),
     "files": frozenset({"manifest", "card", "contact_sheet", "shards", "dataset"}),
     "fetching": frozenset({"partfile", "fetch", "sources", "checked"}),
-    "work over files": frozenset({"engine", "export_card", "export_folder", "export_parent"}),
+    "work over files": frozenset({"engine", "assembly", "exports"}),
     "tensors": frozenset(),
     "the place of recipes": frozenset({"recipes"}),
     "recipes": frozenset({"pipelines", "trainers"}),

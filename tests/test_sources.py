@@ -141,10 +141,10 @@ def test_other_locations_are_refused_with_what_would_work(location: str) -> None
 
 
 def test_missing_files_are_counted_and_the_layout_explained(tmp_path: Path) -> None:
-    paths = [f"full/simplified/{i}.ndjson" for i in range(7)]
+    paths = [f"full/simplified/{i}.ndjson" for i in range(42)]
     text = describe_missing(open_source(str(tmp_path)), paths, 345)
-    assert text.startswith("7 of 345 files are not at")
-    assert "4.ndjson and 2 more" in text
+    assert text.startswith("42 of 345 files are not at")
+    assert "39.ndjson and 2 more" in text
     assert f"{tmp_path}/full/simplified/0.ndjson" in text
 
 

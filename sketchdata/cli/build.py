@@ -34,7 +34,7 @@ def quickdraw(config: recipe.Config, engine: EngineOptions) -> None:
     official = sum(source.official for source in manifest.sources)
     click.echo(f"{config.out}: {rows:,} drawings of {len(manifest.classes)} classes ({splits})")
     click.echo(
-        f"{size / 1e6:,.1f} MB in {len(manifest.files)} files; {sum(manifest.rejects.values()):,} records refused; "
+        f"{size / 1e6:,.1f} MB in {len(manifest.files)} files; refused records: {sum(manifest.rejects.values()):,}; "
         f"{official} of {len(manifest.sources)} sources are the official files; {time.monotonic() - started:.1f} s"
     )
     click.echo(f"Check it with: sketchdata verify {config.out}")

@@ -123,7 +123,7 @@ def test_shards_cut_the_same_rows_at_other_places(
     source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 100,000 rows a shard would need a source of gigabytes; the number is the one thing that is made smaller.
-    monkeypatch.setattr("sketchdata.recipes.pipelines.quickdraw.SHARD_ROWS", 70)
+    monkeypatch.setattr("sketchdata.assembly.SHARD_ROWS", 70)
     manifest = build(source, tmp_path / "out")
     assert [shard.records for shard in manifest.shards("train")] == [60, 60, 60, 60, 60, 60]
     assert key_ids(tmp_path / "out", "train") == key_ids(built, "train")

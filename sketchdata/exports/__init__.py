@@ -1,0 +1,1 @@
+"""What every export shares: its parent data set, its folder, its card."""
