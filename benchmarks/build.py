@@ -94,16 +94,17 @@ def _blocks(path: Path):
             yield block
 
 
-def _rules(path: Path, count: int) -> Rules:
-    return Rules(word=path.stem, label=0, input_format="simplified", count=count, seed=0)
+def _select(path: Path, count: int, md5: str | None = None) -> DrawingBatch:
+    rules = Rules(word=path.stem, label=0, input_format="simplified", count=count, seed=0)
+    return select(lambda: _blocks(path), rules, md5=md5, size=path.stat().st_size).batch
 
 
 def _sketchdata(path: Path, out: Path) -> None:
-    _write(select(lambda: _blocks(path), _rules(path, CHOSEN), md5="known from the download").batch, path, out)
+    _write(_select(path, CHOSEN, md5="known from the download"), path, out)
 
 
 def _sketchdata_and_md5(path: Path, out: Path) -> None:
-    _write(select(lambda: _blocks(path), _rules(path, CHOSEN)).batch, path, out)
+    _write(_select(path, CHOSEN), path, out)
 
 
 def _write(batch: DrawingBatch, path: Path, out: Path) -> None:
@@ -131,7 +132,7 @@ def _scan(path: Path) -> int:
 
 def _choose(path: Path) -> None:
     # A count of 1 leaves the parsing out: what remains is reading, ranking and keeping the smallest.
-    select(lambda: _blocks(path), _rules(path, 1), md5="known from the download")
+    _select(path, 1, md5="known from the download")
 
 
 if __name__ == "__main__":

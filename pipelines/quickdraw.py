@@ -197,10 +197,11 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
     """
     # The published list binds the official bucket alone: a mirror may hold another edition, and the manifest says so.
     expected = official.md5 if official is not None and source.location.rstrip("/") == BUCKET else file.md5
-    selection = select(lambda: read_content(source, file), rules, md5=file.content_md5)
+    size = None if file.gzipped else file.bytes
+    selection = select(lambda: read_content(source, file), rules, md5=file.content_md5, size=size)
     if expected is None or file.gzipped or selection.md5 == expected:
         return selection
-    selection = select(lambda: read_content(source, file), rules)
+    selection = select(lambda: read_content(source, file), rules, size=size)
     if selection.md5 != expected:
         raise FetchError(f"{file.location} has md5 {selection.md5}, twice, but should have {expected}")
     return selection

@@ -10,6 +10,7 @@ Sebastiano Vigna's public-domain splitmix64.c.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -80,6 +81,16 @@ class BottomK:
         self._records: list[bytes] = []
         self._limit: np.uint64 | None = None
         self.dropped = False
+
+    def expect(self, total: int) -> None:
+        """Let go at once of what will hardly be among the k smallest of about `total` records.
+
+        Ranks are uniform, so k of `total` lie below k / total of their range. When fewer than k are held in the end
+        although some were `dropped`, the estimate was wrong and the stream must be read again.
+        """
+        share = 1.1 * (self.k + 6 * math.sqrt(self.k)) / max(total, 1)
+        if share < 1:
+            self._limit = np.uint64(int(share * 2**64))
 
     def add(self, ranks: Ranks, positions: npt.NDArray[np.int64], read: ReadRows) -> None:
         """Offer a block of records.

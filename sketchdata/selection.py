@@ -90,7 +90,12 @@ class Selection:
 
 
 def select(
-    read: Callable[[], Iterable[bytes]], rules: Rules, *, md5: str | None = None, accept: Accept | None = None
+    read: Callable[[], Iterable[bytes]],
+    rules: Rules,
+    *,
+    md5: str | None = None,
+    size: int | None = None,
+    accept: Accept | None = None,
 ) -> Selection:
     """Choose a category's drawings from its file.
 
@@ -99,17 +104,18 @@ def select(
             bad that more of them must be held.
         rules: What to choose.
         md5: The content's, if it is known; hashing takes as long as everything else together.
+        size: The content's, if it is known: fewer records are then held on the way.
         accept: Passes over good drawings; None takes all.
     """
     # A few more than wanted are held, since a bad drawing gives its place to the next rank.
     capacity = rules.count + rules.count // 50 + 64
     capacity += rules.count // 2 if rules.recognized_only or accept is not None else 0
     while True:
-        pass_ = _Pass(rules, capacity, md5, accept)
-        selection = pass_.run(read())
+        pass_ = _Pass(rules, BottomK(capacity), md5, accept)
+        selection = pass_.run(read(), size)
         if len(selection.batch) == rules.count or not pass_.held.dropped:
             return selection
-        capacity *= 4
+        capacity, size = capacity * 4, None
 
 
 def taken_twice(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
@@ -134,10 +140,10 @@ def taken_twice(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[
 class _Pass:
     """One pass over a file."""
 
-    def __init__(self, rules: Rules, capacity: int, md5: str | None, accept: Accept | None) -> None:
+    def __init__(self, rules: Rules, held: BottomK, md5: str | None, accept: Accept | None) -> None:
         self.rules = rules
         self.accept = accept
-        self.held = BottomK(capacity)
+        self.held = held
         self._scan, self._parse = READERS[rules.input_format]
         self._known_md5 = md5
         self._digest = hashlib.md5(usedforsecurity=False)
@@ -145,9 +151,11 @@ class _Pass:
         self._rejects: dict[int, Reject] = {}
         self._last_rank: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
 
-    def run(self, blocks: Iterable[bytes]) -> Selection:
+    def run(self, blocks: Iterable[bytes], size: int | None) -> Selection:
         offsets, key_ids = [], []
         for block in self._scan(self._hashed(blocks)):
+            if self._records == 0 and size is not None and self.rules.after is None:
+                self.held.expect(size * len(block) // int(block.ends[-1]))
             self._records += len(block)
             kept, ids = self._check(block)
             self._offer(block, kept, ids)

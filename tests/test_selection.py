@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sketchdata import synth
 from sketchdata.drawing import concatenate
 from sketchdata.formats import binary, ndjson
 from sketchdata.sampling import ranks
-from sketchdata.selection import Reject, Rules, Selection, select
+from sketchdata.selection import Reject, Rules, Selection, select, taken_twice
 from tests.batches import batch_of
 from tests.strategies import assert_same, batches, cut
 
@@ -85,6 +86,7 @@ def choose_slowly(lines: Sequence[Line], rules: Rules) -> Expected:
     rejects |= {i: REASONS[lines[i].kind] for i in hidden}
     seen: set[int] = set()
     rest = [i for i in range(len(lines)) if i not in hidden]
+    rest = [i for i in rest if rules.after is None or rank(lines[i].key_id, rules.seed) > rules.after]
     rest = [i for i in rest if lines[i].kind == GOOD] if rules.check_all else rest
     for i in sorted(rest, key=lambda i: (rank(lines[i].key_id, rules.seed), i)):
         if len(found.key_ids) == rules.count:
@@ -145,6 +147,7 @@ rules_to_choose_by = st.builds(
     seed=st.sampled_from([0, 1, 2**64 - 1]),
     recognized_only=st.booleans(),
     check_all=st.booleans(),
+    after=st.none() | st.integers(0, 2**64 - 1),
     taken=st.dictionaries(key_ids, st.just("cat"), max_size=3),
 )
 
@@ -187,6 +190,37 @@ def test_more_bad_lines_than_are_held_in_reserve_make_it_read_again(recognized_o
     read, times = reading([write(lines)])
     assert_chosen(select(read, rules), lines, rules)
     assert len(times) == 3  # room for 68 or a few more, four times that, sixteen times that
+
+
+def test_drawings_that_are_not_accepted_give_their_places_to_the_next_ranks() -> None:
+    order = sorted(range(2000), key=lambda key_id: rank(key_id, 0))
+    refused, asked = np.array(order[2:700], np.uint64), []
+
+    def accept(batch: ndjson.DrawingBatch) -> np.ndarray:
+        asked.extend(batch.key_id.tolist())
+        return ~np.isin(batch.key_id, refused)
+
+    read, times = reading([write(Line(key_id) for key_id in range(2000))])
+    selection = select(read, RULES, accept=accept)
+    assert selection.batch.key_id.tolist() == [order[0], order[1], order[700], order[701]]
+    assert selection.passed_over == 698
+    assert len(times) == 3
+    assert asked[-selection.examined :] == order[: selection.examined]
+
+
+def test_ranks_up_to_those_that_are_taken_do_not_count() -> None:
+    order = sorted(range(100), key=lambda key_id: rank(key_id, 0))
+    lines = [Line(key_id) for key_id in range(100)]
+    selection = select(reading([write(lines)])[0], replace(RULES, after=rank(order[9], 0)))
+    assert selection.batch.key_id.tolist() == order[10:14]
+    assert not len(select(reading([write(lines)])[0], replace(RULES, after=rank(order[-1], 0))).batch)
+
+
+def test_drawings_that_several_categories_chose_go_to_the_first() -> None:
+    chosen = {"cat": [5, 1], "dog": [7, 2], "elk": [1, 7, 9]}
+    found = taken_twice({word: np.array(ids, np.uint64) for word, ids in chosen.items()})
+    assert found == {"elk": {1: "cat", 7: "dog"}}
+    assert taken_twice({}) == {}
 
 
 def test_a_good_file_is_read_once() -> None:
@@ -280,3 +314,14 @@ def test_real_files_are_chosen_from_by_rank() -> None:
             selection = select(reading([data])[0], replace(RULES, word=word, input_format=kind, count=10))
             assert not selection.rejects
             assert selection.batch.key_id.tolist() == sorted(numbers, key=lambda key_id: rank(key_id, 0))[:10]
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 60_000, 10**12])
+def test_a_wrong_or_right_size_changes_nothing_but_the_work(size: int) -> None:
+    lines = ndjson.dump(synth.generate("star", 400, seed=3), "star")
+    rules = Rules(word="star", label=0, input_format="simplified", count=50, seed=0)
+    blocks = [lines[at : at + 9_000] for at in range(0, len(lines), 9_000)]
+    plain, told = select(lambda: blocks, rules), select(lambda: blocks, rules, size=size)
+    assert told.batch.key_id.tolist() == plain.batch.key_id.tolist()
+    assert len(told.batch) == 50
+    assert (told.examined, told.records, told.md5) == (plain.examined, plain.records, plain.md5)

@@ -33,7 +33,7 @@ _MAX_TIME = 2**32 - 1
 #: Raw pixels are kept as float32, whose largest number is a little above.
 _MAX_PIXEL = 3e38
 #: Lines parsed at once: few enough that their objects stay in the processor's cache.
-_CHUNK = 1000
+_CHUNK = 250
 
 
 def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False) -> Parsed:
