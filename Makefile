@@ -14,7 +14,7 @@ install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dask]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dask,web,cairo]"
 	touch $@
 
 demo: install
@@ -34,6 +34,8 @@ docs: install
 
 bench: install
 	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/raster.py
+	$(BIN)/python benchmarks/entropy.py
 
 clean:
 	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,9 @@ run sketchdata show "$demo/dataset" --split gallery -n 96 -o "$demo/mixed.png"
 run sketchdata show "$demo/dataset" --category star -n 48 -o "$demo/stars.png"
 run sketchdata export webdataset "$demo/dataset" --splits query --png 224 --out "$demo/webdataset"
 run sketchdata export ndjson "$demo/dataset" --splits query --out "$demo/ndjson"
+run sketchdata audit duplicates "$demo/dataset"
+run sketchdata audit entropy "$demo/dataset"
+run sketchdata audit report "$demo/dataset"
 
 cat <<END
 
@@ -27,5 +30,7 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   mixed.png    96 drawings of all classes      stars.png    48 of one class
   webdataset   the query split as tar shards with pictures
   ndjson       the query split as official text
+  dataset/audit/report.html    open it in a browser: classes, histograms, examples
+To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END

@@ -25,11 +25,12 @@ from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
 from sketchdata.exports.card import ndjson_card, webdataset_card
 from sketchdata.exports.folder import ExportFolder, publish
-from sketchdata.exports.parent import Parent, open_parent
+from sketchdata.exports.grouping import group_by_class, grouped_file
+from sketchdata.exports.parent import Parent, begin_export, open_parent
 from sketchdata.formats import ndjson
-from sketchdata.manifest import FileEntry, Manifest, file_entry, replacing
+from sketchdata.manifest import Manifest, file_entry, replacing
 from sketchdata.raster import MAX_LINE_WIDTH, MAX_SIZE
-from sketchdata.shards import classwise, parquet
+from sketchdata.shards import classwise
 from sketchdata.shards.rows import overlapping, read_rows
 from sketchdata.shards.webdataset import Picture, write_tar
 
@@ -91,7 +92,7 @@ def export_webdataset(directory: Path, config: WebDatasetConfig, engine: EngineO
     plan = parent.plan("webdataset", recorded(config))
     spans = [span for split in parent.splits for span in _tar_spans(parent, split, config.shard_rows)]
     folder = ExportFolder(out=config.out, plan=plan, names=frozenset(name for name, *_ in spans))
-    finished = _begin(parent, folder, overwrite=config.overwrite)
+    finished = begin_export(parent, folder, overwrite=config.overwrite)
     if finished is not None:
         return finished
     tasks = [_tar_task(parent, folder, span, picture) for span in spans]
@@ -99,16 +100,6 @@ def export_webdataset(directory: Path, config: WebDatasetConfig, engine: EngineO
     if results is None:
         return None
     return folder.finish([file for result in results for file in result.files], webdataset_card)
-
-
-def _begin(parent: Parent, folder: ExportFolder, *, overwrite: bool) -> Manifest | None:
-    """Return the export when it is there already; else see that the data set is whole, and claim the folder."""
-    finished = None if overwrite else folder.finished()
-    if finished is None:
-        # First this: a damaged data set must not cost the user the export that is to be overwritten.
-        parent.check_files()
-        folder.claim(overwrite=overwrite)
-    return finished
 
 
 _Span = tuple[str, str, int, int]
@@ -162,11 +153,10 @@ def export_ndjson(directory: Path, config: NdjsonConfig, engine: EngineOptions) 
     plan = parent.plan("ndjson", recorded(config))
     files = _merged_files(parent) if config.merge else _split_files(parent)
     folder = ExportFolder(out=config.out, plan=plan, names=frozenset(file.path.parts[0] for file in files))
-    finished = _begin(parent, folder, overwrite=config.overwrite)
+    finished = begin_export(parent, folder, overwrite=config.overwrite)
     if finished is not None:
         return finished
-    groups = [_group_task(parent, folder, shard) for split in parent.splits for shard in parent.manifest.shards(split)]
-    if run_stage(group_shard, groups, engine, title="Grouping by class") is None:
+    if not group_by_class(parent, folder, engine):
         return None
     tasks = [_text_task(parent, folder, file, compress=config.gzip) for file in files]
     results = run_stage(write_category, tasks, engine, title="Writing ndjson")
@@ -209,26 +199,6 @@ def _merged_files(parent: Parent) -> list[_TextFile]:
     return files
 
 
-def _grouped(folder: ExportFolder, shard: FileEntry) -> Path:
-    return folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow"
-
-
-def _group_task(parent: Parent, folder: ExportFolder, shard: FileEntry) -> Task:
-    return Task(
-        id=shard.path,
-        output=_grouped(folder, shard),
-        inputs={shard.path: shard.sha256},
-        config={"shard": str(parent.directory / shard.path), "classes": list(parent.manifest.classes)},
-    )
-
-
-def group_shard(task: Task) -> TaskResult:
-    """Put one Parquet shard's drawings together by class."""
-    batch = parquet.read_shard(Path(task.config["shard"]))
-    classwise.write_grouped(task.output, batch, task.config["classes"])
-    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
-
-
 def _text_task(parent: Parent, folder: ExportFolder, file: _TextFile, *, compress: bool) -> Task:
     shards = [shard for split in file.splits for shard in parent.manifest.shards(split)]
     path = file.path.with_name(f"{file.path.name}.gz") if compress else file.path
@@ -238,7 +208,7 @@ def _text_task(parent: Parent, folder: ExportFolder, file: _TextFile, *, compres
         # The groups follow from the shards alone.
         inputs={shard.path: shard.sha256 for shard in shards},
         config={
-            "grouped": [str(_grouped(folder, shard)) for shard in shards],
+            "grouped": [str(grouped_file(folder, shard)) for shard in shards],
             "word": file.word,
             "label": parent.manifest.classes.index(file.word),
             "compress": compress,

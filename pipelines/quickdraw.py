@@ -65,6 +65,9 @@ class Config:
     input_format: str = option(
         "simplified", help="Which of the official formats to read.", type=click.Choice(list(READERS))
     )
+    keep_raw: bool = option(
+        False, help="With raw input, keep the player's pixels and times; otherwise raw drawings are simplified."
+    )
     scale_to_fit: bool = option(
         False, help="Give a category with too few drawings smaller splits in the same proportions, instead of an error."
     )
@@ -87,6 +90,8 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     """
     if not sum(config.sizes().values()):
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
+    if config.keep_raw and config.input_format != "raw":
+        raise ConfigError(f"--keep-raw wants --input-format raw: {config.input_format} files hold no raw drawings")
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
     # Workers on other machines may start in other folders.
     assembly = Assembly(out=config.out.absolute(), name=NAME, seed=config.seed)
@@ -137,6 +142,7 @@ def _rules(config: Config, label: int, word: str, taken: Mapping[int, str]) -> R
         word=word,
         label=label,
         input_format=config.input_format,
+        keep_raw=config.keep_raw,
         count=sum(config.sizes().values()),
         seed=config.seed,
         recognized_only=config.recognized_only,

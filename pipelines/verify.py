@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sketchdata.audit_store import AUDIT_FOLDER
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest
 from sketchdata.progress import task_bar
@@ -86,7 +87,9 @@ def run(directory: Path) -> Verification:
     complete = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
     if complete:
         verification.check("key_id twice", _twice(complete))
-        verification.check("ranks across splits", _ranks_across(complete, manifest))
+        # What fills the holes of train ranks behind all that was in query before.
+        if not manifest.config.get("curation", {}).get("refill", False):
+            verification.check("ranks across splits", _ranks_across(complete, manifest))
     return verification
 
 
@@ -96,8 +99,8 @@ def _splits(directory: Path, manifest: Manifest) -> list[str]:
     Raises:
         SketchDataError: The manifest does not say how the data set was split.
     """
-    # An export has files of its own; its rows were checked where they came from.
-    if manifest.parent is not None:
+    # An export has files of its own, whose rows were checked where they came from. A curated data set has a parent too.
+    if manifest.parent is not None and not any(manifest.shards(split) for split in manifest.counts):
         return []
     missing = [name for name in ("seed", "input_format") if name not in manifest.config]
     if missing:
@@ -112,7 +115,8 @@ def _unlisted(directory: Path, manifest: Manifest) -> Iterator[str]:
     listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
-        if path.is_file() and name not in listed:
+        # Audits come after the data set and are no part of it; each has a record of its own.
+        if path.is_file() and name not in listed and not name.startswith(f"{AUDIT_FOLDER}/"):
             yield f"{name} is not in the manifest"
 
 
@@ -176,7 +180,7 @@ def _read_shard(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint16]]:
     """Check one shard's columns, metadata and rows; return its key_ids and labels."""
     schema, facts = parquet.read_facts(directory / shard.path)
-    expected = parquet.schema(raw=manifest.config["input_format"] == "raw")
+    expected = parquet.schema(raw=manifest.is_raw)
     if not verification.check(
         "schema", [] if schema.equals(expected) else [f"{shard.path} has other columns: {schema}"]
     ):

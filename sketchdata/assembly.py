@@ -38,7 +38,7 @@ from sketchdata.version import SCHEMA_VERSION, __version__
 SHARD_ROWS = 100_000
 
 _WORK = ".build"
-_OWN = {MANIFEST_NAME, _WORK, "data", "key_ids", "README.md", "classes.csv", "rejects.jsonl"}
+_OWN = {MANIFEST_NAME, _WORK, "data", "key_ids", "README.md", "classes.csv", "curation.csv", "rejects.jsonl"}
 
 
 @dataclass(frozen=True, kw_only=True)

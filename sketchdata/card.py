@@ -30,7 +30,7 @@ def quickdraw_card(manifest: Manifest) -> str:
         if config["recognized_only"]
         else "Drawings were taken whether the game recognized them or not; the column `recognized` tells."
     )
-    points = "{x, y} in pixels and t in milliseconds" if config["input_format"] == "raw" else "{x, y} in 0..255"
+    points = "{x, y} in pixels and t in milliseconds" if manifest.is_raw else "{x, y} in 0..255"
     return f"""---
 license: cc-by-4.0
 pretty_name: {manifest.name}

@@ -42,7 +42,7 @@ class Dataset:
             ConfigError: There is no such split or class.
         """
         label = None if word is None else self.manifest.classes.index(choose_classes(self.manifest.classes, word)[0])
-        found, missing = [empty_batch(raw=self.manifest.config.get("input_format") == "raw")], count
+        found, missing = [empty_batch(raw=self.manifest.is_raw)], count
         for batch in self.batches(split):
             rows = np.arange(len(batch)) if label is None else np.flatnonzero(batch.label == label)
             found.append(batch.take(rows[:missing]))

@@ -55,7 +55,7 @@ class DrawingBatch:
         recognized: (N,) bool.
         strokes: (N + 1,) int64, offsets of each drawing's strokes.
         points: (S + 1,) int64, offsets of each stroke's points.
-        x: (P,) uint8, or float32 when raw.
+        x: (P,) uint8; when raw float32, or float64 where every digit of the text is wanted.
         y: (P,) as x.
         t: (P,) uint32 milliseconds when raw, else None.
     """

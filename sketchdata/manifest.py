@@ -49,7 +49,7 @@ class SourceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ParentEntry:
-    """The data set that an export was made from; the sha256 is of its manifest, and so of every file listed there."""
+    """The data set that another was made from; the sha256 is of its manifest, and so of every file listed there."""
 
     name: str
     sha256: str
@@ -67,7 +67,7 @@ class Manifest:
         rejects: {reason: records} that were refused while building.
         sources: What it was made from.
         files: Every other file of the data set, in the order of their paths.
-        parent: For an export, the data set that it holds; `sources` are then those of the parent.
+        parent: Of an export or a curated data set, what it was made from; `sources` are then those of the parent.
         version: The layout's version.
         tool: The version of sketchdata that wrote it.
     """
@@ -87,6 +87,11 @@ class Manifest:
     def splits(self) -> dict[str, int]:
         """Drawings in each split."""
         return {split: sum(classes.values()) for split, classes in self.counts.items()}
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether its drawings are raw ones, with times."""
+        return bool(self.config.get("keep_raw"))
 
     def shards(self, split: str) -> list[FileEntry]:
         """Return the Parquet shards of one split, in order."""

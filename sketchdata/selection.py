@@ -13,6 +13,7 @@ from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
 from sketchdata.formats import binary, ndjson, ndjson_scan
 from sketchdata.formats.records import Parsed, RecordBlock
 from sketchdata.sampling import BottomK, ranks
+from sketchdata.simplify import simplify_records
 
 Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
 #: From N good drawings to (N,) bool, which of them to take; asked by rising rank.
@@ -39,6 +40,7 @@ class Rules:
         input_format: A key of READERS.
         count: How many drawings, at most; those with the smallest ranks.
         seed: Of the ranks.
+        keep_raw: Leave raw drawings as they are, instead of simplifying them.
         recognized_only: Pass over drawings that the game did not guess.
         check_all: Parse every record, chosen or not, and count what is wrong with it.
         after: Only ranks larger than this one count; None for all.
@@ -50,6 +52,7 @@ class Rules:
     input_format: str
     count: int
     seed: int
+    keep_raw: bool = False
     recognized_only: bool = False
     check_all: bool = False
     after: int | None = None
@@ -231,7 +234,7 @@ class _Pass:
     def _choose(self) -> tuple[DrawingBatch, int]:
         """Parse the held records by rising rank until there are enough good ones."""
         held_ranks, records = self.held.sorted()
-        chosen: list[DrawingBatch] = [empty_batch(raw=self.rules.input_format == "raw")]
+        chosen: list[DrawingBatch] = [empty_batch(raw=self.rules.keep_raw)]
         have = at = passed_over = 0
         while have < self.rules.count and at < len(records):
             stop = at + self.rules.count - have
@@ -274,4 +277,7 @@ class _Pass:
         return batch.take(np.flatnonzero(~(again | taken)))
 
     def _parse_records(self, records: Sequence[bytes]) -> Parsed:
-        return self._parse(records, word=self.rules.word, label=self.rules.label, raw=self.rules.input_format == "raw")
+        word, label = self.rules.word, self.rules.label
+        if self.rules.input_format == "raw" and not self.rules.keep_raw:
+            return simplify_records(ndjson.parse(records, word=word, label=label, raw=True, full_precision=True))
+        return self._parse(records, word=word, label=label, raw=self.rules.keep_raw)

@@ -19,12 +19,29 @@ FOLDERS = ("sketchdata", "pipelines", "trainers")
 #: module of sketchdata/, or for a package with all that is in it.
 LEVELS: dict[str, frozenset[str]] = {
     "facts and records": frozenset({"errors", "version", "drawing"}),
-    "pure functions": frozenset({"catalog", "formats", "gzipped", "raster", "sampling", "selection", "synth"}),
+    "pure functions": frozenset(
+        {
+            "catalog",
+            "drawing_statistics",
+            "duplicates",
+            "entropy",
+            "formats",
+            "gzipped",
+            "raster",
+            "raster_cairo",
+            "sampling",
+            "selection",
+            "simplify",
+            "synth",
+            "tallies",
+        }
+    ),
     "surroundings": frozenset({"config", "progress", "threads"}),
-    "files": frozenset({"manifest", "card", "contact_sheet", "shards", "dataset"}),
+    "files": frozenset({"manifest", "card", "contact_sheet", "shards", "dataset", "audit_store", "decisions"}),
     "fetching": frozenset({"partfile", "fetch", "sources", "checked"}),
-    "work over files": frozenset({"engine", "assembly", "exports"}),
+    "work over files": frozenset({"engine", "assembly", "audit_folder", "curation", "exports", "refill"}),
     "tensors": frozenset(),
+    "pages": frozenset({"web"}),
     "the place of recipes": frozenset({"recipes"}),
     "recipes": frozenset({"pipelines", "trainers"}),
     "commands": frozenset({"cli", "__main__"}),

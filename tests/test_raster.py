@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sketchdata.drawing import DrawingBatch
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.raster import fit, raster
+from sketchdata.raster import fit, ink_counts, paint, raster
 
 SIZES = [28, 64, 224, 300]
 
@@ -158,8 +158,87 @@ def test_raw_drawings_of_one_place_or_none_are_drawn() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_a_coordinate_that_is_no_number_is_refused_and_named(bad: float) -> None:
     batch = batch_of([[(0, 0), (1, 1)]], [], [[(5, 5), (6, bad)]], raw=True)
-    with pytest.raises(FormatError, match=r"not a finite number: x, y = .* in drawing 2, key_id 5000000000000002"):
-        raster(batch)
+    for draw in (raster, ink_counts):
+        with pytest.raises(FormatError, match=r"not a finite number: x, y = .* in drawing 2, key_id 5000000000000002"):
+            draw(batch)
+
+
+@pytest.mark.parametrize(("line_width", "antialias"), [(1, False), (3, False), (1, True)])
+def test_threads_change_nothing(line_width: int, antialias: bool) -> None:
+    batch = random_batch(600)
+    for size in (28, 224):
+        alone, together = (
+            raster(batch, size=size, line_width=line_width, antialias=antialias, threads=threads) for threads in (1, 3)
+        )
+        np.testing.assert_array_equal(alone, together)
+        assert alone.any(axis=(1, 2)).all()
+
+
+def test_drawings_may_be_drawn_over_what_memory_held_before() -> None:
+    batch = random_batch(300)
+    memory = np.full((300, 64, 64), 7, np.uint8)
+    assert raster(batch, size=64, out=memory) is memory
+    np.testing.assert_array_equal(memory, raster(batch, size=64))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.zeros((3, 64, 64), np.uint8),
+        np.zeros((2, 64, 63), np.uint8),
+        np.zeros((2, 64, 64), np.int8),
+        np.zeros((2, 64, 128), np.uint8)[:, :, ::2],
+    ],
+    ids=["rows", "size", "type", "scattered"],
+)
+def test_memory_that_does_not_fit_is_refused(out: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=r"contiguous uint8 of shape \(2, 64, 64\) is needed"):
+        raster(random_batch(2), size=64, out=out)
+
+
+@pytest.mark.parametrize(("size", "line_width"), [(224, 1), (28, 1), (1, 1), (64, 5)])
+def test_ink_counts_are_those_of_the_bitmaps(size: int, line_width: int) -> None:
+    batch = random_batch(400)
+    bitmaps = raster(batch, size=size, line_width=line_width)
+    expected = np.count_nonzero(bitmaps, axis=(1, 2))
+    for threads in (1, 3):
+        counts = ink_counts(batch, size=size, line_width=line_width, threads=threads)
+        assert counts.dtype == np.int64
+        assert counts.tolist() == expected.tolist()
+
+
+def test_drawings_without_points_have_no_ink() -> None:
+    assert ink_counts(batch_of([], [[]], [[(4, 4)]], []), size=10).tolist() == [0, 0, 1, 0]
+    assert len(ink_counts(batch_of())) == 0
+    assert ink_counts(batch_of([[(0, 0), (255, 0), (255, 255), (0, 255), (0, 0)]]), size=4096).tolist() == [4 * 4095]
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_strokes_without_points_draw_nothing(antialias: bool) -> None:
+    line = [(0, 0), (255, 255)]
+    drawn = raster(batch_of([[], line, []], [[]], [line]), size=32, antialias=antialias)
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    assert not drawn[1].any()
+
+
+def test_a_scribble_of_5000_points_is_drawn_beside_others() -> None:
+    scribble = [np.random.default_rng(0).integers(0, 256, (5000, 2)).tolist()]
+    batch = batch_of([[(0, 0), (9, 9)]], scribble, [[(3, 3)]])
+    np.testing.assert_array_equal(raster(batch), reference(batch, 224))
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 0), (0, 32), (32, 0), (5, -7)])
+def test_points_outside_of_the_square_are_refused_and_reach_no_other_drawing(x: int, y: int) -> None:
+    batch = batch_of([[(0, 0)]], [[(0, 0)]])
+    with pytest.raises(FormatError, match="outside of the raster"):
+        paint(batch, np.array([[x, y], [1, 1]], np.int32), size=32)
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_less_than_one_thread_is_refused(threads: int) -> None:
+    for draw in (raster, ink_counts):
+        with pytest.raises(ConfigError, match=f"at least 1 thread, not {threads}"):
+            draw(batch_of([[(0, 0)]]), threads=threads)
 
 
 @pytest.mark.parametrize("size", [0, -1, 4097])

@@ -297,11 +297,28 @@ def test_a_truncated_packed_file_keeps_what_came_before() -> None:
 
 def test_raw_files_are_chosen_from_alike() -> None:
     batch = batch_of(*([[(n, 0.5), (n, 1.5)]] for n in range(50)), raw=True)
-    rules = replace(RULES, input_format="raw")
+    rules = replace(RULES, input_format="raw", keep_raw=True)
     selection = select(reading([ndjson.dump(batch, "star")])[0], rules)
     order = np.argsort(ranks(batch.key_id, 0))[: rules.count]
     expected = batch.take(order)
     assert_same(selection.batch, replace(expected, label=np.full(rules.count, 3, np.uint16)))
+
+
+def test_raw_files_are_simplified_unless_told_otherwise() -> None:
+    batch = batch_of(*([[(n, 0.5), (n + 2, 1.5)]] for n in range(50)), raw=True)
+    selection = select(reading([ndjson.dump(batch, "star")])[0], replace(RULES, input_format="raw"))
+    assert not selection.batch.is_raw
+    assert selection.batch.x.tolist() == [0, 255] * RULES.count
+    assert selection.batch.y.tolist() == [0, 128] * RULES.count
+
+
+def test_a_raw_drawing_that_cannot_be_simplified_is_rejected() -> None:
+    scribble = [(500 * (n % 2), n / 1000) for n in range(5000)]
+    batch = batch_of(*([[(n, 0.5), (n + 2, 1.5)]] for n in range(50)), [scribble], raw=True)
+    rules = replace(RULES, input_format="raw", count=51)
+    selection = select(reading([ndjson.dump(batch, "star")])[0], rules)
+    assert len(selection.batch) == 50
+    assert [reject.reason for reject in selection.rejects] == ["stroke too long"]
 
 
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no real files")

@@ -37,6 +37,20 @@ export_group = _group(
     {
         "webdataset": ("sketchdata.cli.export:webdataset", "Tar shards for webdataset.WebDataset."),
         "ndjson": ("sketchdata.cli.export:ndjson", "The official one-drawing-a-line text."),
+        "bitmaps": ("sketchdata.cli.export:bitmaps", "The official 28 × 28 bitmaps, or other sizes."),
+    },
+)
+audit_group = _group(
+    "audit",
+    "Find noise and duplicates in a data set, and sum it up.",
+    "audit entropy data/quickdraw-3.8m",
+    {
+        "entropy": ("sketchdata.cli.audit:entropy", "Too little or too much ink for the class."),
+        "duplicates": ("sketchdata.cli.audit:duplicates", "Exactly equal drawings, within and across splits."),
+        "summary": ("sketchdata.cli.audit:summary", "Strokes, points, countries, recognized share."),
+        "report": ("sketchdata.cli.audit_web:report", "One HTML file: classes, histograms, examples."),
+        "serve": ("sketchdata.cli.audit_web:serve", "The curation page: keep and drop drawings."),
+        "apply": ("sketchdata.cli.audit_apply:apply", "A curated data set: noise and dropped drawings removed."),
     },
 )
 root = _group(
@@ -50,7 +64,9 @@ root = _group(
         "verify": ("sketchdata.cli.inspect:verify", "Check a built data set against its manifest."),
         "info": ("sketchdata.cli.inspect:info", "Describe a built data set."),
         "show": ("sketchdata.cli.inspect:show", "Draw a contact sheet of drawings."),
+        "audit": ("sketchdata.cli:audit_group", "Find noise and duplicates in a data set."),
         "export": ("sketchdata.cli:export_group", "Export a data set to another format."),
+        "convert": ("sketchdata.cli.convert:convert", "Convert drawings between formats."),
     },
 )
 root.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

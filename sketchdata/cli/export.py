@@ -12,6 +12,7 @@ from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
 from sketchdata.recipes.pipelines import export as recipe
+from sketchdata.recipes.pipelines import export_bitmaps
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 
@@ -46,6 +47,22 @@ def ndjson(directory: Path, config: recipe.NdjsonConfig, engine: EngineOptions) 
     Example: sketchdata export ndjson data/quickdraw-3.8m --out mirror --merge --gzip
     """
     _report(config.out, lambda: recipe.export_ndjson(directory, config, engine))
+
+
+@click.command()
+@_DIRECTORY
+@options(config=export_bitmaps.Config, engine=EngineOptions)
+def bitmaps(directory: Path, config: export_bitmaps.Config, engine: EngineOptions) -> None:
+    """Export the data set in DIR as the official bitmaps: full/numpy_bitmap/{category}.npy, uint8 (N, 784).
+
+    A category's splits follow one another in its file, in the order of the data set's rows; row i is line i of `export
+    ndjson --merge`. The official raster is cairo's and equals Google's own files; it needs the extra `cairo`.
+
+    Example: sketchdata export bitmaps data/quickdraw-3.8m --out bitmaps
+
+    Example: sketchdata export bitmaps data/quickdraw-3.8m --out pixels --raster fast --size 64 --splits train
+    """
+    _report(config.out, lambda: export_bitmaps.run(directory, config, engine))
 
 
 def _report(out: Path, export: Callable[[], Manifest | None]) -> None:

@@ -105,11 +105,22 @@ def _facts_table(manifest: Manifest) -> Table:
         "size": f"{sum(file.bytes for file in manifest.files) / 1e6:,.1f} MB in {len(manifest.files):,} files",
         "sources": f"{len(manifest.sources):,} files with {records:,} records; {official:,} are the official ones",
         "refused": ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items()) or "nothing",
-        "options": ", ".join(f"{name} {value}" for name, value in manifest.config.items()),
+        "options": _options(manifest.config),
     }
+    if manifest.parent is not None:
+        rows["made from"] = f"{manifest.parent.name}, manifest sha256 {manifest.parent.sha256[:16]}…"
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def _options(config: dict[str, Any]) -> str:
+    flat = [
+        (n, v)
+        for name, value in config.items()
+        for n, v in (value.items() if isinstance(value, dict) else [(name, value)])
+    ]
+    return ", ".join(f"{name} {value}" for name, value in flat)
 
 
 def _splits_table(manifest: Manifest) -> Table:

@@ -65,6 +65,41 @@ def ndjson_card(manifest: Manifest) -> str:
 """
 
 
+def bitmaps_card(manifest: Manifest) -> str:
+    """Return the card of an export to bitmaps: Markdown."""
+    config, size = manifest.config, manifest.config["size"]
+    rows = "\n".join(f"| {split} | {count:,} |" for split, count in manifest.splits.items())
+    lines = f"{'smooth' if config['antialias'] else '8-connected'} lines {config['line_width']} px wide"
+    how = (
+        "drawn by cairo\nas the official bitmaps are"
+        if config["raster"] == "official"
+        else f"drawn by OpenCV\nwith {lines}; they are not the official bitmaps"
+    )
+    return f"""{_front_matter(manifest, {})}
+# {manifest.name}
+
+{_origin(manifest)}
+
+| split | drawings |
+|---|--:|
+{rows}
+
+`full/numpy_bitmap/{{category}}.npy` holds a category's drawings as uint8 of shape (N, {size * size}), laid out like the
+official bucket. A row is a picture of {size} × {size} pixels, ink 255 on background 0, {how}.
+
+A category's rows are those of {", then ".join(manifest.splits)}, each in the order of the data set's
+rows. Row i is line i of what `sketchdata export ndjson --merge` writes of the same splits; `counts` in `manifest.json`
+says where a split ends.
+
+```python
+import numpy
+bitmaps = numpy.load("full/numpy_bitmap/{manifest.classes[0]}.npy", mmap_mode="r").reshape(-1, {size}, {size})
+```
+
+`manifest.json` lists every file with its sha256; `sketchdata verify` checks them.
+"""
+
+
 def _front_matter(manifest: Manifest, patterns: dict[str, str]) -> str:
     lines = ["---", "license: cc-by-4.0", f"pretty_name: {manifest.name}"]
     if patterns:

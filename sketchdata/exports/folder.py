@@ -107,7 +107,8 @@ class ExportFolder:
         """
         names = set(begun["names"]) if begun is not None else set()
         if manifest is not None:
-            if manifest.parent is None:
+            # A curated data set has a parent too.
+            if manifest.parent is None or any(manifest.shards(split) for split in manifest.counts):
                 raise ConfigError(
                     f"{self.out} holds {manifest.name}, which is no export, and --overwrite replaces exports alone: "
                     "choose another --out"

@@ -7,6 +7,7 @@ of github.com/googlecreativelab/quickdraw-dataset.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +37,7 @@ _MAX_PIXEL = 3e38
 _CHUNK = 250
 
 
-def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False) -> Parsed:
+def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False, full_precision: bool = False) -> Parsed:
     """Parse lines of one category's file.
 
     Args:
@@ -44,12 +45,16 @@ def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False) -
         word: The category that every line must name.
         label: The label to give the drawings.
         raw: Whether strokes are [x, y, t] with real-numbered pixels instead of [x, y] with 0..255.
+        full_precision: Give raw pixels as float64, for `simplify`, which needs every digit, instead of float32.
     """
     chunks = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
     with _no_cycle_search():
         parts = [_parse_chunk(chunk, word=word, label=label, raw=raw) for chunk in chunks]
+    batch = concatenate([empty_batch(raw=raw), *(part.batch for part in parts)])
+    if raw and not full_precision:
+        batch = dataclasses.replace(batch, x=batch.x.astype(np.float32), y=batch.y.astype(np.float32))
     return Parsed(
-        batch=concatenate([empty_batch(raw=raw), *(part.batch for part in parts)]),
+        batch=batch,
         rows=np.concatenate([np.empty(0, np.int64), *(part.rows + i * _CHUNK for i, part in enumerate(parts))]),
         faults=[(row + i * _CHUNK, error) for i, part in enumerate(parts) for row, error in part.faults],
     )
@@ -140,8 +145,7 @@ def _raw_points(columns: list[list[float]]) -> _Points:
     # Written so that not-a-number fails too.
     if not (np.abs(pixels).max() < _MAX_PIXEL and min(t) >= 0 and max(t) <= _MAX_TIME):
         raise FormatError("some line is bad")
-    x32, y32 = pixels.astype(np.float32)
-    return x32, y32, np.array(t, np.uint32)
+    return pixels[0], pixels[1], np.array(t, np.uint32)
 
 
 def _key_ids(texts: Sequence[str]) -> npt.NDArray[np.uint64]:

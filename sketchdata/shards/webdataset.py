@@ -86,7 +86,7 @@ def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _pngs(batch: DrawingBatch, picture: Picture) -> Iterator[bytes]:
-    bitmaps = raster(batch, size=picture.size, line_width=picture.line_width)
+    bitmaps = raster(batch, size=picture.size, line_width=picture.line_width, threads=1)
     for bitmap in bitmaps if picture.white_on_black else 255 - bitmaps:
         encoded, content = cv2.imencode(".png", bitmap, _PNG_SETTINGS)
         if not encoded:

@@ -106,6 +106,6 @@ def test_show_refuses_a_folder_as_its_output(built: Path, tmp_path: Path) -> Non
 def test_show_draws_raw_drawings(tmp_path: Path) -> None:
     from tests.builds import small_dataset
 
-    small_dataset(tmp_path, input_format="raw")
+    small_dataset(tmp_path, input_format="raw", keep_raw=True)
     sketchdata("show", tmp_path / "dataset", "-n", 9, "-o", tmp_path / "sheet.png")
     assert ink(tmp_path / "sheet.png").any()

@@ -157,7 +157,7 @@ def test_a_build_from_the_merged_text_gives_the_same_splits(
 
 
 def test_raw_drawings_keep_their_times_and_pixels(tmp_path: Path, out: Path) -> None:
-    small_dataset(tmp_path, input_format="raw")
+    small_dataset(tmp_path, input_format="raw", keep_raw=True)
     text(tmp_path / "dataset", out / "text", merge=True)
     tars(tmp_path / "dataset", out / "tars", png=16)
     dataset = open_dataset(tmp_path / "dataset")

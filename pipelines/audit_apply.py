@@ -1,0 +1,297 @@
+"""Apply an audit and its curators' decisions: from a data set to a curated one of the same layout.
+
+Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what goes and groups
+the rest by class; with --refill, `sketchdata.refill` takes each class's next drawings from its official file;
+`gather_class` joins the two. A run that was stopped goes on from there, and the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import click
+import numpy as np
+
+from sketchdata.assembly import Assembly
+from sketchdata.audit_folder import read_shard
+from sketchdata.audit_store import AUDIT_FOLDER, read_audit
+from sketchdata.config import option
+from sketchdata.curation import (
+    CURATION_FILE,
+    Counts,
+    Curation,
+    KeyIds,
+    Stored,
+    contains,
+    curate,
+    curated_card,
+    curation_table,
+    write_ids,
+)
+from sketchdata.decisions import DECISIONS_FILE, DecisionLog
+from sketchdata.drawing import concatenate, empty_batch
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import run as run_stage
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.manifest import FileEntry, Manifest, ParentEntry, file_entry, replacing
+from sketchdata.progress import console
+from sketchdata.refill import refill
+from sketchdata.shards import classwise, parquet
+from sketchdata.sources import location_of, open_source
+
+_SUFFIX = "-curated"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is removed, what takes its place, and where the curated data set goes."""
+
+    out: Path = option(
+        help="Folder of the curated data set.", record=False, type=click.Path(file_okay=False, path_type=Path)
+    )
+    splits: str | None = option(
+        None, help="Comma-separated names of the splits to curate. Default: all.", metavar="A,B,…"
+    )
+    no_noise: bool = option(False, help="Leave in what the audit flags, and apply the decisions alone.")
+    refill: bool = option(False, help="Fill the holes with each class's next drawings that are no noise.")
+    source: str | None = option(
+        None,
+        help="With --refill: the folder, address or bucket that DIR was built from. Default: as for build.",
+        record=False,
+        metavar="DIR|URL",
+    )
+    overwrite: bool = option(False, help="Replace another data set in the output folder.", record=False)
+
+
+def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
+    """Make the curated data set and return its manifest; None when other shares of a job array must finish first.
+
+    Raises:
+        SketchDataError: There is no audit of this very data set, a shard is damaged, or nothing would be left.
+        ConfigError: The options do not go together, or the output folder is not free.
+    """
+    if config.source is not None and not config.refill:
+        raise ConfigError("--source is where --refill takes drawings from: give both, or neither")
+    audit = read_audit(directory.absolute())
+    log = DecisionLog(audit.directory / AUDIT_FOLDER / DECISIONS_FILE)
+    curation = curate(audit, log, splits=config.splits, noise=not config.no_noise)
+    plan = _plan(curation, config)
+    assembly = Assembly(out=config.out.absolute(), name=plan.name, seed=plan.config["seed"])
+    if not config.overwrite and (finished := assembly.finished(plan)) is not None:
+        return finished
+    _check(curation, config)
+    assembly.claim(overwrite=config.overwrite)
+    if (grouped := _group(curation, assembly, engine)) is None:
+        return None
+    location = location_of(config.source)
+    if (refills := refill(curation, assembly.work / "refill", location, engine) if config.refill else {}) is None:
+        return None
+    if (gathered := _gather(curation, assembly, engine, grouped, refills)) is None:
+        return None
+    return _finish(curation, assembly, engine, plan, gathered, refills)
+
+
+def _plan(curation: Curation, config: Config) -> Manifest:
+    """Return the curated data set's manifest as far as it is known beforehand."""
+    parent = curation.parent
+    options = {
+        "splits": list(curation.splits),
+        "noise": not config.no_noise,
+        "refill": config.refill,
+        "decisions": curation.decisions,
+        "audit": dict(curation.audit.record.options),
+    }
+    return Manifest(
+        name=parent.name.removesuffix(_SUFFIX) + _SUFFIX,
+        config={**parent.config, "curation": options},
+        classes=parent.classes,
+        counts={},
+        rejects={},
+        sources=parent.sources,
+        files=(),
+        parent=ParentEntry(name=parent.name, sha256=curation.audit.record.manifest),
+    )
+
+
+def _check(curation: Curation, config: Config) -> None:
+    directory, parent = curation.audit.directory, curation.parent
+    if directory.resolve() in (config.out.resolve(), *config.out.resolve().parents):
+        raise ConfigError(
+            f"the curated data set cannot lie in the one it is made from, {directory}: choose another --out"
+        )
+    if config.refill and parent.parent is not None:
+        raise ConfigError(
+            f"{directory} is curated itself, and does not tell which drawings were passed over: "
+            f"--refill the data set that it was made from, {parent.parent.name}"
+        )
+    if config.refill:
+        # A source that is not there must not cost the data set that is to be overwritten.
+        open_source(location_of(config.source))
+    if config.no_noise and not len(curation.keep) + len(curation.drop):
+        raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
+    if curation.removed.all():
+        raise SketchDataError(f"all {len(curation.removed):,} drawings of {directory} would be removed, so none was")
+    if curation.strangers:
+        note = f"note: {curation.strangers:,} decisions are about drawings that are not in {directory}"
+        console.print(note, soft_wrap=True, highlight=False)
+
+
+# ---- first stage: one task a shard of the parent --------------------------------------------------------------------
+
+
+def _group(curation: Curation, assembly: Assembly, engine: EngineOptions) -> dict[str, list[Stored]] | None:
+    """Return {split: the groups that hold drawings, in the order of the parent's rows}."""
+    parent = curation.parent
+    removed = write_ids(assembly.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
+    shards = [(split, shard) for split in parent.counts for shard in parent.shards(split)]
+    tasks = [_group_task(curation, assembly, shard, removed) for _, shard in shards]
+    results = run_stage(group_shard, tasks, engine, title="Removing drawings")
+    if results is None:
+        return None
+    groups: dict[str, list[Stored]] = {split: [] for split in parent.counts}
+    for (split, _), task, result in zip(shards, tasks, results, strict=True):
+        if result.files[0].records:
+            groups[split].append((str(task.output), result.files[0].sha256))
+    return groups
+
+
+def _group_task(curation: Curation, assembly: Assembly, shard: FileEntry, removed: Stored) -> Task:
+    return Task(
+        id=shard.path,
+        output=assembly.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
+        inputs={shard.path: shard.sha256, "removed": removed[1]},
+        config={
+            "shard": str(curation.audit.directory / shard.path),
+            "sha256": shard.sha256,
+            "classes": len(curation.parent.classes),
+            "words": list(curation.parent.classes),
+            "removed": removed[0],
+        },
+    )
+
+
+def group_shard(task: Task) -> TaskResult:
+    """Put the drawings of one Parquet shard that stay together by class."""
+    removed: KeyIds = np.load(task.config["removed"], mmap_mode="r")
+    staying = [batch.take(np.flatnonzero(~contains(removed, batch.key_id))) for batch in read_shard(task)]
+    batch = concatenate(staying)
+    # Of no drawings there are no groups; nobody will ask for them.
+    write = classwise.write_grouped if len(batch) else parquet.write_arrow
+    write(task.output, batch, task.config["words"])
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
+
+
+# ---- second stage: one task a class ----------------------------------------------------------------------------------
+
+
+def _gather(
+    curation: Curation,
+    assembly: Assembly,
+    engine: EngineOptions,
+    groups: Mapping[str, Sequence[Stored]],
+    refills: Mapping[str, TaskResult],
+) -> list[TaskResult] | None:
+    removed = curation.count(curation.removed)
+    tasks = []
+    for label, word in enumerate(curation.audit.classes):
+        parts = {
+            split: {
+                "groups": [path for path, _ in groups[split]],
+                "stays": curation.parent.counts[split][word] - removed[split][word],
+                "holes": removed[split][word],
+            }
+            for split in groups
+        }
+        inputs = {path: sha256 for stored in groups.values() for path, sha256 in stored}
+        refill = str(assembly.work / "refill" / f"{word}.arrow") if word in refills else None
+        if refill is not None:
+            inputs[refill] = refills[word].files[0].sha256
+        config = {
+            "label": label,
+            "words": list(curation.audit.classes),
+            "raw": curation.parent.is_raw,
+            "parts": parts,
+            "refill": refill,
+        }
+        tasks.append(Task(id=word, output=assembly.selected(word), inputs=inputs, config=config))
+    return run_stage(gather_class, tasks, engine, title="Gathering classes")
+
+
+def gather_class(task: Task) -> TaskResult:
+    """Put one class's drawings together, split by split: those that stay, then those that fill its holes."""
+    settings = task.config
+    none = empty_batch(raw=settings["raw"])
+    refill = none if settings["refill"] is None else parquet.map_arrow(Path(settings["refill"]))
+    pieces, counts, used = [none], {}, 0
+    for split, part in settings["parts"].items():
+        staying = [classwise.read_class(Path(path), settings["label"]) for path in part["groups"]]
+        found = sum(map(len, staying))
+        if found != part["stays"]:
+            raise SketchDataError(
+                f"{found:,} drawings of {task.id} in {split} stay, and by the audit it should be {part['stays']:,}: "
+                "the data set does not fit its audit; run `sketchdata verify`, then audit it again"
+            )
+        filled = min(part["holes"], len(refill) - used)
+        pieces += [*staying, refill.slice(used, used + filled)]
+        used, counts[split] = used + filled, found + filled
+    batch = concatenate(pieces)
+    parquet.write_arrow(task.output, batch, settings["words"])
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),), counts=counts)
+
+
+# ---- the end: shards, lists, manifest -------------------------------------------------------------------------------
+
+
+def _finish(
+    curation: Curation,
+    assembly: Assembly,
+    engine: EngineOptions,
+    plan: Manifest,
+    gathered: Sequence[TaskResult],
+    refills: Mapping[str, TaskResult],
+) -> Manifest | None:
+    counts = {split: {result.task_id: result.counts[split] for result in gathered} for split in curation.parent.counts}
+    inputs = {result.task_id: result.files[0].sha256 for result in gathered}
+    if (shards := assembly.write_shards(counts, inputs, engine)) is None:
+        return None
+    rejects = sum((Counter(result.rejects) for result in refills.values()), Counter[str]())
+    lists = [_write_rejects(assembly, refills), _write_table(assembly, curation, counts)]
+    _warn(curation, counts, refilled=plan.config["curation"]["refill"])
+    plan = dataclasses.replace(plan, counts=counts, rejects=dict(sorted(rejects.items())))
+    return assembly.finish(plan, shards, card=curated_card, lists=lists)
+
+
+def _write_rejects(assembly: Assembly, refills: Mapping[str, TaskResult]) -> FileEntry:
+    path = assembly.out / "rejects.jsonl"
+    with replacing(path) as joined:
+        for word in refills:
+            joined.write((assembly.work / "refill" / f"{word}.rejects.jsonl").read_bytes())
+    return file_entry(path, assembly.out, sum(sum(result.rejects.values()) for result in refills.values()))
+
+
+def _write_table(assembly: Assembly, curation: Curation, counts: Counts) -> FileEntry:
+    path, table = assembly.out / CURATION_FILE, curation_table(curation, counts)
+    with replacing(path) as file:
+        file.write(table.encode("utf-8"))
+    return file_entry(path, assembly.out, table.count("\n") - 1)
+
+
+def _warn(curation: Curation, counts: Counts, *, refilled: bool) -> None:
+    """Name the classes that could not be refilled, and those that lost all of a split."""
+    before = curation.parent.counts
+    short, empty = [], []
+    for split, classes in counts.items():
+        for word, drawings in classes.items():
+            if refilled and drawings < before[split][word]:
+                short.append(f"{word} ({split} {drawings:,} of {before[split][word]:,})")
+            if not drawings and before[split][word]:
+                empty.append(f"{word} ({split})")
+    for found, what in ((short, "the source has too few further drawings for"), (empty, "no drawing is left of")):
+        if found:
+            more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+            console.print(f"warning: {what} {', '.join(found[:_SHOWN])}{more}", soft_wrap=True, highlight=False)

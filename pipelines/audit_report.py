@@ -1,0 +1,24 @@
+"""Write the audit's report: one HTML file that opens offline, of every class its histogram and example drawings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sketchdata.audit_store import AUDIT_FOLDER, read_audit
+from sketchdata.manifest import replacing
+from sketchdata.web.report import render_report
+
+REPORT_FILE = "report.html"
+
+
+def run(directory: Path) -> Path:
+    """Write `audit/report.html` from what `sketchdata audit entropy` found; return its path.
+
+    Raises:
+        SketchDataError: There is no finished audit of this data set, or a shard cannot be read.
+    """
+    content = render_report(read_audit(directory))
+    path = directory / AUDIT_FOLDER / REPORT_FILE
+    with replacing(path) as file:
+        file.write(content)
+    return path

@@ -1,0 +1,372 @@
+"""Convert drawings between file formats, as a stream: read, count what is refused, write.
+
+A file takes its place only when all of it is written and not too much was bad, so neither a fault nor a kill leaves
+half a file in its place; and so do the files of a folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO, cast
+
+import click
+import orjson
+
+from sketchdata.catalog import read_classes
+from sketchdata.config import option
+from sketchdata.drawing import Drawing, DrawingBatch, concatenate, empty_batch
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.formats import npy, svg
+from sketchdata.formats.files import FORMATS, GZIP_SUFFIX, Fault, FileFormat, Portion, Reader, Words, format_of
+from sketchdata.gzipped import gunzip
+from sketchdata.manifest import replacing
+from sketchdata.progress import byte_bar
+from sketchdata.recipes import manifest_path
+from sketchdata.simplify import simplify
+
+#: Standard input or output.
+STANDARD = "-"
+_BLOCK_BYTES = 1 << 21
+_GZIP_MAGIC, _GZIP_LEVEL = b"\x1f\x8b", 6
+#: SVG documents that become one batch, at most.
+_TOGETHER = 1000
+_EXAMPLES = 5
+RASTERS = ("official", "fast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How to convert."""
+
+    in_format: str | None = option(
+        None,
+        help="Format of IN. Default: by its suffix.",
+        param_decls=["--from"],
+        type=click.Choice([name for name, known in FORMATS.items() if known.read is not None]),
+    )
+    out_format: str | None = option(
+        None, help="Format of OUT. Default: by its suffix.", param_decls=["--to"], type=click.Choice(list(FORMATS))
+    )
+    word: str | None = option(
+        None,
+        help="The category, for formats that do not name it; in the others, drawings of another one are refused. "
+        "Default: the file's name, where it is one of the 345 categories.",
+        metavar="NAME",
+    )
+    raster: str | None = option(
+        None,
+        help="How to draw .npy bitmaps: as the official ones, which takes the extra `cairo`, or fast, with OpenCV. "
+        "Default: official where cairo is installed.",
+        type=click.Choice(RASTERS),
+    )
+    max_bad_fraction: float = option(
+        0.001, help="Fail when a larger share of the records is bad.", type=click.FloatRange(0, 1)
+    )
+    rejects: Path | None = option(
+        None, help="List every refused record in this file, one JSON object a line.", type=click.Path(path_type=Path)
+    )
+    simplify: bool = option(False, help="Simplify raw drawings as the official simplified ones were.")
+    overwrite: bool = option(False, help="Replace OUT, or files in it, where they exist.")
+
+
+@dataclass(kw_only=True)
+class Converted:
+    """What was converted: drawings, refused records by reason, and the first few of those in words."""
+
+    drawings: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+
+def run(source: str, out: str, config: Config) -> Converted:
+    """Convert a file, or a folder of SVG files, and return the counts.
+
+    Args:
+        source: A file, a folder of SVG files, or `-` for standard input.
+        out: A file, a folder for SVG files (one that exists, or a name that ends in /), or `-` for standard output.
+        config: How.
+
+    Raises:
+        ConfigError: The formats are unknown or cannot be had so, or OUT exists.
+        FormatError: The file as a whole cannot be read, or the drawings have no such form.
+        SketchDataError: Nothing in it is good, or too much is bad.
+    """
+    reading, folder = _reading_format(source, config), _is_folder(out, config)
+    writing = FORMATS["svg"] if folder else _writing_format(out, config)
+    words, word = Words(), _word(source, reading, writing, config)
+    if out != STANDARD and not folder and Path(out).exists() and not config.overwrite:
+        raise ConfigError(f"{out} exists: choose another name, or --overwrite it")
+    with _Tally(source, config) as tally:
+        batches = tally.good(_portions(source, reading, words, word))
+        batches = map(simplify_raw, batches) if config.simplify else batches
+        if folder:
+            _write_folder(Path(out), batches, words, tally)
+        else:
+            _write_file(out, writing, batches, words, tally)
+    return tally.converted
+
+
+def simplify_raw(batch: DrawingBatch) -> DrawingBatch:
+    """Simplify a batch if it is raw."""
+    return simplify(batch) if batch.is_raw else batch
+
+
+# ---- what was asked for ----------------------------------------------------------------------------------------------
+
+
+def _reading_format(source: str, config: Config) -> FileFormat:
+    if config.in_format is None and source == STANDARD:
+        raise ConfigError("standard input has no suffix: name its format, as in --from ndjson")
+    if source != STANDARD and Path(source).is_dir():
+        if config.in_format not in (None, "svg"):
+            raise ConfigError(f"{source} is a folder, and only SVG files are read from one: name a file")
+        return FORMATS["svg"]
+    reading = format_of(source) if config.in_format is None else FORMATS[config.in_format]
+    if reading.read is None:
+        raise ConfigError(f"{source}: bitmaps cannot be turned back into strokes, so .{reading.name} is only written")
+    if source == STANDARD and not reading.text:
+        raise ConfigError(f".{reading.name} is not text: give a file instead of standard input")
+    return reading
+
+
+def _writing_format(out: str, config: Config) -> FileFormat:
+    if config.out_format is None and out == STANDARD:
+        raise ConfigError("standard output has no suffix: name its format, as in --to ndjson")
+    writing = format_of(out) if config.out_format is None else FORMATS[config.out_format]
+    if out == STANDARD and not writing.text:
+        raise ConfigError(f".{writing.name} is not text: give a file instead of standard output")
+    if out.endswith(GZIP_SUFFIX) and writing.name != "ndjson":
+        raise ConfigError(f"{out}: only .ndjson is written as {GZIP_SUFFIX}")
+    return writing
+
+
+def _is_folder(out: str, config: Config) -> bool:
+    if out == STANDARD or not (out.endswith("/") or Path(out).is_dir()):
+        return False
+    if config.out_format not in (None, "svg"):
+        raise ConfigError(f"{out} is a folder, which only SVG files go into: name a file for .{config.out_format}")
+    return True
+
+
+def _word(source: str, reading: FileFormat, writing: FileFormat, config: Config) -> str | None:
+    """Return the category to give the drawings, or to ask of those that name one; None to take any."""
+    if config.word is not None or reading.names_word:
+        # A file's name is no reason to refuse what the records themselves say.
+        return config.word
+    name = Path(source).name.partition(".")[0].removeprefix("sketchrnn_")
+    if name in read_classes(manifest_path("quickdraw-categories.txt")):
+        return name
+    if writing.names_word:
+        raise ConfigError(f"{source} does not name its category, and .{writing.name} does: give it with --word")
+    return None
+
+
+def _raster(config: Config) -> npy.Raster:
+    """Return what draws the bitmaps.
+
+    Raises:
+        ConfigError: The official raster is asked for, and not installed.
+    """
+    if config.raster == "fast":
+        return npy.fast_raster
+    from sketchdata.raster_cairo import load_cairo, official_raster
+
+    try:
+        load_cairo()
+    except ConfigError as error:
+        if config.raster == "official":
+            raise
+        click.echo(f"bitmaps are drawn by the fast raster, which is near the official one: {error}", err=True)
+        return npy.fast_raster
+    return official_raster
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _portions(source: str, reading: FileFormat, words: Words, word: str | None) -> Iterator[Portion]:
+    read = cast(Reader, reading.read)
+    if source != STANDARD and Path(source).is_dir():
+        yield from _folder_portions(Path(source), read, words, word)
+        return
+    with _opened(source) as blocks:
+        yield from read(blocks, words, word)
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[Iterator[bytes]]:
+    """Open a file, or standard input, as unpacked blocks; gzip is recognised by its first bytes."""
+    with ExitStack() as stack, byte_bar() as bar:
+        file, size = cast(BinaryIO, sys.stdin.buffer), None
+        if source != STANDARD:
+            if not Path(source).is_file():
+                raise ConfigError(
+                    f"{source} does not exist: give a file, a folder of SVG files, or - for standard input"
+                )
+            file, size = stack.enter_context(Path(source).open("rb")), Path(source).stat().st_size
+        shown = bar.add_task("Converting", total=size)
+        blocks = _blocks(file, lambda count: bar.advance(shown, count))
+        first = next(blocks, b"")
+        stored = chain([first], blocks)
+        yield gunzip(stored, source) if first.startswith(_GZIP_MAGIC) else stored
+
+
+def _blocks(file: BinaryIO, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    while block := file.read(_BLOCK_BYTES):
+        advance(len(block))
+        yield block
+
+
+def _folder_portions(folder: Path, read: Reader, words: Words, word: str | None) -> Iterator[Portion]:
+    """Read a folder's SVG files by rising name, many to a batch."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".svg" and path.is_file())
+    if not paths:
+        raise ConfigError(f"{folder} holds no .svg files")
+    batches: list[DrawingBatch] = []
+    for path in paths:
+        with path.open("rb") as file:
+            (portion,) = read(_blocks(file), words, word)
+        if portion.faults:
+            yield Portion(
+                batch=empty_batch(),
+                faults=[Fault(where=path.name, reason=fault.reason, detail=fault.detail) for fault in portion.faults],
+            )
+            continue
+        # Raw and simplified drawings cannot lie in one batch.
+        if batches and (len(batches) == _TOGETHER or batches[0].is_raw != portion.batch.is_raw):
+            yield Portion(batch=concatenate(batches))
+            batches = []
+        batches.append(portion.batch)
+    if batches:
+        yield Portion(batch=concatenate(batches))
+
+
+class _Tally:
+    """Counts the good and the refused, and lists the refused as they come."""
+
+    def __init__(self, source: str, config: Config) -> None:
+        self.source, self.config = source, config
+        self.converted = Converted()
+        self._list: BinaryIO | None = None
+
+    def __enter__(self) -> _Tally:
+        if self.config.rejects is not None:
+            # Written in place: when the conversion fails for what is on the list, it is wanted most.
+            self._list = self.config.rejects.open("wb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._list is not None:
+            self._list.close()
+
+    def good(self, portions: Iterable[Portion]) -> Iterator[DrawingBatch]:
+        """Yield the batches of drawings, and note the faults."""
+        for portion in portions:
+            self.converted.drawings += len(portion.batch)
+            for fault in portion.faults:
+                self.refuse(fault)
+            if len(portion.batch):
+                yield portion.batch
+
+    def refuse(self, fault: Fault) -> None:
+        """Note a refused record."""
+        self.converted.rejects[fault.reason] += 1
+        if len(self.converted.examples) < _EXAMPLES:
+            detail = f" ({fault.detail})" if fault.detail else ""
+            self.converted.examples.append(f"{fault.where}: {fault.reason}{detail}")
+        if self._list is not None:
+            self._list.write(orjson.dumps(fault, option=orjson.OPT_APPEND_NEWLINE))
+
+    def check(self) -> None:
+        """See that something is good, and not too much is bad.
+
+        Raises:
+            SketchDataError: It is not so.
+        """
+        good, bad = self.converted.drawings, self.converted.rejects.total()
+        if not good + bad:
+            raise SketchDataError(f"{self.source} holds no drawings")
+        if good and bad <= self.config.max_bad_fraction * (good + bad):
+            return
+        head = f"{bad:,} of {good + bad:,} records of {self.source} are bad ({bad / (good + bad):.2%}"
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.converted.rejects.most_common())
+        limit = f"; --max-bad-fraction allows {self.config.max_bad_fraction:.2%}" if good else ""
+        raise SketchDataError("\n".join([f"{head}{limit}): {reasons}; nothing was written", *self.examples()]))
+
+    def examples(self) -> list[str]:
+        """Return the first refused records, a line each."""
+        return [f"  {example}" for example in self.converted.examples]
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write_file(out: str, writing: FileFormat, batches: Iterator[DrawingBatch], words: Words, tally: _Tally) -> None:
+    # Before anything is read: a wrong option must not cost an hour.
+    raster = _raster(tally.config) if writing.name == "npy" else None
+    with _target(out) as file:
+        if raster is not None:
+            npy.dump(batches, file, raster=raster)
+        else:
+            writing.write(batches, words, file)
+        tally.check()
+
+
+@contextmanager
+def _target(out: str) -> Iterator[BinaryIO]:
+    if out == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with replacing(Path(out)) as file:
+        if not out.endswith(GZIP_SUFFIX):
+            yield file
+            return
+        # Without a name and a time, the same drawings give the same bytes.
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+            yield cast(BinaryIO, packed)
+
+
+def _write_folder(out: Path, batches: Iterable[DrawingBatch], words: Words, tally: _Tally) -> None:
+    """Write a file a drawing, named by its key_id, first beside the folder and then all at once into it."""
+    work = out.with_name(f".{out.name}.{token_hex(4)}.tmp")
+    work.mkdir(parents=True)
+    try:
+        for drawing in chain.from_iterable(batch.drawings(words.names) for batch in batches):
+            try:
+                _write_svg(work / f"{drawing.key_id}.svg", drawing)
+            except FormatError as error:
+                tally.converted.drawings -= 1
+                tally.refuse(Fault(where=f"key_id {drawing.key_id}", reason=error.reason, detail=error.detail))
+        tally.check()
+        _move_in(work, out, overwrite=tally.config.overwrite)
+    finally:
+        shutil.rmtree(work)
+
+
+def _write_svg(path: Path, drawing: Drawing) -> None:
+    content = svg.dump(drawing)
+    if path.exists():
+        raise FormatError("duplicate key_id", "its file would replace that of the drawing before")
+    path.write_bytes(content)
+
+
+def _move_in(work: Path, out: Path, *, overwrite: bool) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    paths = list(work.iterdir())
+    there = [path.name for path in paths if (out / path.name).exists()]
+    if there and not overwrite:
+        raise ConfigError(
+            f"{out} holds {len(there):,} of these files, {min(there)} among them: --overwrite replaces them"
+        )
+    for path in paths:
+        path.replace(out / path.name)

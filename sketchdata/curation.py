@@ -1,0 +1,209 @@
+"""What an audit and its curators' decisions say should happen to each drawing of a data set."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.audit_store import Audit
+from sketchdata.card import quickdraw_card
+from sketchdata.decisions import DecisionLog, in_force, parse
+from sketchdata.errors import ConfigError
+from sketchdata.manifest import Manifest, hash_file, replacing
+
+CURATION_FILE = "curation.csv"
+
+KeyIds = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
+#: {split: {class: drawings}}
+Counts = dict[str, dict[str, int]]
+#: A file of the work folder: its path and sha256.
+Stored = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curation:
+    """The audit of N drawings with what was decided about them.
+
+    Attributes:
+        audit: The audit.
+        splits: The splits that are curated; drawings of the others stay as they are.
+        decisions: sha256 of the log of decisions.
+        removes_noise: Whether noise is removed, where no decision keeps it.
+        noise: (N,) bool, to be removed as noise.
+        dropped: (N,) bool, to be removed because a decision says so.
+        kept: (N,) bool, noise that stays because a decision says so.
+        keep: (K,) every key_id that a decision keeps, sorted, in the data set or not.
+        drop: (D,) every key_id that a decision drops, sorted.
+    """
+
+    audit: Audit
+    splits: tuple[str, ...]
+    decisions: str
+    removes_noise: bool
+    noise: Mask
+    dropped: Mask
+    kept: Mask
+    keep: KeyIds
+    drop: KeyIds
+
+    @property
+    def parent(self) -> Manifest:
+        """The manifest of the data set that is curated."""
+        return self.audit.manifest
+
+    @property
+    def removed(self) -> Mask:
+        """(N,) bool, which drawings go."""
+        return self.noise | self.dropped
+
+    @property
+    def strangers(self) -> int:
+        """How many decisions are about drawings that are not in the data set."""
+        decided = np.concatenate([self.keep, self.drop])
+        return len(decided) - int(contains(np.sort(self.audit.key_id), decided).sum())
+
+    def limits(self, label: int) -> list[float] | None:
+        """Return the entropies between which a class's new drawings must lie; None where any will do."""
+        limits = [float(self.audit.p_low[label]), float(self.audit.p_high[label])]
+        return limits if self.removes_noise and not np.isnan(limits).any() else None
+
+    def count(self, wanted: Mask) -> Counts:
+        """Count the wanted drawings, (N,) bool, by split and class."""
+        counts = {split: dict.fromkeys(self.audit.classes, 0) for split in self.parent.counts}
+        for split in self.audit.splits:
+            rows = self.audit.rows(split)
+            found = np.bincount(self.audit.label[rows][wanted[rows]], minlength=len(self.audit.classes))
+            counts[split] = dict(zip(self.audit.classes, found.tolist(), strict=True))
+        return counts
+
+
+def curate(audit: Audit, log: DecisionLog, *, splits: str | None, noise: bool) -> Curation:
+    """Put an audit and the decisions together.
+
+    Args:
+        audit: The audit.
+        log: The decisions.
+        splits: Comma-separated names of the splits that drawings are removed from; None for all.
+        noise: Whether what the audit flags is removed, where no decision keeps it.
+
+    Raises:
+        ConfigError: There is no such split.
+        SketchDataError: A line of the log is not a decision.
+    """
+    # One look at the log, so that the hash vouches for the very decisions that are applied.
+    content = log.content()
+    state = in_force(parse(content, log.path))
+    keep, drop = (
+        sorted_ids(key_id for key_id, decision in state.items() if decision.verdict == verdict)
+        for verdict in ("keep", "drop")
+    )
+    names = _choose(audit, splits)
+    chosen = np.isin(audit.split, [number for number, split in enumerate(audit.splits) if split in names])
+    flagged = chosen & audit.noise & noise
+    kept, dropped = contains(keep, audit.key_id), contains(drop, audit.key_id)
+    return Curation(
+        audit=audit,
+        splits=names,
+        decisions=hashlib.sha256(content).hexdigest(),
+        removes_noise=noise,
+        noise=flagged & ~kept & ~dropped,
+        dropped=chosen & dropped,
+        kept=flagged & kept,
+        keep=keep,
+        drop=drop,
+    )
+
+
+def _choose(audit: Audit, splits: str | None) -> tuple[str, ...]:
+    known = audit.manifest.counts
+    names = set(known) if splits is None else {name.strip() for name in splits.split(",") if name.strip()}
+    unknown = sorted(names - set(known))
+    if unknown or not names:
+        found = f"no split {', '.join(unknown)}" if unknown else "no name"
+        raise ConfigError(f"there is {found} in --splits; {audit.directory} has {', '.join(known)}")
+    return tuple(split for split in known if split in names)
+
+
+def sorted_ids(key_ids: Iterable[int]) -> KeyIds:
+    """Return key_ids, each once, as a sorted array."""
+    return np.array(sorted(set(key_ids)), np.uint64)
+
+
+def contains(ids: KeyIds, key_ids: KeyIds) -> Mask:
+    """Tell which key_ids, (N,), are among some sorted ones, (M,), without sorting those again. (N,) bool."""
+    if not len(ids):
+        return np.zeros(len(key_ids), np.bool_)
+    at = np.minimum(np.searchsorted(ids, key_ids), len(ids) - 1)
+    found: Mask = ids[at] == key_ids
+    return found
+
+
+def write_ids(path: Path, ids: KeyIds) -> Stored:
+    """Write sorted key_ids where every task can map them into memory."""
+    with replacing(path) as file:
+        np.save(file, ids)
+    return str(path), hash_file(path, "sha256")
+
+
+def curation_table(curation: Curation, drawings: Counts) -> str:
+    """Return `curation.csv`: what happened to each class in each split.
+
+    Columns: label, word, split; drawings of the `parent`; removed as `noise`; `dropped` by a decision; `kept` by a
+    decision though noise; `refilled` from the next ranks; `drawings` now.
+
+    Args:
+        curation: What was to be done.
+        drawings: {split: {class: drawings of the curated data set}}.
+    """
+    masks = {"noise": curation.noise, "dropped": curation.dropped, "kept": curation.kept}
+    counts = {name: curation.count(mask) for name, mask in masks.items()}
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["label", "word", "split", "parent", *masks, "refilled", "drawings"])
+    for label, word in enumerate(curation.audit.classes):
+        for split, before in curation.parent.counts.items():
+            noise, dropped, kept = (counts[name][split][word] for name in masks)
+            now = drawings[split][word]
+            refilled = now - (before[word] - noise - dropped)
+            writer.writerow([label, word, split, before[word], noise, dropped, kept, refilled, now])
+    return lines.getvalue()
+
+
+def curated_card(manifest: Manifest) -> str:
+    """Return the card of a curated data set: that of its parent, and what was done."""
+    options, parent = manifest.config["curation"], manifest.parent
+    audit = options["audit"]
+    origin = "" if parent is None else f" from {parent.name} (sha256 of its manifest: `{parent.sha256}`)"
+    noise = (
+        f"drawings whose image entropy ({audit['size']} × {audit['size']} pixels, lines {audit['line_width']} px wide) "
+        f"lies outside of percentiles {audit['low']:g} to {audit['high']:g} of their class in {audit['by_split']}, "
+        "unless a curator kept them, and "
+    )
+    refilled = (
+        "The holes were filled with the class's next ranks, so the ranks of a class no longer rise from split to split."
+        if options["refill"]
+        else "The holes were left, so classes have unequal numbers of drawings."
+    )
+    done = (
+        f"**Curated**{origin}. Removed from {', '.join(options['splits'])}: {noise if options['noise'] else ''}"
+        f"drawings that a curator dropped (sha256 of the decisions: `{options['decisions']}`). {refilled} "
+        f"`{CURATION_FILE}` counts by class and split what was removed, kept and new."
+    )
+    return f"{quickdraw_card(manifest)}\n{textwrap.fill(done, 120, break_long_words=False, break_on_hyphens=False)}\n"
+
+
+def read_totals(directory: Path) -> dict[str, int]:
+    """Return the sums of the columns of numbers of a curated data set's `curation.csv`."""
+    with (directory / CURATION_FILE).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("parent", "noise", "dropped", "kept", "refilled", "drawings")
+    return {name: sum(int(row[name]) for row in rows) for name in names}

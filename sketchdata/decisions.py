@@ -1,0 +1,285 @@
+"""What curators decided: an append-only log, one JSON object a line, from which nothing acknowledged is ever lost.
+
+    {"who": "ada", "when": "2024-05-06T07:08:09.123456Z", "key_id": "5891796615823360", "verdict": "drop",
+     "reason": "a word", "batch": null}
+
+Any number of processes may append at once. Lines are never changed: who changes their mind appends again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sketchdata.errors import FormatError, SketchDataError
+from sketchdata.progress import console
+
+#: `keep` a drawing whatever the audit says, `drop` it, or `undo` the latest decision about it.
+VERDICTS = ("keep", "drop", "undo")
+#: In the folder of a data set's audits.
+DECISIONS_FILE = "decisions.jsonl"
+MAX_REASON = 500
+#: Of a name, and of a batch's identifier.
+MAX_NAME = 200
+
+_FIELDS = {"who", "when", "key_id", "verdict", "reason", "batch"}
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One curator's word on one drawing.
+
+    Attributes:
+        who: The curator.
+        key_id: The drawing, an unsigned 64-bit integer.
+        verdict: One of VERDICTS.
+        reason: Up to 500 characters, or nothing.
+        batch: The same text for all decisions of one selection; None for a single one.
+        when: UTC, to the microsecond.
+
+    Raises:
+        FormatError: A value cannot be.
+    """
+
+    who: str
+    key_id: int
+    verdict: str
+    reason: str = ""
+    batch: str | None = None
+    when: datetime = field(default_factory=_now)
+
+    def __post_init__(self) -> None:
+        _check_text("who", self.who, MAX_NAME)
+        _check_text("reason", self.reason, MAX_REASON)
+        if not self.who.strip():
+            raise FormatError("nobody decided", "`who` must name the curator")
+        if self.batch is not None:
+            _check_text("batch", self.batch, MAX_NAME)
+        if self.verdict not in VERDICTS:
+            raise FormatError("unknown verdict", f"{self.verdict!r} is none of {', '.join(VERDICTS)}")
+        if type(self.key_id) is not int or not 0 <= self.key_id < 2**64:
+            raise FormatError("not a key_id", f"{self.key_id!r} is not an integer from 0 to 2^64-1")
+        if not isinstance(self.when, datetime) or self.when.utcoffset() != timedelta(0):
+            raise FormatError("not a time in UTC", repr(self.when))
+
+    def line(self) -> bytes:
+        """Return its line of the log."""
+        values = {
+            "who": self.who,
+            "when": f"{self.when.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
+            "key_id": str(self.key_id),
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "batch": self.batch,
+        }
+        return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def parse_key_id(text: object) -> int:
+    """Return the key_id that a text names; it is text in JSON, where large numbers are not safe.
+
+    Raises:
+        FormatError: It names none.
+    """
+    if isinstance(text, str) and text.isascii() and text.isdigit() and str(int(text[:20])) == text:
+        return int(text)
+    raise FormatError("not a key_id", f"{text!r} is not an integer from 0 to 2^64-1, written as a text of digits")
+
+
+def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
+    """Return the last word on each drawing: {key_id: a decision to keep or drop it}.
+
+    An `undo` takes back the latest decision about its drawing that is not undone yet, whoever took it: keep, drop, undo
+    is keep. With nothing left to take back it does nothing. A drawing on which nothing is in force is not in the
+    result; the audit's flag counts for it.
+    """
+    standing: dict[int, list[Decision]] = {}
+    for decision in decisions:
+        about = standing.setdefault(decision.key_id, [])
+        if decision.verdict != "undo":
+            about.append(decision)
+        elif about:
+            about.pop()
+    return {key_id: about[-1] for key_id, about in standing.items() if about}
+
+
+class DecisionLog:
+    """The log of one data set, `DIR/audit/decisions.jsonl`. The file need not exist; the first decision makes it.
+
+    A crash in the middle of a write may leave a torn last line. It was never acknowledged: readers pass over it, and
+    the next append cuts it off. Whole lines of a batch that was torn so count, acknowledged or not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content, torn = self._read_whole_lines(0)
+        if torn:
+            self._say_torn(len(content), torn, "is ignored")
+
+    def append(self, decisions: Sequence[Decision]) -> None:
+        """Add decisions, and return when they would survive a power cut; until then, none of them is acknowledged.
+
+        Raises:
+            OSError: They could not be written, for example because the disk is full; then none of them is in the log.
+        """
+        lines = b"".join(decision.line() for decision in decisions)
+        if not lines:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab+", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
+            end = self._cut_torn_line(file)
+            try:
+                _write(file, lines)
+                if end == 0:
+                    # Under the lock: whoever writes first must not be acknowledged in a file that may lose its name.
+                    _sync_folder(self.path.parent)
+            except OSError:
+                file.truncate(end)
+                raise
+
+    def read(self) -> list[Decision]:
+        """Return all decisions in the order in which they were taken.
+
+        Raises:
+            SketchDataError: A line is not a decision.
+        """
+        return self.read_from(0)[0]
+
+    def state(self) -> dict[int, Decision]:
+        """Return the last word on each drawing, see `in_force`."""
+        return in_force(self.read())
+
+    def read_from(self, offset: int) -> tuple[list[Decision], int]:
+        """Return the decisions after an offset, and the offset to ask with next time: 0 the first time.
+
+        Raises:
+            SketchDataError: A line is not a decision, or the offset is not one that this log gave.
+        """
+        content, _ = self._read_whole_lines(offset)
+        if not content:
+            return [], offset
+        return parse(content, self.path, first_line=self._lines_before(offset) + 1), offset + len(content)
+
+    def content(self) -> bytes:
+        """Return the log as it is now, without a torn last line: what `parse` takes, and an sha256 can vouch for."""
+        return self._read_whole_lines(0)[0]
+
+    def _read_whole_lines(self, offset: int) -> tuple[bytes, int]:
+        """Return the whole lines after an offset, and how many bytes of a torn one follow."""
+        found = b""
+        if self.path.exists():
+            # The lock keeps out a batch that is being written, and may yet fail.
+            with self.path.open("rb", buffering=0) as file, _locked(file, fcntl.LOCK_SH):
+                file.seek(max(offset - 1, 0))
+                found = file.read()
+        if offset and not found.startswith(b"\n"):
+            raise SketchDataError(f"{self.path} has no line that begins at byte {offset:,}: read it from the beginning")
+        after = found[1:] if offset else found
+        whole = after.rfind(b"\n") + 1
+        return after[:whole], len(after) - whole
+
+    def _lines_before(self, offset: int) -> int:
+        with self.path.open("rb") as file:
+            return file.read(offset).count(b"\n")
+
+    def _cut_torn_line(self, file: Any) -> int:
+        """Cut a torn last line off; return where the file then ends."""
+        end: int = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if end == 0 or file.read(1) == b"\n":
+            return end
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        self._say_torn(whole, end - whole, "was cut off")
+        return int(whole)
+
+    def _say_torn(self, offset: int, length: int, fate: str) -> None:
+        what = f"note: {self.path} ends in {length:,} bytes of a torn line, at byte {offset:,}"
+        console.print(
+            f"{what}: a crash left it there before it was acknowledged, and it {fate}", soft_wrap=True, highlight=False
+        )
+
+
+def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
+    """Read whole lines of a log.
+
+    Args:
+        content: The lines.
+        path: Where they come from, for messages.
+        first_line: The number of the first of them there.
+
+    Raises:
+        SketchDataError: A line is not a decision; the message gives its number.
+    """
+    decisions = []
+    for number, line in enumerate(content.split(b"\n")[:-1], first_line):
+        try:
+            decisions.append(_decision_of(orjson.loads(line)))
+        except (orjson.JSONDecodeError, FormatError) as error:
+            raise SketchDataError(f"{path}, line {number:,} is not a decision: {error}; mend or remove it") from error
+    return decisions
+
+
+def _decision_of(values: Any) -> Decision:
+    if not isinstance(values, Mapping) or set(values) != _FIELDS:
+        raise FormatError("other fields", f"an object of {', '.join(sorted(_FIELDS))} is expected")
+    return Decision(**{**values, "key_id": parse_key_id(values["key_id"]), "when": _parse_time(values["when"])})
+
+
+def _parse_time(text: Any) -> datetime:
+    try:
+        if len(text) == len("2024-05-06T07:08:09.123456Z") and text.endswith("Z"):
+            return datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise FormatError("not a time", f"{text!r} is not like 2024-05-06T07:08:09.123456Z")
+
+
+def _check_text(name: str, text: object, longest: int) -> None:
+    if not isinstance(text, str):
+        raise FormatError(f"{name} is not a text", repr(text))
+    if len(text) > longest:
+        raise FormatError(f"{name} is too long", f"{len(text):,} characters instead of at most {longest}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FormatError(f"{name} is not a text", f"half of a character: {error}") from error
+
+
+@contextmanager
+def _locked(file: Any, kind: int) -> Iterator[None]:
+    fcntl.flock(file, kind)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _write(file: Any, lines: bytes) -> None:
+    """Write all or raise: one write(), since what a crash leaves of it must be its beginning."""
+    written = file.write(lines)
+    if written != len(lines):
+        raise OSError(f"only {written:,} of {len(lines):,} bytes of {file.name} could be written: is the disk full?")
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""What a class's drawings are like in numbers: strokes, points, countries, how many were recognized.
+
+Everything comes from tallies, which add up over shards: medians are exact, and memory does not grow with the drawings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawing import DrawingBatch
+from sketchdata.tallies import Tally, mean, median, tally
+
+#: What is tallied of each drawing; a country is its two letters read as a number, 0 for none.
+MEASURES = ("strokes", "points", "country", "recognized")
+
+_COUNTRY = np.dtype(">u2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """A class's drawings of some splits; where there are none, numbers are None.
+
+    Attributes:
+        drawings: How many there are.
+        recognized: The share that the game recognized.
+        countries: Different countries.
+        top_country: The commonest, the first in the alphabet among equals.
+        top_country_share: Its share of the drawings.
+        no_country: Drawings without one.
+        strokes_mean: Strokes a drawing, and so on: medians of an even number are the mean of the middle two.
+    """
+
+    drawings: int
+    recognized: float | None
+    countries: int
+    top_country: str | None
+    top_country_share: float | None
+    no_country: int
+    strokes_mean: float | None
+    strokes_median: float | None
+    strokes_max: int | None
+    points_mean: float | None
+    points_median: float | None
+    points_max: int | None
+
+
+def measure(batch: DrawingBatch) -> dict[str, Tally]:
+    """Tally a batch: {measure: tally}."""
+    countries = np.ascontiguousarray(batch.countrycode.astype("S2")).view(_COUNTRY)
+    values: dict[str, npt.NDArray[np.integer]] = {
+        "strokes": np.diff(batch.strokes),
+        "points": np.diff(batch.points[batch.strokes]),
+        "country": countries,
+        "recognized": batch.recognized.astype(np.uint8),
+    }
+    return {name: tally(batch.label, values[name]) for name in MEASURES}
+
+
+def describe(tallies: Mapping[str, Tally], label: int | None = None) -> Statistics:
+    """Return the statistics of one class, or of all classes together.
+
+    Args:
+        tallies: {measure: tally}, of the same drawings.
+        label: The class; None for all.
+    """
+    values = {name: _values(tallies[name], label) for name in MEASURES}
+    value, counts = values["country"]
+    known, (no_country, drawings) = value > 0, (int(counts[value == 0].sum()), int(counts.sum()))
+    top = int(counts[known].argmax()) if known.any() else None
+    recognized = mean(*values["recognized"]) if drawings else None
+    strokes, points = _of_values(*values["strokes"]), _of_values(*values["points"])
+    return Statistics(
+        drawings=drawings,
+        recognized=recognized,
+        countries=int(known.sum()),
+        top_country=None if top is None else int(value[known][top]).to_bytes(2, "big").decode("ascii"),
+        top_country_share=None if top is None else int(counts[known][top]) / drawings,
+        no_country=no_country,
+        strokes_mean=strokes[0],
+        strokes_median=strokes[1],
+        strokes_max=strokes[2],
+        points_mean=points[0],
+        points_median=points[1],
+        points_max=points[2],
+    )
+
+
+def _values(counted: Tally, label: int | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if label is not None:
+        return counted.of(label)
+    value, index = np.unique(counted.value, return_inverse=True)
+    drawings = np.zeros(len(value), np.int64)
+    np.add.at(drawings, index, counted.drawings)
+    return value, drawings
+
+
+def _of_values(
+    value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
+) -> tuple[float, float, int] | tuple[None, None, None]:
+    if not len(value):
+        return None, None, None
+    return mean(value, drawings), median(value, drawings), int(value[-1])

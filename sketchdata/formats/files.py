@@ -1,0 +1,322 @@
+"""Every file format by its name and suffix, read and written as a stream of batches.
+
+A reader takes the file's (unpacked) bytes in blocks of any size and yields portions; a writer takes batches. ndjson,
+binary and bitmaps stream, so memory is bounded whatever the file's size; .npz and .svg are held whole, up to a limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import PurePath
+from typing import BinaryIO
+
+import numpy as np
+import orjson
+
+from sketchdata.drawing import Drawing, DrawingBatch, concatenate, empty_batch, offsets_of
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.formats import binary, ndjson, ndjson_scan, npz, strokes, svg
+from sketchdata.formats.records import Parsed, RecordBlock
+
+GZIP_SUFFIX = ".gz"
+#: No official record comes near it; without a limit, a file without line ends would fill the memory.
+_MAX_RECORD_BYTES = 1 << 26
+_MAX_WORDS = 1 << 16
+#: Drawings of a portion, where the whole file is at hand.
+_PORTION = 4096
+#: Where official lines have their word; others are parsed for it.
+_OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
+_TRUNCATED = "truncated last record"
+
+
+class Words:
+    """The class table that a file's labels index, which grows as words are met."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._labels: dict[str, int] = {}
+
+    def label(self, word: str) -> int:
+        """Return a word's label, a new one where need be.
+
+        Raises:
+            FormatError: There are more words than labels.
+        """
+        if word not in self._labels:
+            if len(self.names) == _MAX_WORDS:
+                raise FormatError("too many words", f"more than {_MAX_WORDS:,} different ones in one file")
+            self._labels[word] = len(self.names)
+            self.names.append(word)
+        return self._labels[word]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A refused record: where it stands in its file, such as `byte 1,234` or `train 17`, and why."""
+
+    where: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """Some of a file's drawings, and what was refused among them."""
+
+    batch: DrawingBatch
+    faults: list[Fault] = field(default_factory=list)
+
+
+#: (blocks, words, the category or None) → portions
+Reader = Callable[[Iterable[bytes], Words, str | None], Iterator[Portion]]
+#: (batches, words, file)
+Writer = Callable[[Iterable[DrawingBatch], Words, BinaryIO], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFormat:
+    """One file format.
+
+    Attributes:
+        name: Its suffix without the dot, and its name for `--from` and `--to`.
+        title: What people call it.
+        read: None where it cannot be read.
+        write: How batches are written to one file.
+        text: Whether it can come from standard input and go to standard output.
+        names_word: Whether its records name their category.
+    """
+
+    name: str
+    title: str
+    read: Reader | None
+    write: Writer
+    text: bool = False
+    names_word: bool = False
+
+
+# ---- readers ---------------------------------------------------------------------------------------------------------
+
+
+def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read official lines, simplified or raw, whichever the first readable line is; of one category or of many."""
+    raw: bool | None = None
+    for block in ndjson_scan.scan(_bounded_lines(blocks)):
+        lines = block.records(np.arange(len(block)))
+        raw = _is_raw(lines) if raw is None else raw
+        yield _portion(block, _parse_lines(lines, words, word, raw=bool(raw)))
+
+
+def _bounded_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    open_ = 0
+    for block in blocks:
+        ended = block.rfind(b"\n") + 1
+        open_ = len(block) - ended if ended else open_ + len(block)
+        if open_ > _MAX_RECORD_BYTES:
+            raise FormatError("line too long", f"more than {_MAX_RECORD_BYTES:,} bytes without a line end: not ndjson")
+        yield block
+
+
+def _is_raw(lines: Sequence[bytes]) -> bool | None:
+    """Tell by the number of a stroke's columns; None when no line can be read."""
+    for line in lines:
+        try:
+            columns = len(orjson.loads(line)["drawing"][0])
+        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+            continue
+        if columns in (2, 3):
+            return columns == 3
+    return None
+
+
+def _parse_lines(lines: Sequence[bytes], words: Words, word: str | None, *, raw: bool) -> Parsed:
+    # Every digit of a raw pixel is kept: simplifying needs them, and what is written again is then what was read.
+    parse = partial(ndjson.parse, raw=raw, full_precision=True)
+    if word is not None:
+        return parse(lines, word=word, label=words.label(word))
+    by_word: dict[str | None, list[int]] = {}
+    for row, line in enumerate(lines):
+        by_word.setdefault(_word_of(line), []).append(row)
+    parts = []
+    for name, rows in by_word.items():
+        # A line that names no word is refused for what is wrong with it, and must not make up a label.
+        label = 0 if name is None else words.label(name)
+        parts.append((rows, parse([lines[row] for row in rows], word=name or "", label=label)))
+    return parts[0][1] if len(parts) == 1 else _merge(parts, raw=raw)
+
+
+def _word_of(line: bytes) -> str | None:
+    official = _OFFICIAL_WORD.match(line)
+    if official is not None:
+        return official[1].decode("ascii")
+    try:
+        word = orjson.loads(line)["word"]
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+        return None
+    return word if isinstance(word, str) else None
+
+
+def _merge(parts: Sequence[tuple[list[int], Parsed]], *, raw: bool) -> Parsed:
+    """Put records that were parsed in groups back into their order; `parts` has the rows of each group."""
+    batch = concatenate([empty_batch(raw=raw), *(parsed.batch for _, parsed in parts)])
+    rows = np.concatenate([np.empty(0, np.int64), *(np.array(rows, np.int64)[parsed.rows] for rows, parsed in parts)])
+    faults = [(rows[number], error) for rows, parsed in parts for number, error in parsed.faults]
+    order = np.argsort(rows)
+    return Parsed(batch=batch.take(order), rows=rows[order], faults=sorted(faults, key=lambda fault: fault[0]))
+
+
+def _portion(block: RecordBlock, parsed: Parsed) -> Portion:
+    faults = []
+    for row, error in parsed.faults:
+        truncated = not block.complete and row == len(block) - 1
+        place = f"byte {block.position + int(block.starts[row]):,}"
+        faults.append(Fault(where=place, reason=_TRUNCATED if truncated else error.reason, detail=error.detail))
+    return Portion(batch=parsed.batch, faults=faults)
+
+
+def read_binary(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read official packed records."""
+    name = word or ""
+    label = words.label(name)
+    for block in binary.scan(blocks):
+        yield _portion(block, binary.parse(block.records(np.arange(len(block))), word=name, label=label))
+
+
+def read_npz(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read a sketch-rnn file, split after split."""
+    name = word or ""
+    label, first = words.label(name), 0
+    for split, arrays in npz.load(_whole(blocks, npz.MAX_BYTES)).items():
+        for start in range(0, len(arrays), _PORTION):
+            some = arrays[start : start + _PORTION]
+            parsed = strokes.from_stroke3(some, word=name, label=label, first=first + start)
+            places = [(f"{split} {start + row:,}", error) for row, error in parsed.faults]
+            faults = [Fault(where=place, reason=error.reason, detail=error.detail) for place, error in places]
+            yield Portion(batch=parsed.batch, faults=faults)
+        first += len(arrays)
+
+
+def read_svg(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read an SVG document as one drawing."""
+    try:
+        drawing = svg.load(_whole(blocks, svg.MAX_BYTES), word=word)
+    except FormatError as error:
+        fault = Fault(where="the document", reason=error.reason, detail=error.detail)
+        yield Portion(batch=empty_batch(), faults=[fault])
+        return
+    yield Portion(batch=to_batch([drawing], words))
+
+
+def _whole(blocks: Iterable[bytes], limit: int) -> bytes:
+    pieces, size = [], 0
+    for block in blocks:
+        size += len(block)
+        if size > limit:
+            raise FormatError("file too large", f"more than {limit:,} bytes, which are read at most")
+        pieces.append(block)
+    return b"".join(pieces)
+
+
+def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
+    """Put single drawings, all simplified or all raw, together as arrays."""
+    if not drawings:
+        return empty_batch()
+    lines = list(chain.from_iterable(drawing.strokes for drawing in drawings))
+    points = np.concatenate(lines)
+    raw = points.shape[1] == 3
+    coordinate = np.float64 if raw else np.uint8
+    moments = [np.datetime64(drawing.timestamp.replace(tzinfo=None), "us") for drawing in drawings]
+    return DrawingBatch(
+        key_id=np.array([drawing.key_id for drawing in drawings], np.uint64),
+        label=np.array([words.label(drawing.word) for drawing in drawings], np.uint16),
+        countrycode=np.array([(drawing.countrycode or "").encode("ascii") for drawing in drawings], "S2"),
+        timestamp=np.array(moments, "datetime64[us]").astype(np.int64),
+        recognized=np.array([drawing.recognized for drawing in drawings], np.bool_),
+        strokes=offsets_of(np.array([len(drawing.strokes) for drawing in drawings], np.int64)),
+        points=offsets_of(np.array([len(line) for line in lines], np.int64)),
+        x=points[:, 0].astype(coordinate),
+        y=points[:, 1].astype(coordinate),
+        t=points[:, 2].astype(np.uint32) if raw else None,
+    )
+
+
+# ---- writers ---------------------------------------------------------------------------------------------------------
+
+
+def write_ndjson(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write official lines, each with its own word."""
+    for batch in batches:
+        names = (words.names[label] for label in batch.label.tolist())
+        lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in ndjson.records(batch, names))
+        file.write(b"".join(lines))
+
+
+def write_binary(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write official packed records; words are lost, and fractions of a second."""
+    del words
+    for batch in batches:
+        file.write(binary.dump(batch))
+
+
+def write_npz(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write a sketch-rnn file, shared out into train, valid and test in the drawings' order; metadata are lost."""
+    del words
+    npz.dump(npz.share_out([array for batch in batches for array in strokes.to_stroke3(batch)]), file)
+
+
+def write_svg(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write one drawing as an SVG document.
+
+    Raises:
+        FormatError: There is another one.
+    """
+    drawings = chain.from_iterable(batch.drawings(words.names) for batch in batches)
+    for number, drawing in enumerate(drawings):
+        if number:
+            raise FormatError("more than one drawing", "an SVG file holds one: give a folder, its name ending in /")
+        file.write(svg.dump(drawing))
+
+
+def write_npy(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write 28×28 bitmaps by the fast raster; everything but the pixels is lost."""
+    del words
+    # OpenCV comes with it, which only those need who draw.
+    from sketchdata.formats import npy
+
+    npy.dump(batches, file)
+
+
+FORMATS = {
+    found.name: found
+    for found in (
+        FileFormat(
+            name="ndjson",
+            title="official text, simplified or raw",
+            read=read_ndjson,
+            write=write_ndjson,
+            text=True,
+            names_word=True,
+        ),
+        FileFormat(name="bin", title="official binary", read=read_binary, write=write_binary),
+        FileFormat(name="npz", title="sketch-rnn's stroke-3", read=read_npz, write=write_npz),
+        FileFormat(name="svg", title="SVG", read=read_svg, write=write_svg, text=True, names_word=True),
+        FileFormat(name="npy", title="official bitmaps", read=None, write=write_npy),
+    )
+}
+
+
+def format_of(name: str) -> FileFormat:
+    """Return the format of a file by its name's suffix; `.gz` after it does not count.
+
+    Raises:
+        ConfigError: There is no such format.
+    """
+    suffix = PurePath(name.removesuffix(GZIP_SUFFIX)).suffix.lower()
+    found = FORMATS.get(suffix.removeprefix("."))
+    if found is None:
+        known = ", ".join(f".{known}" for known in FORMATS)
+        raise ConfigError(f"cannot tell the format of {name}: its suffix should be one of {known}; or name the format")
+    return found

@@ -1,0 +1,151 @@
+"""Stroke-3 and stroke-5, the sequences that sketch-rnn and its kin learn from.
+
+Stroke-3 has one row a point: dx, dy from the point before (from 0, 0 for the first one, which so keeps its place), and
+1 where the pen is lifted after the point, else 0. Stroke-5 replaces the last column by three of which one is 1: pen
+down after the point, pen lifted after it, end of the drawing. It begins with the start token (0, 0, 1, 0, 0), and after
+the last point come rows of (0, 0, 0, 0, 1). Source: Ha and Eck, "A Neural Representation of Sketch Drawings",
+arXiv:1704.03477, section 3.1, and `models/sketch_rnn/utils.py` of github.com/magenta/magenta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawing import DrawingBatch
+from sketchdata.errors import FormatError
+from sketchdata.formats.records import Parsed
+from sketchdata.formats.square import to_square, without_metadata
+
+Stroke3 = npt.NDArray[np.int16]
+#: Offsets as any numbers: what other programs write.
+Offsets = npt.NDArray[np.number[Any]]
+
+_START = (0, 0, 1, 0, 0)
+_INT16 = np.iinfo(np.int16)
+#: Beyond any screen; sums of so many steps stay exact in float64.
+_MAX_STEP = 1e9
+
+
+def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
+    """Return each drawing's (n, 3) int16 stroke-3 array; raw pixels are rounded, their times are left out.
+
+    Raises:
+        FormatError: A step between two points is too long for int16, which only raw drawings can have.
+    """
+    places = np.floor(np.stack([batch.x, batch.y], axis=1).astype(np.float64) + 0.5)
+    bounds = batch.points[batch.strokes]
+    rows = np.zeros((len(places), 3), np.float64)
+    rows[1:, :2] = np.diff(places, axis=0)
+    starts = bounds[:-1][np.diff(bounds) > 0]
+    rows[starts, :2] = places[starts]
+    rows[batch.points[1:][np.diff(batch.points) > 0] - 1, 2] = 1
+    if len(rows) and not _INT16.min <= rows.min() <= rows.max() <= _INT16.max:
+        raise FormatError("no stroke-3 form", "two points of a raw drawing are more than 32,767 pixels apart")
+    whole = rows.astype(np.int16)
+    return [whole[a:b] for a, b in pairwise(bounds.tolist())]
+
+
+def from_stroke3(arrays: Sequence[Offsets], *, word: str, label: int = 0, first: int = 0) -> Parsed:
+    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `square.without_metadata`.
+
+    Whole offsets are taken as they are where the drawing fits into the 0..255 square, moved if need be; drawings of
+    fractions (normalised offsets, say) and larger ones are scaled so that their larger side is 255.
+
+    Args:
+        arrays: Each (n, 3), integers or floats. A last row that does not lift the pen ends its stroke all the same.
+        word: The drawings' category.
+        label: Its number.
+        first: The number of the first array in its file.
+    """
+    good, rows, faults = [], [], []
+    for row, array in enumerate(arrays):
+        try:
+            good.append(_strokes_of(array))
+            rows.append(row)
+        except FormatError as error:
+            faults.append((row, error))
+    batch = without_metadata(good, word=word, label=label, first=first)
+    return Parsed(batch=batch, rows=np.array(rows, np.int64), faults=faults)
+
+
+def _strokes_of(array: Offsets) -> list[npt.NDArray[np.uint8]]:
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise FormatError("not stroke-3", f"an array of shape {array.shape} and not (n, 3)")
+    if not len(array):
+        raise FormatError("empty drawing")
+    steps, pen = array[:, :2].astype(np.float64), array[:, 2]
+    # Written so that not-a-number fails too.
+    if not np.abs(steps).max() <= _MAX_STEP:
+        raise FormatError("bad coordinate", "a step that is not a number, or is larger than 10^9")
+    if not ((pen == 0) | (pen == 1)).all():
+        raise FormatError("bad pen state", f"{pen[(pen != 0) & (pen != 1)][0]} and not 0 or 1")
+    points = to_square(steps.cumsum(axis=0), keep=bool((steps == np.floor(steps)).all()))
+    lifts = np.flatnonzero(pen[:-1]) + 1
+    return np.split(points, lifts)
+
+
+def to_stroke5(stroke3: Offsets, *, length: int | None = None, start: bool = True) -> Offsets:
+    """Turn a drawing's stroke-3 array into stroke-5, padded.
+
+    Args:
+        stroke3: (n, 3).
+        length: The points L that there is room for; default: n, and one row for the end.
+        start: Whether to begin with the start token.
+
+    Returns:
+        (L, 5), or (L + 1, 5) with the start token, of the same type as `stroke3`.
+
+    Raises:
+        FormatError: It is not stroke-3, or has more than `length` points.
+    """
+    if stroke3.ndim != 2 or stroke3.shape[1] != 3:
+        raise FormatError("not stroke-3", f"an array of shape {stroke3.shape} and not (n, 3)")
+    count = len(stroke3)
+    room = count + 1 if length is None else length
+    if count > room:
+        raise FormatError("drawing too long", f"{count} points, and there is room for {room}: give a larger length")
+    before = int(start)
+    stroke5 = np.zeros((before + room, 5), stroke3.dtype)
+    stroke5[:before] = _START
+    points = stroke5[before : before + count]
+    points[:, :2] = stroke3[:, :2]
+    points[:, 2] = 1 - stroke3[:, 2]
+    points[:, 3] = stroke3[:, 2]
+    stroke5[before + count :, 4] = 1
+    return stroke5
+
+
+def from_stroke5(stroke5: Offsets, *, start: bool = True) -> Offsets:
+    """Turn a drawing's stroke-5 array into stroke-3, without start token and padding.
+
+    Args:
+        stroke5: (L, 5).
+        start: Whether it begins with the start token.
+
+    Returns:
+        (n, 3) of the same type, up to the first row that ends the drawing.
+
+    Raises:
+        FormatError: It is not stroke-5, or does not begin with the start token that it should have.
+    """
+    if stroke5.ndim != 2 or stroke5.shape[1] != 5:
+        raise FormatError("not stroke-5", f"an array of shape {stroke5.shape} and not (n, 5)")
+    if start and not has_start(stroke5):
+        raise FormatError("no start token", "the first row is not 0, 0, 1, 0, 0: read it with start=False")
+    rows = stroke5[int(start) :]
+    pens = rows[:, 2:]
+    if not (((pens == 0) | (pens == 1)).all() and (pens.sum(axis=1) == 1).all()):
+        raise FormatError("bad pen state", "of the last three columns of stroke-5, one is 1 and the others are 0")
+    ends = np.flatnonzero(rows[:, 4])
+    rows = rows[: ends[0]] if len(ends) else rows
+    return np.concatenate([rows[:, :2], rows[:, 3:4]], axis=1)
+
+
+def has_start(stroke5: Offsets) -> bool:
+    """Tell whether a stroke-5 array begins with what is, or looks like, the start token."""
+    return len(stroke5) > 0 and tuple(stroke5[0].tolist()) == _START

@@ -1,0 +1,280 @@
+"""The shapes of SVG as outlines of lines and cubic curves, and those as points.
+
+Every curve becomes a cubic one, since transforming the control points of a cubic transforms the curve, exactly. Source:
+Scalable Vector Graphics 2, chapters 9 (paths) and B.2 (elliptical arcs), https://www.w3.org/TR/SVG2/paths.html.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.errors import FormatError
+
+#: A drawing may have so many points, as given and flattened; the longest official ones have some ten thousand.
+MAX_POINTS = 100_000
+
+_NUMBER = re.compile(r"[\s,]*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?)")
+_FLAG = re.compile(r"[\s,]*([01])")
+_COMMAND = re.compile(r"[\s,]*([A-Za-z])")
+_MAX_NUMBER = 1e9
+#: An ellipse thinner than this is a line, as one without an extent is.
+_MIN_RADIUS = 1e-9
+_BLANK = re.compile(r"[\s,]*\Z")
+_ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Z": 0, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
+
+
+@dataclass
+class Outline:
+    """One subpath, as complex numbers x + iy: its start, then one point for a line and three for a cubic curve.
+
+    Attributes:
+        points: Start, control points and ends.
+        degrees: 1 for each line, 3 for each curve, in their order.
+        closed: Whether it was closed explicitly; the closing line is among the others.
+    """
+
+    points: list[complex]
+    degrees: list[int] = field(default_factory=list)
+    closed: bool = False
+
+    def line(self, end: complex) -> None:
+        """Go on along a line."""
+        self.points.append(end)
+        self.degrees.append(1)
+
+    def cubic(self, first: complex, second: complex, end: complex) -> None:
+        """Go on along a cubic Bézier curve."""
+        self.points += (first, second, end)
+        self.degrees.append(3)
+
+    def quadratic(self, control: complex, end: complex) -> None:
+        """Go on along a quadratic Bézier curve, written as the equal cubic one."""
+        start = self.points[-1]
+        self.cubic(start + (control - start) * 2 / 3, end + (control - end) * 2 / 3, end)
+
+    def arc(self, radii: complex, degrees: float, flags: tuple[bool, bool], end: complex) -> None:
+        """Go on along an elliptical arc, in cubic pieces of a quarter at most, true to 0.03 % of the radius.
+
+        Args:
+            radii: The ellipse's half axes.
+            degrees: Its rotation.
+            flags: Whether the large arc is meant, and whether the angle grows along it.
+            end: Where it ends.
+        """
+        for piece in _arc_pieces(self.points[-1], radii, degrees, flags, end):
+            self.cubic(*piece)
+
+    def close(self) -> None:
+        """Go back to the start, where it is not there already."""
+        self.closed = True
+        if self.points[-1] != self.points[0]:
+            self.line(self.points[0])
+
+
+def _arc_pieces(
+    start: complex, radii: complex, degrees: float, flags: tuple[bool, bool], end: complex
+) -> list[tuple[complex, complex, complex]]:
+    rx, ry = abs(radii.real), abs(radii.imag)
+    if start == end:
+        return []
+    if min(rx, ry) < _MIN_RADIUS:
+        return [(start + (end - start) / 3, start + (end - start) * 2 / 3, end)]
+    turn = cmath.rect(1, math.radians(degrees % 360))
+    # In the ellipse's own axes, and scaled so that it is the unit circle.
+    one, other = (_unscale(place / turn, rx, ry) for place in (start, end))
+    half = (other - one) / 2
+    reach = abs(half)
+    if reach > 1:  # too small an ellipse grows until it fits
+        rx, ry, one, other, half = rx * reach, ry * reach, one / reach, other / reach, half / reach
+    large, growing = flags
+    away = math.sqrt(max(0.0, 1 / max(abs(half) ** 2, 1e-300) - 1))
+    centre = (one + other) / 2 + half * 1j * away * (1 if large != growing else -1)
+    from_angle, to_angle = cmath.phase(one - centre), cmath.phase(other - centre)
+    sweep = (to_angle - from_angle) % math.tau if growing else -((from_angle - to_angle) % math.tau)
+    count = max(1, math.ceil(abs(sweep) / (math.pi / 2) - 1e-9))
+    step = sweep / count
+    handle = 4 / 3 * math.tan(step / 4) * 1j
+    pieces = []
+    for number in range(count):
+        a, b = (cmath.rect(1, from_angle + step * (number + i)) for i in (0, 1))
+        circle = (a + a * handle, b - b * handle, b)
+        first, second, last = (_scale(place + centre, rx, ry) * turn for place in circle)
+        pieces.append((first, second, end if number == count - 1 else last))
+    return pieces
+
+
+def _scale(place: complex, rx: float, ry: float) -> complex:
+    return complex(place.real * rx, place.imag * ry)
+
+
+def _unscale(place: complex, rx: float, ry: float) -> complex:
+    return complex(place.real / rx, place.imag / ry)
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Read numbers that are separated by blanks or commas, as in `points` and `viewBox`.
+
+    Raises:
+        FormatError: There is something else, or more than two for each of MAX_POINTS.
+    """
+    values, at = [], 0
+    while not _BLANK.match(text, at):
+        match = _NUMBER.match(text, at)
+        if match is None:
+            raise FormatError("bad number", f"{text[at : at + 20]!r}")
+        values.append(_bounded(match[1]))
+        at = match.end()
+        if len(values) > 2 * MAX_POINTS:
+            raise too_many_points()
+    return values
+
+
+def too_many_points() -> FormatError:
+    """Return the error of a drawing beyond MAX_POINTS."""
+    return FormatError("too many points", f"more than {MAX_POINTS:,} in one drawing: simplify it first")
+
+
+def _bounded(text: str) -> float:
+    value = float(text)
+    if abs(value) > _MAX_NUMBER:
+        raise FormatError("bad coordinate", f"{text[:20]} is beyond ±10^9")
+    return value
+
+
+def parse_path(text: str) -> list[Outline]:
+    """Read path data, all commands of SVG, absolute and relative; subpaths of a single moveto draw nothing.
+
+    Raises:
+        FormatError: It is not path data, or has more than MAX_POINTS points.
+    """
+    reader = _PathReader(text)
+    reader.read()
+    return [outline for outline in reader.outlines if outline.degrees or outline.closed]
+
+
+class _PathReader:
+    """Reads path data command by command; the pen's place is the last point of the last outline."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+        self.outlines: list[Outline] = []
+        self.handle: complex | None = None  # the last curve's control point, which S and T mirror
+        self.handle_of = ""
+        self.count = 0
+
+    def read(self) -> None:
+        """Read it all."""
+        text = self.text
+        while not _BLANK.match(text, self.at):
+            match = _COMMAND.match(text, self.at)
+            letter = match[1].upper() if match else ""
+            if match is None or letter not in _ARGUMENTS or (not self.outlines and letter != "M"):
+                raise self._fault("no command")
+            self.at = match.end()
+            relative = match[1].islower()
+            self._draw(letter, relative)
+            # More numbers repeat the command, and after a moveto they are linetos.
+            letter = "L" if letter == "M" else letter
+            while letter != "Z" and _NUMBER.match(text, self.at):
+                self._draw(letter, relative)
+
+    def _draw(self, letter: str, relative: bool) -> None:
+        values = self._arc_values() if letter == "A" else [self._number() for _ in range(_ARGUMENTS[letter])]
+        self.count += 1 + (letter not in "MLHVZ") * 2
+        if self.count > MAX_POINTS:
+            raise too_many_points()
+        if letter == "M":
+            place = complex(*values) + (self.outlines[-1].points[-1] if relative and self.outlines else 0)
+            self.outlines.append(Outline([place]))
+            self.handle_of = ""
+            return
+        outline = self.outlines[-1]
+        if letter == "Z":
+            outline.close()
+        else:
+            if outline.closed:  # what follows a closepath starts where that one did
+                outline = Outline([outline.points[0]])
+                self.outlines.append(outline)
+            self._extend(outline, letter, values, outline.points[-1] if relative else 0j)
+        self.handle_of = letter
+
+    def _extend(self, outline: Outline, letter: str, values: Sequence[float], origin: complex) -> None:
+        pen = outline.points[-1]
+        if letter == "H":
+            outline.line(complex(values[0] + origin.real, pen.imag))
+        elif letter == "V":
+            outline.line(complex(pen.real, values[0] + origin.imag))
+        elif letter == "A":
+            end = complex(values[5], values[6]) + origin
+            outline.arc(complex(values[0], values[1]), values[2], (bool(values[3]), bool(values[4])), end)
+        else:
+            places = [complex(x, y) + origin for x, y in zip(values[::2], values[1::2], strict=True)]
+            self._curve(outline, letter, places)
+
+    def _curve(self, outline: Outline, letter: str, places: list[complex]) -> None:
+        if letter == "L":
+            outline.line(places[0])
+            return
+        if letter in "ST":
+            pen, kin = outline.points[-1], "CS" if letter == "S" else "QT"
+            mirrored = 2 * pen - self.handle if self.handle is not None and self.handle_of in kin else pen
+            places = [mirrored, *places]
+        self.handle = places[-2]
+        if len(places) == 3:
+            outline.cubic(*places)
+        else:
+            outline.quadratic(*places)
+
+    def _arc_values(self) -> list[float]:
+        # The flags may stand without anything between them and the next number.
+        radii = [self._number() for _ in range(3)]
+        flags = [self._number(_FLAG) for _ in range(2)]
+        return [*radii, *flags, self._number(), self._number()]
+
+    def _number(self, pattern: re.Pattern[str] = _NUMBER) -> float:
+        match = pattern.match(self.text, self.at)
+        if match is None:
+            raise self._fault("no number")
+        self.at = match.end()
+        return _bounded(match[1])
+
+    def _fault(self, what: str) -> FormatError:
+        return FormatError("bad path", f"{what} at character {self.at}: {self.text[self.at : self.at + 20]!r}")
+
+
+def flatten(outline: Outline, tolerance: float) -> npt.NDArray[np.float64]:
+    """Turn an outline into points that its curves are nowhere further from than the tolerance.
+
+    The number of pieces of a cubic is Wang's bound, from its largest second difference of control points.
+
+    Returns:
+        (n, 2) x and y, the start and the end of every line and curve among them.
+    """
+    points, out, at = outline.points, [outline.points[:1]], 0
+    for degree in outline.degrees:
+        if degree == 1:
+            out.append([points[at + 1]])
+        else:
+            out.append(_cubic_points(*points[at : at + 4], tolerance=tolerance))
+        at += degree
+    flat = np.array([place for places in out for place in places], np.complex128)
+    return np.stack([flat.real, flat.imag], axis=1)
+
+
+def _cubic_points(a: complex, b: complex, c: complex, d: complex, *, tolerance: float) -> list[complex]:
+    """Return points along a cubic curve, without its start."""
+    bend = max(abs(a - 2 * b + c), abs(b - 2 * c + d))
+    pieces = min(MAX_POINTS, max(1, math.ceil(math.sqrt(0.75 * bend / tolerance))))
+    inner = []
+    for number in range(1, pieces):
+        t = number / pieces
+        s = 1 - t
+        inner.append(s * s * s * a + 3 * s * s * t * b + 3 * s * t * t * c + t * t * t * d)
+    return [*inner, d]

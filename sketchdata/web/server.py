@@ -1,0 +1,222 @@
+"""The curation page's server: reads the audit, appends decisions, and serves nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import socket
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from sketchdata.audit_store import AUDIT_FOLDER, read_audit
+from sketchdata.decisions import Decision, parse_key_id
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.progress import console
+from sketchdata.web import assets, views
+from sketchdata.web.guard import Guard
+from sketchdata.web.items import Items, audited_drawings, pack
+from sketchdata.web.pictures import DrawingPictures, Pictures
+from sketchdata.web.verdicts import Verdicts
+
+DECISIONS_FILE = "decisions.jsonl"
+MOST_PICTURES = 200
+
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_BODY = '<script type="module" src="static/curation.js"></script>'
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curation:
+    """What the page is about: nothing in it knows that the items are drawings.
+
+    Attributes:
+        overview: What `views.overview` says of the data set and its classes.
+        items: The items, a class a group.
+        pictures: Where their pictures come from.
+        verdicts: The decisions on them.
+        who: Whose decisions this server's pages take.
+    """
+
+    overview: dict[str, Any]
+    items: Items
+    pictures: Pictures
+    verdicts: Verdicts
+    who: str
+
+
+class Verdict(BaseModel):
+    """What a page sends: one verdict on some items, their ids as text, since JavaScript's numbers hold 53 bits."""
+
+    ids: list[str] = Field(min_length=1)
+    verdict: str
+    reason: str = ""
+
+
+def open_curation(directory: Path, who: str) -> Curation:
+    """Read an audited data set for its curation page.
+
+    Raises:
+        SketchDataError: There is no finished audit, a shard or the log of decisions cannot be read, or nobody is named.
+    """
+    Decision(who=who, key_id=0, verdict="keep")  # a name that no decision can bear is told now
+    audit = read_audit(directory)
+    items = audited_drawings(audit)
+    verdicts = Verdicts(directory / AUDIT_FOLDER / DECISIONS_FILE, items)
+    verdicts.since(0)
+    return Curation(
+        overview=views.overview(audit, items),
+        items=items,
+        pictures=DrawingPictures(audit),
+        verdicts=verdicts,
+        who=who,
+    )
+
+
+def create_app(curation: Curation, host: str) -> FastAPI:
+    """Return the application, to be served at the root of an address.
+
+    Args:
+        curation: What the page is about.
+        host: The name or address that it is served on.
+    """
+    files, import_map = assets.read_assets(), assets.served_import_map("./static/")
+    # FastAPI's own documentation pages load scripts from elsewhere.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    for kind, refuse in _REFUSALS.items():
+        app.add_exception_handler(kind, refuse)
+    app.add_middleware(Guard, host=host, policy=_policy(import_map))
+    title = f"Curation of {curation.overview['name']}"
+    head = '<link rel="stylesheet" href="static/style.css">\n<link rel="icon" href="data:,">'
+    index = assets.page(title=title, head=head, import_map=import_map, body=_BODY)
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(index)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        # Looked up in what was read at the start, so that no name can lead to another file.
+        if name not in files:
+            raise HTTPException(404, f"there is no file {name!r}")
+        return Response(files[name], media_type=_TYPES[Path(name).suffix])
+
+    _add_reading(app, curation)
+    _add_deciding(app, curation)
+    return app
+
+
+def _policy(import_map: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    allowed = f"script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+def _refuse(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, status_code=500 if isinstance(error, OSError) else 422)
+
+
+def _refuse_values(_: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ["request"], "msg": str(error)}
+    return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, status_code=422)
+
+
+def _refuse_with_status(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return JSONResponse({"error": str(getattr(error, "detail", error))}, status_code=status)
+
+
+_REFUSALS = {
+    SketchDataError: _refuse,
+    OSError: _refuse,
+    RequestValidationError: _refuse_values,
+    HTTPException: _refuse_with_status,
+}
+
+
+def _add_reading(app: FastAPI, curation: Curation) -> None:
+    items = curation.items
+
+    def group(label: int) -> slice:
+        if not 0 <= label < len(items.offsets) - 1:
+            raise HTTPException(404, f"there is no class {label}")
+        return items.group(label)
+
+    @app.get("/api/overview")
+    def overview() -> JSONResponse:
+        return JSONResponse(curation.overview)
+
+    @app.get("/api/classes/{label}/items")
+    def class_items(label: int) -> Response:
+        group(label)
+        return Response(pack(items, label), media_type="application/octet-stream")
+
+    @app.get("/api/classes/{label}/pictures")
+    def class_pictures(label: int, positions: Annotated[str, Query(pattern=r"^\d{1,9}(,\d{1,9})*$")]) -> JSONResponse:
+        rows, wanted = group(label), [int(position) for position in positions.split(",")]
+        if len(wanted) > MOST_PICTURES or max(wanted) >= rows.stop - rows.start:
+            raise HTTPException(422, f"at most {MOST_PICTURES} positions of the class's drawings are expected")
+        return JSONResponse(curation.pictures.read([int(items.row[rows.start + each]) for each in wanted]))
+
+
+def _add_deciding(app: FastAPI, curation: Curation) -> None:
+    @app.get("/api/decisions")
+    def decisions(after: Annotated[int, Query(ge=0)] = 0) -> JSONResponse:
+        try:
+            found, offset = curation.verdicts.since(after)
+        except SketchDataError as error:
+            raise HTTPException(409, str(error)) from error
+        return JSONResponse({"decisions": found, "offset": offset})
+
+    @app.post("/api/decisions")
+    def decide(verdict: Verdict) -> JSONResponse:
+        ids = [parse_key_id(text) for text in verdict.ids]
+        curation.verdicts.save(ids, who=curation.who, verdict=verdict.verdict, reason=verdict.reason)
+        return JSONResponse({"saved": len(ids)})
+
+
+def serve(directory: Path, *, host: str, port: int, who: str, open_browser: bool) -> None:
+    """Serve the curation page until Ctrl-C.
+
+    Args:
+        directory: The audited data set.
+        host: Address to listen on.
+        port: 0 takes a free one.
+        who: Whose decisions they are.
+        open_browser: Show the page in a browser.
+
+    Raises:
+        ConfigError: The address cannot be had.
+        SketchDataError: The data set, its audit or its decisions cannot be read.
+    """
+    with _listen(host, port) as listener:
+        console.print(f"Reading {directory} …")
+        app = create_app(open_curation(directory, who), host)
+        name, taken = listener.getsockname()[:2]
+        address = f"http://{f'[{name}]' if ':' in name else name}:{taken}/"
+        console.print(f"Curate as {who} at {address} (Ctrl-C ends)", soft_wrap=True, highlight=False)
+        if host not in _LOOPBACK:
+            console.print(f"Whoever reaches this machine can decide as {who}: there is no password")
+        if open_browser:
+            webbrowser.open(address)
+        settings = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error

@@ -1,0 +1,278 @@
+/** One class on the curation page: histogram with two handles, filters, zones, and the gallery in which one decides. */
+
+import { answer } from "sketchdata/decisions.js";
+import { count, element, isTyping, percent, score } from "sketchdata/elements.js";
+import { Gallery } from "sketchdata/gallery.js";
+import { Histogram } from "sketchdata/histogram.js";
+import { ClassItems, ZONES } from "sketchdata/items.js";
+import { drawPicture } from "sketchdata/pictures.js";
+import { statistics } from "sketchdata/shell.js";
+
+const PAGE_ITEMS = 48;
+const LOAD_ITEMS = 12;
+const LOAD_AFTER_MILLISECONDS = 60;
+
+/** What a curator has set, kept from class to class. */
+export function initialSettings({ low, high }) {
+  return { low, high, zone: "low", filters: {} };
+}
+
+export class ClassView {
+  constructor({ row, overview, decisions, settings }) {
+    Object.assign(this, { row, overview, decisions, settings });
+    this.page = 0;
+    this.positions = [];
+    this.shown = [];
+    this.pictures = new Map();
+    this.histogram = new Histogram({ ...overview.score, onMove: (which, percentile) => this.moveLine(which, percentile), percentileAt: (value) => this.items?.percentileAt(value) ?? 0 });
+    this.gallery = new Gallery({ label: `Drawings of ${row.word}`, describe: (i) => this.#describe(i), onSelect: () => this.#showSelection(), onPage: (step) => this.turn(step) });
+    this.numbers = element("div", {});
+    this.zones = new Map(ZONES.map(([zone, title]) => [zone, this.#zoneButton(zone, title)]));
+    this.status = element("div", { class: "status", role: "status" });
+    this.pageText = element("span", { class: "page-text" });
+    this.previous = element("button", { type: "button", class: "button", onclick: () => this.turn(-1) }, "← Page");
+    this.next = element("button", { type: "button", class: "button", onclick: () => this.turn(1) }, "Page →");
+    this.element = element(
+      "div",
+      { class: "curation" },
+      this.numbers,
+      this.histogram.element,
+      this.#filterBar(),
+      element("div", { class: "zones", role: "group", "aria-label": "Part of the class" }, ...this.zones.values()),
+      this.#actionBar(),
+      this.gallery.element,
+      element("div", { class: "bar" }, this.previous, this.pageText, this.next),
+    );
+    this.#load();
+  }
+
+  /** Move one of the lines to a percentile; the lines do not pass each other. */
+  moveLine(which, percentile) {
+    if (!this.items) return;
+    const limits = which === "low" ? [0, this.settings.high] : [this.settings.low, 100];
+    this.settings[which] = Math.min(limits[1], Math.max(limits[0], Math.round(percentile * 10) / 10));
+    this.page = 0;
+    this.render();
+  }
+
+  /** Turn the pages of the zone. */
+  turn(step) {
+    const page = this.page + step;
+    if (page < 0 || page * PAGE_ITEMS >= this.positions.length) return;
+    this.page = page;
+    this.gallery.active = 0;
+    this.#showPage();
+  }
+
+  /** Save a verdict on the selection, or on the focused drawing. */
+  async decide(verdict) {
+    const targets = this.gallery.targets.filter((i) => verdict !== "undo" || this.decisions.of(this.items.id[i]));
+    if (!targets.length) return this.say(verdict === "undo" ? "Nothing here is decided." : "Select drawings first.");
+    const single = !this.gallery.selected.size;
+    try {
+      await this.decisions.save(targets.map((i) => String(this.items.id[i])), verdict, this.reason.value.trim() || this.#zoneReason());
+    } catch (error) {
+      return this.say(`Not saved: ${error.message}`, true);
+    }
+    this.gallery.select([]);
+    if (single) this.gallery.advance();
+    return this.say(`${{ keep: "Kept", drop: "Dropped", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? "drawing" : "drawings"}, saved.`);
+  }
+
+  /** Obey a key; tell whether it was one of this view's. */
+  key(event) {
+    if (isTyping(event)) return false;
+    const verdicts = { k: "keep", d: "drop", u: "undo" };
+    if (event.key in verdicts) this.decide(verdicts[event.key]);
+    else if (event.key === "a") this.#selectPage();
+    else if (event.key === "A") this.gallery.select(this.positions);
+    else if (event.key === "Escape" && this.gallery.selected.size) this.gallery.select([]);
+    else if (event.key === "]") this.turn(1);
+    else if (event.key === "[") this.turn(-1);
+    else return false;
+    return true;
+  }
+
+  /** Show the decisions as they now stand. */
+  refresh() {
+    if (!this.items) return;
+    this.#showCounts();
+    this.gallery.refresh();
+  }
+
+  /** Say something under the buttons. */
+  say(text, failed = false) {
+    this.status.textContent = text;
+    this.status.classList.toggle("failed", failed);
+  }
+
+  /** Show lines, counts and gallery for the settings as they are. */
+  render() {
+    if (!this.items) return; // what is set before they are loaded holds once they are
+    const { low, high, zone } = this.settings;
+    this.lines = { low: this.items.scoreAt(low), high: this.items.scoreAt(high) };
+    this.histogram.place({ percentile: low, score: this.lines.low }, { percentile: high, score: this.lines.high });
+    this.positions = this.#zone(zone);
+    for (const [name, button] of this.zones) button.setAttribute("aria-pressed", String(name === zone));
+    this.#showCounts();
+    this.#showPage();
+  }
+
+  async #load() {
+    this.say("Loading …");
+    try {
+      const response = await fetch(`api/classes/${this.row.label}/items`);
+      if (!response.ok) await answer(response);
+      this.items = new ClassItems(await response.arrayBuffer(), this.overview);
+    } catch (error) {
+      this.say(`The drawings cannot be loaded: ${error.message}`, true);
+      return;
+    }
+    this.say("");
+    this.#filter();
+  }
+
+  #filter() {
+    if (!this.items) return;
+    this.items.filter(this.settings.filters);
+    this.histogram.show({ bins: this.items.histogram(this.row.axis, this.row.bins.length), range: this.row.axis });
+    this.gallery.select([]);
+    this.page = 0;
+    this.render();
+  }
+
+  #zone(name) {
+    return this.items.zone(name, this.lines, (id) => this.decisions.of(id));
+  }
+
+  #showCounts() {
+    const sizes = Object.fromEntries(ZONES.map(([zone]) => [zone, this.#zone(zone).length]));
+    for (const [zone, button] of this.zones) button.querySelector(".number").textContent = count(sizes[zone]);
+    const noise = sizes.low + sizes.high;
+    const verdicts = this.items.visible.map((i) => this.decisions.of(this.items.id[i])?.verdict);
+    const counted = (verdict) => count(verdicts.filter((each) => each === verdict).length);
+    const shown = sizes.all;
+    const pairs = [["Drawings", count(shown)], ["Noise", `${count(noise)} · ${percent(shown ? noise / shown : null)}`], ["Normal", count(sizes.normal)], ["Kept", counted("keep")], ["Dropped", counted("drop")]];
+    this.numbers.replaceChildren(statistics(pairs));
+  }
+
+  #showPage() {
+    const start = this.page * PAGE_ITEMS;
+    const shown = this.positions.slice(start, start + PAGE_ITEMS);
+    const last = Math.max(1, Math.ceil(this.positions.length / PAGE_ITEMS));
+    // A border comes by its distance from the line; within a page the axis' order is easier to read.
+    this.shown = shown.sort((a, b) => a - b);
+    this.pageText.textContent = `Page ${count(this.page + 1)} of ${count(last)}`;
+    this.previous.disabled = this.page === 0;
+    this.next.disabled = this.page + 1 >= last;
+    this.gallery.show(this.shown, "No drawings here.");
+    this.#showPictures();
+    this.#showSelection();
+  }
+
+  /** Show the pictures that are at hand, and load the others once the handles rest. */
+  #showPictures() {
+    clearTimeout(this.loading);
+    const missing = this.shown.filter((i) => !this.pictures.has(i));
+    for (const i of this.shown) if (this.pictures.has(i)) this.gallery.put(i, drawPicture(this.pictures.get(i)));
+    this.loading = setTimeout(() => {
+      // In parts, side by side: the first pictures show early, and the server's other cores help.
+      for (let at = 0; at < missing.length; at += LOAD_ITEMS) this.#loadPictures(missing.slice(at, at + LOAD_ITEMS));
+    }, LOAD_AFTER_MILLISECONDS);
+  }
+
+  async #loadPictures(positions) {
+    try {
+      const found = await answer(await fetch(`api/classes/${this.row.label}/pictures?positions=${positions.join(",")}`));
+      found.forEach((picture, place) => {
+        this.pictures.set(positions[place], picture);
+        this.gallery.put(positions[place], drawPicture(picture));
+      });
+    } catch (error) {
+      this.say(`Some pictures cannot be loaded: ${error.message}`, true);
+    }
+  }
+
+  #describe(i) {
+    const { items, lines } = this;
+    const verdict = this.decisions.of(items.id[i])?.verdict;
+    const noise = lines.low !== null && (items.score[i] < lines.low || items.score[i] > lines.high);
+    const words = [`key_id ${items.id[i]}`, `entropy ${score(items.score[i])}`, noise ? "noise" : "normal", items.recognized[i] ? "recognized" : "not recognized", verdict];
+    return { name: words.filter(Boolean).join(", "), caption: score(items.score[i]), verdict, noise };
+  }
+
+  #selectPage() {
+    this.gallery.select([...this.gallery.selected, ...this.shown]);
+  }
+
+  #showSelection() {
+    const chosen = this.gallery.selected.size;
+    this.selectionText.textContent = chosen ? `${count(chosen)} selected` : "None selected";
+    this.selectAll.textContent = `Select all ${count(this.positions.length)}`;
+  }
+
+  #zoneReason() {
+    const { zone, low, high } = this.settings;
+    const reasons = { low: `entropy below p${low}`, high: `entropy above p${high}` };
+    return reasons[zone] ?? "";
+  }
+
+  #zoneButton(zone, title) {
+    const choose = () => {
+      this.settings.zone = zone;
+      this.page = 0;
+      this.gallery.select([]);
+      this.render();
+    };
+    return element("button", { type: "button", class: "button", "aria-pressed": "false", "data-zone": zone, onclick: choose }, title, element("span", { class: "number" }));
+  }
+
+  #filterBar() {
+    const { splits, countries } = this.overview;
+    const countryNames = countries.map((code, i) => [i, code || "unknown"]).sort((a, b) => a[1].localeCompare(b[1], "en"));
+    return element(
+      "div",
+      { class: "bar", role: "group", "aria-label": "Filters" },
+      this.#filterList("split", "Split", splits.map((name, i) => [i, name])),
+      this.#filterList("recognized", "Recognized", [[1, "yes"], [0, "no"]]),
+      this.#filterList("country", "Country", countryNames),
+      element("button", { type: "button", class: "button", onclick: () => this.#resetLines() }, `Lines to p${this.overview.low} and p${this.overview.high}`),
+    );
+  }
+
+  #filterList(name, title, choices) {
+    const chosen = this.settings.filters[name];
+    const options = choices.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
+    const change = (event) => {
+      this.settings.filters[name] = event.target.value === "" ? undefined : Number(event.target.value);
+      this.#filter();
+    };
+    return element("label", {}, title, element("select", { name, onchange: change }, element("option", { value: "" }, "all"), ...options));
+  }
+
+  #resetLines() {
+    Object.assign(this.settings, { low: this.overview.low, high: this.overview.high });
+    this.page = 0;
+    this.render();
+  }
+
+  #actionBar() {
+    const action = (verdict, text, key) => element("button", { type: "button", class: `button ${verdict}`, "aria-keyshortcuts": key, onclick: () => this.decide(verdict) }, text, element("kbd", { "aria-hidden": "true" }, key));
+    this.selectionText = element("span", { class: "found", role: "status" });
+    this.selectAll = element("button", { type: "button", class: "button", "aria-keyshortcuts": "Shift+A", onclick: () => this.gallery.select(this.positions) });
+    this.reason = element("input", { type: "text", maxlength: 500, placeholder: "Reason, if there is one", "aria-label": "Reason" });
+    return element(
+      "div",
+      { class: "bar actions", role: "toolbar", "aria-label": "Decide" },
+      action("drop", "Drop", "d"),
+      action("keep", "Keep", "k"),
+      action("undo", "Undo", "u"),
+      this.reason,
+      element("button", { type: "button", class: "button", "aria-keyshortcuts": "a", onclick: () => this.#selectPage() }, "Select page"),
+      this.selectAll,
+      element("button", { type: "button", class: "button", onclick: () => this.gallery.select([]) }, "Clear"),
+      this.selectionText,
+      this.status,
+    );
+  }
+}

@@ -1,0 +1,33 @@
+/** Elements made in one call: `element("button", {class: "plain", onclick: close}, "Close")`. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an HTML element. Properties starting with `on` are listeners, the others attributes; null ones are left out. */
+export function element(tag, properties = {}, ...children) {
+  return dress(document.createElement(tag), properties, children);
+}
+
+/** Make an SVG element, in the same way. */
+export function svgElement(tag, properties = {}, ...children) {
+  return dress(document.createElementNS(SVG, tag), properties, children);
+}
+
+function dress(node, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** Tell whether a key press belongs to a field that the user is typing into. */
+export function isTyping(event) {
+  return event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey;
+}
+
+/** Write a whole number with separators, and a share as a percentage. */
+export const count = (number) => number.toLocaleString("en-US");
+export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+export const score = (value) => (value === null ? "–" : value.toFixed(4));

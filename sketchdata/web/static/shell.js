@@ -1,0 +1,118 @@
+/** The frame of both pages: the table of classes or one class, chosen by the address, with the keys to move about. */
+
+import { ClassTable } from "sketchdata/class_table.js";
+import { element, isTyping, percent, score } from "sketchdata/elements.js";
+
+/**
+ * @param {object} settings overview: what `sketchdata.web.views.overview` made; title; `showClass(row)` returns the body
+ *   of a class's view; extra: more columns of the table; keys: [[key, what it does]] to list beside the frame's own.
+ */
+export class Shell {
+  constructor({ overview, title, showClass, extra = [], keys = [] }) {
+    this.overview = overview;
+    this.title = title;
+    this.showClass = showClass;
+    const titles = { low: `p${overview.low}`, high: `p${overview.high}` };
+    for (const row of overview.classes) row.places = places(row);
+    this.table = new ClassTable({ classes: overview.classes, titles, extra });
+    this.help = helpDialog(keys);
+    this.main = document.querySelector("main");
+    document.querySelector("#help").addEventListener("click", () => this.help.showModal());
+    document.body.append(this.help);
+    this.list = element("section", { class: "list" }, element("h1", { tabindex: -1 }, title), element("p", { class: "lead" }, lead(overview)), this.table.element);
+    document.querySelector("footer").append(...foot(overview));
+    addEventListener("hashchange", () => this.route());
+    addEventListener("keydown", (event) => this.#key(event));
+    this.route();
+  }
+
+  /** Show what the address names: a class, or else the table. */
+  route() {
+    const before = this.current;
+    const word = wordIn(location.hash);
+    this.current = this.overview.classes.find((row) => row.word === word) ?? null;
+    if (this.current === before) return; // writing the same again would take the focus away
+    document.title = this.current ? `${this.current.word} – ${this.title}` : this.title;
+    if (this.current) this.#open(this.current);
+    else {
+      this.main.replaceChildren(this.list);
+      if (before) this.table.focus(before.label);
+    }
+  }
+
+  #open(row) {
+    const heading = element("h1", { tabindex: -1 }, row.word);
+    const step = (by, text, key) => {
+      const target = this.table.neighbour(row.label, by);
+      return target && element("a", { class: "button", href: linkTo(target), "aria-keyshortcuts": key }, text);
+    };
+    const steps = element("nav", { class: "steps", "aria-label": "Classes" }, element("a", { class: "button", href: "#/" }, "All classes"), step(-1, "← Previous", "p"), step(1, "Next →", "n"));
+    const view = element("section", { class: "class" }, element("div", { class: "class-head" }, heading, steps), this.showClass(row));
+    this.main.replaceChildren(view);
+    scrollTo(0, 0);
+    heading.focus({ preventScroll: true });
+  }
+
+  #key(event) {
+    if (isTyping(event) || this.help.open || event.defaultPrevented) return;
+    if (event.key === "/") {
+      location.hash = "#/";
+      this.route(); // now, and not when the browser tells of the new address: the next key already belongs to the search
+      this.table.search.select();
+    } else if (event.key === "?") this.help.showModal();
+    else if (event.key === "Escape" && this.current) location.hash = "#/";
+    else if ((event.key === "n" || event.key === "p") && this.current) {
+      const target = this.table.neighbour(this.current.label, event.key === "n" ? 1 : -1);
+      if (target) location.hash = linkTo(target);
+    } else return;
+    event.preventDefault();
+  }
+}
+
+/** Return a class's numbers as a list of terms. */
+export function statistics(pairs) {
+  const items = pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return element("dl", { class: "statistics" }, ...items);
+}
+
+/** Return the numbers that both pages show of a class. */
+export function classNumbers(row, overview) {
+  return [
+    [`p${overview.low}`, score(row.low)],
+    ["Median", score(row.median)],
+    [`p${overview.high}`, score(row.high)],
+    ["Noise", percent(row.noise)],
+    ["Recognized", percent(row.recognized)],
+  ];
+}
+
+const linkTo = (row) => `#/${encodeURIComponent(row.word)}`;
+
+function wordIn(hash) {
+  try {
+    return decodeURIComponent(hash.slice(2));
+  } catch {
+    return ""; // an address that someone cut in the middle of a letter
+  }
+}
+
+function places({ axis: [from, to], low, high }) {
+  return low === null ? null : [(low - from) / (to - from), (high - from) / (to - from)];
+}
+
+function lead({ score: { name, unit }, low, high, reference, origin }) {
+  return `${name} in ${unit}. A drawing is normal between the percentiles ${low} and ${high} of its class in ${reference}, and noise beyond. ${origin}`;
+}
+
+function foot({ facts }) {
+  const items = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return [element("h2", {}, "Provenance"), element("dl", {}, ...items)];
+}
+
+function helpDialog(more) {
+  const keys = [["/", "Search classes"], ["↑ ↓", "Walk through the table"], ["Enter", "Open a class"], ["n, p", "Next and previous class"], ["Esc", "Back"], ["?", "This help"], ...more];
+  const rows = keys.flatMap(([key, text]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, text)]);
+  const close = element("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close");
+  const dialog = element("dialog", { "aria-labelledby": "help-title" }, element("h2", { id: "help-title" }, "Keyboard"), element("dl", {}, ...rows), close);
+  return dialog;
+}

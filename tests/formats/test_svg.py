@@ -1,0 +1,396 @@
+"""SVG comes back as it was written, is read from other programs, and does nothing but draw."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sketchdata.drawing import Drawing, DrawingBatch
+from sketchdata.errors import FormatError
+from sketchdata.formats import files, svg
+from sketchdata.formats.files import Words
+from tests.batches import batch_of, read_simplified
+from tests.strategies import assert_same, batches
+
+NAMES = ["star", "The Eiffel Tower"]
+BOX = 'viewBox="0 0 255 255"'
+
+
+def document(content: str, *, root: str = BOX, before: str = "") -> bytes:
+    return f'{before}<svg xmlns="http://www.w3.org/2000/svg" {root}>{content}</svg>'.encode()
+
+
+def load(content: str, *, root: str = BOX, before: str = "", word: str | None = "star") -> Drawing:
+    return svg.load(document(content, root=root, before=before), word=word)
+
+
+def strokes_of(content: str, *, root: str = BOX) -> list[list[list[int]]]:
+    return [stroke.tolist() for stroke in load(content, root=root).strokes]
+
+
+def path(data: str, attributes: str = "") -> str:
+    return f'<path d="{data}" {attributes}/>'
+
+
+def refusal(content: bytes) -> FormatError:
+    with pytest.raises(FormatError) as caught:
+        svg.load(content, word="star")
+    return caught.value
+
+
+def same(one: Drawing, other: Drawing) -> bool:
+    equal = all(np.array_equal(a, b) for a, b in zip(one.strokes, other.strokes, strict=True))
+    return equal and {**vars(one), "strokes": ()} == {**vars(other), "strokes": ()}
+
+
+# ---- there and back --------------------------------------------------------------------------------------------------
+
+
+@given(st.one_of(batches(labels=2), batches(raw=True, labels=2)))
+def test_every_drawing_comes_back_exactly(batch: DrawingBatch) -> None:
+    words = Words()
+    for name in NAMES:
+        words.label(name)
+    drawings = list(batch.drawings(NAMES))
+    found = [svg.load(svg.dump(drawing)) for drawing in drawings]
+    assert all(same(one, other) for one, other in zip(found, drawings, strict=True))
+    if drawings:
+        # Text has no float32: raw pixels come back as the float64 that they are written as.
+        exact = {axis: getattr(batch, axis).astype(np.float64) for axis in "xy"} if batch.is_raw else {}
+        assert_same(files.to_batch(found, words), replace(batch, **exact))
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"]), min_size=1))
+@example("<\"&'>]]> &amp; ☃ 🦆")
+def test_any_word_comes_back(word: str) -> None:
+    (drawing,) = batch_of([[(1, 2), (3, 4)]]).drawings([word])
+    assert svg.load(svg.dump(drawing)).word == word
+
+
+@pytest.mark.parametrize("word", ["a\0b", "a\nb", "\x1b", "\ufffe"])
+def test_a_word_that_xml_cannot_hold_is_refused(word: str) -> None:
+    (drawing,) = batch_of([[(1, 2)]]).drawings([word])
+    with pytest.raises(FormatError, match="no SVG form"):
+        svg.dump(drawing)
+
+
+def test_a_document_is_one_that_any_program_shows() -> None:
+    (drawing,) = batch_of([[(0, 1), (2, 3), (4, 5)], [(255, 255)]]).drawings(["star"])
+    root = ET.fromstring(svg.dump(drawing))
+    name = "{http://www.w3.org/2000/svg}"
+    assert (root.tag, root.get("viewBox"), root.get("fill")) == (f"{name}svg", "0 0 255 255", "none")
+    assert root.get("data-key-id") == "5000000000000000"
+    assert [element.text for element in root.iter(f"{name}title")] == ["star"]
+    # A path of a moveto alone would show nothing; closed, it is a dot.
+    assert [element.get("d") for element in root.iter(f"{name}path")] == ["M0 1L2 3 4 5", "M255 255Z"]
+
+
+def test_raw_drawings_are_shown_whole_and_keep_their_times() -> None:
+    (drawing,) = batch_of([[(10.5, 20), (110.5, 70)]], raw=True).drawings(["star"])
+    text = svg.dump(drawing).decode()
+    assert 'viewBox="10.5 20 100 50"' in text
+    assert 'd="M10.5 20L110.5 70" data-t="0 1"' in text
+
+
+def test_a_scribble_of_5000_points_comes_back() -> None:
+    chance = np.random.default_rng(0)
+    (drawing,) = batch_of([chance.integers(0, 256, (5000, 2)).tolist()]).drawings(["star"])
+    assert same(svg.load(svg.dump(drawing)), drawing)
+
+
+@pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no real files")
+def test_real_drawings_come_back_exactly() -> None:
+    folder = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "quickdraw" / "full" / "simplified"
+    drawings = list(read_simplified(sorted(folder.glob("*.ndjson"))[::40]).drawings(["star"]))
+    assert len(drawings) > 200
+    assert all(same(svg.load(svg.dump(drawing)), drawing) for drawing in drawings)
+
+
+# ---- what other programs draw ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("M1 2L3 4", [[[1, 2], [3, 4]]]),
+        ("m1,2 3,4-1-2", [[[1, 2], [4, 6], [3, 4]]]),
+        ("M1 2 3 4 5 6", [[[1, 2], [3, 4], [5, 6]]]),
+        ("M10 10h5v5H1V2", [[[10, 10], [15, 10], [15, 15], [1, 15], [1, 2]]]),
+        ("M10 10l5 0 0 5z", [[[10, 10], [15, 10], [15, 15], [10, 10]]]),
+        ("M10 10L15 10L10 10Z", [[[10, 10], [15, 10], [10, 10]]]),
+        ("M10 10h5v5zh-5", [[[10, 10], [15, 10], [15, 15], [10, 10]], [[10, 10], [5, 10]]]),
+        ("M10 10h5v5zm1 1h1", [[[10, 10], [15, 10], [15, 15], [10, 10]], [[11, 11], [12, 11]]]),
+        ("M1 1L2 2M5 5M7 7L8 8", [[[1, 1], [2, 2]], [[7, 7], [8, 8]]]),
+        ("M1 1Z", [[[1, 1]]]),
+        ("M1e1 2.5e+1L.5.5 3.e0 4", [[[10, 25], [1, 1], [3, 4]]]),
+        ("M1 1A0 5 0 0 1 9 9", [[[1, 1], [9, 9]]]),
+        ("M1 1A5 5 0 1 0 1 1L2 2", [[[1, 1], [2, 2]]]),
+        ("M1 1C1 1 9 9 9 9", [[[1, 1], [9, 9]]]),
+    ],
+)
+def test_path_data_is_read(data: str, expected: list[list[list[int]]]) -> None:
+    assert [corners(stroke) for stroke in strokes_of(path(data))] == [corners(stroke) for stroke in expected]
+
+
+def corners(stroke: list[list[int]]) -> list[list[int]]:
+    """Leave out points within a straight line; pieces of a straight curve are as good as one."""
+    kept = stroke[:1]
+    for one, other in itertools.pairwise(stroke[1:]):
+        (x, y), (u, v) = np.subtract(one, kept[-1]), np.subtract(other, one)
+        kept += [one] if x * v != y * u or x * u + y * v < 0 else []
+    return kept + (stroke[-1:] if len(stroke) > 1 else [])
+
+
+def distance(stroke: np.ndarray, curve: np.ndarray) -> float:
+    """Return how far a densely given curve gets from a polyline."""
+    a, b = stroke[:-1, None].astype(float), stroke[1:, None].astype(float)
+    along = ((curve - a) * (b - a)).sum(axis=2) / np.maximum(((b - a) ** 2).sum(axis=2), 1e-12)
+    nearest = a + np.clip(along, 0, 1)[..., None] * (b - a)
+    return float(np.sqrt(((curve - nearest) ** 2).sum(axis=2)).min(axis=0).max())
+
+
+def bezier(*control: tuple[float, float]) -> np.ndarray:
+    t, points = np.linspace(0, 1, 400)[:, None], np.array(control, float)
+    while len(points) > 1 and points.ndim == 2:
+        points = np.stack([np.broadcast_to(point, (len(t), 2)) for point in points])
+    while len(points) > 1:
+        points = points[:-1] * (1 - t) + points[1:] * t
+    return points[0]
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, turned: float = 0) -> np.ndarray:
+    angle, turn = np.radians(np.linspace(start, stop, 400)), math.radians(turned)
+    x, y = rx * np.cos(angle), ry * np.sin(angle)
+    return np.stack([cx + x * math.cos(turn) - y * math.sin(turn), cy + x * math.sin(turn) + y * math.cos(turn)], 1)
+
+
+#: The stated tolerance, and what rounding to whole coordinates adds.
+FLATTENED = 0.25 + math.sqrt(0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "curve"),
+    [
+        (path("M0 0C0 255 255 255 255 0"), bezier((0, 0), (0, 255), (255, 255), (255, 0))),
+        (path("M0 100c10-100 50-90 100 0s60 90 100 0"), bezier((100, 100), (150, 190), (160, 190), (200, 100))),
+        (path("M0 100s60 90 100 0"), bezier((0, 100), (0, 100), (60, 190), (100, 100))),
+        (path("M0 0Q128 255 255 0"), bezier((0, 0), (128, 255), (255, 0))),
+        (path("M0 100q50-100 100 0t100 0"), bezier((100, 100), (150, 200), (200, 100))),
+        (path("M0 100t100 50"), bezier((0, 100), (0, 100), (100, 150))),
+        (path("M50 50A50 50 0 0 1 100 100"), ellipse(50, 100, 50, 50, -90, 0)),
+        (path("M50 50A50 50 0 0 0 100 100"), ellipse(100, 50, 50, 50, 180, 90)),
+        (path("M50 50A50 50 0 1 1 100 100"), ellipse(100, 50, 50, 50, -180, 90)),
+        (path("M50 50A50 50 0 1 0 100 100"), ellipse(50, 100, 50, 50, 270, 0)),
+        (path("M50 50a50 50 0 0150 50"), ellipse(50, 100, 50, 50, -90, 0)),
+        (path("M50 100A1 1 0 0 1 150 100"), ellipse(100, 100, 50, 50, 180, 360)),
+        (path("M200 100A100 50 0 0 1 100 150"), ellipse(100, 100, 100, 50, 0, 90)),
+        (path("M100 200A100 50 90 0 1 50 100"), ellipse(100, 100, 100, 50, 0, 90, 90)),
+        ('<circle cx="100" cy="110" r="90"/>', ellipse(100, 110, 90, 90, 0, 360)),
+        ('<ellipse cx="100" cy="110" rx="90" ry="30px"/>', ellipse(100, 110, 90, 30, 0, 360)),
+        ('<rect x="10" y="20" width="200" height="100" rx="40"/>', ellipse(50, 60, 40, 40, 180, 270)),
+        ('<rect x="10" y="20" width="200" height="100" rx="40"/>', ellipse(170, 80, 40, 40, 0, 90)),
+        (path("M0 0C0 100 100 100 100 0", 'transform="scale(2 1.5)"'), bezier((0, 0), (0, 150), (200, 150), (200, 0))),
+    ],
+)
+def test_curves_are_flattened_within_the_tolerance(shape: str, curve: np.ndarray) -> None:
+    (stroke,) = load(shape).strokes
+    assert distance(stroke, curve) < FLATTENED
+    assert len(stroke) < 120
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ('<line x1="1" y1="2" x2="3" y2="4"/>', [[1, 2], [3, 4]]),
+        ('<polyline points="1,2 3,4 5,6"/>', [[1, 2], [3, 4], [5, 6]]),
+        ('<polygon points="1 2 3 4 5 2"/>', [[1, 2], [3, 4], [5, 2], [1, 2]]),
+        ('<rect x="1" y="2" width="10" height="20"/>', [[1, 2], [11, 2], [11, 22], [1, 22], [1, 2]]),
+        ('<g transform="translate(10 20)"><line x2="3" y2="4"/></g>', [[10, 20], [13, 24]]),
+        ('<line x2="3" y2="4" transform="translate(10)"/>', [[10, 0], [13, 4]]),
+        ('<line x2="3" y2="4" transform="scale(2)"/>', [[0, 0], [6, 8]]),
+        ('<line x2="3" y2="4" transform="translate(10,10) scale(2,3)"/>', [[10, 10], [16, 22]]),
+        ('<line x2="3" y2="4" transform="matrix(0 1 1 0 5 6)"/>', [[5, 6], [9, 9]]),
+        ('<line x1="10" x2="20" transform="rotate(90)"/>', [[0, 10], [0, 20]]),
+        ('<line x1="10" y1="20" x2="20" y2="20" transform="rotate(90 10 20)"/>', [[10, 20], [10, 30]]),
+        ('<line x2="3" y2="4" transform="skewX(45)"/>', [[0, 0], [7, 4]]),
+        ('<line x2="3" y2="4" transform="skewY(45)"/>', [[0, 0], [3, 7]]),
+        ('<g transform="scale(2)"><g transform="translate(1 1)"><line x2="1"/></g></g>', [[2, 2], [4, 2]]),
+        ('<g transform="scale(2)"/><line x2="1"/>', [[0, 0], [1, 0]]),
+    ],
+)
+def test_shapes_and_transforms_are_read(shape: str, expected: list[list[int]]) -> None:
+    assert strokes_of(shape) == [expected]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<defs>{}</defs>",
+        "<symbol>{}</symbol>",
+        "<clipPath>{}</clipPath>",
+        '<g display="none">{}</g>',
+        '<g style="opacity:1; display: none">{}</g>',
+        '<other xmlns="urn:editor">{}</other>',
+        "<script>alert(1)</script><style>* {{}}</style><text>M1 1</text>",
+        '<image href="file:///etc/passwd"/><foreignObject>{}</foreignObject>',
+    ],
+)
+def test_what_is_not_drawn_is_passed_over(hidden: str) -> None:
+    assert strokes_of(hidden.format(path("M9 9L8 8")) + path("M1 2L3 4")) == [[[1, 2], [3, 4]]]
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ('viewBox="0 0 255 255"', [[0, 0], [10, 5]]),
+        ('viewBox="0,0,256,256"', [[0, 0], [10, 5]]),
+        ('viewBox="0 0 24 24"', [[0, 0], [255, 128]]),
+        ('width="24" height="24"', [[0, 0], [255, 128]]),
+    ],
+)
+def test_a_drawing_of_another_frame_fills_the_square(root: str, expected: list[list[int]]) -> None:
+    assert strokes_of(path("M0 0L10 5"), root=root) == [expected]
+
+
+def test_a_drawing_beyond_its_frame_is_moved_or_scaled_into_the_square() -> None:
+    assert strokes_of(path("M-5 300L5 310")) == [[[0, 0], [10, 10]]]
+    assert strokes_of(path("M-5 0L505 51")) == [[[0, 0], [255, 26]]]
+
+
+def test_metadata_that_a_file_lacks_are_made_up() -> None:
+    drawing = load(path("M1 2L3 4"))
+    assert (drawing.word, drawing.countrycode, drawing.recognized, drawing.timestamp.year) == ("star", None, True, 1970)
+    assert drawing.key_id >= 2**63
+    assert drawing.key_id == load(path("M1 2L3 4")).key_id != load(path("M1 2L3 5")).key_id
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ('data-word="cat"', "wrong word"),
+        ('data-key-id="-1"', "bad key_id"),
+        ('data-key-id="18446744073709551616"', "bad key_id"),
+        ('data-countrycode="USA"', "bad countrycode"),
+        ('data-countrycode="Ö"', "bad countrycode"),
+        ('data-recognized="yes"', "bad recognized"),
+        ('data-timestamp="yesterday"', "bad timestamp"),
+        ('data-timestamp="0001-01-01T00:00:00+23:00"', "bad timestamp"),
+    ],
+)
+def test_bad_metadata_are_refused(attributes: str, reason: str) -> None:
+    assert refusal(document(path("M1 2L3 4"), root=attributes)).reason == reason
+
+
+def test_a_file_without_a_word_asks_for_one() -> None:
+    with pytest.raises(FormatError, match="--word"):
+        load(path("M1 2L3 4"), word=None)
+
+
+# ---- hostile and broken ones -----------------------------------------------------------------------------------------
+
+
+LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "ha"}">' for i in range(12))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f"<!DOCTYPE svg [{LAUGHS}]>",
+        '<!DOCTYPE svg [<!ENTITY e SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE svg [<!ENTITY % e SYSTEM "http://127.0.0.1:9/x.dtd"> %e;]>',
+        '<!DOCTYPE svg [<!ATTLIST path d CDATA "M1 1L2 2">]>',
+        '<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/x.dtd" []>',
+    ],
+)
+def test_declarations_are_refused_before_they_do_anything(before: str) -> None:
+    started = time.process_time()
+    content = document("<title>&l11;&e;</title>" + path("M1 2L3 4"), before=before)
+    assert refusal(content).reason == "SVG with declarations"
+    assert time.process_time() - started < 1
+
+
+def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
+    doctype = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://127.0.0.1:9/svg11.dtd">'
+    assert len(load(path("M1 2L3 4"), before=doctype).strokes) == 1
+    assert refusal(document(f"<title>&e;</title>{path('M1 2L3 4')}", before=doctype)).reason == "SVG with entities"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "broken XML"),
+        (b"\0\1\2", "broken XML"),
+        (b"<svg>", "broken XML"),
+        (b"<svg/><svg/>", "broken XML"),
+        (b'<?xml version="1.0" encoding="nonsense"?><svg/>', "broken XML"),
+        (b"<html><svg/></html>", "not SVG"),
+        (b'<svg xmlns="urn:other"/>', "not SVG"),
+        (document(""), "empty drawing"),
+        (document(path("")), "empty drawing"),
+        (document(path("M1 1")), "empty drawing"),
+        (document('<polyline points=""/><rect width="0" height="5"/><circle r="0"/>'), "empty drawing"),
+        (document('<use href="#a"/>'), "unsupported element"),
+        (document("<svg/>"), "unsupported element"),
+        (document(path("L1 1")), "bad path"),
+        (document(path("M1")), "bad path"),
+        (document(path("M1 1L2 x")), "bad path"),
+        (document(path("M1 1L2 NaN")), "bad path"),
+        (document(path("M1 1A1 1 0 2 0 3 3")), "bad path"),
+        (document(path("M1 1L1e999 1")), "bad coordinate"),
+        (document(path("M1 1L1e300 1e300")), "bad coordinate"),
+        (document(path("M1 1L2 2", 'transform="scale(1e9) scale(1e9)"')), "bad coordinate"),
+        (document(path("M1 1L2 2", 'transform="' + "scale(1e9)" * 50 + '"')), "bad coordinate"),
+        (document(path("M1 1L2 2", 'transform="scale()"')), "bad transform"),
+        (document(path("M1 1L2 2", 'transform="url(http://127.0.0.1)"')), "bad number"),
+        (document('<polyline points="1 2 3"/>'), "bad points"),
+        (document('<circle r="10%"/>'), "bad length"),
+        (document('<circle r="1em"/>'), "bad length"),
+        (document(path("M1 1L2 2", 'data-t="1"')), "unequal x and t"),
+        (document(path("M1 1L2 2", 'data-t="1 2"') + path("M1 1L2 2")), "unequal x and t"),
+        (document(path("M1 1L2 2", 'data-t="1 -2"')), "bad time"),
+        (document(path("M1 1L2 2", 'data-t="1 4294967296"')), "bad time"),
+        (document("<g>" * 1000 + "</g>" * 1000), "SVG nested too deeply"),
+        (document(path("M0 0" + "L1 1" * 1_000_000)), "too many points"),
+        (document('<polyline points="' + "1 1 " * 1_000_000 + '"/>'), "too many points"),
+        (document(path("M0 0L1 1") * 200_000), "too many points"),
+        (document(path("M0 0" + "C0 255 255 255 255 0 0 255 255 255 0 0" * 5_000)), "too many points"),
+        (document("x" * (svg.MAX_BYTES + 1)), "SVG too large"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_bad_documents_are_refused_with_their_reason_and_soon(content: bytes, reason: str) -> None:
+    started = time.process_time()
+    assert refusal(content).reason == reason
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("attribute", ["d", "transform", "data-t", "points", "style"])
+@pytest.mark.parametrize(
+    "text", ["1" * 200_000 + "x", " " * 200_000 + "x", "M" * 200_000, "1 " * 99_000 + "x", "(" * 200_000]
+)
+def test_no_attribute_takes_long(attribute: str, text: str) -> None:
+    element = "polyline" if attribute == "points" else "path"
+    started = time.process_time()
+    assert refusal(document(f'<{element} {attribute}="{text}"/>')).reason
+    assert time.process_time() - started < 2
+
+
+@given(st.text(st.sampled_from("MmLlHhVvZzCcSsQqTtAa0123456789.-+e, "), max_size=60))
+def test_any_text_for_path_data_is_read_or_refused(data: str) -> None:
+    try:
+        strokes = load(path(data)).strokes
+    except FormatError as error:
+        outcome = error.reason
+    else:
+        outcome = "read" if all(stroke.dtype == np.uint8 and len(stroke) for stroke in strokes) else "wrong"
+    assert outcome in {"read", "empty drawing", "bad path", "bad coordinate"}
