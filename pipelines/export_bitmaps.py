@@ -46,7 +46,9 @@ class Config:
         None, help="Comma-separated names. Default: all that have drawings.", record=False, metavar="A,B,…"
     )
     raster: str = option(
-        "official", help="Which raster: official is cairo's, as published, fast is OpenCV's.", type=click.Choice(["official", "fast"])
+        "official",
+        help="Which raster: official is cairo's, as published, fast is OpenCV's.",
+        type=click.Choice(["official", "fast"]),
     )
     size: int = option(
         OFFICIAL_SIZE, help="Pixels a side; the published ones have 28.", type=click.IntRange(1, MAX_OFFICIAL_SIZE)
