@@ -27,6 +27,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "entropy",
             "formats",
             "gzipped",
+            "photos",
             "raster",
             "raster_cairo",
             "sampling",
@@ -37,7 +38,20 @@ LEVELS: dict[str, frozenset[str]] = {
         }
     ),
     "surroundings": frozenset({"config", "progress", "threads"}),
-    "files": frozenset({"manifest", "card", "contact_sheet", "shards", "dataset", "audit_store", "decisions"}),
+    "files": frozenset(
+        {
+            "annotations",
+            "manifest",
+            "card",
+            "contact_sheet",
+            "shards",
+            "dataset",
+            "photo_classes",
+            "audit_store",
+            "decisions",
+            "edges",
+        }
+    ),
     "fetching": frozenset({"partfile", "fetch", "sources", "checked"}),
     "work over files": frozenset({"engine", "assembly", "audit_folder", "curation", "exports", "refill"}),
     "tensors": frozenset(),

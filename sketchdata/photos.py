@@ -1,0 +1,194 @@
+"""Photographs from strangers: decoded within limits, cropped to a box, resized, hashed by what they show."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sketchdata.errors import FormatError
+
+#: (H, W, 3) uint8 RGB.
+Photo = npt.NDArray[np.uint8]
+#: Left, top, right, bottom in pixels, the latter two exclusive.
+Box = tuple[float, float, float, float]
+
+_ORIENTATION_TAG = 0x0112
+#: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: What a whole file has near its end.
+_ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
+_TAIL_BYTES = 64
+#: What Pillow's readers let escape on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+_HASH_SIDE = 8
+_HASHED_SIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoLimits:
+    """What a photo may cost before any of it is decoded.
+
+    Attributes:
+        bytes: The most bytes of the file.
+        pixels: The most pixels its header may declare. Above 178,956,970 Pillow refuses by itself.
+    """
+
+    bytes: int = 20 << 20
+    pixels: int = 50_000_000
+
+
+DEFAULT_LIMITS = PhotoLimits()
+
+
+def sniff(data: bytes) -> str | None:
+    """Return the format that the first bytes show: JPEG, PNG, WEBP, BMP or GIF; None for anything else."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return "BMP" if data.startswith(b"BM") else None
+
+
+def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+    """Decode a JPEG, PNG, WebP, BMP or GIF, by content and not by name, to (H, W, 3) uint8 RGB.
+
+    The EXIF orientation is applied, transparency is laid over white, 16-bit grey is brought to 8, and of an animation
+    the first frame counts. Limits are checked on the file's length and its header, before any pixel is decoded.
+
+    Raises:
+        FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
+    """
+    if len(data) > limits.bytes:
+        raise FormatError("too many bytes", f"{len(data):,} where at most {limits.bytes:,} are let in")
+    kind = sniff(data)
+    if kind is None:
+        raise FormatError("not a picture", f"{_appearance(data)} where JPEG, PNG, WebP, BMP or GIF was expected")
+    try:
+        # Pillow warns of large and of oddly tagged pictures: the limits judge the former, the latter do no harm.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode_within(data, kind, limits)
+    except Image.DecompressionBombError as error:
+        raise FormatError("too many pixels", str(error)) from error
+    except _DAMAGE as error:
+        reason = "truncated picture" if _ends_early(data, kind, error) else "damaged picture"
+        raise FormatError(reason, f"{kind} of {len(data):,} bytes: {error}") from error
+
+
+def _decode_within(data: bytes, kind: str, limits: PhotoLimits) -> Photo:
+    with Image.open(io.BytesIO(data), formats=[kind]) as image:
+        if image.width * image.height > limits.pixels:
+            found = f"{image.width:,} × {image.height:,}"
+            raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are let in")
+        image.load()
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        return _rgb(image if turn is None else image.transpose(turn))
+
+
+def _rgb(image: Image.Image) -> Photo:
+    """Return a picture of any mode as (H, W, 3) uint8."""
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit grey at 255 instead of scaling it.
+        grey = (np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def _appearance(data: bytes) -> str:
+    """Say what bytes that are no picture look like."""
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "nothing"
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    return "XML or SVG" if start.startswith((b"<?xml", b"<svg")) else f"bytes that begin with {data[:8]!r}"
+
+
+def _ends_early(data: bytes, kind: str, error: BaseException) -> bool:
+    if kind == "WEBP":
+        return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
+    return "truncated" in str(error).lower() or _ENDINGS.get(kind, b"") not in data[-_TAIL_BYTES:]
+
+
+def crop(photo: Photo, box: Box, *, context: float = 0.1, min_size: int = 32) -> Photo:
+    """Cut out an annotated box with a margin.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        box: The object; what lies outside the photo is cut off.
+        context: The margin on each side, as a share of the box's width or height; it ends at the photo's border.
+        min_size: The least length in pixels of the box's longer side. The shorter one may be short: snakes and pencils
+            are thin.
+
+    Returns:
+        (h, w, 3) uint8, a copy.
+
+    Raises:
+        FormatError: `impossible box` (not finite, or empty), `box outside the photo` or `box too small`.
+    """
+    left, top, right, bottom = box
+    if not all(map(math.isfinite, box)) or right <= left or bottom <= top:
+        raise FormatError("impossible box", f"{box} where left < right and top < bottom were expected")
+    height, width = photo.shape[:2]
+    left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    if right <= left or bottom <= top:
+        raise FormatError("box outside the photo", f"{box} on a photo of {width} × {height}")
+    if max(right - left, bottom - top) < min_size:
+        raise FormatError("box too small", f"{right - left:g} × {bottom - top:g} where {min_size} is the least")
+    wide, high = context * (right - left), context * (bottom - top)
+    rows = slice(max(math.floor(top - high), 0), min(math.ceil(bottom + high), height))
+    columns = slice(max(math.floor(left - wide), 0), min(math.ceil(right + wide), width))
+    return photo[rows, columns].copy()
+
+
+def resize(photo: Photo, longer: int) -> Photo:
+    """Scale (H, W, 3) uint8 so that the longer side has `longer` pixels; the shorter one keeps at least one."""
+    height, width = photo.shape[:2]
+    scale = longer / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    # Averaging over areas is free of aliasing, but blocky where it enlarges.
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
+
+
+def perceptual_hash(photo: Photo) -> int:
+    """Return a 64-bit hash that stays near under scaling, recompression and slight changes of colour.
+
+    Source: pHash's DCT hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010): grey,
+    averaged to 32 × 32; of its DCT the 8 × 8 lowest frequencies without the first row and column; a bit for each that
+    is above their median, the lowest frequency first, as the highest bit.
+    """
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    small = cv2.resize(grey, (_HASHED_SIDE, _HASHED_SIDE), interpolation=cv2.INTER_AREA)
+    # Rounded, since the zeros of an empty picture come out as noise of either sign.
+    low = np.asarray(cv2.dct(small), np.float64)[1 : _HASH_SIDE + 1, 1 : _HASH_SIDE + 1].round(3)
+    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
+
+
+def hamming(first: int, second: int) -> int:
+    """Return in how many bits two hashes differ: 0..64."""
+    return (first ^ second).bit_count()
