@@ -1,0 +1,149 @@
+"""Lists of photos on the web: the address and the class, and if known a box, licence, author and page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from sketchdata.annotations.record import Annotation, Box, Reading, attempt, parse_number, pixel_box
+from sketchdata.annotations.table import read_table, require_columns
+from sketchdata.errors import ConfigError, FormatError
+
+#: {what: the columns that it may stand in, the first being ours}, whatever their capitals.
+COLUMNS = {
+    "url": ("url", "image_url"),
+    "class": ("class", "category", "label", "word"),
+    "licence": ("licence", "license"),
+    "author": ("author", "creator"),
+    "page": ("page", "landing_url", "foreign_landing_url"),
+}
+_NEEDED = (COLUMNS["url"], COLUMNS["class"])
+_EDGES = ("x0", "y0", "x1", "y1")
+
+#: (place, {column: value}); or, of a row that cannot be read, the reason.
+Rows = Iterator[tuple[str, Mapping[str, object] | FormatError]]
+
+
+def read_url_list(path: Path) -> Iterator[Reading]:
+    """Yield a list's photos, in its order, in memory that does not grow with it.
+
+    A box is four columns x0, y0, x1, y1 in pixels, or one column `box` with the four in that order, as a list or
+    separated by commas; it is clipped to the photo's left and top alone, since the photo is yet to be fetched.
+
+    Args:
+        path: A `.csv`, `.tsv`, `.parquet` or `.jsonl`.
+
+    Raises:
+        ConfigError: It has another suffix.
+        FormatError: It cannot be read, or is not such a table.
+    """
+    read_rows = _READERS.get(path.suffix.lower())
+    if read_rows is None:
+        raise ConfigError(f"{path} is no list of photos: expected a file in {', '.join(sorted(_READERS))}")
+    for place, row in read_rows(path):
+        where = f"{path.name}: {place}"
+        yield attempt(where, partial(_read_row, row, where))
+
+
+def _read_row(row: Mapping[str, object] | FormatError, where: str) -> Annotation:
+    if isinstance(row, FormatError):
+        raise row
+    values = {name.strip().lower(): value for name, value in row.items()}
+    category = _text(values, "class")
+    if category is None:
+        raise FormatError("no class", f"expected in a column {' or '.join(COLUMNS['class'])}")
+    return Annotation(
+        photo=_checked_url(_text(values, "url")),
+        category=category,
+        box=_read_box(values),
+        where=where,
+        page=_text(values, "page"),
+        author=_text(values, "author"),
+        licence=_text(values, "licence"),
+    )
+
+
+def _text(values: Mapping[str, object], what: str) -> str | None:
+    found = (values[column] for column in COLUMNS[what] if column in values)
+    return next((text for value in found if value is not None and (text := str(value).strip())), None)
+
+
+def _checked_url(url: str | None) -> str:
+    if url is None:
+        raise FormatError("no address", f"expected in a column {' or '.join(COLUMNS['url'])}")
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        plain = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        plain = False
+    if not plain or not url.isprintable() or " " in url:
+        raise FormatError("not a web address", f"{url!r:.200} where http://… or https://… was expected")
+    return url
+
+
+def _read_box(values: Mapping[str, object]) -> Box | None:
+    numbers: list[object] = [values.get(edge) for edge in _EDGES]
+    box = values.get("box")
+    if box not in (None, "", []):
+        numbers = list(box) if isinstance(box, list) else [*str(box).strip("[]() ").split(",")]
+    if all(number in (None, "") for number in numbers):
+        return None
+    if len(numbers) != 4:
+        raise FormatError("no box", f"{box!r:.60} where x0, y0, x1, y1 was expected")
+    x0, y0, x1, y1 = map(parse_number, numbers)
+    return pixel_box((x0, y0, x1, y1), None)
+
+
+# ---- files of rows ---------------------------------------------------------------------------------------------------
+
+
+def _text_rows(path: Path, *, delimiter: str) -> Rows:
+    for line, row in read_table(path, needed=_NEEDED, delimiter=delimiter):
+        yield f"line {line}", row
+
+
+def _parquet_rows(path: Path) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            require_columns(file.schema_arrow.names, _NEEDED, path)
+            number = 0
+            for batch in file.iter_batches(batch_size=4096):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError("broken Parquet", f"{path}: {error}") from error
+
+
+def _json_rows(path: Path) -> Rows:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield f"line {number}", _parse_line(line)
+    except OSError as error:
+        raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
+
+
+def _parse_line(line: bytes) -> Mapping[str, object] | FormatError:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return FormatError("broken JSON", f"{error}")
+    return row if isinstance(row, dict) else FormatError("broken JSON", f"{row!r:.60} where an object was expected")
+
+
+_READERS: dict[str, Callable[[Path], Rows]] = {
+    ".csv": partial(_text_rows, delimiter=","),
+    ".jsonl": _json_rows,
+    ".parquet": _parquet_rows,
+    ".tsv": partial(_text_rows, delimiter="\t"),
+}
