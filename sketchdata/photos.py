@@ -35,8 +35,8 @@ _UPRIGHT = {
 #: What a whole file has near its end.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL_BYTES = 64
-#: What Pillow's readers let escape on damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+#: What Pillow's readers let escape on damaged files, by their format.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _HASH_SIDE = 8
 _HASHED_SIDE = 32
@@ -92,7 +92,7 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
             return _decode_within(data, kind, limits)
     except Image.DecompressionBombError as error:
         raise FormatError("too many pixels", str(error)) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = "truncated picture" if _ends_early(data, kind, error) else "damaged picture"
         raise FormatError(reason, f"{kind} of {len(data):,} bytes: {error}") from error
 

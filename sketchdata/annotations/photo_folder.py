@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from pathlib import Path, PurePosixPath
 
 from sketchdata.annotations.record import Size
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.photos import DAMAGE
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
 _KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-#: What Pillow raises for damaged headers, by their format.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 #: EXIF's tag of the orientation, and its values with width and height exchanged.
 _ORIENTATION, _TURNED = 0x0112, frozenset({5, 6, 7, 8})
 
@@ -100,6 +97,6 @@ def _read_size(path: Path) -> Size:
             with Image.open(path, formats=_KINDS) as image:
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION) in _TURNED
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise FormatError("photo not readable", f"{path}: {error}") from error
     return Size(height, width) if turned else Size(width, height)
