@@ -11,6 +11,7 @@ from sketchdata.engine.task import Outcome, Stage, Task, execute, stage_name
 from sketchdata.errors import ConfigError
 
 _CONNECT_SECONDS = 30
+_SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
 
 
 def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[Outcome]:
@@ -19,8 +20,10 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
     Raises:
         ConfigError: dask is not installed, no scheduler was named, or none answers there.
     """
-    if options.scheduler is None:
-        raise ConfigError("--engine dask needs --scheduler tcp://host:port")
+    scheme, separator, _ = (options.scheduler or "").partition("://")
+    # Dask itself would look for an unknown scheme's plug-in for a minute.
+    if options.scheduler is None or (separator and scheme not in _SCHEMES):
+        raise ConfigError(f"--engine dask needs --scheduler tcp://host:port, not {options.scheduler}")
     try:
         from distributed import Client, as_completed
     except ImportError as error:

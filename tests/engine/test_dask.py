@@ -139,9 +139,10 @@ def _kill_after_the_first_task(folder: Path, process: subprocess.Popen[bytes]) -
 def test_no_scheduler_named_or_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask, "_CONNECT_SECONDS", 1)
     tasks = tasks_in(tmp_path, NAMES)
-    with pytest.raises(ConfigError, match="--engine dask needs --scheduler"):
-        run(stages.shout, tasks, EngineOptions(engine="dask"), title="Shouting")
-    for address in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:99999"):
+    for scheduler in (None, "nonsense://x", "http://127.0.0.1:8786"):
+        with pytest.raises(ConfigError, match="--engine dask needs --scheduler"):
+            run(stages.shout, tasks, EngineOptions(engine="dask", scheduler=scheduler), title="Shouting")
+    for address in ("tcp://127.0.0.1:1", "127.0.0.1:99999"):
         with pytest.raises(ConfigError, match="no Dask scheduler answers at"):
             run(stages.shout, tasks, EngineOptions(engine="dask", scheduler=address), title="Shouting")
 
