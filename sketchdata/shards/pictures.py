@@ -1,0 +1,199 @@
+"""Pictures of classes as Parquet: crops of photos, and the edge maps made of them, each with where it comes from.
+
+    key_id uint64 · word dictionary<string> · label uint16 · image struct<bytes, path> · width, height uint16
+    photo, photo_sha256 string · phash uint64 · x0, y0, x1, y1 int32, nullable · category, source string
+    page, author, licence, title string, nullable · fetched date32, nullable
+
+`image` is what `datasets` reads as an image: an encoded file. A crop and its edge map have the same key_id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sketchdata.errors import SketchDataError
+from sketchdata.manifest import hash_file, replacing
+from sketchdata.shards.parquet import METADATA_KEY, read_row_groups
+
+#: Rows in a shard at most: some 25 MB of crops, seconds of work for a detector.
+SHARD_ROWS = 512
+#: Few, since a page reads single pictures.
+ROW_GROUP_ROWS = 64
+#: The one split of pictures that are not divided yet.
+UNDIVIDED = "all"
+
+_NAMES = pa.dictionary(pa.int16(), pa.string())
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_DICTIONARY_COLUMNS = ["word", "label", "category", "source", "author", "licence", "fetched"]
+#: From it `datasets` knows that the struct is an image. Source: huggingface.co/docs/datasets, "Image".
+_HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
+
+#: Left, top, right, bottom in pixels of the upright photo, the latter two exclusive.
+Box = tuple[int, int, int, int]
+
+
+def schema() -> pa.Schema:
+    """Return the columns of a shard."""
+    needed = {
+        "key_id": pa.uint64(),
+        "word": _NAMES,
+        "label": pa.uint16(),
+        "width": pa.uint16(),
+        "height": pa.uint16(),
+        "photo": pa.string(),
+        "photo_sha256": pa.string(),
+        "phash": pa.uint64(),
+        "category": pa.string(),
+        "source": pa.string(),
+    }
+    edges = dict.fromkeys(("x0", "y0", "x1", "y1"), pa.int32())
+    texts = dict.fromkeys(("page", "author", "licence", "title"), pa.string())
+    optional = {**edges, **texts, "fetched": pa.date32()}
+    fields = [pa.field(name, kind, nullable=False) for name, kind in needed.items()]
+    # `datasets` knows its image by this very type, which may be null.
+    fields.insert(list(needed).index("width"), pa.field("image", _IMAGE))
+    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in optional.items())])
+
+
+def picture_id(photo_sha256: str, box: Box | None, word: str) -> int:
+    """Return the key_id of what a box of a photo shows: 64 bits of a hash, so the same wherever the photo came from.
+
+    Args:
+        photo_sha256: Of the photo's file, in hexadecimal digits.
+        box: None for the whole photo.
+        word: The class.
+    """
+    place = "whole" if box is None else ",".join(map(str, box))
+    digest = hashlib.sha256(f"{photo_sha256}|{place}|{word}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def shard_name(split: str, shard: int, shards: int) -> str:
+    """Return a shard's path within its data set."""
+    return f"data/{split}-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def shard_spans(rows: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of the shards that hold so many rows, all of about the same size."""
+    shards = -(-rows // SHARD_ROWS)
+    return [(rows * shard // shards, rows * (shard + 1) // shards) for shard in range(shards)]
+
+
+def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
+    """Return rows as an Arrow table.
+
+    Args:
+        columns: {name: values}, as numpy arrays, lists or Arrow arrays, of all columns but `word`; `image` may be a
+            list of bytes.
+        classes: The class table that `label` indexes.
+
+    Raises:
+        SketchDataError: A column is absent, or a value is not of its type.
+    """
+    label = np.asarray(columns["label"], np.uint16)
+    words = pa.DictionaryArray.from_arrays(pa.array(label.astype(np.int16)), pa.array(list(classes), pa.string()))
+    found = {**columns, "word": words, "label": label, "image": _images(columns["image"])}
+    try:
+        arrays = [_array(found[field.name], field.type) for field in schema()]
+        return pa.Table.from_arrays(arrays, schema=schema())
+    except (KeyError, pa.ArrowException) as error:
+        raise SketchDataError(f"these are not the columns of pictures: {error}") from error
+
+
+def _images(values: Any) -> Any:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    contents = pa.array(values, pa.binary())
+    return pa.StructArray.from_arrays([contents, pa.nulls(len(contents), pa.string())], fields=list(_IMAGE))
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
+    """Write one Parquet file, whole or not at all; the same pictures give the same bytes.
+
+    Args:
+        path: Where to.
+        table: The rows in their order, with the columns of `schema`.
+        facts: Name, layout version and the like, kept in the file's metadata as JSON.
+    """
+    metadata = {
+        METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS),
+        b"huggingface": orjson.dumps(_HUGGING_FACE),
+    }
+    # Encoded pictures do not shrink any further.
+    compression = {_leaf(name): "none" if name == "image" else "zstd" for name in table.column_names}
+    with replacing(path) as file:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            file,
+            row_group_size=ROW_GROUP_ROWS,
+            compression={**compression, "image.path": "zstd"},
+            use_dictionary=_DICTIONARY_COLUMNS,
+            write_statistics=["key_id", "label"],
+        )
+
+
+def _leaf(name: str) -> str:
+    return "image.bytes" if name == "image" else name
+
+
+def read_shard(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a shard's row groups, some columns of them.
+
+    Args:
+        path: The shard.
+        sha256: Of the file, if it shall be checked before anything is read.
+        columns: Names; None for all.
+
+    Raises:
+        SketchDataError: It is missing, damaged, or has other columns.
+    """
+    if not path.is_file():
+        raise SketchDataError(f"{path} is missing, and the manifest lists it: make the data set again")
+    if sha256 is not None and (found := hash_file(path, "sha256")) != sha256:
+        raise SketchDataError(
+            f"{path} is damaged: it has sha256 {found[:16]}… instead of {sha256[:16]}…: make the data set again"
+        )
+    expected = set(columns or schema().names)
+    for table in read_row_groups(path, columns):
+        if missing := sorted(expected - set(table.column_names)):
+            raise SketchDataError(f"{path} holds no pictures of sketchdata: it has no column {', '.join(missing)}")
+        yield table
+
+
+def image_bytes(table: pa.Table) -> list[bytes]:
+    """Return the encoded pictures of (N,) rows."""
+    return [image["bytes"] for image in table.column("image").to_pylist()]
+
+
+def boxes(table: pa.Table) -> list[Box | None]:
+    """Return the annotated boxes of (N,) rows; None where the whole photo is the picture."""
+    edges = zip(*(table.column(name).to_pylist() for name in ("x0", "y0", "x1", "y1")), strict=True)
+    return [None if None in edge else edge for edge in edges]
+
+
+def row_numbers(label: npt.NDArray[np.integer[Any]], key_id: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return the order in which a data set has its pictures: by class, then by key_id. (N,), (N,) → (N,) int64."""
+    order: npt.NDArray[np.int64] = np.lexsort((key_id, label))
+    return order
+
+
+def repeated(key_ids: Iterable[int]) -> list[int]:
+    """Return the key_ids that stand more than once, sorted."""
+    ids, counts = np.unique(np.fromiter(key_ids, np.uint64), return_counts=True)
+    found: list[int] = ids[counts > 1].tolist()
+    return found
