@@ -1,0 +1,318 @@
+"""All drawings of a split as a handful of flat tensors on a device, and batches of bitmaps and sequences made there.
+
+QuickDraw-3.8M's 3.1 million training drawings take less than 400 MB as vectors; as 224 × 224 bitmaps they would take
+156 GB. So the vectors stay on the device, and a batch is drawn when it is wanted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sketchdata.augmentation import Augmentation, moved
+from sketchdata.dataset import open_dataset
+from sketchdata.device_raster import draw_segments
+from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, empty_batch, offsets_of
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.raster import DEFAULT_SIZE, paint
+
+#: Drawings from which the spread of offsets is estimated: the first ones, which are a random sample.
+_SCALE_DRAWINGS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedSketches:
+    """N drawings with S strokes and P points in all, on one device.
+
+    Attributes:
+        points: (P, 2) uint8, x and y.
+        strokes: (S + 1,) int32, offsets of each stroke's points.
+        sketches: (N + 1,) int32, offsets of each drawing's strokes.
+        labels: (N,) int16, indices into the class table.
+        key_ids: (N,) int64, the bits of the unsigned key_ids.
+        classes: The class table.
+    """
+
+    points: Tensor
+    strokes: Tensor
+    sketches: Tensor
+    labels: Tensor
+    key_ids: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.points.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    def to(self, device: torch.device | str) -> PackedSketches:
+        """Return the same drawings on another device."""
+        there = {name: tensor.to(device) for name, tensor in self._tensors().items()}
+        return PackedSketches(classes=self.classes, **there)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        names = ("points", "strokes", "sketches", "labels", "key_ids")
+        return {name: getattr(self, name) for name in names}
+
+    def raster(
+        self,
+        indices: Tensor,
+        size: int = DEFAULT_SIZE,
+        line_width: int = 1,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw some of the drawings.
+
+        Lines of 1 pixel are those of the fast raster, bit for bit, drawn on a GPU by scattering and on the CPU by
+        OpenCV. Broader ones are these, dilated by a disc of that diameter, on any device.
+
+        Args:
+            indices: (B,) integers, the drawings.
+            size: The side S in pixels.
+            line_width: In pixels.
+            augment: How to change them first.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
+
+        Returns:
+            (B, 1, S, S) uint8, ink 255 on background 0.
+
+        Raises:
+            ConfigError: `augment` without `random`.
+        """
+        chosen = self._chosen(indices, augment, random)
+        pixels = _to_pixels(chosen.xy, size)
+        draw = _draw_by_opencv if self.device.type == "cpu" else draw_by_scattering
+        bitmaps = draw(chosen, pixels, size)
+        return _broadened(bitmaps[:, None], line_width)
+
+    def sequence(
+        self,
+        indices: Tensor,
+        max_points: int = 128,
+        scale: float = 1.0,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return some of the drawings as the sequences that the recurrent branch reads.
+
+        Row j of a drawing is its point j: the way from the point before it, and the two states of the pen, which goes
+        on drawing (1, 0) or ends the stroke there (0, 1). The first point's way is 0. Source: Xu et al., section III-A,
+        after Ha and Eck, "A neural representation of sketch drawings" (2018), whose third state, the end, is the length
+        here.
+
+        Args:
+            indices: (B,) integers, the drawings.
+            max_points: What goes beyond is cut off.
+            scale: What ways are divided by, as `offset_scale` gives it.
+            augment: How to change them first.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
+
+        Returns:
+            (B, L, 4) float32 Δx, Δy, pen; 0 beyond a drawing's end; L is the longest length. (B,) int64 lengths, at
+            least 1, on the CPU, where `pack_padded_sequence` wants them.
+
+        Raises:
+            ConfigError: `augment` without `random`.
+        """
+        chosen = self._chosen(indices, augment, random)
+        xy = chosen.xy.to(torch.float32)
+        ways = torch.zeros_like(xy)
+        ways[1:] = (xy[1:] - xy[:-1]) / scale
+        ways[chosen.first_points] = 0
+        ends = torch.zeros(len(xy), device=xy.device)
+        ends[chosen.strokes[1:] - 1] = 1
+        rows = torch.cat([ways, (1 - ends)[:, None], ends[:, None]], 1)
+        place = torch.arange(len(xy), device=xy.device) - chosen.first_points[chosen.owner]
+        lengths = chosen.lengths.clamp(max=max_points)
+        inside = place < max_points
+        padded = torch.zeros(len(indices), int(lengths.max()), 4, device=xy.device)
+        padded[chosen.owner[inside], place[inside]] = rows[inside]
+        return padded, lengths.cpu()
+
+    def offset_scale(self) -> float:
+        """Return the standard deviation of the ways from point to point, over the first 100,000 drawings."""
+        first = torch.arange(min(len(self), _SCALE_DRAWINGS), device=self.device)
+        chosen = self._chosen(first, None, None)
+        xy = chosen.xy.to(torch.float32)
+        inside = torch.ones(len(xy), dtype=torch.bool, device=xy.device)
+        inside[chosen.first_points] = False
+        ways = (xy - xy.roll(1, 0))[inside]
+        return float(ways.std()) if ways.numel() > 1 else 1.0
+
+    def _chosen(self, indices: Tensor, augment: Augmentation | None, random: torch.Generator | None) -> Chosen:
+        indices = indices.to(self.device)
+        strokes, sketch_of_stroke = _ranges(self.sketches, indices)
+        if augment is None:
+            return _gather(self, strokes, sketch_of_stroke, len(indices))
+        if random is None:
+            raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+        affine = augment.affine(len(indices), random).to(self.device)
+        if augment.drop_strokes:
+            kept = augment.kept_strokes(sketch_of_stroke, len(indices), random)
+            strokes, sketch_of_stroke = strokes[kept], sketch_of_stroke[kept]
+        chosen = _gather(self, strokes, sketch_of_stroke, len(indices))
+        return dataclasses.replace(chosen, xy=moved(chosen.xy, chosen.owner, affine))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """B drawings of a batch side by side, with s strokes and p points in all.
+
+    Attributes:
+        xy: (p, 2) uint8 or float32, 0..255.
+        owner: (p,) int64, the drawing of each point.
+        strokes: (s + 1,) int64, offsets of each stroke's points.
+        sketch_of_stroke: (s,) int64.
+        lengths: (B,) int64, each drawing's points.
+    """
+
+    xy: Tensor
+    owner: Tensor
+    strokes: Tensor
+    sketch_of_stroke: Tensor
+    lengths: Tensor
+
+    @property
+    def first_points(self) -> Tensor:
+        """(B,) int64, where each drawing begins among the points."""
+        return self.lengths.cumsum(0) - self.lengths
+
+
+def _ranges(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the positions within some lists that lie side by side, (total,), and which of the rows each is of."""
+    starts = offsets[rows].to(torch.int64)
+    lengths = offsets[rows + 1].to(torch.int64) - starts
+    owner = torch.repeat_interleave(lengths)
+    place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
+    return starts[owner] + place, owner
+
+
+def _gather(packed: PackedSketches, strokes: Tensor, sketch_of_stroke: Tensor, count: int) -> Chosen:
+    points, stroke_of_point = _ranges(packed.strokes, strokes)
+    sizes = torch.bincount(stroke_of_point, minlength=len(strokes))
+    owner = sketch_of_stroke[stroke_of_point]
+    return Chosen(
+        xy=packed.points[points],
+        owner=owner,
+        strokes=torch.nn.functional.pad(sizes.cumsum(0), (1, 0)),
+        sketch_of_stroke=sketch_of_stroke,
+        lengths=torch.bincount(owner, minlength=count),
+    )
+
+
+def _to_pixels(xy: Tensor, size: int) -> Tensor:
+    """Scale 0..255 to 0..size - 1 and round to the nearest pixel, as the fast raster does. (p, 2) int32."""
+    if xy.dtype == torch.uint8:
+        # In whole numbers, since float32 would round some products the other way.
+        return (xy.to(torch.int32) * (2 * (size - 1)) + MAX_COORDINATE).div(2 * MAX_COORDINATE, rounding_mode="floor")
+    return (xy * ((size - 1) / MAX_COORDINATE) + 0.5).floor().clamp_(0, size - 1).to(torch.int32)
+
+
+def draw_by_scattering(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
+    """Draw a batch on its own device. (p, 2) int32 pixels → (B, S, S) uint8."""
+    last = chosen.strokes[1:] - 1
+    begins = torch.arange(len(pixels), device=pixels.device)
+    # A stroke's last point ends its last segment and begins none, but for a stroke of one point, which is a dot.
+    joined = torch.ones(len(pixels), dtype=torch.bool, device=pixels.device)
+    joined[last] = False
+    dots = last[chosen.strokes[:-1] == last]
+    starts = torch.cat([begins[joined], dots])
+    stops = torch.cat([begins[joined] + 1, dots])
+    ends = torch.cat([pixels[starts], pixels[stops]], 1)
+    return draw_segments(ends, chosen.owner[starts], len(chosen.lengths), size)
+
+
+def _draw_by_opencv(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
+    """Do the same on the CPU, several times faster there."""
+    counts = torch.bincount(chosen.sketch_of_stroke, minlength=len(chosen.lengths))
+    batch = dataclasses.replace(
+        empty_batch(),
+        key_id=np.zeros(len(counts), np.uint64),
+        label=np.zeros(len(counts), np.uint16),
+        countrycode=np.zeros(len(counts), "S2"),
+        timestamp=np.zeros(len(counts), np.int64),
+        recognized=np.zeros(len(counts), np.bool_),
+        strokes=offsets_of(counts.numpy()),
+        points=chosen.strokes.numpy(),
+        x=np.zeros(len(pixels), np.uint8),
+        y=np.zeros(len(pixels), np.uint8),
+    )
+    return torch.from_numpy(paint(batch, pixels.numpy(), size=size))
+
+
+def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
+    """Dilate (B, 1, S, S) uint8 by a disc of a diameter in pixels."""
+    if line_width == 1:
+        return bitmaps
+    before, after = (line_width - 1) // 2, line_width // 2
+    size = bitmaps.shape[-1]
+    padded = torch.nn.functional.pad(bitmaps, (before, after, before, after))
+    # Twice the distances from the middle of line_width × line_width pixels, so that they are whole.
+    twice = range(1 - line_width, line_width, 2)
+    shifts = [(i, j) for i, y in enumerate(twice) for j, x in enumerate(twice) if x * x + y * y <= line_width**2]
+    found = torch.zeros_like(bitmaps)
+    for row, column in shifts:
+        torch.maximum(found, padded[..., row : row + size, column : column + size], out=found)
+    return found
+
+
+def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...]) -> PackedSketches:
+    """Pack simplified drawings, on the CPU.
+
+    Raises:
+        SketchDataError: They are raw, or have more points than 32 bits count.
+    """
+    points, strokes, sketches, labels, key_ids = [], [], [], [], []
+    for batch in batches:
+        if batch.is_raw:
+            raise SketchDataError("raw drawings cannot be packed: build the data set without --keep-raw")
+        points.append(np.stack([batch.x, batch.y], axis=1))
+        strokes.append(np.diff(batch.points).astype(np.int32))
+        sketches.append(np.diff(batch.strokes).astype(np.int32))
+        labels.append(batch.label.astype(np.int16))
+        key_ids.append(batch.key_id.view(np.int64))
+    return PackedSketches(
+        points=torch.from_numpy(np.concatenate([np.empty((0, 2), np.uint8), *points])),
+        strokes=_offsets(strokes),
+        sketches=_offsets(sketches),
+        labels=torch.from_numpy(np.concatenate([np.empty(0, np.int16), *labels])),
+        key_ids=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *key_ids])),
+        classes=classes,
+    )
+
+
+def _offsets(lengths: list[npt.NDArray[np.int32]]) -> Tensor:
+    offsets = offsets_of(np.concatenate([np.empty(0, np.int32), *lengths]))
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise SketchDataError(f"{offsets[-1]:,} points or strokes are more than can be packed; take fewer drawings")
+    return torch.from_numpy(offsets.astype(np.int32))
+
+
+def read_packed(directory: Path, split: str) -> PackedSketches:
+    """Pack a split of a built data set, in the order of its rows, on the CPU.
+
+    Raises:
+        ConfigError: There is no such split, or it has no drawings.
+        SketchDataError: There is no data set, a shard cannot be read, or its drawings are raw.
+    """
+    dataset = open_dataset(directory)
+    packed = pack(dataset.batches(split), dataset.manifest.classes)
+    if not len(packed):
+        raise ConfigError(f"{directory} has no drawings in {split}")
+    return packed
