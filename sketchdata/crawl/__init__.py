@@ -1,0 +1,7 @@
+"""Photos of the web, fetched politely by Scrapy: from a list of URLs to files on disk and one outcome a URL."""
+
+from sketchdata.crawl.options import CrawlOptions
+from sketchdata.crawl.outcomes import Outcome, read_outcomes
+from sketchdata.crawl.parent import crawl
+
+__all__ = ["CrawlOptions", "Outcome", "crawl", "read_outcomes"]
