@@ -239,8 +239,8 @@ class _Patience:
 
 
 @functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    # Loading the certificates takes 20 ms, and a client is made for every request.
+def ssl_context() -> ssl.SSLContext:
+    """Return the certificates that servers are checked by; loading them takes 20 ms, and every request needs them."""
     return httpx.create_ssl_context()
 
 
@@ -249,7 +249,7 @@ def _answer(method: str, url: str, headers: dict[str, str], policy: FetchPolicy)
     """Send one request and hand out the answer, its body unread; a fault that may pass becomes a _CutError."""
     headers = {"User-Agent": f"sketchdata/{__version__}", "Accept-Encoding": "identity", **headers}
     timeout = httpx.Timeout(policy.read_seconds, connect=policy.connect_seconds)
-    settings: dict[str, Any] = {"verify": _ssl_context(), "timeout": timeout, "follow_redirects": True}
+    settings: dict[str, Any] = {"verify": ssl_context(), "timeout": timeout, "follow_redirects": True}
     try:
         with httpx.Client(**settings) as client, client.stream(method, url, headers=headers) as response:
             yield response
@@ -264,7 +264,7 @@ def _answer(method: str, url: str, headers: dict[str, str], policy: FetchPolicy)
 def _check_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if status in (408, 429) or status >= 500:
-        raise _CutError(f"status {status} {response.reason_phrase}", _retry_after(response))
+        raise _CutError(f"status {status} {response.reason_phrase}", retry_after(response))
     if status in (404, 410):
         raise NotFoundError(f"{_shown(url)}: status {status}, {_ADVICE[status]}")
     if status not in (200, 206):
@@ -276,7 +276,7 @@ def _check_status(response: httpx.Response, url: str) -> None:
         raise FetchError(f"{_shown(url)}: the server sends it compressed ({encoding}), although asked not to")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after(response: httpx.Response) -> float | None:
     """Read the Retry-After header, a number of seconds or a date (RFC 9110, section 10.2.3)."""
     value = response.headers.get("Retry-After", "")
     if value.strip().isdecimal():

@@ -1,11 +1,15 @@
-"""Open Images' tables of boxes and of class names. Source: storage.googleapis.com/openimages/web/download_v7.html."""
+"""Open Images' tables of boxes, of class names and of authors.
+
+Source: storage.googleapis.com/openimages/web/download_v7.html.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sketchdata.annotations.photo_folder import PhotoFolder
 from sketchdata.annotations.record import Annotation, Reading, attempt, parse_number, pixel_box
@@ -55,6 +59,29 @@ def _read_row(row: Row, photos: PhotoFolder, names: Mapping[str, str], where: st
         # -1 stands for unknown.
         flags=frozenset(flag for column, flag in _FLAGS.items() if row.get(column) == "1"),
     )
+
+
+class PhotoFacts(NamedTuple):
+    """Whose a photo is: the web page that it is shown on, author, licence and title, None where it is not said."""
+
+    page: str | None
+    author: str | None
+    licence: str | None
+    title: str | None
+
+
+def read_open_images_facts(path: Path, photos: Collection[str]) -> dict[str, PhotoFacts]:
+    """Read {ImageID: facts} of some photos from a table such as `train-images-boxable-with-rotation.csv`.
+
+    Raises:
+        FormatError: It cannot be read, or is not such a table.
+    """
+    columns = ("originallandingurl", "author", "license", "title")
+    return {
+        row["imageid"]: PhotoFacts(*(row.get(column, "").strip() or None for column in columns))
+        for _, row in read_table(path, needed=[("imageid",), ("license",)])
+        if row.get("imageid") in photos
+    }
 
 
 def read_open_images_names(path: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from sketchdata.annotations.record import Size
@@ -45,6 +46,14 @@ class PhotoFolder:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the photos' paths within the folder, sorted."""
+        return iter(sorted(self._names))
+
+    def stems(self) -> Collection[str]:
+        """Return the photos' file names without folder and suffix."""
+        return self._by_last.keys()
 
     def find(self, *names: str) -> str:
         """Return the path within the folder of the first name that has a photo.

@@ -41,6 +41,7 @@ class Annotation:
         page: The web page that the photo is shown on.
         author: Who made the photo.
         licence: Its name or address.
+        title: What its author calls the photo.
     """
 
     photo: str
@@ -51,6 +52,7 @@ class Annotation:
     page: str | None = None
     author: str | None = None
     licence: str | None = None
+    title: str | None = None
 
 
 Reading: TypeAlias = Annotation | Fault

@@ -1,4 +1,4 @@
-"""Lists of photos on the web: the address and the class, and if known a box, licence, author and page."""
+"""Lists of photos on the web: the address and the class, and if known a box, licence, author, page and title."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COLUMNS = {
     "licence": ("licence", "license"),
     "author": ("author", "creator"),
     "page": ("page", "landing_url", "foreign_landing_url"),
+    "title": ("title",),
 }
 _NEEDED = (COLUMNS["url"], COLUMNS["class"])
 _EDGES = ("x0", "y0", "x1", "y1")
@@ -57,13 +58,14 @@ def _read_row(row: Mapping[str, object] | FormatError, where: str) -> Annotation
     if category is None:
         raise FormatError("no class", f"expected in a column {' or '.join(COLUMNS['class'])}")
     return Annotation(
-        photo=_checked_url(_text(values, "url")),
+        photo=checked_url(_text(values, "url")),
         category=category,
         box=_read_box(values),
         where=where,
         page=_text(values, "page"),
         author=_text(values, "author"),
         licence=_text(values, "licence"),
+        title=_text(values, "title"),
     )
 
 
@@ -72,7 +74,12 @@ def _text(values: Mapping[str, object], what: str) -> str | None:
     return next((text for value in found if value is not None and (text := str(value).strip())), None)
 
 
-def _checked_url(url: str | None) -> str:
+def checked_url(url: str | None) -> str:
+    """Return a photo's address if it is one on the web, without a name or password in it.
+
+    Raises:
+        FormatError: `no address` or `not a web address`.
+    """
     if url is None:
         raise FormatError("no address", f"expected in a column {' or '.join(COLUMNS['url'])}")
     try:

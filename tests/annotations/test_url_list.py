@@ -19,6 +19,7 @@ FACTS = {
     "License": "CC BY 4.0",
     "author": "A, B",
     "page": "http://a.test",
+    "title": "A cat",
 }
 SUFFIXES = [".csv", ".tsv", ".jsonl", ".parquet"]
 
@@ -45,7 +46,7 @@ def test_every_format_gives_the_same_photos(tmp_path: Path, suffix: str) -> None
     first, second = read_url_list(write_list(tmp_path / f"list{suffix}", rows))
     where = f"list{suffix}: {'row' if suffix == '.parquet' else 'line'}"
     start = 2 if suffix in (".csv", ".tsv") else 1
-    expected = {"photo": FACTS["url"], "category": "cat", "author": "A, B", "licence": "CC BY 4.0"}
+    expected = {"photo": FACTS["url"], "category": "cat", "author": "A, B", "licence": "CC BY 4.0", "title": "A cat"}
     assert first == Annotation(**expected, box=Box(1, 2, 30, 40), where=f"{where} {start}", page="http://a.test")
     assert second == Annotation(**expected, box=None, where=f"{where} {start + 1}")
 

@@ -1,0 +1,417 @@
+"""Collect photos of the 345 classes: from folders with boxes, from lists of addresses, and by searching the web.
+
+Sources are read one after another into one table of photos and one of annotations. One stage, `import_photos`, copies
+local photos; those of the web are fetched by `sketchdata.crawl`. What became of a photo is on disk as soon as it is
+known, so that the same command goes on after any interruption; the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from sketchdata.annotations.class_names import ClassNames, read_class_names
+from sketchdata.annotations.url_list import read_url_list
+from sketchdata.catalog import choose_classes, read_classes
+from sketchdata.collection.card import collection_card
+from sketchdata.collection.folder import CollectionFolder, failures
+from sketchdata.collection.gathering import Gathering, Origin
+from sketchdata.collection.local import hash_of_list, local_sources
+from sketchdata.collection.store import VERDICTS, store_photo
+from sketchdata.collection.summary import read_sources, source_rows, sources_csv, summarise
+from sketchdata.collection.tables import (
+    FAILED,
+    NAME,
+    OK,
+    OUTCOME_COLUMNS,
+    PHOTOS_FILE,
+    REFUSED,
+    Collection,
+    boxes_table,
+    photos_table,
+)
+from sketchdata.config import option, recorded
+from sketchdata.crawl import CrawlOptions, Outcome, crawl
+from sketchdata.crawl.outcomes import today
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import run as run_stage
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.formats.files import Fault
+from sketchdata.manifest import Manifest, file_entry, hash_file, replacing
+from sketchdata.photo_classes import PhotoClass, read_photo_classes
+from sketchdata.photo_search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSearch, SearchSettings, find_photos
+from sketchdata.photo_search.licences import FREE, parse_filter
+from sketchdata.photos import PhotoLimits
+from sketchdata.progress import console, task_bar
+from sketchdata.recipes import manifest_path
+
+_FOLDER = {"multiple": True, "type": click.Path(file_okay=False, path_type=Path), "metavar": "DIR"}
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which sources to read, which classes to take, and where photos go."""
+
+    out: Path = option(help="Folder of the photos.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    imagenet: tuple[Path, ...] = option(
+        (), help="Folder of ImageNet's synset folders, with the XML files of boxes in it.", record=False, **_FOLDER
+    )
+    folders: tuple[Path, ...] = option(
+        (), help="Folder of folders of photos, each named after its class or synset.", record=False, **_FOLDER
+    )
+    voc: tuple[Path, ...] = option((), help="Folder of PASCAL VOC's XML files and photos.", record=False, **_FOLDER)
+    coco: tuple[str, ...] = option(
+        (),
+        help="COCO's JSON of instances and the folder of its photos.",
+        record=False,
+        multiple=True,
+        metavar="JSON=DIR",
+    )
+    yolo: tuple[Path, ...] = option(
+        (), help="Folder of YOLO's images, labels and class names.", record=False, **_FOLDER
+    )
+    open_images: tuple[Path, ...] = option(
+        (), help="Folder of Open Images' tables and of photos, which may be a part of them.", record=False, **_FOLDER
+    )
+    urls: tuple[Path, ...] = option(
+        (),
+        help="List of addresses and classes: .csv, .tsv, .jsonl or .parquet with columns url and class, and if known "
+        "box, page, author, licence, title.",
+        record=False,
+        multiple=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+    )
+    openverse: bool = option(
+        False, help="Search Openverse; OPENVERSE_TOKEN in the environment lets in more.", record=False
+    )
+    wikimedia: bool = option(False, help="Search Wikimedia Commons.", record=False)
+    flickr: bool = option(False, help="Search Flickr, with FLICKR_API_KEY in the environment.", record=False)
+    categories: str | None = option(
+        None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
+    )
+    per_class: int = option(
+        100, help="Photos of a class that each search may name.", record=False, type=click.IntRange(1, 10_000)
+    )
+    licence: str = option(
+        ",".join(FREE),
+        help="Licences that photos of searches may have, of cc0, pdm, by, by-sa, by-nd, by-nc, by-nc-sa, by-nc-nd; or "
+        "`any`.",
+        record=False,
+        metavar="A,B,…",
+    )
+    class_map: Path | None = option(
+        None,
+        help="CSV file with columns category,word that gives sources' class names one of the 345.",
+        record=False,
+        param_decls=["--map"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+    )
+    max_failed_fraction: float = option(
+        0.5, help="Fail when a larger share of the photos could not be had.", record=False, type=click.FloatRange(0, 1)
+    )
+    overwrite: bool = option(False, help="Replace another collection in the folder.", record=False)
+
+    def searches(self) -> list[str]:
+        """Return the searches that are wanted."""
+        return [name for name in SEARCHES if getattr(self, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A finished collection, its counts, and the class names of its sources that stood for none of the classes."""
+
+    collection: Collection
+    counts: Mapping[str, Any]
+    strangers: Mapping[str, int]
+
+
+def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collected | None:
+    """Collect the photos; None in a share of a job array, which copies local photos alone.
+
+    Raises:
+        ConfigError: No source is given, one cannot be what it is said to be, or the folder holds something else.
+        FetchError: A search gives no answer.
+        SketchDataError: A source cannot be read, no photo could be had, or too many could not.
+    """
+    classes = read_classes(manifest_path("quickdraw-categories.txt"))
+    job = _Job(config=config, options=options, classes=choose_classes(classes, config.categories))
+    folder = CollectionFolder(
+        out=config.out.absolute(), plan=_plan(job, classes), limits=dataclasses.asdict(options.limits)
+    )
+    finished = None if config.overwrite else folder.finished()
+    if finished is not None and not (options.retry_failed and failures(finished)):
+        return _as_it_is(finished)
+    # They are opened first: what is missing in the environment should show before any work.
+    searches = _open_searches(job, folder)
+    if finished is not None:
+        folder.reopen()
+    folder.claim(overwrite=config.overwrite)
+    return _collect(job, folder, searches, engine)
+
+
+def _as_it_is(collection: Collection) -> Collected:
+    failed = failures(collection)
+    hint = f"; --retry-failed asks again for the {failed:,} photos that failed" if failed else ""
+    console.print(f"{collection.directory} is collected already{hint}", highlight=False, soft_wrap=True)
+    return Collected(
+        collection=collection, counts=summarise(collection, read_sources(collection.directory)), strangers={}
+    )
+
+
+def _collect(
+    job: _Job, folder: CollectionFolder, searches: Mapping[str, PhotoSearch], engine: EngineOptions
+) -> Collected | None:
+    rejects: list[tuple[str, Fault]] = []
+    gathering = Gathering(report=lambda origin, fault: rejects.append((origin.name, fault)))
+    for source in job.local:
+        opened = source.open()
+        locate = source.locator(opened.photos.root)
+        gathering.add(source.origin, opened.readings, job.word_of(source.origin.source), locate)
+    if (imported := _import(gathering, folder, job.options.limits, engine)) is None:
+        return None
+    _read_the_web(job, gathering, searches)
+    if not len(gathering):
+        raise SketchDataError(f"no photo of the classes is named by the sources{_seen(gathering.strangers)}")
+    outcomes = {**imported, **_crawl(gathering.addresses, folder, job.options)}
+    return _finish(job, folder, gathering, outcomes, rejects)
+
+
+# ---- the sources -----------------------------------------------------------------------------------------------------
+
+
+class _Job:
+    """What the options come to: the sources, and which class each of their names stands for.
+
+    Raises:
+        ConfigError: There is no source, or an option is not what it should be.
+    """
+
+    def __init__(self, *, config: Config, options: CrawlOptions, classes: Sequence[str]) -> None:
+        self.config, self.options, self.classes = config, options, classes
+        self.photo_classes = read_photo_classes(manifest_path("edgemap-345c.csv"))
+        words = [photo_class.word for photo_class in self.photo_classes]
+        own = {} if config.class_map is None else read_class_names(config.class_map, words)
+        self._names = ClassNames(self.photo_classes, own)
+        self.licences = parse_filter(config.licence)
+        folders = {kind: getattr(config, kind) for kind in ("imagenet", "folders", "voc", "yolo", "open_images")}
+        self.local = list(local_sources(folders, config.coco))
+        self.lists = [(Origin(source="urls", name=path.name, sha256=hash_of_list(path)), path) for path in config.urls]
+        if not (self.local or self.lists or config.searches()):
+            raise ConfigError(
+                "there is nothing to collect: give a source, such as --yolo DIR, --urls FILE, --openverse"
+            )
+
+    def word_of(self, source: str) -> Callable[[str], str | None]:
+        """Return what finds the wanted class that a source's name stands for."""
+        find, wanted = self._names.of(source), frozenset(self.classes)
+
+        def word_of(category: str) -> str | None:
+            word = find(category)
+            return word if word in wanted else None
+
+        return word_of
+
+    def searched(self) -> list[PhotoClass]:
+        """Return the classes to search for."""
+        wanted = frozenset(self.classes)
+        return [photo_class for photo_class in self.photo_classes if photo_class.word in wanted]
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what decides the collection, for its manifest."""
+        config = self.config
+        origins = [source.origin for source in self.local] + [origin for origin, _ in self.lists]
+        named = [{"source": each.source, "name": each.name, "sha256": each.sha256} for each in origins]
+        search = {"searches": config.searches(), "per_class": config.per_class, "licence": sorted(self.licences or [])}
+        return {
+            "sources": named,
+            **(search if config.searches() else {}),
+            "categories": list(self.classes) if config.categories is not None else None,
+            "map": None if config.class_map is None else hash_file(config.class_map, "sha256"),
+            **recorded(self.options),
+        }
+
+
+def _plan(job: _Job, classes: Sequence[str]) -> Manifest:
+    return Manifest(
+        name=NAME, config=job.recorded(), classes=tuple(classes), counts={}, rejects={}, sources=(), files=()
+    )
+
+
+def _open_searches(job: _Job, folder: CollectionFolder) -> dict[str, PhotoSearch]:
+    settings = SearchSettings(
+        folder=folder.work / "search",
+        user_agent=job.options.user_agent,
+        licences=job.licences,
+        delay=job.options.delay,
+        environment=os.environ,
+    )
+    return {name: SEARCHES[name](settings) for name in job.config.searches()}
+
+
+def _read_the_web(job: _Job, gathering: Gathering, searches: Mapping[str, PhotoSearch]) -> None:
+    """Read lists of addresses, and search for every class."""
+    for origin, path in job.lists:
+        gathering.add(origin, read_url_list(path), job.word_of("urls"))
+    todo = [(name, search, each) for name, search in searches.items() for each in job.searched()]
+    with task_bar() as bar:
+        for name, search, each in bar.track(todo, description="Searching"):
+            origin = Origin(source=name, name=name, unlisted=(OTHER_LICENCE, NO_PHOTO))
+            found = find_photos(search, each.word, each.search_words, job.config.per_class)
+            gathering.add(origin, found, lambda word: word)
+
+
+# ---- the stage: local photos are copied and measured -----------------------------------------------------------------
+
+
+def _import(
+    gathering: Gathering, folder: CollectionFolder, limits: PhotoLimits, engine: EngineOptions
+) -> dict[str, Outcome] | None:
+    """Copy local photos into the collection; None when this call is a share of a job array."""
+    tasks = _import_tasks(gathering.files, folder, limits)
+    if engine.share()[1] == 1:
+        run_stage(import_photos, tasks, engine, title="Copying photos")
+    else:
+        # A share never ends the job: two that did so at once would crawl into one folder.
+        if run_stage(import_photos, tasks, dataclasses.replace(engine, wait=0.0), title="Copying photos") is not None:
+            console.print("all local photos are copied: the same command without a task range finishes the collection")
+        return None
+    return {outcome.url: outcome for task in tasks for outcome in _read_outcomes(task.output)}
+
+
+def _import_tasks(files: Mapping[str, Path], folder: CollectionFolder, limits: PhotoLimits) -> list[Task]:
+    chunks: dict[str, dict[str, Path]] = {}
+    for photo, file in files.items():
+        # A photo's chunk does not depend on the others, so that adding some leaves most chunks as they are.
+        chunks.setdefault(hashlib.sha256(photo.encode()).hexdigest()[:2], {})[photo] = file.absolute()
+    return [
+        Task(
+            id=chunk,
+            output=folder.work / "import" / f"{chunk}.jsonl",
+            inputs={photo: _identity(file) for photo, file in sorted(chunks[chunk].items())},
+            config={
+                "files": {photo: str(file) for photo, file in sorted(chunks[chunk].items())},
+                "folder": str(folder.out),
+                "limits": dataclasses.asdict(limits),
+            },
+        )
+        for chunk in sorted(chunks)
+    ]
+
+
+def _identity(file: Path) -> str:
+    """Return what changes when a file does, without reading it."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        return f"{error.strerror}"
+    return f"{status.st_size} bytes, {status.st_mtime_ns}"
+
+
+def import_photos(task: Task) -> TaskResult:
+    """Copy photos into the collection and write what became of each, one JSON object a line."""
+    folder, limits = Path(task.config["folder"]), PhotoLimits(**task.config["limits"])
+    with replacing(task.output) as file:
+        for photo, path in task.config["files"].items():
+            outcome = _import_photo(photo, Path(path), folder, limits)
+            file.write(orjson.dumps(dataclasses.asdict(outcome), option=orjson.OPT_APPEND_NEWLINE))
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(task.config["files"])),))
+
+
+def _import_photo(photo: str, path: Path, folder: Path, limits: PhotoLimits) -> Outcome:
+    try:
+        with path.open("rb") as file:
+            stored = store_photo(file.read(limits.bytes + 1), folder, limits)
+    except FormatError as error:
+        status, reason = VERDICTS[error.reason]
+        return Outcome(url=photo, status=status, error=reason, detail=error.detail, fetched=today())
+    except FileNotFoundError as error:
+        return Outcome(url=photo, status=FAILED, error="file missing", detail=str(error), fetched=today())
+    except PermissionError as error:
+        return Outcome(url=photo, status=FAILED, error="file not readable", detail=str(error), fetched=today())
+    return Outcome(url=photo, status=OK, **dataclasses.asdict(stored), fetched=today())
+
+
+def _read_outcomes(path: Path) -> Iterator[Outcome]:
+    for line in path.read_bytes().splitlines():
+        values = orjson.loads(line)
+        yield Outcome(**{**values, "fetched": date.fromisoformat(values["fetched"])})
+
+
+# ---- the photos of the web -------------------------------------------------------------------------------------------
+
+
+def _crawl(addresses: Sequence[str], folder: CollectionFolder, options: CrawlOptions) -> dict[str, Outcome]:
+    if not addresses:
+        return {}
+    if options.contact is None:
+        console.print("no --contact is given: those whose servers are asked cannot tell you when something is wrong")
+    return crawl(addresses, folder.out, options)
+
+
+# ---- tables, card and manifest ---------------------------------------------------------------------------------------
+
+
+def _finish(
+    job: _Job,
+    folder: CollectionFolder,
+    gathering: Gathering,
+    outcomes: Mapping[str, Outcome],
+    rejects: Sequence[tuple[str, Fault]],
+) -> Collected:
+    photos = photos_table(gathering.photo_columns(lambda photo: _values(outcomes[photo])))
+    boxes = boxes_table(gathering.box_columns())
+    sources = source_rows(gathering, lambda photo: outcomes[photo].status)
+    files = folder.write_tables(photos, boxes, rejects, sources_csv(sources))
+    words = Counter(boxes.column("word").to_pylist())
+    manifest = dataclasses.replace(
+        folder.plan,
+        counts={"all": {word: words[word] for word in folder.plan.classes}},
+        rejects=dict(sorted(Counter(fault.reason for _, fault in rejects).items())),
+        files=tuple(files),
+    )
+    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), job.config)
+    collection = folder.finish(manifest, photos, boxes, lambda made: collection_card(summarise(made, sources)))
+    return Collected(
+        collection=collection, counts=summarise(collection, sources), strangers=dict(gathering.strangers.most_common())
+    )
+
+
+def _values(outcome: Outcome) -> list[Any]:
+    return [getattr(outcome, name) for name in OUTCOME_COLUMNS]
+
+
+def _check_outcomes(folder: CollectionFolder, statuses: Mapping[str, int], config: Config) -> None:
+    """See that photos are there, and not too few of them.
+
+    Raises:
+        SketchDataError: None could be had, or too many failed.
+    """
+    asked, failed, refused = sum(statuses.values()), statuses.get(FAILED, 0), statuses.get(REFUSED, 0)
+    if statuses.get(OK, 0) and failed <= config.max_failed_fraction * asked:
+        return
+    share = f"--max-failed-fraction allows {config.max_failed_fraction:.0%}"
+    raise SketchDataError(
+        f"of {asked:,} photos {failed:,} failed ({failed / asked:.1%}; {share}) and {refused:,} were refused: "
+        f"{folder.out / PHOTOS_FILE} says why. What is there is kept; --retry-failed asks for the failed ones again"
+    )
+
+
+def _seen(strangers: Mapping[str, int]) -> str:
+    """Say which names the sources have, if they have any."""
+    if not strangers:
+        return ""
+    names = ", ".join(list(strangers)[:_NAMES_SHOWN])
+    return f"; their class names, such as {names}, stand for none of them: --map FILE gives them one"

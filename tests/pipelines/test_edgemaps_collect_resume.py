@@ -1,0 +1,145 @@
+"""Collecting may be stopped at any moment, in any way, and the same command goes on to the same collection."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sketchdata.collection import read_collection
+from tests.labelled_folders import EPOCH, command, run, url_list, voc_folder
+from tests.photo_search.photo_apis import ApiServer, openverse, openverse_photo
+from tests.photo_servers import PhotoServer
+from tests.trees import tree
+
+pytest.importorskip("scrapy")
+
+KILLS = 10
+#: Of photos of about 2,000 bytes, so that the crawl takes a second or two.
+_BYTES_A_SECOND = 8_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PhotoServer]:
+    with PhotoServer() as running:
+        for number in range(12):
+            running.answer(f"/{number}.jpg", rate=_BYTES_A_SECOND)
+        running.answer("/gone.jpg", status=404)
+        running.answer("/wish.jpg", headers=(("X-Robots-Tag", "noai"),))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(server: PhotoServer) -> Iterator[ApiServer]:
+    found = [openverse_photo(number, url=server.url(f"/found-{number}.jpg")) for number in range(4)]
+    with ApiServer(openverse(found)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sources(server: PhotoServer, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The options of a collection from a folder, a list and a search."""
+    folder = tmp_path_factory.mktemp("sources")
+    names = [*(f"/{number}.jpg" for number in range(12)), "/gone.jpg", "/wish.jpg"]
+    listed = url_list(folder / "list.csv", server, names)
+    local = voc_folder(folder / "raccoons", photos=16)
+    search = ["--openverse", "--categories", "cat,raccoon"]
+    return ["--voc", local, "--urls", listed, *search, "--workers", 0, "--fetch-retries", 0]
+
+
+def start(out: Path, sources: list[object], api: ApiServer) -> subprocess.Popen[str]:
+    """Start the command as the leader of its own process group, as a shell does."""
+    return subprocess.Popen(
+        command("--out", out, *sources),
+        env={**os.environ, **EPOCH, "OPENVERSE_API": api.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def listed(out: Path) -> dict[str, bytes]:
+    """Return the manifest, what it lists and the photos: all that a collection is, without what a retry would need."""
+    collection = read_collection(out)
+    names = {entry.path for entry in collection.manifest.files} | {"manifest.json"}
+    paths = {path for path in collection.photos.column("path").to_pylist() if path is not None}
+    return {name: content for name, content in tree(out).items() if name in names | paths}
+
+
+def files_of_photos(out: Path) -> set[str]:
+    return {name for name in tree(out) if name.startswith("photos/")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    sources: list[object], api: ApiServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], float]:
+    """The collection, and the seconds that the command takes."""
+    out, started = tmp_path_factory.mktemp("undisturbed") / "out", time.monotonic()
+    done = run("--out", out, *sources, OPENVERSE_API=api.url)
+    assert done.returncode == 0, done.stderr
+    counts = read_collection(out).manifest.counts["all"]
+    assert (counts["raccoon"], counts["cat"]) == (16 + 4, 14 + 4)
+    return listed(out), time.monotonic() - started
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_with_the_same_collection(
+    sources: list[object], api: ApiServer, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    expected, seconds = undisturbed
+    out, chance, kills = tmp_path / "out", random.Random(20240506), 0
+    while kills < KILLS:
+        process = start(out, sources, api)
+        try:
+            process.communicate(timeout=chance.uniform(0.25, 0.75) * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            continue
+        # It came to its end between two kills: that counts too, and the rest begins afresh.
+        assert (process.returncode, listed(out)) == (0, expected)
+        shutil.rmtree(out)
+    done = run("--out", out, *sources, OPENVERSE_API=api.url)
+    assert done.returncode == 0, done.stderr
+    assert listed(out) == expected
+    assert files_of_photos(out) == {name for name in expected if name.startswith("photos/")}
+
+
+@pytest.mark.parametrize("moment", [".collect/import", ".collect/outcomes.jsonl"])
+def test_ctrl_c_exits_130_in_words_and_the_same_command_goes_on(
+    sources: list[object], api: ApiServer, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path, moment: str
+) -> None:
+    out = tmp_path / "out"
+    process = start(out, sources, api)
+    while process.poll() is None and not (out / moment).exists():
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert "Traceback" not in printed
+    assert process.returncode == 130, printed
+    assert not (out / "manifest.json").exists()
+    assert run("--out", out, *sources, OPENVERSE_API=api.url).returncode == 0
+    assert listed(out) == undisturbed[0]
+
+
+def test_nothing_outlives_a_killed_command(sources: list[object], api: ApiServer, tmp_path: Path) -> None:
+    process = start(tmp_path / "out", sources, api)
+    while process.poll() is None and not (tmp_path / "out" / ".collect" / "outcomes.jsonl").exists():
+        time.sleep(0.005)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.kill()  # the command alone, not its group
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
