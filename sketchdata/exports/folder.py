@@ -25,17 +25,19 @@ _WORK, _CARD, _BEGUN = ".export", "README.md", "begun.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFolder:
-    """Where an export is made.
+    """Where an export, or another data set with a parent, is made.
 
     Attributes:
         out: The folder.
         plan: The manifest as it will be, but for the files.
         names: Top-level names of what the export consists of, beside its manifest and card.
+        noun: What people call it.
     """
 
     out: Path
     plan: Manifest
     names: frozenset[str]
+    noun: str = "export"
 
     @property
     def work(self) -> Path:
@@ -57,7 +59,7 @@ class ExportFolder:
                 "version: choose another --out, or --overwrite it"
             )
         shutil.rmtree(self.work, ignore_errors=True)
-        console.print(f"{self.out} is exported already; --overwrite exports it again")
+        console.print(f"{self.out} is finished already; --overwrite makes it again", soft_wrap=True, highlight=False)
         return manifest
 
     def claim(self, *, overwrite: bool) -> None:
@@ -70,7 +72,7 @@ class ExportFolder:
         other = begun is not None and begun["identity"] != _identity(self.plan)
         if other and not overwrite:
             raise ConfigError(
-                f"{self.out} holds an unfinished export made with other options: "
+                f"{self.out} holds an unfinished {self.noun} made with other options: "
                 "repeat the command that began it, choose another --out, or --overwrite it"
             )
         # An unfinished export with these very options goes on even with --overwrite: repeating a command resumes it.
@@ -107,11 +109,12 @@ class ExportFolder:
         """
         names = set(begun["names"]) if begun is not None else set()
         if manifest is not None:
-            # A curated data set has a parent too.
-            if manifest.parent is None or any(manifest.shards(split) for split in manifest.counts):
+            # A curated data set has a parent too, and so have pictures, which may replace their like alone.
+            sharded = any(manifest.shards(split) for split in manifest.counts)
+            if manifest.parent is None or (sharded and manifest.name != self.plan.name):
                 raise ConfigError(
-                    f"{self.out} holds {manifest.name}, which is no export, and --overwrite replaces exports alone: "
-                    "choose another --out"
+                    f"{self.out} holds {manifest.name}, which is no {self.noun}, and --overwrite replaces nothing "
+                    "else: choose another --out"
                 )
             names |= {entry.path.split("/")[0] for entry in manifest.files}
         _check_names(self.out, names)

@@ -1,0 +1,376 @@
+"""Crop what collected photos show: from PHOTOS to CROPS, one picture an annotated object, duplicates removed.
+
+Two stages. `crop_photos` takes the photos whose sha256 begins with the same two digits and writes their crops; then all
+of these are searched for duplicates; `gather_shard` puts those that stay into shards, by class. Every annotation ends
+as a crop, as a duplicate of one, or on the list of rejects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sketchdata.collection import read_collection
+from sketchdata.config import option, recorded
+from sketchdata.crops.card import crops_card
+from sketchdata.crops.chunk import ChunkWriter, annotations_of, read_chunk, write_rejects
+from sketchdata.crops.duplicates import (
+    Crops,
+    DuplicateCounts,
+    choose,
+    count_duplicates,
+    read_crops,
+    staying,
+    write_duplicates,
+)
+from sketchdata.crops.photo import ENCODINGS, NO_BOX, Crop, CropRules, Reject, Row, crop_photo
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import run as run_stage
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.exports.folder import ExportFolder, publish
+from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
+from sketchdata.near_duplicates import MOST_BITS
+from sketchdata.shards import pictures
+from sketchdata.version import SCHEMA_VERSION, __version__
+
+NAME = "edgemap-crops"
+DUPLICATES, REJECTS = "duplicates.csv", "rejects.jsonl"
+FLAGS = ("group", "depiction", "inside", "occluded", "truncated", "difficult")
+
+_FAULTS_SHOWN = 10
+
+
+def _bits(value: Any) -> Any:
+    """Return a number of bits, or None for `none`."""
+    return None if value == "none" else click.IntRange(0, MOST_BITS).convert(value, None, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How photos are cropped, what counts as a duplicate, and where the crops go."""
+
+    out: Path = option(help="Folder of the crops.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    context: float = option(
+        0.1, help="Margin on each side of a box, as a share of its width or height.", type=click.FloatRange(0, 10)
+    )
+    min_size: int = option(32, help="Least length in pixels of a box's longer side.", type=click.IntRange(1))
+    no_box: str = option(
+        "whole",
+        help="What to take of a photo that has no box: the whole, what stands out of it, or nothing.",
+        type=click.Choice(NO_BOX),
+    )
+    longest_side: int = option(
+        512, help="Larger crops are shrunk to so many pixels along the longer side.", type=click.IntRange(32, 8192)
+    )
+    format: str = option("jpeg", help="How crops are stored; jpeg has quality 95.", type=click.Choice(list(ENCODINGS)))
+    near: int | None = option(
+        4,
+        help=f"Bits in which perceptual hashes of near duplicates may differ, 0 to {MOST_BITS}; with none, only equal "
+        "crops are duplicates.",
+        type=_bits,
+        metavar="BITS|none",
+    )
+    skip_flags: str = option(
+        "group,depiction,inside",
+        help=f"Comma-separated flags of boxes to leave out, of {', '.join(FLAGS)}; none leaves nothing out.",
+        metavar="A,B,…|none",
+    )
+    overwrite: bool = option(False, help="Replace other crops in the folder.", record=False)
+
+    def rules(self) -> CropRules:
+        """Return how a photo is cropped.
+
+        Raises:
+            ConfigError: A flag does not exist.
+        """
+        names = [] if self.skip_flags == "none" else [name.strip() for name in self.skip_flags.split(",")]
+        if unknown := [name for name in names if name not in FLAGS]:
+            raise ConfigError(f"--skip-flags takes {', '.join(FLAGS)} or none, and not {', '.join(map(repr, unknown))}")
+        return CropRules(
+            context=self.context,
+            min_size=self.min_size,
+            longest_side=self.longest_side,
+            format=self.format,
+            no_box=self.no_box,
+            skip_flags=tuple(names),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What became of the annotations: crops, duplicates and rejects add up to them."""
+
+    crops: int
+    duplicates: DuplicateCounts
+    rejects: dict[str, int]
+
+    @property
+    def annotations(self) -> int:
+        """All of them."""
+        return self.crops + self.duplicates.exact + self.duplicates.near + sum(self.rejects.values())
+
+
+def summarise(out: Path, manifest: Manifest) -> Summary:
+    """Sum up finished crops."""
+    return Summary(
+        crops=manifest.splits[pictures.UNDIVIDED],
+        duplicates=count_duplicates(out / DUPLICATES),
+        rejects=manifest.rejects,
+    )
+
+
+def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
+    """Make the crops and return their manifest; None when other shares of a job array must finish first.
+
+    Args:
+        directory: What `sketchdata edgemaps collect` made.
+        config: How to crop, and where to.
+        engine: Who does it.
+
+    Raises:
+        SketchDataError: The photos are not there or damaged, nothing could be cropped, or tasks failed.
+        ConfigError: An option cannot work, or the folder is not free.
+    """
+    # Workers on other machines may start in other folders.
+    directory, rules = directory.absolute(), config.rules()
+    collection = read_collection(directory)
+    folder = _folder(directory, collection.manifest, config)
+    if not config.overwrite and (finished := folder.finished()) is not None:
+        return finished
+    folder.claim(overwrite=config.overwrite)
+    annotations = annotations_of(collection.photos, collection.boxes)
+    tasks = _chunk_tasks(directory, annotations, folder, rules)
+    if (chunks := run_stage(crop_photos, tasks, engine, title="Cropping photos")) is None:
+        return None
+    rejects = _write_rejects(annotations, folder, chunks)
+    if not sum(chunk.counts["crops"] for chunk in chunks):
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items()) or "there are no annotations"
+        raise SketchDataError(f"nothing in {directory} can be cropped: {reasons}; see {folder.out / REJECTS}")
+    chosen = _choose(folder, chunks, config.near)
+    if (shards := run_stage(gather_shard, _shard_tasks(folder, chosen), engine, title="Writing shards")) is None:
+        return None
+    return _finish(folder, chosen, rejects, shards)
+
+
+def _folder(directory: Path, photos: Manifest, config: Config) -> ExportFolder:
+    """Return where the crops go, with their manifest as far as it is known beforehand.
+
+    Raises:
+        ConfigError: They would lie among the photos.
+    """
+    out = config.out.absolute()
+    if directory.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ConfigError(
+            f"crops cannot lie in {directory}, with the photos that they are made from: choose another --out"
+        )
+    plan = Manifest(
+        name=NAME,
+        config=recorded(config),
+        classes=photos.classes,
+        counts={},
+        rejects={},
+        sources=photos.sources,
+        files=(),
+        parent=ParentEntry(name=photos.name, sha256=hash_file(directory / MANIFEST_NAME, "sha256")),
+    )
+    return ExportFolder(out=out, plan=plan, names=frozenset({"data", DUPLICATES, REJECTS}), noun="set of crops")
+
+
+# ---- first stage: one task a chunk of photos ------------------------------------------------------------------------
+
+
+def _chunk_tasks(directory: Path, annotations: pa.Table, folder: ExportFolder, rules: CropRules) -> list[Task]:
+    manifest = hash_file(directory / MANIFEST_NAME, "sha256")
+    settings = {
+        "directory": str(directory),
+        "manifest": manifest,
+        "rules": dataclasses.asdict(rules),
+        "classes": list(folder.plan.classes),
+    }
+    prefixes = sorted(pc.unique(annotations["prefix"]).drop_null().to_pylist())
+    return [
+        Task(
+            id=prefix,
+            output=folder.work / "crops" / f"{prefix}.arrow",
+            inputs={MANIFEST_NAME: manifest},
+            config=settings,
+        )
+        for prefix in prefixes
+    ]
+
+
+def crop_photos(task: Task) -> TaskResult:
+    """Crop the photos whose sha256 begins with the task's id, in the order of these hashes.
+
+    Raises:
+        SketchDataError: Photos are missing or damaged; they are named.
+    """
+    settings, rejects, faults = task.config, list[Reject](), list[str]()
+    directory, rules = Path(settings["directory"]), CropRules(**settings["rules"])
+    table = _annotations(settings["directory"], settings["manifest"])
+    rows = sorted(table.filter(pc.equal(table["prefix"], task.id)).to_pylist(), key=_sha256)
+    with replacing(task.output) as file:
+        crops = ChunkWriter(file, settings["classes"])
+        for _, group in groupby(rows, _sha256):
+            annotations = list(group)
+            data = _read_photo(directory, annotations[0], faults)
+            for made in crop_photo(data, annotations, rules) if data is not None else ():
+                if isinstance(made, Crop):
+                    crops.add(made)
+                else:
+                    rejects.append(made)
+        crops.close()
+        if faults:
+            raise SketchDataError(_describe(directory, faults))
+    listed = write_rejects(task.output.with_suffix(".rejects.jsonl"), rejects)
+    root = task.output.parent
+    return TaskResult(
+        task_id=task.id,
+        files=(file_entry(task.output, root, crops.rows), file_entry(listed, root, len(rejects))),
+        counts={"crops": crops.rows},
+        rejects=dict(Counter(reject.reason for reject in rejects)),
+    )
+
+
+@lru_cache(maxsize=1)
+def _annotations(directory: str, manifest: str) -> pa.Table:
+    """Read the annotations, once a worker.
+
+    Raises:
+        SketchDataError: They are not those of a manifest with that sha256 any more.
+    """
+    collection = read_collection(Path(directory))
+    if hash_file(Path(directory) / MANIFEST_NAME, "sha256") != manifest:
+        raise SketchDataError(f"{directory} changed while it was cropped: run the command again")
+    return annotations_of(collection.photos, collection.boxes)
+
+
+def _sha256(row: Row) -> str:
+    return str(row["sha256"])
+
+
+def _read_photo(directory: Path, row: Row, faults: list[str]) -> bytes | None:
+    """Return a photo's file; None, and a fault noted, when it is not the one that was collected."""
+    try:
+        data = (directory / str(row["path"])).read_bytes()
+    except OSError as error:
+        faults.append(f"{row['path']} cannot be read: {error.strerror}")
+        return None
+    found = hashlib.sha256(data).hexdigest()
+    if found != row["sha256"]:
+        faults.append(f"{row['path']} is damaged: it has sha256 {found[:16]}… instead of {row['sha256'][:16]}…")
+    return data if found == row["sha256"] else None
+
+
+def _describe(directory: Path, faults: Sequence[str]) -> str:
+    more = f"\n  and {len(faults) - _FAULTS_SHOWN:,} more" if len(faults) > _FAULTS_SHOWN else ""
+    lines = "\n  ".join(faults[:_FAULTS_SHOWN])
+    return f"photos in {directory} are missing or damaged: collect them again\n  {lines}{more}"
+
+
+def _write_rejects(annotations: pa.Table, folder: ExportFolder, chunks: Sequence[TaskResult]) -> dict[str, int]:
+    """Join the lists of rejects, those first whose photo was never had; return {reason: annotations}."""
+    missing = annotations.filter(annotations["prefix"].is_null()).to_pylist()
+    without = [Reject(annotation=row, reason="photo not collected", detail=row["error"] or "") for row in missing]
+    counts = sum((Counter(chunk.rejects) for chunk in chunks), Counter(reject.reason for reject in without))
+    listed = write_rejects(folder.work / "not-collected.jsonl", without)
+    with replacing(folder.work / REJECTS) as joined:
+        for path in [listed, *(folder.work / "crops" / chunk.files[1].path for chunk in chunks)]:
+            joined.write(path.read_bytes())
+    publish(folder.work / REJECTS, folder.out / REJECTS)
+    return dict(sorted(counts.items()))
+
+
+# ---- between the stages: one of each group of duplicates stays ------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The crops that stay: `rows` of `crops`, in the order of the data set, which lie in `chunks`, {path: sha256}."""
+
+    crops: Crops
+    rows: npt.NDArray[np.int64]
+    chunks: dict[str, str]
+
+
+def _choose(folder: ExportFolder, chunks: Sequence[TaskResult], near: int | None) -> _Chosen:
+    """Decide which crops stay, and list the others."""
+    files = [chunk.files[0] for chunk in chunks]
+    paths = [folder.work / "crops" / file.path for file in files]
+    crops = read_crops(paths)
+    kept = choose(crops, near)
+    write_duplicates(folder.work / DUPLICATES, crops, kept, folder.plan.classes)
+    publish(folder.work / DUPLICATES, folder.out / DUPLICATES)
+    rows = staying(kept)
+    rows = rows[pictures.row_numbers(crops.label[rows], crops.key_id[rows])]
+    return _Chosen(
+        crops=crops, rows=rows, chunks={str(path): file.sha256 for path, file in zip(paths, files, strict=True)}
+    )
+
+
+# ---- second stage: one task a shard ---------------------------------------------------------------------------------
+
+
+def _shard_tasks(folder: ExportFolder, chosen: _Chosen) -> list[Task]:
+    spans = pictures.shard_spans(len(chosen.rows))
+    names = [pictures.shard_name(pictures.UNDIVIDED, shard, len(spans)) for shard in range(len(spans))]
+    return [_shard_task(folder, name, chosen, start, stop) for name, (start, stop) in zip(names, spans, strict=True)]
+
+
+def _shard_task(folder: ExportFolder, name: str, chosen: _Chosen, start: int, stop: int) -> Task:
+    rows, paths = np.sort(chosen.rows[start:stop]), list(chosen.chunks)
+    chunk = np.searchsorted(chosen.crops.starts, rows, side="right") - 1
+    parts = {
+        paths[number]: (rows[chunk == number] - chosen.crops.starts[number]).tolist()
+        for number in np.unique(chunk).tolist()
+    }
+    return Task(
+        id=name,
+        output=folder.out / name,
+        inputs={Path(path).name: chosen.chunks[path] for path in parts},
+        config={
+            "parts": parts,
+            "classes": list(folder.plan.classes),
+            "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__, "split": pictures.UNDIVIDED},
+            "written": str(folder.work / "shards" / Path(name).name),
+        },
+        markers=folder.work / "shards",
+    )
+
+
+def gather_shard(task: Task) -> TaskResult:
+    """Put crops from several chunks into one shard, by class and key_id."""
+    names, written = pictures.schema().names, Path(task.config["written"])
+    parts = [read_chunk(Path(path), names).take(rows) for path, rows in task.config["parts"].items()]
+    table = pa.concat_tables(parts).combine_chunks()
+    table = table.take(pictures.row_numbers(table["label"].to_numpy(), table["key_id"].to_numpy()))
+    pictures.write_shard(written, table, task.config["facts"])
+    publish(written, task.output)
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(table)),))
+
+
+def _finish(folder: ExportFolder, chosen: _Chosen, rejects: dict[str, int], shards: Sequence[TaskResult]) -> Manifest:
+    counts = Counter(chosen.crops.label[chosen.rows].tolist())
+    plan = dataclasses.replace(
+        folder.plan,
+        counts={pictures.UNDIVIDED: {word: counts[label] for label, word in enumerate(folder.plan.classes)}},
+        rejects=rejects,
+    )
+    files = [dataclasses.replace(entry, path=f"data/{entry.path}") for shard in shards for entry in shard.files]
+    removed = len(chosen.crops) - len(chosen.rows)
+    lists = {DUPLICATES: removed, REJECTS: sum(rejects.values())}
+    files += [file_entry(folder.out / name, folder.out, records) for name, records in lists.items()]
+    return dataclasses.replace(folder, plan=plan).finish(files, crops_card)

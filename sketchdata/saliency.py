@@ -1,0 +1,121 @@
+"""Where the object is in a photo of one object: what colour sets apart from the photo's border.
+
+Geodesic saliency (Wei, Wen, Zhu, Sun: "Geodesic saliency using background priors", ECCV 2012): the border is mostly
+ground, and ground is connected to it by soft changes of colour, while the way to an object crosses its outline. A
+patch is as salient as the shortest way to the border is long. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.photos import Photo
+
+#: Patches along the photo's longer side: what is a fortieth of it is too small to be the photo's subject.
+_PATCHES = 40
+#: Pixels along a patch, before they are averaged.
+_PATCH_SIDE = 6
+#: Steps between patches up to this percentile of the photo's cost nothing.
+_FREE_PERCENTILE = 40
+#: Saliency below this share of its mean counts against the box that holds it. Larger values cut into objects: of the
+#: boxes of 184 photos of raccoons, 0.1 leaves 92 % of the area inside, 0.3 leaves 81 %.
+_GROUND = 0.1
+#: A box that leaves out less is no better than the whole photo. Its outermost patches, 11 %, always are.
+_LEAST_CUT = 0.15
+#: Half of the eight neighbours, as (rows down, columns right): the other half is the way back.
+_STEPS = ((0, 1), (1, -1), (1, 0), (1, 1))
+
+#: (h, w) float64, in units of colour difference (CIE Lab).
+SaliencyMap = npt.NDArray[np.float64]
+
+
+def salient_box(photo: Photo) -> tuple[int, int, int, int] | None:
+    """Return a box around what stands out of a photo; None when nothing does, or nearly all of it.
+
+    The box is the one that holds the most of (saliency − 0.1 × its mean): found exactly, over all boxes of patches.
+    (Lampert, Blaschko, Hofmann: "Beyond sliding windows", CVPR 2008, search for such a box by branch and bound.)
+
+    Args:
+        photo: (H, W, 3) uint8.
+
+    Returns:
+        Left, top, right, bottom in pixels, the latter two exclusive.
+    """
+    saliency = saliency_map(photo)
+    if not saliency.any():
+        return None
+    left, top, right, bottom = _heaviest_box(saliency - _GROUND * saliency.mean())
+    (rows, columns), (height, width) = saliency.shape, photo.shape[:2]
+    if (right - left) * (bottom - top) > (1 - _LEAST_CUT) * rows * columns:
+        return None
+    box = left * width / columns, top * height / rows, right * width / columns, bottom * height / rows
+    return int(box[0]), int(box[1]), int(np.ceil(box[2])), int(np.ceil(box[3]))
+
+
+def saliency_map(photo: Photo) -> SaliencyMap:
+    """Return the saliency of a photo's patches, (h, w) float64 with 40 patches along the longer side; 0 at the border.
+
+    Args:
+        photo: (H, W, 3) uint8.
+    """
+    colours = _patches(photo)
+    shape = colours.shape[0], colours.shape[1]
+    costs = [_differences(colours, step) for step in _STEPS]
+    # The many faint steps of a textured ground must not add up. The paper clips them at the mean of the patches' least
+    # steps; on generated objects on grass this is better by far (0.82 against 0.29 of the box's union), on real photos
+    # no worse.
+    ground = float(np.percentile(np.concatenate([cost.ravel() for cost in costs]), _FREE_PERCENTILE))
+    return _distances([np.maximum(cost - ground, 0) for cost in costs], shape)
+
+
+def _patches(photo: Photo) -> npt.NDArray[np.float32]:
+    """Return (h, w, 3) float32: the mean colour of each patch in CIE Lab."""
+    height, width = photo.shape[:2]
+    scale = _PATCHES / max(height, width)
+    rows, columns = max(round(height * scale), 3), max(round(width * scale), 3)
+    # Lab of the pixels, not of their mean: it is not linear.
+    fine = cv2.resize(photo, (columns * _PATCH_SIDE, rows * _PATCH_SIDE), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(fine.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return np.asarray(cv2.resize(lab, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _ends(step: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where, on the grid, steps of one kind begin and end."""
+    down, right = step
+    begin = slice(None, -down or None), slice(max(-right, 0), -right if right > 0 else None)
+    end = slice(down, None), slice(max(right, 0), right if right < 0 else None)
+    return begin, end
+
+
+def _differences(colours: npt.NDArray[np.float32], step: tuple[int, int]) -> SaliencyMap:
+    begin, end = _ends(step)
+    return np.asarray(np.linalg.norm(colours[end].astype(np.float64) - colours[begin], axis=2), np.float64)
+
+
+def _distances(costs: list[SaliencyMap], shape: tuple[int, int]) -> SaliencyMap:
+    """Return the length of each patch's shortest way to the border: Bellman and Ford's relaxation, of all at once."""
+    found = np.full(shape, np.inf)
+    found[[0, -1]], found[:, [0, -1]] = 0, 0
+    while True:
+        before = found.copy()
+        for step, cost in zip(_STEPS, costs, strict=True):
+            begin, end = _ends(step)
+            found[end] = np.minimum(found[end], found[begin] + cost)
+            found[begin] = np.minimum(found[begin], found[end] + cost)
+        if np.array_equal(found, before):
+            return found
+
+
+def _heaviest_box(weight: SaliencyMap) -> tuple[int, int, int, int]:
+    """Return the left, top, right, bottom of the box with the largest sum, exactly. (h, w), time O(h² w)."""
+    height = len(weight)
+    tops, bottoms = np.triu_indices(height + 1, 1)
+    above = np.pad(np.cumsum(weight, axis=0), [(1, 0), (0, 0)])
+    # For all pairs of top and bottom, sums up to each column: the best box ends where most was gained since the least.
+    sums = np.pad(np.cumsum(above[bottoms] - above[tops], axis=1), [(0, 0), (1, 0)])
+    gains = sums - np.minimum.accumulate(sums, axis=1)
+    pair, right = np.unravel_index(int(gains.argmax()), gains.shape)
+    left = int(sums[pair, : right + 1].argmin())
+    return left, int(tops[pair]), int(right), int(bottoms[pair])
