@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sketchdata.audit_store import AUDIT_FOLDER, read_audit
+from sketchdata.audit_store import AUDIT_FOLDER
 from sketchdata.manifest import replacing
+from sketchdata.web.exhibit import exhibit_drawings
 from sketchdata.web.report import render_report
 
 REPORT_FILE = "report.html"
@@ -17,7 +18,7 @@ def run(directory: Path) -> Path:
     Raises:
         SketchDataError: There is no finished audit of this data set, or a shard cannot be read.
     """
-    content = render_report(read_audit(directory))
+    content = render_report(exhibit_drawings(directory))
     path = directory / AUDIT_FOLDER / REPORT_FILE
     with replacing(path) as file:
         file.write(content)

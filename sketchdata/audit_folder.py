@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -23,9 +24,11 @@ from sketchdata.engine import run as run_stage
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, file_entry, hash_file, read_manifest, replacing
 from sketchdata.progress import console
-from sketchdata.shards import parquet
+from sketchdata.shards import parquet, pictures
 
 _WORK = ".work"
+#: {kind of audit: what made the data sets that it is for}
+_MAKERS = {"messiness": "sketchdata edgemaps extract"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class AuditFolder:
 
     Attributes:
         directory: The data set's folder.
-        kind: `entropy`, `duplicates` or `summary`.
+        kind: A key of `audit_store.RECORDS`.
         manifest: The data set's manifest.
         sha256: The manifest's hash.
         options: The audit's options that decide its bytes.
@@ -58,8 +61,8 @@ class AuditFolder:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that have drawings, in order."""
-        return tuple(split for split, drawings in self.manifest.splits.items() if drawings)
+        """The splits that have rows, in order."""
+        return tuple(split for split, rows in self.manifest.splits.items() if rows)
 
     def shards(self) -> list[tuple[str, FileEntry]]:
         """Return (split, shard) of the whole data set, in the order of its rows."""
@@ -151,7 +154,8 @@ def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditF
     manifest = read_manifest(directory)
     if not any(manifest.shards(split) for split in manifest.counts):
         raise SketchDataError(
-            f"{directory} ({manifest.name}) has no Parquet shards: audit what `sketchdata build` made, not an export"
+            f"{directory} ({manifest.name}) has no Parquet shards: audit what "
+            f"`{_MAKERS.get(kind, 'sketchdata build')}` made, not an export"
         )
     sha256 = hash_file(directory / MANIFEST_NAME, "sha256")
     # Workers on other machines may start in other folders.
@@ -174,9 +178,25 @@ def read_shard(task: Task) -> Iterator[DrawingBatch]:
         )
     for table in parquet.read_row_groups(path):
         batch = parquet.from_table(table)
-        if batch.label.max(initial=0) >= task.config["classes"]:
-            raise SketchDataError(f"{path} has label {batch.label.max()}, beyond the data set's class table")
+        _check_labels(path, batch.label, task.config["classes"])
         yield batch
+
+
+def read_pictures(task: Task, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some columns, `label` among them, of a task's shard of pictures, as `read_shard` does of drawings.
+
+    Raises:
+        SketchDataError: It is missing, damaged or no shard of pictures, or a label lies beyond the class table.
+    """
+    path = Path(task.config["shard"])
+    for table in pictures.read_shard(path, task.config["sha256"], columns):
+        _check_labels(path, table.column("label").to_numpy(), task.config["classes"])
+        yield table
+
+
+def _check_labels(path: Path, label: npt.NDArray[np.uint16], classes: int) -> None:
+    if label.max(initial=0) >= classes:
+        raise SketchDataError(f"{path} has label {label.max()}, beyond the data set's class table")
 
 
 def write_columns(task: Task, columns: Mapping[str, Any]) -> TaskResult:

@@ -1,4 +1,8 @@
-"""What an audit and its curators' decisions say should happen to each drawing of a data set."""
+"""What an audit and its curators' decisions say should happen to each drawing, or edge map, of a data set.
+
+`read_curation` puts together what lies in a data set's `audit/`: the entropy audit of drawings, or the messiness audit
+of edge maps, with `decisions.jsonl`. The result says of every row whether it goes, and counts what goes by class.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.audit_store import Audit
+from sketchdata.audit_store import AUDIT_FOLDER, Audit, read_audit
 from sketchdata.card import quickdraw_card
-from sketchdata.decisions import DecisionLog, in_force, parse
+from sketchdata.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import Manifest, hash_file, replacing
 
@@ -23,7 +27,7 @@ CURATION_FILE = "curation.csv"
 
 KeyIds = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
-#: {split: {class: drawings}}
+#: {split: {class: rows}}
 Counts = dict[str, dict[str, int]]
 #: A file of the work folder: its path and sha256.
 Stored = tuple[str, str]
@@ -31,11 +35,11 @@ Stored = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Curation:
-    """The audit of N drawings with what was decided about them.
+    """The audit of N drawings or edge maps with what was decided about them; row i is row i of the audit.
 
     Attributes:
-        audit: The audit.
-        splits: The splits that are curated; drawings of the others stay as they are.
+        audit: The audit, with each row's score and measures.
+        splits: The splits that are curated; rows of the others stay as they are.
         decisions: sha256 of the log of decisions.
         removes_noise: Whether noise is removed, where no decision keeps it.
         noise: (N,) bool, to be removed as noise.
@@ -62,12 +66,12 @@ class Curation:
 
     @property
     def removed(self) -> Mask:
-        """(N,) bool, which drawings go."""
+        """(N,) bool, which rows go."""
         return self.noise | self.dropped
 
     @property
     def strangers(self) -> int:
-        """How many decisions are about drawings that are not in the data set."""
+        """How many decisions are about what is not in the data set."""
         decided = np.concatenate([self.keep, self.drop])
         return len(decided) - int(contains(np.sort(self.audit.key_id), decided).sum())
 
@@ -77,7 +81,7 @@ class Curation:
         return limits if self.removes_noise and not np.isnan(limits).any() else None
 
     def count(self, wanted: Mask) -> Counts:
-        """Count the wanted drawings, (N,) bool, by split and class."""
+        """Count the wanted rows, (N,) bool, by split and class."""
         counts = {split: dict.fromkeys(self.audit.classes, 0) for split in self.parent.counts}
         for split in self.audit.splits:
             rows = self.audit.rows(split)
@@ -86,13 +90,30 @@ class Curation:
         return counts
 
 
+def read_curation(directory: Path, kind: str, *, splits: str | None = None, noise: bool = True) -> Curation:
+    """Read an audit and the decisions that lie beside it, and put them together.
+
+    Args:
+        directory: The audited data set.
+        kind: `entropy` for drawings, `messiness` for edge maps.
+        splits: As for `curate`.
+        noise: As for `curate`.
+
+    Raises:
+        ConfigError: There is no such split.
+        SketchDataError: There is no finished audit of this very data set, or a line of the log is not a decision.
+    """
+    log = DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)
+    return curate(read_audit(directory, kind), log, splits=splits, noise=noise)
+
+
 def curate(audit: Audit, log: DecisionLog, *, splits: str | None, noise: bool) -> Curation:
     """Put an audit and the decisions together.
 
     Args:
         audit: The audit.
         log: The decisions.
-        splits: Comma-separated names of the splits that drawings are removed from; None for all.
+        splits: Comma-separated names of the splits that rows are removed from; None for all.
         noise: Whether what the audit flags is removed, where no decision keeps it.
 
     Raises:

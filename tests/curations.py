@@ -85,5 +85,5 @@ def totals(out: Path) -> dict[str, int]:
 def assert_verifies(out: Path) -> list[str]:
     verification = verify.run(out)
     assert verification.faults == []
-    assert verification.drawings == sum(read_manifest(out).splits.values())
+    assert verification.records == sum(read_manifest(out).splits.values())
     return list(verification.checks)

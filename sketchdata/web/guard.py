@@ -32,11 +32,13 @@ class Guard:
         app: The application behind it.
         host: The name or address that the server was told to listen on.
         policy: The Content-Security-Policy of all answers.
+        nouns: What the page is about.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, policy: str) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, policy: str, nouns: str) -> None:
         self.app = app
         self.host = host.lower()
+        self.nouns = nouns
         self.headers = {**_HEADERS, "Content-Security-Policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +71,7 @@ class Guard:
             return 415, "JSON is expected"
         length = headers.get("content-length", "")
         if not length.isdigit() or int(length) > MOST_BYTES:
-            return 413, f"at most {MOST_BYTES:,} bytes are taken at once: select fewer drawings"
+            return 413, f"at most {MOST_BYTES:,} bytes are taken at once: select fewer {self.nouns}"
         return None
 
 

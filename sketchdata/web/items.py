@@ -1,23 +1,47 @@
 """Items that people look at: N of them in C groups, each with an id, a score and facts to filter by, as columns.
 
-The pages know items alone. Here they are drawings scored by image entropy; whoever has other scored pictures in groups
-makes `Items` of them and gives their pictures a kind of their own, see `sketchdata.web.pictures`.
+The pages know items alone. Here they are drawings scored by image entropy, and in `sketchdata.web.edge_maps` edge maps
+scored by messiness. Whoever has other scored pictures in groups makes `Items` of them, gives them a `Subject`, and
+their pictures a kind of their own, see `sketchdata.web.pictures`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sketchdata.audit_store import Audit
+from sketchdata.audit_store import Audit, command_of
 from sketchdata.errors import SketchDataError
 from sketchdata.shards import parquet
+from sketchdata.web.subject import DRAWINGS, Subject
 
-_FACTS = ("key_id", "countrycode", "recognized")
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Something to filter items by.
+
+    Attributes:
+        name: Of the page's field, in small letters.
+        title: For people.
+        values: What it can be, in the order in which they are offered.
+        index: (N,) uint16, each item's index into `values`.
+        words: What is said of an item of each value, where it is described; None for nothing.
+        shares: Whether the table of classes has a column of the share of the first value.
+    """
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+    index: npt.NDArray[np.uint16]
+    words: tuple[str, ...] | None = None
+    shares: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,94 +49,144 @@ class Items:
     """N items, group by group and by rising score within a group.
 
     Attributes:
+        subject: What they are.
         offsets: (C + 1,) int64, where each group's items begin.
         id: (N,) uint64.
         score: (N,) float64.
         row: (N,) int64, where the item's picture is found.
-        split: (N,) uint8, an index into `splits`.
-        country: (N,) uint16, an index into `countries`.
-        recognized: (N,) bool.
         noise: (N,) bool, beyond the audit's limits.
-        splits: Names of the splits.
-        countries: Country codes, the empty one for unknown.
+        reference: (N,) bool, whether the group's limits are taken from it.
+        certain: (N,) bool, noise wherever the limits are put; the last ones of their group.
+        facts: In the order in which the page offers them.
     """
 
+    subject: Subject
     offsets: npt.NDArray[np.int64]
     id: npt.NDArray[np.uint64]
     score: npt.NDArray[np.float64]
     row: npt.NDArray[np.int64]
-    split: npt.NDArray[np.uint8]
-    country: npt.NDArray[np.uint16]
-    recognized: npt.NDArray[np.bool_]
     noise: npt.NDArray[np.bool_]
-    splits: tuple[str, ...]
-    countries: tuple[str, ...]
+    reference: npt.NDArray[np.bool_]
+    certain: npt.NDArray[np.bool_]
+    facts: tuple[Fact, ...]
 
     def group(self, group: int) -> slice:
         """Return where a group's items stand."""
         return slice(int(self.offsets[group]), int(self.offsets[group + 1]))
 
 
-#: What the page gets of each item of a class, in columns one after the other; curation's `items.js` reads them.
-WIRE_COLUMNS = (("id", "<u8"), ("score", "<f8"), ("country", "<u2"), ("split", "u1"), ("recognized", "u1"))
+def wire_columns(items: Items) -> list[tuple[str, str, npt.NDArray[np.generic]]]:
+    """Return (name, type on the wire, column) of what the page gets of each item, in order; `items.js` reads them."""
+    return [
+        ("id", "<u8", items.id),
+        ("score", "<f8", items.score),
+        *((fact.name, "<u2", fact.index) for fact in items.facts),
+        ("reference", "u1", items.reference),
+        ("certain", "u1", items.certain),
+    ]
 
 
 def pack(items: Items, group: int) -> bytes:
-    """Return a group's columns as bytes, as `WIRE_COLUMNS` lists them: 20 bytes an item."""
+    """Return a group's columns as bytes, one after the other as `wire_columns` lists them."""
     rows = items.group(group)
-    return b"".join(getattr(items, name)[rows].astype(kind).tobytes() for name, kind in WIRE_COLUMNS)
+    return b"".join(column[rows].astype(kind).tobytes() for _, kind, column in wire_columns(items))
+
+
+def items_of(
+    audit: Audit, subject: Subject, facts: Sequence[Fact], certain: npt.NDArray[np.bool_] | None = None
+) -> Items:
+    """Return the rows of an audit as items, a class a group.
+
+    Args:
+        audit: The audit.
+        subject: What its rows are.
+        facts: About its rows, in their order.
+        certain: (N,) bool, rows that are noise wherever the limits are put; none by default.
+    """
+    order = np.lexsort((audit.key_id, audit.score, audit.label))
+    certain = np.zeros(len(audit), np.bool_) if certain is None else certain
+    return Items(
+        subject=subject,
+        offsets=np.searchsorted(audit.label[order], np.arange(len(audit.classes) + 1)).astype(np.int64),
+        id=audit.key_id[order],
+        score=audit.score[order],
+        row=order.astype(np.int64),
+        noise=audit.noise[order],
+        reference=audit.reference[order],
+        certain=certain[order],
+        facts=tuple(Fact(**{**vars(fact), "index": fact.index[order]}) for fact in facts),
+    )
 
 
 def audited_drawings(audit: Audit) -> Items:
-    """Return the drawings of an entropy audit, a class a group; row i is row i of the audit.
+    """Return the drawings of an entropy audit as items.
 
     Raises:
         SketchDataError: A shard cannot be read, or has other drawings than the audit.
     """
-    country, recognized, names = _facts(audit)
-    order = np.lexsort((audit.key_id, audit.entropy, audit.label))
-    return Items(
-        offsets=np.searchsorted(audit.label[order], np.arange(len(audit.classes) + 1)).astype(np.int64),
-        id=audit.key_id[order],
-        score=audit.entropy[order],
-        row=order.astype(np.int64),
-        split=audit.split[order],
-        country=country[order],
-        recognized=recognized[order],
-        noise=audit.noise[order],
-        splits=audit.splits,
-        countries=names,
+    table = read_facts(audit, ("countrycode", "recognized"))
+    recognized = Fact(
+        name="recognized",
+        title="Recognized",
+        values=("yes", "no"),
+        index=(~table.column("recognized").to_numpy()).astype(np.uint16),
+        words=("recognized", "not recognized"),
+        shares=True,
+    )
+    return items_of(
+        audit, DRAWINGS, [split_fact(audit), recognized, named_fact("country", "Country", table.column("countrycode"))]
     )
 
 
-def _facts(audit: Audit) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Read each drawing's country and whether it was recognized, in the order of the audit's rows."""
-    country, recognized = np.empty(len(audit), np.uint16), np.empty(len(audit), np.bool_)
-    names: dict[str, int] = {"": 0}
+def split_fact(audit: Audit) -> Fact:
+    """Return in which split each row is."""
+    return Fact(name="split", title="Split", values=audit.splits, index=audit.split.astype(np.uint16))
+
+
+def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str = _UNKNOWN, said: bool = False) -> Fact:
+    """Return a column of texts as a fact whose values stand in the order of the alphabet.
+
+    Args:
+        name: Of the fact.
+        title: Of the fact.
+        column: (N,) texts, as such or as a dictionary; null and the empty text are unknown.
+        unknown: What stands for those.
+        said: Whether the value is said where an item is described.
+    """
+    texts = column.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
+    found = [text or unknown for text in texts.dictionary.to_pylist()]
+    values = tuple(sorted(set(found), key=lambda text: (text.casefold(), text)))
+    places = np.array([values.index(text) for text in found] or [0], np.uint16)
+    return Fact(
+        name=name,
+        title=title,
+        values=values,
+        index=places[texts.indices.to_numpy()],
+        words=values if said else None,
+    )
+
+
+def shard_paths(audit: Audit) -> list[Path]:
+    """Return the data set's shards in the order of the audit's rows."""
+    return [audit.directory / shard.path for split in audit.splits for shard in audit.manifest.shards(split)]
+
+
+def read_facts(audit: Audit, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of an audited data set, in the order of the audit's rows.
+
+    Raises:
+        SketchDataError: A shard cannot be read, or has other rows than the audit.
+    """
+    tables = []
     start = 0
-    for table in _tables(audit):
-        stop = start + table.num_rows
-        if not np.array_equal(audit.key_id[start:stop], table.column("key_id").to_numpy()):
-            raise SketchDataError(
-                f"{audit.directory} has other drawings than its audit from row {start:,} on: "
-                f"run `sketchdata audit entropy {audit.directory}`"
-            )
-        country[start:stop] = _country_indices(table, names)
-        recognized[start:stop] = table.column("recognized").to_numpy()
-        start = stop
-    return country, recognized, tuple(names)
-
-
-def _tables(audit: Audit) -> Iterator[pa.Table]:
-    for split in audit.splits:
-        for shard in audit.manifest.shards(split):
-            yield from parquet.read_row_groups(audit.directory / shard.path, _FACTS)
-
-
-def _country_indices(table: pa.Table, names: dict[str, int]) -> npt.NDArray[np.uint16]:
-    column = table.column("countrycode").combine_chunks()
-    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-    known = [names.setdefault(name, len(names)) for name in column.dictionary.to_pylist()]
-    indices = column.indices.fill_null(len(known)).to_numpy()
-    found: npt.NDArray[np.uint16] = np.array([*known, 0], np.uint16)[indices]
-    return found
+    for path in shard_paths(audit):
+        for table in parquet.read_row_groups(path, ("key_id", *columns)):
+            stop = start + table.num_rows
+            if not np.array_equal(audit.key_id[start:stop], table.column("key_id").to_numpy()):
+                raise SketchDataError(
+                    f"{audit.directory} has other {'drawings' if audit.record.kind == 'entropy' else 'pictures'} than "
+                    f"its audit from row {start:,} on: run `{command_of(audit.record.kind, audit.directory)}`"
+                )
+            tables.append(table)
+            start = stop
+    return pa.concat_tables(tables).unify_dictionaries()

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import base64
 import itertools
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sketchdata.audit_store import Audit
 from sketchdata.drawing import DrawingBatch
-from sketchdata.errors import SketchDataError
 from sketchdata.raster import fit
 from sketchdata.shards.parquet import from_table
+from sketchdata.web.items import shard_paths
+from sketchdata.web.row_groups import RowGroups
 
-Picture = Mapping[str, str]
-
-#: Row groups kept in memory, about 2.5 MB each at full scale.
-_CACHED_GROUPS = 64
+#: {"kind": a renderer of `pictures.js`, "data": what it takes}
+Picture = Mapping[str, Any]
 
 
 class Pictures(Protocol):
@@ -32,6 +26,9 @@ class Pictures(Protocol):
 
     def read(self, rows: Sequence[int]) -> list[Picture]:
         """Return the pictures of some items, by their `row`, in the order asked for."""
+
+    def read_all(self, rows: Sequence[int]) -> list[Picture]:
+        """Return the pictures of very many items, as small as they can be, for a file that holds them all."""
 
 
 def encode_strokes(batch: DrawingBatch) -> list[bytes]:
@@ -87,21 +84,15 @@ def stroke_pictures(batch: DrawingBatch) -> list[Picture]:
 class DrawingPictures:
     """Pictures of a data set's drawings, read by their row from the Parquet shards when they are asked for.
 
-    Neighbouring drawings of a class lie in different row groups, so those that were decoded are kept, up to a bound.
-    Safe to use from several threads.
-
     Args:
         audit: The data set and the order of its rows.
+
+    Raises:
+        SketchDataError: A shard cannot be read.
     """
 
     def __init__(self, audit: Audit) -> None:
-        shards = [shard for split in audit.splits for shard in audit.manifest.shards(split)]
-        self.paths = [audit.directory / shard.path for shard in shards]
-        groups = [(place, group, rows) for place, path in enumerate(self.paths) for group, rows in _groups(path)]
-        self.groups = [(place, group) for place, group, _ in groups]
-        self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
-        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
+        self.rows = RowGroups(shard_paths(audit))
 
     def read(self, rows: Sequence[int]) -> list[Picture]:
         """Return the pictures of some rows of the audit, in the order asked for.
@@ -109,56 +100,19 @@ class DrawingPictures:
         Raises:
             SketchDataError: A shard cannot be read.
         """
-        wanted = np.asarray(rows, np.int64)
-        where = np.searchsorted(self.starts, wanted, side="right") - 1
+        return self._read(rows, keep=True)
+
+    def read_all(self, rows: Sequence[int]) -> list[Picture]:
+        """Return the pictures of very many rows, in the order asked for.
+
+        Raises:
+            SketchDataError: A shard cannot be read.
+        """
+        return self._read(rows, keep=False)
+
+    def _read(self, rows: Sequence[int], *, keep: bool) -> list[Picture]:
         found: list[Picture] = [{}] * len(rows)
-        for group in np.unique(where).tolist():
-            chosen = np.flatnonzero(where == group)
-            batch = from_table(self._table(group).take(wanted[chosen] - self.starts[group]))
-            for place, picture in zip(chosen.tolist(), stroke_pictures(batch), strict=True):
+        for places, table in self.rows.take(np.asarray(rows, np.int64), keep=keep):
+            for place, picture in zip(places, stroke_pictures(from_table(table)), strict=True):
                 found[place] = picture
         return found
-
-    def read_all(self, rows: Iterable[int]) -> list[Picture]:
-        """Return the pictures of very many rows, in the order asked for: each row group is read once and let go."""
-        wanted = np.fromiter(rows, np.int64)
-        order = np.argsort(wanted, kind="stable")
-        found: list[Picture] = [{}] * len(wanted)
-        bounds = np.searchsorted(wanted[order], self.starts)
-        for group, (first, last) in enumerate(itertools.pairwise(bounds.tolist())):
-            if first == last:
-                continue
-            batch = from_table(self._load(group).take(wanted[order[first:last]] - self.starts[group]))
-            for place, picture in zip(order[first:last].tolist(), stroke_pictures(batch), strict=True):
-                found[place] = picture
-        return found
-
-    def _table(self, group: int) -> pa.Table:
-        with self._lock:
-            if group in self._cache:
-                self._cache.move_to_end(group)
-                return self._cache[group]
-        # Not under the lock: two threads decode two row groups at once.
-        table = self._load(group)
-        with self._lock:
-            self._cache[group] = table
-            while len(self._cache) > _CACHED_GROUPS:
-                self._cache.popitem(last=False)
-        return table
-
-    def _load(self, group: int) -> pa.Table:
-        place, number = self.groups[group]
-        path = self.paths[place]
-        try:
-            with pq.ParquetFile(path) as file:
-                return file.read_row_group(number)
-        except (pa.ArrowException, OSError, LookupError) as error:
-            raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
-
-
-def _groups(path: Path) -> list[tuple[int, int]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            return [(group, file.metadata.row_group(group).num_rows) for group in range(file.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
-        raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error

@@ -1,4 +1,4 @@
-"""The curation page's server: reads the audit, appends decisions, and serves nothing from elsewhere."""
+"""The curation page's server: shows an audit, appends decisions, and serves nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import socket
 import webbrowser
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,17 +19,17 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from sketchdata.audit_store import AUDIT_FOLDER, read_audit
-from sketchdata.decisions import Decision, parse_key_id
+from sketchdata.audit_store import AUDIT_FOLDER
+from sketchdata.decisions import DECISIONS_FILE, Decision, parse_key_id
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.web import assets, views
+from sketchdata.web.exhibit import Exhibit
 from sketchdata.web.guard import Guard
-from sketchdata.web.items import Items, audited_drawings, pack
-from sketchdata.web.pictures import DrawingPictures, Pictures
+from sketchdata.web.items import Items, pack
+from sketchdata.web.pictures import Pictures
 from sketchdata.web.verdicts import Verdicts
 
-DECISIONS_FILE = "decisions.jsonl"
 MOST_PICTURES = 200
 
 _TYPES = {".css": "text/css", ".js": "text/javascript"}
@@ -38,7 +39,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class Curation:
-    """What the page is about: nothing in it knows that the items are drawings.
+    """What the page is about: nothing in it knows what the items are.
 
     Attributes:
         overview: What `views.overview` says of the data set and its classes.
@@ -63,21 +64,19 @@ class Verdict(BaseModel):
     reason: str = ""
 
 
-def open_curation(directory: Path, who: str) -> Curation:
-    """Read an audited data set for its curation page.
+def open_curation(exhibit: Exhibit, who: str) -> Curation:
+    """Put an audit and the decisions beside it together for their curation page.
 
     Raises:
-        SketchDataError: There is no finished audit, a shard or the log of decisions cannot be read, or nobody is named.
+        SketchDataError: The log of decisions cannot be read, or nobody is named.
     """
     Decision(who=who, key_id=0, verdict="keep")  # a name that no decision can bear is told now
-    audit = read_audit(directory)
-    items = audited_drawings(audit)
-    verdicts = Verdicts(directory / AUDIT_FOLDER / DECISIONS_FILE, items)
+    verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items)
     verdicts.since(0)
     return Curation(
-        overview=views.overview(audit, items),
-        items=items,
-        pictures=DrawingPictures(audit),
+        overview=views.overview(exhibit.audit, exhibit.items),
+        items=exhibit.items,
+        pictures=exhibit.pictures,
         verdicts=verdicts,
         who=who,
     )
@@ -95,7 +94,7 @@ def create_app(curation: Curation, host: str) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     for kind, refuse in _REFUSALS.items():
         app.add_exception_handler(kind, refuse)
-    app.add_middleware(Guard, host=host, policy=_policy(import_map))
+    app.add_middleware(Guard, host=host, policy=_policy(import_map), nouns=curation.items.subject.nouns)
     title = f"Curation of {curation.overview['name']}"
     head = '<link rel="stylesheet" href="static/style.css">\n<link rel="icon" href="data:,">'
     index = assets.page(title=title, head=head, import_map=import_map, body=_BODY)
@@ -165,7 +164,8 @@ def _add_reading(app: FastAPI, curation: Curation) -> None:
     def class_pictures(label: int, positions: Annotated[str, Query(pattern=r"^\d{1,9}(,\d{1,9})*$")]) -> JSONResponse:
         rows, wanted = group(label), [int(position) for position in positions.split(",")]
         if len(wanted) > MOST_PICTURES or max(wanted) >= rows.stop - rows.start:
-            raise HTTPException(422, f"at most {MOST_PICTURES} positions of the class's drawings are expected")
+            nouns = items.subject.nouns
+            raise HTTPException(422, f"at most {MOST_PICTURES} positions of the class's {nouns} are expected")
         return JSONResponse(curation.pictures.read([int(items.row[rows.start + each]) for each in wanted]))
 
 
@@ -185,11 +185,14 @@ def _add_deciding(app: FastAPI, curation: Curation) -> None:
         return JSONResponse({"saved": len(ids)})
 
 
-def serve(directory: Path, *, host: str, port: int, who: str, open_browser: bool) -> None:
+def serve(
+    directory: Path, exhibit: Callable[[Path], Exhibit], *, host: str, port: int, who: str, open_browser: bool
+) -> None:
     """Serve the curation page until Ctrl-C.
 
     Args:
         directory: The audited data set.
+        exhibit: Reads it.
         host: Address to listen on.
         port: 0 takes a free one.
         who: Whose decisions they are.
@@ -201,7 +204,7 @@ def serve(directory: Path, *, host: str, port: int, who: str, open_browser: bool
     """
     with _listen(host, port) as listener:
         console.print(f"Reading {directory} …")
-        app = create_app(open_curation(directory, who), host)
+        app = create_app(open_curation(exhibit(directory), who), host)
         name, taken = listener.getsockname()[:2]
         address = f"http://{f'[{name}]' if ':' in name else name}:{taken}/"
         console.print(f"Curate as {who} at {address} (Ctrl-C ends)", soft_wrap=True, highlight=False)

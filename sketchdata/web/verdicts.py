@@ -32,6 +32,7 @@ class Verdicts:
         self._order = np.argsort(items.id)
         self._ids = items.id[self._order]
         self._offsets = items.offsets
+        self._noun = items.subject.noun
 
     def save(self, ids: Sequence[int], *, who: str, verdict: str, reason: str) -> None:
         """Append one decision an item, and return when they are durable.
@@ -43,7 +44,7 @@ class Verdicts:
         """
         unknown = [each for each, label in zip(ids, self._labels(ids), strict=True) if label < 0]
         if unknown:
-            raise ConfigError(f"the data set has no drawing {unknown[0]}: load the page again")
+            raise ConfigError(f"the data set has no {self._noun} {unknown[0]}: load the page again")
         batch = secrets.token_hex(8) if len(ids) > 1 else None
         self.log.append([Decision(who=who, key_id=id, verdict=verdict, reason=reason, batch=batch) for id in ids])
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchdata.audit_store import Audit
-from sketchdata.web.items import Items
+from sketchdata.messiness import SCORED
+from sketchdata.web.items import Fact, Items
 
 #: Bars of a histogram: two for each unit of the root of the number of items, within limits.
 LEAST_BINS, MOST_BINS = 12, 60
@@ -20,32 +21,69 @@ LEAST_BINS, MOST_BINS = 12, 60
 _AXIS_REACH = 0.6
 _AXIS_ROOM = 0.01
 
-#: Where on a class's axis examples are taken: name and what they are.
-EXAMPLE_PLACES = (
-    ("lowest", "Low noise"),
-    ("low", "At the lower line"),
-    ("median", "At the median"),
-    ("high", "At the upper line"),
-    ("highest", "High noise"),
-)
+#: How the measures of messiness are said in a sentence.
+_MEASURED = {
+    "density": "ink",
+    "fragments": "number of short fragments",
+    "loose": "share of ink in fragments",
+    "border": "number of lines that end at its border",
+    "distance": "distance from the most similar drawings",
+}
+
 EXAMPLES_A_PLACE = 4
 
 
 def overview(audit: Audit, items: Items) -> dict[str, Any]:
-    """Return everything about the data set and its classes but the drawings."""
-    options = audit.record.options
+    """Return everything about the data set and its classes but the items."""
+    options, subject = audit.record.options, items.subject
+    labels = np.flatnonzero(np.diff(items.offsets)).tolist()
     return {
         "name": audit.manifest.name,
-        "score": {"name": "Image entropy", "unit": "bits"},
-        "low": options["low"],
+        "kind": subject.kind,
+        "nouns": [subject.noun, subject.nouns],
+        "score": dict(zip(("name", "unit", "word"), subject.score, strict=True)),
+        "low": options["low"] if subject.low else None,
         "high": options["high"],
-        "reference": options["by_split"],
-        "splits": list(items.splits),
-        "countries": list(items.countries),
-        "origin": origin(audit),
-        "facts": facts(audit),
-        "classes": [class_row(audit, items, label) for label in range(len(audit.classes))],
+        "zones": subject.zones,
+        "filters": [_filter(fact) for fact in items.facts],
+        "lead": lead(audit, items),
+        "tallies": tallies(items),
+        "facts": facts(audit, items),
+        "classes": [class_row(audit, items, label) for label in labels],
     }
+
+
+def _filter(fact: Fact) -> dict[str, Any]:
+    plain = {"name": fact.name, "title": fact.title, "values": fact.values, "words": fact.words}
+    return plain | {"shares": fact.shares}
+
+
+def lead(audit: Audit, items: Items) -> str:
+    """Say what the score is and which items are noise, in a few sentences."""
+    options, (name, unit, _) = audit.record.options, items.subject.score
+    if items.subject.low:
+        return (
+            f"{name} in {unit}. A drawing is normal between the percentiles {options['low']:g} and {options['high']:g} "
+            f"of its class in {options['by_split']}, and noise beyond. {origin(audit)}"
+        )
+    measured = [_MEASURED[measure] for measure in SCORED if not np.isnan(audit.measures[measure]).all()]
+    return (
+        f"{name}, from 0 to 1: the mean of an edge map's ranks within its class by {', '.join(measured[:-1])} and "
+        f"{measured[-1]}. An edge map is noise above the percentile {options['high']:g} of its class, if that has at "
+        f"least {options['few']} edge maps, and in any class when it is empty or more than {options['most_ink']:.0%} "
+        "of it is ink."
+    )
+
+
+def tallies(items: Items) -> list[dict[str, Any]]:
+    """Return how many items there are of each value of the facts that are said of an item, the most frequent first."""
+    found = []
+    for fact in items.facts:
+        if fact.words is not None and not fact.shares:
+            counts = np.bincount(fact.index, minlength=len(fact.values)).tolist()
+            rows = sorted(zip(fact.values, counts, strict=True), key=lambda row: -row[1])
+            found.append({"title": fact.title, "rows": [row for row in rows if row[1]]})
+    return found
 
 
 def origin(audit: Audit) -> str:
@@ -59,17 +97,28 @@ def origin(audit: Audit) -> str:
     return f"{official:,} of the {len(sources):,} source files are the official ones."
 
 
-def facts(audit: Audit) -> dict[str, str]:
+def facts(audit: Audit, items: Items) -> dict[str, str]:
     """Return where a view's numbers come from, for its foot."""
     manifest, options = audit.manifest, audit.record.options
+    empty = int((np.diff(items.offsets) == 0).sum())
+    nouns = items.subject.nouns
+    without = {f"Without {nouns}": f"{empty:,} of the {len(audit.classes):,} classes"} if empty else {}
     return {
         "Data set": manifest.name,
-        "Drawings": ", ".join(f"{count:,} {split}" for split, count in manifest.splits.items()),
+        nouns.capitalize(): ", ".join(f"{count:,} {split}" for split, count in manifest.splits.items()),
+        **without,
         "Built with": ", ".join(f"{name} {value}" for name, value in manifest.config.items()),
-        "Audit": ", ".join(f"{name} {value}" for name, value in options.items()),
+        "Audit": ", ".join(f"{name} {_said(value)}" for name, value in options.items()),
         "Manifest sha256": audit.record.manifest,
         "Tool": audit.record.tool,
     }
+
+
+def _said(value: Any) -> str:
+    """Return an option's value for people; that of drawings to compare with has parts."""
+    if isinstance(value, Mapping):
+        return " ".join(map(str, value.values()))
+    return "none" if value is None else str(value)
 
 
 def class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
@@ -79,6 +128,7 @@ def class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
     limits = [audit.p_low[label], audit.p_median[label], audit.p_high[label]]
     low, median, high = (_number(value) for value in limits)
     axis = score_axis(scores, low, high)
+    shares = {fact.name: _share(fact.index[rows] == 0) for fact in items.facts if fact.shares}
     return {
         "label": label,
         "word": audit.classes[label],
@@ -86,8 +136,8 @@ def class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
         "low": low,
         "median": median,
         "high": high,
-        "noise": _share(items.noise[rows]) if low is not None else None,
-        "recognized": _share(items.recognized[rows]),
+        "noise": _share(items.noise[rows]) if high is not None or items.certain[rows].any() else None,
+        **shares,
         "axis": axis,
         "bins": histogram(scores, axis, bins=min(max(LEAST_BINS, math.isqrt(4 * len(scores))), MOST_BINS)),
     }
@@ -121,13 +171,14 @@ def histogram(scores: npt.NDArray[np.float64], axis: list[float], *, bins: int) 
 def example_positions(audit: Audit, items: Items, label: int) -> Iterator[tuple[str, int]]:
     """Yield (place, position among `items`) of a class's examples along the axis, no item twice.
 
-    They are taken where they stand, not chosen by looks: at both ends' middle, so that the noise shown is the usual
-    noise, and next to the lines and the median.
+    They are taken where they stand, not chosen by looks: of drawings at both ends' middle, so that the noise shown is
+    the usual noise, and next to the lines and the median; of edge maps from the best one to the worst.
     """
     rows = items.group(label)
     scores = items.score[rows]
+    centres = _centres(scores, audit, label)
     taken: set[int] = set()
-    for place, centre in _centres(scores, audit, label).items():
+    for place, centre in ((name, centres[name]) for name, _ in items.subject.places if name in centres):
         first = min(max(centre - EXAMPLES_A_PLACE // 2, 0), max(len(scores) - EXAMPLES_A_PLACE, 0))
         for position in range(first, min(first + EXAMPLES_A_PLACE, len(scores))):
             if position not in taken:
@@ -136,19 +187,19 @@ def example_positions(audit: Audit, items: Items, label: int) -> Iterator[tuple[
 
 
 def _centres(scores: npt.NDArray[np.float64], audit: Audit, label: int) -> dict[str, int]:
-    """Return the position on which each place's examples centre; only the median for a class without limits."""
+    """Return the position on which each place's examples centre; none next to a line that the class does not have."""
     low, median, high = float(audit.p_low[label]), float(audit.p_median[label]), float(audit.p_high[label])
-    if math.isnan(low):
-        return {"median": len(scores) // 2}
-    below, middle = int(np.searchsorted(scores, low)), int(np.searchsorted(scores, median))
-    above = int(np.searchsorted(scores, high, side="right"))
-    return {
-        "lowest": below // 2,
-        "low": below,
-        "median": middle,
-        "high": above,
-        "highest": (above + len(scores)) // 2,
-    }
+    count = len(scores)
+    centres = {"best": 0, "better": count // 4, "median": count // 2, "worst": count}
+    if not math.isnan(median):
+        centres["median"] = int(np.searchsorted(scores, median))
+    if not math.isnan(low):
+        below = int(np.searchsorted(scores, low))
+        centres |= {"lowest": below // 2, "low": below}
+    if not math.isnan(high):
+        above = int(np.searchsorted(scores, high, side="right"))
+        centres |= {"high": above, "highest": (above + count) // 2}
+    return centres
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float | None:

@@ -178,7 +178,7 @@ def test_after_a_failure_only_what_is_missing_runs_again(audited: Path, dataset:
 def test_an_audit_is_read_back_as_columns(audited: Path) -> None:
     audit = read_audit(audited)
     dtypes = {field.name: getattr(getattr(audit, field.name), "dtype", None) for field in dataclasses.fields(Audit)}
-    named = ("key_id", "split", "label", "entropy", "rank", "noise", "judged")
+    named = ("key_id", "split", "label", "score", "rank", "noise", "judged")
     assert [str(dtypes[name]) for name in named] == [
         *("uint64", "uint8", "uint16", "float64", "float32", "bool", "bool")
     ]

@@ -100,9 +100,9 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, *, port: int = 0, who: str = "ada") -> Iterator[Served]:
-    """Run `sketchdata audit serve` until the block ends."""
-    command = [sys.executable, "-m", "sketchdata", "audit", "serve", str(directory), "--port", str(port), "--who", who]
+def serving(directory: Path, *, port: int = 0, who: str = "ada", group: str = "audit") -> Iterator[Served]:
+    """Run `sketchdata audit serve`, or the `serve` of another group of commands, until the block ends."""
+    command = [sys.executable, "-m", "sketchdata", group, "serve", str(directory), "--port", str(port), "--who", who]
     process = subprocess.Popen([*command, "--no-open"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

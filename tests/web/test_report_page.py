@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sketchdata.audit_store import Audit
+from sketchdata.web.exhibit import exhibit_drawings
 from sketchdata.web.report import render_report
 from tests.audits import rows_of
 from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
@@ -159,11 +160,12 @@ def test_it_fits_on_a_phone(page: Page) -> None:
     assert overflow(page) <= 0
 
 
-def test_a_hostile_name_is_text_and_nothing_else(browser: Browser, audit: Audit, tmp_path: Path) -> None:
+def test_a_hostile_name_is_text_and_nothing_else(browser: Browser, audited: Path, tmp_path: Path) -> None:
     name = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
-    hostile = dataclasses.replace(audit, manifest=dataclasses.replace(audit.manifest, name=name))
+    exhibit = exhibit_drawings(audited)
+    audit = dataclasses.replace(exhibit.audit, manifest=dataclasses.replace(exhibit.audit.manifest, name=name))
     path = tmp_path / "report.html"
-    path.write_bytes(render_report(hostile))
+    path.write_bytes(render_report(dataclasses.replace(exhibit, audit=audit)))
     with tab(browser) as (page, seen):
         page.goto(path.as_uri())
         assert page.get_by_role("heading", level=1).inner_text() == f"Audit of {name}"

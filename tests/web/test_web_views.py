@@ -16,7 +16,7 @@ from sketchdata.audit_store import Audit
 from sketchdata.drawing import DrawingBatch, concatenate, empty_batch, offsets_of
 from sketchdata.errors import SketchDataError
 from sketchdata.web import views
-from sketchdata.web.items import WIRE_COLUMNS, Items, audited_drawings, pack
+from sketchdata.web.items import Items, audited_drawings, pack, wire_columns
 from sketchdata.web.pictures import DrawingPictures, decode_strokes, encode_strokes
 from tests.audits import rows_of
 
@@ -72,17 +72,21 @@ def test_items_are_every_drawing_once_by_class_and_rising_score_with_their_own_f
         assert (audit.label[rows] == label).all()
         assert (np.diff(audit.entropy[rows]) >= 0).all()
     assert (items.id == drawings.key_id[items.row]).all()
-    assert (items.recognized == drawings.recognized[items.row]).all()
-    assert [items.countries[i].encode() for i in items.country] == drawings.countrycode[items.row].tolist()
+    told = {fact.name: np.array(fact.values)[fact.index] for fact in items.facts}
+    assert list(told) == ["split", "recognized", "country"]
+    assert (told["split"] == np.array(audit.splits)[audit.split[items.row]]).all()
+    assert ((told["recognized"] == "yes") == drawings.recognized[items.row]).all()
+    assert told["country"].tolist() == [code.decode() or "unknown" for code in drawings.countrycode[items.row]]
+    assert (items.reference == (told["split"] == "train")).all()
 
 
-def test_the_page_is_sent_a_class_as_columns_of_20_bytes_an_item(items: Items) -> None:
+def test_the_page_is_sent_a_class_as_columns_of_24_bytes_an_item(items: Items) -> None:
     rows, data, at = items.group(2), pack(items, 2), 0
     count = rows.stop - rows.start
-    assert len(data) == 20 * count
-    for name, kind in WIRE_COLUMNS:
+    assert len(data) == 24 * count
+    for _, kind, values in wire_columns(items):
         column = np.frombuffer(data, kind, count, at)
-        assert (column == getattr(items, name)[rows]).all()
+        assert (column == values[rows]).all()
         at += column.nbytes
 
 
@@ -120,7 +124,7 @@ def test_examples_stand_along_the_axis_and_none_is_shown_twice(audit: Audit, ite
         found = list(views.example_positions(audit, items, label))
         positions = [position for _, position in found]
         assert positions == sorted(set(positions))
-        assert [place for place, _ in views.EXAMPLE_PLACES if place in dict(found)] == list(dict(found))
+        assert [place for place, _ in items.subject.places if place in dict(found)] == list(dict(found))
         low, high = audit.p_low[label], audit.p_high[label]
         scores = {place: [items.score[p] for each, p in found if each == place] for place, _ in found}
         assert min(scores["lowest"]) < low < high < max(scores["highest"])

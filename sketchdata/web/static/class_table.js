@@ -5,24 +5,28 @@ import { sparkline } from "sketchdata/histogram.js";
 
 const numeric = (a, b) => (a === null ? (b === null ? 0 : 1) : b === null ? -1 : a - b);
 
-export const COLUMNS = [
-  { key: "word", title: "Class", compare: (a, b) => a.localeCompare(b, "en") },
-  { key: "count", title: "Count", text: count, class: "wide" },
-  { key: "low", title: "low", text: score, class: "wide" },
-  { key: "median", title: "Median", text: score },
-  { key: "high", title: "high", text: score, class: "wide" },
-  { key: "noise", title: "Noise", text: percent },
-  { key: "recognized", title: "Recognized", text: percent, class: "wide" },
-];
+/** Return the columns of an overview's classes: its limits, and the shares of those facts that have one. */
+export function columnsOf({ low, high, filters }) {
+  const shares = filters.filter(({ shares }) => shares).map(({ name, title }) => ({ key: name, title, text: percent, class: "wide" }));
+  return [
+    { key: "word", title: "Class", compare: (a, b) => a.localeCompare(b, "en") },
+    { key: "count", title: "Count", text: count, class: "wide" },
+    ...(low === null ? [] : [{ key: "low", title: `p${low}`, text: score, class: "wide" }]),
+    { key: "median", title: "Median", text: score },
+    { key: "high", title: `p${high}`, text: score, class: "wide" },
+    { key: "noise", title: "Noise", text: percent },
+    ...shares,
+  ];
+}
 
 /**
- * @param {object} settings classes: rows with the columns' keys, `label`, `bins` and `places` (of the two percentile
- *   lines on the bins' axis, 0 to 1); titles: {column key: title} that replace the columns' own; extra: more columns.
+ * @param {object} settings classes: rows with the columns' keys, `label`, `bins` and `places` (of the percentile lines on
+ *   the bins' axis, 0 to 1); columns: {key, title, and either text(value) or, of texts, compare(a, b)}.
  */
 export class ClassTable {
-  constructor({ classes, titles = {}, extra = [] }) {
+  constructor({ classes, columns }) {
     this.classes = classes;
-    this.columns = [...COLUMNS, ...extra].map((column) => ({ ...column, title: titles[column.key] ?? column.title }));
+    this.columns = columns;
     this.sort = { key: "word", ascending: true };
     this.rows = new Map(classes.map((row) => [row.label, this.#row(row)]));
     this.search = element("input", { type: "search", placeholder: "Search classes", "aria-label": "Search classes", oninput: () => this.refresh(), onkeydown: (event) => this.#leaveSearch(event) });

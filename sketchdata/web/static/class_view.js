@@ -1,10 +1,10 @@
 /** One class on the curation page: histogram with two handles, filters, zones, and the gallery in which one decides. */
 
 import { answer } from "sketchdata/decisions.js";
-import { count, element, isTyping, percent, score } from "sketchdata/elements.js";
+import { capital, count, element, isTyping, percent, score } from "sketchdata/elements.js";
 import { Gallery } from "sketchdata/gallery.js";
 import { Histogram } from "sketchdata/histogram.js";
-import { ClassItems, ZONES } from "sketchdata/items.js";
+import { ClassItems } from "sketchdata/items.js";
 import { drawPicture } from "sketchdata/pictures.js";
 import { statistics } from "sketchdata/shell.js";
 
@@ -14,7 +14,7 @@ const LOAD_AFTER_MILLISECONDS = 60;
 
 /** What a curator has set, kept from class to class. */
 export function initialSettings({ low, high }) {
-  return { low, high, zone: "low", filters: {} };
+  return { low, high, zone: low === null ? "high" : "low", filters: {} };
 }
 
 export class ClassView {
@@ -24,10 +24,11 @@ export class ClassView {
     this.positions = [];
     this.shown = [];
     this.pictures = new Map();
-    this.histogram = new Histogram({ ...overview.score, onMove: (which, percentile) => this.moveLine(which, percentile), percentileAt: (value) => this.items?.percentileAt(value) ?? 0 });
-    this.gallery = new Gallery({ label: `Drawings of ${row.word}`, describe: (i) => this.#describe(i), onSelect: () => this.#showSelection(), onPage: (step) => this.turn(step) });
+    this.histogram = new Histogram({ ...overview.score, low: overview.low !== null, onMove: (which, percentile) => this.moveLine(which, percentile), percentileAt: (value) => this.items?.percentileAt(value) ?? 0 });
+    [this.noun, this.nouns] = overview.nouns;
+    this.gallery = new Gallery({ kind: overview.kind, label: `${capital(this.nouns)} of ${row.word}`, describe: (i) => this.#describe(i), onSelect: () => this.#showSelection(), onPage: (step) => this.turn(step) });
     this.numbers = element("div", {});
-    this.zones = new Map(ZONES.map(([zone, title]) => [zone, this.#zoneButton(zone, title)]));
+    this.zones = new Map(overview.zones.map(([zone, title]) => [zone, this.#zoneButton(zone, title)]));
     this.status = element("div", { class: "status", role: "status" });
     this.pageText = element("span", { class: "page-text" });
     this.previous = element("button", { type: "button", class: "button", onclick: () => this.turn(-1) }, "← Page");
@@ -49,7 +50,7 @@ export class ClassView {
   /** Move one of the lines to a percentile; the lines do not pass each other. */
   moveLine(which, percentile) {
     if (!this.items) return;
-    const limits = which === "low" ? [0, this.settings.high] : [this.settings.low, 100];
+    const limits = which === "low" ? [0, this.settings.high] : [this.settings.low ?? 0, 100];
     this.settings[which] = Math.min(limits[1], Math.max(limits[0], Math.round(percentile * 10) / 10));
     this.page = 0;
     this.render();
@@ -64,10 +65,10 @@ export class ClassView {
     this.#showPage();
   }
 
-  /** Save a verdict on the selection, or on the focused drawing. */
+  /** Save a verdict on the selection, or on the focused item. */
   async decide(verdict) {
     const targets = this.gallery.targets.filter((i) => verdict !== "undo" || this.decisions.of(this.items.id[i]));
-    if (!targets.length) return this.say(verdict === "undo" ? "Nothing here is decided." : "Select drawings first.");
+    if (!targets.length) return this.say(verdict === "undo" ? "Nothing here is decided." : `Select ${this.nouns} first.`);
     const single = !this.gallery.selected.size;
     try {
       await this.decisions.save(targets.map((i) => String(this.items.id[i])), verdict, this.reason.value.trim() || this.#zoneReason());
@@ -76,7 +77,7 @@ export class ClassView {
     }
     this.gallery.select([]);
     if (single) this.gallery.advance();
-    return this.say(`${{ keep: "Kept", drop: "Dropped", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? "drawing" : "drawings"}, saved.`);
+    return this.say(`${{ keep: "Kept", drop: "Dropped", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? this.noun : this.nouns}, saved.`);
   }
 
   /** Obey a key; tell whether it was one of this view's. */
@@ -110,8 +111,8 @@ export class ClassView {
   render() {
     if (!this.items) return; // what is set before they are loaded holds once they are
     const { low, high, zone } = this.settings;
-    this.lines = { low: this.items.scoreAt(low), high: this.items.scoreAt(high) };
-    this.histogram.place({ percentile: low, score: this.lines.low }, { percentile: high, score: this.lines.high });
+    this.lines = { low: low === null ? null : this.items.scoreAt(low), high: this.items.scoreAt(high) };
+    this.histogram.place({ low: { percentile: low ?? 0, score: this.lines.low }, high: { percentile: high, score: this.lines.high } });
     this.positions = this.#zone(zone);
     for (const [name, button] of this.zones) button.setAttribute("aria-pressed", String(name === zone));
     this.#showCounts();
@@ -125,7 +126,7 @@ export class ClassView {
       if (!response.ok) await answer(response);
       this.items = new ClassItems(await response.arrayBuffer(), this.overview);
     } catch (error) {
-      this.say(`The drawings cannot be loaded: ${error.message}`, true);
+      this.say(`The ${this.nouns} cannot be loaded: ${error.message}`, true);
       return;
     }
     this.say("");
@@ -146,13 +147,13 @@ export class ClassView {
   }
 
   #showCounts() {
-    const sizes = Object.fromEntries(ZONES.map(([zone]) => [zone, this.#zone(zone).length]));
+    const sizes = Object.fromEntries(this.overview.zones.map(([zone]) => [zone, this.#zone(zone).length]));
     for (const [zone, button] of this.zones) button.querySelector(".number").textContent = count(sizes[zone]);
-    const noise = sizes.low + sizes.high;
+    const noise = (sizes.low ?? 0) + sizes.high;
     const verdicts = this.items.visible.map((i) => this.decisions.of(this.items.id[i])?.verdict);
     const counted = (verdict) => count(verdicts.filter((each) => each === verdict).length);
     const shown = sizes.all;
-    const pairs = [["Drawings", count(shown)], ["Noise", `${count(noise)} · ${percent(shown ? noise / shown : null)}`], ["Normal", count(sizes.normal)], ["Kept", counted("keep")], ["Dropped", counted("drop")]];
+    const pairs = [[capital(this.nouns), count(shown)], ["Noise", `${count(noise)} · ${percent(shown ? noise / shown : null)}`], ["Normal", count(sizes.normal)], ["Kept", counted("keep")], ["Dropped", counted("drop")]];
     this.numbers.replaceChildren(statistics(pairs));
   }
 
@@ -165,7 +166,7 @@ export class ClassView {
     this.pageText.textContent = `Page ${count(this.page + 1)} of ${count(last)}`;
     this.previous.disabled = this.page === 0;
     this.next.disabled = this.page + 1 >= last;
-    this.gallery.show(this.shown, "No drawings here.");
+    this.gallery.show(this.shown, `No ${this.nouns} here.`);
     this.#showPictures();
     this.#showSelection();
   }
@@ -196,8 +197,9 @@ export class ClassView {
   #describe(i) {
     const { items, lines } = this;
     const verdict = this.decisions.of(items.id[i])?.verdict;
-    const noise = lines.low !== null && (items.score[i] < lines.low || items.score[i] > lines.high);
-    const words = [`key_id ${items.id[i]}`, `entropy ${score(items.score[i])}`, noise ? "noise" : "normal", items.recognized[i] ? "recognized" : "not recognized", verdict];
+    const noise = items.isNoise(i, lines);
+    const facts = this.overview.filters.map(({ name, words }) => words?.[items.facts[name][i]]);
+    const words = [`key_id ${items.id[i]}`, `${this.overview.score.word} ${score(items.score[i])}`, noise ? "noise" : "normal", ...facts, verdict];
     return { name: words.filter(Boolean).join(", "), caption: score(items.score[i]), verdict, noise };
   }
 
@@ -213,7 +215,8 @@ export class ClassView {
 
   #zoneReason() {
     const { zone, low, high } = this.settings;
-    const reasons = { low: `entropy below p${low}`, high: `entropy above p${high}` };
+    const { word } = this.overview.score;
+    const reasons = { low: `${word} below p${low}`, high: `${word} above p${high}` };
     return reasons[zone] ?? "";
   }
 
@@ -228,21 +231,19 @@ export class ClassView {
   }
 
   #filterBar() {
-    const { splits, countries } = this.overview;
-    const countryNames = countries.map((code, i) => [i, code || "unknown"]).sort((a, b) => a[1].localeCompare(b[1], "en"));
+    const { low, high, filters } = this.overview;
+    const lines = low === null ? `Line to p${high}` : `Lines to p${low} and p${high}`;
     return element(
       "div",
       { class: "bar", role: "group", "aria-label": "Filters" },
-      this.#filterList("split", "Split", splits.map((name, i) => [i, name])),
-      this.#filterList("recognized", "Recognized", [[1, "yes"], [0, "no"]]),
-      this.#filterList("country", "Country", countryNames),
-      element("button", { type: "button", class: "button", onclick: () => this.#resetLines() }, `Lines to p${this.overview.low} and p${this.overview.high}`),
+      ...filters.map((filter) => this.#filterList(filter)),
+      element("button", { type: "button", class: "button", onclick: () => this.#resetLines() }, lines),
     );
   }
 
-  #filterList(name, title, choices) {
+  #filterList({ name, title, values }) {
     const chosen = this.settings.filters[name];
-    const options = choices.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
+    const options = values.map((text, value) => element("option", { value, selected: value === chosen }, text));
     const change = (event) => {
       this.settings.filters[name] = event.target.value === "" ? undefined : Number(event.target.value);
       this.#filter();

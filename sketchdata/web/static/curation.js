@@ -5,11 +5,11 @@ import { answer, Decisions } from "sketchdata/decisions.js";
 import { count, element } from "sketchdata/elements.js";
 import { Shell } from "sketchdata/shell.js";
 
-const KEYS = [
-  ["← → ↑ ↓", "Walk through the drawings, move a line by half a percent"],
+const keys = ([noun, nouns]) => [
+  ["← → ↑ ↓", `Walk through the ${nouns}, move a line by half a percent`],
   ["Space", "Select or leave out; with Shift and arrows, select a range"],
   ["a, A", "Select the page, select all"],
-  ["d, k, u", "Drop, keep, undo the selection or the focused drawing"],
+  ["d, k, u", `Drop, keep, undo the selection or the focused ${noun}`],
   ["[ ]", "Turn the page"],
 ];
 
@@ -26,7 +26,7 @@ async function start() {
     overview,
     title: `Curation of ${overview.name}`,
     extra: [{ key: "decided", title: "Decided", text: count }],
-    keys: KEYS,
+    keys: keys(overview.nouns),
     showClass: (row) => {
       view = new ClassView({ row, overview, decisions, settings });
       return view.element;
@@ -50,7 +50,7 @@ async function start() {
   decisions.follow();
 }
 
-/** Bring the classes' numbers of decided drawings up to date; return the labels of those that changed. */
+/** Bring the classes' numbers of decided items up to date; return the labels of those that changed. */
 function countDecided(changed, labels, rows) {
   const touched = new Set();
   for (const { id, label, verdict } of changed) {

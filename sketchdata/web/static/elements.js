@@ -27,6 +27,9 @@ export function isTyping(event) {
   return event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey;
 }
 
+/** Return a text that begins with a capital letter. */
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 /** Write a whole number with separators, and a share as a percentage. */
 export const count = (number) => number.toLocaleString("en-US");
 export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);

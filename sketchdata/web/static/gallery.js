@@ -3,17 +3,17 @@
 import { element } from "sketchdata/elements.js";
 
 /**
- * @param {object} settings label of the list; `describe(item)` returns {name, caption, verdict, noise} of an item;
+ * @param {object} settings kind of the pictures, label of the list; `describe(item)` returns {name, caption, verdict, noise} of an item;
  *   `onSelect()` is called when the selection has changed; `onPage(step)` when the keyboard asks for another page.
  */
 export class Gallery {
-  constructor({ label, describe, onSelect, onPage }) {
+  constructor({ kind, label, describe, onSelect, onPage }) {
     Object.assign(this, { describe, onSelect, onPage });
     this.selected = new Set();
     this.items = [];
     this.active = 0;
     this.element = element("div", {
-      class: "gallery",
+      class: `gallery ${kind}`,
       role: "listbox",
       "aria-label": label,
       "aria-multiselectable": "true",

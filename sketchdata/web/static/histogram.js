@@ -27,24 +27,27 @@ function bar(i, height, floor) {
 }
 
 /**
- * A histogram with two lines. Bars and lines are stretched to the element's width, the text is not.
+ * A histogram with two lines, or with the upper one alone. Bars and lines are stretched to the element's width, the text
+ * is not.
  *
- * @param {object} settings name and unit of the score; `onMove(which, percentile)` makes the lines handles, for the
- *   mouse and the arrow keys; `percentileAt(score)` is needed then.
+ * @param {object} settings name and unit of the score; whether there is a `low` line; `onMove(which, percentile)` makes
+ *   the lines handles, for the mouse and the arrow keys; `percentileAt(score)` is needed then.
  */
 export class Histogram {
-  constructor({ name, unit, onMove = null, percentileAt = null }) {
-    Object.assign(this, { name, unit, onMove, percentileAt });
+  constructor({ name, unit, low, onMove = null, percentileAt = null }) {
+    Object.assign(this, { unit, onMove, percentileAt });
+    // With both lines, the axis does not reach far beyond them.
+    this.title = `${name} (${unit})${low ? "; the outermost bars count what lies beyond" : ""}`;
     this.range = [0, 1];
     this.bars = ["noise-bars", "normal-bars"].map((kind) => {
       const path = svgElement("path", { class: kind });
       const svg = svgElement("svg", { preserveAspectRatio: "none", "aria-hidden": "true" }, path);
       return { svg, path };
     });
-    this.lines = { low: this.#line("low"), high: this.#line("high") };
+    this.lines = Object.fromEntries((low ? ["low", "high"] : ["high"]).map((which) => [which, this.#line(which)]));
     this.pin = element("div", { class: "pin", hidden: true });
     this.axis = element("div", { class: "axis", "aria-hidden": "true" });
-    this.plot = element("div", { class: "plot" }, ...this.bars.map((b) => b.svg), this.pin, this.lines.low, this.lines.high);
+    this.plot = element("div", { class: "plot" }, ...this.bars.map((b) => b.svg), this.pin, ...Object.values(this.lines));
     this.element = element("div", { class: "histogram" }, this.plot, this.axis);
   }
 
@@ -57,13 +60,13 @@ export class Histogram {
       svg.setAttribute("viewBox", `0 0 ${bins.length} 100`);
       path.setAttribute("d", d);
     }
-    this.axis.replaceChildren(...ticks(range).map(([value, text]) => this.#tick(value, text)), element("span", {}, `${this.name} (${this.unit}); the outermost bars count what lies beyond`));
+    this.axis.replaceChildren(...ticks(range).map(([value, text]) => this.#tick(value, text)), element("span", {}, this.title));
   }
 
-  /** Place the two lines: {percentile, score} each; a null score (a class without reference) hides them. */
-  place(low, high) {
-    for (const [which, { percentile, score }] of Object.entries({ low, high })) {
-      const line = this.lines[which];
+  /** Place the lines: {low, high}, {percentile, score} each; a null score (a class without reference) hides a line. */
+  place(places) {
+    for (const [which, line] of Object.entries(this.lines)) {
+      const { percentile, score } = places[which];
       line.hidden = score === null;
       if (score === null) continue;
       line.style.left = `${100 * this.#place(score)}%`;
@@ -75,7 +78,9 @@ export class Histogram {
         line.setAttribute("aria-valuetext", `percentile ${tidy(percentile)}, ${scoreText(score)} ${this.unit}`);
       }
     }
-    const [left, right] = low.score === null ? [0, 1] : [this.#place(low.score), this.#place(high.score)];
+    const { low, high } = places;
+    const left = low.score === null ? 0 : this.#place(low.score);
+    const right = high.score === null ? 1 : this.#place(high.score);
     this.bars[1].svg.style.clipPath = `inset(0 ${100 * (1 - right)}% 0 ${100 * left}%)`;
     this.percentiles = { low: low.percentile, high: high.percentile };
   }

@@ -1,40 +1,36 @@
 /** The items of one class, as columns by rising score, and the questions that the page asks of them. Nothing is drawn here. */
 
-export const ZONES = [
-  ["low", "Low noise"],
-  ["border-low", "Lower border"],
-  ["normal", "Normal"],
-  ["border-high", "Upper border"],
-  ["high", "High noise"],
-  ["all", "All"],
-  ["decided", "Decided"],
-];
-
 const BORDER_ITEMS = 480;
 
 export class ClassItems {
-  /** @param {ArrayBuffer} buffer N items as `sketchdata.web.items.pack` wrote them: id, score, country, split, recognized. */
-  constructor(buffer, { splits, reference }) {
-    const n = buffer.byteLength / 20;
+  /** @param {ArrayBuffer} buffer N items as `sketchdata.web.items.pack` wrote them: id, score, the facts, reference, certain. */
+  constructor(buffer, { filters }) {
+    const facts = filters.length;
+    const n = buffer.byteLength / (18 + 2 * facts);
     this.id = new BigUint64Array(buffer, 0, n);
     this.score = new Float64Array(buffer, 8 * n, n);
-    this.country = new Uint16Array(buffer, 16 * n, n);
-    this.split = new Uint8Array(buffer, 18 * n, n);
-    this.recognized = new Uint8Array(buffer, 19 * n, n);
-    this.reference = this.score.filter((_, i) => splits[this.split[i]] === reference);
+    this.facts = Object.fromEntries(filters.map(({ name }, place) => [name, new Uint16Array(buffer, (16 + 2 * place) * n, n)]));
+    const counts = new Uint8Array(buffer, (16 + 2 * facts) * n, n);
+    this.certain = new Uint8Array(buffer, (17 + 2 * facts) * n, n);
+    this.reference = this.score.filter((_, i) => counts[i]);
     this.filter({});
   }
 
-  /** Keep the positions that fit: split and country are indices, recognized is 0 or 1; undefined fits all. */
-  filter({ split, country, recognized }) {
-    const fits = (column, wanted, i) => wanted === undefined || column[i] === wanted;
+  /** Keep the positions that fit: {fact: index of its value}, undefined fits all. */
+  filter(wanted) {
+    const conditions = Object.entries(wanted).filter(([, value]) => value !== undefined);
     this.visible = [];
     for (let i = 0; i < this.id.length; i++) {
-      if (fits(this.split, split, i) && fits(this.country, country, i) && fits(this.recognized, recognized, i)) this.visible.push(i);
+      if (conditions.every(([name, value]) => this.facts[name][i] === value)) this.visible.push(i);
     }
   }
 
-  /** Return a percentile of the reference split, interpolated as `numpy.percentile` does to the last bit; null without one. */
+  /** Tell whether an item is noise by some lines, or wherever they are. */
+  isNoise(i, { low, high }) {
+    return Boolean(this.certain[i]) || (low !== null && this.score[i] < low) || (high !== null && this.score[i] > high);
+  }
+
+  /** Return a percentile of the reference, interpolated as `numpy.percentile` does to the last bit; null without one. */
   scoreAt(percentile) {
     const { reference } = this;
     if (!reference.length) return null;
@@ -62,7 +58,9 @@ export class ClassItems {
     if (name === "all") return visible;
     if (name === "decided") return visible.filter((i) => isDecided(this.id[i]));
     const from = low === null ? 0 : firstNotBelow(visible, low, (i) => this.score[i]);
-    const to = high === null ? visible.length : firstNotBelow(visible, high, (i) => this.score[i], true);
+    const above = high === null ? visible.length : firstNotBelow(visible, high, (i) => this.score[i], true);
+    const certain = visible.findIndex((i) => this.certain[i]);
+    const to = certain < 0 ? above : Math.min(above, certain); // what is certain noise has the highest scores
     if (name === "low") return visible.slice(0, from);
     if (name === "normal") return visible.slice(from, to);
     if (name === "high") return visible.slice(to);

@@ -1,6 +1,6 @@
 /**
- * Renderers of an item's picture. Table, histogram and gallery know nothing of drawings: an item has an id, a score and
- * a picture, and a picture is {kind, data}. To show something else, give it a kind and a renderer here.
+ * Renderers of an item's picture. Table, histogram and gallery know nothing of what they show: an item has an id, a score
+ * and a picture, and a picture is {kind, data}. To show something else, give it a kind and a renderer here.
  */
 
 import { element, svgElement } from "sketchdata/elements.js";
@@ -10,12 +10,17 @@ const MARGIN = 10;
 
 export const RENDERERS = {
   strokes: (data) => strokesPicture(decodeBase64(data)),
-  image: (data) => element("img", { src: data, alt: "", class: "picture", loading: "lazy" }),
+  image: (data) => image(data),
+  edgemap: ({ edges, photo, credit }) => element("span", { class: "picture pair", title: credit }, photo && image(photo), image(edges)),
 };
 
 /** Return an element that shows a picture; it is decoration, the caption beside it says what it is. */
 export function drawPicture({ kind, data }) {
   return RENDERERS[kind](data);
+}
+
+function image(address) {
+  return element("img", { src: address, alt: "", class: "picture", loading: "lazy" });
 }
 
 function decodeBase64(text) {

@@ -1,7 +1,7 @@
 /** The frame of both pages: the table of classes or one class, chosen by the address, with the keys to move about. */
 
-import { ClassTable } from "sketchdata/class_table.js";
-import { element, isTyping, percent, score } from "sketchdata/elements.js";
+import { ClassTable, columnsOf } from "sketchdata/class_table.js";
+import { count, element, isTyping } from "sketchdata/elements.js";
 
 /**
  * @param {object} settings overview: what `sketchdata.web.views.overview` made; title; `showClass(row)` returns the body
@@ -12,14 +12,13 @@ export class Shell {
     this.overview = overview;
     this.title = title;
     this.showClass = showClass;
-    const titles = { low: `p${overview.low}`, high: `p${overview.high}` };
     for (const row of overview.classes) row.places = places(row);
-    this.table = new ClassTable({ classes: overview.classes, titles, extra });
+    this.table = new ClassTable({ classes: overview.classes, columns: [...columnsOf(overview), ...extra] });
     this.help = helpDialog(keys);
     this.main = document.querySelector("main");
     document.querySelector("#help").addEventListener("click", () => this.help.showModal());
     document.body.append(this.help);
-    this.list = element("section", { class: "list" }, element("h1", { tabindex: -1 }, title), element("p", { class: "lead" }, lead(overview)), this.table.element);
+    this.list = element("section", { class: "list" }, element("h1", { tabindex: -1 }, title), element("p", { class: "lead" }, overview.lead), tallyList(overview.tallies), this.table.element);
     document.querySelector("footer").append(...foot(overview));
     addEventListener("hashchange", () => this.route());
     addEventListener("keydown", (event) => this.#key(event));
@@ -77,13 +76,7 @@ export function statistics(pairs) {
 
 /** Return the numbers that both pages show of a class. */
 export function classNumbers(row, overview) {
-  return [
-    [`p${overview.low}`, score(row.low)],
-    ["Median", score(row.median)],
-    [`p${overview.high}`, score(row.high)],
-    ["Noise", percent(row.noise)],
-    ["Recognized", percent(row.recognized)],
-  ];
+  return columnsOf(overview).filter(({ key }) => !["word", "count"].includes(key)).map(({ key, title, text }) => [title, text(row[key])]);
 }
 
 const linkTo = (row) => `#/${encodeURIComponent(row.word)}`;
@@ -97,11 +90,14 @@ function wordIn(hash) {
 }
 
 function places({ axis: [from, to], low, high }) {
-  return low === null ? null : [(low - from) / (to - from), (high - from) / (to - from)];
+  return high === null ? null : [low === null ? 0 : (low - from) / (to - from), (high - from) / (to - from)];
 }
 
-function lead({ score: { name, unit }, low, high, reference, origin }) {
-  return `${name} in ${unit}. A drawing is normal between the percentiles ${low} and ${high} of its class in ${reference}, and noise beyond. ${origin}`;
+/** List how many items there are of each value of some facts; nothing for no facts. */
+function tallyList(tallies) {
+  if (!tallies.length) return null;
+  const items = tallies.flatMap(({ title, rows }) => [element("dt", {}, title), element("dd", {}, ...rows.map(([value, number]) => element("span", {}, `${value} ${count(number)}`)))]);
+  return element("dl", { class: "tallies" }, ...items);
 }
 
 function foot({ facts }) {

@@ -1,0 +1,354 @@
+"""Score every edge map's messiness within its class, so that people look at the worst ones first.
+
+Two stages: with --drawings, `prepare_class` makes a class's drawings ready to be compared with; `measure_shard`
+measures a shard's edge maps. Then, here: scores and limits, class by class, and a flag for every edge map.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sketchdata.audit_folder import AuditFolder, map_columns, open_audit, read_pictures, write_columns
+from sketchdata.audit_store import (
+    FLAGS,
+    MESSINESS_FILE,
+    NOISE_FLAG,
+    NORMAL_FLAG,
+    THRESHOLDS_FILE,
+    AuditRecord,
+)
+from sketchdata.config import option, recorded
+from sketchdata.drawing import concatenate
+from sketchdata.drawing_samples import DrawingSample, sample_drawings
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.entropy import HIGH, UNJUDGED, Judge, Reference, judge_of, reference
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.manifest import file_entry, replacing
+from sketchdata.messiness import (
+    FEW,
+    MEASURES,
+    WORST,
+    Ink,
+    Templates,
+    decode_map,
+    drawing_distances,
+    ink_of,
+    measure,
+    score,
+    templates,
+)
+from sketchdata.progress import console
+from sketchdata.raster import raster
+from sketchdata.shards import classwise, pictures
+
+_NAMES = pa.dictionary(pa.int8(), pa.string())
+SCHEMA = pa.schema(
+    [
+        pa.field("key_id", pa.uint64(), nullable=False),
+        pa.field("split", _NAMES, nullable=False),
+        pa.field("label", pa.uint16(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=name == "distance") for name in MEASURES),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("percentile", pa.float32()),
+        pa.field("flag", _NAMES),
+    ]
+)
+THRESHOLD_COLUMNS = ("label", "word", "n", "p_median", "p_high", "pictures", "noise", "empty", "dense", "noise_share")
+
+#: Edge maps compared with their class's drawings at a time.
+_AT_ONCE = 128
+_ROW_GROUP_ROWS = 1 << 16
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What counts as ink, which edge maps of a class are messy, and what they are compared with."""
+
+    high: float = option(
+        90.0, help="Percentile of its class above which an edge map is noise.", type=click.FloatRange(0, 100)
+    )
+    most_ink: float = option(
+        0.35, help="Share of the pixels above which an edge map is noise in any class.", type=click.FloatRange(0, 1)
+    )
+    weakest: int = option(
+        16, help="Least strength of an edge that counts as ink, 1 to 255.", type=click.IntRange(1, 255)
+    )
+    drawings: Path | None = option(
+        None,
+        help="Built data set of drawings, or folder of official ndjson files, to compare the edge maps with.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+    )
+    drawings_per_class: int = option(256, help="Drawings of a class to compare with.", type=click.IntRange(1, 4096))
+    nearest: int = option(
+        5, help="Over how many of the nearest drawings the distance is taken.", type=click.IntRange(1, 4096)
+    )
+
+
+def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord | None:
+    """Audit a folder of edge maps and return the audit's record; None in an unfinished share of a job array.
+
+    Raises:
+        SketchDataError: The folder is missing or damaged, or holds other pictures than edge maps.
+        ConfigError: It was not made by `edgemaps extract`, or there are no drawings to compare with.
+    """
+    folder, sample = _open(directory, config)
+    if (finished := folder.finished()) is not None:
+        return finished
+    drawings = {} if sample is None else _prepare(folder, sample, engine)
+    if drawings is None:
+        return None
+    settings = {
+        "size": folder.manifest.config["size"],
+        "black": folder.manifest.config["ink"] == "black",
+        "weakest": config.weakest,
+        "nearest": config.nearest,
+        "sample": None if sample is None else sample.sha256,
+        "drawings": {str(label): path for label, path in drawings.items()},
+    }
+    tasks = [folder.task(shard, settings) for _, shard in folder.shards()]
+    if not folder.over_shards_at_last(measure_shard, tasks, engine, "Measuring edge maps"):
+        return None
+    found = _judged(folder, config)
+    folder.begin()
+    _write_table(folder, found)
+    classes = _write_thresholds(folder, found)
+    return folder.finish({MESSINESS_FILE: len(found.flag), THRESHOLDS_FILE: classes}, _counts(folder, found))
+
+
+def _open(directory: Path, config: Config) -> tuple[AuditFolder, DrawingSample | None]:
+    """Open the folder to audit, and take the drawings that its edge maps are compared with, if that is wanted."""
+    folder = open_audit(directory, "messiness", {})
+    if "ink" not in folder.manifest.config:
+        raise ConfigError(
+            f"{directory} ({folder.manifest.name}) holds no edge maps: curate what `sketchdata edgemaps extract` made"
+        )
+    words = [word for word in folder.manifest.classes if any(each[word] for each in folder.manifest.counts.values())]
+    sample = None if config.drawings is None else sample_drawings(config.drawings, words, config.drawings_per_class)
+    options = recorded(config) | {"few": FEW, "drawings": None}
+    if sample is not None:
+        options |= {"drawings": {"name": sample.origin, "sha256": sample.sha256, "classes": len(sample.classes)}}
+        _warn_of_missing(config.drawings, [word for word in words if word not in sample.classes])
+    return dataclasses.replace(folder, options=options), sample
+
+
+def _warn_of_missing(drawings: Path | None, words: Sequence[str]) -> None:
+    if words:
+        more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
+        note = f"note: {drawings} has no drawings of {', '.join(words[:_SHOWN])}{more}: scored without a distance"
+        console.print(note, soft_wrap=True, highlight=False)
+
+
+# ---- first stage: the drawings of each class -------------------------------------------------------------------------
+
+
+def _prepare(folder: AuditFolder, sample: DrawingSample, engine: EngineOptions) -> dict[int, str] | None:
+    """Return {label: the file of its class's templates}; None in an unfinished share of a job array."""
+    words = list(sample.classes)
+    path = folder.work / "drawings.arrow"
+    batches = [
+        dataclasses.replace(batch, label=np.full(len(batch), number, np.uint16))
+        for number, batch in enumerate(sample.classes.values())
+    ]
+    classwise.write_grouped(path, concatenate(batches), words)
+    config = {name: folder.manifest.config[name] for name in ("size", "fill")}
+    tasks = [
+        Task(
+            id=word,
+            output=folder.work / "drawings" / f"{word}.npy",
+            inputs={"drawings": sample.sha256},
+            config={"drawings": str(path), "number": number, **config},
+        )
+        for number, word in enumerate(words)
+    ]
+    if not folder.over_shards(prepare_class, tasks, engine, "Preparing drawings"):
+        return None
+    return {folder.manifest.classes.index(task.id): str(task.output) for task in tasks}
+
+
+def prepare_class(task: Task) -> TaskResult:
+    """Draw a class's drawings as edge maps are drawn, and measure how far each pixel is from their ink."""
+    from sketchdata.edges import centre  # heavy, and of use only with --drawings
+
+    batch = classwise.read_class(Path(task.config["drawings"]), task.config["number"])
+    size, fill = task.config["size"], task.config["fill"]
+    drawn = (raster(batch.slice(row, row + 1), size=size, threads=1)[0] for row in range(len(batch)))
+    found = templates([ink_of(centre(each, size, fill, "white", 1), black=False, weakest=1) for each in drawn])
+    with replacing(task.output) as file:
+        np.save(file, np.stack([found.ink, found.distance]))
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
+
+
+# ---- second stage: what each edge map is like ------------------------------------------------------------------------
+
+
+def measure_shard(task: Task) -> TaskResult:
+    """Measure a shard's edge maps, in the order of its rows."""
+    size, black, weakest = (task.config[name] for name in ("size", "black", "weakest"))
+    key_ids, labels, maps = [], [], list[Ink]()
+    for table in read_pictures(task, ("key_id", "label", "image")):
+        key_ids.append(table.column("key_id").to_numpy())
+        labels.append(table.column("label").to_numpy())
+        contents = zip(key_ids[-1].tolist(), pictures.image_bytes(table), strict=True)
+        maps += [ink_of(_decode(key_id, content, size), black=black, weakest=weakest) for key_id, content in contents]
+    label = np.concatenate(labels)
+    distance = _distances(task, maps, label)
+    columns = {"key_id": np.concatenate(key_ids), "label": label, **measure(maps), "distance": distance}
+    return write_columns(task, columns)
+
+
+def _decode(key_id: int, content: bytes, size: int) -> npt.NDArray[np.uint8]:
+    try:
+        picture = decode_map(content)
+    except FormatError as error:
+        raise SketchDataError(f"the picture {key_id} is {error}: extract the edge maps again") from error
+    if len(picture) != size:
+        raise SketchDataError(f"the picture {key_id} has a side of {len(picture)} pixels, and the manifest says {size}")
+    return picture
+
+
+def _distances(task: Task, maps: Sequence[Ink], label: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
+    """Return how far each edge map is from its class's drawings, NaN where there are none."""
+    found = np.full(len(maps), math.nan)
+    for each in np.unique(label).tolist():
+        if (path := task.config["drawings"].get(str(each))) is None:
+            continue
+        ink, distance = np.load(path)
+        drawings = Templates(ink=ink, distance=distance, side=task.config["size"])
+        rows = np.flatnonzero(label == each)
+        for part in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+            own = [maps[row] for row in part.tolist()]
+            found[part] = drawing_distances(own, drawings, nearest=task.config["nearest"])
+    return found
+
+
+# ---- scores, limits, flags -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What was found of N edge maps of C classes, in the order of their rows.
+
+    `columns` are those of SCHEMA but `split` and `flag`; `flag` (N,) int8 indexes FLAGS, −1 where there is no limit;
+    `empty` and `dense` (N,) bool are beyond the absolute limits.
+    """
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    split: npt.NDArray[np.int8]
+    flag: npt.NDArray[np.int8]
+    empty: npt.NDArray[np.bool_]
+    dense: npt.NDArray[np.bool_]
+    judge: Judge
+
+
+def _judged(folder: AuditFolder, config: Config) -> _Found:
+    """Put the shards' measures together, and judge every edge map by the others of its class."""
+    parts = [map_columns(folder.output(shard)) for _, shard in folder.shards()]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in ("key_id", "label", *MEASURES)}
+    sizes = [len(part["label"]) for part in parts]
+    split = np.repeat(np.array([folder.splits.index(split) for split, _ in folder.shards()], np.int8), sizes)
+    label, density = columns["label"], columns["density"]
+    empty, dense = density == 0, density > config.most_ink
+    scores = score(columns, label, empty | dense)
+    judge = judge_of(_references(folder, label, scores), low=0, high=config.high)
+    rank, verdict = judge.judge(label, scores)
+    noise = (verdict == HIGH) | empty | dense
+    flag = np.where(noise, FLAGS.index(NOISE_FLAG), np.where(verdict == UNJUDGED, -1, FLAGS.index(NORMAL_FLAG)))
+    return _Found(
+        columns={**columns, "score": scores, "percentile": rank},
+        split=split,
+        flag=flag.astype(np.int8),
+        empty=empty,
+        dense=dense,
+        judge=judge,
+    )
+
+
+def _references(folder: AuditFolder, label: npt.NDArray[np.uint16], scores: npt.NDArray[np.float64]) -> list[Reference]:
+    """Return each class's scores within the absolute limits; none of a class that has few."""
+    rows = np.flatnonzero(scores < WORST)
+    rows = rows[np.argsort(label[rows], kind="stable")]
+    bounds = np.searchsorted(label[rows], np.arange(len(folder.manifest.classes) + 1)).tolist()
+    own = [scores[rows[a:b]] if b - a >= FEW else np.empty(0) for a, b in pairwise(bounds)]
+    return [reference(each, np.ones(len(each), np.int64)) for each in own]
+
+
+def _write_table(folder: AuditFolder, found: _Found) -> None:
+    words = {"split": (found.split, folder.splits), "flag": (found.flag, FLAGS)}
+    arrays = [
+        _words(*words[field.name]) if field.name in words else _numbers(found.columns[field.name]) for field in SCHEMA
+    ]
+    with replacing(folder.path / MESSINESS_FILE) as file:
+        pq.write_table(
+            pa.Table.from_arrays(arrays, schema=SCHEMA),
+            file,
+            row_group_size=_ROW_GROUP_ROWS,
+            compression="zstd",
+            use_dictionary=["split", "label", "flag"],
+            write_statistics=["key_id", "label"],
+        )
+
+
+def _words(codes: npt.NDArray[np.int8], words: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(words), pa.string()))
+
+
+def _numbers(values: npt.NDArray[Any]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values) if values.dtype.kind == "f" else None)
+
+
+def _write_thresholds(folder: AuditFolder, found: _Found) -> int:
+    """Write a row a class; return how many."""
+    label, classes = found.columns["label"], folder.manifest.classes
+    noise = found.flag == FLAGS.index(NOISE_FLAG)
+    counts = [
+        np.bincount(label[mask], minlength=len(classes)).tolist()
+        for mask in (np.ones_like(noise), noise, found.empty, found.dense)
+    ]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(THRESHOLD_COLUMNS)
+    rows = zip(classes, found.judge.references, found.judge.limits.tolist(), *counts, strict=True)
+    for number, (word, own, limits, pictures_, noisy, empty, dense) in enumerate(rows):
+        share = noisy / pictures_ if pictures_ else math.nan
+        texts = ["" if math.isnan(value) else repr(value) for value in (*limits[1:], share)]
+        writer.writerow([number, word, len(own), *texts[:2], pictures_, noisy, empty, dense, texts[2]])
+    with replacing(folder.path / THRESHOLDS_FILE) as file:
+        file.write(lines.getvalue().encode("utf-8"))
+    return len(classes)
+
+
+def _counts(folder: AuditFolder, found: _Found) -> dict[str, Any]:
+    """Return the record's counts: of the edge maps, and of the classes that could not be judged as others are."""
+    label, unmeasured = found.columns["label"], np.isnan(found.columns["distance"])
+    sizes = np.bincount(label, minlength=len(folder.manifest.classes))
+    limited = np.array([len(own) > 0 for own in found.judge.references])
+    noise = found.flag == FLAGS.index(NOISE_FLAG)
+    return {
+        "edge_maps": len(label),
+        "normal": int((found.flag == FLAGS.index(NORMAL_FLAG)).sum()),
+        "noise": int(noise.sum()),
+        "messy": int((noise & ~found.empty & ~found.dense).sum()),
+        "empty": int(found.empty.sum()),
+        "dense": int(found.dense.sum()),
+        "unjudged": int((found.flag < 0).sum()),
+        "classes": int((sizes > 0).sum()),
+        "classes_with_few": int(((sizes > 0) & ~limited).sum()),
+        "classes_without_distance": len(np.unique(label[unmeasured])),
+    }

@@ -1,0 +1,260 @@
+"""Messiness: how far an edge map is from what a person would draw, by measures that are compared within its class.
+
+A clean map has few lines, each of them long; a messy one has many and short ones, loose or tangled, and lines of the
+background that run out of the picture. None of this has an absolute scale that holds for bats and for bicycles alike,
+so each measure counts by its rank in the class. The score only orders a class's pictures for people to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.entropy import entropies
+from sketchdata.errors import FormatError
+
+#: (H, W) uint8, 1 where there is ink.
+Ink = npt.NDArray[np.uint8]
+Column = npt.NDArray[np.float64]
+
+#: What is measured of an edge map, all of it rising with mess; see `measure` and `drawing_distances`.
+MEASURES = ("density", "entropy", "fragments", "loose", "border", "distance")
+#: What the score is made of. Entropy orders maps as density does, up to half of the pixels, and would count it twice.
+SCORED = ("density", "fragments", "loose", "border", "distance")
+#: The score of a map beyond the absolute limits; ranks alone give less.
+WORST = 1.0
+#: Classes of fewer maps have no limit: of 19, the 90th percentile lies between the two messiest and says little.
+FEW = 20
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: Signature, header and end of the smallest PNG, and the largest side of an edge map that makes sense.
+_LEAST_PNG, _LARGEST = 45, 4096
+#: The eight neighbours of a pixel, clockwise from the upper left, each with a bit of its own.
+_NEIGHBOURS = np.array([[1, 2, 4], [128, 0, 8], [64, 32, 16]], np.float32)
+#: By which neighbours have ink, whether lines meet in the pixel: three or more begin around it. Source: the crossing
+#: number, Rutovitz, Pattern Recognition, Journal of the Royal Statistical Society A 129, 1966.
+_MEETS = np.array([(bits & ~(bits << 1 | bits >> 7)).bit_count() > 2 for bits in range(256)], np.uint8)
+#: A fragment is shorter than this share of the picture's side: 22 pixels of 224.
+_FRAGMENT = 0.1
+#: The width of the ring along the bounding box, as a share of the side: 3 pixels of 224. Detectors leave the outermost
+#: pixels of a photo blank, so lines that were cut off end a little before the box.
+_RING = 1 / 75
+#: Distances are cut off at this share of the side, 20 pixels of 224, beyond which one line is as wrong as another.
+_FARTHEST = 1 / 11.2
+#: Distances are taken on pictures of half the side, in steps of an eighth of their pixels.
+_HALF, _STEPS = 2, 8
+
+
+def ink_of(picture: npt.NDArray[np.uint8], *, black: bool, weakest: int) -> Ink:
+    """Return where a stored edge map has ink.
+
+    Args:
+        picture: (H, W) uint8.
+        black: Whether ink is black on white, else white on black.
+        weakest: Edges of less strength than this, 1..255, do not count.
+
+    Returns:
+        (H, W) uint8 of 0 and 1.
+    """
+    return ((picture <= 255 - weakest) if black else (picture >= weakest)).astype(np.uint8)
+
+
+def decode_map(content: bytes) -> npt.NDArray[np.uint8]:
+    """Decode an edge map as it is stored: a square PNG of 8 bits, grey or of equal channels.
+
+    Returns:
+        (S, S) uint8.
+
+    Raises:
+        FormatError: `not an edge map`: it is something else, or damaged.
+    """
+    if not content.startswith(_PNG) or content[16:20] != content[20:24] or len(content) < _LEAST_PNG:
+        raise FormatError("not an edge map", f"bytes that begin with {content[:8]!r}, where a square PNG was expected")
+    if (side := int.from_bytes(content[16:20], "big")) > _LARGEST:
+        raise FormatError("not an edge map", f"{side:,} pixels wide, where at most {_LARGEST:,} were expected")
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype != np.uint8:
+        raise FormatError("not an edge map", f"a PNG of {len(content):,} bytes that is damaged or not of 8 bits")
+    return np.asarray(picture if picture.ndim == 2 else picture[:, :, 0], np.uint8)
+
+
+def measure(maps: Iterable[Ink]) -> dict[str, Column]:
+    """Measure edge maps, each by itself.
+
+    Args:
+        maps: N of them, (H, W) uint8 of 0 and 1.
+
+    Returns:
+        {name: (N,) float64}:
+        `density`: share of the pixels that are ink;
+        `entropy`: of the picture's pixels in bits, as drawings have it, see `sketchdata.entropy`;
+        `fragments`: number of lines shorter than a tenth of the side in pixels. Lines end where they end and where
+        they meet: texture is one tangle, and counts as all the short lines that it consists of;
+        `loose`: share of the ink that is in no longer line;
+        `border`: at how many separate places ink runs along or into the sides of its bounding box. The picture is
+        cropped to its edges, so an object that stands free touches each side about once, while whatever was cut off
+        by the photo's frame or belongs to the ground behind the object ends there.
+    """
+    rows = [(ink.size, int(np.count_nonzero(ink)), *_fragments(ink), _border_places(ink)) for ink in maps]
+    pixels, inked, fragments, loose, border = np.array(rows, np.int64).reshape(-1, 5).T
+    entropy = np.empty(len(rows), np.float64)
+    for each in np.unique(pixels).tolist():
+        entropy[pixels == each] = entropies(inked[pixels == each], pixels=each)
+    return {
+        "density": inked / pixels,
+        "entropy": entropy,
+        "fragments": fragments.astype(np.float64),
+        "loose": loose / np.maximum(inked, 1),
+        "border": border.astype(np.float64),
+    }
+
+
+def _fragments(ink: Ink) -> tuple[int, int]:
+    """Return how many fragments (H, W) ink has, and how many of its pixels are in no longer line."""
+    neighbours = cv2.filter2D(ink, cv2.CV_8U, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+    meetings = np.asarray(cv2.LUT(neighbours, _MEETS), np.uint8) & ink
+    # With their surroundings, or the lines that meet there would still touch each other at the corners.
+    lines = ink & (1 - np.asarray(cv2.dilate(meetings, np.ones((3, 3), np.uint8)), np.uint8))
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    lengths = statistics[1:, cv2.CC_STAT_AREA]
+    long = lengths >= _FRAGMENT * max(ink.shape)
+    return int((~long).sum()), int(np.count_nonzero(ink)) - int(lengths[long].sum())
+
+
+def _border_places(ink: Ink) -> int:
+    """Count the 8-connected pieces of (H, W) ink within the ring along its bounding box."""
+    left, top, width, height = cv2.boundingRect(ink)
+    if not width:
+        return 0
+    box, ring = ink[top : top + height, left : left + width].copy(), max(round(_RING * max(ink.shape)), 1)
+    box[ring : max(height - ring, 0), ring : max(width - ring, 0)] = 0
+    return int(cv2.connectedComponents(box, connectivity=8)[0]) - 1
+
+
+# ---- nearness to drawings --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Templates:
+    """M pictures to compare others with, P pixels each, at half the side.
+
+    Attributes:
+        ink: (M, P) uint8 of 0 and 1.
+        distance: (M, P) uint8, from each pixel to the nearest ink, in eighths of a pixel, cut off.
+        side: Of the whole pictures, in pixels.
+    """
+
+    ink: Ink
+    distance: npt.NDArray[np.uint8]
+    side: int
+
+
+def templates(maps: Sequence[Ink]) -> Templates:
+    """Prepare (H, W) pictures of one size, whose ink is centred and scaled in the same way, to be compared."""
+    halves = [_half(ink) for ink in maps]
+    side = max(maps[0].shape)
+    return Templates(
+        ink=np.stack(halves).reshape(len(maps), -1),
+        distance=np.stack([_distance(half, side) for half in halves]).reshape(len(maps), -1),
+        side=side,
+    )
+
+
+def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int) -> Column:
+    """Return how far edge maps are from the drawings that are most like them.
+
+    The distance of two pictures is the chamfer distance both ways: the mean over the ink of one of the distance to the
+    nearest ink of the other, in pixels, cut off at 20 of 224; of the two directions, the larger. Their mean would take
+    a picture that is ink all over for a good likeness of everything, since any line has ink next to it there. A picture
+    without ink has the cut-off distance to every other.
+
+    Sources: Barrow, Tenenbaum, Bolles, Wolf, Parametric Correspondence and Chamfer Matching, IJCAI 1977; Borgefors,
+    Hierarchical Chamfer Matching, PAMI 1988; the larger of the two: Dubuisson and Jain, A Modified Hausdorff Distance
+    for Object Matching, ICPR 1994. Distances to the nearest ink are exact (Euclidean), then rounded.
+
+    Args:
+        maps: N of them, (H, W) uint8, of the size of the drawings.
+        drawings: M drawings of the maps' class.
+        nearest: Over how many of the nearest drawings the mean is taken, all of them when there are fewer.
+
+    Returns:
+        (N,) float64, in pixels.
+    """
+    own = templates(maps)
+    there = _mean_distances(own.ink, drawings.distance, own.side)
+    back = _mean_distances(drawings.ink, own.distance, own.side).T
+    likest = np.sort(np.maximum(there, back), axis=1)[:, :nearest]
+    distances: Column = likest.mean(axis=1) * (_HALF / _STEPS)
+    return distances
+
+
+def _mean_distances(ink: Ink, distance: npt.NDArray[np.uint8], side: int) -> Column:
+    """Return the mean over the ink of A pictures, (A, P), of B distances, (B, P), in steps: (A, B)."""
+    # Whole numbers whose sums stay below 2^24: exact in float32, in whatever order the matrix product adds them up, so
+    # the same on every machine and for any number of threads.
+    sums = (ink.astype(np.float32) @ distance.astype(np.float32).T).astype(np.float64)
+    counts = np.count_nonzero(ink, axis=1)[:, None]
+    return np.where(counts, sums / np.maximum(counts, 1), _farthest(side))
+
+
+def _half(ink: Ink) -> Ink:
+    """Return (H, W) ink at half the side, rounded up; a pixel has ink when one of its four has."""
+    height, width = (-(-length // _HALF) * _HALF for length in ink.shape)
+    padded = np.zeros((height, width), np.uint8)
+    padded[: ink.shape[0], : ink.shape[1]] = ink
+    half: Ink = padded.reshape(height // _HALF, _HALF, width // _HALF, _HALF).max(axis=(1, 3))
+    return half
+
+
+def _distance(half: Ink, side: int) -> npt.NDArray[np.uint8]:
+    farthest = _farthest(side)
+    if not half.any():
+        return np.full(half.shape, farthest, np.uint8)
+    exact = np.asarray(cv2.distanceTransform(1 - half, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    steps: npt.NDArray[np.uint8] = np.minimum(np.rint(_STEPS * exact), farthest).astype(np.uint8)
+    return steps
+
+
+def _farthest(side: int) -> int:
+    return min(round(_STEPS * _FARTHEST * side / _HALF), 255)
+
+
+# ---- the score -------------------------------------------------------------------------------------------------------
+
+
+def score(
+    measures: Mapping[str, Column], label: npt.NDArray[np.uint16], beyond: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return the messiness of N edge maps: the mean of their ranks within their classes.
+
+    A map's rank by a measure is the share of the class's maps below it, equal ones counting half: above 0, below 1, one
+    half for the median map. The score is the mean of the ranks by the measures of `SCORED` that were taken, so it never
+    falls when a measure rises. Maps beyond the absolute limits have the score 1, and the others are not ranked by them.
+
+    Args:
+        measures: {name: (N,) float64} of SCORED; NaN throughout a class where a measure could not be taken.
+        label: (N,) uint16, the class.
+        beyond: (N,) bool, whether a map is beyond the absolute limits.
+
+    Returns:
+        (N,) float64, 0..1.
+    """
+    found = np.full(len(label), WORST)
+    within = np.flatnonzero(~beyond)
+    rows = within[np.argsort(label[within], kind="stable")]
+    bounds = np.searchsorted(label[rows], np.unique(label[rows]))
+    for own in np.split(rows, bounds[1:]):
+        columns = [measures[name][own] for name in SCORED]
+        found[own] = np.mean([_ranks(column) for column in columns if not np.isnan(column).any()], axis=0)
+    return found
+
+
+def _ranks(values: Column) -> Column:
+    """Return the shares of (n,) values that lie below each, equal ones counting half."""
+    _, index, equal = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Column = ((np.cumsum(equal) - equal / 2) / len(values))[index]
+    return ranks
