@@ -5,67 +5,24 @@ Everything that a manifest promises is recomputed from the files: sizes and hash
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from sketchdata.recipes.pipelines.verify_edgemaps import check_edgemaps
+from sketchdata.recipes.pipelines.verify_pictures import check_collection, check_pictures
 
-from sketchdata.audit_store import AUDIT_FOLDER
+from sketchdata import collection
+from sketchdata.dataset import holds_pictures, is_edgemaps, noun_of
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest
-from sketchdata.progress import task_bar
-from sketchdata.sampling import ranks, row_order
+from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifest
+from sketchdata.sampling import mix_classes, ranks
 from sketchdata.shards import parquet
-
-_HASHES_AT_ONCE = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One kind of fault: what is wrong with the first case, and how many cases there are."""
-
-    kind: str
-    first: str
-    count: int
-
-
-@dataclass
-class Verification:
-    """What was checked and what was found.
-
-    Attributes:
-        files: Files whose size and hash were checked.
-        drawings: Rows that were checked.
-        checks: Kinds of fault that were looked for.
-    """
-
-    files: int = 0
-    drawings: int = 0
-    checks: list[str] = field(default_factory=list)
-    _faults: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def faults(self) -> list[Fault]:
-        """Every kind of fault that was found, in the order of the checks."""
-        return [
-            Fault(kind=k, first=self._faults[k][0], count=len(self._faults[k]))
-            for k in self.checks
-            if k in self._faults
-        ]
-
-    def check(self, kind: str, faults: Iterator[str] | Sequence[str]) -> bool:
-        """Note a check and what it found; true when it found nothing."""
-        found = list(faults)
-        if kind not in self.checks:
-            self.checks.append(kind)
-        if found:
-            self._faults.setdefault(kind, []).extend(found)
-        return not found
+from sketchdata.verification import Verification, check_counts, check_files, unlisted
 
 
 def run(directory: Path) -> Verification:
@@ -75,9 +32,18 @@ def run(directory: Path) -> Verification:
         SketchDataError: There is no manifest to check against.
     """
     manifest = read_manifest(directory)
-    verification = Verification()
-    verification.check("unlisted file", _unlisted(directory, manifest))
-    whole = _check_files(directory, manifest, verification)
+    verification = Verification(noun=noun_of(manifest))
+    if manifest.name == collection.NAME:
+        check_collection(directory, manifest, verification)
+        return verification
+    verification.check("unlisted file", unlisted(directory, manifest.files))
+    whole = check_files(directory, manifest.files, verification)
+    check = check_edgemaps if is_edgemaps(manifest) else check_pictures if holds_pictures(manifest) else _check_drawings
+    check(directory, manifest, whole, verification)
+    return verification
+
+
+def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
     splits = _splits(directory, manifest)
     verification.check("no shards", [f"{s} has drawings and no shards" for s in splits if not manifest.shards(s)])
     rows = {split: _Rows.read(directory, manifest, split, whole, verification) for split in splits}
@@ -90,7 +56,6 @@ def run(directory: Path) -> Verification:
         # What fills the holes of train ranks behind all that was in query before.
         if not manifest.config.get("curation", {}).get("refill", False):
             verification.check("ranks across splits", _ranks_across(complete, manifest))
-    return verification
 
 
 def _splits(directory: Path, manifest: Manifest) -> list[str]:
@@ -109,41 +74,6 @@ def _splits(directory: Path, manifest: Manifest) -> list[str]:
             "build the data set again"
         )
     return [split for split, drawings in manifest.splits.items() if drawings or manifest.shards(split)]
-
-
-def _unlisted(directory: Path, manifest: Manifest) -> Iterator[str]:
-    listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        # Audits come after the data set and are no part of it; each has a record of its own.
-        if path.is_file() and name not in listed and not name.startswith(f"{AUDIT_FOLDER}/"):
-            yield f"{name} is not in the manifest"
-
-
-def _check_files(directory: Path, manifest: Manifest, verification: Verification) -> set[str]:
-    """Check sizes and hashes; return the paths of the files that are as they should be."""
-    present = [entry for entry in manifest.files if (directory / entry.path).is_file()]
-    verification.check("missing file", [f"{e.path} is missing" for e in manifest.files if e not in present])
-    sized = [entry for entry in present if (directory / entry.path).stat().st_size == entry.bytes]
-    verification.check("size", [_wrong_size(directory, entry) for entry in present if entry not in sized])
-    whole: set[str] = set()
-    with task_bar() as bar, ThreadPoolExecutor(_HASHES_AT_ONCE) as pool:
-        row = bar.add_task("Hashing files", total=len(sized))
-        hashes = pool.map(lambda entry: hash_file(directory / entry.path, "sha256"), sized)
-        for entry, sha256 in zip(sized, hashes, strict=True):
-            if verification.check("sha256", [] if sha256 == entry.sha256 else [_wrong_hash(entry, sha256)]):
-                whole.add(entry.path)
-            bar.advance(row)
-    verification.files = len(manifest.files)
-    return whole
-
-
-def _wrong_size(directory: Path, entry: FileEntry) -> str:
-    return f"{entry.path} has {(directory / entry.path).stat().st_size:,} bytes instead of {entry.bytes:,}"
-
-
-def _wrong_hash(entry: FileEntry, sha256: str) -> str:
-    return f"{entry.path} has sha256 {sha256[:16]}… instead of {entry.sha256[:16]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +101,7 @@ class _Rows:
         if not usable or not parts:
             return None
         key_ids, labels = zip(*parts, strict=True)
-        verification.drawings += sum(map(len, labels))
+        verification.records += sum(map(len, labels))
         return _Rows(key_id=np.concatenate(key_ids), label=np.concatenate(labels))
 
 
@@ -225,26 +155,14 @@ def _empty(table: pa.Table, shard: FileEntry) -> Iterator[str]:
 
 def _check_split(directory: Path, manifest: Manifest, split: str, rows: _Rows, verification: Verification) -> None:
     counts = np.bincount(rows.label, minlength=len(manifest.classes))
-    told = manifest.counts[split]
-    verification.check(
-        "class balance",
-        [
-            f"{split} has {counts[label]:,} drawings of {word} instead of {told.get(word, 0):,}"
-            for label, word in enumerate(manifest.classes)
-            if counts[label] != told.get(word, 0)
-        ],
-    )
+    told = {word: manifest.counts[split].get(word, 0) for word in manifest.classes}
+    check_counts(counts[: len(told)].tolist(), told, split, verification)
     verification.check("order of rows", _disorder(split, rows, manifest.config["seed"]))
     verification.check("key_id list", _wrong_list(directory, split, rows))
 
 
 def _disorder(split: str, rows: _Rows, seed: int) -> Iterator[str]:
-    own = ranks(rows.key_id, seed)
-    by_class = np.lexsort((own, rows.label))
-    firsts = np.searchsorted(rows.label[by_class], rows.label[by_class], side="left")
-    places = np.empty(len(own), np.int64)
-    places[by_class] = np.arange(len(own)) - firsts
-    wrong = np.flatnonzero(row_order(places, own) != np.arange(len(own)))
+    wrong = np.flatnonzero(mix_classes(rows.label, ranks(rows.key_id, seed)) != np.arange(len(rows.label)))
     if len(wrong):
         yield f"{split}: row {wrong[0]:,} (key_id {rows.key_id[wrong[0]]}) is not the one that the ranks put there"
 

@@ -35,7 +35,7 @@ def quickdraw_card(manifest: Manifest) -> str:
 license: cc-by-4.0
 pretty_name: {manifest.name}
 size_categories:
-  - {_size_category(sum(manifest.splits.values()))}
+  - {size_category(sum(manifest.splits.values()))}
 task_categories:
   - image-classification
 configs:
@@ -73,7 +73,8 @@ States.
 """
 
 
-def _size_category(rows: int) -> str:
+def size_category(rows: int) -> str:
+    """Return the Hugging Face Hub's name for a number of rows."""
     for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
         if rows < limit:
             return name

@@ -1,9 +1,9 @@
-"""Many drawings on one picture, for people to look at: dark ink on white paper, with captions and a legend."""
+"""Many drawings, or pictures, on one sheet for people to look at: on white paper, with captions and a legend."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sketchdata.drawing import MAX_COORDINATE, DrawingBatch
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import replacing
+from sketchdata.photos import Photo, resize
 from sketchdata.raster import Bitmaps, fit, paint, to_pixels
 
 MIN_CELL, MAX_CELL = 48, 1024
@@ -25,6 +26,7 @@ _MIN_WIDTH = 240
 _CAPTION_HEIGHT = 18
 _LEGEND_HEIGHT, _LEGEND_GAP, _LEGEND_MARK_WIDTH = 24, 16, 13
 _MARK_RADIUS = 3
+_PICTURE_MARGIN = 2
 # libpng's own limit; beyond it OpenCV gives up.
 _MAX_PNG_SIDE = 1_000_000
 _FONT = cv2.FONT_HERSHEY_PLAIN
@@ -61,23 +63,88 @@ def contact_sheet(
         ConfigError: There is nothing to draw, or an option is out of its range.
         FormatError: A raw coordinate is not a finite number.
     """
-    if len(batch) == 0:
+    _check(len(batch), columns, cell)
+    tiles = _draw_cells(batch, cell, line_width)
+    _mark_unrecognized(tiles, batch)
+    texts = captions_of(batch.label, batch.key_id, words) if captions else []
+    return _bind(tiles, texts, columns, lambda width: _legend(batch, words, width))
+
+
+def picture_sheet(
+    pictures: Sequence[Photo],
+    titles: Sequence[str],
+    legend: str,
+    *,
+    columns: int | None = None,
+    cell: int = 112,
+) -> Bitmaps:
+    """Lay photos or edge maps out as a grid, row by row, each as large as fits and in the middle of its cell.
+
+    Args:
+        pictures: Of any sizes, at least one.
+        titles: A caption for each.
+        legend: What the sheet shows, for its foot.
+        columns: Pictures side by side; None makes the sheet about 4:3.
+        cell: The side of a picture's square in pixels, 48..1024.
+
+    Returns:
+        (H, W, 3) uint8 red, green, blue, paper 255.
+
+    Raises:
+        ConfigError: There is nothing to show, or an option is out of its range.
+    """
+    _check(len(pictures), columns, cell)
+    tiles = np.stack([_fit_cell(picture, cell) for picture in pictures])
+    return _bind(tiles, titles, columns, lambda width: _legend_line(legend, width))
+
+
+def captions_of(label: npt.NDArray[np.uint16], key_id: npt.NDArray[np.uint64], words: Sequence[str]) -> list[str]:
+    """Return what to write under each of N drawings or pictures: its word, or its key_id when all are of one class."""
+    if len(label) and (label == label[0]).all():
+        return [str(each) for each in key_id.tolist()]
+    return [words[each] for each in label.tolist()]
+
+
+def _check(count: int, columns: int | None, cell: int) -> None:
+    if count == 0:
         raise ConfigError(
-            "a contact sheet needs at least one drawing, and there is none: choose other classes or filters"
+            "a contact sheet needs at least one drawing or picture, and there is none: choose other classes or filters"
         )
     if not MIN_CELL <= cell <= MAX_CELL:
         raise ConfigError(f"a contact sheet's cell must be {MIN_CELL} to {MAX_CELL} pixels, not {cell}")
     if columns is not None and columns < 1:
         raise ConfigError(f"a contact sheet needs at least 1 column, not {columns}")
-    tiles = _draw_cells(batch, cell, line_width)
-    _mark_unrecognized(tiles, batch)
-    if captions:
-        texts = _caption_texts(batch, words)
-        tiles = np.concatenate([tiles, np.stack([_write(text, cell) for text in texts])], axis=1)
-    sheet = _arrange(tiles, min(columns or _balanced_columns(len(batch)), len(batch)))
-    sheet = np.pad(sheet, [(0, 0), (0, max(_MIN_WIDTH - sheet.shape[1], 0))])
-    sheet = np.concatenate([sheet, _legend(batch, words, sheet.shape[1])])
-    return 255 - np.pad(sheet, [(_BORDER, 0), (_BORDER, _BORDER)])
+
+
+def _bind(tiles: Bitmaps, texts: Sequence[str], columns: int | None, legend: Callable[[int], Bitmaps]) -> Bitmaps:
+    """Put captions under tiles, tiles on a sheet, and a legend at its foot.
+
+    Args:
+        tiles: (N, cell, cell) or (N, cell, cell, 3), darkness.
+        texts: A caption a tile, or none at all.
+        columns: Tiles side by side; None makes the sheet about 4:3.
+        legend: From the sheet's width to its legend, (h, width).
+
+    Returns:
+        (H, W) or (H, W, 3), paper 255.
+    """
+    count, cell = tiles.shape[:2]
+    if texts:
+        strips = np.stack([_write(text, cell) for text in texts])
+        tiles = np.concatenate([tiles, _coloured_like(tiles, strips)], axis=1)
+    sheet = _arrange(tiles, min(columns or _balanced_columns(count), count))
+    sheet = _pad(sheet, (0, 0), (0, max(_MIN_WIDTH - sheet.shape[1], 0)))
+    sheet = np.concatenate([sheet, _coloured_like(sheet, legend(sheet.shape[1]))])
+    return 255 - _pad(sheet, (_BORDER, 0), (_BORDER, _BORDER))
+
+
+def _coloured_like(other: Bitmaps, grey: Bitmaps) -> Bitmaps:
+    """Return grey darkness in as many channels as another picture has."""
+    return np.repeat(grey[..., None], 3, axis=-1) if other.ndim > grey.ndim else grey
+
+
+def _pad(sheet: Bitmaps, rows: tuple[int, int], columns: tuple[int, int], darkness: int = 0) -> Bitmaps:
+    return np.pad(sheet, [rows, columns, (0, 0)][: sheet.ndim], constant_values=darkness)
 
 
 def write_png(image: npt.NDArray[np.uint8], path: Path) -> None:
@@ -114,6 +181,15 @@ def _draw_cells(batch: DrawingBatch, cell: int, line_width: int) -> Bitmaps:
     return (coverage.astype(np.uint16) * _INK // 255).astype(np.uint8)
 
 
+def _fit_cell(picture: Photo, cell: int) -> Bitmaps:
+    """Put a picture in the middle of a square, as large as fits: (cell, cell, 3), darkness."""
+    tile = np.zeros((cell, cell, 3), np.uint8)
+    small = 255 - resize(picture, cell - 2 * _PICTURE_MARGIN)
+    top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
+    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return tile
+
+
 def _middles(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the middle of each drawing's bounding box: (N, 2)."""
     middles = np.zeros((len(batch), 2))
@@ -133,12 +209,6 @@ def _mark_unrecognized(tiles: Bitmaps, batch: DrawingBatch) -> None:
 
 def _ring(image: Bitmaps, centre: tuple[int, int]) -> None:
     cv2.circle(image, centre, _MARK_RADIUS, _MARK, 1, cv2.LINE_AA)
-
-
-def _caption_texts(batch: DrawingBatch, words: Sequence[str]) -> list[str]:
-    if (batch.label == batch.label[0]).all():
-        return [str(key_id) for key_id in batch.key_id.tolist()]
-    return [words[label] for label in batch.label.tolist()]
 
 
 def _write(text: str, width: int) -> Bitmaps:
@@ -172,14 +242,14 @@ def _balanced_columns(count: int) -> int:
 
 
 def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
-    """Lay (N, h, w) tiles out row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1)."""
-    count, height, width = tiles.shape
+    """Lay (N, h, w…) tiles out row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1…)."""
+    count, height, width, *colours = tiles.shape
     rows = math.ceil(count / columns)
-    grid = np.full((rows * columns, height + 1, width + 1), _SEPARATOR, np.uint8)
+    grid = np.full((rows * columns, height + 1, width + 1, *colours), _SEPARATOR, np.uint8)
     grid[:, 1:, 1:] = 0
     grid[:count, 1:, 1:] = tiles
-    sheet = grid.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
-    return np.pad(sheet, [(0, 1), (0, 1)], constant_values=_SEPARATOR)
+    sheet = grid.reshape(rows, columns, height + 1, width + 1, *colours).swapaxes(1, 2)
+    return _pad(sheet.reshape(rows * (height + 1), -1, *colours), (0, 1), (0, 1), _SEPARATOR)
 
 
 def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:

@@ -22,7 +22,7 @@ import orjson
 from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.progress import console
 
-#: `keep` a drawing whatever the audit says, `drop` it, or `undo` the latest decision about it.
+#: `keep` a drawing or an edge map whatever the audit says, `drop` it, or `undo` the latest decision about it.
 VERDICTS = ("keep", "drop", "undo")
 #: In the folder of a data set's audits.
 DECISIONS_FILE = "decisions.jsonl"
@@ -39,11 +39,11 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """One curator's word on one drawing.
+    """One curator's word on one drawing, or on one edge map.
 
     Attributes:
         who: The curator.
-        key_id: The drawing, an unsigned 64-bit integer.
+        key_id: What it is about, an unsigned 64-bit integer.
         verdict: One of VERDICTS.
         reason: Up to 500 characters, or nothing.
         batch: The same text for all decisions of one selection; None for a single one.

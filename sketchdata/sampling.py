@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +49,16 @@ def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
     if not 0 <= seed < 2**64:
         raise ConfigError(f"--seed must lie in 0..2^64-1, not {seed}")
     return splitmix64(key_ids ^ splitmix64(np.array([seed], np.uint64)))
+
+
+def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
+    """Tell which ranks lie below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
+
+    Each rank alone decides, so more drawings move nobody, and a larger share only adds to what a smaller one chose. The
+    share is met in expectation: of N independent ranks, within about sqrt(share · (1 − share) / N).
+    """
+    limit = math.ceil(share * 2**64)
+    return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
 
 
 def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
@@ -140,6 +152,23 @@ def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int
     """
     order: npt.NDArray[np.int64] = np.lexsort((splitmix64(ranks), places))
     return order
+
+
+def mix_classes(label: npt.NDArray[np.integer[Any]], ranks: Ranks) -> npt.NDArray[np.int64]:
+    """Return `row_order` of all of a split's rows at once.
+
+    Args:
+        label: (N,) each row's class.
+        ranks: (N,) each row's rank.
+
+    Returns:
+        (N,) row numbers.
+    """
+    by_class = np.lexsort((ranks, label))
+    grouped = label[by_class]
+    places = np.empty(len(label), np.int64)
+    places[by_class] = np.arange(len(label)) - np.searchsorted(grouped, grouped, side="left")
+    return row_order(places, ranks)
 
 
 def rows_before(counts: npt.NDArray[np.int64], place: int) -> int:

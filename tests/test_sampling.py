@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sketchdata.errors import ConfigError
-from sketchdata.sampling import BottomK, places_of_rows, ranks, row_order, rows_before, scale_to_fit, splitmix64
+from sketchdata.sampling import (
+    BottomK,
+    below_share,
+    mix_classes,
+    places_of_rows,
+    ranks,
+    row_order,
+    rows_before,
+    scale_to_fit,
+    splitmix64,
+)
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15
@@ -146,3 +157,24 @@ def test_every_prefix_of_the_rows_has_equal_classes() -> None:
     order = row_order(np.tile(np.arange(100), 3), np.concatenate(hashes))
     labels = np.repeat([0, 1, 2], 100)[order]
     assert all(np.bincount(labels[: 3 * n], minlength=3).tolist() == [n, n, n] for n in range(1, 101))
+
+
+# ---- shares and mixed classes ----------------------------------------------------------------------------------------
+
+
+@given(found=st.lists(words, max_size=20), share=st.fractions(0, 1))
+@example(found=[0, 2**63 - 1, 2**63, MASK], share=Fraction(1, 2))
+@example(found=[0, MASK], share=Fraction(1))
+@example(found=[0], share=Fraction(0))
+@example(found=[0, 1], share=Fraction(1, 2**64))
+def test_below_a_share_are_the_ranks_under_that_share_of_their_range(found: list[int], share: Fraction) -> None:
+    chosen = below_share(np.array(found, np.uint64), share)
+    assert chosen.tolist() == [rank < share * 2**64 for rank in found]
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 4), words), max_size=40, unique_by=lambda row: row[1]))
+def test_classes_are_mixed_place_by_place(rows: list[tuple[int, int]]) -> None:
+    labels = np.array([label for label, _ in rows], np.uint16)
+    order = mix_classes(labels, np.array([rank for _, rank in rows], np.uint64)).tolist()
+    place = {row: sum(r[0] == row[0] and r[1] < row[1] for r in rows) for row in rows}
+    assert [rows[i] for i in order] == sorted(rows, key=lambda row: (place[row], mix(row[1])))

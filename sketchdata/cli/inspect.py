@@ -24,7 +24,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead
 def verify(directory: Path, as_json: bool) -> None:
     """Check a data set: files and hashes, columns, classes, splits, ranks and lists.
 
-    The first fault of each kind is named, and the exit code is 1 when there is any.
+    Photos, crops and edge maps are checked as well, picture by picture, and tars against their index. The first fault
+    of each kind is named, and the exit code is 1 when there is any.
 
     Example: sketchdata verify data/quickdraw-3.8m
     """
@@ -36,7 +37,7 @@ def verify(directory: Path, as_json: bool) -> None:
         report = {
             "ok": not faults,
             "files": verification.files,
-            "drawings": verification.drawings,
+            _key(verification.noun): verification.records,
             "checks": verification.checks,
             "faults": [dataclasses.asdict(fault) for fault in faults],
         }
@@ -45,7 +46,8 @@ def verify(directory: Path, as_json: bool) -> None:
         for fault in faults:
             more = f" ({fault.count:,} of this kind)" if fault.count > 1 else ""
             click.echo(f"fault: {fault.kind}: {fault.first}{more}")
-        checked = f"{verification.files:,} files, {verification.drawings:,} drawings, {len(verification.checks)} checks"
+        rows = f"{verification.records:,} {verification.noun}"
+        checked = f"{verification.files:,} files, {rows}, {len(verification.checks)} checks"
         click.echo(f"{directory}: {f'{len(faults)} kinds of fault' if faults else 'all right'} ({checked})")
     sys.exit(1 if faults else 0)
 
@@ -66,6 +68,11 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
     _print(_facts_table(manifest), _classes_table(manifest) if classes else _splits_table(manifest))
 
 
+def _key(noun: str) -> str:
+    """Return what a noun is called in JSON."""
+    return noun.replace(" ", "_")
+
+
 def _print(*tables: Table) -> None:
     # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
     console = Console()
@@ -76,12 +83,14 @@ def _print(*tables: Table) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
+    from sketchdata.dataset import noun_of
+
     return {
         "name": manifest.name,
         "version": manifest.version,
         "tool": manifest.tool,
         "config": manifest.config,
-        "drawings": sum(manifest.splits.values()),
+        _key(noun_of(manifest)): sum(manifest.splits.values()),
         "splits": manifest.splits,
         "counts": manifest.counts,
         "classes": manifest.classes,
@@ -95,22 +104,27 @@ def _summary(manifest: Manifest) -> dict[str, object]:
 
 
 def _facts_table(manifest: Manifest) -> Table:
+    from sketchdata.dataset import noun_of
+
     table = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
     official = sum(source.official for source in manifest.sources)
     records = sum(source.records for source in manifest.sources)
     rows = {
         "made by": f"{manifest.tool}, layout version {manifest.version}",
         "classes": f"{len(manifest.classes):,}",
-        "drawings": f"{sum(manifest.splits.values()):,}",
+        noun_of(manifest): f"{sum(manifest.splits.values()):,}",
         "size": f"{sum(file.bytes for file in manifest.files) / 1e6:,.1f} MB in {len(manifest.files):,} files",
-        "sources": f"{len(manifest.sources):,} files with {records:,} records; {official:,} are the official ones",
+        "sources": f"{len(manifest.sources):,} files with {records:,} records; {official:,} are the official ones"
+        if manifest.sources
+        else "",
         "refused": ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items()) or "nothing",
         "options": _options(manifest.config),
     }
     if manifest.parent is not None:
         rows["made from"] = f"{manifest.parent.name}, manifest sha256 {manifest.parent.sha256[:16]}…"
     for name, text in rows.items():
-        table.add_row(name, text)
+        if text:
+            table.add_row(name, text)
     return table
 
 
@@ -124,13 +138,16 @@ def _options(config: dict[str, Any]) -> str:
 
 
 def _splits_table(manifest: Manifest) -> Table:
+    from sketchdata.dataset import noun_of
+    from sketchdata.shards.edgemaps import tars_of
+
     table = Table("split")
-    for title in ("drawings", "a class", "shards", "MB"):
+    for title in (noun_of(manifest), "a class", "shards", "MB"):
         table.add_column(title, justify="right")
-    for split, drawings in manifest.splits.items():
-        sizes, shards = set(manifest.counts[split].values()), manifest.shards(split)
+    for split, rows in manifest.splits.items():
+        sizes, shards = set(manifest.counts[split].values()), manifest.shards(split) or tars_of(manifest, split)
         each = f"{min(sizes):,}" if len(sizes) == 1 else f"{min(sizes):,} to {max(sizes):,}"
-        table.add_row(split, f"{drawings:,}", each, f"{len(shards):,}", f"{sum(s.bytes for s in shards) / 1e6:,.1f}")
+        table.add_row(split, f"{rows:,}", each, f"{len(shards):,}", f"{sum(s.bytes for s in shards) / 1e6:,.1f}")
     return table
 
 
@@ -146,27 +163,59 @@ def _classes_table(manifest: Manifest) -> Table:
 @click.command()
 @_DIRECTORY
 @click.option("--category", help="Class to draw. Default: all of them, mixed.")
-@click.option("--split", default="train", show_default=True, help="Split to draw from.")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many drawings.")
+@click.option("--split", help="Split to draw from. Default: train, or the only one.")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG to write."
 )
 @click.option("--columns", type=click.IntRange(1), help="Drawings side by side. Default: a sheet of about 4:3.")
 @click.option("--cell", type=int, default=112, show_default=True, help="Side of a drawing's square in pixels.")
 @click.option(
-    "--line-width", type=click.IntRange(1, 64), default=1, show_default=True, help="Width of lines in pixels."
+    "--line-width",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Width of lines in pixels. Pictures have lines of their own.",
 )
-def show(directory: Path, category: str | None, split: str, count: int, output: Path, **layout: Any) -> None:
-    """Draw a contact sheet of a split's first drawings, which are a random sample.
+def show(directory: Path, category: str | None, split: str | None, count: int, output: Path, **layout: int) -> None:
+    """Draw a contact sheet of a split's first drawings, which are a random sample; or of crops, or edge maps.
 
     Example: sketchdata show data/quickdraw-3.8m --category star --split train -n 64 -o stars.png
+
+    Example: sketchdata show data/edgemap-345c --category star -n 64 -o stars.png
     """
-    from sketchdata.contact_sheet import contact_sheet, write_png
+    from sketchdata.contact_sheet import write_png
+    from sketchdata.dataset import noun_of
+
+    manifest = read_manifest(directory)
+    split = split or ("train" if "train" in manifest.counts else next(iter(manifest.counts), "train"))
+    draw = _drawn if noun_of(manifest) == "drawings" else _pictured
+    sheet, shown, classes = draw(directory, manifest, split, category, count, **layout)
+    write_png(sheet, output)
+    click.echo(f"{output}: {shown:,} {noun_of(manifest)} of {category or f'{classes} classes'} ({split})")
+
+
+def _drawn(
+    directory: Path, manifest: Manifest, split: str, category: str | None, count: int, **layout: Any
+) -> tuple[Any, int, int]:
+    """Return a sheet, how many drawings are on it, and how many classes were drawn from."""
+    from sketchdata.contact_sheet import contact_sheet
     from sketchdata.dataset import open_dataset
 
-    dataset = open_dataset(directory)
-    batch = dataset.first(split, count, category)
-    write_png(contact_sheet(batch, dataset.manifest.classes, **layout), output)
-    click.echo(
-        f"{output}: {len(batch):,} drawings of {category or f'{len(dataset.manifest.classes)} classes'} ({split})"
-    )
+    batch = open_dataset(directory).first(split, count, category)
+    return contact_sheet(batch, manifest.classes, **layout), len(batch), len(manifest.classes)
+
+
+def _pictured(
+    directory: Path, manifest: Manifest, split: str, category: str | None, count: int, **layout: Any
+) -> tuple[Any, int, int]:
+    """Return a sheet, how many pictures are on it, and of how many classes."""
+    from sketchdata.contact_sheet import captions_of, picture_sheet
+    from sketchdata.dataset import first_pictures, noun_of
+
+    del layout["line_width"]
+    sample = first_pictures(directory, manifest, split, count, category)
+    titles = captions_of(sample.label, sample.key_id, manifest.classes)
+    classes = len(set(sample.label.tolist()))
+    legend = f"{len(titles):,} {noun_of(manifest)} of {category or f'{classes} categories'}"
+    return picture_sheet(sample.pictures, titles, legend, **layout), len(titles), classes

@@ -1,4 +1,4 @@
-"""Drawings as tar shards for WebDataset: one `{key_id}.json` a drawing and, where asked, one `{key_id}.png`.
+"""Tar shards for WebDataset, and drawings in them: one `{key_id}.json` each and, where asked, one `{key_id}.png`.
 
 A tar member costs at least 1 KiB and a drawing about 100 bytes, so this is an export and Parquet stays the store.
 Format: github.com/webdataset/webdataset; files of one sample follow each other and share the name before the first dot.
@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import orjson
@@ -39,10 +39,40 @@ class Picture:
     white_on_black: bool = False
 
 
-def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str], picture: Picture | None) -> int:
-    """Write drawings as one USTAR file, whole or not at all; the same drawings give the same bytes.
+class Member(NamedTuple):
+    """Where in a tar a member's content lies: `bytes` of them, from `offset` on."""
 
-    Owner 0, group 0, time 0 and mode 0644 are fixed. PNG bytes are those of the OpenCV version in use.
+    name: str
+    offset: int
+    bytes: int
+
+
+def write_members(path: Path, contents: Iterable[tuple[str, bytes]]) -> list[Member]:
+    """Write files as one USTAR file, whole or not at all; the same names and contents give the same bytes.
+
+    Owner 0, group 0, time 0 and mode 0644 are fixed.
+
+    Args:
+        path: Where to.
+        contents: (name, content) of each file, in order; those of one sample one after the other.
+
+    Returns:
+        Where each of them went.
+    """
+    written, size = [], 0
+    with replacing(path) as file:
+        for name, content in contents:
+            size += file.write(_header(name, len(content)))
+            written.append(Member(name=name, offset=size, bytes=len(content)))
+            size += file.write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
+        # The end: two empty blocks, then up to a whole record.
+        size += file.write(bytes(2 * tarfile.BLOCKSIZE))
+        file.write(bytes(-size % tarfile.RECORDSIZE))
+    return written
+
+
+def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str], picture: Picture | None) -> int:
+    """Write drawings as one tar, as `write_members` does. PNG bytes are those of the OpenCV version in use.
 
     Args:
         path: Where to.
@@ -53,17 +83,8 @@ def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str
     Returns:
         The number of samples.
     """
-    rows = size = 0
-    with replacing(path) as file:
-        for batch in batches:
-            for name, content in members(batch, classes, picture):
-                size += file.write(_header(name, len(content)))
-                size += file.write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
-            rows += len(batch)
-        # The end: two empty blocks, then up to a whole record.
-        size += file.write(bytes(2 * tarfile.BLOCKSIZE))
-        file.write(bytes(-size % tarfile.RECORDSIZE))
-    return rows
+    written = write_members(path, (member for batch in batches for member in members(batch, classes, picture)))
+    return sum(member.name.endswith(".json") for member in written)
 
 
 def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None) -> Iterator[tuple[str, bytes]]:

@@ -18,7 +18,7 @@ from sketchdata.recipes.pipelines import verify
 
 from sketchdata.drawing import DrawingBatch, concatenate
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, read_manifest
+from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
 from sketchdata.sampling import ranks, row_order
 from sketchdata.shards import parquet
 from tests.quickdraw_builds import CATEGORIES, build, generate, sketchdata
@@ -62,9 +62,7 @@ def list_again(out: Path) -> None:
     files = []
     for entry in manifest.files:
         content = (out / entry.path).read_bytes()
-        files.append(
-            dataclasses.replace(entry, bytes=len(content), sha256=verify.hash_file(out / entry.path, "sha256"))
-        )
+        files.append(dataclasses.replace(entry, bytes=len(content), sha256=hash_file(out / entry.path, "sha256")))
     dataclasses.replace(manifest, files=tuple(files)).write(out)
 
 
@@ -125,7 +123,7 @@ def test_a_good_data_set_has_no_fault_and_is_left_as_it_is(built: Path) -> None:
     before = tree_sha256(built)
     verification = verify.run(built)
     assert verification.faults == []
-    assert (verification.files, verification.drawings) == (len(read_manifest(built).files), 444)
+    assert (verification.files, verification.records) == (len(read_manifest(built).files), 444)
     assert len(verification.checks) == len(set(verification.checks)) >= 14
     assert tree_sha256(built) == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy as np
 import orjson
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from sketchdata.drawing import DrawingBatch
 from sketchdata.errors import FormatError
 from sketchdata.formats import ndjson
 from sketchdata.raster import raster
-from sketchdata.shards.webdataset import Picture, members, write_tar
+from sketchdata.shards.webdataset import Picture, members, write_members, write_tar
 from tests.batches import batch_of
 from tests.strategies import assert_same, batches
 
@@ -91,6 +93,19 @@ def test_the_standard_library_would_write_the_same_bytes(tmp_path: Path) -> None
             member.size = len(content)
             file.addfile(member, io.BytesIO(content))
     assert (tmp_path / "ours.tar").read_bytes() == (tmp_path / "theirs.tar").read_bytes()
+
+
+@given(contents=st.lists(st.binary(max_size=3000), max_size=5))
+def test_members_lie_where_they_are_said_to(contents: list[bytes]) -> None:
+    named = [(f"{number}.bin", content) for number, content in enumerate(contents)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tar"
+        written = write_members(path, named)
+        whole = path.read_bytes()
+        with tarfile.open(path) as file:
+            assert [(m.name, m.offset_data, m.size) for m in file.getmembers()] == [tuple(each) for each in written]
+    assert [whole[m.offset : m.offset + m.bytes] for m in written] == contents
+    assert [m.name for m in written] == [name for name, _ in named]
 
 
 def test_bytes_do_not_depend_on_how_the_rows_arrive(tmp_path: Path) -> None:
