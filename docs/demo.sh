@@ -1,5 +1,6 @@
 #!/bin/sh
-# The whole chain on generated drawings: `make demo` runs it. The drawings are not from Quick, Draw!.
+# The whole chain on generated drawings, and from photographs to edge maps: `make demo` runs it. The drawings are not from
+# Quick, Draw!; the photographs are those that scikit-image ships, served by a web server of the demo's own.
 set -eu
 demo=${1:-demo}
 rm -rf "$demo"
@@ -22,6 +23,22 @@ run sketchdata audit duplicates "$demo/dataset"
 run sketchdata audit entropy "$demo/dataset"
 run sketchdata audit report "$demo/dataset"
 
+python docs/demo_photos.py "$demo/photos.csv" &
+server=$!
+trap 'kill $server' EXIT
+until [ -s "$demo/photos.csv" ]; do
+    kill -0 $server
+    sleep 0.1
+done
+run sketchdata edgemaps collect --urls "$demo/photos.csv" --allow-private --out "$demo/photos"
+run sketchdata edgemaps crop "$demo/photos" --out "$demo/crops"
+run sketchdata edgemaps extract "$demo/crops" --out "$demo/edges"
+run sketchdata edgemaps curate "$demo/edges" --drawings "$demo/dataset"
+run sketchdata edgemaps report "$demo/edges"
+run sketchdata build edgemap-345c --edges "$demo/edges" --val-share 1/4 --out "$demo/edgemap"
+run sketchdata verify "$demo/edgemap"
+run sketchdata show "$demo/edges" -n 8 -o "$demo/edges.png"
+
 cat <<END
 
 What was made, in $demo (generated drawings, not from Quick, Draw!):
@@ -31,6 +48,8 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   webdataset   the query split as tar shards with pictures
   ndjson       the query split as official text
   dataset/audit/report.html    open it in a browser: classes, histograms, examples
+  photos, crops, edges, edgemap   six photographs on their way to a data set of edge maps, with
+  edges/audit/report.html         each edge map beside its photo     edges.png    all of them
 To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END

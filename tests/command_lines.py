@@ -22,8 +22,9 @@ def commands_in(shell: str) -> Iterator[list[str]]:
                 words.pop(0)
             if words[:1] == ["sketchdata"]:
                 yield words[1:]
-            elif words[1:3] == ["-m", "sketchdata"]:
-                yield words[3:]
+            elif "sketchdata" in words and words[words.index("sketchdata") - 1] == "-m":
+                # Of python, and of torchrun with options of its own.
+                yield words[words.index("sketchdata") + 1 :]
             for word in words:
                 if "sketchdata " in word and word != line:
                     yield from commands_in(word)

@@ -28,9 +28,13 @@ LEVELS: dict[str, frozenset[str]] = {
             "entropy",
             "formats",
             "gzipped",
+            "messiness",
+            "near_duplicates",
             "photos",
             "raster",
             "raster_cairo",
+            "reliability",
+            "saliency",
             "sampling",
             "selection",
             "simplify",
@@ -46,17 +50,36 @@ LEVELS: dict[str, frozenset[str]] = {
             "card",
             "collection",
             "contact_sheet",
+            "crops",
             "shards",
             "dataset",
             "photo_classes",
             "audit_store",
             "decisions",
+            "edgemaps",
             "edges",
+            "verification",
         }
     ),
-    "fetching": frozenset({"partfile", "fetch", "sources", "checked", "crawl", "photo_search"}),
+    "fetching": frozenset({"partfile", "fetch", "sources", "checked", "drawing_samples", "crawl", "photo_search"}),
     "work over files": frozenset({"engine", "assembly", "audit_folder", "curation", "exports", "refill"}),
-    "tensors": frozenset({"augmentation", "device_raster", "loader", "packed"}),
+    "tensors": frozenset(
+        {
+            "augmentation",
+            "checkpoints",
+            "device_raster",
+            "encoder",
+            "evaluation",
+            "loader",
+            "losses",
+            "metrics_log",
+            "models",
+            "packed",
+            "ranks",
+            "run_folder",
+            "training",
+        }
+    ),
     "pages": frozenset({"web"}),
     "the place of recipes": frozenset({"recipes"}),
     "recipes": frozenset({"pipelines", "trainers"}),
@@ -65,7 +88,7 @@ LEVELS: dict[str, frozenset[str]] = {
 ORDER = list(LEVELS)
 LIBRARY = ORDER[: ORDER.index("the place of recipes")]
 #: Networks among the detectors, which nobody imports who does not ask for them.
-NETWORKS = {"sketchdata.edges.learned", "sketchdata.edges.pidinet", "sketchdata.edges.tin"}
+NETWORKS = {f"sketchdata.edges.{name}" for name in ("learned", "networks", "pidinet", "tin")}
 RECIPES = ("sketchdata.recipes.pipelines", "sketchdata.recipes.trainers")
 
 #: What reaches out of the process; the pure functions have none of it.
@@ -209,7 +232,8 @@ import importlib, sys
 def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "os.mkdir", "os.rename", "subprocess.Popen"):
         print(event, arguments, flush=True)
-    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+    writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    if writes and arguments[0] != "/dev/null":
         print(event, arguments, flush=True)
 
 sys.addaudithook(watch)

@@ -73,8 +73,24 @@ def test_every_command_line_of_a_page_parses(page: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "commands"),
     [
-        ("cli.md", {"download", "synth", "build", "verify", "info", "show", "audit", "export", "convert"}),
-        ("demo.sh", {"synth", "build", "verify", "info", "show", "export", "audit"}),
+        (
+            "cli.md",
+            {
+                "download",
+                "synth",
+                "build",
+                "verify",
+                "info",
+                "show",
+                "audit",
+                "export",
+                "convert",
+                "edgemaps",
+                "train",
+                "evaluate",
+            },
+        ),
+        ("demo.sh", {"synth", "build", "verify", "info", "show", "export", "audit", "edgemaps"}),
     ],
 )
 def test_the_pages_show_every_kind_of_command(page: str, commands: set[str]) -> None:

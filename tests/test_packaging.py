@@ -97,7 +97,7 @@ def test_every_file_of_the_project_is_inside(folder: str, wheel: Path) -> None:
 
 def test_nothing_else_is_inside(wheel: Path) -> None:
     suffixes = {Path(name).suffix for name in names_in(wheel) if name.startswith("sketchdata/")}
-    assert suffixes <= {".py", ".csv", ".md", ".txt", ".html", ".css", ".js", ".svg", ".typed"}
+    assert suffixes <= {".py", ".csv", ".md", ".txt", ".html", ".css", ".js", ".svg", ".typed", ".safetensors"}
 
 
 def test_the_metadata_name_the_version_the_command_and_the_licence(wheel: Path) -> None:

@@ -1,1 +1,1 @@
-"""One experiment a file, read top to bottom: Config, losses, loop, evaluate. None yet."""
+"""One experiment a file, read top to bottom: Config, losses, loop, evaluate."""

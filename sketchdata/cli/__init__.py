@@ -28,7 +28,13 @@ build_group = _group(
     "build",
     "Build a data set.",
     "build quickdraw-3.8m --out data/quickdraw-3.8m",
-    {"quickdraw-3.8m": ("sketchdata.cli.build:quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings.")},
+    {
+        "quickdraw-3.8m": ("sketchdata.cli.build:quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
+        "edgemap-345c": (
+            "sketchdata.cli.build_edgemap:edgemap",
+            "Curated edge maps of 345 classes, split and sharded.",
+        ),
+    },
 )
 export_group = _group(
     "export",
@@ -53,6 +59,30 @@ audit_group = _group(
         "apply": ("sketchdata.cli.audit_apply:apply", "A curated data set: noise and dropped drawings removed."),
     },
 )
+edgemaps_group = _group(
+    "edgemaps",
+    "Turn photos into edge maps: collect, crop, extract, curate.",
+    "edgemaps collect --yolo photos/coco128 --out photos",
+    {
+        "collect": ("sketchdata.cli.edgemaps_collect:collect", "Photos from folders, lists and search, politely."),
+        "crop": ("sketchdata.cli.edgemaps_crop:crop", "One photo of each annotated object, duplicates removed."),
+        "extract": ("sketchdata.cli.edgemaps_extract:extract", "Centred edge maps, by any detector."),
+        "curate": ("sketchdata.cli.edgemaps_curate:curate", "Score every edge map's messiness within its class."),
+        "report": ("sketchdata.cli.edgemaps_web:report", "One HTML file: classes, scores, photos, licences."),
+        "serve": ("sketchdata.cli.edgemaps_web:serve", "The curation page: keep and drop edge maps."),
+        "bench": ("sketchdata.cli.edgemaps_bench:bench", "Compare detectors on the BSDS500 boundary benchmark."),
+    },
+)
+train_group = _group(
+    "train",
+    "Train a model.",
+    "train edge-detector --data photos/bsds500 --out runs/edges",
+    {
+        "edge-detector": ("sketchdata.cli.train:edge_detector", "A small network that finds the edges of photos."),
+        "recognition": ("sketchdata.cli.train:recognition", "The dual-branch network that recognises drawings."),
+        "hashing": ("sketchdata.cli.train:hashing", "The same network, for binary codes of drawings."),
+    },
+)
 root = _group(
     "sketchdata",
     "Build, check and share data sets of free-hand sketches.",
@@ -66,6 +96,9 @@ root = _group(
         "show": ("sketchdata.cli.inspect:show", "Draw a contact sheet of drawings."),
         "audit": ("sketchdata.cli:audit_group", "Find noise and duplicates in a data set."),
         "export": ("sketchdata.cli:export_group", "Export a data set to another format."),
+        "edgemaps": ("sketchdata.cli:edgemaps_group", "Turn photos into edge maps: collect to curate."),
+        "train": ("sketchdata.cli:train_group", "Train a model."),
+        "evaluate": ("sketchdata.cli.evaluate:evaluate", "Measure how well a trained network recognises drawings."),
         "convert": ("sketchdata.cli.convert:convert", "Convert drawings between formats."),
     },
 )

@@ -1,9 +1,10 @@
 """Canny's detector with thresholds from the photo itself.
 
 Source: Canny, "A computational approach to edge detection", PAMI 1986. The high threshold is Otsu's ("A threshold
-selection method from gray-level histograms", 1979) over the gradient's magnitudes, the low one half of it, as Fang, Yue
-and Yu propose ("The study on an application of Otsu method in Canny operator", 2009). Otsu parts edges from background
-whether edges are many, as in a street, or few, as in a cut-out on white, where a fixed percentile would take in noise.
+selection method from gray-level histograms", 1979) and the low one half of it, as Fang, Yue and Yu have it ("The study
+on an application of Otsu method in Canny operator", ISIP 2009, pp. 109–112); here Otsu sees the gradient's magnitudes,
+which the thresholds are compared with. He parts edges from background whether edges are many, as in a street, or few,
+as in a cut-out on white, where a fixed percentile would take in noise.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.edges.gradient import gradient, to_uint8
+from sketchdata.edges.gradient import FINENESS, derivatives, steepness
 from sketchdata.photos import Photo
 
 #: Pixels of smoothing: Canny's usual √2.
 SIGMA = math.sqrt(2)
 #: Grey levels below which a step is sensor noise or compression, so that a blank photo has no edges.
 LEAST_STEP = 6
-#: OpenCV takes whole-numbered derivatives; in eighths of a grey level little is lost.
-_FINENESS = 8
 
 
 def thresholds(magnitude: npt.NDArray[np.uint8]) -> tuple[float, float]:
@@ -41,9 +40,9 @@ def canny(photo: Photo) -> npt.NDArray[np.uint8]:
     Returns:
         (H, W) uint8; edges are already thin.
     """
-    dx, dy = gradient(photo, SIGMA)
-    magnitude = to_uint8(cv2.magnitude(dx, dy))
-    low, high = (value * _FINENESS for value in thresholds(magnitude))
-    whole_dx, whole_dy = (np.rint(part * _FINENESS).astype(np.int16) for part in (dx, dy))
-    edges = cv2.Canny(whole_dx, whole_dy, low, high, L2gradient=True)
+    dx, dy = derivatives(photo, SIGMA)
+    magnitude = steepness(dx, dy)
+    low, high = (FINENESS * threshold for threshold in thresholds(magnitude))
+    # Of several channels OpenCV, too, follows the steepest.
+    edges = cv2.Canny(dx, dy, low, high, L2gradient=True)
     return np.asarray(cv2.bitwise_and(magnitude, edges), np.uint8)

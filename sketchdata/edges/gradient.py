@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -10,11 +11,16 @@ import numpy.typing as npt
 
 from sketchdata.photos import Photo
 
-Plane = npt.NDArray[np.float32]
+#: Derivatives are whole numbers of this many parts of a grey level: fine enough, and four times as fast as float32.
+FINENESS = 8
+
+#: (H, W, 3) int16, in 1/FINENESS of a grey level.
+Derivatives = npt.NDArray[np.int16]
+_Kernel = npt.NDArray[np.float32]
 
 
-def gradient(photo: Photo, sigma: float) -> tuple[Plane, Plane]:
-    """Return (H, W) float32 ∂x and ∂y of each pixel's steepest channel, as in Canny's detector for colour.
+def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
+    """Return ∂x and ∂y of every channel, smoothed: (H, W, 3) int16 each, in 1/FINENESS of a grey level.
 
     The scale is that of steps: over a straight step of c grey levels the magnitude peaks at about c, whatever sigma.
 
@@ -22,27 +28,38 @@ def gradient(photo: Photo, sigma: float) -> tuple[Plane, Plane]:
         photo: (H, W, 3) uint8.
         sigma: Standard deviation in pixels of the Gaussian that smooths first.
     """
-    smooth = cv2.GaussianBlur(photo.astype(np.float32), (0, 0), sigma)
+    across, along = _kernels(sigma)
+    dx = cv2.sepFilter2D(photo, cv2.CV_16S, across, along, borderType=cv2.BORDER_REFLECT)
+    dy = cv2.sepFilter2D(photo, cv2.CV_16S, along, across, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(dx, np.int16), np.asarray(dy, np.int16)
+
+
+@functools.cache
+def _kernels(sigma: float) -> tuple[_Kernel, _Kernel]:
+    """Return the filters across an edge and along it: a Gaussian of three deviations to either side, then Sobel's."""
+    gaussian = np.asarray(cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma), np.float64)[:, 0]
     # Sobel's kernel of 3 × 3 gives four times the difference of the neighbours at ±1, which of a unit step smoothed by
     # sigma is erf(1 / (σ √2)).
-    scale = 1 / (4 * math.erf(1 / (sigma * math.sqrt(2))))
-    (dx, dy), *others = (_derivatives(channel, scale) for channel in cv2.split(smooth))
-    steepest = dx * dx + dy * dy
-    for other_dx, other_dy in others:
-        squared = other_dx * other_dx + other_dy * other_dy
-        steeper = squared > steepest
-        for kept, other in ((dx, other_dx), (dy, other_dy), (steepest, squared)):
-            np.copyto(kept, other, where=steeper)
-    return dx, dy
+    scale = FINENESS / (4 * math.erf(1 / (sigma * math.sqrt(2))))
+    across, along = np.convolve(gaussian, np.array([-scale, 0, scale])), np.convolve(gaussian, np.array([1.0, 2, 1]))
+    return across.astype(np.float32), along.astype(np.float32)
 
 
-def _derivatives(channel: cv2.typing.MatLike, scale: float) -> tuple[Plane, Plane]:
-    """Return (H, W) float32 ∂x and ∂y of one channel."""
-    dx, dy = (
-        np.asarray(cv2.Sobel(channel, cv2.CV_32F, *order, ksize=3, scale=scale, borderType=cv2.BORDER_REFLECT))
-        for order in ((1, 0), (0, 1))
-    )
-    return dx.astype(np.float32, copy=False), dy.astype(np.float32, copy=False)
+def steepness(dx: Derivatives, dy: Derivatives) -> npt.NDArray[np.uint8]:
+    """Return the magnitude of each pixel's steepest channel, as in Canny's detector for colour.
+
+    Args:
+        dx: ∂x, (H, W, 3) int16 in 1/FINENESS of a grey level.
+        dy: ∂y, likewise.
+
+    Returns:
+        (H, W) uint8, in grey levels.
+    """
+    channels = zip(cv2.split(dx), cv2.split(dy), strict=True)
+    steepest, *others = (cv2.magnitude(x.astype(np.float32), y.astype(np.float32)) for x, y in channels)
+    for other in others:
+        steepest = cv2.max(steepest, other)
+    return np.asarray(cv2.convertScaleAbs(steepest, alpha=1 / FINENESS), np.uint8)
 
 
 def to_uint8(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.edges.gradient import gradient, to_uint8
+from sketchdata.edges.gradient import derivatives, steepness
 from sketchdata.photos import Photo
 
 #: Pixels of smoothing, enough to hide the grain of a photo.
@@ -18,4 +17,4 @@ def sobel(photo: Photo) -> npt.NDArray[np.uint8]:
 
     Source: Sobel and Feldman, "A 3×3 isotropic gradient operator for image processing", 1968.
     """
-    return to_uint8(cv2.magnitude(*gradient(photo, SIGMA)))
+    return steepness(*derivatives(photo, SIGMA))

@@ -1,6 +1,8 @@
 """Structured Edges, the detector behind EdgeMap-345C, by OpenCV, with a model file of the user's.
 
-Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`.
+Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. OpenCV's model is
+testdata/cv/ximgproc/model.yml.gz of github.com/opencv/opencv_extra. No publisher states its hash, so none is pinned
+here: whoever fetches it says which file is expected.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ def load_structured(model: Path, sha256: str | None = None) -> Callable[[Photo],
     """
     if not model.is_file():
         raise ConfigError(
-            f"no Structured Edges model at {model}; opencv_extra has it as testdata/cv/ximgproc/model.yml.gz, and "
-            "--detector canny needs none"
+            f"no Structured Edges model at {model}; github.com/opencv/opencv_extra has it as "
+            "testdata/cv/ximgproc/model.yml.gz, and --detector canny needs none"
         )
     if sha256 is not None:
         _check(model, sha256)

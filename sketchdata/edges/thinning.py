@@ -14,16 +14,18 @@ from skimage.morphology import skeletonize
 _DIRECTION_SIGMA = 2.0
 #: A pixel stays if it is within 1 % of its neighbours; the same as Structured Edges' `m`.
 _TOLERANCE = 1.01
+#: What is dropped by default is weaker: 5 % of 255.
+WEAKEST = 13
 #: scikit-image's, with the types that it does not state.
 _skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
 
 
-def thin(edges: npt.NDArray[np.uint8], weakest: int = 13) -> npt.NDArray[np.uint8]:
+def thin(edges: npt.NDArray[np.uint8], weakest: int = WEAKEST) -> npt.NDArray[np.uint8]:
     """Keep the ridges of an edge map, one pixel wide, with their strength.
 
     Args:
         edges: (H, W) uint8 edge strength.
-        weakest: Edges below it are dropped; 13 is 5 % of 255.
+        weakest: Edges below it are dropped; by default 5 % of 255.
 
     Returns:
         (H, W) uint8, 0 where there is no edge.

@@ -1,7 +1,8 @@
 """XDoG, the extended difference of Gaussians: lines as an ink drawing has them.
 
 Source: Winnemöller, Kyprianidis and Olsen, "XDoG: an eXtended difference-of-Gaussians compendium including advanced
-image stylization", Computers & Graphics 2012. With G_σ the luminance in 0..1 smoothed by σ,
+image stylization", Computers & Graphics 36(6), 2012, pp. 740–753, in the parameters of its section 2.5. With G_σ the
+luminance in 0..1 smoothed by σ,
 
     S = (1 + p) · G_σ − p · G_kσ
     T = 1 where S ≥ ε, else 1 + tanh(φ · (S − ε))

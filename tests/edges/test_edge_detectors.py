@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from sketchdata.edges import EDGE_DETECTORS, centre, detector, thin
+from sketchdata.edges import EDGE_DETECTORS, centre, detector, line_finder, thin
 from sketchdata.edges.canny import LEAST_STEP, canny
 from sketchdata.edges.sobel import sobel
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.photos import decode, resize
+from tests.edge_models import FOREST
 
 Pixels = npt.NDArray[np.uint8]
 PHOTOS = {"astronaut": data.astronaut(), "coffee": data.coffee(), "cat": data.cat(), "rocket": data.rocket()}
@@ -74,6 +75,40 @@ def test_real_photos_become_centred_pictures(name: str, photo: Pixels) -> None:
     picture = centre(edges)
     assert picture.shape == (224, 224, 3)
     assert max(np.ptp(axis) + 1 for axis in np.nonzero(picture[:, :, 0] < 255)) in (201, 202)
+
+
+@every_detector
+@pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS)
+def test_a_mirrored_and_a_transposed_photo_have_the_mirrored_and_the_transposed_edges(name: str, photo: Pixels) -> None:
+    find = detector(name)
+    edges = find(photo)
+    for other in (find(photo[:, ::-1].copy())[:, ::-1], find(photo.transpose(1, 0, 2).copy()).T):
+        # Sums of fractions in another order may round otherwise.
+        assert (edges != other).mean() < 0.001
+
+
+@every_detector
+def test_a_grey_photo_has_edges_as_one_in_colour_has(name: str) -> None:
+    grey = np.repeat(data.camera()[:, :, None], 3, axis=2)
+    assert 0.005 < (line_finder(name, detector(name))(resize(grey, 400)) > 0).mean() < 0.3
+
+
+@pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS)
+def test_canny_needs_no_thinning(photo: Pixels) -> None:
+    edges = canny(photo)
+    kept = edges > 0
+    blocks = kept[1:, 1:] & kept[1:, :-1] & kept[:-1, 1:] & kept[:-1, :-1]
+    assert blocks.sum() <= 0.02 * kept.sum()
+    assert np.array_equal(line_finder("canny", canny)(photo), edges)
+
+
+def test_lines_are_thin_and_as_strong_as_the_threshold_wants() -> None:
+    photo = resize(PHOTOS["cat"], 200)
+    assert np.array_equal(line_finder("sobel", sobel)(photo), thin(sobel(photo)))
+    assert np.array_equal(line_finder("sobel", sobel, 70)(photo), thin(sobel(photo), weakest=70))
+    strong = line_finder("canny", canny, 70)(photo)
+    assert np.array_equal(strong, np.where(canny(photo) >= 70, canny(photo), 0))
+    assert 0 < (strong > 0).sum() < (canny(photo) > 0).sum()
 
 
 def test_edges_between_colours_of_equal_brightness_are_seen_by_the_gradient_detectors() -> None:
@@ -174,7 +209,10 @@ def test_impossible_pictures_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_ones_own_detector_is_found_as_module_and_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "green_edges.py").write_text("def green(photo):\n    return photo[:, :, 1]\n\nfactor = 2\n")
+    (tmp_path / "green_edges.py").write_text(
+        "import numpy as np\n\ndef green(photo):\n    return photo[:, :, 1]\n\nfactor = 2\n"
+        "def small(photo):\n    return np.zeros((2, 2))\n\ndef broken(photo):\n    return 1 / 0\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     photo = PHOTOS["coffee"]
     try:
@@ -182,6 +220,10 @@ def test_ones_own_detector_is_found_as_module_and_function(tmp_path: Path, monke
         for name, message in [("green_edges:blue", "cannot be imported"), ("green_edges:factor", "a function")]:
             with pytest.raises(ConfigError, match=message):
                 detector(name)
+        with pytest.raises(ConfigError, match=r"returned \(2, 2\) float64, where an edge map, \(5, 6\) uint8"):
+            detector("green_edges:small")(photo[:5, :6])
+        with pytest.raises(ConfigError, match="failed on a photo of 6 × 5: ZeroDivisionError"):
+            detector("green_edges:broken")(photo[:5, :6])
     finally:
         sys.modules.pop("green_edges", None)
 
@@ -204,36 +246,6 @@ def test_structured_edges_refuses_a_file_with_another_hash(tmp_path: Path) -> No
     model.write_bytes(b"%YAML:1.0\n---\n")
     with pytest.raises(ConfigError, match=hashlib.sha256(model.read_bytes()).hexdigest()):
         detector("structured", model, "0" * 64)
-
-
-#: A real model in miniature: one tree that asks whether the gradient's magnitude (channel 3 of 16 × 16 features) in the
-#: middle of a patch is small; its right leaf draws the four middle pixels of the inner 16 × 16, its left one nothing.
-FOREST = f"""%YAML:1.0
----
-options:
-   stride: 2
-   shrinkNumber: 2
-   patchSize: 32
-   patchInnerSize: 16
-   numberOfGradientOrientations: 4
-   gradientSmoothingRadius: 0
-   regFeatureSmoothingRadius: 2
-   ssFeatureSmoothingRadius: 8
-   gradientNormalizationRadius: 4
-   selfsimilarityGridSize: 5
-   numberOfTrees: 1
-   numberOfTreesToEvaluate: 1
-childs:
-   - [ 2, 0, 0 ]
-featureIds:
-   - [ {3 * 256 + 8 * 16 + 8}, 0, 0 ]
-thresholds:
-   - [ 5.0e-02, 0., 0. ]
-edgeBoundaries:
-   - [ 0, 0, 0, 4 ]
-edgeBins:
-   - [ {7 * 16 + 7}, {7 * 16 + 8}, {8 * 16 + 7}, {8 * 16 + 8} ]
-"""
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -1,0 +1,367 @@
+"""Turn crops into edge maps: detected, thinned to lines one pixel wide, centred, in ink on paper.
+
+One stage: `extract_shard` makes a shard of edge maps of a shard of crops, with the same key_ids and the same account of
+where each comes from. What gives no edge map is counted, and listed with its key_id and the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import cv2
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from sketchdata.config import option, recorded
+from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
+from sketchdata.edges.card import edges_card
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import run as run_stage
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.exports.folder import ExportFolder, publish
+from sketchdata.exports.parent import Parent, open_parent
+from sketchdata.fetch import download
+from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file, replacing
+from sketchdata.photos import decode
+from sketchdata.progress import console
+from sketchdata.shards import pictures
+from sketchdata.version import SCHEMA_VERSION, __version__
+
+NAME = "edgemap-edges"
+REJECTS_FILE = "rejects.jsonl"
+
+#: What a curator did lies here, beside the edge maps.
+_AUDIT = "audit"
+#: zlib's level: of lines on paper, higher ones take longer and save little.
+_PNG_LEVEL = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How edges are found and drawn, and where the edge maps go."""
+
+    out: Path = option(help="Folder of the edge maps.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    detector: str = option(
+        "canny", help=f"One of {', '.join(detector_names())}, or one's own as module:function.", metavar="NAME"
+    )
+    weights: str | None = option(
+        None,
+        help="File of weights, for structured, tin and pidinet, or one's own for learned; or its address, with "
+        "--weights-sha256: it is fetched once.",
+        record=False,
+        metavar="FILE|URL",
+    )
+    weights_sha256: str | None = option(
+        None,
+        help="The sha256 that the weights must have. Not needed for published weights of tin and pidinet.",
+        metavar="HEX",
+    )
+    scales: str = option(
+        "1", help="Comma-separated scales at which a network sees the photo; averaged.", metavar="A,B,…"
+    )
+    device: str = option("cpu", help="Where a network runs, as torch names it: cpu, cuda, cuda:1.", metavar="DEVICE")
+    size: int = option(224, help="Side of an edge map in pixels.", type=click.IntRange(8, 4096))
+    fill: float = option(
+        0.9, help="Share of it that the edges' longer side takes.", type=click.FloatRange(0, 1, min_open=True)
+    )
+    ink: str = option(
+        "black", help="Colour of the edges: black on white, or white on black.", type=click.Choice(["black", "white"])
+    )
+    channels: int = option(
+        3, help="Channels of an edge map: 3, all equal, or 1.", type=click.IntRange(1, 3), metavar="1|3"
+    )
+    threshold: int | None = option(
+        None,
+        help="Weakest edge that is drawn, of 255. Default: 13, which is 5 %; for canny, its own two thresholds.",
+        type=click.IntRange(1, 255),
+    )
+    overwrite: bool = option(False, help="Replace other edge maps in the folder.", record=False)
+
+    def scale_values(self) -> tuple[float, ...]:
+        """Return the scales as numbers.
+
+        Raises:
+            ConfigError: One is none.
+        """
+        try:
+            return tuple(float(scale) for scale in self.scales.split(","))
+        except ValueError as error:
+            raise ConfigError(f"--scales must be numbers, such as 0.5,1,2, and not {self.scales!r}") from error
+
+
+def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
+    """Make the edge maps and return their manifest; None in an unfinished share of a job array.
+
+    Args:
+        directory: What `sketchdata edgemaps crop` made.
+        config: How to find edges, and where to put them.
+        engine: Who does it.
+
+    Raises:
+        SketchDataError: The crops are not there or damaged, no crop has edges, or tasks failed.
+        ConfigError: The detector cannot be had, options do not go together, or the folder is not free.
+    """
+    if config.channels not in (1, 3):
+        raise ConfigError(f"--channels must be 1 or 3, not {config.channels}")
+    # Workers on other machines may start in other folders.
+    parent = _open_crops(directory.absolute(), config.out)
+    weights = local_weights(config)
+    folder = _folder(parent, config, weights)
+    if not config.overwrite and (finished := folder.finished()) is not None:
+        return finished
+    # First this: a detector that cannot be had must not cost anybody what is to be overwritten.
+    detector(config.detector, weights, config.weights_sha256, scales=config.scale_values(), device=config.device)
+    _keep_curation(folder, overwrite=config.overwrite)
+    folder.claim(overwrite=config.overwrite)
+    if (results := _extract(parent, folder, _settings(folder, config, weights), engine)) is None:
+        return None
+    return _finish(folder, results)
+
+
+def _open_crops(directory: Path, out: Path) -> Parent:
+    """Open a finished set of crops.
+
+    Raises:
+        SketchDataError: There is none.
+        ConfigError: It holds something else, or the edge maps would lie in it.
+    """
+    parent = open_parent(directory, None, out)
+    if tuple(parent.manifest.counts) != (pictures.UNDIVIDED,) or "detector" in parent.manifest.config:
+        raise ConfigError(
+            f"{directory} holds {parent.manifest.name}, and crops of photos were expected: give the folder that "
+            "`sketchdata edgemaps crop` made"
+        )
+    return parent
+
+
+def _folder(parent: Parent, config: Config, weights: Path | None) -> ExportFolder:
+    """Return where the edge maps go, with the manifest as far as it is known beforehand."""
+    sha256 = None if weights is None else hash_file(weights, "sha256")
+    plan = Manifest(
+        name=NAME,
+        config={**recorded(config), "weights_sha256": sha256},
+        classes=parent.manifest.classes,
+        counts={},
+        rejects={},
+        sources=parent.manifest.sources,
+        files=(),
+        parent=parent.entry,
+    )
+    names = frozenset({"data", REJECTS_FILE})
+    return ExportFolder(out=config.out.absolute(), plan=plan, names=names, noun="set of edge maps")
+
+
+def _keep_curation(folder: ExportFolder, *, overwrite: bool) -> None:
+    """See that nobody's decisions are left beside edge maps that they are not about."""
+    if overwrite and (folder.out / _AUDIT).exists():
+        raise ConfigError(
+            f"{folder.out / _AUDIT} holds the curation of the edge maps that are there: move it away first, or choose "
+            "another --out"
+        )
+
+
+# ---- weights ---------------------------------------------------------------------------------------------------------
+
+
+def local_weights(config: Config) -> Path | None:
+    """Return the file of weights, fetched into the user's cache if it is given by its address.
+
+    Raises:
+        ConfigError: The address comes without a hash, the file is not there, or it is another than its hash says.
+        FetchError: It cannot be fetched.
+    """
+    if config.weights is None:
+        if config.weights_sha256 is not None:
+            raise ConfigError("--weights-sha256 is the hash of --weights, which is not given")
+        return None
+    if not config.weights.startswith(("https://", "http://")):
+        path = Path(config.weights).absolute()
+        if not path.is_file():
+            raise ConfigError(f"--weights {path}: there is no such file")
+        return path
+    if config.weights_sha256 is None:
+        raise ConfigError(f"--weights {config.weights} is an address: say with --weights-sha256 which file is expected")
+    return _fetched(config.weights, config.weights_sha256.lower())
+
+
+def _fetched(url: str, sha256: str) -> Path:
+    """Fetch a file once, and keep it under its hash: so it makes no difference who served it."""
+    name = PurePosixPath(urlsplit(url).path).name or "weights"
+    path = _cache() / sha256 / name
+    if not path.is_file():
+        console.print(f"fetching {name} to {path.parent}", soft_wrap=True, highlight=False)
+        download(url, path)
+    if (found := hash_file(path, "sha256")) != sha256:
+        path.unlink()
+        raise ConfigError(f"{url} has sha256 {found} where {sha256} was expected, so it was thrown away")
+    return path
+
+
+def _cache() -> Path:
+    """Return the folder for weights. Source: XDG Base Directory Specification 0.8."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "sketchdata" / "weights"
+
+
+# ---- the stage: a shard of edge maps of a shard of crops -------------------------------------------------------------
+
+
+def _settings(folder: ExportFolder, config: Config, weights: Path | None) -> dict[str, Any]:
+    """Return what a task needs to know, as plain data."""
+    options = folder.plan.config
+    return {
+        "detector": {
+            "name": config.detector,
+            "weights": None if weights is None else str(weights),
+            # Of the file as it was when the run began, whether the user gave it or not.
+            "sha256": options["weights_sha256"],
+            "scales": config.scale_values(),
+            "device": config.device,
+            "threshold": config.threshold,
+        },
+        "picture": {name: options[name] for name in ("size", "fill", "ink", "channels")},
+    }
+
+
+def _extract(
+    parent: Parent, folder: ExportFolder, settings: Mapping[str, Any], engine: EngineOptions
+) -> list[TaskResult] | None:
+    """Make all shards; None when this call is a share of a job array."""
+    tasks = [_task(parent, folder, shard, settings) for shard in parent.manifest.shards(pictures.UNDIVIDED)]
+    if engine.share()[1] == 1:
+        return run_stage(extract_shard, tasks, engine, title="Extracting edges")
+    # A share never ends the job: two that did so at once would clear the work folder away under each other.
+    once = dataclasses.replace(engine, wait=0.0)
+    if run_stage(extract_shard, tasks, once, title="Extracting edges") is not None:
+        console.print("all shards are written: the same command without a task range finishes the edge maps")
+    return None
+
+
+def _task(parent: Parent, folder: ExportFolder, shard: FileEntry, settings: Mapping[str, Any]) -> Task:
+    return Task(
+        id=shard.path,
+        output=folder.out / shard.path,
+        inputs={shard.path: shard.sha256},
+        config={
+            **settings,
+            "shard": str(parent.directory / shard.path),
+            "sha256": shard.sha256,
+            "classes": list(parent.manifest.classes),
+            "written": str(folder.work / shard.path),
+            "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__},
+        },
+        markers=folder.work / "done",
+    )
+
+
+def extract_shard(task: Task) -> TaskResult:
+    """Make the edge maps of a shard of crops, in the order of its rows; those without one are left out, and listed."""
+    find = _line_finder(**task.config["detector"])
+    tables, rejects = [pictures.schema().empty_table()], []
+    with _one_thread():
+        for crops in pictures.read_shard(Path(task.config["shard"]), task.config["sha256"]):
+            maps = [_edge_map(content, find, task.config["picture"]) for content in pictures.image_bytes(crops)]
+            rejects += _rejects(crops, maps)
+            rows = [row for row, found in enumerate(maps) if isinstance(found, bytes)]
+            made = [found for found in maps if isinstance(found, bytes)]
+            tables.append(_replaced(crops.take(pa.array(rows, pa.int64())), made, task.config))
+    table, written = pa.concat_tables(tables), Path(task.config["written"])
+    pictures.write_shard(written, table, task.config["facts"])
+    publish(written, task.output)
+    return TaskResult(
+        task_id=task.id,
+        files=(file_entry(task.output, task.output.parent, table.num_rows),),
+        counts=dict(Counter(table.column("word").to_pylist())),
+        rejects=dict(Counter(reject["reason"] for reject in rejects)),
+        facts={"rejects": rejects},
+    )
+
+
+@lru_cache(maxsize=1)
+def _line_finder(
+    *, name: str, weights: str | None, sha256: str | None, scales: Sequence[float], device: str, threshold: int | None
+) -> Detector:
+    """Return the detector of lines; made once a worker, since some take seconds to load."""
+    find = detector(name, None if weights is None else Path(weights), sha256, scales=scales, device=device)
+    return line_finder(name, find, threshold)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let OpenCV work in one thread, as the engine keeps every core busy with other shards."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _edge_map(content: bytes, find: Detector, picture: Mapping[str, Any]) -> bytes | FormatError:
+    """Return a crop's edge map as PNG, or why it has none."""
+    try:
+        return png(centre(find(decode(content)), **picture))
+    except FormatError as error:
+        return error
+
+
+def png(edges: npt.NDArray[np.uint8]) -> bytes:
+    """Encode (H, W) or (H, W, 3) uint8, whose channels are equal, as PNG."""
+    encoded, content = cv2.imencode(".png", edges, (cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL))
+    if not encoded:
+        raise SketchDataError(f"OpenCV cannot encode an edge map of {edges.shape} as PNG")
+    return content.tobytes()
+
+
+def _rejects(crops: pa.Table, maps: Sequence[bytes | FormatError]) -> list[dict[str, Any]]:
+    """Return {key_id, word, reason, detail} of each crop that has no edge map."""
+    columns = (crops.column(name).to_pylist() for name in ("key_id", "word"))
+    return [
+        {"key_id": str(key_id), "word": word, "reason": found.reason, "detail": found.detail}
+        for key_id, word, found in zip(*columns, maps, strict=True)
+        if isinstance(found, FormatError)
+    ]
+
+
+def _replaced(crops: pa.Table, maps: Sequence[bytes], config: Mapping[str, Any]) -> pa.Table:
+    """Return the rows of (N,) crops with their edge maps as pictures."""
+    columns = {name: crops.column(name) for name in crops.column_names}
+    side = np.full(len(maps), config["picture"]["size"], np.uint16)
+    return pictures.to_table({**columns, "image": maps, "width": side, "height": side}, config["classes"])
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+
+def _finish(folder: ExportFolder, results: Sequence[TaskResult]) -> Manifest:
+    """Write the list of rejects, the card and, last, the manifest.
+
+    Raises:
+        SketchDataError: There is no edge map at all.
+    """
+    listed = [reject for result in results for reject in result.facts["rejects"]]
+    with replacing(folder.work / REJECTS_FILE) as file:
+        file.writelines(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in listed)
+    rejects = publish(folder.work / REJECTS_FILE, folder.out / REJECTS_FILE)
+    reasons = dict(sorted(Counter(reject["reason"] for reject in listed).items()))
+    found = sum((Counter(result.counts) for result in results), Counter[str]())
+    if not found:
+        said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        raise SketchDataError(f"no crop gives an edge map: {said}; {rejects} lists them")
+    counts = {pictures.UNDIVIDED: {word: found[word] for word in folder.plan.classes}}
+    plan = dataclasses.replace(folder.plan, counts=counts, rejects=reasons)
+    shards = [dataclasses.replace(file, path=result.task_id) for result in results for file in result.files]
+    entries = [*shards, file_entry(rejects, folder.out, len(listed))]
+    return dataclasses.replace(folder, plan=plan).finish(entries, edges_card)

@@ -1,0 +1,98 @@
+"""`sketchdata train …`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import orjson
+
+from sketchdata.config import options
+from sketchdata.errors import ConfigError
+
+try:
+    from sketchdata.encoder import NetworkOptions
+    from sketchdata.recipes.trainers import edge_detector as recipe
+    from sketchdata.recipes.trainers import hashing as hashing_recipe
+    from sketchdata.recipes.trainers import recognition as recognition_recipe
+    from sketchdata.training import TrainingOptions
+except ModuleNotFoundError as error:
+    raise ConfigError(
+        f"training needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
+    ) from error
+
+
+@click.command("edge-detector")
+@options(config=recipe.Config)
+@click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
+def edge_detector(config: recipe.Config, as_json: bool) -> None:
+    """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
+
+    Writes the weights, a report and a line of metrics a step. A training that was stopped, by Ctrl-C or otherwise, goes
+    on with --resume and ends with the same weights; on the CPU, to the bit. BSDS500 is for non-commercial research, and
+    so are weights that come from it.
+
+    Example: sketchdata train edge-detector --data photos/bsds500 --out runs/edges
+
+    Example: sketchdata train edge-detector --data photos/bsds500 --out runs/edges --resume
+    """
+    report = recipe.run(config)
+    if as_json:
+        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        return
+    click.echo(
+        f"{config.out / recipe.WEIGHTS}: {report['parameters']:,} parameters, after {report['photos']:,} photos in "
+        f"{report['hours']:.2f} hours; last loss {report['loss']:.4f}"
+    )
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
+
+
+@click.command("recognition")
+@options(config=recognition_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@_JSON
+def recognition(
+    config: recognition_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool
+) -> None:
+    """Train the dual-branch network to recognise drawings.
+
+    The picture branch learns alone, then the point branch, then both together, and last with the sketch centre loss.
+    The defaults are the paper's sizes, for a GPU. `val` chooses the best epoch of each stage. A training that
+    was stopped, by Ctrl-C or otherwise, goes on with --resume and ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train recognition --data data/quickdraw-3.8m --out runs/recognition
+
+    Example: sketchdata train recognition --data data/small --out runs/small --backbone small --size 32 --hidden 64
+
+    Example: torchrun --nproc-per-node 8 -m sketchdata train recognition --data data/quickdraw-3.8m --out runs/eight
+    """
+    _say(recognition_recipe.run(config, network, training), config.out, as_json)
+
+
+@click.command("hashing")
+@options(config=hashing_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@_JSON
+def hashing(config: hashing_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool) -> None:
+    """Train the dual-branch network to give drawings binary codes.
+
+    The branches learn alone, then together, then with the sketch centre loss, and last with the quantisation loss;
+    `--loss` tells how far to go, and `--branch cnn` leaves the points out. The defaults are the paper's sizes, for a
+    GPU. A training that was stopped goes on with --resume and ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64
+
+    Example: sketchdata train hashing --data data/quickdraw-3.8m --out runs/dlbhc --branch cnn --loss cel
+    """
+    _say(hashing_recipe.run(config, network, training), config.out, as_json)
+
+
+def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        return
+    for stage in report["stages"]:
+        found = ", ".join(f"{name} {value:.4f}" for name, value in stage.items() if isinstance(value, float))
+        click.echo(f"{stage['stage']}: best epoch {stage['best_epoch']} of {stage['epochs']}: {found}")
+    learned = f"{report['drawings']:,} drawings of {report['classes']:,} classes"
+    click.echo(f"{out}: {report['parameters']:,} parameters, {learned}, {report['seconds']:,.1f} s")

@@ -1,0 +1,186 @@
+"""A small edge detector of our own, whose weights travel with the package.
+
+Trained by `trainers/edge_detector.py`; what on, how well it does and for whom it is not: `learned.md` beside this file.
+
+Source: our own arrangement of known parts. Side outputs, each with its own loss, and their learned sum: Xie and Tu,
+"Holistically-nested edge detection", ICCV 2015. Coarse features added into finer ones on the way back: Lin et al.,
+"Feature pyramid networks for object detection", CVPR 2017. Residual blocks of a depthwise and a pointwise convolution
+without normalisation: Su et al., "Pixel difference networks for efficient edge detection", ICCV 2021.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sketchdata.edges.networks import Pixels, edge_finder, fill
+from sketchdata.errors import ConfigError
+from sketchdata.photos import Photo
+
+#: What travels with the package.
+WEIGHTS = Path(__file__).with_suffix(".safetensors")
+#: The strength from which on an edge of the shipped weights is one that people draw: where their F is best, rounded.
+THRESHOLD = 190
+#: Channels at the photo's resolution and at 1/2, 1/4, 1/8 and 1/16 of it: few where pixels are many.
+WIDTHS = (8, 16, 32, 64, 80)
+#: Residual blocks at 1/2 … 1/16, and the sides of their windows: objects are told from texture by what lies far around.
+BLOCKS = (1, 3, 4, 4)
+WINDOWS = (3, 3, 5, 5)
+#: Channels on the way back to full resolution.
+DECODED = 24
+#: Most products of channels for which a whole 3 × 3 convolution is afforded.
+_FEW = 512
+#: How many times smaller the coarsest features are than the photo.
+STRIDE = 16
+
+
+def load_learned(
+    weights: Path | None = None, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
+) -> Callable[[Photo], npt.NDArray[np.uint8]]:
+    """Return the detector; it maps (H, W, 3) uint8 RGB of any size to (H, W) uint8, not thinned.
+
+    Args:
+        weights: A file of `sketchdata train edge-detector`; without it, the weights of the package.
+        sha256: The file's hash in hexadecimal digits, if it shall be checked.
+        scales: At which the photo is seen; the results are averaged.
+        device: As torch names it.
+
+    Raises:
+        ConfigError: The file is absent, another than its hash says, damaged or another network's, or there is no such
+            device.
+    """
+    network = load_network(WEIGHTS if weights is None else weights, sha256)
+    return edge_finder(_Answer(network), _as_it_is, scales=scales, device=device)
+
+
+def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
+    """Return the network of a file of weights, ready to be used.
+
+    Raises:
+        ConfigError: The file is absent, another than its hash says, damaged or another network's.
+    """
+    if not weights.is_file():
+        raise ConfigError(f"no weights at {weights}; `sketchdata train edge-detector` makes them")
+    data = weights.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise ConfigError(f"{weights} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
+    try:
+        state = load(data)
+    except SafetensorError as error:
+        raise ConfigError(f"{weights} cannot be read as safetensors: {error}; fetch it again") from error
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
+    network = EdgeNetwork()
+    fill(network, state, weights)
+    return network
+
+
+def _as_it_is(photo: Pixels) -> Pixels:
+    return photo
+
+
+class Residual(nn.Module):
+    """(B, C, H, W) → (B, C, H, W): a depthwise window, then a mixing of channels, added to what came in."""
+
+    def __init__(self, channels: int, window: int = 3) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(channels, channels, window, padding=window // 2, groups=channels)
+        # A block that begins as the identity lets a deep network train without normalisation.
+        self.mix = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, C, H, W) float32 to the same shape."""
+        mixed: Tensor = self.mix(functional.relu(self.look(features)))
+        return features + mixed
+
+
+class Halving(nn.Sequential):
+    """(B, C, H, W) → (B, D, H/2, W/2), rectified: one convolution for few channels, two cheaper ones for many."""
+
+    def __init__(self, before: int, after: int) -> None:
+        if before * after <= _FEW:
+            layers: list[nn.Module] = [nn.Conv2d(before, after, 3, stride=2, padding=1)]
+        else:
+            layers = [
+                nn.Conv2d(before, before, 5, stride=2, padding=2, groups=before),
+                nn.Conv2d(before, after, 1),
+            ]
+        super().__init__(*layers, nn.ReLU())
+
+
+class EdgeNetwork(nn.Module):
+    """Find edges at five resolutions and weigh them into one map.
+
+    (B, 3, H, W) float32 RGB in 0..255, H and W multiples of STRIDE → six logits (B, 1, H, W): those found at 1/16,
+    1/8, 1/4, 1/2 and full resolution, and last their weighted sum, which is the answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, padding=1), nn.ReLU())
+        self.levels = nn.ModuleList(
+            nn.Sequential(Halving(before, after), *(Residual(after, window) for _ in range(blocks)))
+            for (before, after), blocks, window in zip(pairwise(WIDTHS), BLOCKS, WINDOWS, strict=True)
+        )
+        self.narrow = nn.ModuleList(nn.Conv2d(width, DECODED, 1) for width in reversed(WIDTHS[1:]))
+        self.decode = nn.ModuleList(nn.Sequential(Residual(DECODED), Residual(DECODED)) for _ in WIDTHS[1:])
+        self.sides = nn.ModuleList(nn.Conv2d(DECODED, 1, 1) for _ in WIDTHS[1:])
+        self.last_fine = nn.Conv2d(WIDTHS[0], WIDTHS[0], 3, padding=1)
+        self.last_coarse = nn.Conv2d(DECODED, WIDTHS[0], 1)
+        self.last_side = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
+        self.weigh = _zeroed(nn.Conv2d(len(WIDTHS), 1, 1))
+        nn.init.constant_(self.weigh.weight, 1 / len(WIDTHS))
+
+    def forward(self, photos: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) float32 to the logits described above."""
+        fine = self.first(photos / 64 - 2)
+        features = [fine]
+        for level in self.levels:
+            features.append(level(features[-1]))
+        sides = []
+        decoded: Tensor | None = None
+        for narrow, decode, side, found in zip(self.narrow, self.decode, self.sides, features[:0:-1], strict=True):
+            narrowed = narrow(found)
+            decoded = decode(narrowed if decoded is None else narrowed + _enlarged(decoded, narrowed))
+            sides.append(_enlarged(side(decoded), photos))
+        last = functional.relu(self.last_fine(fine) + _enlarged(self.last_coarse(decoded), fine))
+        sides.append(self.last_side(last))
+        return [*sides, self.weigh(torch.cat(sides, dim=1))]
+
+
+class _Answer(nn.Module):
+    """(1, 3, H, W) float32 RGB in 0..255, of any size → (1, 1, H, W) float32, the answer alone, in 0..1."""
+
+    def __init__(self, network: EdgeNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, photo: Tensor) -> Tensor:
+        """Map one photo to its edges, of the same height and width."""
+        height, width = photo.shape[-2:]
+        # Continued by its own border, a photo gets no edge there.
+        whole = functional.pad(photo, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+        logits: Tensor = self.network(whole.contiguous(memory_format=torch.channels_last))[-1]
+        return torch.sigmoid(logits[..., :height, :width])
+
+
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    for value in layer.parameters():
+        nn.init.zeros_(value)
+    return layer
+
+
+def _enlarged(small: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(small, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,193 @@
+"""What the networks among the detectors share: weights checked before they are read, and photos seen at several scales.
+
+It needs the extra `train`, and is imported only with a network that is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sketchdata.edges.gradient import to_uint8
+from sketchdata.errors import ConfigError
+from sketchdata.photos import Photo
+
+State = dict[str, Tensor]
+Pixels = npt.NDArray[np.float32]
+#: What a photo is as the network was trained to see it: (H, W, 3) float32 RGB in 0..255 → (H, W, 3) float32.
+Preparation = Callable[[Pixels], Pixels]
+
+#: Above it a photo costs more memory than anyone meant.
+_LARGEST_SCALE = 8
+#: What torch lets escape on files that are no weights, or not whole.
+_DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, AttributeError, zipfile.BadZipFile)
+
+
+def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) -> State:
+    """Read a file of weights that is known by its hash, executing nothing that it may contain.
+
+    Args:
+        weights: A file of `torch.save`: a state dict, or a dict that has one as `state_dict`.
+        sha256: The hash that the file must have; None when it must be one of the published files.
+        published: {sha256: name} of those.
+
+    Returns:
+        {name: finite tensor}, without the prefix that `nn.DataParallel` puts before names.
+
+    Raises:
+        ConfigError: The file is absent, unknown, another than its hash says, or no weights.
+    """
+    if not weights.is_file():
+        raise ConfigError(f"no weights at {weights}; {_known(published)}")
+    data = weights.read_bytes()
+    _check_hash(weights, hashlib.sha256(data).hexdigest(), sha256, published)
+    try:
+        # torch warns of pickles that it did not write itself: they are judged by what comes of them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says here advises to trust the file.
+        raise ConfigError(
+            f"{weights} is not a file of weights alone: it is damaged, or asks for code to be run, which is refused"
+        ) from error
+    except _DAMAGE as error:
+        raise ConfigError(f"{weights} cannot be read as weights of torch: {_first(error)}; fetch it again") from error
+    return _checked_state(weights, content)
+
+
+def _known(published: Mapping[str, str]) -> str:
+    return f"the published files are {', '.join(published.values())}"
+
+
+def _check_hash(weights: Path, found: str, sha256: str | None, published: Mapping[str, str]) -> None:
+    if sha256 is not None and found != sha256.lower():
+        raise ConfigError(f"{weights} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
+    if sha256 is None and found not in published:
+        raise ConfigError(
+            f"{weights} is not known by its sha256, {found}: {_known(published)}. "
+            "For weights of your own give that hash too (--weights-sha256)"
+        )
+
+
+def _first(error: BaseException) -> str:
+    """Return the first line of what torch says."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _checked_state(weights: Path, content: object) -> State:
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigError(f"{weights} holds no state dict, {{name: tensor}}, but {type(content).__name__}")
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def fill(network: nn.Module, state: State, weights: Path) -> None:
+    """Put weights into the network they belong to, ready to be used.
+
+    Raises:
+        ConfigError: They belong to another one.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        faults = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        name = type(network).__name__
+        raise ConfigError(f"{weights} holds the weights of another network than {name}: {faults[0][:300]}") from error
+    network.eval().requires_grad_(requires_grad=False)
+
+
+def edge_finder(
+    network: nn.Module,
+    prepare: Preparation,
+    *,
+    scales: Sequence[float],
+    device: str,
+    margin: int = 0,
+    multiple: int = 1,
+) -> Callable[[Photo], npt.NDArray[np.uint8]]:
+    """Return a detector, (H, W, 3) uint8 RGB → (H, W) uint8, that averages a network's edge probability over scales.
+
+    Args:
+        network: (1, 3, H, W) float32 → (1, 1, H, W) float32 in 0..1.
+        prepare: What is done to pixels first.
+        scales: By which the photo is resized before; 1 is as it is.
+        device: As torch names it: cpu, cuda, cuda:1.
+        margin: Pixels by which the photo is mirrored beyond its border: there the zeros that convolutions see would
+            be edges.
+        multiple: Of which the network wants its height and width to be.
+
+    Raises:
+        ConfigError: There is no such device, or a scale is out of range.
+    """
+    if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
+        raise ConfigError(f"expected scales above 0 and at most {_LARGEST_SCALE}, such as 0.5, 1, 2; not {scales}")
+    place = _device(device)
+    network.to(place)
+
+    def probability(photo: Pixels) -> Pixels:
+        planes = torch.from_numpy(np.ascontiguousarray(prepare(photo).transpose(2, 0, 1)[None]))
+        with torch.inference_mode(), _one_thread():
+            found: Pixels = network(planes.to(place))[0, 0].cpu().numpy()
+        return found
+
+    def find(photo: Photo) -> npt.NDArray[np.uint8]:
+        pixels = photo.astype(np.float32)
+        height, width = photo.shape[:2]
+        maps = []
+        for scale in scales:
+            seen = _resized(pixels, max(round(height * scale), 1), max(round(width * scale), 1))
+            maps.append(_resized(_bordered(probability, seen, margin, multiple), height, width))
+        return to_uint8(np.mean(maps, axis=0) * np.float32(255))
+
+    return find
+
+
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"the device {name} cannot be used: {_first(error)}") from error
+    return place
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch work in one thread: workers share the cores already, and sums come out the same everywhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Return (H, W) or (H, W, C) at another size; at its own it stays itself."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _bordered(probability: Callable[[Pixels], Pixels], photo: Pixels, margin: int, multiple: int) -> Pixels:
+    """Return the (H, W) probabilities on a (H, W, 3) photo that the network sees with a mirrored border."""
+    height, width = photo.shape[:2]
+    below, right = (margin + -(side + 2 * margin) % multiple for side in (height, width))
+    seen = cv2.copyMakeBorder(photo, margin, below, margin, right, cv2.BORDER_REFLECT_101)
+    return probability(np.asarray(seen, np.float32))[margin : margin + height, margin : margin + width]

@@ -1,0 +1,437 @@
+"""Train the small edge detector `learned` on the photos and human drawings of BSDS500.
+
+    sketchdata train edge-detector --data photos/bsds500 --out runs/edges
+    sketchdata train edge-detector --data photos/bsds500 --out runs/edges --resume     # go on after Ctrl-C or a crash
+    sketchdata edgemaps bench --bsds photos/bsds500 --detectors learned                # how well the shipped weights do
+
+Sources: the loss and its rule for disagreeing people are Liu et al., "Richer convolutional features for edge
+detection", CVPR 2017, eq. 1, after Xie and Tu, "Holistically-nested edge detection", ICCV 2015; the data is Arbeláez et
+al., "Contour detection and hierarchical image segmentation", PAMI 2011.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import cv2
+import numpy as np
+import numpy.typing as npt
+import orjson
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+
+from sketchdata.annotations.bsds import Divided, boundaries_between, read_split
+from sketchdata.config import option, recorded
+from sketchdata.edges.learned import EdgeNetwork
+from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
+from sketchdata.manifest import hash_file, replacing
+from sketchdata.photos import Photo
+from sketchdata.progress import task_bar
+from sketchdata.ranks import wishes_to_stop
+from sketchdata.version import __version__
+
+CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
+METRICS, REPORT = "metrics.jsonl", "training.json"
+#: What AdamW remembers of each parameter.
+_MEMORY = ("exp_avg", "exp_avg_sq")
+#: Of how many steps at the end the report gives the mean loss.
+_LAST = 100
+
+Gradients = tuple[Tensor, ...]
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_COUNT, _NOT_NEGATIVE, _POSITIVE = click.IntRange(1), click.FloatRange(0), click.FloatRange(0, min_open=True)
+_SHARE = click.FloatRange(0, 1, max_open=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is learned from, for how long and how fast."""
+
+    data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
+    out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
+    splits: str = option("train,val", help="Splits to learn from.", metavar="NAMES")
+    # 160 times 300 photos: somewhat more than an hour on two cores.
+    steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
+    batch: int = option(4, help="Photos a step.", type=_COUNT)
+    # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
+    size: int = option(320, help="Side in pixels of the square cut from a photo.", type=click.IntRange(32))
+    learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
+    weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
+    # Without normalisation, the first steps decide whether a training lives.
+    warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
+    clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
+    average: float = option(0.998, help="Share of the averaged weights that a step keeps.", type=_SHARE)
+    # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
+    consensus: float = option(0.3, help="Share of people above which a pixel is an edge.", type=_SHARE)
+    balance: float = option(1.1, help="Weight of background against edges.", type=_POSITIVE)
+    side_weight: float = option(0.5, help="Weight of a side output's loss against the answer's.", type=_NOT_NEGATIVE)
+    smallest: float = option(0.6, help="Smallest scale at which a photo is seen.", type=_POSITIVE)
+    largest: float = option(1.6, help="Largest scale at which a photo is seen.", type=_POSITIVE)
+    tilt: float = option(6.0, help="Deviation in degrees of the tilt, beside quarter turns.", type=_NOT_NEGATIVE)
+    colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
+    seed: int = option(0, help="Decides first weights, order and changes of photos.", type=click.IntRange(0))
+    device: str = option("cpu", help="Where the network runs: cpu, cuda, cuda:1.", record=False)
+    # A photo is a thread's own, so that the weights come out the same for any number of threads.
+    threads: int = option(2, help="Photos at work at once.", record=False, type=_COUNT)
+    save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
+    resume: bool = option(False, help="Go on from the checkpoint in --out.", record=False)
+
+
+# ---- one photo, never twice the same ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What one photo of a step teaches.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB.
+        agreement: (S, S) float32, the share of people who drew a boundary there.
+        inside: (S, S) uint8, 1 where the photo is and 0 where it was continued.
+    """
+
+    pixels: Photo
+    agreement: npt.NDArray[np.float32]
+    inside: npt.NDArray[np.uint8]
+
+
+def example(divided: Divided, config: Config, rng: np.random.Generator) -> Example:
+    """Cut a square out of a photo that is turned, mirrored, scaled and coloured at random.
+
+    The people's segments are turned, not their lines: lines of one pixel would blur or break.
+    """
+    matrix, scale = _placement(divided.photo.shape[:2], config, rng)
+    # What is made smaller is smoothed first, by the deviation that the missing resolution comes to.
+    sigma = 0.5 * math.sqrt(max(1 / scale**2 - 1, 0))
+    smooth = cv2.GaussianBlur(divided.photo, (0, 0), sigma) if sigma > 0.1 else divided.photo
+    pixels = np.asarray(_moved(smooth, matrix, config.size, cv2.INTER_LINEAR), np.uint8)
+    parts = [_moved(segments, matrix, config.size, cv2.INTER_NEAREST) for segments in divided.segments]
+    lines = np.stack([boundaries_between(np.asarray(part, np.uint16)) for part in parts])
+    agreement: npt.NDArray[np.float32] = lines.mean(axis=0, dtype=np.float32)
+    whole = np.ones(divided.photo.shape[:2], np.uint8)
+    inside = cv2.warpAffine(whole, matrix, (config.size, config.size), flags=cv2.INTER_NEAREST)
+    if rng.random() < config.colour:
+        pixels = _recoloured(pixels, rng)
+    return Example(pixels=pixels, agreement=agreement, inside=np.asarray(inside, np.uint8))
+
+
+def _moved(picture: cv2.typing.MatLike, matrix: cv2.typing.MatLike, size: int, method: int) -> cv2.typing.MatLike:
+    """Return the square that a (2, 3) matrix makes of (H, W, …), continued by its mirror image."""
+    return cv2.warpAffine(picture, matrix, (size, size), flags=method, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _placement(shape: Sequence[int], config: Config, rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the (2, 3) matrix from a photo's pixels to the square's, and by how much it enlarges."""
+    scale = math.exp(rng.uniform(math.log(config.smallest), math.log(config.largest)))
+    angle = math.radians(90 * int(rng.integers(4)) + rng.normal(0, config.tilt))
+    turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    if rng.random() < 0.5:
+        turn[:, 0] *= -1
+    seen = config.size / scale / 2
+    height, width = shape
+    margins = [(min(0.9 * seen, side / 2), side) for side in (width, height)]
+    middle = [rng.uniform(margin, side - margin) for margin, side in margins]
+    return np.column_stack([turn, config.size / 2 - turn @ middle]), scale
+
+
+def _recoloured(pixels: Photo, rng: np.random.Generator) -> Photo:
+    """Change contrast, the balance of colours and brightness; one in five photos becomes grey."""
+    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
+    changed = pixels * gain.astype(np.float32) + np.float32(rng.uniform(-25, 25))
+    if rng.random() < 0.2:
+        changed = np.broadcast_to(changed.mean(axis=2, keepdims=True), changed.shape)
+    return np.clip(changed, 0, 255).astype(np.uint8)
+
+
+def order(photos: int, config: Config, step: int) -> list[int]:
+    """Return which photos a step is made of: all photos come once before any comes twice."""
+    first = step * config.batch
+    places = range(first, first + config.batch)
+    shuffled = {
+        epoch: np.random.default_rng((config.seed, 0, epoch)).permutation(photos)
+        for epoch in {p // photos for p in places}
+    }
+    return [int(shuffled[place // photos][place % photos]) for place in places]
+
+
+# ---- the loss --------------------------------------------------------------------------------------------------------
+
+
+def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config: Config) -> Tensor:
+    """Return the loss of one photo's outputs, the last of which is the answer. Source: RCF, eq. 1.
+
+    Args:
+        logits: Each (1, 1, S, S) float32.
+        agreement: (1, 1, S, S) float32, the share of people who drew a boundary there.
+        inside: (1, 1, S, S) float32, 0 where nothing is to be learned.
+        config: Gives η, λ and the weight of side outputs.
+    """
+    edge, background = inside * (agreement > config.consensus), inside * (agreement == 0)
+    edges, backgrounds = edge.sum(), background.sum()
+    all_pixels = (edges + backgrounds).clamp(min=1)
+    # α and β of eq. 1: the rarer kind weighs more. Pixels in between, which too few people marked, weigh nothing.
+    weight = (edge * backgrounds + config.balance * background * edges) / all_pixels**2
+    losses = [functional.binary_cross_entropy_with_logits(each, edge, weight, reduction="sum") for each in logits]
+    return losses[-1] + config.side_weight * sum(losses[:-1])
+
+
+# ---- the loop --------------------------------------------------------------------------------------------------------
+
+
+class Training:
+    """All that a step changes: the network, its running average, the optimiser's memory and the number of steps."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.device = torch.device(config.device)
+        torch.manual_seed(config.seed)
+        self.network = EdgeNetwork().to(self.device)
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        self.average = {name: value.detach().clone() for name, value in self.network.named_parameters()}
+        groups: list[dict[str, Any]] = [
+            {"params": [value for value in self.parameters if value.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [value for value in self.parameters if value.ndim == 1], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.step = 0
+
+    def rate(self) -> float:
+        """Return the learning rate of the next step: a straight rise, then a half cosine down to zero."""
+        share = self.step / self.config.steps
+        if share < self.config.warm_up:
+            return self.config.learning_rate * (self.step + 1) / (self.config.warm_up * self.config.steps)
+        rest = (share - self.config.warm_up) / (1 - self.config.warm_up)
+        return self.config.learning_rate * (1 + math.cos(math.pi * rest)) / 2
+
+    def gradients(self, divided: Divided, place: int) -> tuple[float, Gradients]:
+        """Return the loss of one photo of this step and the gradient of each parameter."""
+        chosen = example(divided, self.config, np.random.default_rng((self.config.seed, 1, self.step, place)))
+        pixels = torch.from_numpy(chosen.pixels).to(self.device).permute(2, 0, 1)[None].float()
+        agreement = torch.from_numpy(chosen.agreement).to(self.device)[None, None]
+        inside = torch.from_numpy(chosen.inside).to(self.device)[None, None].float()
+        # A photo's planes come as (H, W, C) already, which is channels_last.
+        loss = loss_of(self.network(pixels), agreement, inside, self.config) / self.config.batch
+        return loss.item(), torch.autograd.grad(loss, self.parameters)
+
+    def apply(self, found: Sequence[tuple[float, Gradients]]) -> tuple[float, float]:
+        """Take a step along the sum of photos' gradients, in their order; return the loss and the gradient's norm."""
+        for parameter, *parts in zip(self.parameters, *(gradients for _, gradients in found), strict=True):
+            # The fused optimiser takes for granted that a gradient lies in memory as its parameter does.
+            parameter.grad = torch.stack(parts).sum(dim=0).contiguous()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip))
+        loss = sum(part for part, _ in found)
+        if not math.isfinite(loss + norm):
+            raise SketchDataError(
+                f"the training diverged in step {self.step + 1:,}: loss {loss}, gradient {norm}; try half of "
+                f"--learning-rate {self.config.learning_rate:g} in another --out"
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.optimiser.step()
+        self.step += 1
+        # The first averages forget sooner, or they would keep the random weights.
+        keep = min(self.config.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), self.parameters, 1 - keep)
+        return loss, norm
+
+
+# ---- what survives a crash -------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(training: Training, seconds: float) -> None:
+    """Write all of a training's state to one file, which takes the place of the last one as a whole."""
+    tensors = {f"network.{name}": value.detach() for name, value in training.network.named_parameters()}
+    tensors |= {f"average.{name}": value for name, value in training.average.items()}
+    for name, parameter in training.network.named_parameters():
+        memory = training.optimiser.state[parameter]
+        tensors |= {f"{key}.{name}": memory[key] for key in _MEMORY}
+    facts = {"step": training.step, "seconds": seconds, "config": recorded(training.config)}
+    _write_tensors(training.config.out / CHECKPOINT, tensors, facts)
+
+
+def load_checkpoint(training: Training) -> float:
+    """Bring a fresh training to where its checkpoint was; return the seconds that it had taken.
+
+    Raises:
+        ConfigError: There is no checkpoint, or it is of a training with other options.
+        SketchDataError: It is damaged.
+    """
+    path = training.config.out / CHECKPOINT
+    if not path.is_file():
+        raise ConfigError(f"--resume: there is no checkpoint at {path}; leave out --resume to begin")
+    tensors, facts = _read_tensors(path)
+    _check_options(facts["config"], training.config)
+    try:
+        with torch.no_grad():
+            for name, parameter in training.network.named_parameters():
+                parameter.copy_(tensors[f"network.{name}"])
+                training.average[name].copy_(tensors[f"average.{name}"])
+                memory = {key: torch.empty_like(parameter).copy_(tensors[f"{key}.{name}"]) for key in _MEMORY}
+                steps = torch.tensor(float(facts["step"]), device=training.device)
+                training.optimiser.state[parameter] = {"step": steps, **memory}
+    except (KeyError, RuntimeError) as error:
+        raise SketchDataError(f"{path} is the checkpoint of another network: {error}") from error
+    training.step = facts["step"]
+    return float(facts["seconds"])
+
+
+def _check_options(before: dict[str, Any], config: Config) -> None:
+    now = recorded(config)
+    changed = [f"--{name.replace('_', '-')} {before.get(name)}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise ConfigError(f"{config.out} holds a training with {', '.join(changed)}: take that, or another --out")
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    # One entry of metadata alone: the format does not keep the order of several, and so not the bytes.
+    data = save({name: value.contiguous() for name, value in tensors.items()}, {"facts": orjson.dumps(facts).decode()})
+    with replacing(path) as file:
+        file.write(data)
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = orjson.loads((file.metadata() or {})["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
+    except (SafetensorError, KeyError, orjson.JSONDecodeError) as error:
+        raise SketchDataError(f"{path} is no checkpoint: {error}; begin again in another --out") from error
+
+
+# ---- from the photos to the weights ----------------------------------------------------------------------------------
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, write the averaged weights, and return the report that is written beside them.
+
+    Raises:
+        ConfigError: The folders, the device or the options do not fit.
+        SketchDataError: The data is damaged, or the training diverged.
+        InterruptedRunError: Ctrl-C; a checkpoint is there, and `--resume` goes on.
+    """
+    _check(config)
+    if (report := _finished(config)) is not None:
+        return report
+    training = Training(config)
+    before = load_checkpoint(training) if config.resume else 0.0
+    photos = [photo for split in config.splits.split(",") for photo in read_split(config.data, split)]
+    seconds = train(training, photos, before)
+    return _finish(training, seconds)
+
+
+def train(training: Training, photos: Sequence[Divided], before: float) -> float:
+    """Take all steps that are left, with a checkpoint every few minutes; return the seconds of all of them.
+
+    Raises:
+        SketchDataError: A step's loss or gradient is not finite.
+        InterruptedRunError: Ctrl-C, after the step at work and a checkpoint.
+    """
+    config = training.config
+    started = saved = time.monotonic()
+    with (
+        wishes_to_stop() as wishes,
+        _metrics(training) as metrics,
+        _workers(config) as workers,
+        task_bar() as bar,
+    ):
+        shown = bar.add_task("Training", total=config.steps, completed=training.step)
+        while training.step < config.steps:
+            chosen = [photos[place] for place in order(len(photos), config, training.step)]
+            loss, norm = training.apply(list(workers.map(training.gradients, chosen, range(config.batch))))
+            now = time.monotonic()
+            metrics.write(orjson.dumps({"step": training.step, "loss": loss, "gradient": norm}) + b"\n")
+            bar.update(shown, completed=training.step, description=f"Training: loss {loss:.4f}")
+            if wishes or now - saved >= 60 * config.save_minutes:
+                metrics.flush()
+                save_checkpoint(training, before + now - started)
+                saved = now
+            if wishes:
+                raise InterruptedRunError(f"stopped after step {training.step:,}; go on with --resume")
+    return before + time.monotonic() - started
+
+
+def _check(config: Config) -> None:
+    if config.smallest > config.largest:
+        raise ConfigError(f"--smallest {config.smallest:g} must not be above --largest {config.largest:g}")
+    try:
+        torch.zeros(1, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {config.device} cannot be used: {str(error).splitlines()[0]}") from error
+    if (config.out / CHECKPOINT).exists() and not config.resume:
+        raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
+
+
+def _finished(config: Config) -> dict[str, Any] | None:
+    """Return the report of a training that is done already."""
+    path = config.out / REPORT
+    if not path.is_file():
+        return None
+    report: dict[str, Any] = orjson.loads(path.read_bytes())
+    _check_options(report["config"], config)
+    return report
+
+
+def _finish(training: Training, seconds: float) -> dict[str, Any]:
+    """Write the weights, and last the report, whose existence means that the training is whole."""
+    config = training.config
+    facts = {
+        "config": recorded(config),
+        "parameters": sum(value.numel() for value in training.parameters),
+        "photos": config.steps * config.batch,
+        "version": __version__,
+    }
+    _write_tensors(config.out / WEIGHTS, training.average, facts)
+    lines = (config.out / METRICS).read_bytes().splitlines()[-_LAST:]
+    report = {
+        **facts,
+        "loss": sum(orjson.loads(line)["loss"] for line in lines) / len(lines),
+        "hours": round(seconds / 3600, 3),
+        "device": config.device,
+        "torch": torch.__version__,
+        "sha256": hash_file(config.out / WEIGHTS, "sha256"),
+    }
+    with replacing(config.out / REPORT) as file:
+        file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    (config.out / CHECKPOINT).unlink(missing_ok=True)
+    return report
+
+
+@contextmanager
+def _metrics(training: Training) -> Iterator[BinaryIO]:
+    """Open the file with a line a step; what steps after the checkpoint wrote goes, as they are taken again."""
+    path = training.config.out / METRICS
+    kept = path.read_bytes().splitlines(keepends=True)[: training.step] if path.exists() else []
+    with replacing(path) as file:
+        file.writelines(kept)
+    with path.open("ab") as file:
+        yield file
+
+
+@contextmanager
+def _workers(config: Config) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that each work on a photo of their own, with libraries that start no further ones.
+
+    Several threads on one photo wait for each other at every layer, for long where other programs run too.
+    """
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+            yield workers
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
