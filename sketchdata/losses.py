@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 #: Weights of the sketch centre loss and of the quantisation loss in Eq. 7.
 SCL_WEIGHT, QL_WEIGHT = 0.01, 0.0001
@@ -102,3 +103,54 @@ class CenterLoss(nn.Module):
         pull = torch.zeros_like(self.centers).index_add_(0, y, self.centers[y] - f.to(self.centers.dtype))
         counts = torch.bincount(y, minlength=len(self.centers))
         self.centers -= self.rate * pull / (1 + counts)[:, None]
+
+
+class CodeLoss(nn.Module):
+    """The total loss of codes, Eq. 7: L_cel + λ_scl L_scl + λ_ql L_ql, whose parts can be left out, or L_cel + λ L_cl.
+
+    Codes b are taken from the outputs of the same step: as each drawing is seen once an epoch, that is the paper's
+    alternation of fixed codes and fixed weights with an epoch for each.
+
+    Args:
+        centers: (L, D) fixed centres, for the sketch centre loss; None leaves it out.
+        common: The common centre loss; None leaves it out.
+        center_weight: λ of whichever centre loss there is.
+        code_weight: λ_ql; 0 leaves the quantisation loss out.
+    """
+
+    centers: Tensor | None
+
+    def __init__(
+        self,
+        centers: Tensor | None = None,
+        common: CenterLoss | None = None,
+        *,
+        center_weight: float = SCL_WEIGHT,
+        code_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("centers", centers)
+        self.common, self.center_weight, self.code_weight = common, center_weight, code_weight
+
+    def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and its parts unweighted, by name.
+
+        Args:
+            f: (B, D) float32.
+            scores: (B, L) float32.
+            y: (B,) int64.
+        """
+        parts = {"cel": functional.cross_entropy(scores, y)}
+        loss = parts["cel"]
+        if self.centers is not None:
+            parts["scl"] = sketch_center_loss(f, y, self.centers)
+            loss = loss + self.center_weight * parts["scl"]
+        if self.common is not None:
+            parts["cl"] = self.common(f, y)
+            loss = loss + self.center_weight * parts["cl"]
+            if self.training:
+                self.common.update(f, y)
+        if self.code_weight:
+            parts["ql"] = quantization_loss(f, codes(f))
+            loss = loss + self.code_weight * parts["ql"]
+        return loss, {name: part.detach() for name, part in parts.items()}

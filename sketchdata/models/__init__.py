@@ -23,6 +23,7 @@ from sketchdata.models.inception import InceptionV3
 from sketchdata.models.mobilenet import MobileNetV1, MobileNetV2
 from sketchdata.models.resnet import RESNET_18, RESNET_34, RESNET_50, BasicBlock, Bottleneck, ResNet
 from sketchdata.models.sketch_a_net import SketchANet
+from sketchdata.models.small import SmallNetwork
 from sketchdata.models.vgg import VGG, VGG_11, VGG_16
 
 
@@ -52,6 +53,7 @@ MODELS: dict[str, ModelEntry] = {
     "resnet34": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_34)),
     "resnet50": ModelEntry(partial(ResNet, block=Bottleneck, blocks=RESNET_50)),
     "sketch-a-net": ModelEntry(SketchANet, size=225, least=81),
+    "small": ModelEntry(SmallNetwork, size=32, least=16),
     "vgg11": ModelEntry(partial(VGG, groups=VGG_11)),
     "vgg16": ModelEntry(partial(VGG, groups=VGG_16)),
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from sketchdata.losses import CenterLoss, class_centers, codes, quantization_loss, sketch_center_loss
+from sketchdata.losses import CenterLoss, CodeLoss, class_centers, codes, quantization_loss, sketch_center_loss
 
 BATCH, WIDTH, CLASSES = 37, 16, 5
 
@@ -88,3 +88,30 @@ def test_the_common_centre_loss_follows_wen(outputs: torch.Tensor, labels: torch
             centers[label] -= 0.3 * (centers[label] - own).sum(axis=0) / (1 + len(own))
         np.testing.assert_allclose(loss.centers.numpy(), centers, rtol=1e-12)
     assert gradcheck(lambda f: loss(f, labels), outputs.requires_grad_())
+
+
+def test_the_total_adds_up_its_parts_by_their_weights(
+    outputs: torch.Tensor, labels: torch.Tensor, centers: torch.Tensor
+) -> None:
+    scores = torch.randn(BATCH, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    numbers = scores.numpy()
+    own = numbers[np.arange(BATCH), labels.numpy()]
+    cel = np.mean(np.log(np.exp(numbers).sum(axis=1)) - own)
+    scl = np.mean(np.sum((outputs.numpy() - centers.numpy()[labels.numpy()]) ** 2, axis=1))
+    ql = np.mean(np.sum((np.where(outputs.numpy() >= 0.5, 1.0, 0.0) - outputs.numpy()) ** 2, axis=1))
+    loss, parts = CodeLoss(centers, center_weight=0.01, code_weight=0.0001)(outputs, scores, labels)
+    assert loss.item() == pytest.approx(cel + 0.01 * scl + 0.0001 * ql, rel=1e-12)
+    assert {name: part.item() for name, part in parts.items()} == pytest.approx({"cel": cel, "scl": scl, "ql": ql})
+    plain, parts = CodeLoss()(outputs, scores, labels)
+    assert plain.item() == pytest.approx(cel, rel=1e-12)
+    assert set(parts) == {"cel"}
+
+
+def test_the_common_centres_move_while_training_alone(outputs: torch.Tensor, labels: torch.Tensor) -> None:
+    common = CenterLoss(CLASSES, WIDTH).double()
+    loss, scores = CodeLoss(common=common), torch.zeros(BATCH, CLASSES, dtype=torch.float64)
+    before = common.centers.clone()
+    loss.eval()(outputs, scores, labels)
+    assert torch.equal(common.centers, before)
+    loss.train()(outputs, scores, labels)
+    assert not torch.equal(common.centers, before)

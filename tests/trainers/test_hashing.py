@@ -1,0 +1,114 @@
+"""The trainer of hashing: every stage can be killed, every loss is trained, and codes tell the classes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import torch
+from sketchdata.recipes.trainers import hashing
+from sketchdata.recipes.trainers.hashing import Config, run
+
+from sketchdata.checkpoints import read_tensors
+from sketchdata.encoder import read_encoder
+from sketchdata.losses import codes
+from sketchdata.metrics_log import read_lines
+from sketchdata.packed import read_packed
+from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
+from tests.trainings import EPOCHS, generated_dataset, kill_in, loop, network
+
+STAGES_IN_ORDER = ("cnn", "rnn", "fusion", "centers", "codes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute on as many threads as the processes that are started do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generated_dataset(tmp_path_factory.mktemp("hashing"))
+
+
+def config(data: Path, out: Path, **others: Any) -> Config:
+    return Config(data=data, out=out, **{**EPOCHS, "code_epochs": 2, "bits": "16", **others})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a training that nobody stopped."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    run(config(data, out), network(), loop())
+    return out
+
+
+def test_a_training_killed_in_each_stage_ends_with_the_same_network(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    for number, stage in enumerate(STAGES_IN_ORDER):
+        options = config(data, tmp_path), network(), loop(resume=number > 0)
+        assert kill_in(tmp_path, stage, run, *options) == -signal.SIGKILL
+        assert not (tmp_path / REPORT).exists()
+    run(config(data, tmp_path), network(), loop(resume=True))
+    assert (tmp_path / MODEL).read_bytes() == (undisturbed / MODEL).read_bytes()
+    logs = [[{**line, "seconds": 0} for line in read_lines(out / METRICS)] for out in (tmp_path, undisturbed)]
+    assert logs[0] == logs[1]
+    assert [line["stage"] for line in logs[0] if line.get("epoch") == 1] == list(STAGES_IN_ORDER)
+
+
+@pytest.mark.parametrize(
+    ("loss", "parts"),
+    [
+        ("cel", {"cel"}),
+        ("cel+cl", {"cel", "cl"}),
+        ("cel+scl", {"cel", "scl"}),
+        ("cel+scl+ql", {"cel", "scl", "ql"}),
+    ],
+)
+def test_each_loss_adds_up_its_parts(loss: str, parts: set[str], data: Path, tmp_path: Path) -> None:
+    changed = {**dict.fromkeys(EPOCHS, 1), "code_epochs": 1, "loss": loss, "center_weight": 0.5, "code_weight": 0.25}
+    run(config(data, tmp_path, **changed), network(branch="rnn"), loop(batch_size=64, log_every=1))
+    *_, last = (line for line in read_lines(tmp_path / METRICS) if "loss" in line)
+    weights = {"cel": 1.0, "cl": 0.5, "scl": 0.5, "ql": 0.25}
+    assert set(weights) & set(last) == parts
+    assert last["loss"] == pytest.approx(sum(weights[part] * last[part] for part in parts), rel=1e-4)
+
+
+def test_the_reported_accuracy_of_codes_is_that_of_the_binary_codes(data: Path, undisturbed: Path) -> None:
+    trained, val = read_encoder(undisturbed), read_packed(data, "val")
+    with torch.no_grad():
+        batch = trained.view.batch(val, torch.arange(len(val)))
+        f, _ = trained.encoder(batch)
+        guessed = trained.encoder.fusion.classifier(codes(f)).argmax(1)
+    assert f.shape == (len(val), 16)
+    report = orjson.loads((undisturbed / REPORT).read_bytes())
+    found = float((guessed == batch.labels).float().mean())
+    assert found == pytest.approx(report["stages"][-1]["code_accuracy"])
+    assert report["trainer"] == "hashing"
+
+
+def test_centres_stay_where_they_are(undisturbed: Path) -> None:
+    fixed = read_tensors(undisturbed / STAGES / "class-centers.safetensors")[0]["class-centers"]
+    for stage in ("centers", "codes"):
+        assert torch.equal(
+            read_tensors(undisturbed / STAGES / f"{stage}.safetensors")[0]["network.loss.centers"], fixed
+        )
+
+
+def test_more_weight_on_quantisation_draws_outputs_to_0_and_1(data: Path, tmp_path: Path) -> None:
+    distances = []
+    for weight in (0.0001, 1.0):
+        out = tmp_path / str(weight)
+        whole = config(data, out, code_weight=weight, code_epochs=4, **dict.fromkeys(EPOCHS, 1))
+        hashing.run(whole, network(branch="rnn"), loop(save_minutes=9.0))
+        lines = [line["ql"] for line in read_lines(out / METRICS) if "ql" in line]
+        distances.append(lines[-1])
+    assert distances[1] < 0.8 * distances[0]

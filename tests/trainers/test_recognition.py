@@ -1,0 +1,237 @@
+"""The trainer of recognition: it learns, survives being stopped, shares the work, and says what does not fit."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from sketchdata.recipes.pipelines import audit_entropy
+from sketchdata.recipes.trainers import recognition
+from sketchdata.recipes.trainers.recognition import Config, normal_rows, run
+
+from sketchdata.audit_store import read_audit
+from sketchdata.checkpoints import read_tensors
+from sketchdata.encoder import read_encoder
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.manifest import MANIFEST_NAME
+from sketchdata.packed import read_packed
+from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
+from tests.builds import IN_PROCESS
+from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute on as many threads as the processes that are started do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generated_dataset(tmp_path_factory.mktemp("recognition"))
+
+
+def config(data: Path, out: Path, **others: Any) -> Config:
+    return Config(data=data, out=out, **{**EPOCHS, "width": 8, **others})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a training that nobody stopped."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    run(config(data, out), network(), loop())
+    return out
+
+
+def same_network(one: Path, other: Path) -> bool:
+    return (one / MODEL).read_bytes() == (other / MODEL).read_bytes()
+
+
+# ---- learning --------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_path: Path) -> None:
+    report = run(
+        config(data, tmp_path, cnn_learning_rate=0.01, cnn_epochs=5, rnn_epochs=1, fusion_epochs=3, center_epochs=1),
+        network(size=32, max_points=16),
+        loop(batch_size=8, save_minutes=9.0),
+    )
+    accuracy = {stage["stage"]: stage["accuracy"] for stage in report["stages"]}
+    assert list(accuracy) == ["cnn", "rnn", "fusion", "centers"]
+    assert accuracy["cnn"] > 0.7
+    assert accuracy["centers"] > 0.8
+
+
+def test_the_report_says_how_the_network_came_about(undisturbed: Path) -> None:
+    report = orjson.loads((undisturbed / REPORT).read_bytes())
+    assert report["options"]["backbone"] == "small"
+    assert report["drawings"] == 3 * 40
+    assert report["processes"] == 1
+    assert [stage["epochs"] for stage in report["stages"]] == [2, 2, 2, 2]
+    assert sorted(path.name for path in undisturbed.iterdir()) == [
+        "checkpoints",
+        METRICS,
+        MODEL,
+        "run.json",
+        STAGES,
+        REPORT,
+    ]
+    assert not list((undisturbed / "checkpoints").iterdir())
+
+
+def test_the_network_comes_back_as_it_was_validated(data: Path, undisturbed: Path) -> None:
+    trained, val = read_encoder(undisturbed), read_packed(data, "val")
+    with torch.no_grad():
+        batch = trained.view.batch(val, torch.arange(len(val)))
+        code, scores = trained.encoder(batch)
+    assert trained.classes == CLASSES
+    assert code.shape == (36, trained.width) == (36, 8)
+    report = orjson.loads((undisturbed / REPORT).read_bytes())
+    accuracy = float((scores.argmax(1) == batch.labels).float().mean())
+    assert accuracy == pytest.approx(report["stages"][-1]["accuracy"])
+
+
+def test_a_finished_training_is_not_done_again(data: Path, undisturbed: Path) -> None:
+    before = (undisturbed / MODEL).stat().st_mtime_ns
+    report = run(config(data, undisturbed), network(), loop())
+    assert report == orjson.loads((undisturbed / REPORT).read_bytes())
+    assert (undisturbed / MODEL).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("branch", "loss", "stages"),
+    [
+        ("cnn", "cel", ["cnn", "fusion"]),
+        ("rnn", "cel+scl", ["rnn", "fusion", "centers"]),
+        ("cr", "cel+cl", ["cnn", "rnn", "fusion", "centers"]),
+    ],
+)
+def test_each_branch_and_loss_is_trained(branch: str, loss: str, stages: list[str], data: Path, tmp_path: Path) -> None:
+    epochs = dict.fromkeys(EPOCHS, 1)
+    changed = {**epochs, "loss": loss, "augment": True}
+    report = run(config(data, tmp_path, **changed), network(branch=branch), loop(batch_size=64))
+    assert [stage["stage"] for stage in report["stages"]] == stages
+    assert all(0 <= stage["accuracy"] <= 1 for stage in report["stages"])
+    encoder = read_encoder(tmp_path).encoder
+    assert (encoder.fusion.picture is None, encoder.fusion.points is None) == (branch == "rnn", branch == "cnn")
+
+
+# ---- the drawings that give the centres ------------------------------------------------------------------------------
+
+
+def test_the_audit_and_its_absence_find_the_same_drawings_normal(tmp_path: Path) -> None:
+    data = generated_dataset(tmp_path)
+    found = normal_rows(data)
+    audit_entropy.run(data, audit_entropy.Config(), IN_PROCESS)
+    assert read_audit(data).noise.any()
+    np.testing.assert_array_equal(normal_rows(data), found)
+    assert 0.8 * len(found) < np.count_nonzero(found) < len(found)
+
+
+def test_the_centres_are_the_mean_codes_of_normal_drawings(data: Path, undisturbed: Path) -> None:
+    experiment = recognition.read_experiment(
+        recognition.RunFolder(path=undisturbed, ranks=recognition.Ranks(device=torch.device("cpu"))),
+        config(data, undisturbed),
+        network(),
+        loop(),
+        8,
+    )
+    encoder = recognition.new_encoder(experiment)
+    tensors, _ = read_tensors(undisturbed / STAGES / "fusion.safetensors")
+    prefix = "network.encoder."
+    encoder.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
+    rows = torch.from_numpy(normal_rows(data))
+    with torch.no_grad():
+        everything = network().view(experiment.architecture.scale).batch(experiment.train, torch.arange(len(rows)))
+        f, _ = encoder.eval()(everything)
+    expected = [f[rows & (everything.labels == label)].double().mean(0) for label in range(3)]
+    found, _ = read_tensors(undisturbed / STAGES / "class-centers.safetensors")
+    torch.testing.assert_close(found["class-centers"], torch.stack(expected).float(), rtol=1e-4, atol=1e-6)
+
+
+# ---- stopped, and gone on --------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_saves_exits_130_and_the_training_goes_on_to_the_same_network(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    process = start("recognition", data, tmp_path, width=8)
+    said = stop_in(process, tmp_path, "rnn", signal.SIGINT)
+    assert process.returncode == 130
+    assert "stopped in stage rnn after step" in said
+    assert "Traceback" not in said
+    run(config(data, tmp_path), network(), loop(resume=True))
+    assert same_network(tmp_path, undisturbed)
+
+
+def test_a_full_disk_is_named_and_what_was_finished_is_kept(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    sizes = [(undisturbed / STAGES / f"{name}.safetensors").stat().st_size for name in ("cnn", "fusion")]
+    # Weights and AdamW's two memories of each: what the first stage writes has room, what the third one writes has not.
+    most = 3 * sum(sizes) // 2
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    process = start("recognition", data, tmp_path, width=8, preexec_fn=limit)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 1, said
+    assert "fusion-00000001.safetensors" in said
+    assert "cannot be written: File too large" in said
+    assert "go on with --resume" in said
+    assert "Traceback" not in said
+    assert sorted(path.name for path in (tmp_path / STAGES).iterdir()) == ["cnn.safetensors", "rnn.safetensors"]
+    run(config(data, tmp_path), network(), loop(resume=True))
+    assert same_network(tmp_path, undisturbed)
+
+
+def test_two_processes_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
+    # Without normalisation over a batch, two halves' gradients are the whole batch's but for rounding.
+    options: dict[str, Any] = {"branch": "rnn", "loss": "cel", "width": 8, "rnn_epochs": 2, "fusion_epochs": 1}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = start("recognition", data, tmp_path / "two", launcher=launcher, **options)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    whole = config(data, tmp_path / "one", loss="cel", rnn_epochs=2, fusion_epochs=1)
+    run(whole, network(branch="rnn"), loop())
+    one, two = (read_tensors(tmp_path / name / MODEL)[0] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
+    assert orjson.loads((tmp_path / "two" / REPORT).read_bytes())["processes"] == 2
+
+
+# ---- what does not fit -----------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_diverges_says_so(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SketchDataError, match=r"diverged in stage cnn by step \d+: .*smaller --learning-rate"):
+        run(config(data, tmp_path, cnn_learning_rate=1e30), network(), loop(learning_rate=1e30, optimizer="rmsprop"))
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"backbone": "alexnet", "size": 32}, "--backbone alexnet needs pictures of --size 63 at least, not 32"),
+        ({"backbone": "resnet19"}, "there is no model 'resnet19'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(others: dict[str, Any], message: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(config(data, tmp_path), network(**others), loop())
+
+
+def test_a_data_set_of_other_classes_is_refused(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    manifest = orjson.loads((data / MANIFEST_NAME).read_bytes())
+    manifest["classes"] = ["cat", "house", "stars"]
+    (tmp_path / MANIFEST_NAME).write_bytes(orjson.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"another class table, 3 classes .*house, star.*house, stars"):
+        run(config(tmp_path, undisturbed), network(), loop(resume=True))

@@ -1,0 +1,100 @@
+r"""Train the dual-branch network to give drawings binary codes, by which they are found among millions.
+
+    sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64
+    sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64 --resume      # after a stop
+    sketchdata train hashing --data data/quickdraw-3.8m --out runs/dlbhc --branch cnn --loss cel      # a baseline
+    sketchdata train hashing --data data/small --out runs/small --backbone small --size 32 --hidden 64 \
+        --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2 --code-epochs 2             # about a minute
+
+Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1. Steps 1
+to 4 are those of the trainer `recognition`, with a fusion layer of as many numbers as there are bits; step 5 draws
+these numbers to 0 and 1. From the fusion on, an epoch is chosen by what its binary codes alone tell of the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from sketchdata.recipes.trainers import recognition
+from torch import Tensor
+
+from sketchdata.config import option
+from sketchdata.encoder import NetworkOptions, SketchEncoder
+from sketchdata.loader import Batch
+from sketchdata.losses import QL_WEIGHT, SCL_WEIGHT, CodeLoss, codes
+from sketchdata.ranks import joined
+from sketchdata.training import TrainingOptions
+
+LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
+BITS = ("16", "24", "32", "64")
+
+_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
+_WEIGHT = click.FloatRange(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is learned, from what, and for how long."""
+
+    data: Path = option(help="A built data set with train and val.", record=False, type=_FOLDER)
+    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
+    loss: str = option("cel+scl+ql", help="How far to go with Algorithm 1.", type=click.Choice(LOSSES))
+    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=_WEIGHT)
+    code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=_WEIGHT)
+    # Deep dense layers without normalisation bear less than the rest.
+    cnn_learning_rate: float = option(
+        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
+    )
+    # The paper's "20, 5, 5", in the order of its algorithm; of the last two stages it says nothing.
+    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
+    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
+    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
+    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
+    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=_EPOCHS)
+    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+
+
+def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train stage by stage, write the network, and return the report that is written beside it.
+
+    Raises:
+        ConfigError: Folders, options or the device do not fit.
+        SketchDataError: The data is damaged, the training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
+    """
+    with joined(training.device) as ranks:
+        folder, facts = recognition.prepare("hashing", config, network, training, ranks)
+        report: dict[str, Any] | None = folder.report()
+        if report is None:
+            experiment = recognition.read_experiment(folder, config, network, training, int(config.bits))
+            encoder = recognition.new_encoder(experiment)
+            records = [*recognition.pretrain(experiment, encoder, config), *_learn_codes(experiment, encoder, config)]
+            report = recognition.conclude(experiment, encoder, records, facts)
+        return report
+
+
+def _learn_codes(experiment: Any, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
+    """Train the whole network, step 3 to 5, as far as the loss goes; return the stages' records."""
+
+    def learn(name: str, epochs: int, loss: CodeLoss) -> dict[str, Any]:
+        validation = {"validate": recognition.Validation(experiment, answers), "chooser": "code_accuracy"}
+        objective, rate = recognition.CodeObjective(encoder, loss), config.cnn_learning_rate
+        record: dict[str, Any] = experiment.fit(name, epochs, objective, rate, **validation)
+        return record
+
+    def answers(batch: Batch) -> dict[str, Tensor]:
+        f, scores = encoder(batch)
+        return {"accuracy": scores, "code_accuracy": encoder.fusion.classifier(codes(f))}
+
+    records = [learn("fusion", config.fusion_epochs, CodeLoss())]
+    if config.loss != "cel":
+        loss = recognition.center_loss(experiment, encoder, config.loss, config.center_weight)
+        records.append(learn("centers", config.center_epochs, loss))
+    if config.loss.endswith("ql"):
+        total = CodeLoss(loss.centers, center_weight=config.center_weight, code_weight=config.code_weight)
+        records.append(learn("codes", config.code_epochs, total))
+    return records

@@ -1,0 +1,399 @@
+r"""Train the dual-branch network to recognise drawings.
+
+    sketchdata train recognition --data data/quickdraw-3.8m --out runs/recognition
+    sketchdata train recognition --data data/quickdraw-3.8m --out runs/recognition --resume       # after a stop
+    sketchdata train recognition --data data/small --out runs/small --backbone small --size 32 --hidden 64 \
+        --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2                         # about a minute
+    torchrun --nproc-per-node 8 -m sketchdata train recognition --data … --out …                  # eight GPUs
+    sketchdata evaluate runs/recognition
+
+Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1, steps 1 to
+4. Each branch learns on its own; the fusion layer joins them and all learn together; then the class centres are
+computed, and drawings are drawn to them. `val` chooses the best epoch of each stage; `gallery` and `query` are never
+looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sketchdata.audit_store import read_audit, record_path
+from sketchdata.augmentation import Augmentation
+from sketchdata.checkpoints import read_tensors, write_tensors
+from sketchdata.config import option, recorded
+from sketchdata.dataset import open_dataset
+from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, pictures_of, write_encoder
+from sketchdata.entropy import NORMAL, drawing_entropies, judge_of, reference
+from sketchdata.loader import Batch, Order, PackedLoader
+from sketchdata.losses import SCL_WEIGHT, CenterLoss, CodeLoss, class_centers
+from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.metrics_log import stage_seconds
+from sketchdata.models.fusion import Activation
+from sketchdata.packed import PackedSketches, read_packed
+from sketchdata.ranks import Ranks, joined
+from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
+from sketchdata.training import Stage, TrainingOptions, fit
+
+TRAIN, VAL = "train", "val"
+_CENTERS = "class-centers"
+#: The percentiles of image entropy between which drawings count for the centres.
+_LOW, _HIGH = 5, 95
+
+_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is learned, from what, and for how long."""
+
+    data: Path = option(help="A built data set with train and val.", record=False, type=_FOLDER)
+    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    width: int = option(2048, help="Numbers of the fusion layer.", type=click.IntRange(1))
+    loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
+    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
+    # Deep dense layers without normalisation bear less than the rest.
+    cnn_learning_rate: float = option(
+        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
+    )
+    # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
+    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
+    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
+    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
+    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
+    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+
+
+# ---- the data and the network ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """All that the stages share."""
+
+    folder: RunFolder
+    training: TrainingOptions
+    data: Path
+    train: PackedSketches
+    val: PackedSketches
+    architecture: Architecture
+    augment: bool
+
+    @property
+    def ranks(self) -> Ranks:
+        """Who this process is."""
+        return self.folder.ranks
+
+    def loader(self, packed: PackedSketches, *, learning: bool) -> PackedLoader:
+        """Return this process's batches: mixed and changed for learning, in their order and as they are otherwise."""
+        size, world = min(self.training.batch_size, len(packed)), self.ranks.world
+        order = Order(
+            count=len(packed),
+            batch_size=size,
+            seed=self.training.seed,
+            shuffle=learning,
+            rank=self.ranks.rank,
+            world=world,
+        )
+        changes = Augmentation() if learning and self.augment else None
+        view = self.architecture.network.view(self.architecture.scale, changes)
+        return PackedLoader(packed=packed, order=order, view=view)
+
+    def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **validation: Any) -> dict[str, Any]:
+        """Train an objective, its picture branch at a rate of its own; return the stage's record."""
+        trained = {each_name: each for each_name, each in objective.named_parameters() if each.requires_grad}
+        slow = [each for each_name, each in trained.items() if "picture" in each_name.split(".")]
+        rest = [each for each_name, each in trained.items() if "picture" not in each_name.split(".")]
+        stage = Stage(
+            name=name,
+            epochs=epochs,
+            objective=objective,
+            groups=[(group, peak) for group, peak in ((rest, self.training.learning_rate), (slow, rate)) if group],
+            loader=self.loader(self.train, learning=True),
+            **validation,
+        )
+        return fit(stage, self.folder, self.training)
+
+
+def prepare(
+    trainer: str,
+    config: Any,
+    network: NetworkOptions,
+    training: TrainingOptions,
+    ranks: Ranks,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """Open the run folder; return it, and what it records.
+
+    Raises:
+        ConfigError: The folder or the options do not fit.
+        SketchDataError: There is no data set.
+    """
+    network.check()
+    facts = {
+        "trainer": trainer,
+        "options": recorded(config) | recorded(network) | recorded(training),
+        "classes": list(read_manifest(config.data).classes),
+        "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
+        "data": str(config.data.resolve()),
+    }
+    return open_run(config.out, facts, resume=training.resume, ranks=ranks), facts
+
+
+def read_experiment(
+    folder: RunFolder, config: Any, network: NetworkOptions, training: TrainingOptions, width: int
+) -> Experiment:
+    """Pack the drawings onto the device, and settle the network's architecture.
+
+    Raises:
+        ConfigError: A split is missing or has no drawings.
+        SketchDataError: A shard cannot be read.
+    """
+    train, val = (read_packed(config.data, split).to(folder.ranks.device) for split in (TRAIN, VAL))
+    activation: Activation = "sigmoid"
+    architecture = Architecture(
+        network=network, width=width, activation=activation, scale=train.offset_scale(), classes=train.classes
+    )
+    return Experiment(
+        folder=folder,
+        training=training,
+        data=config.data,
+        train=train,
+        val=val,
+        architecture=architecture,
+        augment=config.augment,
+    )
+
+
+def new_encoder(experiment: Experiment) -> SketchEncoder:
+    """Return the network with the first weights that the seed gives."""
+    torch.manual_seed(experiment.training.seed)
+    return experiment.architecture.encoder().to(experiment.ranks.device)
+
+
+# ---- steps 1 and 2: each branch alone --------------------------------------------------------------------------------
+
+
+class BranchObjective(nn.Module):
+    """One branch with a classifier of its own, which is left behind when both are joined.
+
+    Args:
+        encoder: The network that the branch belongs to.
+        name: `picture` or `points`.
+        classes: Number of classes L.
+    """
+
+    def __init__(self, encoder: SketchEncoder, name: str, classes: int) -> None:
+        super().__init__()
+        branch = getattr(encoder.fusion, name)
+        self.picture: Any = branch if name == "picture" else None
+        self.points: Any = branch if name == "points" else None
+        self.classifier = nn.Linear(int(branch.feature_size), classes)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Return (B, L) scores of a batch."""
+        device = self.classifier.weight.device
+        if self.points is not None:
+            assert batch.sequence is not None  # noqa: S101 - the view makes one for this branch
+            features = self.points(batch.sequence.to(device), batch.lengths)
+        else:
+            features = self.picture.extract(pictures_of(batch, device))
+        scores: Tensor = self.classifier(features)
+        return scores.float()
+
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the same, named for what is measured by them."""
+        return {"accuracy": self.scores(batch)}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the cross entropy, Eq. 1, and the share that is recognised."""
+        scores = self.scores(batch)
+        labels = batch.labels.to(scores.device)
+        return functional.cross_entropy(scores, labels), {"accuracy": share(scores, labels)}
+
+
+def share(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the share of drawings whose own class has the highest score, of (B, L) and (B,)."""
+    return (scores.detach().argmax(1) == labels).float().mean()
+
+
+def pretrain(experiment: Experiment, encoder: SketchEncoder, config: Any) -> Iterator[dict[str, Any]]:
+    """Train each branch of a network alone; yield the stages' records."""
+    classes = len(experiment.architecture.classes)
+    for name, branch, epochs in (("cnn", "picture", config.cnn_epochs), ("rnn", "points", config.rnn_epochs)):
+        if getattr(encoder.fusion, branch) is None:
+            continue
+        torch.manual_seed(experiment.training.seed)
+        objective = BranchObjective(encoder, branch, classes)
+        validate = Validation(experiment, objective.answers)
+        yield experiment.fit(name, epochs, objective, config.cnn_learning_rate, validate=validate)
+
+
+# ---- steps 3 and 4: together, then with centres ----------------------------------------------------------------------
+
+
+class CodeObjective(nn.Module):
+    """The whole network and the loss of its codes.
+
+    Args:
+        encoder: The network.
+        loss: What is added up.
+    """
+
+    def __init__(self, encoder: SketchEncoder, loss: CodeLoss) -> None:
+        super().__init__()
+        self.encoder, self.loss = encoder, loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, its parts, and the share that is recognised."""
+        f, scores = self.encoder(batch)
+        labels = batch.labels.to(f.device)
+        loss, parts = self.loss(f, scores, labels)
+        return loss, {**parts, "accuracy": share(scores, labels)}
+
+
+def fine_tune(
+    experiment: Experiment, encoder: SketchEncoder, name: str, epochs: int, loss: CodeLoss, rate: float
+) -> dict[str, Any]:
+    """Train the whole network; return the stage's record."""
+    validate = Validation(experiment, lambda batch: {"accuracy": encoder(batch)[1]})
+    return experiment.fit(name, epochs, CodeObjective(encoder, loss), rate, validate=validate)
+
+
+def center_loss(experiment: Experiment, encoder: SketchEncoder, loss: str, weight: float) -> CodeLoss:
+    """Return the loss with the centre loss that `loss` names: `scl` of Xu et al., or `cl` of Wen et al."""
+    if "scl" in loss.split("+"):
+        return CodeLoss(centers(experiment, encoder), center_weight=weight)
+    common = CenterLoss(len(experiment.architecture.classes), experiment.architecture.width)
+    return CodeLoss(common=common, center_weight=weight)
+
+
+def centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
+    """Return the class centres, Eq. 3, (L, D) float32 on the device, computed once in a training."""
+    path = experiment.folder.stage_path(_CENTERS)
+    if experiment.ranks.leads and not path.exists():
+        classes = len(experiment.architecture.classes)
+        write_tensors(path, {_CENTERS: class_centers(_normal_outputs(experiment, encoder), classes)}, {})
+    experiment.ranks.wait()
+    return read_tensors(path)[0][_CENTERS].to(experiment.ranks.device)
+
+
+@torch.no_grad()
+def _normal_outputs(experiment: Experiment, encoder: SketchEncoder) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the outputs and labels of the training drawings of normal entropy."""
+    encoder.eval()
+    rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data)))
+    view = experiment.architecture.network.view(experiment.architecture.scale)
+    for indices in torch.split(rows, experiment.training.batch_size):
+        batch = view.batch(experiment.train, indices)
+        f, _ = encoder(batch)
+        yield f, batch.labels.to(f.device)
+
+
+def normal_rows(data: Path) -> npt.NDArray[np.bool_]:
+    """Tell which training drawings have a normal entropy for their class, in the order of the split's rows.
+
+    What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
+    the 95th percentile of their class are normal, ends included.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        SketchDataError: The audit is of another data set, or a shard cannot be read.
+    """
+    if record_path(data, "entropy").exists():
+        audit = read_audit(data)
+        rows = audit.rows(TRAIN)
+        return np.asarray(audit.judged[rows] & ~audit.noise[rows])
+    dataset = open_dataset(data)
+    found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(TRAIN)]
+    label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    once = np.ones(len(label), np.int64)
+    own = [label == each for each in range(len(dataset.manifest.classes))]
+    judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
+    return np.asarray(judge.judge(label, entropy)[1] == NORMAL)
+
+
+# ---- how good it is --------------------------------------------------------------------------------------------------
+
+
+class Validation:
+    """Measures a network on `val`.
+
+    Args:
+        experiment: Where the drawings are.
+        answers: Gives (B, L) scores of a batch, of one or several kinds, by the name of what is measured.
+    """
+
+    def __init__(self, experiment: Experiment, answers: Callable[[Batch], dict[str, Tensor]]) -> None:
+        self.loader, self.ranks = experiment.loader(experiment.val, learning=False), experiment.ranks
+        self.answers = answers
+
+    @torch.no_grad()
+    def __call__(self) -> dict[str, float]:
+        """Return the share of drawings whose class has the highest score, of each kind of scores."""
+        right: dict[str, float] = {}
+        count = 0
+        for batch in self.loader.batches(0):
+            count += len(batch.labels)
+            for name, scores in self.answers(batch).items():
+                found = int((scores.argmax(1) == batch.labels.to(scores.device)).sum())
+                right[name] = right.get(name, 0) + found
+        count_of_all, *totals = self.ranks.total(count, *right.values())
+        return {name: total / count_of_all for name, total in zip(right, totals, strict=True)}
+
+
+# ---- from the drawings to the network --------------------------------------------------------------------------------
+
+
+def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train stage by stage, write the network, and return the report that is written beside it.
+
+    Raises:
+        ConfigError: Folders, options or the device do not fit.
+        SketchDataError: The data is damaged, the training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
+    """
+    with joined(training.device) as ranks:
+        folder, facts = prepare("recognition", config, network, training, ranks)
+        if (report := folder.report()) is not None:
+            return report
+        experiment = read_experiment(folder, config, network, training, config.width)
+        encoder, rate = new_encoder(experiment), config.cnn_learning_rate
+        records = list(pretrain(experiment, encoder, config))
+        records += [fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate)]
+        if config.loss != "cel":
+            loss = center_loss(experiment, encoder, config.loss, config.center_weight)
+            records += [fine_tune(experiment, encoder, "centers", config.center_epochs, loss, rate)]
+        return conclude(experiment, encoder, records, facts)
+
+
+def conclude(
+    experiment: Experiment, encoder: SketchEncoder, records: list[dict[str, Any]], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the network, and last the report; return the report."""
+    folder = experiment.folder
+    if folder.ranks.leads:
+        write_encoder(folder.path, encoder, experiment.architecture)
+    folder.ranks.wait()
+    return folder.finish(
+        {
+            "trainer": facts["trainer"],
+            "options": facts["options"],
+            "stages": records,
+            "classes": len(experiment.architecture.classes),
+            "drawings": len(experiment.train),
+            "parameters": sum(each.numel() for each in encoder.parameters() if each.requires_grad),
+            "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),
+            "sha256": hash_file(folder.path / MODEL, "sha256"),
+        }
+    )
