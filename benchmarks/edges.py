@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -102,6 +103,7 @@ def main() -> None:
         whole = (f"{len(some) / run.wall:.0f}", f"{1e3 * run.cpu / len(some):.2f}")
         multiple = f"{seconds['detect'] / canny_seconds:.2f}"
         rows.append([entry.title, *_cells(seconds), *whole, multiple, entry.parameters()])
+        print(" ".join(rows[-1]), file=sys.stderr)
     for title, find in BASELINES.items():
         seconds = _best(find, [decode(content) for content in contents[:64]])
         rows.append([title, "", f"{1e3 * seconds:.2f}", *[""] * 7, f"{seconds / canny_seconds:.2f}", ""])

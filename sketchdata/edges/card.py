@@ -24,7 +24,7 @@ size_categories:
 configs:
   - config_name: default
     data_files:
-      - split: {UNDIVIDED}
+      - split: train
         path: data/{UNDIVIDED}-*.parquet
 ---
 
