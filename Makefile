@@ -21,7 +21,7 @@ demo: install
 	@PATH="$(abspath $(BIN)):$$PATH" sh docs/demo.sh $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ training.json             the report, written last: its existence means that the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import torch
 
 from sketchdata.checkpoints import SUFFIX
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import replacing
+from sketchdata.manifest import hash_file, replacing
 from sketchdata.ranks import Ranks
 from sketchdata.version import __version__
 
@@ -42,7 +42,15 @@ class RunFolder:
 
     def stage_path(self, name: str) -> Path:
         """Return where a finished stage has its best weights."""
-        return self.path / STAGES / f"{name}{SUFFIX}"
+        return _stage_path(self.path, name)
+
+    def take(self, other: Path, stages: Iterable[str]) -> None:
+        """Copy finished stages of another training, unless they are here already."""
+        for stage in stages:
+            if self.ranks.leads and not self.stage_path(stage).exists():
+                with replacing(self.stage_path(stage)) as file:
+                    file.write(_stage_path(other, stage).read_bytes())
+        self.ranks.wait()
 
     def report(self) -> dict[str, Any] | None:
         """Return the report of a training that is whole already; None of any other."""
@@ -60,6 +68,10 @@ class RunFolder:
         if self.ranks.leads:
             _write_json(self.path / REPORT, whole)
         return whole
+
+
+def _stage_path(run: Path, name: str) -> Path:
+    return run / STAGES / f"{name}{SUFFIX}"
 
 
 def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, ranks: Ranks) -> RunFolder:
@@ -107,6 +119,40 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
         raise ConfigError(f"{path} holds a training with {', '.join(changed)}: take that, or another --out")
     if before.get("manifest") != now["manifest"]:
         raise ConfigError(f"{path} holds a training on another data set of these classes: take that, or another --out")
+
+
+def usable_stages(other: Path, facts: Mapping[str, Any], without: Mapping[str, Set[str]]) -> dict[str, str]:
+    """Return which finished stages of another training would come out the same here.
+
+    Args:
+        other: The other training's folder, finished or not.
+        facts: What is trained here, as `open_run` takes it.
+        without: {stage: the options on which it does not depend}.
+
+    Returns:
+        {stage: sha256 of its file}.
+
+    Raises:
+        ConfigError: There is none; it says what differs.
+        SketchDataError: The folder is no training's, or its record is damaged.
+    """
+    before = read_record(other)
+    finished = {stage: path for stage in without if (path := _stage_path(other, stage)).is_file()}
+    differing = {stage: _differing(before, facts, without[stage]) for stage in finished}
+    usable = {stage: hash_file(path, "sha256") for stage, path in finished.items() if not differing[stage]}
+    if not usable:
+        names = sorted({name for stage in differing.values() for name in stage})
+        reason = f"it has another {', '.join(names)}" if names else "it has finished none yet"
+        raise ConfigError(f"--pretrained {other}: none of its stages can be used here, since {reason}")
+    return usable
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], ignored: Set[str]) -> list[str]:
+    """Return what differs between two trainings, but for some options."""
+    then, options = before.get("options") or {}, now["options"]
+    data = ["--data"] if (before.get("manifest"), before.get("classes")) != (now["manifest"], now["classes"]) else []
+    names = (set(then) | set(options)) - ignored
+    return data + [f"--{name.replace('_', '-')}" for name in sorted(names) if then.get(name) != options.get(name)]
 
 
 def _some(classes: list[str]) -> str:

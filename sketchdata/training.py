@@ -55,6 +55,7 @@ class TrainingOptions:
     warm_up: int = option(1000, help="Steps of rising rate, at most a tenth of a stage.", type=click.IntRange(0))
     clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
     amp: str = option("auto", help="Compute in bf16; auto: on CUDA alone.", type=click.Choice(["auto", "on", "off"]))
+    compile: bool = option(False, help="Compile the picture branch; takes a minute or two at first.")
     seed: int = option(0, help="Decides first weights, order and changes of drawings.", type=click.IntRange(0))
     device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.", record=False)
     log_every: int = option(20, help="Steps between lines of metrics.", record=False, type=_COUNT)

@@ -2,6 +2,7 @@ r"""Train the dual-branch network to give drawings binary codes, by which they a
 
     sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64
     sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64 --resume      # after a stop
+    sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-16 --bits 16 --pretrained runs/hashing-64
     sketchdata train hashing --data data/quickdraw-3.8m --out runs/dlbhc --branch cnn --loss cel      # a baseline
     sketchdata train hashing --data data/small --out runs/small --backbone small --size 32 --hidden 64 \
         --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2 --code-epochs 2             # about a minute
@@ -56,6 +57,12 @@ class Config:
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
     code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=_EPOCHS)
     augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+    pretrained: Path | None = option(
+        None,
+        help="Folder of another training on this data: its stages that would come out the same are taken over.",
+        record=False,
+        type=_FOLDER,
+    )
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:

@@ -41,11 +41,20 @@ from sketchdata.metrics_log import stage_seconds
 from sketchdata.models.fusion import Activation
 from sketchdata.packed import PackedSketches, read_packed
 from sketchdata.ranks import Ranks, joined
-from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
+from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
 from sketchdata.training import Stage, TrainingOptions, fit
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
+#: Options that decide what comes after the fusion, and after the branches.
+_AFTER_FUSION = frozenset({"loss", "center_weight", "code_weight", "center_epochs", "code_epochs"})
+_AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
+#: {stage: the options on which it does not depend}, of those that several trainings can share.
+_INDEPENDENT = {
+    "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
+    "rnn": _AFTER_BRANCHES | {"cnn_epochs", "cnn_learning_rate", "backbone", "size", "line_width"},
+    "fusion": _AFTER_FUSION,
+}
 #: The percentiles of image entropy between which drawings count for the centres.
 _LOW, _HIGH = 5, 95
 
@@ -71,6 +80,12 @@ class Config:
     fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
     augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+    pretrained: Path | None = option(
+        None,
+        help="Folder of another training on this data: its stages that would come out the same are taken over.",
+        record=False,
+        type=_FOLDER,
+    )
 
 
 # ---- the data and the network ----------------------------------------------------------------------------------------
@@ -145,7 +160,12 @@ def prepare(
         "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
         "data": str(config.data.resolve()),
     }
-    return open_run(config.out, facts, resume=training.resume, ranks=ranks), facts
+    if config.pretrained is not None:
+        facts["pretrained"] = usable_stages(config.pretrained, facts, _INDEPENDENT)
+    folder = open_run(config.out, facts, resume=training.resume, ranks=ranks)
+    if config.pretrained is not None and folder.report() is None:
+        folder.take(config.pretrained, facts["pretrained"])
+    return folder, facts
 
 
 def read_experiment(
@@ -176,7 +196,11 @@ def read_experiment(
 def new_encoder(experiment: Experiment) -> SketchEncoder:
     """Return the network with the first weights that the seed gives."""
     torch.manual_seed(experiment.training.seed)
-    return experiment.architecture.encoder().to(experiment.ranks.device)
+    encoder = experiment.architecture.encoder().to(experiment.ranks.device)
+    if experiment.training.compile and encoder.fusion.picture is not None:
+        # The points' branch is one call of cuDNN's already, of a length that changes with every batch.
+        encoder.fusion.picture.extract = torch.compile(encoder.fusion.picture.extract)
+    return encoder
 
 
 # ---- steps 1 and 2: each branch alone --------------------------------------------------------------------------------
@@ -389,6 +413,7 @@ def conclude(
         {
             "trainer": facts["trainer"],
             "options": facts["options"],
+            "pretrained": read_record(folder.path).get("pretrained", {}),
             "stages": records,
             "classes": len(experiment.architecture.classes),
             "drawings": len(experiment.train),

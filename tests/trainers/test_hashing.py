@@ -15,6 +15,7 @@ from sketchdata.recipes.trainers.hashing import Config, run
 
 from sketchdata.checkpoints import read_tensors
 from sketchdata.encoder import read_encoder
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.losses import codes
 from sketchdata.metrics_log import read_lines
 from sketchdata.packed import read_packed
@@ -112,3 +113,28 @@ def test_more_weight_on_quantisation_draws_outputs_to_0_and_1(data: Path, tmp_pa
         lines = [line["ql"] for line in read_lines(out / METRICS) if "ql" in line]
         distances.append(lines[-1])
     assert distances[1] < 0.8 * distances[0]
+
+
+def test_stages_of_another_training_are_taken_over_where_they_would_come_out_the_same(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    alone, shared, more_bits = tmp_path / "alone", tmp_path / "shared", tmp_path / "more-bits"
+    run(config(data, alone, loss="cel"), network(), loop())
+    run(config(data, shared, loss="cel", pretrained=undisturbed), network(), loop())
+    assert (shared / MODEL).read_bytes() == (alone / MODEL).read_bytes()
+    assert set(orjson.loads((shared / REPORT).read_bytes())["pretrained"]) == {"cnn", "rnn", "fusion"}
+    assert read_lines(shared / METRICS) == []
+
+    report = run(config(data, more_bits, loss="cel", bits="24", pretrained=undisturbed), network(), loop())
+    assert set(report["pretrained"]) == {"cnn", "rnn"}
+    assert {line["stage"] for line in read_lines(more_bits / METRICS)} == {"fusion"}
+
+
+def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_differs(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"none of its stages can be used here, since it has another --seed$"):
+        run(config(data, tmp_path / "seed", pretrained=undisturbed), network(), loop(seed=1))
+    with pytest.raises(SketchDataError, match=r"is no folder of a training"):
+        run(config(data, tmp_path / "none", pretrained=data), network(), loop())
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,19 @@ def test_each_branch_and_loss_is_trained(branch: str, loss: str, stages: list[st
     assert all(0 <= stage["accuracy"] <= 1 for stage in report["stages"])
     encoder = read_encoder(tmp_path).encoder
     assert (encoder.fusion.picture is None, encoder.fusion.points is None) == (branch == "rnn", branch == "cnn")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own
+def test_a_compiled_network_learns_the_same(data: Path, tmp_path: Path) -> None:
+    epochs = {"cnn_epochs": 1, "fusion_epochs": 0, "loss": "cel"}
+    for name in ("plain", "compiled"):
+        wanted = config(data, tmp_path / name, **epochs)
+        run(wanted, network(branch="cnn"), loop(compile=name == "compiled", batch_size=40))
+    plain, compiled = (read_tensors(tmp_path / name / MODEL)[0] for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, values in plain.items():
+        torch.testing.assert_close(values, compiled[name], rtol=1e-3, atol=1e-4)
 
 
 # ---- the drawings that give the centres ------------------------------------------------------------------------------
