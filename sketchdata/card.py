@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sketchdata.manifest import Manifest
+from sketchdata.shards.pictures import UNDIVIDED
 
 _SPLIT_USE = {
     "train": "training",
@@ -71,6 +72,41 @@ class that has any, the next rows a second one, and so on. So every prefix is a 
 scribbles, words or something else entirely. Drawers are self-selected, and nearly half of them were in the United
 States.
 """
+
+
+def picture_card_head(manifest: Manifest, pictures: str) -> str:
+    """Return how the card of a set of pictures of photos begins: front matter, title, and where they are from.
+
+    Args:
+        manifest: Of a set with one undivided split.
+        pictures: What they are, in the plural.
+    """
+    counts, parent = manifest.counts[UNDIVIDED], manifest.parent
+    total, filled = sum(counts.values()), sum(map(bool, counts.values()))
+    # The split's name is that of the Hub for data without splits: `all` has another meaning there.
+    return f"""---
+license: other
+license_name: per-photo
+pretty_name: {manifest.name}
+size_categories:
+  - {size_category(total)}
+configs:
+  - config_name: default
+    data_files:
+      - split: train
+        path: data/{UNDIVIDED}-*.parquet
+---
+
+# {manifest.name}
+
+{total:,} {pictures} of {filled} of {len(manifest.classes)} classes, made by {manifest.tool} from
+{"photos" if parent is None else f"{parent.name} (sha256 of its manifest: `{parent.sha256}`)"}.
+"""
+
+
+def reject_rows(manifest: Manifest) -> str:
+    """Return the rows of a card's table of what was refused."""
+    return "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest.rejects.items()) or "| none | 0 |"
 
 
 def size_category(rows: int) -> str:

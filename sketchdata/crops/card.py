@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sketchdata.card import size_category
+from sketchdata.card import picture_card_head, reject_rows
 from sketchdata.manifest import Manifest
-from sketchdata.shards.pictures import UNDIVIDED
 
 _NO_BOX = {
     "whole": "Photos without a box are there as a whole.",
@@ -15,34 +14,14 @@ _NO_BOX = {
 
 def crops_card(manifest: Manifest) -> str:
     """Return the README of a set of crops: Markdown with the front matter that `datasets` reads."""
-    config, counts, parent = manifest.config, manifest.counts[UNDIVIDED], manifest.parent
-    total, filled = sum(counts.values()), sum(map(bool, counts.values()))
-    rejects = "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest.rejects.items()) or "| none | 0 |"
+    config = manifest.config
     near = (
         "Of equal crops one stayed"
         if config["near"] is None
         else f"Of equal crops, and of those whose 64-bit perceptual hashes differ in at most {config['near']} bits and "
         "whose\nthumbnails correlate, one stayed"
     )
-    # The split's name is that of the Hub for data without splits: `all` has another meaning there.
-    return f"""---
-license: other
-license_name: per-photo
-pretty_name: {manifest.name}
-size_categories:
-  - {size_category(total)}
-configs:
-  - config_name: default
-    data_files:
-      - split: train
-        path: data/{UNDIVIDED}-*.parquet
----
-
-# {manifest.name}
-
-{total:,} crops of photos, of {filled} of {len(manifest.classes)} classes, made by {manifest.tool} from
-{"photos" if parent is None else f"{parent.name} (sha256 of its manifest: `{parent.sha256}`)"}.
-
+    return f"""{picture_card_head(manifest, "crops")}
 **Crops.** Each annotated box, with a margin of {config["context"]:g} of its width and height on each side, shrunk to at
 most {config["longest_side"]} pixels along the longer side, as {config["format"].upper()}. Boxes whose longer side has
 fewer than {config["min_size"]} pixels were left out, and so were those flagged as {config["skip_flags"]}.
@@ -62,5 +41,5 @@ then the larger one, then that of the smallest key_id. `duplicates.csv` lists wh
 
 | reason | annotations |
 |---|--:|
-{rejects}
+{reject_rows(manifest)}
 """

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from sketchdata.card import size_category
+from sketchdata.card import picture_card_head, reject_rows
 from sketchdata.manifest import Manifest
-from sketchdata.shards.pictures import UNDIVIDED
 
 
 def edges_card(manifest: Manifest) -> str:
     """Return the README of a set of edge maps: Markdown with the front matter that `datasets` reads."""
-    config, counts, parent = manifest.config, manifest.counts[UNDIVIDED], manifest.parent
-    total, filled = sum(counts.values()), sum(map(bool, counts.values()))
-    rejects = "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest.rejects.items()) or "| none | 0 |"
+    config = manifest.config
     weights = f" with the weights of sha256\n`{config['weights_sha256']}`" if config["weights_sha256"] else ""
     ground = {"black": "white", "white": "black"}[config["ink"]]
     channels = "three equal channels" if config["channels"] == 3 else "one channel"
-    return f"""---
-license: other
-license_name: per-photo
-pretty_name: {manifest.name}
-size_categories:
-  - {size_category(total)}
-configs:
-  - config_name: default
-    data_files:
-      - split: train
-        path: data/{UNDIVIDED}-*.parquet
----
-
-# {manifest.name}
-
-{total:,} edge maps of {filled} of {len(manifest.classes)} classes, made by {manifest.tool} from
-{"photos" if parent is None else f"{parent.name} (sha256 of its manifest: `{parent.sha256}`)"}.
-
+    return f"""{picture_card_head(manifest, "edge maps")}
 **Edges** are those of the detector `{config["detector"]}`{weights}, thinned to lines one pixel wide. Their bounding box
 was scaled so that its longer side takes {config["fill"]:g} of the picture, and centred: PNGs of {config["size"]} ×
 {config["size"]} pixels with {channels}, {config["ink"]} ink on {ground}; the stronger the edge, the more ink.
@@ -49,5 +29,5 @@ of a detector may be limited in use, too.
 
 | reason | crops |
 |---|--:|
-{rejects}
+{reject_rows(manifest)}
 """
