@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sketchdata.augmentation import Augmentation, moved
 from sketchdata.dataset import open_dataset
@@ -33,8 +33,9 @@ class PackedSketches:
 
     Attributes:
         points: (P, 2) uint8, x and y.
-        strokes: (S + 1,) int32, offsets of each stroke's points.
+        strokes: (S,) int16, the points of each stroke.
         sketches: (N + 1,) int32, offsets of each drawing's strokes.
+        starts: (N + 1,) int32, offsets of each drawing's points.
         labels: (N,) int16, indices into the class table.
         key_ids: (N,) int64, the bits of the unsigned key_ids.
         classes: The class table.
@@ -43,6 +44,7 @@ class PackedSketches:
     points: Tensor
     strokes: Tensor
     sketches: Tensor
+    starts: Tensor
     labels: Tensor
     key_ids: Tensor
     classes: tuple[str, ...]
@@ -66,7 +68,7 @@ class PackedSketches:
         return PackedSketches(classes=self.classes, **there)
 
     def _tensors(self) -> dict[str, Tensor]:
-        names = ("points", "strokes", "sketches", "labels", "key_ids")
+        names = ("points", "strokes", "sketches", "starts", "labels", "key_ids")
         return {name: getattr(self, name) for name in names}
 
     def raster(
@@ -157,17 +159,41 @@ class PackedSketches:
 
     def _chosen(self, indices: Tensor, augment: Augmentation | None, random: torch.Generator | None) -> Chosen:
         indices = indices.to(self.device)
-        strokes, sketch_of_stroke = _ranges(self.sketches, indices)
+        strokes = self._strokes(indices)
         if augment is None:
-            return _gather(self, strokes, sketch_of_stroke, len(indices))
+            return _gather(self.points, strokes, len(indices))
         if random is None:
             raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
         affine = augment.affine(len(indices), random).to(self.device)
         if augment.drop_strokes:
-            kept = augment.kept_strokes(sketch_of_stroke, len(indices), random)
-            strokes, sketch_of_stroke = strokes[kept], sketch_of_stroke[kept]
-        chosen = _gather(self, strokes, sketch_of_stroke, len(indices))
+            kept = augment.kept_strokes(strokes.sketch, len(indices), random)
+            strokes = Strokes(start=strokes.start[kept], length=strokes.length[kept], sketch=strokes.sketch[kept])
+        chosen = _gather(self.points, strokes, len(indices))
         return dataclasses.replace(chosen, xy=moved(chosen.xy, chosen.owner, affine))
+
+    def _strokes(self, indices: Tensor) -> Strokes:
+        """Find the strokes of some drawings: where a stroke begins follows from the lengths of those before it."""
+        first, point = (offsets[indices].to(torch.int64) for offsets in (self.sketches, self.starts))
+        rows, sketch = _spread(first, self.sketches[indices + 1] - first)
+        length = self.strokes[rows].to(torch.int64)
+        ends = (self.starts[indices + 1] - point).cumsum(0)
+        within = length.cumsum(0) - length - nn.functional.pad(ends, (1, 0))[sketch]
+        return Strokes(start=point[sketch] + within, length=length, sketch=sketch)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Strokes:
+    """The s strokes of a batch.
+
+    Attributes:
+        start: (s,) int64, where each begins among all points.
+        length: (s,) int64, its points.
+        sketch: (s,) int64, its drawing's place in the batch.
+    """
+
+    start: Tensor
+    length: Tensor
+    sketch: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,24 +220,21 @@ class Chosen:
         return self.lengths.cumsum(0) - self.lengths
 
 
-def _ranges(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positions within some lists that lie side by side, (total,), and which of the rows each is of."""
-    starts = offsets[rows].to(torch.int64)
-    lengths = offsets[rows + 1].to(torch.int64) - starts
+def _spread(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the positions within some ranges that lie side by side, (total,), and which range each is of."""
     owner = torch.repeat_interleave(lengths)
     place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
     return starts[owner] + place, owner
 
 
-def _gather(packed: PackedSketches, strokes: Tensor, sketch_of_stroke: Tensor, count: int) -> Chosen:
-    points, stroke_of_point = _ranges(packed.strokes, strokes)
-    sizes = torch.bincount(stroke_of_point, minlength=len(strokes))
-    owner = sketch_of_stroke[stroke_of_point]
+def _gather(points: Tensor, strokes: Strokes, count: int) -> Chosen:
+    rows, stroke_of_point = _spread(strokes.start, strokes.length)
+    owner = strokes.sketch[stroke_of_point]
     return Chosen(
-        xy=packed.points[points],
+        xy=points[rows],
         owner=owner,
-        strokes=torch.nn.functional.pad(sizes.cumsum(0), (1, 0)),
-        sketch_of_stroke=sketch_of_stroke,
+        strokes=nn.functional.pad(strokes.length.cumsum(0), (1, 0)),
+        sketch_of_stroke=strokes.sketch,
         lengths=torch.bincount(owner, minlength=count),
     )
 
@@ -262,7 +285,7 @@ def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
         return bitmaps
     before, after = (line_width - 1) // 2, line_width // 2
     size = bitmaps.shape[-1]
-    padded = torch.nn.functional.pad(bitmaps, (before, after, before, after))
+    padded = nn.functional.pad(bitmaps, (before, after, before, after))
     # Twice the distances from the middle of line_width × line_width pixels, so that they are whole.
     twice = range(1 - line_width, line_width, 2)
     shifts = [(i, j) for i, y in enumerate(twice) for j, x in enumerate(twice) if x * x + y * y <= line_width**2]
@@ -276,25 +299,34 @@ def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...]) -> PackedSke
     """Pack simplified drawings, on the CPU.
 
     Raises:
-        SketchDataError: They are raw, or have more points than 32 bits count.
+        SketchDataError: They are raw, or have more points than 32 bits count, or a stroke more than 16.
     """
-    points, strokes, sketches, labels, key_ids = [], [], [], [], []
+    points, strokes, sketches, starts, labels, key_ids = [], [], [], [], [], []
     for batch in batches:
         if batch.is_raw:
             raise SketchDataError("raw drawings cannot be packed: build the data set without --keep-raw")
         points.append(np.stack([batch.x, batch.y], axis=1))
-        strokes.append(np.diff(batch.points).astype(np.int32))
+        strokes.append(_short(np.diff(batch.points)))
         sketches.append(np.diff(batch.strokes).astype(np.int32))
+        starts.append(np.diff(batch.points[batch.strokes]).astype(np.int32))
         labels.append(batch.label.astype(np.int16))
         key_ids.append(batch.key_id.view(np.int64))
     return PackedSketches(
         points=torch.from_numpy(np.concatenate([np.empty((0, 2), np.uint8), *points])),
-        strokes=_offsets(strokes),
+        strokes=torch.from_numpy(np.concatenate([np.empty(0, np.int16), *strokes])),
         sketches=_offsets(sketches),
+        starts=_offsets(starts),
         labels=torch.from_numpy(np.concatenate([np.empty(0, np.int16), *labels])),
         key_ids=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *key_ids])),
         classes=classes,
     )
+
+
+def _short(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+    longest = lengths.max(initial=0)
+    if longest > np.iinfo(np.int16).max:
+        raise SketchDataError(f"a stroke of {longest:,} points is longer than can be packed")
+    return lengths.astype(np.int16)
 
 
 def _offsets(lengths: list[npt.NDArray[np.int32]]) -> Tensor:

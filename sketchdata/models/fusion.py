@@ -72,12 +72,10 @@ class FusionNetwork(nn.Module):
         Returns:
             (B, D): in 0..1 for sigmoid, from 0 on for relu.
         """
-        features: list[Tensor] = []
-        if self.picture is not None:
-            features.append(self.picture.extract(raster))
-        if self.points is not None:
-            features.append(self.points(sequence, lengths))
-        return _ACTIVATIONS[self.activation](self.fuse(torch.cat(features, 1)))
+        # Appending to a list would make `torch.compile` begin anew at every step: the list's method is new each time.
+        picture = () if self.picture is None else (self.picture.extract(raster),)
+        points = () if self.points is None else (self.points(sequence, lengths),)
+        return _ACTIVATIONS[self.activation](self.fuse(torch.cat([*picture, *points], 1)))
 
     def forward(self, raster: Tensor | None, sequence: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the D numbers and the scores: (B, D), (B, L)."""

@@ -37,5 +37,7 @@ class RecurrentEncoder(nn.Module):
             (B, 2 · hidden): the forward state after the last point, and the backward one after the first.
         """
         packed = pack_padded_sequence(sequence, lengths, batch_first=True, enforce_sorted=False)
-        _, state = self.gru(packed)
+        # Under autocast, torch computes a GRU on a GPU in float16, whatever was asked for; gradients would vanish.
+        with torch.autocast(sequence.device.type, enabled=False):
+            _, state = self.gru(packed)
         return torch.cat([state[-2], state[-1]], 1)

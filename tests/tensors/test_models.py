@@ -241,3 +241,12 @@ def test_the_network_works_with_one_branch_and_with_both(
 def test_a_network_without_branches_is_refused() -> None:
     with pytest.raises(ConfigError, match="branch"):
         FusionNetwork(None, None, width=4, classes=2)
+
+
+def test_autocast_does_not_reach_the_gru() -> None:
+    network, reached = RecurrentEncoder(hidden=8), []
+    network.gru.register_forward_pre_hook(lambda *_: reached.append(torch.is_autocast_enabled("cpu")))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(3, 5, 4), torch.tensor([5, 3, 1]))
+        assert torch.is_autocast_enabled("cpu")
+    assert reached == [False]

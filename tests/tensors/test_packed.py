@@ -184,10 +184,12 @@ def test_strokes_are_dropped_but_never_all() -> None:
 def test_what_cannot_be_packed_is_refused() -> None:
     with pytest.raises(SketchDataError, match="raw drawings"):
         pack([batch_of([[(1.5, 2.5)]], raw=True)], ("a",))
+    with pytest.raises(SketchDataError, match="a stroke of 32,768 points is longer"):
+        pack([batch_of([[(1, 1)] * 32_768])], ("a",))
 
 
 def test_moving_to_a_device_keeps_everything() -> None:
     packed = pack([batch_of(HOUSE, LINE)], ("a",))
     there = packed.to("cpu")
     assert len(there) == 2
-    assert there.nbytes == packed.nbytes == 9 * 2 + 4 * 4 + 3 * 4 + 2 * 2 + 2 * 8
+    assert there.nbytes == packed.nbytes == 9 * 2 + 3 * 2 + 2 * 3 * 4 + 2 * 2 + 2 * 8

@@ -138,3 +138,15 @@ def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_dif
     with pytest.raises(SketchDataError, match=r"is no folder of a training"):
         run(config(data, tmp_path / "none", pretrained=data), network(), loop())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
+def test_tensorboard_s_files_have_what_the_metrics_have(data: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(config(data, tmp_path, loss="cel"), network(branch="cnn"), loop(tensorboard=True))
+    found = EventAccumulator(str(tmp_path / "tensorboard" / "cnn")).Reload()
+    lines = [line for line in read_lines(tmp_path / METRICS) if line["stage"] == "cnn" and "loss" in line]
+    losses = [(event.step, event.value) for event in found.Scalars("cnn/loss")]
+    assert [step for step, _ in losses] == [line["step"] for line in lines]
+    assert [value for _, value in losses] == pytest.approx([line["loss"] for line in lines])
