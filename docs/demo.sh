@@ -23,6 +23,14 @@ run sketchdata audit duplicates "$demo/dataset"
 run sketchdata audit entropy "$demo/dataset"
 run sketchdata audit report "$demo/dataset"
 
+kinds=apple,cat,clock,envelope,fish,house,star,sun,tree,umbrella
+run sketchdata build quickdraw-3.8m --source "$demo/source" --out "$demo/ten" --categories $kinds \
+    --train 200 --val 40 --gallery 40 --query 10
+run sketchdata train recognition --data "$demo/ten" --out "$demo/run" --backbone small --size 32 --hidden 32 \
+    --width 64 --batch-size 64 --learning-rate 5e-3 --cnn-learning-rate 5e-3 --max-points 64 \
+    --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 1
+run sketchdata evaluate "$demo/run"
+
 python docs/demo_photos.py "$demo/photos.csv" &
 server=$!
 trap 'kill $server' EXIT
@@ -50,6 +58,7 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   dataset/audit/report.html    open it in a browser: classes, histograms, examples
   photos, crops, edges, edgemap   six photographs on their way to a data set of edge maps, with
   edges/audit/report.html         each edge map beside its photo     edges.png    all of them
+  run          a small network that learned ten classes of ten/, and evaluation.md, how well
 To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END

@@ -90,7 +90,7 @@ def test_every_command_line_of_a_page_parses(page: Path) -> None:
                 "evaluate",
             },
         ),
-        ("demo.sh", {"synth", "build", "verify", "info", "show", "export", "audit", "edgemaps"}),
+        ("demo.sh", {"synth", "build", "verify", "info", "show", "export", "audit", "edgemaps", "train", "evaluate"}),
     ],
 )
 def test_the_pages_show_every_kind_of_command(page: str, commands: set[str]) -> None:
