@@ -12,10 +12,10 @@ import numpy.typing as npt
 import orjson
 import torch
 
+from sketchdata.bitmaps import Packed, identity, read_split
 from sketchdata.encoder import Trained, read_encoder
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest, replacing
-from sketchdata.packed import PackedSketches, read_packed
+from sketchdata.manifest import replacing
 from sketchdata.progress import task_bar
 from sketchdata.reliability import RELIABILITY_BINS, Reliability, reliability_svg
 from sketchdata.run_folder import read_record
@@ -77,7 +77,7 @@ class Evaluation:
         ]
 
 
-def evaluate(trained: Trained, packed: PackedSketches, *, device: str = "cpu", batch_size: int = 512) -> Evaluation:
+def evaluate(trained: Trained, packed: Packed, *, device: str = "cpu", batch_size: int = 512) -> Evaluation:
     """Ask a network about every drawing.
 
     Args:
@@ -109,7 +109,7 @@ def evaluate(trained: Trained, packed: PackedSketches, *, device: str = "cpu", b
 
 @torch.no_grad()
 def _answers(
-    trained: Trained, packed: PackedSketches, batch_size: int
+    trained: Trained, packed: Packed, batch_size: int
 ) -> Iterator[tuple[Counts, Counts, npt.NDArray[np.float64]]]:
     """Yield labels (B,), the five best classes (B, 5) or all there are, and the probability of the best one (B,)."""
     encoder = trained.encoder.to(packed.device).eval()
@@ -197,9 +197,8 @@ def evaluate_run(run: Path, data: Path | None, split: str, *, device: str, batch
     record = read_record(run)
     trained = read_encoder(run)
     place = Path(record["data"]) if data is None else data
-    read_manifest(place)
-    evaluation = evaluate(trained, read_packed(place, split), device=device, batch_size=batch_size)
-    manifest = hash_file(place / MANIFEST_NAME, "sha256")
+    _, manifest = identity(place)
+    evaluation = evaluate(trained, read_split(place, split), device=device, batch_size=batch_size)
     values = {"split": split, "manifest": manifest, **summary(evaluation)}
     title = f"Recognition of {split}: {record['trainer']}"
     pages = {

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from sketchdata.augmentation import Augmentation
+from sketchdata.bitmaps import Packed
 from sketchdata.drawing import DrawingBatch, empty_batch, offsets_of
 from sketchdata.errors import SketchDataError
-from sketchdata.packed import PackedSketches, pack
+from sketchdata.packed import pack
 from sketchdata.raster import DEFAULT_SIZE
 from sketchdata.sampling import splitmix64
 
@@ -111,7 +112,7 @@ class View:
     scale: float = 1.0
     augment: Augmentation | None = None
 
-    def batch(self, packed: PackedSketches, indices: Tensor, *place: int) -> Batch:
+    def batch(self, packed: Packed, indices: Tensor, *place: int) -> Batch:
         """Make a batch of some drawings.
 
         Args:
@@ -134,7 +135,7 @@ class View:
 class PackedLoader:
     """Batches of a split that lies packed on a device."""
 
-    packed: PackedSketches
+    packed: Packed
     order: Order
     view: View
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from sketchdata.checkpoints import CheckpointFolder, read_tensors, restore, stat
 from sketchdata.config import option
 from sketchdata.errors import InterruptedRunError, SketchDataError
 from sketchdata.loader import PackedLoader, generator
+from sketchdata.losses import SCL_WEIGHT
 from sketchdata.metrics_log import opened_log
 from sketchdata.progress import console, task_bar
 from sketchdata.ranks import wishes_to_stop
@@ -40,6 +42,34 @@ _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
 _WARM_UP_SHARE = 0.1
 
 _POSITIVE, _COUNT = click.FloatRange(0, min_open=True), click.IntRange(1)
+_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedConfig:
+    """What is learned from, and for how long: in common to recognition and hashing."""
+
+    data: Path = option(
+        help="A built data set with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
+        record=False,
+        type=click.Path(path_type=Path),
+    )
+    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
+    # Deep dense layers without normalisation bear less than the rest.
+    cnn_learning_rate: float = option(3e-4, help="Largest rate of the picture branch.", type=_POSITIVE)
+    # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
+    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
+    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
+    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
+    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
+    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+    pretrained: Path | None = option(
+        None,
+        help="Folder of another training on this data: its stages that would come out the same are taken over.",
+        record=False,
+        type=_FOLDER,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "tensors": frozenset(
         {
             "augmentation",
+            "bitmaps",
             "checkpoints",
             "device_raster",
             "encoder",

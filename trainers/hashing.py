@@ -15,7 +15,6 @@ these numbers to 0 and 1. From the fusion on, an epoch is chosen by what its bin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,44 +24,22 @@ from torch import Tensor
 from sketchdata.config import option
 from sketchdata.encoder import NetworkOptions, SketchEncoder
 from sketchdata.loader import Batch
-from sketchdata.losses import QL_WEIGHT, SCL_WEIGHT, CodeLoss, codes
+from sketchdata.losses import QL_WEIGHT, CodeLoss, codes
 from sketchdata.ranks import joined
-from sketchdata.training import TrainingOptions
+from sketchdata.training import StagedConfig, TrainingOptions
 
 LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
 BITS = ("16", "24", "32", "64")
 
-_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
-_WEIGHT = click.FloatRange(0)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(StagedConfig):
     """What is learned, from what, and for how long."""
 
-    data: Path = option(help="A built data set with train and val.", record=False, type=_FOLDER)
-    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     loss: str = option("cel+scl+ql", help="How far to go with Algorithm 1.", type=click.Choice(LOSSES))
-    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=_WEIGHT)
-    code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=_WEIGHT)
-    # Deep dense layers without normalisation bear less than the rest.
-    cnn_learning_rate: float = option(
-        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
-    )
-    # The paper's "20, 5, 5", in the order of its algorithm; of the last two stages it says nothing.
-    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
-    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
-    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
-    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
-    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=_EPOCHS)
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
-    pretrained: Path | None = option(
-        None,
-        help="Folder of another training on this data: its stages that would come out the same are taken over.",
-        record=False,
-        type=_FOLDER,
-    )
+    code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=click.FloatRange(0))
+    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0))
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:

@@ -4,6 +4,7 @@ r"""Train the dual-branch network to recognise drawings.
     sketchdata train recognition --data data/quickdraw-3.8m --out runs/recognition --resume       # after a stop
     sketchdata train recognition --data data/small --out runs/small --backbone small --size 32 --hidden 64 \
         --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2                         # about a minute
+    sketchdata train recognition --data data/quickdraw --out runs/bitmaps --branch cnn --loss cel     # official bitmaps
     torchrun --nproc-per-node 8 -m sketchdata train recognition --data … --out …                  # eight GPUs
     sketchdata evaluate runs/recognition
 
@@ -29,20 +30,21 @@ from torch.nn import functional
 
 from sketchdata.audit_store import read_audit, record_path
 from sketchdata.augmentation import Augmentation
+from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.config import option, recorded
 from sketchdata.dataset import open_dataset
 from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, pictures_of, write_encoder
 from sketchdata.entropy import NORMAL, drawing_entropies, judge_of, reference
+from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader
-from sketchdata.losses import SCL_WEIGHT, CenterLoss, CodeLoss, class_centers
-from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.losses import CenterLoss, CodeLoss, class_centers
+from sketchdata.manifest import hash_file
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.models.fusion import Activation
-from sketchdata.packed import PackedSketches, read_packed
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
-from sketchdata.training import Stage, TrainingOptions, fit
+from sketchdata.training import Stage, StagedConfig, TrainingOptions, fit
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
@@ -58,34 +60,13 @@ _INDEPENDENT = {
 #: The percentiles of image entropy between which drawings count for the centres.
 _LOW, _HIGH = 5, 95
 
-_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(StagedConfig):
     """What is learned, from what, and for how long."""
 
-    data: Path = option(help="A built data set with train and val.", record=False, type=_FOLDER)
-    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     width: int = option(2048, help="Numbers of the fusion layer.", type=click.IntRange(1))
     loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
-    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
-    # Deep dense layers without normalisation bear less than the rest.
-    cnn_learning_rate: float = option(
-        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
-    )
-    # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
-    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
-    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
-    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
-    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
-    pretrained: Path | None = option(
-        None,
-        help="Folder of another training on this data: its stages that would come out the same are taken over.",
-        record=False,
-        type=_FOLDER,
-    )
 
 
 # ---- the data and the network ----------------------------------------------------------------------------------------
@@ -98,8 +79,8 @@ class Experiment:
     folder: RunFolder
     training: TrainingOptions
     data: Path
-    train: PackedSketches
-    val: PackedSketches
+    train: Packed
+    val: Packed
     architecture: Architecture
     augment: bool
 
@@ -108,7 +89,7 @@ class Experiment:
         """Who this process is."""
         return self.folder.ranks
 
-    def loader(self, packed: PackedSketches, *, learning: bool) -> PackedLoader:
+    def loader(self, packed: Packed, *, learning: bool) -> PackedLoader:
         """Return this process's batches: mixed and changed for learning, in their order and as they are otherwise."""
         size, world = min(self.training.batch_size, len(packed)), self.ranks.world
         order = Order(
@@ -153,11 +134,14 @@ def prepare(
         SketchDataError: There is no data set.
     """
     network.check()
+    if holds_bitmaps(config.data):
+        _check_for_bitmaps(network, config.loss)
+    classes, manifest = identity(config.data)
     facts = {
         "trainer": trainer,
         "options": recorded(config) | recorded(network) | recorded(training),
-        "classes": list(read_manifest(config.data).classes),
-        "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
+        "classes": list(classes),
+        "manifest": manifest,
         "data": str(config.data.resolve()),
     }
     if config.pretrained is not None:
@@ -168,16 +152,28 @@ def prepare(
     return folder, facts
 
 
+def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
+    """Refuse what only drawings can give, before anything is read or written."""
+    if network.branch != "cnn":
+        raise ConfigError(f"bitmaps have no points for --branch {network.branch}: take --branch cnn")
+    if network.line_width != 1:
+        raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {network.line_width}")
+    if "scl" in loss.split("+"):
+        raise ConfigError(
+            f"--loss {loss} needs the image entropy of drawings, for its centres: take --loss cel or cel+cl"
+        )
+
+
 def read_experiment(
     folder: RunFolder, config: Any, network: NetworkOptions, training: TrainingOptions, width: int
 ) -> Experiment:
-    """Pack the drawings onto the device, and settle the network's architecture.
+    """Pack drawings or bitmaps onto the device, and settle the network's architecture.
 
     Raises:
-        ConfigError: A split is missing or has no drawings.
-        SketchDataError: A shard cannot be read.
+        ConfigError: A split is missing or empty.
+        SketchDataError: A file cannot be read.
     """
-    train, val = (read_packed(config.data, split).to(folder.ranks.device) for split in (TRAIN, VAL))
+    train, val = (read_split(config.data, split).to(folder.ranks.device) for split in (TRAIN, VAL))
     activation: Activation = "sigmoid"
     architecture = Architecture(
         network=network, width=width, activation=activation, scale=train.offset_scale(), classes=train.classes

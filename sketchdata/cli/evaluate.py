@@ -14,7 +14,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("run", type=_FOLDER)
-@click.option("--data", type=_FOLDER, help="The data set. Default: the one that the network learned from.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data set or bitmaps. Default: what the network learned from."
+)
 @click.option("--split", default="gallery", show_default=True, help="Split to recognise.")
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Drawings at a time.")
 @click.option("--device", default="auto", show_default=True, help="Where to compute: auto, cpu, cuda, cuda:1.")

@@ -1,0 +1,307 @@
+"""Google's official 28 × 28 bitmaps as a data set for the picture branch, beside the built data sets of drawings.
+
+A place of bitmaps is a folder of `{class}.npy`, a folder that has such a folder as `full/numpy_bitmap` (what
+`sketchdata download quickdraw --format numpy_bitmap` and `sketchdata export bitmaps` write), or an `.npz` of one array
+a class. Each array is (N, 784) uint8, ink up to 255 on background 0.
+
+Bitmaps carry no key_id, so their own bytes decide the split: equal bitmaps are never in two splits, whatever their
+class. The splits are not those of the drawings from which the bitmaps were made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib import format as npy_format
+from torch import Tensor
+from torch.nn import functional
+
+from sketchdata.augmentation import Augmentation
+from sketchdata.catalog import FORMATS
+from sketchdata.drawing import MAX_COORDINATE
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.formats.npy import SIDE
+from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.packed import PackedSketches, read_packed
+from sketchdata.sampling import Ranks, below_share, splitmix64
+
+#: What each split gets of 11,100 bitmaps, on average; in the paper it is so of every class. In the order of the ranks.
+PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}
+
+_OFFICIAL_FOLDER, _SUFFIX = FORMATS["numpy_bitmap"]
+_ARCHIVE = ".npz"
+_PIXELS = SIDE * SIDE
+#: Bitmaps that are hashed at a time: their words stay in the processor's cache.
+_AT_ONCE = 2048
+#: Set apart from other uses of the same hash; any number would do, but it must never change.
+_KEY = np.uint64(0x6269746D61707331)
+_READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+_Bitmaps: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedBitmaps:
+    """N bitmaps on one device; to those that make batches of pictures, the same as `PackedSketches`.
+
+    Attributes:
+        images: (N, 28, 28) uint8, ink up to 255 on background 0.
+        labels: (N,) int16, indices into the class table.
+        classes: The class table.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.images.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return self.images.nbytes + self.labels.nbytes
+
+    def to(self, device: torch.device | str) -> PackedBitmaps:
+        """Return the same bitmaps on another device."""
+        return PackedBitmaps(images=self.images.to(device), labels=self.labels.to(device), classes=self.classes)
+
+    def raster(
+        self,
+        indices: Tensor,
+        size: int = SIDE,
+        line_width: int = 1,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return some of the bitmaps, interpolated linearly where another size is wanted.
+
+        Args:
+            indices: (B,) integers, the bitmaps.
+            size: The side S in pixels; 28 leaves the pixels as they are.
+            line_width: 1, since bitmaps have their lines already.
+            augment: How to change them; what leaves the square is cut off.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
+
+        Returns:
+            (B, 1, S, S) uint8, ink up to 255 on background 0.
+
+        Raises:
+            ConfigError: Another `line_width`, `augment` without `random`, or one that leaves out strokes.
+        """
+        if line_width != 1:
+            raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {line_width}")
+        chosen = self.images[indices.to(self.device)][:, None]
+        if augment is None and size == SIDE:
+            return chosen
+        pixels = chosen.to(torch.float32)
+        if size != SIDE:
+            pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=size < SIDE)
+        if augment is not None:
+            pixels = moved_pixels(pixels, _affine(augment, len(indices), random))
+        return pixels.round_().clamp_(0, 255).to(torch.uint8)
+
+    def sequence(self, *_: Any) -> tuple[Tensor, Tensor]:
+        """Refuse to, as there are no points.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("bitmaps have no points for the point branch: take --branch cnn")
+
+    def offset_scale(self) -> float:
+        """Return 1, as there are no ways from point to point."""
+        return 1.0
+
+
+#: What batches are made of.
+Packed: TypeAlias = PackedSketches | PackedBitmaps
+
+
+def _affine(augment: Augmentation, count: int, random: torch.Generator | None) -> Tensor:
+    if random is None:
+        raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+    if augment.drop_strokes:
+        raise ConfigError("bitmaps have no strokes to leave out: take an augmentation without drop_strokes")
+    return augment.affine(count, random)
+
+
+def moved_pixels(pixels: Tensor, affine: Tensor) -> Tensor:
+    """Move pictures by maps of the 0..255 square that spans them, interpolating linearly; new ground is 0.
+
+    Args:
+        pixels: (B, 1, S, S) float32.
+        affine: (B, 2, 3) float32 on the CPU, as `Augmentation.affine` gives it.
+
+    Returns:
+        (B, 1, S, S) float32.
+    """
+    # Torch's square is -1..1, and it wants to know where each new pixel comes from.
+    linear, unit = affine[:, :, :2], MAX_COORDINATE / 2
+    shift = linear.sum(2, keepdim=True) + affine[:, :, 2:] / unit - 1
+    back = torch.linalg.inv(linear)
+    grid = functional.affine_grid(torch.cat([back, -back @ shift], 2), list(pixels.shape), align_corners=False)
+    return functional.grid_sample(pixels, grid.to(pixels.device), align_corners=False)
+
+
+# ---- from files to splits --------------------------------------------------------------------------------------------
+
+
+def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
+    """Read a split of a place of bitmaps, on the CPU: class by class, in the order of the files.
+
+    The share of each split is met in expectation: 9,000 of 11,100 are `train`, and so on.
+
+    Raises:
+        ConfigError: There is no such split, or no bitmap is in it, or no array is in the place.
+        SketchDataError: A file cannot be read, or holds something else than (N, 784) uint8.
+    """
+    if split not in PROPORTIONS:
+        raise ConfigError(f"{place} has no split {split!r}: bitmaps are split into {', '.join(PROPORTIONS)}")
+    classes = classes_of(place)
+    chosen = [_in_split(bitmaps, split) for bitmaps in _read_arrays(place, classes)]
+    counts = torch.tensor([len(own) for own in chosen])
+    if not counts.sum():
+        raise ConfigError(f"{place} has too few bitmaps: by their hashes, none of them is in {split}")
+    return PackedBitmaps(
+        images=torch.from_numpy(np.concatenate(chosen).reshape(-1, SIDE, SIDE)),
+        labels=torch.arange(len(classes), dtype=torch.int16).repeat_interleave(counts),
+        classes=classes,
+    )
+
+
+def split_ranks(bitmaps: _Bitmaps) -> Ranks:
+    """Hash bitmaps by all of their bytes, splitmix64 over their 98 little-endian words. (B, 784) → (B,) uint64."""
+    words = np.ascontiguousarray(bitmaps).view("<u8")
+    state: Ranks = np.full(len(words), _KEY, np.uint64)
+    for column in words.T:
+        state = splitmix64(state ^ column)
+    return state
+
+
+def _in_split(bitmaps: _Bitmaps, split: str) -> _Bitmaps:
+    """Return the bitmaps of a split, (N, 784) → (n, 784)."""
+    names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
+    before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
+    after = before + Fraction(PROPORTIONS[split], total)
+    pieces: list[_Bitmaps] = [np.empty((0, _PIXELS), np.uint8)]
+    for start in range(0, len(bitmaps), _AT_ONCE):
+        piece = bitmaps[start : start + _AT_ONCE]
+        ranks = split_ranks(piece)
+        pieces.append(piece[below_share(ranks, after) & ~below_share(ranks, before)])
+    return np.concatenate(pieces)
+
+
+def classes_of(place: Path) -> tuple[str, ...]:
+    """Return the class table of a place of bitmaps: the names of its arrays, sorted.
+
+    Raises:
+        ConfigError: There are none.
+        SketchDataError: The archive cannot be read.
+    """
+    if _is_archive(place):
+        with _open_archive(place) as archive:
+            names = archive.namelist()
+    else:
+        names = [path.name for path in _files(place)]
+    if not names or not all(name.endswith(_SUFFIX) for name in names):
+        raise ConfigError(
+            f"{place} should have a {_SUFFIX} for each class, named after it, and has {names[:3] or 'none'}"
+        )
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names))
+
+
+def _read_arrays(place: Path, classes: tuple[str, ...]) -> Iterator[_Bitmaps]:
+    """Yield the array of each class, (N, 784) uint8; those of files are mapped and not read."""
+    if _is_archive(place):
+        with _open_archive(place) as archive:
+            yield from (_checked(place, name, partial(_read_member, archive, name)) for name in classes)
+    else:
+        files = {path.stem: path for path in _files(place)}
+        yield from (_checked(files[name], name, partial(npy_format.open_memmap, files[name], "r")) for name in classes)
+
+
+def _checked(path: Path, name: str, read: Callable[[], npt.NDArray[Any]]) -> _Bitmaps:
+    wanted = f"{path}: the class {name!r} should be an array of (N, {_PIXELS}) uint8"
+    try:
+        array = read()
+    except _READ_ERRORS as error:
+        raise SketchDataError(f"{wanted}, and cannot be read: {error}") from error
+    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != _PIXELS:
+        raise SketchDataError(f"{wanted}, and is {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with archive.open(name + _SUFFIX) as file:
+        array: npt.NDArray[Any] = npy_format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
+        return array
+
+
+def _is_archive(place: Path) -> bool:
+    return place.suffix == _ARCHIVE and not place.is_dir()
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the arrays in a folder, or in its folder of the official name."""
+    return sorted(place.glob(f"*{_SUFFIX}")) or sorted((place / _OFFICIAL_FOLDER).glob(f"*{_SUFFIX}"))
+
+
+def _open_archive(place: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(place)
+    except _READ_ERRORS as error:
+        raise SketchDataError(f"{place} should be an archive of arrays, and cannot be read: {error}") from error
+
+
+def fingerprint(place: Path) -> str:
+    """Return a sha256 that tells these bitmaps from others: of the archive, or of the names and hashes of all files."""
+    if _is_archive(place):
+        return hash_file(place, "sha256")
+    lines = [f"{hash_file(path, 'sha256')}  {path.name}\n" for path in _files(place)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+# ---- either kind of data ---------------------------------------------------------------------------------------------
+
+
+def holds_bitmaps(data: Path) -> bool:
+    """Tell whether `--data` names a place of bitmaps; otherwise it is to be a built data set."""
+    return _is_archive(data) or bool(_files(data))
+
+
+def read_split(data: Path, split: str) -> Packed:
+    """Pack a split of bitmaps or of a built data set, on the CPU.
+
+    Raises:
+        ConfigError: There is no such split, or nothing is in it.
+        SketchDataError: There is no data set, or a file cannot be read.
+    """
+    return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split)
+
+
+def identity(data: Path) -> tuple[tuple[str, ...], str]:
+    """Return the class table of a data set, and a sha256 that changes when it does.
+
+    Raises:
+        SketchDataError: There is no data set.
+    """
+    if holds_bitmaps(data):
+        return classes_of(data), fingerprint(data)
+    return read_manifest(data).classes, hash_file(data / MANIFEST_NAME, "sha256")
