@@ -50,7 +50,7 @@ from sketchdata.edges import (
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.manifest import file_entry, hash_file, replacing
+from sketchdata.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.photos import Photo, decode
 from sketchdata.progress import task_bar
 from sketchdata.version import __version__
@@ -129,6 +129,8 @@ def run(config: Config, engine: EngineOptions) -> Comparison | None:
     results = run_stage(score_photo, tasks, engine, title="Scoring edge maps")
     if results is None:
         return None
+    for path in [path for folder in {task.output.parent for task in tasks} for path in leftovers(folder)]:
+        path.unlink(missing_ok=True)
     drawings = sum(result.counts["drawings"] for result in results if result.facts["row"] == PEOPLE)
     comparison = _compare(config, rows, photos, drawings)
     with replacing(config.out / TABLE_FILE) as file:

@@ -6,6 +6,8 @@ encoder-decoder", 2014.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -38,6 +40,13 @@ class RecurrentEncoder(nn.Module):
         """
         packed = pack_padded_sequence(sequence, lengths, batch_first=True, enforce_sorted=False)
         # Under autocast, torch computes a GRU on a GPU in float16, whatever was asked for; gradients would vanish.
-        with torch.autocast(sequence.device.type, enabled=False):
+        with _without_autocast(sequence.device.type):
             _, state = self.gru(packed)
         return torch.cat([state[-2], state[-1]], 1)
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[None]:
+    # A device of shapes alone, on which operations are counted, has none.
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
