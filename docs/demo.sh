@@ -26,6 +26,8 @@ run sketchdata audit report "$demo/dataset"
 kinds=apple,cat,clock,envelope,fish,house,star,sun,tree,umbrella
 run sketchdata build quickdraw-3.8m --source "$demo/source" --out "$demo/ten" --categories $kinds \
     --train 200 --val 40 --gallery 40 --query 10
+# torch's threads wait for one another: where other jobs use the cores, several take many times as long as one.
+export OMP_NUM_THREADS=1
 run sketchdata train recognition --data "$demo/ten" --out "$demo/run" --backbone small --size 32 --hidden 32 \
     --width 64 --batch-size 64 --learning-rate 5e-3 --cnn-learning-rate 5e-3 --max-points 64 \
     --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 1
