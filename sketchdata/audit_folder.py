@@ -22,7 +22,16 @@ from sketchdata.drawing import DrawingBatch
 from sketchdata.engine import EngineOptions, Stage, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, file_entry, hash_file, read_manifest, replacing
+from sketchdata.manifest import (
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    check_listed,
+    file_entry,
+    hash_file,
+    read_manifest,
+    replacing,
+)
 from sketchdata.progress import console
 from sketchdata.shards import parquet, pictures
 
@@ -169,13 +178,8 @@ def read_shard(task: Task) -> Iterator[DrawingBatch]:
         SketchDataError: It is missing, damaged or cannot be read, or a drawing has a label beyond the class table.
     """
     path, expected = Path(task.config["shard"]), task.config["sha256"]
-    if not path.is_file():
-        raise SketchDataError(f"{path} is missing, and the manifest lists it: build the data set again")
     # Zstandard frames of Parquet carry no checksum: without this, a flipped bit would become a wrong drawing.
-    if (found := hash_file(path, "sha256")) != expected:
-        raise SketchDataError(
-            f"{path} is damaged: it has sha256 {found[:16]}… instead of {expected[:16]}…: build the data set again"
-        )
+    check_listed(path, expected, "build the data set again")
     for table in parquet.read_row_groups(path):
         batch = parquet.from_table(table)
         _check_labels(path, batch.label, task.config["classes"])

@@ -154,6 +154,23 @@ def hash_file(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
+def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
+    """See to it that a file of a manifest is there and is the one that was listed.
+
+    Args:
+        path: The file.
+        sha256: What the manifest says; None looks only whether the file is there.
+        remedy: What to do if it is not, such as `build the data set again`.
+
+    Raises:
+        SketchDataError: It is missing or damaged.
+    """
+    if not path.is_file():
+        raise SketchDataError(f"{path} is missing, and the manifest lists it: {remedy}")
+    if sha256 is not None and (found := hash_file(path, "sha256")) != sha256:
+        raise SketchDataError(f"{path} is damaged: it has sha256 {found[:16]}… instead of {sha256[:16]}…: {remedy}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place only when the block ends without an error."""

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import FileEntry, Manifest, hash_file, read_manifest, replacing
+from sketchdata.manifest import FileEntry, Manifest, check_listed, read_manifest, replacing
 
 #: A collection's name in its manifest.
 NAME = "edgemap-photos"
@@ -241,13 +241,9 @@ def read_collection(directory: Path) -> Collection:
 
 def _read_table(directory: Path, entry: FileEntry | None, name: str, schema: pa.Schema) -> pa.Table:
     path = directory / name
-    if entry is None or not path.is_file():
-        where = "the manifest does not list it" if entry is None else "the manifest lists it"
-        raise SketchDataError(f"{path} is missing ({where}): collect the photos again")
-    if (found := hash_file(path, "sha256")) != entry.sha256:
-        raise SketchDataError(
-            f"{path} is damaged: it has sha256 {found[:16]}… instead of {entry.sha256[:16]}…: collect the photos again"
-        )
+    if entry is None:
+        raise SketchDataError(f"{path} is missing, and the manifest does not list it: collect the photos again")
+    check_listed(path, entry.sha256, "collect the photos again")
     try:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:

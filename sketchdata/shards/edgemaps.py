@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.errors import FormatError, SketchDataError
-from sketchdata.manifest import FileEntry, Manifest, hash_file, replacing
+from sketchdata.manifest import FileEntry, Manifest, check_listed, replacing
 from sketchdata.photos import Photo, decode, sniff
 from sketchdata.sampling import below_share, ranks
 from sketchdata.shards import pictures
@@ -182,12 +182,7 @@ def read_index(path: Path, sha256: str | None = None, columns: Sequence[str] | N
     Raises:
         SketchDataError: It is missing, damaged, or has other columns.
     """
-    if not path.is_file():
-        raise SketchDataError(f"{path} is missing, and the manifest lists it: build the data set again")
-    if sha256 is not None and (found := hash_file(path, "sha256")) != sha256:
-        raise SketchDataError(
-            f"{path} is damaged: it has sha256 {found[:16]}… instead of {sha256[:16]}…: build the data set again"
-        )
+    check_listed(path, sha256, "build the data set again")
     try:
         schema = pq.read_schema(path)
         if schema.remove_metadata() != index_schema(score_columns(schema)):

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import hash_file, replacing
+from sketchdata.manifest import check_listed, replacing
 from sketchdata.shards.parquet import METADATA_KEY, read_row_groups
 
 #: Rows in a shard at most: some 25 MB of crops, seconds of work for a detector.
@@ -162,12 +162,7 @@ def read_shard(path: Path, sha256: str | None = None, columns: Sequence[str] | N
     Raises:
         SketchDataError: It is missing, damaged, or has other columns.
     """
-    if not path.is_file():
-        raise SketchDataError(f"{path} is missing, and the manifest lists it: make the data set again")
-    if sha256 is not None and (found := hash_file(path, "sha256")) != sha256:
-        raise SketchDataError(
-            f"{path} is damaged: it has sha256 {found[:16]}… instead of {sha256[:16]}…: make the data set again"
-        )
+    check_listed(path, sha256, "make the data set again")
     expected = set(columns or schema().names)
     for table in read_row_groups(path, columns):
         if missing := sorted(expected - set(table.column_names)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,6 @@ from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from tests.trainings import EPOCHS, generated_dataset, kill_in, loop, network
 
 STAGES_IN_ORDER = ("cnn", "rnn", "fusion", "centers", "codes")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute on as many threads as the processes that are started do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

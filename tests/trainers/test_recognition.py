@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,6 @@ from sketchdata.packed import read_packed
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from tests.builds import IN_PROCESS
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute on as many threads as the processes that are started do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
