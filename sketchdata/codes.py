@@ -1,0 +1,73 @@
+"""Binary codes of drawings, packed into bytes.
+
+Bit j of a code is bit j % 8, the lowest first, of byte j // 8: so faiss lays codes out, and so they stand in Parquet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.errors import ConfigError
+
+Packed = npt.NDArray[np.uint8]
+#: The longest code that a byte can count the distance of.
+MAX_BITS = 248
+
+
+def pack_bits(bits: npt.NDArray[np.bool_]) -> Packed:
+    """Pack codes: (N, D) bool → (N, ⌈D / 8⌉) uint8, 0 in the bits beyond D."""
+    return np.packbits(bits, axis=1, bitorder="little")
+
+
+def unpack_bits(packed: Packed, bits: int) -> npt.NDArray[np.bool_]:
+    """Return what `pack_bits` packed: (N, ⌈D / 8⌉) uint8 → (N, D) bool."""
+    return np.unpackbits(packed, axis=1, count=bits, bitorder="little").astype(np.bool_)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Codes:
+    """N binary codes of drawings.
+
+    Attributes:
+        bits: D, 1..248.
+        packed: (N, ⌈D / 8⌉) uint8.
+        labels: (N,) uint16, indices into the class table.
+        key_ids: (N,) uint64.
+        classes: The class table.
+
+    Raises:
+        ConfigError: The arrays do not fit one another.
+    """
+
+    bits: int
+    packed: Packed
+    labels: npt.NDArray[np.uint16]
+    key_ids: npt.NDArray[np.uint64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= MAX_BITS:
+            raise ConfigError(f"a code has 1 to {MAX_BITS} bits, not {self.bits}")
+        expected = (len(self.labels), -(-self.bits // 8))
+        if self.packed.shape != expected or len(self.key_ids) != len(self.labels):
+            raise ConfigError(
+                f"{len(self.labels):,} codes of {self.bits} bits are {expected} bytes with as many key_ids, "
+                f"not {self.packed.shape} with {len(self.key_ids):,}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> Codes:
+        """Return some of the codes, in the order of `rows`."""
+        return Codes(
+            bits=self.bits,
+            packed=self.packed[rows],
+            labels=self.labels[rows],
+            key_ids=self.key_ids[rows],
+            classes=self.classes,
+        )

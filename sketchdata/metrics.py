@@ -1,0 +1,294 @@
+"""Measures of rankings with ties: exact, and named so that one knows which of the numbers in circulation is meant.
+
+Every function takes `TieGroups` of Q queries and returns one float64 a query, nan where a query has no relevant items:
+such queries are left out of means, and counted. With ties a measure has no one value. It has an expected value over
+uniformly random orders of tied items, and a lowest and a highest one over all those orders (`pessimistic` and
+`optimistic`).
+
+Symbols: group d has n_d items, r_d of them relevant; N_d items, R_d of them relevant, are nearer than it; there are N
+items, R of them relevant, in all; H(m) = 1 + 1/2 + … + 1/m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.errors import ConfigError
+from sketchdata.tie_groups import Counts, TieGroups, Values
+
+#: How tied items are ordered: at random, relevant ones first, relevant ones last.
+Ties = Literal["expected", "optimistic", "pessimistic"]
+Bound = Literal["optimistic", "pessimistic"]
+#: What AP@k divides by: min(R, k); the relevant items among the first k; R.
+Divisor = Literal["strict", "lenient", "classic"]
+
+#: H(m) is kept as a whole number of 2^-58: differences of such are exact, those of float64 lose half of their digits.
+_HARMONIC_BITS = 58
+
+
+def average_precision(groups: TieGroups, ties: Ties | Literal["threshold"] = "expected") -> Values:
+    """Compute AP over the whole ranking: the mean over the relevant items of the precision at their ranks.
+
+    Args:
+        groups: The rankings.
+        ties: `expected` is that of McSherry and Najork, "Computing information retrieval performance measures
+            efficiently in the presence of tied scores", ECIR 2008. `threshold` takes the precision at the end of each
+            group for all of its relevant items, as scikit-learn's `average_precision_score` does.
+
+    Returns:
+        (Q,) float64.
+    """
+    if ties == "threshold":
+        ends = _ratio(groups.relevant_before + groups.relevant, groups.items_before + groups.items)
+        return _share((groups.relevant * ends).sum(axis=1), groups.all_relevant, groups)
+    return _share(_summed_precisions(groups, ties), groups.all_relevant, groups)
+
+
+def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic") -> Values:
+    """Compute AP with each precision raised to the highest one at the same or a higher recall, as of VOC 2010 on.
+
+    It has no closed expected value, since a maximum over ranks is in no way a sum over them. Of the threshold's
+    precisions it comes out the same as with relevant items last: the last one of a group stands at the group's end.
+
+    Returns:
+        (Q,) float64, never below `average_precision` with the same ties.
+    """
+    # Within a group precision rises with each relevant item, so the last one's is the highest.
+    ranks = groups.items_before + (groups.items if ties == "pessimistic" else groups.relevant)
+    last = np.where(groups.relevant > 0, _ratio(groups.relevant_before + groups.relevant, ranks), 0)
+    envelope = np.maximum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    return _share((groups.relevant * envelope).sum(axis=1), groups.all_relevant, groups)
+
+
+def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", divisor: Divisor = "strict") -> Values:
+    """Compute AP@k: the sum over the relevant items among the first k of the precision at their ranks, divided.
+
+    Args:
+        groups: The rankings.
+        k: How many items are looked at, 1 or more.
+        ties: How tied items are ordered.
+        divisor: `strict` divides by min(R, k), so that 1 can be reached and no measure is above P@k where R ≥ k.
+            `classic` divides by R. `lenient` divides by the relevant items among the first k (and is 0 without any):
+            one relevant item at rank 1 and none after it score 1. It has no closed expected value.
+
+    Returns:
+        (Q,) float64.
+
+    Raises:
+        ConfigError: `k` is below 1, or `lenient` is asked for its expected value.
+    """
+    _check(k)
+    if divisor == "lenient":
+        if ties == "expected":
+            raise ConfigError("AP@k over the relevant items among the first k has bounds, and no closed expected value")
+        return _share(_lenient(groups, k, ties), np.ones_like(groups.all_relevant), groups)
+    most = groups.all_relevant if divisor == "classic" else np.minimum(groups.all_relevant, k)
+    return _share(_summed_precisions(groups, ties, k), most, groups)
+
+
+def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
+    """Compute P@k: the relevant items among the first k, over k (also where there are fewer than k items).
+
+    Returns:
+        (Q,) float64.
+
+    Raises:
+        ConfigError: `k` is below 1.
+    """
+    return _share(_found(groups, k, ties), np.full_like(groups.all_relevant, k), groups)
+
+
+def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
+    """Compute R@k: the relevant items among the first k, over R.
+
+    Returns:
+        (Q,) float64.
+
+    Raises:
+        ConfigError: `k` is below 1.
+    """
+    return _share(_found(groups, k, ties), groups.all_relevant, groups)
+
+
+def hit_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
+    """Compute hit@k: whether a relevant item is among the first k; expected, how probably one is.
+
+    Returns:
+        (Q,) float64.
+
+    Raises:
+        ConfigError: `k` is below 1.
+    """
+    if ties != "expected":
+        return _share((_found(groups, k, ties) > 0).astype(np.float64), np.ones_like(groups.all_relevant), groups)
+    _check(k)
+    edge = _Edge.of(groups, k)
+    missed = np.where(edge.relevant_before > 0, 0.0, 1.0)
+    # Without replacement: the i-th of the drawn items is not relevant either.
+    for i in range(int(edge.drawn.max(initial=0))):
+        still = np.maximum(edge.items - edge.relevant - i, 0) / np.maximum(edge.items - i, 1)
+        missed *= np.where(i < edge.drawn, still, 1.0)
+    return _share(1 - missed, np.ones_like(groups.all_relevant), groups)
+
+
+def chance(groups: TieGroups) -> Values:
+    """Compute R / N: the precision that a random order is expected to have at every rank.
+
+    Returns:
+        (Q,) float64.
+    """
+    return _share(groups.all_relevant.astype(np.float64), groups.all_items, groups)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ball:
+    """What lies within a Hamming radius of each query.
+
+    Attributes:
+        precision: (Q,) float64, relevant items inside over items inside; 0 where nothing is inside.
+        recall: (Q,) float64, relevant items inside over R.
+        empty: (Q,) float64, 1 where nothing is inside, else 0.
+    """
+
+    precision: Values
+    recall: Values
+    empty: Values
+
+
+def ball(groups: TieGroups, radius: int = 2) -> Ball:
+    """Look at the items within a radius: at the first `radius` + 1 groups of `hamming.count_distances`.
+
+    Raises:
+        ConfigError: The radius is negative.
+    """
+    if radius < 0:
+        raise ConfigError(f"a radius is 0 or more, not {radius}")
+    inside, relevant = (each[:, : radius + 1].sum(axis=1) for each in (groups.items, groups.relevant))
+    ones = np.ones_like(groups.all_relevant)
+    return Ball(
+        precision=_share(_ratio(relevant, inside), ones, groups),
+        recall=_share(relevant.astype(np.float64), groups.all_relevant, groups),
+        empty=_share((inside == 0).astype(np.float64), ones, groups),
+    )
+
+
+def _summed_precisions(groups: TieGroups, ties: Ties, depth: int | Counts | None = None) -> Values:
+    """Sum the precisions at the ranks of the relevant items among the first `depth`, an (Q, 1) array or a number."""
+    items, relevant, before, relevant_before = (
+        groups.items,
+        groups.relevant,
+        groups.items_before,
+        groups.relevant_before,
+    )
+    inside = items if depth is None else np.clip(depth - before, 0, items)
+    if ties == "expected":
+        # The chance to be relevant is the same at each place of a group, and so is that of another item before it.
+        density = _ratio(relevant, items)
+        others = (relevant - 1) / np.maximum(items - 1, 1)
+        harmonic = _harmonic(before, before + inside)
+        summed = density * (others * inside + (relevant_before + 1 - others * (before + 1)) * harmonic)
+    elif ties == "optimistic":
+        summed = _run(relevant_before, before, np.minimum(relevant, inside))
+    else:
+        start = before + items - relevant
+        summed = _run(relevant_before, start, np.maximum(before + inside - start, 0))
+    return np.asarray(summed.sum(axis=1))
+
+
+def _run(relevant_before: Counts, before: Counts, length: Counts) -> Values:
+    """Sum the precisions of a run of relevant items: (R + i) / (N + i) for i = 1..length."""
+    return np.asarray(length + (relevant_before - before) * _harmonic(before, before + length))
+
+
+def _lenient(groups: TieGroups, k: int, ties: Bound) -> Values:
+    """Find the bound of AP@k over the relevant items among the first k.
+
+    More relevant items among the first k may well lower it: one at rank 1 alone scores 1. So all numbers t of relevant
+    items that the group at rank k may give are tried out for the lowest value. For the highest one the two ends do: a
+    growing t appends rising precisions, and a mean to which rising values are appended falls first, then rises.
+    """
+    edge = _Edge.of(groups, k)
+    nearer = _summed_precisions(groups, ties, edge.before[:, None])
+    least, most = np.maximum(edge.drawn - (edge.items - edge.relevant), 0), np.minimum(edge.relevant, edge.drawn)
+
+    def value(t: Counts) -> Values:
+        start = edge.before if ties == "optimistic" else edge.before + edge.drawn - t
+        return _ratio(nearer + _run(edge.relevant_before, start, t), edge.relevant_before + t)
+
+    if ties == "optimistic":
+        return np.maximum(value(least), value(most))
+    lowest = value(least)
+    for further in range(1, int((most - least).max(initial=0)) + 1):
+        lowest = np.minimum(lowest, value(np.minimum(least + further, most)))
+    return lowest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Edge:
+    """The group that rank k lies in, or the last one: (Q,) each, `drawn` of its items being among the first k."""
+
+    items: Counts
+    relevant: Counts
+    before: Counts
+    relevant_before: Counts
+    drawn: Counts
+
+    @classmethod
+    def of(cls, groups: TieGroups, k: int) -> _Edge:
+        last = np.minimum(groups.all_items, k)
+        place = ((groups.items_before + groups.items) >= last[:, None]).argmax(axis=1)
+        of_place = (np.arange(len(groups)), place)
+        before = groups.items_before[of_place]
+        return cls(
+            items=groups.items[of_place],
+            relevant=groups.relevant[of_place],
+            before=before,
+            relevant_before=groups.relevant_before[of_place],
+            drawn=last - before,
+        )
+
+
+def _found(groups: TieGroups, k: int, ties: Ties) -> Values:
+    """Count the relevant items among the first k."""
+    _check(k)
+    inside = np.clip(k - groups.items_before, 0, groups.items)
+    if ties == "expected":
+        found = inside * _ratio(groups.relevant, groups.items)
+    elif ties == "optimistic":
+        found = np.minimum(groups.relevant, inside)
+    else:
+        found = np.maximum(inside - (groups.items - groups.relevant), 0)
+    return np.asarray(found.sum(axis=1), np.float64)
+
+
+def _check(k: int) -> None:
+    if k < 1:
+        raise ConfigError(f"a measure at k needs k of 1 or more, not {k}")
+
+
+def _ratio(above: npt.NDArray[np.generic], below: Counts) -> Values:
+    """Divide, giving 0 for 0 / 0."""
+    return np.asarray(above / np.maximum(below, 1))
+
+
+def _share(above: Values, below: Counts, groups: TieGroups) -> Values:
+    """Divide for the queries that have relevant items; the others get nan."""
+    return np.where(groups.all_relevant > 0, _ratio(above, below), np.nan)
+
+
+def _harmonic(start: Counts, stop: Counts) -> Values:
+    """Return H(stop) − H(start)."""
+    table = _harmonic_table(int(stop.max(initial=0)).bit_length())
+    return np.asarray((table[stop] - table[start]) * 2.0**-_HARMONIC_BITS)
+
+
+@lru_cache(maxsize=1)
+def _harmonic_table(bits: int) -> Counts:
+    """Return H(0), …, H(2^bits − 1) as whole numbers of 2^-58; H is below 32 for all that fits into memory."""
+    terms = np.rint(2.0**_HARMONIC_BITS / np.arange(1, max(1 << bits, 2))).astype(np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(terms)])

@@ -1,0 +1,299 @@
+"""All numbers of one retrieval: queries and a gallery in, every measure out, exact and with its ties told.
+
+found = score_codes(queries, gallery)
+print(found.definition)
+print(found.values()["map"]["expected"])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata import metrics
+from sketchdata.codes import Codes
+from sketchdata.curves import Points, at_distances, at_ranks
+from sketchdata.errors import ConfigError
+from sketchdata.hamming import count_distances, usable
+from sketchdata.intervals import Bootstrap, Interval
+from sketchdata.metrics import Bound, Ties
+from sketchdata.tie_groups import Labels, TieGroups, Values, groups_of_scores
+
+#: Counts as `hamming.count_distances` does.
+CountDistances = Callable[[Codes, Codes], TieGroups]
+#: The scores of some queries, by their rows: (Q', N) float, more is nearer.
+Scores = Callable[[slice], npt.NDArray[np.floating[Any]]]
+#: Where a measure stands among the values: ("map", "expected").
+Path = tuple[str, ...]
+
+#: Scores at a time, of all queries together: 128 MB of float32.
+_SCORES = 1 << 25
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Retrieval:
+    """The measures of one retrieval.
+
+    Attributes:
+        definition: A paragraph that says what was computed.
+        bits: D, of codes; None of other scores.
+        gallery: N.
+        k: Of the measures at k.
+        classes: The class table.
+        labels: (Q,) the queries' classes.
+        chance: (Q,) float64, R / N; nan where a query has no relevant items, as in all measures.
+        measures: (Q,) float64 of each measure, by where it stands among the values: `("map", "expected")`.
+        intervals: Of the mean of `("map", "expected")`, over other queries and over other classes.
+        curve: Precision and recall, a point a distance or a rank.
+        seconds: By the clock.
+    """
+
+    definition: str
+    bits: int | None
+    gallery: int
+    k: int
+    classes: tuple[str, ...]
+    labels: Labels
+    chance: Values
+    measures: Mapping[Path, Values]
+    intervals: Mapping[Literal["query_interval", "class_interval"], Interval]
+    curve: Mapping[str, list[float]]
+    seconds: float
+
+    @property
+    def excluded(self) -> int:
+        """Queries without relevant items, which are left out of all means."""
+        return int(np.isnan(self.chance).sum())
+
+    def mean(self, *path: str) -> float:
+        """Return the mean of a measure over the queries with relevant items: `mean("map", "expected")`."""
+        return float(np.nanmean(self.measures[path]))
+
+    def values(self) -> dict[str, Any]:
+        """Return all numbers as JSON has them."""
+        found: dict[str, Any] = {
+            "definition": self.definition,
+            "bits": self.bits,
+            "queries": len(self.labels),
+            "gallery": self.gallery,
+            "excluded": self.excluded,
+            "chance": float(np.nanmean(self.chance)),
+            "k": self.k,
+        }
+        for path in self.measures:
+            place = found
+            for step in path[:-1]:
+                place = place.setdefault(step, {})
+            place[path[-1]] = self.mean(*path)
+        found["map"] |= {name: list(interval) for name, interval in self.intervals.items()}
+        return found | {"curve": dict(self.curve), "classes": self._of_classes(), "seconds": self.seconds}
+
+    def _of_classes(self) -> dict[str, dict[str, float]]:
+        known = ~np.isnan(self.chance)
+        labels, values = self.labels[known], self.measures["map", "expected"][known]
+        queries = np.bincount(labels, minlength=len(self.classes))
+        sums = np.bincount(labels, values, minlength=len(self.classes))
+        return {
+            self.classes[label]: {"queries": int(queries[label]), "map": float(sums[label] / queries[label])}
+            for label in np.flatnonzero(queries)
+        }
+
+
+def score_codes(  # noqa: PLR0913 - each is an option of the command that evaluates
+    queries: Codes,
+    gallery: Codes,
+    *,
+    k: int = 200,
+    radius: int = 2,
+    resamples: int = 1000,
+    seed: int = 0,
+    workers: int | None = None,
+    count: CountDistances | None = None,
+) -> Retrieval:
+    """Rank a gallery of codes for each query by Hamming distance, and measure.
+
+    Args:
+        queries: Q codes of D bits.
+        gallery: N codes of D bits, with the same class table. Relevant are those of the query's class.
+        k: Of the measures at k.
+        radius: Of the ball that precision and recall are told within.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        workers: Threads that count distances; None or 0 for as many as this process has processors.
+        count: What counts instead: `device_hamming.count_distances` does so on a GPU.
+
+    Raises:
+        ConfigError: Lengths or class tables differ, codes are missing, no query has relevant items, or an option is
+            outside its range.
+    """
+    question = _Question(
+        ranking=f"by the Hamming distance of codes of {queries.bits} bits",
+        bits=queries.bits,
+        gallery=len(gallery),
+        k=k,
+        radius=radius,
+        classes=queries.classes,
+        labels=queries.labels,
+        bootstrap=Bootstrap(resamples=resamples, seed=seed),
+    )
+    groups = (count or partial(count_distances, workers=workers))(queries, gallery)
+    return question.answer(groups.blocks(), at_distances(queries.bits))
+
+
+def score_values(  # noqa: PLR0913 - each is an option of the command that evaluates
+    scores: Scores,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    *,
+    classes: tuple[str, ...],
+    k: int = 200,
+    resamples: int = 1000,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Retrieval:
+    """Rank a gallery for each query by scores that are real numbers, and measure.
+
+    Args:
+        scores: Gives the scores of some queries: `inner_products(queries, gallery)`, or a function of one's own. It is
+            asked for slices of queries, one after the other, of 2^25 scores at most (or one query).
+        query_labels: (Q,) classes of the queries.
+        gallery_labels: (N,) classes of the items. Relevant are those of the query's class.
+        classes: The class table.
+        k: Of the measures at k.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        workers: Threads that sort; None or 0 for as many as this process has processors.
+
+    Raises:
+        ConfigError: Scores are missing or no numbers, no query has relevant items, or an option is outside its range.
+    """
+    question = _Question(
+        ranking="by scores that are real numbers",
+        gallery=len(gallery_labels),
+        k=k,
+        classes=classes,
+        labels=query_labels,
+        bootstrap=Bootstrap(resamples=resamples, seed=seed),
+    )
+    threads, rows = usable(workers), max(1, _SCORES // len(gallery_labels))
+
+    def blocks() -> Iterator[TieGroups]:
+        for start in range(0, len(query_labels), rows):
+            chosen = slice(start, min(start + rows, len(query_labels)))
+            yield from groups_of_scores(scores(chosen), query_labels[chosen], gallery_labels, threads=threads).blocks()
+
+    return question.answer(blocks(), at_ranks(len(gallery_labels)))
+
+
+def inner_products(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> Scores:
+    """Score by inner products of features (Q, F) and (N, F): cosines, where their lengths are 1."""
+    return lambda rows: queries[rows] @ gallery.T
+
+
+def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> Scores:
+    """Score by the Euclidean distance of features (Q, F) and (N, F), the smallest first."""
+    # |q − g|² = |q|² − 2 q·g + |g|², and |q|² is the same for all items.
+    half = np.einsum("nf,nf->n", gallery, gallery) / 2
+    return lambda rows: queries[rows] @ gallery.T - half
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Question:
+    """What is measured; the attributes are those of `Retrieval`, and `ranking` tells what items are ranked by."""
+
+    ranking: str
+    gallery: int
+    k: int
+    classes: tuple[str, ...]
+    labels: Labels
+    bootstrap: Bootstrap
+    bits: int | None = None
+    radius: int | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if not len(self.labels) or not self.gallery:
+            raise ConfigError(
+                f"a retrieval needs queries and a gallery, not {len(self.labels):,} queries and {self.gallery:,} items"
+            )
+        if self.k < 1 or (self.radius is not None and self.radius < 0):
+            raise ConfigError(f"k is 1 or more and a radius 0 or more, not {self.k} and {self.radius}")
+
+    def answer(self, blocks: Iterable[TieGroups], points: Points) -> Retrieval:
+        """Measure all queries, a block after the other.
+
+        Raises:
+            ConfigError: No query has relevant items.
+        """
+        measured, sums = [], np.zeros((3, len(points.at)))
+        for groups in blocks:
+            measured.append(_measure(groups, self.k, self.radius))
+            sums += points.sums(groups)
+        measures = {path: np.concatenate([each[path] for each in measured]) for path in measured[0]}
+        chance = measures.pop(("chance",))
+        known = ~np.isnan(chance)
+        if not known.any():
+            raise ConfigError("no query has an item of its class in the gallery: both must come from one data set")
+        values = measures["map", "expected"][known]
+        return Retrieval(
+            definition=self._definition(int(known.sum())),
+            bits=self.bits,
+            gallery=self.gallery,
+            k=self.k,
+            classes=self.classes,
+            labels=self.labels,
+            chance=chance,
+            measures=measures,
+            intervals={
+                "query_interval": self.bootstrap.of_queries(values),
+                "class_interval": self.bootstrap.of_classes(values, self.labels[known]),
+            },
+            curve=points.curve(sums),
+            seconds=time.perf_counter() - self.started,
+        )
+
+    def _definition(self, known: int) -> str:
+        k, bootstrap = self.k, self.bootstrap
+        ball = f"Within radius {self.radius}, a query with nothing inside has precision 0. "
+        return (
+            f"Each of {len(self.labels):,} queries ranks the whole gallery of {self.gallery:,} items {self.ranking}; "
+            f"relevant are the items of the query's class. All figures are means over the {known:,} queries that have "
+            f"relevant items; {len(self.labels) - known:,} have none and are left out. Expected is the mean over all "
+            "orders of tied items, each as probable as the others (McSherry and Najork 2008); pessimistic and "
+            "optimistic are the lowest and the highest value over all those orders. mAP is the mean of AP over the "
+            "whole ranking. Its threshold variant takes the precision at the end of each group of tied items, as "
+            "scikit-learn does; its interpolated variants raise each precision to the highest one at the same or a "
+            f"higher recall, as VOC 2010 does. At k = {k:,}, precision is divided by {k:,}, recall by the number R of "
+            f"relevant items, and AP by min(R, {k:,}) (strict), by the relevant items among the first {k:,} (lenient) "
+            f"or by R (classic). {'' if self.radius is None else ball}A point of the curve has the mean recall, and "
+            f"the mean precision of the queries that have any item by then. Intervals hold {bootstrap.level:.0%} of "
+            f"{bootstrap.resamples:,} bootstrap means (seed {bootstrap.seed}), over other queries and other classes."
+        )
+
+
+def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[Path, Values]:
+    """Compute every measure of some queries, and `("chance",)`."""
+    found: dict[Path, Values] = {("chance",): metrics.chance(groups)}
+    for ties in get_args(Ties):
+        found["map", ties] = metrics.average_precision(groups, ties)
+    found["map", "threshold"] = metrics.average_precision(groups, "threshold")
+    for bound in get_args(Bound):
+        found["map", f"interpolated_{bound}"] = metrics.interpolated_average_precision(groups, bound)
+        found["map_at_k", "lenient", bound] = metrics.average_precision_at(groups, k, bound, "lenient")
+    for ties in get_args(Ties):
+        found["map_at_k", "strict", ties] = metrics.average_precision_at(groups, k, ties, "strict")
+        found["map_at_k", "classic", ties] = metrics.average_precision_at(groups, k, ties, "classic")
+        found["precision_at_k", ties] = metrics.precision_at(groups, k, ties)
+        found["recall_at_k", ties] = metrics.recall_at(groups, k, ties)
+        found["hit_at_k", ties] = metrics.hit_at(groups, k, ties)
+    if radius is not None:
+        ball = metrics.ball(groups, radius)
+        for name in ("precision", "recall", "empty"):
+            found["radius", str(radius), name] = getattr(ball, name)
+    return found
