@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -33,7 +33,7 @@ from sketchdata.drawing import MAX_COORDINATE
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.npy import SIDE
 from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
-from sketchdata.packed import PackedSketches, read_packed
+from sketchdata.packed import PackedSketches, read_packed, relabelled
 from sketchdata.sampling import Ranks, below_share, splitmix64
 
 #: What each split gets of 11,100 bitmaps, on average; in the paper it is so of every class. In the order of the ranks.
@@ -116,6 +116,23 @@ class PackedBitmaps:
         if augment is not None:
             pixels = moved_pixels(pixels, _affine(augment, len(indices), random))
         return pixels.round_().clamp_(0, 255).to(torch.uint8)
+
+    def of_classes(self, words: Sequence[str]) -> PackedBitmaps:
+        """Return the bitmaps of some classes, which become the class table.
+
+        Raises:
+            ValueError: There is no such class.
+        """
+        rows, labels = relabelled(self.labels, self.classes, words)
+        return PackedBitmaps(images=self.images[rows], labels=labels, classes=tuple(words))
+
+    def stroke_picture(self, *_: Any) -> Tensor:
+        """Refuse to, as there are no strokes.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("bitmaps do not say when a pixel was drawn: take --channels ink")
 
     def sequence(self, *_: Any) -> tuple[Tensor, Tensor]:
         """Refuse to, as there are no points.

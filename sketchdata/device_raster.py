@@ -24,11 +24,30 @@ def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor
         (B, S, S) uint8 on the device of `ends`, rows downwards, ink 255 on background 0.
     """
     bitmaps = torch.zeros(count * size * size, dtype=torch.uint8, device=ends.device)
-    return bitmaps.index_fill_(0, _pixels(ends, sketch, size), 255).view(count, size, size)
+    places, _ = _pixels(ends, sketch, size)
+    return bitmaps.index_fill_(0, places, 255).view(count, size, size)
 
 
-def _pixels(ends: Tensor, sketch: Tensor, size: int) -> Tensor:
-    """Return where the pixels of all segments lie among the bitmaps', (M,) int64, some of them repeatedly."""
+def draw_numbered(ends: Tensor, sketch: Tensor, numbers: Tensor, count: int, size: int) -> Tensor:
+    """Draw segments, each in a number of its own; where several cross, the largest number is seen.
+
+    Args:
+        ends: (K, 4) integers, as of `draw_segments`.
+        sketch: (K,) integers, the bitmap that each segment belongs to.
+        numbers: (K,) int32, from 1 on.
+        count: Number of bitmaps B.
+        size: Their side S in pixels.
+
+    Returns:
+        (B, S, S) int32 on the device of `ends`, 0 where nothing is drawn.
+    """
+    bitmaps = torch.zeros(count * size * size, dtype=torch.int32, device=ends.device)
+    places, segment = _pixels(ends, sketch, size)
+    return bitmaps.scatter_reduce_(0, places, numbers[segment], "amax").view(count, size, size)
+
+
+def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return where the pixels of all segments lie among the bitmaps', some repeatedly, and whose: (M,), (M,) int64."""
     x0, y0, x1, y1 = ends.to(torch.int32).unbind(1)
     leftwards = x1 < x0
     x0, x1 = torch.where(leftwards, x1, x0), torch.where(leftwards, x0, x1)
@@ -48,4 +67,4 @@ def _pixels(ends: Tensor, sketch: Tensor, size: int) -> Tensor:
     longer, shorter = longer[segment], shorter[segment]
     # All but the divisor of a single pixel are positive, so cutting off is rounding down.
     minor = torch.div(2 * shorter * i + longer - 1, (2 * longer).clamp_(min=1), rounding_mode="trunc")
-    return first[segment] + along[segment] * i + across[segment] * minor
+    return first[segment] + along[segment] * i + across[segment] * minor, segment

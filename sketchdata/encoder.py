@@ -17,10 +17,11 @@ from sketchdata.config import option
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.loader import Batch, View
 from sketchdata.models import MODELS, build
-from sketchdata.models.fusion import Activation, FusionNetwork
+from sketchdata.models.fusion import THRESHOLDS, Activation, FusionNetwork
 from sketchdata.models.recurrent import RecurrentEncoder
 from sketchdata.raster import MAX_SIZE
 from sketchdata.run_folder import MODEL
+from sketchdata.stroke_channels import CHANNELS, to_floats
 
 _INK = 255
 
@@ -33,6 +34,11 @@ class NetworkOptions:
     backbone: str = option("alexnet", help=f"Picture branch: {', '.join(MODELS)} or timm:NAME.", metavar="NAME")
     size: int = option(224, help="Side of the picture in pixels.", type=click.IntRange(16, MAX_SIZE))
     line_width: int = option(1, help="Width of its lines in pixels.", type=click.IntRange(1, 64))
+    channels: str = option(
+        "ink",
+        help="Of the picture: ink, or strokes, which adds when and which way each pixel was drawn.",
+        type=click.Choice(["ink", "strokes"]),
+    )
     hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1))
     layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1))
     # The paper does not say how long; simplified drawings of more points are rare.
@@ -53,6 +59,7 @@ class NetworkOptions:
         return View(
             size=None if self.branch == "rnn" else self.size,
             line_width=self.line_width,
+            channels="strokes" if self.channels == "strokes" else "ink",
             max_points=None if self.branch == "cnn" else self.max_points,
             scale=scale,
             augment=augment,
@@ -66,7 +73,7 @@ class NetworkOptions:
         """
         if self.branch == "rnn":
             return None
-        network = build(self.backbone, classes=1, channels=1)
+        network = build(self.backbone, classes=1, channels=CHANNELS if self.channels == "strokes" else 1)
         *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
         # Only its features are used. What never has a gradient must not wait for one among several processes.
         classifier.requires_grad_(False)
@@ -104,8 +111,11 @@ class SketchEncoder(nn.Module):
 
 
 def pictures_of(batch: Batch, device: torch.device) -> Tensor | None:
-    """Return a batch's bitmaps as networks take them: (B, 1, S, S) float32, ink 1 on background 0."""
-    return None if batch.raster is None else batch.raster.to(device).float() / _INK
+    """Return a batch's bitmaps as networks take them: (B, C, S, S) float32, ink 1 on background 0."""
+    if batch.raster is None:
+        return None
+    raster = batch.raster.to(device)
+    return raster.float() / _INK if raster.shape[1] == 1 else to_floats(raster)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,12 +127,14 @@ class Trained:
         view: What it reads of a drawing.
         classes: The class table of the data that it learned from.
         width: D.
+        threshold: From which value on a number is a 1 in a binary code.
     """
 
     encoder: SketchEncoder
     view: View
     classes: tuple[str, ...]
     width: int
+    threshold: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,4 +192,5 @@ def read_encoder(folder: Path) -> Trained:
         view=architecture.network.view(architecture.scale),
         classes=architecture.classes,
         width=architecture.width,
+        threshold=THRESHOLDS[architecture.activation],
     )

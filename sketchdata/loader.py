@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -27,6 +27,8 @@ from sketchdata.packed import pack
 from sketchdata.raster import DEFAULT_SIZE
 from sketchdata.sampling import splitmix64
 
+#: What a bitmap shows of a drawing.
+Channels = Literal["ink", "strokes"]
 #: Drawings of a stream that are held and shuffled at a time.
 _STREAM_DRAWINGS = 65_536
 
@@ -82,7 +84,7 @@ class Batch:
     Attributes:
         indices: (B,) int64, which drawings of the split they are.
         labels: (B,) int64.
-        raster: (B, 1, S, S) uint8, ink 255 on background 0; None unless wanted.
+        raster: (B, C, S, S) uint8, ink 255 on background 0, or with the channels of strokes; None unless wanted.
         sequence: (B, L, 4) float32; None unless wanted.
         lengths: (B,) int64 on the CPU; None unless wanted.
     """
@@ -101,6 +103,7 @@ class View:
     Attributes:
         size: Side of the bitmap in pixels; None makes none.
         line_width: In pixels.
+        channels: Of the bitmap: ink alone, or also when and which way each pixel was drawn.
         max_points: Longest sequence; None makes none.
         scale: What the sequence's ways are divided by.
         augment: How drawings are changed first; bitmap and sequence of a drawing are changed alike.
@@ -108,6 +111,7 @@ class View:
 
     size: int | None = DEFAULT_SIZE
     line_width: int = 1
+    channels: Channels = "ink"
     max_points: int | None = 128
     scale: float = 1.0
     augment: Augmentation | None = None
@@ -123,7 +127,8 @@ class View:
         raster = sequence = lengths = None
         if self.size is not None:
             random = generator(*place) if self.augment else None
-            raster = packed.raster(indices, self.size, self.line_width, self.augment, random)
+            draw = packed.raster if self.channels == "ink" else packed.stroke_picture
+            raster = draw(indices, self.size, self.line_width, self.augment, random)
         if self.max_points is not None:
             random = generator(*place) if self.augment else None
             sequence, lengths = packed.sequence(indices, self.max_points, self.scale, self.augment, random)

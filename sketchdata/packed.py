@@ -7,7 +7,7 @@ QuickDraw-3.8M's 3.1 million training drawings take less than 400 MB as vectors;
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from sketchdata.augmentation import Augmentation, moved
 from sketchdata.dataset import open_dataset
-from sketchdata.device_raster import draw_segments
+from sketchdata.device_raster import draw_numbered, draw_segments
 from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, empty_batch, offsets_of
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.raster import DEFAULT_SIZE, paint
+from sketchdata.stroke_channels import numbered, stroke_channels
 
 #: Drawings from which the spread of offsets is estimated: the first ones, which are a random sample.
 _SCALE_DRAWINGS = 100_000
@@ -103,6 +104,35 @@ class PackedSketches:
         bitmaps = draw(chosen, pixels, size)
         return _broadened(bitmaps[:, None], line_width)
 
+    def stroke_picture(
+        self,
+        indices: Tensor,
+        size: int = DEFAULT_SIZE,
+        line_width: int = 1,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw some of the drawings, with when and which way each pixel was drawn.
+
+        Where lines cross, the later one is seen. Lines are those of `raster`, on any device.
+
+        Args:
+            indices: (B,) integers, the drawings.
+            size: The side S in pixels.
+            line_width: In pixels.
+            augment: How to change them first.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
+
+        Returns:
+            (B, 4, S, S) uint8, 0 on the background: ink 255; order, 1 for the first way from point to point, 255 for
+            the last one; the x and the y of its direction, a unit vector, as 128 + 127 · value.
+
+        Raises:
+            ConfigError: `augment` without `random`.
+        """
+        chosen = self._chosen(indices, augment, random)
+        return stroke_channels(_broadened(_number_by_scattering(chosen, size)[:, None], line_width))
+
     def sequence(
         self,
         indices: Tensor,
@@ -180,6 +210,50 @@ class PackedSketches:
         within = length.cumsum(0) - length - nn.functional.pad(ends, (1, 0))[sketch]
         return Strokes(start=point[sketch] + within, length=length, sketch=sketch)
 
+    def of_classes(self, words: Sequence[str]) -> PackedSketches:
+        """Return the drawings of some classes, which become the class table, on the same device.
+
+        Raises:
+            ValueError: There is no such class.
+        """
+        rows, labels = relabelled(self.labels, self.classes, words)
+        strokes = self._strokes(rows)
+        first, end = self.starts[rows].to(torch.int64), self.starts[rows + 1].to(torch.int64)
+        points, _ = _spread(first, end - first)
+        sketches = torch.bincount(strokes.sketch, minlength=len(rows))
+        return PackedSketches(
+            points=self.points[points],
+            strokes=strokes.length.to(torch.int16),
+            sketches=nn.functional.pad(sketches.cumsum(0), (1, 0)).to(torch.int32),
+            starts=nn.functional.pad((end - first).cumsum(0), (1, 0)).to(torch.int32),
+            labels=labels,
+            key_ids=self.key_ids[rows],
+            classes=tuple(words),
+        )
+
+
+def relabelled(labels: Tensor, classes: Sequence[str], words: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Choose the rows of some classes, and number these classes anew.
+
+    Args:
+        labels: (N,) int16, indices into `classes`.
+        classes: The class table.
+        words: The classes that stay, in their new order.
+
+    Returns:
+        (M,) int64, the rows that stay; (M,) int16, their labels among `words`.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    new = torch.full((len(classes),), -1, dtype=torch.int16, device=labels.device)
+    new[[tuple(classes).index(word) for word in words]] = torch.arange(
+        len(words), dtype=torch.int16, device=labels.device
+    )
+    found = new[labels.long()]
+    rows = torch.nonzero(found >= 0)[:, 0]
+    return rows, found[rows]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Strokes:
@@ -249,16 +323,40 @@ def _to_pixels(xy: Tensor, size: int) -> Tensor:
 
 def draw_by_scattering(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
     """Draw a batch on its own device. (p, 2) int32 pixels → (B, S, S) uint8."""
-    last = chosen.strokes[1:] - 1
-    begins = torch.arange(len(pixels), device=pixels.device)
-    # A stroke's last point ends its last segment and begins none, but for a stroke of one point, which is a dot.
-    joined = torch.ones(len(pixels), dtype=torch.bool, device=pixels.device)
-    joined[last] = False
-    dots = last[chosen.strokes[:-1] == last]
-    starts = torch.cat([begins[joined], dots])
-    stops = torch.cat([begins[joined] + 1, dots])
+    starts, stops = _segments(chosen)
     ends = torch.cat([pixels[starts], pixels[stops]], 1)
     return draw_segments(ends, chosen.owner[starts], len(chosen.lengths), size)
+
+
+def _number_by_scattering(chosen: Chosen, size: int) -> Tensor:
+    """Draw a batch on its own device, each way in a number that says when and which way. → (B, S, S) int32."""
+    starts, stops = _segments(chosen)
+    owner, pixels = chosen.owner[starts], _to_pixels(chosen.xy, size)
+    xy = chosen.xy.to(torch.float32)
+    ends = torch.cat([pixels[starts], pixels[stops]], 1)
+    numbers = numbered(xy[stops] - xy[starts], _order(chosen, starts))
+    return draw_numbered(ends, owner, numbers, len(chosen.lengths), size)
+
+
+def _order(chosen: Chosen, starts: Tensor) -> Tensor:
+    """Return when each segment was drawn, from 0 for the first of its drawing to 1 for the last. (K,) float32."""
+    owner = chosen.owner[starts]
+    counts = torch.bincount(owner, minlength=len(chosen.lengths))
+    begun = torch.zeros_like(chosen.owner)
+    begun[starts] = 1
+    place = (begun.cumsum(0) - 1)[starts] - (counts.cumsum(0) - counts)[owner]
+    return place / (counts[owner] - 1).clamp(min=1)
+
+
+def _segments(chosen: Chosen) -> tuple[Tensor, Tensor]:
+    """Return the points between which there are lines: (K,), (K,) int64."""
+    last = chosen.strokes[1:] - 1
+    begins = torch.arange(len(chosen.owner), device=last.device)
+    # A stroke's last point ends its last segment and begins none, but for a stroke of one point, which is a dot.
+    joined = torch.ones(len(begins), dtype=torch.bool, device=last.device)
+    joined[last] = False
+    dots = last[chosen.strokes[:-1] == last]
+    return torch.cat([begins[joined], dots]), torch.cat([begins[joined] + 1, dots])
 
 
 def _draw_by_opencv(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
@@ -280,7 +378,7 @@ def _draw_by_opencv(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
 
 
 def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
-    """Dilate (B, 1, S, S) uint8 by a disc of a diameter in pixels."""
+    """Dilate (B, 1, S, S) integers by a disc of a diameter in pixels."""
     if line_width == 1:
         return bitmaps
     before, after = (line_width - 1) // 2, line_width // 2

@@ -10,8 +10,9 @@ Sebastiano Vigna's public-domain splitmix64.c.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -59,6 +60,42 @@ def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
     """
     limit = math.ceil(share * 2**64)
     return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
+
+
+def held_out(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
+    """Choose classes that a training is not to see, by a keyed hash of their names.
+
+    A class is chosen by its own name's rank, so the choice does not depend on the order of the classes, and a larger
+    count only adds to a smaller one's.
+
+    Args:
+        classes: The class table.
+        count: How many to choose.
+        seed: The key.
+
+    Returns:
+        The chosen ones, in the order of the class table.
+
+    Raises:
+        ConfigError: Fewer than two classes would be left to learn from.
+    """
+    if count > len(classes) - 2:
+        raise ConfigError(
+            f"of {len(classes):,} classes {max(len(classes) - 2, 0):,} can be held out, as a training needs two at "
+            f"least, not {count:,}"
+        )
+    return chosen_words(classes, count, seed)
+
+
+def chosen_words(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
+    """Choose classes by a keyed hash of their names, as `held_out` does, and as many as are asked for.
+
+    Returns:
+        The chosen ones, in the order of the class table; all of them where there are not more.
+    """
+    hashes = [int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big") for word in classes]
+    chosen = np.argsort(ranks(np.array(hashes, np.uint64), seed), kind="stable")[:count]
+    return tuple(classes[place] for place in sorted(chosen.tolist()))
 
 
 def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:

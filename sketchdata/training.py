@@ -41,13 +41,16 @@ _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
 #: A short stage warms up for this share of its steps.
 _WARM_UP_SHARE = 0.1
 
+#: Lengths of codes.
+BITS = ("16", "24", "32", "64")
+
 _POSITIVE, _COUNT = click.FloatRange(0, min_open=True), click.IntRange(1)
 _FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedConfig:
-    """What is learned from, and for how long: in common to recognition and hashing."""
+class DataConfig:
+    """What is learned from: in common to all trainers of drawings."""
 
     data: Path = option(
         help="A built data set with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
@@ -55,6 +58,28 @@ class StagedConfig:
         type=click.Path(path_type=Path),
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    unseen: int = option(
+        0, help="Classes to hold out, chosen by a hash of their names, for zero-shot evaluation.", type=_EPOCHS
+    )
+    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedStages:
+    """What is taken over from another training."""
+
+    pretrained: Path | None = option(
+        None,
+        help="Folder of another training on this data: its stages that would come out the same are taken over.",
+        record=False,
+        type=_FOLDER,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochsConfig(DataConfig):
+    """For how long the paper's stages learn: in common to recognition, hashing and their comparison."""
+
     center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
     # Deep dense layers without normalisation bear less than the rest.
     cnn_learning_rate: float = option(3e-4, help="Largest rate of the picture branch.", type=_POSITIVE)
@@ -63,13 +88,11 @@ class StagedConfig:
     rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
     fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
-    pretrained: Path | None = option(
-        None,
-        help="Folder of another training on this data: its stages that would come out the same are taken over.",
-        record=False,
-        type=_FOLDER,
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedConfig(SharedStages, EpochsConfig):
+    """Both, as recognition and hashing have them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,9 @@ from sketchdata.encoder import NetworkOptions, SketchEncoder
 from sketchdata.loader import Batch
 from sketchdata.losses import QL_WEIGHT, CodeLoss, codes
 from sketchdata.ranks import joined
-from sketchdata.training import StagedConfig, TrainingOptions
+from sketchdata.training import BITS, StagedConfig, TrainingOptions
 
 LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
-BITS = ("16", "24", "32", "64")
 
 
 @dataclass(frozen=True, kw_only=True)

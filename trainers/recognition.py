@@ -16,7 +16,7 @@ looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,20 @@ from sketchdata.dataset import open_dataset
 from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, pictures_of, write_encoder
 from sketchdata.entropy import NORMAL, drawing_entropies, judge_of, reference
 from sketchdata.errors import ConfigError
-from sketchdata.loader import Batch, Order, PackedLoader
+from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.losses import CenterLoss, CodeLoss, class_centers
 from sketchdata.manifest import hash_file
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.models.fusion import Activation
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
+from sketchdata.sampling import held_out
 from sketchdata.training import Stage, StagedConfig, TrainingOptions, fit
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
 #: Options that decide what comes after the fusion, and after the branches.
-_AFTER_FUSION = frozenset({"loss", "center_weight", "code_weight", "center_epochs", "code_epochs"})
+_AFTER_FUSION = frozenset({"loss", "method", "center_weight", "code_weight", "center_epochs", "code_epochs"})
 _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
 _INDEPENDENT = {
@@ -100,9 +101,12 @@ class Experiment:
             rank=self.ranks.rank,
             world=world,
         )
+        return PackedLoader(packed=packed, order=order, view=self.view(learning=learning))
+
+    def view(self, *, learning: bool = False) -> View:
+        """Return what the network reads of a drawing: changed a little for learning, if that is wanted."""
         changes = Augmentation() if learning and self.augment else None
-        view = self.architecture.network.view(self.architecture.scale, changes)
-        return PackedLoader(packed=packed, order=order, view=view)
+        return self.architecture.network.view(self.architecture.scale, changes)
 
     def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **validation: Any) -> dict[str, Any]:
         """Train an objective, its picture branch at a rate of its own; return the stage's record."""
@@ -135,20 +139,22 @@ def prepare(
     """
     network.check()
     if holds_bitmaps(config.data):
-        _check_for_bitmaps(network, config.loss)
+        _check_for_bitmaps(network, getattr(config, "loss", "cel"))
     classes, manifest = identity(config.data)
+    unseen = held_out(classes, config.unseen)
     facts = {
         "trainer": trainer,
         "options": recorded(config) | recorded(network) | recorded(training),
-        "classes": list(classes),
+        "classes": [word for word in classes if word not in unseen],
+        "unseen": list(unseen),
         "manifest": manifest,
         "data": str(config.data.resolve()),
     }
-    if config.pretrained is not None:
-        facts["pretrained"] = usable_stages(config.pretrained, facts, _INDEPENDENT)
+    if (other := getattr(config, "pretrained", None)) is not None:
+        facts["pretrained"] = usable_stages(other, facts, _INDEPENDENT)
     folder = open_run(config.out, facts, resume=training.resume, ranks=ranks)
-    if config.pretrained is not None and folder.report() is None:
-        folder.take(config.pretrained, facts["pretrained"])
+    if other is not None and folder.report() is None:
+        folder.take(other, facts["pretrained"])
     return folder, facts
 
 
@@ -156,6 +162,8 @@ def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
     """Refuse what only drawings can give, before anything is read or written."""
     if network.branch != "cnn":
         raise ConfigError(f"bitmaps have no points for --branch {network.branch}: take --branch cnn")
+    if network.channels != "ink":
+        raise ConfigError(f"bitmaps do not say when a pixel was drawn, for --channels {network.channels}: take ink")
     if network.line_width != 1:
         raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {network.line_width}")
     if "scl" in loss.split("+"):
@@ -165,16 +173,21 @@ def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
 
 
 def read_experiment(
-    folder: RunFolder, config: Any, network: NetworkOptions, training: TrainingOptions, width: int
+    folder: RunFolder,
+    config: Any,
+    network: NetworkOptions,
+    training: TrainingOptions,
+    width: int,
+    activation: Activation = "sigmoid",
 ) -> Experiment:
-    """Pack drawings or bitmaps onto the device, and settle the network's architecture.
+    """Pack drawings or bitmaps of the classes to be learned onto the device, and settle the network's architecture.
 
     Raises:
         ConfigError: A split is missing or empty.
         SketchDataError: A file cannot be read.
     """
-    train, val = (read_split(config.data, split).to(folder.ranks.device) for split in (TRAIN, VAL))
-    activation: Activation = "sigmoid"
+    seen = read_record(folder.path)["classes"]
+    train, val = (read_split(config.data, split).of_classes(seen).to(folder.ranks.device) for split in (TRAIN, VAL))
     architecture = Architecture(
         network=network, width=width, activation=activation, scale=train.offset_scale(), classes=train.classes
     )
@@ -310,16 +323,16 @@ def centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
 def _normal_outputs(experiment: Experiment, encoder: SketchEncoder) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs and labels of the training drawings of normal entropy."""
     encoder.eval()
-    rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data)))
-    view = experiment.architecture.network.view(experiment.architecture.scale)
+    rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data, experiment.architecture.classes)))
+    view = experiment.view()
     for indices in torch.split(rows, experiment.training.batch_size):
         batch = view.batch(experiment.train, indices)
         f, _ = encoder(batch)
         yield f, batch.labels.to(f.device)
 
 
-def normal_rows(data: Path) -> npt.NDArray[np.bool_]:
-    """Tell which training drawings have a normal entropy for their class, in the order of the split's rows.
+def normal_rows(data: Path, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Tell which training drawings of some classes have a normal entropy for their class, in the order of their rows.
 
     What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
     the 95th percentile of their class are normal, ends included.
@@ -330,17 +343,21 @@ def normal_rows(data: Path) -> npt.NDArray[np.bool_]:
     Raises:
         SketchDataError: The audit is of another data set, or a shard cannot be read.
     """
+    dataset = open_dataset(data)
+    classes = dataset.manifest.classes
     if record_path(data, "entropy").exists():
         audit = read_audit(data)
         rows = audit.rows(TRAIN)
-        return np.asarray(audit.judged[rows] & ~audit.noise[rows])
-    dataset = open_dataset(data)
-    found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(TRAIN)]
-    label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    once = np.ones(len(label), np.int64)
-    own = [label == each for each in range(len(dataset.manifest.classes))]
-    judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
-    return np.asarray(judge.judge(label, entropy)[1] == NORMAL)
+        label = np.concatenate([batch.label for batch in dataset.batches(TRAIN)])
+        normal = audit.judged[rows] & ~audit.noise[rows]
+    else:
+        found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(TRAIN)]
+        label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        once = np.ones(len(label), np.int64)
+        own = [label == each for each in range(len(classes))]
+        judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
+        normal = judge.judge(label, entropy)[1] == NORMAL
+    return np.asarray(normal[np.isin(label, [classes.index(word) for word in words])])
 
 
 # ---- how good it is --------------------------------------------------------------------------------------------------

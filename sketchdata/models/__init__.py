@@ -24,6 +24,7 @@ from sketchdata.models.mobilenet import MobileNetV1, MobileNetV2
 from sketchdata.models.resnet import RESNET_18, RESNET_34, RESNET_50, BasicBlock, Bottleneck, ResNet
 from sketchdata.models.sketch_a_net import SketchANet
 from sketchdata.models.small import SmallNetwork
+from sketchdata.models.thin import ThinResNet
 from sketchdata.models.vgg import VGG, VGG_11, VGG_16
 
 
@@ -54,6 +55,7 @@ MODELS: dict[str, ModelEntry] = {
     "resnet50": ModelEntry(partial(ResNet, block=Bottleneck, blocks=RESNET_50)),
     "sketch-a-net": ModelEntry(SketchANet, size=225, least=81),
     "small": ModelEntry(SmallNetwork, size=32, least=16),
+    "thin": ModelEntry(ThinResNet, size=48, least=16),
     "vgg11": ModelEntry(partial(VGG, groups=VGG_11)),
     "vgg16": ModelEntry(partial(VGG, groups=VGG_16)),
 }
@@ -67,7 +69,7 @@ def build(name: str, classes: int, channels: int = 3) -> Any:
     Args:
         name: One of MODELS, or `timm:NAME` where timm is installed.
         classes: Number of classes L.
-        channels: Of the pictures, 1 or 3.
+        channels: Of the pictures: 1 of ink, 3 of colours, 4 of strokes.
 
     Raises:
         ConfigError: There is no such model, or timm is not installed.
