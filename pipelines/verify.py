@@ -5,7 +5,7 @@ Everything that a manifest promises is recomputed from the files: sizes and hash
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from sketchdata.recipes.pipelines.verify_codes import check_codes, holds_codes
 from sketchdata.recipes.pipelines.verify_edgemaps import check_edgemaps
 from sketchdata.recipes.pipelines.verify_pictures import check_collection, check_pictures
 
@@ -23,6 +24,8 @@ from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifes
 from sketchdata.sampling import mix_classes, ranks
 from sketchdata.shards import parquet
 from sketchdata.verification import Verification, check_counts, check_files, unlisted
+
+Check = Callable[[Path, Manifest, set[str], Verification], None]
 
 
 def run(directory: Path) -> Verification:
@@ -38,9 +41,18 @@ def run(directory: Path) -> Verification:
         return verification
     verification.check("unlisted file", unlisted(directory, manifest.files))
     whole = check_files(directory, manifest.files, verification)
-    check = check_edgemaps if is_edgemaps(manifest) else check_pictures if holds_pictures(manifest) else _check_drawings
-    check(directory, manifest, whole, verification)
+    _check_of(manifest)(directory, manifest, whole, verification)
     return verification
+
+
+def _check_of(manifest: Manifest) -> Check:
+    """Return what looks into the files of a data set of this kind."""
+    kinds: dict[Check, bool] = {
+        check_edgemaps: is_edgemaps(manifest),
+        check_pictures: holds_pictures(manifest),
+        check_codes: holds_codes(manifest),
+    }
+    return next((check for check, holds in kinds.items() if holds), _check_drawings)
 
 
 def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:

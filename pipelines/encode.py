@@ -1,0 +1,97 @@
+"""Turn the drawings of a data set into binary codes, by a trained network.
+
+A split's file is written whole, so a run that was stopped goes on with the splits that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.config import option
+from sketchdata.errors import ConfigError
+from sketchdata.exports.parent import open_parent
+from sketchdata.manifest import Manifest, ParentEntry, hash_file
+
+if TYPE_CHECKING:
+    from sketchdata.codes import Codes
+
+#: What `--splits` calls all of them.
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is encoded, and where the codes go."""
+
+    out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    splits: str = option(
+        "gallery,query", help=f"Comma-separated names, or {ALL} that have drawings.", record=False, metavar="A,B,…"
+    )
+    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.", record=False)
+    batch_size: int = option(512, help="Drawings at a time.", record=False, type=click.IntRange(1))
+    overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
+
+
+def run(run_folder: Path, data: Path, config: Config) -> Manifest:
+    """Encode some splits and return the manifest of the folder of codes.
+
+    Args:
+        run_folder: Of a training that is whole.
+        data: A built data set or bitmaps, of any classes.
+        config: What, and where to.
+
+    Raises:
+        ConfigError: There is no such split, the network's layer is too wide for codes, torch is not installed, or the
+            folder holds something else.
+        SketchDataError: The training is not whole, or the data set is missing or damaged.
+    """
+    try:
+        from sketchdata.bitmaps import holds_bitmaps, identity
+        from sketchdata.encoder import read_encoder
+        from sketchdata.ranks import device_of
+        from sketchdata.run_folder import MODEL
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"encoding needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
+        ) from error
+    trained = read_encoder(run_folder)
+    source, ids, splits = (_bitmaps if holds_bitmaps(data) else _drawings)(data, config)
+    model = hash_file(run_folder / MODEL, "sha256")
+    origin = Origin(data=source, bits=trained.width, classes=identity(data)[0], model=model, ids=ids)
+    folder = code_folder(config.out, origin, splits)
+    ask = partial(_encode, trained, data, config, device=str(device_of(config.device)))
+    return write_codes(folder, {split: partial(ask, split) for split in splits}, overwrite=config.overwrite)
+
+
+def _drawings(data: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
+    """Return which built data set it is, what its ids are, and the splits wanted of it, whose files are checked."""
+    parent = open_parent(data, None if config.splits == ALL else config.splits, config.out)
+    parent.check_files()
+    return parent.entry, KEY_IDS, parent.splits
+
+
+def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
+    """Return which bitmaps they are, what their ids are, and the splits wanted of them."""
+    from sketchdata.bitmaps import PROPORTIONS, fingerprint
+
+    wanted = set(PROPORTIONS) if config.splits == ALL else {name.strip() for name in config.splits.split(",")}
+    unknown = sorted(wanted - set(PROPORTIONS))
+    if unknown:
+        raise ConfigError(f"there is no split {', '.join(unknown)}; bitmaps are split into {', '.join(PROPORTIONS)}")
+    entry = ParentEntry(name="bitmaps", sha256=fingerprint(place))
+    return entry, ROW_NUMBERS, [split for split in PROPORTIONS if split in wanted]
+
+
+def _encode(trained: Any, data: Path, config: Config, split: str, *, device: str) -> Codes:
+    """Return the codes of a split."""
+    from sketchdata.bitmaps import read_split
+    from sketchdata.encoding import encode
+
+    return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size)

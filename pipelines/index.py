@@ -1,0 +1,85 @@
+"""Build an index over the codes of a split, to be searched by `sketchdata search`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from sketchdata.code_folder import CodeFolder, open_codes
+from sketchdata.codes import Codes
+from sketchdata.config import option, recorded
+from sketchdata.exports.folder import ExportFolder, publish
+from sketchdata.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
+from sketchdata.manifest import Manifest, file_entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What kind of index, and where it goes."""
+
+    out: Path = option(help="Folder of the index.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    split: str = option("gallery", help="Split that is searched.")
+    kind: str = option(
+        "flat",
+        help="flat looks at every code and is exact; the others are faiss' and are not.",
+        type=click.Choice(list(KINDS)),
+    )
+    overwrite: bool = option(False, help="Replace another index in the folder.", record=False)
+
+
+def run(directory: Path, config: Config) -> Manifest:
+    """Build an index and return its manifest.
+
+    Args:
+        directory: A folder of codes.
+        config: How, and where to.
+
+    Raises:
+        ConfigError: There is no such split, faiss is needed and not installed, or the folder holds something else.
+        SketchDataError: There are no codes, or they are damaged.
+    """
+    source = open_codes(directory)
+    # Read first: damaged codes must not cost the user the index that is to be overwritten.
+    codes = source.read(config.split)
+    names = frozenset({KEY_IDS, CODES, LABELS, STRUCTURE})
+    folder = ExportFolder(out=config.out, plan=_plan(source, codes, config), names=names, noun="index")
+    finished = None if config.overwrite else folder.finished()
+    if finished is not None:
+        return finished
+    index = make_index(codes, config.kind)
+    folder.claim(overwrite=config.overwrite)
+    files = [publish(path, config.out / path.name) for path in write_arrays(index, folder.work)]
+    return folder.finish([file_entry(path, config.out, len(codes)) for path in files], _card)
+
+
+def _plan(source: CodeFolder, codes: Codes, config: Config) -> Manifest:
+    """Return the manifest as it will be, but for the files."""
+    counts = np.bincount(codes.labels, minlength=len(codes.classes)).tolist()
+    facts = {"bits": source.bits, "model": source.model, "ids": source.manifest.config.get("ids")}
+    return Manifest(
+        name=f"{source.manifest.name}-index",
+        config={**recorded(config), **facts},
+        classes=codes.classes,
+        counts={config.split: dict(zip(codes.classes, counts, strict=True))},
+        rejects={},
+        sources=(),
+        files=(),
+        parent=source.entry,
+    )
+
+
+def _card(manifest: Manifest) -> str:
+    config, parent = manifest.config, manifest.parent
+    made_from = "" if parent is None else f" of {parent.name} (sha256 of its manifest:\n`{parent.sha256}`)"
+    return f"""# {manifest.name}
+
+An index of the kind `{config["kind"]}` over {sum(manifest.splits.values()):,} binary codes of {config["bits"]} bits,
+split {config["split"]}{made_from}. Written by {manifest.tool}.
+
+`sketchdata search` asks it for the drawings nearest to one. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
+by rising key_id; bit j of a code is bit j % 8, the lowest first, of its byte j // 8. `manifest.json` lists every file
+with its sha256; `sketchdata verify` checks them.
+"""

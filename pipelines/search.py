@@ -1,0 +1,247 @@
+"""Search an index for the drawings nearest to others: queries become codes, codes become ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from sketchdata.catalog import choose_classes
+from sketchdata.code_folder import ROW_NUMBERS
+from sketchdata.codes import Packed
+from sketchdata.config import option
+from sketchdata.dataset import open_dataset
+from sketchdata.errors import ConfigError
+from sketchdata.formats.files import Words, to_batch
+from sketchdata.index import Index, Neighbours, open_index
+from sketchdata.manifest import hash_file
+from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+
+if TYPE_CHECKING:
+    from sketchdata.drawing import Drawing
+
+#: Nearest drawings, where nobody says how many.
+DEFAULT_K = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to search with, and for how many."""
+
+    run: Path | None = option(
+        None,
+        help="Folder of the training whose network made the index's codes; needed for drawings that are not in it.",
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    k: int | None = option(
+        None, help=f"Nearest drawings to show. Default: {DEFAULT_K}.", param_decls=["-k"], type=click.IntRange(1)
+    )
+    data: Path | None = option(
+        None,
+        help="Built data set in which to look up key_ids and, for --html, the drawings.",
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    word: str | None = option(
+        None, help="What the queries show, whatever they say themselves.", param_decls=["--class"], metavar="WORD"
+    )
+    device: str = option("cpu", help="Where to compute codes: auto, cpu, cuda, cuda:1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One of the nearest drawings.
+
+    Attributes:
+        rank: From 1.
+        key_id: Its key_id, or whatever the index has for it.
+        word: Its class.
+        distance: In how many bits its code differs from the query's.
+        hit: Whether it is of the query's class; None where that is not known.
+    """
+
+    rank: int
+    key_id: int
+    word: str
+    distance: int
+    hit: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found for a query.
+
+    Attributes:
+        query: What was asked.
+        results: The nearest first; of equally near ones, the smallest key_id.
+        note: What its reader should know; None where there is nothing.
+    """
+
+    query: Query
+    results: tuple[Result, ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """All answers, and what they were found in.
+
+    Attributes:
+        index: The index.
+        answers: In the order of the queries.
+    """
+
+    index: Index
+    answers: tuple[Answer, ...]
+
+
+def run(directory: Path, queries: Sequence[str], config: Config) -> Found:
+    """Search an index.
+
+    A query that is itself in the index is left out of its own results.
+
+    Args:
+        directory: The index.
+        queries: key_ids and files, as `query.read_queries` takes them.
+        config: How.
+
+    Raises:
+        ConfigError: The queries, the run and the index do not fit together, or there are not k codes.
+        SketchDataError: The index, the run or a query is missing or damaged.
+    """
+    index = open_index(directory)
+    k = _checked_k(index, config.k)
+    word = None if config.word is None else choose_classes(index.classes, config.word)[0]
+    asked = [query for text in queries for query in _read(text, index, config)]
+    if len(asked) > MAX_QUERIES:
+        raise ConfigError(f"{len(asked):,} queries at once, and {MAX_QUERIES:,} are answered at most")
+    asked = _with_drawings([replace(query, word=word or query.word) for query in asked], config.data)
+    packed = _codes(asked, index, config)
+    # One more, as a drawing of the index finds itself first.
+    neighbours = index.search(packed, min(k + 1, len(index)))
+    pairs = zip(asked, neighbours, strict=True)
+    return Found(index=index, answers=tuple(_answer(index, query, found, k) for query, found in pairs))
+
+
+def _checked_k(index: Index, k: int | None) -> int:
+    if k is not None and k > len(index):
+        raise ConfigError(f"-k {k:,} is more than the {len(index):,} codes of the index")
+    return min(DEFAULT_K, len(index)) if k is None else k
+
+
+# ---- queries ---------------------------------------------------------------------------------------------------------
+
+
+def _read(text: str, index: Index, config: Config) -> list[Query]:
+    """Read what a query names; a key_id that is not in the index has no drawing yet."""
+    key_id = parse_key_id(text)
+    if key_id is None:
+        return read_queries(text)
+    row = index.row_of(key_id)
+    if row is None and config.data is None:
+        raise ConfigError(f"key_id {key_id} is not in the index: name the data set that has it by --data")
+    word = None if row is None else index.classes[int(index.labels[row])]
+    return [Query(name=text, key_id=key_id, row=row, word=word)]
+
+
+def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
+    """Look up the drawings of the key_ids that are not in the index."""
+    absent = {q.key_id for q in queries if q.key_id is not None and q.row is None and q.drawing is None}
+    if not absent or data is None:
+        return list(queries)
+    found = find_drawings(open_dataset(data), absent, first=("query",))
+    missing = sorted(absent - found.keys())
+    if missing:
+        raise ConfigError(f"key_id {missing[0]} is neither in the index nor in {data}")
+    return [_completed(query, found[query.key_id]) if query.key_id in absent else query for query in queries]
+
+
+def _completed(query: Query, drawing: Drawing) -> Query:
+    return replace(query, drawing=query.drawing or drawing, word=query.word or drawing.word)
+
+
+def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
+    """Return the code of each query, (M, ⌈D / 8⌉) uint8: the index's own, or what the network makes of the drawing."""
+    packed = np.zeros((len(queries), -(-index.bits // 8)), np.uint8)
+    drawn = [number for number, query in enumerate(queries) if query.drawing is not None]
+    for number, query in enumerate(queries):
+        if query.row is not None:
+            packed[number] = index.code(query.row)
+    if drawn:
+        packed[drawn] = _encode([query.drawing for query in queries if query.drawing is not None], index, config)
+    return packed
+
+
+def _encode(drawings: Sequence[Drawing], index: Index, config: Config) -> Packed:
+    """Return the codes of drawings by the network that made those of the index."""
+    if config.run is None:
+        raise ConfigError("a drawing that is not in the index needs the network to become a code: name its --run")
+    try:
+        from sketchdata.encoder import read_encoder
+        from sketchdata.encoding import encode
+        from sketchdata.packed import pack
+        from sketchdata.ranks import device_of
+        from sketchdata.run_folder import MODEL
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"turning drawings into codes needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
+        ) from error
+    trained = read_encoder(config.run)
+    _check_model(index, config.run, trained.width, hash_file(config.run / MODEL, "sha256"))
+    words = Words()
+    batch = to_batch(drawings, words)
+    return encode(trained, pack([batch], tuple(words.names)), device=str(device_of(config.device))).packed
+
+
+def _check_model(index: Index, run_folder: Path, bits: int, sha256: str) -> None:
+    model = index.facts.get("model")
+    if model is None:
+        raise ConfigError(
+            "the index does not say which network its codes are of, so only its own key_ids can be searched for"
+        )
+    if (model, index.bits) != (sha256, bits):
+        raise ConfigError(
+            f"the index holds codes of {index.bits} bits by another network (sha256 {str(model)[:16]}…) than that of "
+            f"{run_folder} ({bits} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or encode "
+            "and index the data set again"
+        )
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _answer(index: Index, query: Query, found: Neighbours, k: int) -> Answer:
+    known = query.word in index.classes
+    unknown = None if known or query.word is None else f"the index has no class {query.word!r}, so no hits are marked"
+    pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
+    others = [(row, distance) for row, distance in pairs if int(index.key_ids[row]) != query.key_id][:k]
+    results = []
+    for rank, (row, distance) in enumerate(others, 1):
+        word = index.classes[int(index.labels[row])]
+        hit = word == query.word if known else None
+        results.append(Result(rank=rank, key_id=int(index.key_ids[row]), word=word, distance=distance, hit=hit))
+    return Answer(query=query, results=tuple(results), note=unknown)
+
+
+def drawings_of(found: Found, data: Path) -> dict[int, Drawing]:
+    """Return the drawings of all results, and of the queries that are in the index, from a data set: {key_id: drawing}.
+
+    Raises:
+        ConfigError: Some are not there, or the index is of bitmaps, which have no key_ids.
+        SketchDataError: There is no data set, or a shard cannot be read.
+    """
+    if found.index.facts.get("ids") == ROW_NUMBERS:
+        raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")
+    wanted = {result.key_id for answer in found.answers for result in answer.results}
+    wanted |= {a.query.key_id for a in found.answers if a.query.key_id is not None and a.query.drawing is None}
+    drawings = find_drawings(open_dataset(data), wanted, first=(str(found.index.facts.get("split")),))
+    missing = sorted(wanted - drawings.keys())
+    if missing:
+        raise ConfigError(
+            f"{len(missing):,} of {len(wanted):,} drawings are not in {data}, key_id {missing[0]} among them: take the "
+            "data set that the codes were made of"
+        )
+    return drawings

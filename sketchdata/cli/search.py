@@ -1,0 +1,120 @@
+"""`sketchdata search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sketchdata.config import options
+from sketchdata.errors import ConfigError
+from sketchdata.recipes.pipelines import search as recipe
+from sketchdata.version import __version__
+
+
+@click.command()
+@click.argument("index", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("queries", metavar="QUERY...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option(
+    "--html",
+    "sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with the drawings to this file instead; they come from --data.",
+)
+@options(config=recipe.Config)
+def search(index: Path, queries: tuple[str, ...], as_json: bool, sheet: Path | None, config: recipe.Config) -> None:
+    """Find the drawings in an index that are nearest to others, by the Hamming distance of their codes.
+
+    A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg or a .png file. Drawings
+    equally far away come by rising key_id. A hit is a drawing of the query's class, which .ndjson and key_ids tell and
+    --class says of the others. Of a picture, strokes are traced; in which order they were drawn, it does not tell.
+
+    Example: sketchdata search index --run runs/hashing cat.svg --class cat
+
+    Example: sketchdata search index --run runs/hashing cat.ndjson#3 -k 10 --data data/quickdraw-3.8m --html cats.html
+    """
+    if as_json and sheet is not None:
+        raise click.UsageError("--json and --html are two ways to show the same: take one")
+    if sheet is not None and config.data is None:
+        raise ConfigError("--html shows drawings: name the data set that they are in by --data")
+    found = recipe.run(index, queries, config)
+    if as_json:
+        click.echo(orjson.dumps(_plain(found), option=orjson.OPT_INDENT_2))
+        return
+    for answer in found.answers:
+        if answer.note is not None:
+            click.echo(f"{answer.query.name}: {answer.note}", err=True)
+    if sheet is not None and config.data is not None:
+        _write_sheet(found, config.data, sheet)
+        return
+    for answer in found.answers:
+        _print(answer)
+
+
+def _plain(found: recipe.Found) -> dict[str, Any]:
+    """Return all answers as plain values; key_ids as text, since JavaScript's numbers hold 53 bits."""
+    index = found.index
+    return {
+        "index": {"kind": index.kind, "bits": index.bits, "codes": len(index), "split": index.facts.get("split")},
+        "queries": [
+            {
+                "query": answer.query.name,
+                "key_id": None if answer.query.key_id is None else str(answer.query.key_id),
+                "class": answer.query.word,
+                "note": answer.note,
+                "results": [
+                    {"rank": r.rank, "key_id": str(r.key_id), "class": r.word, "distance": r.distance, "hit": r.hit}
+                    for r in answer.results
+                ],
+            }
+            for answer in found.answers
+        ],
+    }
+
+
+def _print(answer: recipe.Answer) -> None:
+    said = f" ({answer.query.word})" if answer.query.word else ""
+    table = Table(title=escape(answer.query.name + said), title_justify="left")
+    for title in ("rank", "key_id", "class", "distance"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    judged = any(result.hit is not None for result in answer.results)
+    if judged:
+        table.add_column("hit")
+    for result in answer.results:
+        mark = ("✓" if result.hit else "✗",) if judged else ()
+        table.add_row(str(result.rank), str(result.key_id), escape(result.word), str(result.distance), *mark)
+    # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    click.echo(captured.get(), nl=False)
+
+
+def _write_sheet(found: recipe.Found, data: Path, path: Path) -> None:
+    from sketchdata.manifest import replacing
+    from sketchdata.web.search_page import Neighbour, SheetRow, render_search
+
+    drawings = recipe.drawings_of(found, data)
+    rows = [
+        SheetRow(
+            name=answer.query.name,
+            word=answer.query.word,
+            drawing=answer.query.drawing or drawings[answer.query.key_id or 0],
+            neighbours=[
+                Neighbour(drawing=drawings[r.key_id], word=r.word, distance=r.distance, hit=r.hit)
+                for r in answer.results
+            ],
+            note=answer.note,
+        )
+        for answer in found.answers
+    ]
+    index = f"{len(found.index):,} codes of {found.index.bits} bits ({found.index.kind})"
+    with replacing(path) as file:
+        file.write(render_search(rows, index=index, version=__version__))
+    click.echo(f"{path}: {len(rows):,} {'query' if len(rows) == 1 else 'queries'}, {path.stat().st_size / 1e3:,.0f} kB")

@@ -1,0 +1,271 @@
+"""Binary codes on disk: a Parquet file a split, and a manifest, written last, that says which network they are of.
+
+{split}.parquet     key_id uint64 · label uint16 · code fixed_size_binary, ⌈D / 8⌉ bytes; rows in the split's order
+manifest.json       `config` has the `bits` D, the sha256 of the `model` (null where none is known), the `splits`, and
+                    whether `ids` are key_ids or, as of bitmaps, which have none, the numbers of the rows; `parent` is
+                    the data set
+
+A code's bit j is bit j % 8, the lowest first, of its byte j // 8; what is beyond bit D is 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sketchdata.codes import MAX_BITS, Codes, Packed
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.exports.folder import ExportFolder, publish
+from sketchdata.manifest import (
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    ParentEntry,
+    check_listed,
+    file_entry,
+    hash_file,
+    read_manifest,
+    replacing,
+)
+from sketchdata.shards.parquet import ROW_GROUP_ROWS, read_row_groups
+
+KEY_IDS, ROW_NUMBERS = "key_id", "row"
+_REMEDY = "encode the data set again"
+_NOUN = "folder of codes"
+
+
+def file_name(split: str) -> str:
+    """Return the name of a split's file."""
+    return f"{split}.parquet"
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What codes are of.
+
+    Attributes:
+        data: The data set: its name, and a sha256 that changes when it does.
+        bits: D.
+        classes: The class table.
+        model: The sha256 of the network's file; None where it is not known.
+        ids: KEY_IDS, or ROW_NUMBERS where drawings have none.
+    """
+
+    data: ParentEntry
+    bits: int
+    classes: tuple[str, ...]
+    model: str | None
+    ids: str = KEY_IDS
+
+
+def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> ExportFolder:
+    """Return the folder that codes are to be written to; nothing is written yet.
+
+    Raises:
+        ConfigError: There are no codes of so many bits.
+    """
+    if not 1 <= origin.bits <= MAX_BITS:
+        raise ConfigError(f"a code has 1 to {MAX_BITS} bits, not {origin.bits:,}")
+    plan = Manifest(
+        name=f"{origin.data.name}-codes",
+        config={"bits": origin.bits, "model": origin.model, "ids": origin.ids, "splits": list(splits)},
+        classes=origin.classes,
+        counts={split: {} for split in splits},
+        rejects={},
+        sources=(),
+        files=(),
+        parent=origin.data,
+    )
+    return ExportFolder(out=out, plan=plan, names=frozenset(map(file_name, splits)), noun=_NOUN)
+
+
+def write_codes(folder: ExportFolder, splits: Mapping[str, Callable[[], Codes]], *, overwrite: bool) -> Manifest:
+    """Write the codes of some splits, whole or not at all; the same codes give the same bytes.
+
+    A split whose file an earlier try of the very same has finished is not asked for again.
+
+    Args:
+        folder: From `code_folder`.
+        splits: {split: returns its codes}.
+        overwrite: Whether other codes in the folder may be replaced.
+
+    Raises:
+        ConfigError: The folder holds something else.
+    """
+    finished = None if overwrite else folder.finished()
+    if finished is not None:
+        return finished
+    folder.claim(overwrite=overwrite)
+    for split, codes in splits.items():
+        if not (folder.work / file_name(split)).exists():
+            write_split(folder.work / file_name(split), codes())
+    counts = {split: _count(_read_table(folder.work / file_name(split)), folder.plan.classes) for split in splits}
+    entries = [
+        file_entry(
+            publish(folder.work / file_name(split), folder.out / file_name(split)), folder.out, sum(own.values())
+        )
+        for split, own in counts.items()
+    ]
+    return dataclasses.replace(folder, plan=dataclasses.replace(folder.plan, counts=counts)).finish(entries, _card)
+
+
+def write_split(path: Path, codes: Codes) -> None:
+    """Write one file of codes, whole or not at all."""
+    table = pa.Table.from_arrays(
+        [pa.array(codes.key_ids), pa.array(codes.labels), _binary(codes.packed)], schema=_schema(codes.packed.shape[1])
+    )
+    with replacing(path) as file:
+        # Codes and key_ids are as good as random: their dictionaries would take more room than they do.
+        pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, compression="zstd", use_dictionary=["label"])
+
+
+def _schema(width: int) -> pa.Schema:
+    kinds = {"key_id": pa.uint64(), "label": pa.uint16(), "code": pa.binary(width)}
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
+
+
+def _binary(packed: Packed) -> pa.Array:
+    data = pa.py_buffer(np.ascontiguousarray(packed))
+    return pa.Array.from_buffers(pa.binary(packed.shape[1]), len(packed), [None, data])
+
+
+def _count(table: pa.Table, classes: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(table.column("label").to_numpy(), minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
+def _card(manifest: Manifest) -> str:
+    config, parent = manifest.config, manifest.parent
+    rows = "\n".join(f"| {split} | {count:,} |" for split, count in manifest.splits.items())
+    model = config["model"]
+    network = "" if model is None else f", by the network of sha256\n`{model}`"
+    made_from = "" if parent is None else f" of {parent.name} (sha256: `{parent.sha256}`)"
+    ids = (
+        "key_ids" if config["ids"] == KEY_IDS else "numbers of the rows of their split, as the drawings have no key_id"
+    )
+    return f"""# {manifest.name}
+
+Binary codes of {config["bits"]} bits{made_from}{network}. Written by {manifest.tool}.
+
+| split | drawings |
+|---|--:|
+{rows}
+
+`{{split}}.parquet` has `key_id`, `label` and `code` of each drawing. Ids are {ids}. Bit j of a code is bit j % 8, the
+lowest first, of its byte j // 8. `manifest.json` has the class table that the labels index, and lists every file with
+its sha256; `sketchdata verify` checks them.
+"""
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeFolder:
+    """A finished folder of codes: where it is, and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def bits(self) -> int:
+        """D."""
+        return int(self.manifest.config["bits"])
+
+    @property
+    def model(self) -> str | None:
+        """The sha256 of the network's file; None where it is not known."""
+        model = self.manifest.config["model"]
+        return None if model is None else str(model)
+
+    @property
+    def entry(self) -> ParentEntry:
+        """What the manifest of an index says about it."""
+        return ParentEntry(name=self.manifest.name, sha256=hash_file(self.path / MANIFEST_NAME, "sha256"))
+
+    def read(self, split: str) -> Codes:
+        """Return the codes of a split, in the order of its rows.
+
+        Raises:
+            ConfigError: There is no such split.
+            SketchDataError: Its file is missing or damaged, or holds no codes of this length and class table.
+        """
+        listed = {entry.path: entry for entry in self.manifest.files}
+        entry = listed.get(file_name(split))
+        if entry is None or split not in self.manifest.counts:
+            raise ConfigError(f"there is no split {split!r}; {self.path} has {', '.join(self.manifest.counts)}")
+        path = self.path / entry.path
+        check_listed(path, entry.sha256, _REMEDY)
+        return self._codes(path, _read_table(path), entry)
+
+    def _codes(self, path: Path, table: pa.Table, entry: FileEntry) -> Codes:
+        width = -(-self.bits // 8)
+        if not table.schema.equals(_schema(width)):
+            raise SketchDataError(f"{path} does not hold codes of {self.bits} bits, its columns are {table.schema}")
+        codes = Codes(
+            bits=self.bits,
+            packed=_packed(table, width),
+            # Copied, since Arrow's memory cannot be written to, which not every taker bears.
+            labels=table.column("label").to_numpy().copy(),
+            key_ids=table.column("key_id").to_numpy().copy(),
+            classes=self.manifest.classes,
+        )
+        if len(codes) != entry.records:
+            raise SketchDataError(
+                f"{path} holds {len(codes):,} codes, and the manifest says {entry.records:,}: {_REMEDY}"
+            )
+        if len(codes) and int(codes.labels.max()) >= len(codes.classes):
+            raise SketchDataError(
+                f"{path} has labels beyond the {len(codes.classes):,} classes of the manifest: {_REMEDY}"
+            )
+        if self.bits % 8 and (codes.packed[:, -1] >> (self.bits % 8)).any():
+            raise SketchDataError(f"{path} has codes with bits beyond the first {self.bits}: {_REMEDY}")
+        return codes
+
+
+def open_codes(path: Path) -> CodeFolder:
+    """Open a folder of codes.
+
+    Raises:
+        SketchDataError: It is not there, not finished, of another layout version, or holds something else.
+    """
+    manifest = read_manifest(path)
+    config: dict[str, Any] = manifest.config
+    if not isinstance(config.get("bits"), int) or not {"model", "splits"} <= config.keys():
+        raise SketchDataError(f"{path} holds {manifest.name}, which is no {_NOUN}: make one by `sketchdata encode`")
+    return CodeFolder(path=path, manifest=manifest)
+
+
+def read_codes(path: Path, split: str) -> Codes:
+    """Return the codes of one split of a folder of codes.
+
+    Raises:
+        ConfigError: There is no such split.
+        SketchDataError: There are no codes, or they are damaged.
+    """
+    return open_codes(path).read(split)
+
+
+def _read_table(path: Path) -> pa.Table:
+    groups = list(read_row_groups(path))
+    if not groups:
+        raise SketchDataError(f"{path} holds no codes: {_REMEDY}")
+    return pa.concat_tables(groups)
+
+
+def _packed(table: pa.Table, width: int) -> Packed:
+    """Return the column of codes, (N, width) uint8."""
+    pieces: list[Packed] = [np.empty(0, np.uint8)]
+    for chunk in table.column("code").chunks:
+        pieces.append(np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * width, chunk.offset * width))
+    return np.concatenate(pieces).reshape(-1, width)

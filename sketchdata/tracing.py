@@ -1,0 +1,231 @@
+"""Strokes from a picture of a drawing: ink told from paper, thinned to lines of one pixel, and walked as a pen would.
+
+What comes out is a drawing as the simplified ones are, so that every network can read it. In which order and which way
+round its strokes were drawn, no picture tells: they come in reading order of where they begin, and each goes on
+straight where lines meet. Areas of ink become the line along their middle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawing import Drawing, empty_batch, offsets_of
+from sketchdata.errors import FormatError
+from sketchdata.formats.square import made_up_key_id
+from sketchdata.photos import Photo
+from sketchdata.simplify import simplify
+
+#: (H, W) bool.
+Mask = npt.NDArray[np.bool_]
+#: (P, 2) float64, x and y of the pixels of thinned lines.
+Pixels = npt.NDArray[np.float64]
+
+#: Pixels of the longer side in which lines are followed: twice the square of the drawings.
+LONGEST_SIDE = 512
+#: Shades, of 256, between the darkest and the lightest pixel; a picture with fewer is blank.
+_LEAST_CONTRAST = 32
+#: Pixels behind and ahead by which a line's direction is told.
+_REACH = 6
+#: Where lines meet, the pen goes on at most 60° aside.
+_LEAST_COSINE = 0.5
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+#: To the right, below, and the two diagonals below.
+_STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+def trace(photo: Photo, word: str = "") -> Drawing:
+    """Turn a picture of a drawing into strokes.
+
+    Args:
+        photo: (H, W, 3) uint8, dark on light or light on dark.
+        word: The drawing's category, where it is known.
+
+    Returns:
+        A simplified drawing: moved to the corner of the 0..255 square, its larger side 255, thinned out as the official
+        ones are. Its metadata are made up: `square.made_up_key_id`, no country, time 1970, recognized.
+
+    Raises:
+        FormatError: `empty drawing`: nothing stands out from the ground.
+    """
+    strokes = _simplified(list(lines_of(ink_of(photo))))
+    return Drawing(
+        key_id=made_up_key_id(strokes, word, 0),
+        word=word,
+        strokes=tuple(strokes),
+        recognized=True,
+        countrycode=None,
+        timestamp=_EPOCH,
+    )
+
+
+def ink_of(photo: Photo) -> Mask:
+    """Return which pixels are ink, the longer side shrunk to LONGEST_SIDE if it is longer.
+
+    Otsu's threshold parts dark from light, and the rarer of the two is ink.
+
+    Raises:
+        FormatError: `empty drawing`: the picture is of one shade.
+    """
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    if int(grey.max()) - int(grey.min()) < _LEAST_CONTRAST:
+        raise FormatError("empty drawing", "the picture is of one shade; where it is transparent, it was laid on white")
+    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    dark = np.asarray(grey, np.uint8) <= threshold
+    return _shrunk(dark if 2 * np.count_nonzero(dark) <= dark.size else ~dark)
+
+
+def _shrunk(ink: Mask) -> Mask:
+    scale = LONGEST_SIDE / max(ink.shape)
+    if scale >= 1:
+        return ink
+    height, width = (max(round(side * scale), 1) for side in ink.shape)
+    # Any ink counts: averaged and parted afterwards, fine lines would be gone.
+    return np.asarray(cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)) > 0
+
+
+def lines_of(ink: Mask) -> Iterator[Pixels]:
+    """Yield the lines in a mask of ink, each as the (n, 2) x and y of its pixels, n ≥ 1."""
+    # Only those who trace pay for importing it.
+    from skimage.morphology import skeletonize
+
+    skeleton: Callable[[Mask], Mask] = skeletonize
+    thin = skeleton(ink)
+    # Twice the distance to the ground, on average along the lines.
+    width = 2 * float(cv2.distanceTransform(ink.astype(np.uint8), cv2.DIST_L2, 3)[thin].mean())
+    graph = _graph(thin, max(width, 2))
+    seen: set[int] = set()
+    for line in _walks(graph):
+        # Thinning leaves hairs on broad lines, and crumbs where lines meet.
+        crumb = len(line) <= max(width, 3) and (line[0] in seen or line[-1] in seen)
+        seen.update(line)
+        if not crumb or len(line) == 1:
+            yield np.array([[graph.places[pixel].real, graph.places[pixel].imag] for pixel in line])
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The pixels of thinned lines in reading order.
+
+    Attributes:
+        places: x + y · i of each: with a few numbers at a time, Python's own are several times faster than arrays.
+        joined: Of each, the numbers of those it is joined to.
+        forks: The numbers of those joined to more than two, and their rows.
+        span: How near two of these are that are parts of one crossing.
+    """
+
+    places: list[complex]
+    joined: list[list[int]]
+    forks: tuple[list[int], list[float]]
+    span: float
+
+    def forks_near(self, pixel: int) -> list[int]:
+        """Return the forks of the same crossing as a pixel."""
+        numbers, rows = self.forks
+        here = self.places[pixel]
+        some = numbers[bisect_left(rows, here.imag - self.span) : bisect_right(rows, here.imag + self.span)]
+        return [fork for fork in some if abs(self.places[fork].real - here.real) <= self.span]
+
+
+def _graph(thin: Mask, span: float) -> _Graph:
+    """Join neighbouring pixels; diagonal ones only where no pixel beside both makes the corner."""
+    padded = np.pad(thin, 1)
+    number = np.cumsum(padded).reshape(padded.shape) - 1
+    rows, columns = np.nonzero(padded)
+    joined: list[list[int]] = [[] for _ in rows]
+    for down, right in _STEPS:
+        there = padded[rows + down, columns + right]
+        if down and right:
+            there &= ~padded[rows + down, columns] & ~padded[rows, columns + right]
+        ends = number[rows[there] + down, columns[there] + right]
+        for one, other in zip(np.flatnonzero(there).tolist(), ends.tolist(), strict=True):
+            joined[one].append(other)
+            joined[other].append(one)
+    places = [complex(x - 1, y - 1) for x, y in zip(columns.tolist(), rows.tolist(), strict=True)]
+    forks = [number for number, others in enumerate(joined) if len(others) > 2]
+    return _Graph(places, joined, (forks, [places[fork].imag for fork in forks]), span)
+
+
+def _walks(graph: _Graph) -> Iterator[list[int]]:
+    """Yield lines that together go over every join once: first from loose ends, then from crossings, then circles."""
+    left = [set(others) for others in graph.joined]
+    degrees = np.array([len(others) for others in graph.joined])
+    yield from ([lone] for lone in np.flatnonzero(degrees == 0).tolist())
+    for starts in (degrees == 1, degrees > 2, degrees == 2):
+        for start in np.flatnonzero(starts).tolist():
+            while left[start]:
+                yield _walk(graph, left, start)
+
+
+def _walk(graph: _Graph, left: list[set[int]], start: int) -> list[int]:
+    """Follow a line from one pixel until it ends, or bends too much where lines meet; take its joins out of `left`."""
+    line = [start]
+    while (step := _step(graph, left, line)) is not None:
+        source, onward = step
+        left[source].discard(onward)
+        left[onward].discard(source)
+        line += [onward] if source == line[-1] else [source, onward]
+    return line
+
+
+def _step(graph: _Graph, left: list[set[int]], line: Sequence[int]) -> tuple[int, int] | None:
+    """Return from which pixel to which to go; None to end the line."""
+    here = line[-1]
+    if len(line) == 1 or len(graph.joined[here]) <= 2:
+        return (here, min(left[here])) if left[here] else None
+    # Thinned, a crossing becomes two forks with a bridge, which the other line may have gone over.
+    return _straightest(graph, left, line, [here]) or _straightest(graph, left, line, graph.forks_near(here))
+
+
+def _straightest(
+    graph: _Graph, left: list[set[int]], line: Sequence[int], sources: Sequence[int]
+) -> tuple[int, int] | None:
+    """Return the step from one of some pixels that lies straightest ahead of a line, if any does."""
+    here = graph.places[line[-1]]
+    came = here - graph.places[line[max(len(line) - _REACH, 0)]]
+    steps = [(source, onward) for source in sources for onward in sorted(left[source])]
+    cosines = [_cosine(came, graph.places[_ahead(graph, *step)] - here) for step in steps]
+    best = max(cosines, default=0.0)
+    return steps[cosines.index(best)] if best >= _LEAST_COSINE else None
+
+
+def _ahead(graph: _Graph, here: int, onward: int) -> int:
+    """Return the pixel some steps further along a line, or that at which it meets others."""
+    for _ in range(_REACH - 1):
+        others = [pixel for pixel in graph.joined[onward] if pixel != here]
+        if len(others) != 1:
+            break
+        here, onward = onward, others[0]
+    return onward
+
+
+def _cosine(one: complex, other: complex) -> float:
+    length = abs(one) * abs(other)
+    return (one * other.conjugate()).real / length if length else 0.0
+
+
+def _simplified(lines: Sequence[Pixels]) -> list[npt.NDArray[np.uint8]]:
+    """Return lines as the strokes of a simplified drawing."""
+    points = np.concatenate(lines)
+    one = np.zeros(1)
+    raw = dataclasses.replace(
+        empty_batch(),
+        key_id=one.astype(np.uint64),
+        label=one.astype(np.uint16),
+        countrycode=np.zeros(1, "S2"),
+        timestamp=one.astype(np.int64),
+        recognized=one.astype(np.bool_),
+        strokes=np.array([0, len(lines)], np.int64),
+        points=offsets_of(np.array([len(line) for line in lines], np.int64)),
+        x=points[:, 0],
+        y=points[:, 1],
+    )
+    (drawing,) = simplify(raw).drawings([""])
+    return [stroke.astype(np.uint8) for stroke in drawing.strokes]
