@@ -1,0 +1,341 @@
+"""A trained network as one ONNX graph, for programs without torch.
+
+Inputs, of which a network has those that its branches read, with any B and L:
+
+    raster    (B, C, S, S) float32, ink 1 on background 0
+    sequence  (B, L, 4) float32
+    lengths   (B,) int64, 1 to L
+
+Outputs:
+
+    code      (B, D) float32, the numbers of the code layer
+    bits      (B, D) uint8, 1 where the number reaches the threshold
+    scores    (B, classes) float32
+
+What a program needs to make the inputs stands in the file's metadata. torch's exporter knows nothing of packed
+sequences, so the GRU is written as ONNX's own, whose `sequence_lens` say the same.
+Source: github.com/onnx/onnx, docs/Operators.md, "GRU".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import orjson
+import torch
+from torch import Tensor, nn
+
+from sketchdata.encoder import Trained, read_encoder
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.manifest import hash_file, replacing
+from sketchdata.models.recurrent import RecurrentEncoder
+from sketchdata.run_folder import MODEL, read_record
+from sketchdata.version import __version__
+
+#: What torch's exporter writes without converting, up to what was tried.
+OPSETS = (18, 23)
+OUTPUTS = ("code", "bits", "scores")
+
+#: A protobuf message, and so an ONNX file in one piece, is smaller than 2 GiB.
+_MOST_BYTES = (1 << 31) - (1 << 20)
+#: The graph is made with the first numbers and tried with the second: B and L.
+_MADE_WITH, _TRIED_WITH = (2, 5), (3, 11)
+#: The graph's numbers may be off by this share of the largest one.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OnnxGraph:
+    """A graph that was checked.
+
+    Attributes:
+        content: The file.
+        inputs: {name: shape}, a name for an axis of any length.
+        outputs: {name: shape}.
+        metadata: {key: text}.
+    """
+
+    content: bytes
+    inputs: dict[str, list[int | str]]
+    outputs: dict[str, list[int | str]]
+    metadata: dict[str, str]
+
+
+def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any]:
+    """Write the network of a run folder as an ONNX file, which arrives whole or not at all.
+
+    Args:
+        run: The folder of a finished training.
+        out: The file.
+        opset: Version of ONNX's operators.
+
+    Returns:
+        Path, bytes, sha256 and opset, inputs and outputs by name, and the metadata, as plain values.
+
+    Raises:
+        ConfigError: There can be no such file, a package is missing, or the network is too large for one file.
+        SketchDataError: The training is not whole, the network cannot be exported, or the file cannot be written.
+    """
+    _check_place(out)
+    record = read_record(run)
+    trained = read_encoder(run)
+    origin = {"trainer": str(record["trainer"]), "model_sha256": hash_file(run / MODEL, "sha256")}
+    graph = build_graph(trained, origin, opset=opset)
+    try:
+        with replacing(out) as file:
+            file.write(graph.content)
+    except OSError as error:
+        size = f"{len(graph.content) / 1e6:,.1f} MB"
+        raise SketchDataError(f"{out} ({size}) cannot be written: {error.strerror or error}") from error
+    return {
+        "path": str(out),
+        "bytes": len(graph.content),
+        "sha256": hash_file(out, "sha256"),
+        "opset": opset,
+        "inputs": graph.inputs,
+        "outputs": graph.outputs,
+        "metadata": graph.metadata,
+    }
+
+
+def _check_place(out: Path) -> None:
+    # Before anything is computed, which takes up to a minute.
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder: give the name of a file, such as {out / 'model.onnx'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}: choose another --out") from error
+
+
+def build_graph(trained: Trained, origin: Mapping[str, str], *, opset: int = OPSETS[0]) -> OnnxGraph:
+    """Make a network's graph, check it, and see that onnxruntime computes with it what torch does.
+
+    Args:
+        trained: The network.
+        origin: Further metadata.
+        opset: Version of ONNX's operators.
+
+    Raises:
+        ConfigError: A package is missing, or the network is too large for one file.
+        SketchDataError: The network has something that cannot be exported.
+    """
+    onnx, _, runtime = (_package(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    if not hasattr(torch.onnx, "ops"):
+        raise ConfigError(f"the ONNX export needs torch 2.8 or later, not {torch.__version__}: pip install -U torch")
+    network = _Network(trained).eval()
+    size = sum(tensor.nbytes for tensor in network.state_dict().values())
+    if size > _MOST_BYTES:
+        raise ConfigError(f"a network of {size / 1e9:,.1f} GB is too large for one ONNX file, which holds 2.1 GB")
+    model = _translate(network, opset)
+    for key, value in (metadata := {**_metadata(trained, network), **origin}).items():
+        model.metadata_props.add(key=key, value=value)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise SketchDataError(f"the network came out as a wrong graph: {error}") from error
+    content = model.SerializeToString(deterministic=True)
+    _compare(runtime, content, network)
+    return OnnxGraph(
+        content=content,
+        inputs={value.name: _shape(value) for value in model.graph.input},
+        outputs={value.name: _shape(value) for value in model.graph.output},
+        metadata=metadata,
+    )
+
+
+def _package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the ONNX export needs {error.name}, which is not installed: pip install 'sketchdata[onnx]'"
+        ) from error
+
+
+def _metadata(trained: Trained, network: _Network) -> dict[str, str]:
+    """Return what a program must know to make the inputs and to read the outputs; a branch's values if it is there."""
+    view = trained.view
+    values: dict[str, Any] = {
+        "classes": orjson.dumps(trained.classes).decode(),
+        "bits": trained.width,
+        "threshold": trained.threshold,
+        "activation": network.fusion.activation,
+    }
+    if view.size is not None:
+        values |= {"size": view.size, "line_width": view.line_width, "channels": view.channels}
+    if view.max_points is not None:
+        values |= {"max_points": view.max_points, "scale": repr(view.scale)}
+    return {key: str(value) for key, value in values.items()} | {"sketchdata": __version__}
+
+
+# ---- the network as the exporter takes it ----------------------------------------------------------------------------
+
+
+class _Network(nn.Module):
+    """A trained network's forward pass, with ONNX's GRU while it is exported and torch's otherwise."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.fusion: Any = copy.deepcopy(trained.encoder.fusion).cpu().float()
+        self.threshold, self.size = trained.threshold, trained.view.size
+        if isinstance(self.fusion.points, RecurrentEncoder):
+            self.fusion.points = _OnnxRecurrent(self.fusion.points)
+
+    def forward(
+        self, raster: Tensor | None = None, sequence: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return code, bits and scores."""
+        code, scores = self.fusion(raster, sequence, lengths)
+        return code, (code >= self.threshold).to(torch.uint8), scores
+
+    def examples(self, batch: int, length: int) -> dict[str, Tensor]:
+        """Return inputs by name, the same for the same numbers."""
+        random = torch.Generator().manual_seed(batch)
+        found = {}
+        if self.size is not None:
+            channels = next(
+                layer.in_channels for layer in self.fusion.picture.modules() if isinstance(layer, nn.Conv2d)
+            )
+            ink = torch.rand(batch, channels, self.size, self.size, generator=random) < 0.05
+            found["raster"] = ink.float()
+        if self.fusion.points is not None:
+            found["sequence"] = torch.randn(batch, length, self.fusion.points.columns, generator=random)
+            # The longest, the shortest, and some between.
+            found["lengths"] = torch.linspace(length, 1, batch).long()
+        return found
+
+
+class _OnnxRecurrent(nn.Module):
+    """A `RecurrentEncoder` that becomes a chain of ONNX's GRU nodes."""
+
+    def __init__(self, encoder: RecurrentEncoder) -> None:
+        super().__init__()
+        self.encoder, self.feature_size, self.columns = encoder, encoder.feature_size, encoder.gru.input_size
+        for layer in range(encoder.gru.num_layers):
+            for name, tensor in _gru_inputs(encoder.gru, layer).items():
+                self.register_buffer(f"{name}{layer}", tensor)
+
+    def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the encoder returns: (B, L, 4), (B,) → (B, 2 · hidden)."""
+        if not torch.onnx.is_in_onnx_export():
+            found: Tensor = self.encoder(sequence, lengths)
+            return found
+        hidden = self.encoder.gru.hidden_size
+        rows, shorter = sequence.transpose(0, 1), lengths.to(torch.int32)
+        steps, batch = rows.shape[0], rows.shape[1]
+        state = rows
+        for layer in range(self.encoder.gru.num_layers):
+            every, state = torch.onnx.ops.symbolic_multi_out(
+                "GRU",
+                (rows, *(getattr(self, f"{name}{layer}") for name in ("W", "R", "B")), shorter),
+                # The reset gate after the product with the state: so torch computes it, and ONNX by default does not.
+                {"direction": "bidirectional", "hidden_size": hidden, "linear_before_reset": 1},
+                dtypes=(torch.float32, torch.float32),
+                shapes=((steps, 2, batch, hidden), (2, batch, hidden)),
+            )
+            rows = every.transpose(1, 2).reshape(steps, batch, 2 * hidden)
+        return torch.cat([state[0], state[1]], 1)
+
+
+def _gru_inputs(gru: nn.GRU, layer: int) -> dict[str, Tensor]:
+    """Return a layer's W (2, 3H, I), R (2, 3H, H) and B (2, 6H), forward and backward, as ONNX wants them."""
+
+    def of(name: str, direction: str) -> Tensor:
+        # torch's order of the gates is reset, update, new; ONNX's is update, reset, hidden.
+        reset, update, new = getattr(gru, f"{name}_l{layer}{direction}").detach().chunk(3)
+        return torch.cat([update, reset, new])
+
+    directions = ("", "_reverse")
+    return {
+        "W": torch.stack([of("weight_ih", direction) for direction in directions]),
+        "R": torch.stack([of("weight_hh", direction) for direction in directions]),
+        "B": torch.stack([torch.cat([of("bias_ih", way), of("bias_hh", way)]) for way in directions]),
+    }
+
+
+# ---- from torch to ONNX ----------------------------------------------------------------------------------------------
+
+
+def _translate(network: _Network, opset: int) -> Any:
+    """Return a network as ONNX's ModelProto."""
+    examples = network.examples(*_MADE_WITH)
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    axes = {"raster": {0: batch}, "sequence": {0: batch, 1: length}, "lengths": {0: batch}}
+    with _silence():
+        try:
+            program = torch.onnx.export(
+                network,
+                kwargs=examples,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(examples),
+                output_names=list(OUTPUTS),
+                dynamic_shapes={name: axes[name] for name in examples},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise SketchDataError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
+    # Without a file, the exporter returns the program.
+    model: Any = cast("Any", program).model_proto
+    found = {entry.domain: entry.version for entry in model.opset_import}
+    if found.get("") != opset:
+        raise SketchDataError(f"torch wrote opset {found.get('')} instead of {opset}: take --opset {found.get('')}")
+    # They name the files of this machine, and so would differ from one to another.
+    for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer]:
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:], model.metadata_props[:]
+    return model
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's remarks on its own doings from the user: whether the graph is right is checked afterwards."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(cause).strip().partition("\n")[0]
+
+
+def _shape(value: Any) -> list[int | str]:
+    return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+
+
+@torch.no_grad()
+def _compare(runtime: ModuleType, content: bytes, network: _Network) -> None:
+    """See that onnxruntime's numbers are torch's, for another batch and another length than the graph was made with."""
+    examples = network.examples(*_TRIED_WITH)
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    code, _, scores = session.run(list(OUTPUTS), {name: value.numpy() for name, value in examples.items()})
+    own_code, _, own_scores = network(**examples)
+    for found, own in ((code, own_code.numpy()), (scores, own_scores.numpy())):
+        off = float(np.abs(found - own).max(initial=0))
+        if not off <= _TOLERANCE * max(1.0, float(np.abs(own).max(initial=0))):
+            raise SketchDataError(
+                f"onnxruntime's numbers differ from torch's by up to {off:.2g}, so the graph is wrong and nothing was "
+                "written: try another --opset, or another version of torch"
+            )
