@@ -1,8 +1,8 @@
-"""How well a trained network recognises the drawings of a split: in numbers, tables and a picture."""
+"""How good a trained network is: how well it recognises the drawings of a split, and how well its codes find others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,26 @@ import numpy.typing as npt
 import orjson
 import torch
 
-from sketchdata.bitmaps import Packed, identity, read_split
+from sketchdata.bitmaps import Packed, identity
 from sketchdata.encoder import Trained, read_encoder
 from sketchdata.errors import ConfigError
+from sketchdata.hashing_evaluation import (
+    GALLERY,
+    Encoded,
+    Subject,
+    curves_of,
+    evaluate_codes,
+    unseen_classes,
+)
+from sketchdata.hashing_report import hashing_sections
 from sketchdata.manifest import replacing
+from sketchdata.precision_recall import curves_csv, curves_svg
 from sketchdata.progress import task_bar
 from sketchdata.reliability import RELIABILITY_BINS, Reliability, reliability_svg
 from sketchdata.run_folder import read_record
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
+CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"
 #: Confused pairs that are listed.
 _PAIRS = 20
 
@@ -77,7 +88,14 @@ class Evaluation:
         ]
 
 
-def evaluate(trained: Trained, packed: Packed, *, device: str = "cpu", batch_size: int = 512) -> Evaluation:
+def evaluate(
+    trained: Trained,
+    packed: Packed,
+    *,
+    device: str = "cpu",
+    batch_size: int = 512,
+    numbers: npt.NDArray[np.float32] | None = None,
+) -> Evaluation:
     """Ask a network about every drawing.
 
     Args:
@@ -85,6 +103,7 @@ def evaluate(trained: Trained, packed: Packed, *, device: str = "cpu", batch_siz
         packed: N drawings, of the very classes that it learned.
         device: Where to compute.
         batch_size: Drawings at a time.
+        numbers: (N, D), what its code layer gives for them, where that is known: then only the classifier is asked.
 
     Raises:
         ConfigError: The drawings are of other classes.
@@ -97,7 +116,7 @@ def evaluate(trained: Trained, packed: Packed, *, device: str = "cpu", batch_siz
     classes = len(trained.classes)
     confusion, first_five = np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64)
     bins = np.zeros((3, RELIABILITY_BINS))
-    for labels, best, confidence in _answers(trained, packed.to(device), batch_size):
+    for labels, best, confidence in _answers(trained, packed.to(device), batch_size, numbers):
         np.add.at(confusion, (labels, best[:, 0]), 1)
         np.add.at(first_five, labels[(best == labels[:, None]).any(1)], 1)
         place = np.clip(np.ceil(confidence * RELIABILITY_BINS).astype(np.int64) - 1, 0, RELIABILITY_BINS - 1)
@@ -109,19 +128,25 @@ def evaluate(trained: Trained, packed: Packed, *, device: str = "cpu", batch_siz
 
 @torch.no_grad()
 def _answers(
-    trained: Trained, packed: Packed, batch_size: int
+    trained: Trained, packed: Packed, batch_size: int, numbers: npt.NDArray[np.float32] | None
 ) -> Iterator[tuple[Counts, Counts, npt.NDArray[np.float64]]]:
     """Yield labels (B,), the five best classes (B, 5) or all there are, and the probability of the best one (B,)."""
     encoder = trained.encoder.to(packed.device).eval()
     with task_bar() as bar:
         shown = bar.add_task("Evaluating", total=len(packed))
         for indices in torch.split(torch.arange(len(packed)), batch_size):
-            batch = trained.view.batch(packed, indices)
-            _, scores = encoder(batch)
+            if numbers is None:
+                _, scores = encoder(trained.view.batch(packed, indices))
+            else:
+                scores = encoder.fusion.classifier(torch.from_numpy(numbers[indices.numpy()]).to(packed.device)).float()
             best = scores.topk(min(5, scores.shape[1]), dim=1).indices
             confidence = scores.double().softmax(1).amax(1)
             bar.update(shown, advance=len(indices))
-            yield batch.labels.cpu().numpy(), best.cpu().numpy(), confidence.cpu().numpy()
+            yield (
+                packed.labels[indices.to(packed.device)].long().cpu().numpy(),
+                best.cpu().numpy(),
+                confidence.cpu().numpy(),
+            )
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
@@ -152,10 +177,19 @@ def _share(part: int, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
-def markdown(values: dict[str, Any], title: str) -> str:
-    """Return what `summary` gave as a page of tables, the worst class first."""
-    lines = [f"# {title}", "", "| measure | value | chance |", "|---|---|---|"]
+def markdown(values: dict[str, Any], title: str, sections: Sequence[str] = ()) -> str:
+    """Return what `summary` gave as a page of tables, the worst class first.
+
+    Args:
+        values: The plain values.
+        title: Of the page.
+        sections: Lines that come before those on recognition.
+    """
+    lines = [f"# {title}", "", *sections]
+    lines += [f"## Recognition of {values['split']}", ""] if sections else []
     lines += [
+        "| measure | value | chance |",
+        "|---|---|---|",
         f"| top-1 accuracy | {values['top1']:.4f} | {values['top1_chance']:.4f} |",
         f"| top-5 accuracy | {values['top5']:.4f} | {values['top5_chance']:.4f} |",
         f"| expected calibration error | {values['ece']:.4f} | |",
@@ -177,36 +211,81 @@ def markdown(values: dict[str, Any], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def evaluate_run(run: Path, data: Path | None, split: str, *, device: str, batch_size: int) -> dict[str, Any]:
-    """Evaluate the network of a run folder, and write JSON, Markdown and a picture into it.
+# ---- a run folder ----------------------------------------------------------------------------------------------------
+
+
+def evaluate_run(
+    run: Path, data: Path | None, split: str, *, device: str, batch_size: int, unseen: int | None = None
+) -> dict[str, Any]:
+    """Evaluate the network of a run folder, and write JSON, Markdown and pictures into it.
+
+    Codes, where it makes them, are those of `query`, searched in `gallery`, whichever split is recognised.
 
     Args:
         run: The folder.
         data: The data set; None for the one that the network learned from.
-        split: Its split.
+        split: Its split to recognise.
         device: Where to compute.
         batch_size: Drawings at a time.
+        unseen: How many classes, which the network did not learn, to measure zero-shot retrieval on; None for those
+            that its training held out.
 
     Returns:
         What was written as JSON.
 
     Raises:
-        ConfigError: There is no such split, or it is of other classes.
+        ConfigError: There is no such split, it lacks a class, or there are not so many unseen ones, or no codes.
         SketchDataError: The training is not whole, or something is damaged.
     """
     record = read_record(run)
-    trained = read_encoder(run)
-    place = Path(record["data"]) if data is None else data
-    _, manifest = identity(place)
-    evaluation = evaluate(trained, read_split(place, split), device=device, batch_size=batch_size)
-    values = {"split": split, "manifest": manifest, **summary(evaluation)}
-    title = f"Recognition of {split}: {record['trainer']}"
-    pages = {
+    subject = Subject(
+        trained=read_encoder(run),
+        data=Path(record["data"]) if data is None else data,
+        device=device,
+        batch_size=batch_size,
+    )
+    table, manifest = identity(subject.data)
+    codes, gallery = _evaluate_codes(subject, record, table, unseen)
+    known = gallery if split == GALLERY else None
+    evaluation = _evaluate_split(subject, split, known)
+    values = {"split": split, "manifest": manifest, **summary(evaluation), **codes}
+    _write(run, record["trainer"], values, evaluation.reliability)
+    return values
+
+
+def _evaluate_codes(
+    subject: Subject, record: dict[str, Any], table: Sequence[str], unseen: int | None
+) -> tuple[dict[str, Any], Encoded | None]:
+    """Evaluate the codes, and return the gallery as well; nothing and None of a network that makes none."""
+    if "bits" not in record["options"]:
+        if unseen is not None:
+            raise ConfigError(
+                f"--unseen is for networks that make binary codes, which a training of {record['trainer']} does not: "
+                "leave it out"
+            )
+        return {}, None
+    return evaluate_codes(subject, unseen_classes(subject.trained.classes, table, record.get("unseen") or (), unseen))
+
+
+def _evaluate_split(subject: Subject, split: str, known: Encoded | None) -> Evaluation:
+    trained = subject.trained
+    packed = subject.drawings(split, trained.classes) if known is None else known.packed
+    numbers = None if known is None else known.numbers
+    return evaluate(trained, packed, device=subject.device, batch_size=subject.batch_size, numbers=numbers)
+
+
+def _write(run: Path, trainer: str, values: dict[str, Any], reliability: Reliability) -> None:
+    title, sections, pages = f"Recognition of {values['split']}: {trainer}", [], {}
+    if "retrieval" in values:
+        found, curves = values["retrieval"], curves_of(values, len(values["classes"]))
+        title, sections = f"Evaluation: {trainer}", hashing_sections(values, CURVE_FILE, CURVE_TABLE_FILE)
+        about = f"{trainer}, {found['bits']} bits: mAP {found['map']['expected']:.4f}"
+        pages = {CURVE_TABLE_FILE: curves_csv(curves).encode(), CURVE_FILE: curves_svg(curves, about).encode()}
+    pages |= {
         JSON_FILE: orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-        TABLE_FILE: markdown(values, title).encode(),
-        PICTURE_FILE: reliability_svg(evaluation.reliability).encode(),
+        TABLE_FILE: markdown(values, title, sections).encode(),
+        PICTURE_FILE: reliability_svg(reliability).encode(),
     }
     for name, content in pages.items():
         with replacing(run / name) as file:
             file.write(content)
-    return values

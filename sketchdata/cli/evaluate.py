@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
+from sketchdata.config import option, options
 from sketchdata.errors import ConfigError
+from sketchdata.manifest import MANIFEST_NAME
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+#: As in sketchdata/hashing_evaluation.py, which is not imported before it is needed.
+_LEAST_UNSEEN = 2
+#: What every run folder has: as in sketchdata/run_folder.py, likewise.
+_RECORD = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the network is asked about."""
+
+    data: Path | None = option(
+        None, help="Data set or bitmaps. Default: what the network learned from.", type=click.Path(path_type=Path)
+    )
+    split: str = option("gallery", help="Split to recognise.")
+    unseen: int | None = option(
+        None,
+        help="Zero-shot retrieval of so many classes that the network did not learn. Default: those its training held "
+        "out.",
+        type=click.IntRange(_LEAST_UNSEEN),
+    )
+    batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1))
+    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
 
 
 @click.command()
 @click.argument("run", type=_FOLDER)
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data set or bitmaps. Default: what the network learned from."
-)
-@click.option("--split", default="gallery", show_default=True, help="Split to recognise.")
-@click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Drawings at a time.")
-@click.option("--device", default="auto", show_default=True, help="Where to compute: auto, cpu, cuda, cuda:1.")
+@options(config=Config)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on standard output.")
-def evaluate(run: Path, data: Path | None, split: str, batch_size: int, device: str, as_json: bool) -> None:
-    """Measure how well a trained network recognises drawings.
+def evaluate(run: Path, config: Config, as_json: bool) -> None:
+    """Measure how well a trained network recognises drawings, and how well its binary codes find them.
 
     Writes into the run's folder evaluation.json, evaluation.md (accuracies beside chance, the most confused classes,
     a table of all classes) and reliability.svg. The split is `gallery`, as in the paper; no training looks at it.
 
+    Networks that make codes search `gallery` for each drawing of `query` as well: mAP and P@200 with what the best and
+    the worst order of equal distances would give, how far the classes are apart, what a search costs, and
+    precision-recall.svg and .csv. Classes that the training held out (`--unseen` of `sketchdata train`) are searched
+    for among themselves.
+
+    RUN may be a folder of codes as well (`sketchdata encode`, `sketchdata import codes`): anybody's codes are measured
+    as ours are. Its `query` is searched in its `gallery`, and nothing is written.
+
     Example: sketchdata evaluate runs/recognition
+
+    Example: sketchdata evaluate runs/hashing-64 --data data/quickdraw-3.8m --unseen 20
     """
+    if not (run / _RECORD).exists() and (run / MANIFEST_NAME).exists():
+        _evaluate_codes(run, config, as_json)
+        return
     try:
         from sketchdata.evaluation import TABLE_FILE, evaluate_run
         from sketchdata.ranks import device_of
@@ -37,11 +71,44 @@ def evaluate(run: Path, data: Path | None, split: str, batch_size: int, device: 
             f"evaluating needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
         ) from error
 
-    found = evaluate_run(run, data, split, device=str(device_of(device)), batch_size=batch_size)
+    found = evaluate_run(
+        run,
+        config.data,
+        config.split,
+        device=str(device_of(config.device)),
+        batch_size=config.batch_size,
+        unseen=config.unseen,
+    )
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
-    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({split})")
+    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({config.split})")
     click.echo(f"top-1 {found['top1']:.4f} (chance {found['top1_chance']:.4f})")
     click.echo(f"top-5 {found['top5']:.4f} (chance {found['top5_chance']:.4f})")
-    click.echo(f"expected calibration error {found['ece']:.4f}; see {run / TABLE_FILE}")
+    click.echo(f"expected calibration error {found['ece']:.4f}")
+    for title, name in (("", "retrieval"), ("zero-shot ", "zero_shot")):
+        if name in found:
+            _say_retrieval(title, found[name])
+    click.echo(f"see {run / TABLE_FILE}")
+
+
+def _evaluate_codes(folder: Path, config: Config, as_json: bool) -> None:
+    from sketchdata.code_folder import read_codes
+    from sketchdata.retrieval import score_codes
+
+    if config != Config():
+        raise ConfigError(f"{folder} holds codes, and the options are for networks: leave them out")
+    scored = score_codes(read_codes(folder, "query"), read_codes(folder, "gallery"))
+    found = {"retrieval": scored.values()}
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        return
+    _say_retrieval("", found["retrieval"])
+    click.echo(scored.definition)
+
+
+def _say_retrieval(title: str, found: dict[str, Any]) -> None:
+    about = f"{found['queries']:,} queries in {found['gallery']:,} drawings, chance {found['chance']:.4f}"
+    for name, own in (("mAP", found["map"]), (f"P@{found['k']}", found["precision_at_k"])):
+        bounds = f"{own['pessimistic']:.4f} to {own['optimistic']:.4f} by the order of ties"
+        click.echo(f"{title}{name} {own['expected']:.4f} ({bounds}; {about})")
