@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sketchdata.class_spellings import plain
 from sketchdata.errors import ConfigError
 
 Ranks = npt.NDArray[np.uint64]
@@ -65,8 +66,8 @@ def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
 def held_out(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
     """Choose classes that a training is not to see, by a keyed hash of their names.
 
-    A class is chosen by its own name's rank, so the choice does not depend on the order of the classes, and a larger
-    count only adds to a smaller one's.
+    A class is chosen by its own name's rank, whatever its spelling, so the choice does not depend on the order of the
+    classes, and a larger count only adds to a smaller one's.
 
     Args:
         classes: The class table.
@@ -93,7 +94,7 @@ def chosen_words(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str
     Returns:
         The chosen ones, in the order of the class table; all of them where there are not more.
     """
-    hashes = [int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big") for word in classes]
+    hashes = [int.from_bytes(hashlib.sha256(plain(word).encode()).digest()[:8], "big") for word in classes]
     chosen = np.argsort(ranks(np.array(hashes, np.uint64), seed), kind="stable")[:count]
     return tuple(classes[place] for place in sorted(chosen.tolist()))
 

@@ -1,0 +1,104 @@
+"""Spellings of class names: which names of two sources stand for one class."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sketchdata.errors import ConfigError
+
+Found = TypeVar("Found")
+
+#: Plain names that differ in more than spelling: what Sketchy says, and so QuickDraw-Extended, and what QuickDraw says.
+_SYNONYMS = {"crocodilian": "crocodile", "motorcycle": "motorbike"}
+_OTHER_NAMES = _SYNONYMS | {theirs: own for own, theirs in _SYNONYMS.items()}
+
+
+def plain(name: str) -> str:
+    """Return a class's name without what its spellings differ in.
+
+    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
+
+    >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
+    ['winebottle', 'hotairballoon', 'eiffeltower']
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    # Letters, digits and the marks that belong to letters.
+    words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
+    if len(words) > 1 and words[0] == "the":
+        words = words[1:]
+    # Names of signs alone, such as + and -, are as different as they look.
+    return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()
+
+
+def find(name: str, by_plain: Mapping[str, Found]) -> Found | None:
+    """Return what a table by plain names has for a class: by its own name, else by its other one; None for neither.
+
+    `motorcycle` finds `motorbike` only where nothing is called `motorcycle`.
+    """
+    key = plain(name)
+    return by_plain.get(key, by_plain.get(_OTHER_NAMES.get(key, key)))
+
+
+def by_spelling(classes: Sequence[str]) -> dict[str, str]:
+    """Return {plain name: class}, in the order of the class table.
+
+    Raises:
+        ConfigError: Two classes have one name but for the spelling.
+    """
+    found: dict[str, str] = {}
+    for name in classes:
+        key = plain(name)
+        if key in found:
+            twice = f"{name!r} twice" if found[key] == name else f"{found[key]!r} and {name!r}, which are one name"
+            raise ConfigError(f"the {len(classes):,} classes have {twice}: take one of them away")
+        found[key] = name
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """What names of a list stand for.
+
+    Attributes:
+        classes: As the class table spells them, in its order.
+        unknown: The names that are no class of the table, in the order of the list.
+    """
+
+    classes: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool = False) -> Matched:
+    """Find the classes of a table that a list names, however it spells them.
+
+    Raises:
+        ConfigError: Some names are no class, and that is not allowed; the message lists them all, with the nearest
+            classes. Or a class is named twice, or the table has one twice.
+    """
+    table = by_spelling(classes)
+    named: dict[str, str] = {}
+    unknown = []
+    for name in names:
+        word = find(name, table)
+        if word is None:
+            unknown.append(name)
+        elif word in named:
+            raise ConfigError(f"{named[word]!r} and {name!r} both name the class {word!r}: take one of them away")
+        else:
+            named[word] = name
+    if unknown and not allow_unknown:
+        told = ", ".join(_with_hint(name, table) for name in unknown)
+        raise ConfigError(
+            f"{len(unknown):,} of {len(names):,} names are none of the {len(classes):,} classes: {told}; "
+            "correct them, or leave them out by --allow-unknown"
+        )
+    return Matched(classes=tuple(word for word in classes if word in named), unknown=tuple(unknown))
+
+
+def _with_hint(name: str, table: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(plain(name), table, n=2, cutoff=0.6)
+    return f"{name!r} (did you mean {' or '.join(repr(table[key]) for key in near)}?)" if near else repr(name)

@@ -1,0 +1,208 @@
+"""Lists of classes and pictures as SAKE and ZSE-SBIR read them, which most zero-shot retrieval programs do.
+
+    cname_cid.txt               the seen classes, a line each: name, blank, id; ids run from 0
+    cname_cid_zero.txt          the unseen classes, with ids of their own from 0
+    *_filelist_{part}.txt       pictures, a line each: path, blank, id. The parts `train` and `test` are of seen
+                                classes, `zero` is of unseen ones. ZSE-SBIR's QuickDraw has sketch_ and photo_{part}.txt
+
+Names and paths may hold blanks; an id stands behind the last one. Source: the files of github.com/qliu24/SAKE and of
+github.com/buptLinfy/ZSE-SBIR, and how these programs read them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.class_spellings import plain
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.formats.hashnet import PictureList
+
+SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
+#: The part whose pictures are of unseen classes.
+ZERO = "zero"
+PARTS = ("train", "test", ZERO)
+
+_PICTURES = re.compile(r"(?:.+_filelist|sketch|photo)_(train|test|zero)\.txt")
+_LINE = re.compile(r"\s*(\S|\S.*\S)\s+(\d{1,9})\s*")
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassLists:
+    """What a folder of lists holds.
+
+    Attributes:
+        seen: The seen classes, in the order of their ids.
+        unseen: The unseen ones.
+        pictures: {file name: its pictures}; labels index `unseen` where the name ends in `zero`, and `seen` otherwise.
+    """
+
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    pictures: Mapping[str, PictureList] = field(default_factory=dict)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_folder(folder: Path) -> ClassLists:
+    """Read the lists of a folder: both of classes, and whatever there is of pictures.
+
+    Raises:
+        ConfigError: There is no such folder.
+        FormatError: A list of classes is missing, a list is damaged, or a class is both seen and unseen.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}: give the one that has {SEEN_FILE} and {UNSEEN_FILE}")
+    missing = [name for name in (SEEN_FILE, UNSEEN_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise FormatError("a list of classes is missing", f"{folder} has no {' and no '.join(missing)}")
+    seen = _read(folder / SEEN_FILE, parse_classes)
+    unseen = _read(folder / UNSEEN_FILE, parse_classes)
+    both = {plain(name) for name in seen} & {plain(name) for name in unseen}
+    if both:
+        told = ", ".join(repr(name) for name in unseen if plain(name) in both)
+        raise FormatError("classes that are both seen and unseen", f"{told} of {folder}")
+    pictures = {}
+    for path in sorted(folder.glob("*.txt")):
+        part = part_of(path.name)
+        if part is not None:
+            count = len(unseen if part == ZERO else seen)
+            pictures[path.name] = _read(path, partial(parse_pictures, classes=count))
+    return ClassLists(seen=seen, unseen=unseen, pictures=pictures)
+
+
+def _read(path: Path, parse: Callable[[Iterable[str]], _Read]) -> _Read:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            return parse(lines)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError("a list that cannot be read", f"{path}: {error}") from error
+    except FormatError as error:
+        raise FormatError(error.reason, f"{path}, {error.detail}") from error
+
+
+def part_of(name: str) -> str | None:
+    """Return which part a list of pictures is of, by its file's name; None for other files."""
+    found = None if name == UNSEEN_FILE else _PICTURES.fullmatch(name)
+    return found[1] if found else None
+
+
+def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
+    """Read a list of classes, in any order of its lines; empty lines do not count. Return them in the order of ids.
+
+    Raises:
+        FormatError: A line is no name and id, an id or a name stands twice, ids have a gap or do not begin at 0, or
+            there are no classes.
+    """
+    by_id: dict[int, tuple[int, str]] = {}
+    by_name: dict[str, int] = {}
+    for number, name, label in _entries(lines, "a class name"):
+        first = by_id.setdefault(label, (number, name))[0]
+        if first != number:
+            raise FormatError("an id of two classes", f"line {number:,}: {label} is that of line {first:,} already")
+        first = by_name.setdefault(plain(name), number)
+        if first != number:
+            raise FormatError(
+                "a class that stands twice", f"line {number:,}: {name!r} stands in line {first:,} already"
+            )
+    if not by_id:
+        raise FormatError("not a list of classes", "line 1: it is empty")
+    gap = next((label for label in range(len(by_id)) if label not in by_id), None)
+    if gap is not None:
+        above = min((label, number) for label, (number, _) in by_id.items() if label > gap)
+        raise FormatError("ids with a gap", f"line {above[1]:,} has the id {above[0]:,}, and none has {gap:,}")
+    return tuple(by_id[label][1] for label in range(len(by_id)))
+
+
+def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
+    """Read a list of pictures of so many classes; empty lines do not count.
+
+    Raises:
+        FormatError: A line is no path and id, a path leads out of the folder, an id is that of no class, or there are
+            no pictures.
+    """
+    paths, labels = [], []
+    for number, path, label in _entries(lines, "a path"):
+        fault = _fault_of(path)
+        if fault:
+            raise FormatError("a path that cannot be", f"line {number:,}: {path[:80]!r} {fault}")
+        if label >= classes:
+            raise FormatError("an id of no class", f"line {number:,}: {label:,}, and there are {classes:,} classes")
+        paths.append(path)
+        labels.append(label)
+    if not paths:
+        raise FormatError("not a list of pictures", "line 1: it is empty")
+    return PictureList(paths=tuple(paths), labels=np.array(labels, np.int64), classes=classes)
+
+
+def _entries(lines: Iterable[str], what: str) -> Iterator[tuple[int, str, int]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None or not found[1].isprintable():
+            raise FormatError(
+                "a line that cannot be read", f"line {number:,}: {line[:80]!r}, not {what}, a blank, an id"
+            )
+        yield number, found[1], int(found[2])
+
+
+def _fault_of(path: str) -> str:
+    """Return what is wrong with a picture's path; nothing for a good one."""
+    parts = re.split(r"[/\\]", path)
+    if parts[0] == "" or re.fullmatch("[A-Za-z]:", parts[0]):
+        return "is not relative to the folder of pictures"
+    return "leads out of the folder of pictures" if ".." in parts else ""
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def class_lines(classes: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a list of classes; ids are their places.
+
+    Raises:
+        ConfigError: A name cannot stand in a line.
+    """
+    for label, name in enumerate(classes):
+        yield f"{_text(name)} {label}\n"
+
+
+def picture_lines(
+    key_ids: npt.NDArray[np.uint64], labels: npt.NDArray[np.integer[Any]], folders: Sequence[str]
+) -> Iterator[str]:
+    """Yield the line of each picture `{folder}/{key_id}.png`, in their order.
+
+    Args:
+        key_ids: (N,) uint64.
+        labels: (N,) ids, each an index into `folders`.
+        folders: Of the L classes, as `folder_of` gives them.
+    """
+    for key_id, label in zip(key_ids.tolist(), labels.tolist(), strict=True):
+        yield f"{folders[label]}/{key_id}.png {label}\n"
+
+
+def folder_of(parent: str, name: str) -> str:
+    """Return the folder of a class's pictures: its own name, blanks and all, in a parent.
+
+    Raises:
+        ConfigError: The name cannot be a folder's.
+    """
+    if name in (".", "..") or re.search(r"[/\\]", name):
+        raise ConfigError(f"the class {name!r} cannot name a folder of pictures")
+    return f"{parent}/{_text(name)}"
+
+
+def _text(name: str) -> str:
+    if not name or not name.isprintable() or name != name.strip():
+        raise ConfigError(f"the class name {name!r} cannot stand in a list of classes")
+    return name
