@@ -56,7 +56,7 @@ class PackedBitmaps:
     """N bitmaps on one device; to those that make batches of pictures, the same as `PackedSketches`.
 
     Attributes:
-        images: (N, 28, 28) uint8, ink up to 255 on background 0.
+        images: (N, S, S) uint8, ink up to 255 on background 0; S is 28 of the official ones.
         labels: (N,) int16, indices into the class table.
         classes: The class table.
     """
@@ -94,7 +94,7 @@ class PackedBitmaps:
 
         Args:
             indices: (B,) integers, the bitmaps.
-            size: The side S in pixels; 28 leaves the pixels as they are.
+            size: The side S in pixels; that of `images` leaves the pixels as they are.
             line_width: 1, since bitmaps have their lines already.
             augment: How to change them; what leaves the square is cut off.
             random: Draws the changes; needed with `augment`, and lives on the CPU.
@@ -108,11 +108,12 @@ class PackedBitmaps:
         if line_width != 1:
             raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {line_width}")
         chosen = self.images[indices.to(self.device)][:, None]
-        if augment is None and size == SIDE:
+        side = chosen.shape[-1]
+        if augment is None and size == side:
             return chosen
         pixels = chosen.to(torch.float32)
-        if size != SIDE:
-            pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=size < SIDE)
+        if size != side:
+            pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=size < side)
         if augment is not None:
             pixels = moved_pixels(pixels, _affine(augment, len(indices), random))
         return pixels.round_().clamp_(0, 255).to(torch.uint8)

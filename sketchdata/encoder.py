@@ -179,6 +179,8 @@ def read_encoder(folder: Path) -> Trained:
     if not path.is_file():
         raise SketchDataError(f"{folder} has no {MODEL}, so its training did not finish: go on with --resume")
     weights, facts = read_tensors(path)
+    if "architecture" not in facts:
+        raise SketchDataError(f"{folder} holds a training of another kind: its network does not read drawings")
     try:
         values = dict(facts["architecture"])
         values["network"], values["classes"] = NetworkOptions(**values["network"]), tuple(values["classes"])

@@ -1,0 +1,97 @@
+"""Compute the edge-map vector of each class: the mean of what a trained classifier sees of its edge maps.
+
+Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section III-D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from sketchdata.class_vectors import write_vectors
+from sketchdata.config import option
+from sketchdata.edgemaps import EdgeMaps, open_edgemaps
+from sketchdata.errors import ConfigError
+from sketchdata.manifest import MANIFEST_NAME, hash_file
+from sketchdata.shards.edgemaps import TRAIN
+
+#: What the file says that its vectors are.
+KIND = "edge maps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Of which edge maps, and where the vectors go."""
+
+    out: Path = option(help="The file, such as edge-vectors.parquet.", type=click.Path(dir_okay=False, path_type=Path))
+    split: str = option(TRAIN, help="Split whose edge maps count.", metavar="NAME")
+    allow_missing: bool = option(False, help="Leave out classes without an edge map, instead of refusing.")
+    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
+
+
+def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
+    """Write the vectors, and return what they are and where they come from.
+
+    Args:
+        run_folder: Of a classifier of edge maps.
+        data: A built set of edge maps, of any classes; its class table gives the order.
+        config: Which, and where to.
+
+    Returns:
+        `kind`, `run` and `data` (sha256 of the model and of the manifest), `backbone`, `size`, `split`, `missing`
+        (classes without edge maps), which the file says as well; then `out`, `classes`, `edge_maps` and `numbers`, how
+        many a vector has.
+
+    Raises:
+        ConfigError: Classes have no edge map, there is no such split, or torch is not installed.
+        SketchDataError: The training is not whole, the data set is missing or damaged, or the file cannot be written.
+    """
+    try:
+        from sketchdata.edgemap_classifier import mean_features, read_classifier
+        from sketchdata.ranks import device_of
+        from sketchdata.run_folder import MODEL
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"edge-map vectors need {error.name}, which is not installed: pip install 'sketchdata[train]'"
+        ) from error
+    classifier = read_classifier(run_folder)
+    maps = open_edgemaps(data, size=classifier.size)
+    missing = _missing(maps, config)
+    vectors, counts = mean_features(classifier, maps, config.split, device_of(config.device))
+    source = {
+        "kind": KIND,
+        "run": hash_file(run_folder / MODEL, "sha256"),
+        "data": hash_file(data / MANIFEST_NAME, "sha256"),
+        "backbone": classifier.backbone,
+        "size": classifier.size,
+        "split": config.split,
+        "missing": missing,
+    }
+    has = counts > 0
+    words = [word for word, known in zip(maps.classes, has.tolist(), strict=True) if known]
+    write_vectors(config.out, words, vectors[has], counts[has], source)
+    told = {"out": str(config.out), "classes": len(words), "edge_maps": int(counts.sum()), "numbers": vectors.shape[1]}
+    return source | told
+
+
+def _missing(maps: EdgeMaps, config: Config) -> Sequence[str]:
+    """Return the classes without an edge map, before anything is computed.
+
+    Raises:
+        ConfigError: There are some, and that is not allowed; or there are no others.
+    """
+    counts = np.bincount(maps.entries(config.split).labels, minlength=len(maps.classes))
+    missing = [word for word, count in zip(maps.classes, counts.tolist(), strict=False) if not count]
+    if len(missing) == len(maps.classes):
+        raise ConfigError(f"{maps.directory} has no edge map at all in {config.split}")
+    if missing and not config.allow_missing:
+        raise ConfigError(
+            f"{maps.directory} has no edge map in {config.split} of {len(missing):,} of its {len(maps.classes):,} "
+            f"classes: {', '.join(missing)}; collect photos of them, or leave them out with --allow-missing"
+        )
+    return missing
