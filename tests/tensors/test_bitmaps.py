@@ -157,6 +157,30 @@ def test_the_fingerprint_follows_names_and_contents(folder: Path, tmp_path: Path
     assert len({fingerprint(folder), renamed, fingerprint(copy)}) == 3
 
 
+def test_the_bitmaps_of_some_classes_are_those_of_a_folder_without_the_others(folder: Path, tmp_path: Path) -> None:
+    packed = read_bitmaps(folder, "train")
+    for words in (("bar", "slope"), ("slope", "The Frame")):
+        without = tmp_path / words[0]
+        without.mkdir()
+        for name in words:
+            shutil.copy(folder / f"{name}.npy", without)
+        found, expected = packed.of_classes(sorted(words)), read_bitmaps(without, "train")
+        assert found.classes == expected.classes == tuple(sorted(words))
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+        assert found.labels.dtype == torch.int16
+
+
+def test_bitmaps_follow_the_order_of_the_words_and_unknown_words_are_refused(folder: Path) -> None:
+    packed = read_bitmaps(folder, "train")
+    found = packed.of_classes(("slope", "bar"))
+    own = packed.labels != CLASSES.index("The Frame")
+    assert torch.equal(found.images, packed.images[own])
+    assert [("slope", "bar")[label] for label in found.labels] == [CLASSES[label] for label in packed.labels[own]]
+    with pytest.raises(ValueError, match="not in tuple"):
+        packed.of_classes(("bar", "circle"))
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,7 @@ def test_parameters_have_torchvisions_names_and_shapes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_model_takes_its_least_size_and_gives_features_and_scores(name: str, channels: int) -> None:
     model = on_no_device(name, 7, channels).eval()
     images = torch.empty(2, channels, MODELS[name].least, MODELS[name].least, device="meta")
@@ -98,7 +98,7 @@ def test_a_model_takes_its_least_size_and_gives_features_and_scores(name: str, c
     assert model(images).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "sketch-a-net"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "sketch-a-net", "thin"])
 def test_scores_are_the_classifiers_word_on_the_features(name: str) -> None:
     torch.manual_seed(0)
     model = build(name, 5, 1).eval()

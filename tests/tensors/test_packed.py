@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -193,3 +194,57 @@ def test_moving_to_a_device_keeps_everything() -> None:
     there = packed.to("cpu")
     assert len(there) == 2
     assert there.nbytes == packed.nbytes == 9 * 2 + 3 * 2 + 2 * 3 * 4 + 2 * 2 + 2 * 8
+
+
+# ---- some classes ----------------------------------------------------------------------------------------------------
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def only(batch: DrawingBatch, words: tuple[str, ...]) -> PackedSketches:
+    """Pack the drawings of some classes alone, as if there were no others."""
+    labels = [CLASSES.index(word) for word in words]
+    rows = np.flatnonzero(np.isin(batch.label, labels))
+    own = batch.take(rows)
+    new = np.array([labels.index(label) for label in own.label.tolist()], np.uint16)
+    return pack([dataclasses.replace(own, label=new)], words)
+
+
+def assert_same_packed(found: PackedSketches, expected: PackedSketches) -> None:
+    assert found.classes == expected.classes
+    for name, tensor in expected._tensors().items():
+        own = found._tensors()[name]
+        assert own.dtype == tensor.dtype, name
+        assert torch.equal(own, tensor), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(batch=batches(labels=4, max_size=12), words=st.permutations(CLASSES), count=st.integers(1, 4))
+def test_the_drawings_of_some_classes_are_packed_as_if_there_were_no_others(
+    batch: DrawingBatch, words: list[str], count: int
+) -> None:
+    wanted = tuple(words[:count])
+    packed = pack([batch], CLASSES)
+    found, expected = packed.of_classes(wanted), only(batch, wanted)
+    assert_same_packed(found, expected)
+    everything = everyone(found)
+    np.testing.assert_array_equal(found.raster(everything, 28).numpy(), expected.raster(everything, 28).numpy())
+
+
+def test_all_classes_in_their_order_change_nothing_and_their_labels_follow_another_order() -> None:
+    packed = pack([batch_of(HOUSE, LINE, [[(9, 9)]], labels=[2, 0, 2])], CLASSES)
+    assert_same_packed(packed.of_classes(CLASSES), packed)
+    assert packed.of_classes(CLASSES[::-1]).labels.tolist() == [1, 3, 1]
+
+
+def test_classes_without_drawings_stay_in_the_table_and_unknown_ones_are_refused() -> None:
+    packed = pack([batch_of(HOUSE, LINE, labels=[1, 2])], CLASSES)
+    found = packed.of_classes(("dog", "cat"))
+    assert (found.classes, found.labels.tolist(), found.key_ids.tolist()) == (
+        ("dog", "cat"),
+        [1],
+        packed.key_ids[1:].tolist(),
+    )
+    assert len(packed.of_classes(("ant", "dog"))) == 0
+    with pytest.raises(ValueError, match="not in tuple"):
+        packed.of_classes(("ant", "elk"))

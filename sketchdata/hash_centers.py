@@ -1,0 +1,72 @@
+"""Binary codes that the drawings of each class are drawn to: at random, of a Hadamard matrix, or from learned proxies.
+
+Sources: Yuan et al., "Central similarity quantization for efficient image and video retrieval", CVPR 2020, algorithm 1
+(Hadamard, else at random); for proxies our own: classes that are easily confused keep codes that are near one another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import hadamard  # type: ignore[import-untyped]
+
+from sketchdata.shallow_hashing.projections import itq_rotation
+
+Matrix = npt.NDArray[np.float64]
+#: Codes of two classes differ in this share of their bits at least, where that many codes exist.
+LEAST_SHARE = 1 / 8
+_ITERATIONS = 50
+
+
+def random_centers(classes: int, bits: int, seed: int) -> Matrix:
+    """Return codes whose bits are thrown like coins, no two nearer than D / 8: (L, D) of −1 and 1."""
+    values = np.random.default_rng(seed).normal(size=(classes, bits))
+    return _apart(np.where(values >= 0, 1.0, -1.0), np.abs(values))
+
+
+def hadamard_centers(classes: int, bits: int, seed: int) -> Matrix:
+    """Return rows of a Hadamard matrix and their opposites, D / 2 apart or more; at random where that has too few.
+
+    Returns:
+        (L, D) of −1 and 1.
+    """
+    if bits & (bits - 1) or classes > 2 * bits:
+        return random_centers(classes, bits, seed)
+    rows: Matrix = hadamard(bits).astype(np.float64)
+    return np.concatenate([rows, -rows])[:classes]
+
+
+def semantic_centers(proxies: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]:
+    """Turn learned directions of classes so that their signs lose as little as possible, and take the signs.
+
+    Args:
+        proxies: (L, D), what a network learned to point to for each class.
+
+    Returns:
+        (L, D) of −1 and 1, no two nearer than D / 8 where possible; (D, D), the rotation, by which the numbers of the
+        network are to be turned as well.
+    """
+    directions = proxies / np.linalg.norm(proxies, axis=1, keepdims=True).clip(1e-12)
+    rotation, _ = itq_rotation(directions.astype(np.float64), np.eye(proxies.shape[1]), _ITERATIONS)
+    turned = directions @ rotation
+    return _apart(np.where(turned >= 0, 1.0, -1.0), np.abs(turned)), rotation
+
+
+def _apart(centers: Matrix, certainty: Matrix) -> Matrix:
+    """Flip the least certain bits of codes that are too near to another one, until none is, or nothing helps."""
+    centers, (classes, bits) = centers.copy(), centers.shape
+    least = max(int(bits * LEAST_SHARE), 1)
+    for _ in range(classes * bits):
+        apart = (bits - centers @ centers.T) / 2
+        np.fill_diagonal(apart, bits)
+        first, second = divmod(int(apart.argmin()), classes)
+        if apart[first, second] >= least:
+            break
+        equal = np.flatnonzero(centers[first] == centers[second])
+        pairs = certainty[[first, second]][:, equal]
+        row, place = np.unravel_index(int(pairs.argmin()), pairs.shape)
+        chosen = (first, second)[row]
+        centers[chosen, equal[place]] *= -1
+        # A bit is flipped once: two codes must not pass the same bit to and fro.
+        certainty[chosen, equal[place]] = np.inf
+    return centers

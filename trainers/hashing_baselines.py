@@ -1,0 +1,161 @@
+r"""Train deep hashing methods that the paper compares with, and later ones, on the network of `hashing`.
+
+    sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/greedyhash --branch cnn --method greedyhash
+    sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/csq --branch cnn --method csq \
+        --pretrained runs/greedyhash                                                      # the same branch, once
+
+Source of the comparison: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
+section IV-A: all on the same branch. Each begins with the branch trained by cross entropy, as `hashing` does, and then
+has its own loss; what each loss is, and where it comes from, stands in `sketchdata/hashing_losses.py`. DLBHC is the
+trainer `hashing` with `--branch cnn --loss cel`. An epoch is chosen by how well codes of `val` find one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from sketchdata.recipes.trainers import recognition
+from torch import Tensor, nn
+
+from sketchdata.class_vectors import read_class_vectors
+from sketchdata.code_validation import CodeValidation, class_means
+from sketchdata.config import option
+from sketchdata.encoder import NetworkOptions, SketchEncoder
+from sketchdata.errors import ConfigError
+from sketchdata.hash_centers import hadamard_centers, random_centers
+from sketchdata.hashing_losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
+from sketchdata.loader import Batch
+from sketchdata.models.fusion import THRESHOLDS, Activation
+from sketchdata.ranks import joined
+from sketchdata.training import BITS, DataConfig, SharedStages, TrainingOptions
+
+#: {method: what its code layer ends in}.
+METHODS: dict[str, Activation] = {
+    "dsh-pair": "identity",
+    "dsh-sketch": "identity",
+    "greedyhash": "identity",
+    "csq": "sigmoid",
+    "orthohash": "cosine",
+}
+#: Hoe et al.: a margin of 0.2 to 0.3 and the square root of D.
+_MARGIN = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SharedStages, DataConfig):
+    """What is learned, from what, and for how long."""
+
+    method: str = option("greedyhash", help="Whose loss.", type=click.Choice(list(METHODS)))
+    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
+    vectors: Path | None = option(
+        None,
+        help="Vectors of words for dsh-sketch: an .npy of a row a word.",
+        record=False,
+        type=click.Path(path_type=Path),
+    )
+    vector_words: Path | None = option(
+        None, help="The words of --vectors, one a line.", record=False, type=click.Path(path_type=Path)
+    )
+    cnn_learning_rate: float = option(
+        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
+    )
+    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=click.IntRange(0))
+    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=click.IntRange(0))
+    code_epochs: int = option(10, help="Epochs with the method's own loss.", type=click.IntRange(1))
+
+
+class MethodObjective(nn.Module):
+    """The whole network and a loss of its numbers and scores.
+
+    Args:
+        encoder: The network.
+        loss: Takes (B, D) numbers, (B, L) scores and (B,) labels.
+    """
+
+    def __init__(self, encoder: SketchEncoder, loss: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.loss = encoder, loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts."""
+        u, scores = self.encoder(batch)
+        loss, parts = self.loss(u, scores, batch.labels.to(u.device))
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train the branches, then the codes; write the network, and return the report that is written beside it.
+
+    Raises:
+        ConfigError: Folders, options or the device do not fit.
+        SketchDataError: The data is damaged, the training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
+    """
+    if config.method == "dsh-sketch" and (config.vectors is None or config.vector_words is None):
+        raise ConfigError("--method dsh-sketch needs vectors of words: name --vectors and --vector-words")
+    with joined(training.device) as ranks:
+        folder, facts = recognition.prepare("hashing-baselines", config, network, training, ranks)
+        report: dict[str, Any] | None = folder.report()
+        if report is None:
+            activation, bits = METHODS[config.method], int(config.bits)
+            experiment = recognition.read_experiment(folder, config, network, training, bits, activation)
+            encoder = recognition.new_encoder(experiment)
+            records = [*recognition.pretrain(experiment, encoder, config), _learn_codes(experiment, encoder, config)]
+            _describe_classes(experiment, encoder, config)
+            report = recognition.conclude(experiment, encoder, records, facts)
+        return report
+
+
+def _learn_codes(experiment: Any, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
+    """Train the whole network with the method's loss; return the stage's record."""
+    objective = MethodObjective(encoder, _loss(experiment, encoder, config))
+    measure = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[encoder.fusion.activation])
+    # DSH has no classifier before its end, whose accuracy could be told.
+    names = ("map",) if config.method.startswith("dsh") else ("map", "accuracy")
+
+    def validate() -> dict[str, float]:
+        found = measure()
+        return {name: found[name] for name in names}
+
+    record: dict[str, Any] = experiment.fit(
+        "codes", config.code_epochs, objective, config.cnn_learning_rate, validate=validate, chooser="map"
+    )
+    return record
+
+
+def _loss(experiment: Any, encoder: SketchEncoder, config: Config) -> nn.Module:
+    """Return the method's loss, and fix the classifier where the method does not learn one."""
+    classes, bits, seed = len(experiment.architecture.classes), int(config.bits), experiment.training.seed
+    classifier = encoder.fusion.classifier
+    if config.method == "greedyhash":
+        return GreedyLoss(classifier)
+    classifier.requires_grad_(False)
+    if config.method == "dsh-pair":
+        return PairLoss()
+    if config.method == "dsh-sketch":
+        assert config.vectors is not None  # noqa: S101 - `run` has looked
+        assert config.vector_words is not None  # noqa: S101
+        vectors, _ = read_class_vectors(config.vectors, config.vector_words, experiment.architecture.classes)
+        return FactorLoss(torch.from_numpy(vectors), bits)
+    make = hadamard_centers if config.method == "csq" else random_centers
+    centers = torch.from_numpy(make(classes, bits, seed)).float().to(experiment.ranks.device)
+    classifier.weight.data.copy_(centers)
+    if config.method == "csq":
+        # The score of a class is how many bits agree with its centre, but for a constant.
+        classifier.bias.data.copy_(-centers.sum(1) / 2)
+        return CentralLoss(centers)
+    classifier.scale.fill_(bits**0.5)
+    return MarginLoss(bits**0.5, _MARGIN)
+
+
+def _describe_classes(experiment: Any, encoder: SketchEncoder, config: Config) -> None:
+    """Give a network that learned no classifier that of the nearest class mean."""
+    if not config.method.startswith("dsh"):
+        return
+    means = class_means(experiment.train, encoder, experiment.view())
+    encoder.fusion.classifier.weight.data.copy_(2 * means)
+    encoder.fusion.classifier.bias.data.copy_(-means.square().sum(1))

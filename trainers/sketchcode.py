@@ -1,0 +1,171 @@
+r"""Train our own recipe for binary codes of drawings: one small network, no recurrent branch, two stages.
+
+    sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment
+    sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment --resume
+    sketchdata train sketchcode --data data/small --out runs/small --size 32 --proxy-epochs 3 --code-epochs 5
+
+What takes the place of the paper's parts:
+
+1. *Strokes as channels.* The picture shows ink, when each pixel was drawn and which way, so that a convolutional
+   network reads what the recurrent branch read, at a fraction of the cost (`--channels ink` leaves it out).
+2. *Proxies.* Scores are cosines between a drawing's normalised numbers and a learned direction of its class, less a
+   margin for the own class (Hoe et al., NeurIPS 2021); `--margin 0` leaves the margin out.
+3. *Centres that keep what is alike near.* The learned directions are turned so that their signs lose little (ITQ), and
+   the signs, kept apart where need be, are the classes' codes from then on (`--centers`).
+4. *Self-distillation.* A classifier before the code layer teaches the code how alike classes are (`--distillation 0`).
+
+An epoch is chosen by how well codes of `val` find one another; `gallery` and `query` are never looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import torch
+from sketchdata.recipes.trainers import recognition
+from torch import Tensor, nn
+
+from sketchdata.checkpoints import read_tensors, write_tensors
+from sketchdata.code_validation import CodeValidation
+from sketchdata.config import option
+from sketchdata.encoder import NetworkOptions, SketchEncoder, pictures_of
+from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_centers
+from sketchdata.hashing_losses import MarginLoss, distillation, quantisation_angle
+from sketchdata.loader import Batch
+from sketchdata.models.fusion import THRESHOLDS
+from sketchdata.ranks import joined
+from sketchdata.training import BITS, DataConfig, TrainingOptions
+
+CENTERS = ("semantic", "hadamard", "random", "learned")
+_WEIGHT, _SHARE = click.FloatRange(0), click.FloatRange(0, 1)
+_CENTERS_FILE = "hash-centers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(NetworkOptions):
+    """The network of the recipe."""
+
+    branch: str = option("cnn", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
+    backbone: str = option("thin", help="Picture branch, as of the other trainers.", metavar="NAME")
+    size: int = option(64, help="Side of the picture in pixels.", type=click.IntRange(16, 1024))
+    channels: str = option(
+        "strokes", help="Of the picture: ink, or strokes, as of the others.", type=click.Choice(["ink", "strokes"])
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(DataConfig):
+    """What is learned, from what, and for how long."""
+
+    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
+    margin: float = option(0.2, help="What the own class's cosine must be larger by.", type=_SHARE)
+    smoothing: float = option(0.1, help="Label smoothing of the first stage.", type=_SHARE)
+    centers: str = option("semantic", help="Codes of the classes in the second stage.", type=click.Choice(CENTERS))
+    quantisation: float = option(0.1, help="Weight of the angle between numbers and signs.", type=_WEIGHT)
+    distillation: float = option(0.1, help="Weight of what the code learns from the classifier.", type=_WEIGHT)
+    proxy_epochs: int = option(4, help="Epochs with learned directions.", type=click.IntRange(1))
+    code_epochs: int = option(8, help="Epochs with fixed codes of the classes.", type=click.IntRange(0))
+
+
+class ProxyObjective(nn.Module):
+    """The network, a classifier beside its code layer, and the losses of both.
+
+    Args:
+        encoder: The network.
+        teacher: The classifier of the features that the code layer reads.
+        margin: The loss of the code's scores.
+        quantisation: Weight of the angle to the signs.
+        distillation: Weight of what the code learns from the teacher.
+    """
+
+    def __init__(
+        self, encoder: SketchEncoder, teacher: nn.Linear, margin: MarginLoss, quantisation: float, distillation: float
+    ) -> None:
+        super().__init__()
+        self.encoder, self.teacher, self.margin = encoder, teacher, margin
+        self.quantisation, self.distillation = quantisation, distillation
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, its parts unweighted, and the share that is recognised."""
+        fusion = self.encoder.fusion
+        device = fusion.fuse.weight.device
+        sequence = None if batch.sequence is None else batch.sequence.to(device)
+        features = fusion.extract(pictures_of(batch, device), sequence, batch.lengths)
+        u = fusion.numbers(features).float()
+        scores, y = fusion.classifier(u), batch.labels.to(device)
+        loss, parts = self.margin(u, scores, y)
+        parts["angle"] = quantisation_angle(u)
+        loss = loss + self.quantisation * parts["angle"]
+        if self.distillation:
+            taught = self.teacher(features).float()
+            parts["teacher"] = nn.functional.cross_entropy(taught, y)
+            parts["distillation"] = distillation(scores, taught)
+            loss = loss + parts["teacher"] + self.distillation * parts["distillation"]
+        shown = {name: part.detach() for name, part in parts.items()}
+        return loss, {**shown, "accuracy": recognition.share(scores, y)}
+
+
+def run(config: Config, network: Network, training: TrainingOptions) -> dict[str, Any]:
+    """Train proxies, then codes; write the network, and return the report that is written beside it.
+
+    Raises:
+        ConfigError: Folders, options or the device do not fit.
+        SketchDataError: The data is damaged, the training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
+    """
+    with joined(training.device) as ranks:
+        folder, facts = recognition.prepare("sketchcode", config, network, training, ranks)
+        report: dict[str, Any] | None = folder.report()
+        if report is None:
+            experiment = recognition.read_experiment(folder, config, network, training, int(config.bits), "cosine")
+            encoder = recognition.new_encoder(experiment)
+            report = recognition.conclude(experiment, encoder, _learn(experiment, encoder, config), facts)
+        return report
+
+
+def _learn(experiment: Any, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
+    """Train both stages; return their records."""
+    fusion, device = encoder.fusion, experiment.ranks.device
+    teacher = nn.Linear(fusion.feature_size, len(experiment.architecture.classes)).to(device)
+    teacher.requires_grad_(config.distillation > 0)
+    validate = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[fusion.activation])
+
+    def learn(name: str, epochs: int, smoothing: float) -> dict[str, Any]:
+        margin = MarginLoss(float(fusion.classifier.scale), config.margin, smoothing)
+        objective = ProxyObjective(encoder, teacher, margin, config.quantisation, config.distillation)
+        rate = experiment.training.learning_rate
+        record: dict[str, Any] = experiment.fit(name, epochs, objective, rate, validate=validate, chooser="map")
+        return record
+
+    records = [learn("proxies", config.proxy_epochs, config.smoothing)]
+    if config.code_epochs:
+        if config.centers != "learned":
+            _fix_centers(experiment, encoder, config)
+        records.append(learn("codes", config.code_epochs, 0.0))
+    return records
+
+
+@torch.no_grad()
+def _fix_centers(experiment: Any, encoder: SketchEncoder, config: Config) -> None:
+    """Give every class a binary code for good, computed once in a training, and turn the network towards it."""
+    fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
+    if experiment.ranks.leads and not path.exists():
+        write_tensors(path, _centers(fusion.classifier.weight, experiment.training.seed, config.centers), {})
+    experiment.ranks.wait()
+    found = {name: each.to(fusion.fuse.weight) for name, each in read_tensors(path)[0].items()}
+    fusion.classifier.weight.copy_(found["centers"])
+    fusion.classifier.weight.requires_grad_(False)
+    # Numbers are normalised one by one afterwards, so that turning the layer turns them but for a little.
+    fusion.fuse.weight.copy_(found["rotation"].T @ fusion.fuse.weight)
+
+
+def _centers(proxies: Tensor, seed: int, kind: str) -> dict[str, Tensor]:
+    """Return the classes' codes, (L, D) of −1 and 1, and the rotation towards them, (D, D)."""
+    classes, bits = proxies.shape
+    if kind == "semantic":
+        centers, rotation = semantic_centers(proxies.cpu().double().numpy())
+        return {"centers": torch.from_numpy(centers), "rotation": torch.from_numpy(rotation)}
+    make = hadamard_centers if kind == "hadamard" else random_centers
+    return {"centers": torch.from_numpy(make(classes, bits, seed)), "rotation": torch.eye(bits, dtype=torch.float64)}
