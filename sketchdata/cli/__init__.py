@@ -44,6 +44,10 @@ export_group = _group(
         "webdataset": ("sketchdata.cli.export:webdataset", "Tar shards for webdataset.WebDataset."),
         "ndjson": ("sketchdata.cli.export:ndjson", "The official one-drawing-a-line text."),
         "bitmaps": ("sketchdata.cli.export:bitmaps", "The official 28 × 28 bitmaps, or other sizes."),
+        "onnx": ("sketchdata.cli.export_onnx:onnx", "A trained network, to be run without torch."),
+        "codes": ("sketchdata.cli.export_codes:codes", "Binary codes as the arrays of DeepHash."),
+        "lists": ("sketchdata.cli.export_codes:lists", "The lists of files and classes of HashNet."),
+        "splits": ("sketchdata.cli.export_splits:splits", "Seen, validation and unseen classes, for zero-shot work."),
     },
 )
 audit_group = _group(
@@ -71,7 +75,33 @@ edgemaps_group = _group(
         "report": ("sketchdata.cli.edgemaps_web:report", "One HTML file: classes, scores, photos, licences."),
         "serve": ("sketchdata.cli.edgemaps_web:serve", "The curation page: keep and drop edge maps."),
         "bench": ("sketchdata.cli.edgemaps_bench:bench", "Compare detectors on the BSDS500 boundary benchmark."),
+        "vectors": ("sketchdata.cli.edgemaps_vectors:vectors", "What a class's edge maps have in common, as a vector."),
     },
+)
+import_group = _group(
+    "import",
+    "Import what other tools wrote.",
+    "import codes deephash --out codes",
+    {
+        "codes": ("sketchdata.cli.import_codes:codes", "Binary codes from the arrays of DeepHash."),
+        "lists": ("sketchdata.cli.import_codes:lists", "The lists of files and classes of HashNet."),
+        "splits": (
+            "sketchdata.cli.import_splits:splits",
+            "Seen and unseen classes from the lists of SAKE and ZSE-SBIR.",
+        ),
+    },
+)
+index_group = _group(
+    "index",
+    "Make codes searchable.",
+    "index build codes --out index",
+    {"build": ("sketchdata.cli.index:build", "An index of codes: exact, or approximate and faster.")},
+)
+bench_group = _group(
+    "bench",
+    "Compare methods on the same data, beside the papers' figures.",
+    "bench hashing --data data/quickdraw-3.8m --out bench",
+    {"hashing": ("sketchdata.cli.bench:hashing", "Deep and shallow hashing, ours beside the papers'.")},
 )
 train_group = _group(
     "train",
@@ -81,6 +111,12 @@ train_group = _group(
         "edge-detector": ("sketchdata.cli.train:edge_detector", "A small network that finds the edges of photos."),
         "recognition": ("sketchdata.cli.train:recognition", "The dual-branch network that recognises drawings."),
         "hashing": ("sketchdata.cli.train:hashing", "The same network, for binary codes of drawings."),
+        "edgemap": ("sketchdata.cli.train:edgemap", "A network that tells the classes of edge maps."),
+        "hashing-baselines": ("sketchdata.cli.train:hashing_baselines", "Other deep hashing methods, to compare with."),
+        "sketchcode": (
+            "sketchdata.cli.train:sketchcode",
+            "Our own recipe for binary codes, without a recurrent branch.",
+        ),
     },
 )
 root = _group(
@@ -99,6 +135,11 @@ root = _group(
         "edgemaps": ("sketchdata.cli:edgemaps_group", "Turn photos into edge maps: collect to curate."),
         "train": ("sketchdata.cli:train_group", "Train a model."),
         "evaluate": ("sketchdata.cli.evaluate:evaluate", "Measure how well a trained network recognises drawings."),
+        "encode": ("sketchdata.cli.encode:encode", "Turn drawings into binary codes by a trained network."),
+        "index": ("sketchdata.cli:index_group", "Make codes searchable."),
+        "search": ("sketchdata.cli.search:search", "Find the drawings that are nearest to a drawing."),
+        "bench": ("sketchdata.cli:bench_group", "Compare methods, ours beside the papers'."),
+        "import": ("sketchdata.cli:import_group", "Import what other tools wrote."),
         "convert": ("sketchdata.cli.convert:convert", "Convert drawings between formats."),
     },
 )

@@ -13,8 +13,11 @@ from sketchdata.errors import ConfigError
 try:
     from sketchdata.encoder import NetworkOptions
     from sketchdata.recipes.trainers import edge_detector as recipe
+    from sketchdata.recipes.trainers import edgemap as edgemap_recipe
     from sketchdata.recipes.trainers import hashing as hashing_recipe
+    from sketchdata.recipes.trainers import hashing_baselines as baselines_recipe
     from sketchdata.recipes.trainers import recognition as recognition_recipe
+    from sketchdata.recipes.trainers import sketchcode as sketchcode_recipe
     from sketchdata.training import TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(
@@ -87,6 +90,55 @@ def hashing(config: hashing_recipe.Config, network: NetworkOptions, training: Tr
     _say(hashing_recipe.run(config, network, training), config.out, as_json)
 
 
+@click.command("hashing-baselines")
+@options(config=baselines_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@_JSON
+def hashing_baselines(
+    config: baselines_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool
+) -> None:
+    """Train other deep hashing methods, on the same network and data.
+
+    DSH-Supervised (dsh-pair), DSH-Sketch in its reduced form (dsh-sketch, which needs word vectors), GreedyHash, CSQ
+    and OrthoHash. Each begins with the branches trained by cross entropy, which --pretrained takes from another run.
+
+    Example: sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/csq --branch cnn --method csq
+    """
+    _say(baselines_recipe.run(config, network, training), config.out, as_json)
+
+
+@click.command("sketchcode")
+@options(config=sketchcode_recipe.Config, network=sketchcode_recipe.Network, training=TrainingOptions)
+@_JSON
+def sketchcode(
+    config: sketchcode_recipe.Config, network: sketchcode_recipe.Network, training: TrainingOptions, as_json: bool
+) -> None:
+    """Train our own recipe for binary codes: one small network that reads strokes as channels of a picture.
+
+    First the classes get learned directions, then binary codes that keep alike classes near one another. A training
+    that was stopped goes on with --resume and ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment
+    """
+    _say(sketchcode_recipe.run(config, network, training), config.out, as_json)
+
+
+@click.command("edgemap")
+@options(config=edgemap_recipe.Config, training=TrainingOptions)
+@_JSON
+def edgemap(config: edgemap_recipe.Config, training: TrainingOptions, as_json: bool) -> None:
+    """Train a network to tell the classes of edge maps apart, from scratch.
+
+    Learned are the classes of the data set that have edge maps in `train`; `val` chooses the epoch. All edge maps lie
+    in memory, SIZE × SIZE bytes each. A training that was stopped, by Ctrl-C or otherwise, goes on with --resume and
+    ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap
+
+    Example: sketchdata train edgemap --data data/small --out runs/small --backbone small --size 32 --epochs 10
+    """
+    _say(edgemap_recipe.run(config, training), config.out, as_json)
+
+
 def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
@@ -94,5 +146,7 @@ def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:
     for stage in report["stages"]:
         found = ", ".join(f"{name} {value:.4f}" for name, value in stage.items() if isinstance(value, float))
         click.echo(f"{stage['stage']}: best epoch {stage['best_epoch']} of {stage['epochs']}: {found}")
-    learned = f"{report['drawings']:,} drawings of {report['classes']:,} classes"
+    edge_maps = report.get("edge_maps")
+    learned = f"{edge_maps['train']:,} edge maps" if edge_maps else f"{report['drawings']:,} drawings"
+    learned = f"{learned} of {report['classes']:,} classes"
     click.echo(f"{out}: {report['parameters']:,} parameters, {learned}, {report['seconds']:,.1f} s")

@@ -1,0 +1,402 @@
+r"""Compare hashing methods on one data set: the paper's tables II, III, V, VI and VII, ours beside the published.
+
+    sketchdata bench hashing --data data/quickdraw-3.8m --out bench --augment
+    sketchdata bench hashing --data data/small --out bench --rows dlbhc,cr-scl-ql,sketchcode --bits 16,64 \
+        --backbone small --size 32 --hidden 64 --max-points 64
+    sketchdata bench hashing --data bitmaps28.npz --out bench --rows dlbhc,greedyhash,csq,orthohash,sketchcode …
+
+A row is a method at a code length. Every row is trained or fitted, its codes of `query` are ranked against those of
+`gallery`, and what came out is written as one file, so that a comparison that was stopped goes on with the rows that
+are missing, and two that run side by side on different rows share a folder. Branches and features are trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import orjson
+import torch
+from sketchdata.recipes.trainers import hashing, hashing_baselines, recognition, sketchcode
+
+from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
+from sketchdata.code_validation import answers
+from sketchdata.codes import Codes, pack_bits
+from sketchdata.config import option, recorded
+from sketchdata.encoder import NetworkOptions, Trained, read_encoder
+from sketchdata.encoding import codes_of
+from sketchdata.errors import ConfigError
+from sketchdata.hashing_rows import ABLATIONS, BRANCHES, Kind, Row, chosen_rows, without_centers
+from sketchdata.hashing_tables import Measured, markdown
+from sketchdata.hog_features import hog_features
+from sketchdata.manifest import replacing
+from sketchdata.metrics_log import stage_seconds
+from sketchdata.models import MODELS
+from sketchdata.progress import console
+from sketchdata.ranks import device_of
+from sketchdata.retrieval import score_codes
+from sketchdata.run_folder import METRICS, RECORD, read_json
+from sketchdata.shallow_hashing import SHALLOW_HASHERS
+from sketchdata.spread import class_spread
+from sketchdata.training import BITS, EpochsConfig, TrainingOptions
+
+RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
+#: Numbers of the feature that shallow methods are fitted on, as in the paper.
+FEATURE_WIDTH = 256
+#: Side of the pictures that are described by histograms of gradients.
+_HOG_SIDE, _HOG_BATCH = 56, 4096
+
+_EPOCHS = click.IntRange(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(EpochsConfig):
+    """What is compared, on which data, and where the results go."""
+
+    out: Path = option(
+        Path("hashing-bench"),
+        help="Folder of runs and results; what is finished there is kept.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    rows: str = option("all", help="Comma-separated rows, or `all`; --list-rows names them.", metavar="A,B,…")
+    bits: str = option("16,24,32,64", help="Comma-separated code lengths.", metavar="A,B,…")
+    fixed_bits: str = option("32", help="Length for zero-shot rows and ablations.", type=click.Choice(BITS))
+    unseen: int = option(20, help="Classes that zero-shot rows do not see; 0 leaves them out.", type=_EPOCHS)
+    code_epochs: int = option(5, help="Epochs of the last stage of the paper's rows.", type=_EPOCHS)
+    baseline_epochs: int = option(
+        10, help="Epochs of the other deep methods, after the branch.", type=click.IntRange(1)
+    )
+    recipe_backbone: str = option("thin", help="Picture branch of sketchcode.", metavar="NAME")
+    recipe_size: int | None = option(None, help="Its picture's side. Default: --size.", type=click.IntRange(16, 1024))
+    recipe_batch_size: int | None = option(
+        None, help="Its drawings of a step. Default: --batch-size.", type=click.IntRange(1)
+    )
+    recipe_learning_rate: float | None = option(
+        None, help="Its largest rate. Default: --learning-rate.", type=click.FloatRange(0, min_open=True)
+    )
+    recipe_weight_decay: float = option(0.05, help="Its decay of the weights.", type=click.FloatRange(0))
+    recipe_proxy_epochs: int = option(8, help="Epochs of its first stage.", type=click.IntRange(1))
+    recipe_code_epochs: int = option(16, help="Epochs of its second stage.", type=_EPOCHS)
+    width: int = option(2048, help="Numbers of the fusion layer of recognition rows.", type=click.IntRange(1))
+    vectors: Path | None = option(
+        None, help="Vectors of words, for dsh-sketch.", record=False, type=click.Path(dir_okay=False, path_type=Path)
+    )
+    vector_words: Path | None = option(
+        None, help="Their words, one a line.", record=False, type=click.Path(dir_okay=False, path_type=Path)
+    )
+
+
+def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train or fit what is missing, measure it, and write and return the results.
+
+    Raises:
+        ConfigError: There is no such row or length, or options do not fit the data or what is in the folder already.
+        SketchDataError: The data is damaged, a training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; the same command goes on.
+    """
+    rows = chosen_rows(config.rows, config.bits, int(config.fixed_bits), config.unseen)
+    bench = _Bench(config, network, replace(training, resume=False))
+    # Before hours of work: what the data do not allow may come last.
+    possible = list(bench.possible(rows))
+    measured = []
+    for row in possible:
+        measured.append(bench.measure(row))
+        bench.write(measured)
+    return bench.write(measured)
+
+
+class _Bench:
+    """One comparison: where its runs and results are, and how each kind of row comes to codes."""
+
+    def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
+        self.config, self.network, self.training = config, network, training
+        self.classes, self.manifest = identity(config.data)
+        self.ink_alone = holds_bitmaps(config.data)
+        facts = recorded(config) | recorded(network) | recorded(training)
+        #: What a row that is kept must have been made with; which rows there are makes no difference to one of them.
+        self.options = {name: value for name, value in facts.items() if name not in ("rows", "bits", "fixed_bits")}
+        self.splits: dict[tuple[str, tuple[str, ...]], Packed] = {}
+        self.kinds: dict[Kind, Callable[[Row], dict[str, Any]]] = {
+            Kind.HASHING: lambda row: self._trained(row, self._hashing(row)),
+            Kind.BASELINE: lambda row: self._trained(row, self._baseline(row)),
+            Kind.RECIPE: lambda row: self._trained(row, self._recipe(row)),
+            Kind.RECOGNITION: lambda row: self._trained(row, self._recognition(row)),
+            Kind.SHALLOW: self._shallow,
+        }
+
+    def possible(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Yield the rows that the data allow, and say which ones it does not."""
+        for row in rows:
+            if row.needs_points and self.ink_alone:
+                console.print(f"{row.name} is left out: bitmaps have no points and no strokes")
+            elif row.method == "dsh-sketch" and None in (self.config.vectors, self.config.vector_words):
+                console.print(f"{row.name} is left out: it needs --vectors and --vector-words")
+            elif row.unseen > len(self.classes) - 2:
+                raise ConfigError(f"--unseen {row.unseen} leaves too few of {len(self.classes)} classes")
+            else:
+                yield row
+
+    def measure(self, row: Row) -> Measured:
+        """Return what is known of a row, after finding it out if it is not."""
+        path = self.config.out / "rows" / f"{row.name}.json"
+        if path.exists():
+            kept = read_json(path)
+            if kept["manifest"] == self.manifest and kept.get("options") == self.options:
+                return Measured(row=row, values=kept)
+        console.print(f"{row.name}: {row.title}", highlight=False, soft_wrap=True)
+        values = {"row": row.name, "manifest": self.manifest, "options": self.options, **self.kinds[row.kind](row)}
+        _write(path, values)
+        return Measured(row=row, values=values)
+
+    def write(self, measured: Sequence[Measured]) -> dict[str, Any]:
+        """Write the tables of all rows so far; return the results."""
+        facts = {
+            "data": self.config.data.name,
+            "classes": len(self.classes),
+            "manifest": self.manifest,
+            "drawings": {
+                split: len(self._split(split, self.classes)) for split in ("train", "val", "gallery", "query")
+            },
+            "options": recorded(self.config) | recorded(self.network) | recorded(self.training),
+            "device": str(device_of(self.training.device)),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+        results = {**facts, "rows": [{**asdict(each.row), **each.values} for each in measured]}
+        _write(self.config.out / RESULTS_FILE, results)
+        with replacing(self.config.out / TABLE_FILE) as file:
+            file.write(markdown(facts, measured).encode())
+        return results
+
+    # ---- rows that are trained ---------------------------------------------------------------------------------------
+
+    def _trained(self, row: Row, folder: Path) -> dict[str, Any]:
+        """Return what a trained network is worth."""
+        trained, report = read_encoder(folder), read_json(folder / "training.json")
+        seconds = sum(stage_seconds(folder / METRICS).values())
+        shared = self._shared_seconds(row) if report["pretrained"] else {}
+        # A stage of a branch that the network has not was copied too, and does not count.
+        needed = {stage["stage"] for stage in report["stages"]} & set(report["pretrained"])
+        facts = {
+            "parameters": report["parameters"],
+            "model": report["sha256"],
+            "seconds": round(seconds + sum(shared.get(stage, 0.0) for stage in needed), 1),
+        }
+        words = self._words(row, trained)
+        gallery = self._asked(trained, "gallery", words)
+        # Of classes that it never saw it recognises none.
+        own = {} if row.unseen else {"accuracy": gallery.accuracy}
+        if row.kind is Kind.RECOGNITION:
+            return {**facts, **own}
+        codes = gallery.codes
+        found = score_codes(self._asked(trained, "query", words).codes, codes)
+        d1, d2 = class_spread(gallery.numbers, codes.labels)
+        spread = {"d1": d1, "d2": d2, "ratio": d1 / d2 if d2 else None}
+        return {**facts, **own, "spread": spread, "retrieval": _short(found.values())}
+
+    def _words(self, row: Row, trained: Trained) -> tuple[str, ...]:
+        """Return the classes that a row is measured on: those that it was not shown, or all."""
+        if not row.unseen:
+            return self.classes
+        return tuple(word for word in self.classes if word not in trained.classes)
+
+    def _asked(self, trained: Trained, split: str, words: tuple[str, ...]) -> _Answers:
+        packed = self._split(split, words)
+        device = device_of(self.training.device)
+        return _ask(trained, packed.to(device))
+
+    def _split(self, split: str, words: tuple[str, ...]) -> Packed:
+        if (split, words) not in self.splits:
+            self.splits[split, words] = read_split(self.config.data, split).of_classes(words)
+        return self.splits[split, words]
+
+    def _branches(self, row: Row) -> Path:
+        """Train the branches that the rows of a kind have in common, unless they are there; return their folder."""
+        name = f"{BRANCHES}-unseen-{row.unseen}" if row.unseen else BRANCHES
+        none = {"fusion_epochs": 0, "center_epochs": 0, "code_epochs": 0}
+        own = hashing.Config(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
+        branch = "cnn" if self.ink_alone else "cr"
+        return self._train(hashing, own, replace(self.network, branch=branch))
+
+    def _shared_seconds(self, row: Row) -> dict[str, float]:
+        """Return how long each stage took that rows of a kind take from one another."""
+        found = stage_seconds(self._branches(row) / METRICS)
+        if row.kind is Kind.HASHING and row.loss != "cel":
+            found["fusion"] = stage_seconds(self._hashing(without_centers(row)) / METRICS).get("fusion", 0.0)
+        return found
+
+    def _hashing(self, row: Row) -> Path:
+        common = self._staged(row.name, row)
+        # All losses go on from the same fusion.
+        source = self._branches(row) if row.loss == "cel" else self._hashing(without_centers(row))
+        own = hashing.Config(
+            **common,
+            bits=str(row.bits),
+            loss=row.loss,
+            code_epochs=self.config.code_epochs,
+            pretrained=source,
+        )
+        return self._train(hashing, own, replace(self.network, branch=row.branch))
+
+    def _baseline(self, row: Row) -> Path:
+        common = self._staged(row.name, row)
+        own = hashing_baselines.Config(
+            **{name: common[name] for name in _DATA | {"cnn_learning_rate", "cnn_epochs", "rnn_epochs"}},
+            method=row.method,
+            bits=str(row.bits),
+            code_epochs=self.config.baseline_epochs,
+            vectors=self.config.vectors,
+            vector_words=self.config.vector_words,
+            pretrained=self._branches(row),
+        )
+        return self._train(hashing_baselines, own, replace(self.network, branch="cnn"))
+
+    def _recipe(self, row: Row) -> Path:
+        common = self._staged(row.name, row)
+        changed = dict(ABLATIONS.get(row.method, {}))
+        channels = "ink" if self.ink_alone else str(changed.pop("channels", "strokes"))
+        own = sketchcode.Config(
+            **{
+                **{name: common[name] for name in _DATA},
+                "bits": str(row.bits),
+                "proxy_epochs": self.config.recipe_proxy_epochs,
+                "code_epochs": self.config.recipe_code_epochs,
+                **changed,
+            }
+        )
+        network = sketchcode.Network(
+            backbone=self.config.recipe_backbone, size=self.config.recipe_size or self.network.size, channels=channels
+        )
+        training = replace(
+            self.training,
+            batch_size=self.config.recipe_batch_size or self.training.batch_size,
+            learning_rate=self.config.recipe_learning_rate or self.training.learning_rate,
+            weight_decay=self.config.recipe_weight_decay,
+        )
+        return self._train(sketchcode, own, network, training)
+
+    def _recognition(self, row: Row) -> Path:
+        shared = row.method in ("cnn", "cr")
+        width = FEATURE_WIDTH if row.name == "features" else self.config.width
+        own = recognition.Config(
+            **self._staged(row.name, row),
+            loss=row.loss,
+            width=width,
+            pretrained=self._branches(row) if shared else None,
+        )
+        branch = "cnn" if self.ink_alone else row.branch
+        other = self.network
+        if not shared:
+            # Some need larger pictures than a small comparison has.
+            size = max(other.size, MODELS[row.method].least)
+            other = replace(other, backbone=row.method, size=size)
+        return self._train(recognition, own, replace(other, branch=branch))
+
+    def _staged(self, name: str, row: Row) -> dict[str, Any]:
+        """Return the options that the trainers have in common."""
+        names = {field for field in EpochsConfig.__dataclass_fields__ if field not in ("out", "unseen")}
+        return {
+            **{field: getattr(self.config, field) for field in names},
+            "out": self.config.out / "runs" / name,
+            "unseen": row.unseen,
+        }
+
+    def _train(
+        self, trainer: Any, config: Any, network: NetworkOptions, training: TrainingOptions | None = None
+    ) -> Path:
+        """Train to the end, from wherever it was stopped; return the folder."""
+        out: Path = config.out
+        trainer.run(config, network, replace(training or self.training, resume=(out / RECORD).exists()))
+        return out
+
+    # ---- rows that are fitted ----------------------------------------------------------------------------------------
+
+    def _shallow(self, row: Row) -> dict[str, Any]:
+        """Fit a shallow method on features of `train`; return what its codes are worth."""
+        describe = self._deep_features if row.branch == "deep" else self._hog_features
+        method = SHALLOW_HASHERS[row.method]
+        train = describe("train")
+        labels = self._split("train", self.classes).labels.numpy()
+        hasher = method.fit(train, labels if method.supervised else None, row.bits, self.training.seed)
+
+        def encoded(split: str) -> Codes:
+            packed = self._split(split, self.classes)
+            codes = codes_of(np.zeros((len(packed), row.bits), np.float32), 1.0, packed)
+            return replace(codes, packed=pack_bits(hasher.encode(describe(split))))
+
+        found = score_codes(encoded("query"), encoded("gallery"))
+        return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": _short(found.values())}
+
+    def _deep_features(self, split: str) -> npt.NDArray[np.float32]:
+        """Return the numbers of a network's fusion layer, trained once."""
+        path = self.config.out / "features" / f"deep-{split}.npy"
+        row = Row(name="features", kind=Kind.RECOGNITION, method="cnn" if self.ink_alone else "cr", loss="cel")
+        # Looked at even where the numbers are kept: it refuses other options and other data.
+        folder = self._recognition(row)
+        return _kept(path, lambda: self._asked(read_encoder(folder), split, self.classes).numbers)
+
+    def _hog_features(self, split: str) -> npt.NDArray[np.float32]:
+        """Return histograms of oriented gradients of the pictures."""
+        packed = self._split(split, self.classes)
+
+        def described() -> npt.NDArray[np.float32]:
+            parts = torch.split(torch.arange(len(packed)), _HOG_BATCH)
+            return np.concatenate([hog_features(packed.raster(rows, _HOG_SIDE)[:, 0].numpy()) for rows in parts])
+
+        return _kept(self.config.out / "features" / f"hog-{split}-{self.manifest[:16]}.npy", described)
+
+
+_DATA = frozenset({"data", "out", "unseen", "augment"})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Answers:
+    """What a network made of N drawings: (N, D) float32 numbers, and the share that it recognised."""
+
+    packed: Packed
+    numbers: npt.NDArray[np.float32]
+    threshold: float
+    accuracy: float
+
+    @property
+    def codes(self) -> Codes:
+        """The numbers' binary codes."""
+        return codes_of(self.numbers, self.threshold, self.packed)
+
+
+@torch.no_grad()
+def _ask(trained: Trained, packed: Packed) -> _Answers:
+    encoder = trained.encoder.to(packed.device).eval()
+    numbers, right = [], 0
+    for f, scores, labels in answers(packed, encoder, trained.view):
+        numbers.append(f.cpu().numpy())
+        right += int((scores.argmax(1) == labels).sum())
+    return _Answers(
+        packed=packed, numbers=np.concatenate(numbers), threshold=trained.threshold, accuracy=right / len(packed)
+    )
+
+
+def _short(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a row's measures what no table shows."""
+    return {name: value for name, value in values.items() if name not in ("classes", "curve")}
+
+
+def _kept(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Return an array that is made once."""
+    if not path.exists():
+        found = make()
+        with replacing(path) as file:
+            np.save(file, found)
+    array: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
