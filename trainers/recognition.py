@@ -55,7 +55,8 @@ _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
 _INDEPENDENT = {
     "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
-    "rnn": _AFTER_BRANCHES | {"cnn_epochs", "cnn_learning_rate", "backbone", "size", "line_width"},
+    # The first weights of the points' branch come from the same generator as the picture's, after them.
+    "rnn": _AFTER_BRANCHES - {"branch"} | {"cnn_epochs", "cnn_learning_rate", "size", "line_width"},
     "fusion": _AFTER_FUSION,
 }
 #: The percentiles of image entropy between which drawings count for the centres.
