@@ -1,0 +1,173 @@
+"""What a zero-shot method may learn from: drawings of seen classes, and the semantic vectors of all classes.
+
+A lesson is checked once, when it is made: a drawing of an unseen class in it is an error, not an input. Features stay
+where they are, an array in memory or a file that is mapped to it; sums over them are taken in double, a block of rows
+at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse  # type: ignore[import-untyped]
+from torch import Tensor
+
+from sketchdata.errors import ConfigError
+from sketchdata.zero_shot.checks import (
+    CELLS_AT_ONCE,
+    Features,
+    Labels,
+    check_all_drawn,
+    check_classes,
+    check_drawings,
+    check_vectors,
+    list_places,
+)
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """Some drawings of seen classes, and the vectors of all L classes.
+
+    Attributes:
+        features: (N, F) floats, finite.
+        labels: (N,) int64, places in the class table.
+        rows: (n,) int64, ascending: which of the drawings to learn from.
+        vectors: (L, S) float32, finite and none of them zero.
+        seen: (C,) int64, ascending: the classes to learn from, each of which has drawings among the rows.
+        seed: What is left to chance follows from it.
+        device: Where networks learn.
+    """
+
+    features: Features
+    labels: Labels
+    rows: Labels
+    vectors: npt.NDArray[np.float32]
+    seen: Labels
+    seed: int
+    device: str
+
+    @property
+    def width(self) -> int:
+        """F, the numbers in a feature."""
+        return int(self.features.shape[1])
+
+    @cached_property
+    def places(self) -> Labels:
+        """(n,) int64, where the class of each drawing stands among the seen ones, 0..C-1."""
+        return np.searchsorted(self.seen, self.labels[self.rows])
+
+    @cached_property
+    def counts(self) -> Matrix:
+        """(C,) float64, the drawings of each seen class."""
+        return np.bincount(self.places, minlength=len(self.seen)).astype(np.float64)
+
+    @cached_property
+    def means(self) -> Matrix:
+        """(C, F) float64, the mean feature of each seen class."""
+        sums = np.zeros((len(self.seen), self.width))
+        for block, places in self.blocks():
+            sums += one_hot(places, len(self.seen)).T @ block
+        return sums / self.counts[:, None]
+
+    @cached_property
+    def centre(self) -> Matrix:
+        """(F,) float64, the mean feature of all drawings."""
+        return np.asarray(self.counts @ self.means / len(self.rows))
+
+    @cached_property
+    def directions(self) -> Matrix:
+        """(L, S) float64, vectors of all classes from the mean of the seen ones', whose mean square is made 1.
+
+        Raises:
+            ConfigError: The vectors of all seen classes are the same.
+        """
+        known = self.vectors[self.seen].astype(np.float64)
+        spread = root_mean_square(known - known.mean(axis=0))
+        if not spread:
+            raise ConfigError("the vectors of all seen classes are the same, so nothing is to be learnt from them")
+        return np.asarray((self.vectors - known.mean(axis=0)) / spread)
+
+    def blocks(self) -> Iterator[tuple[Matrix, Labels]]:
+        """Yield features in double and the places of their classes, some rows at a time: (m, F), (m,)."""
+        step = max(1, CELLS_AT_ONCE // self.width)
+        for start in range(0, len(self.rows), step):
+            chosen = slice(start, start + step)
+            yield self.features[self.rows[chosen]].astype(np.float64), self.places[chosen]
+
+    def batch(self, size: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw drawings at random, with replacement: (size, F) float32 and (size,) places, on the lesson's device."""
+        chosen = torch.randint(len(self.rows), (size,), generator=chance).numpy()
+        drawn = self.features[self.rows[chosen]].astype(np.float32, copy=False)
+        return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.places[chosen]).to(self.device)
+
+    def of_rows(self, rows: Labels, seen: Labels) -> Lesson:
+        """Return the same lesson with some of its drawings and classes only."""
+        return replace(self, rows=rows, seen=seen)
+
+
+def root_mean_square(rows: npt.NDArray[np.floating[Any]]) -> float:
+    """Return the size of the numbers of an array; 0 for zeros alone."""
+    return float(np.sqrt(np.square(rows, dtype=np.float64).mean()))
+
+
+def one_hot(places: Labels, classes: int) -> Any:
+    """Return a sparse (m, C) matrix with a one in each row."""
+    return sparse.csr_array((np.ones(len(places)), (np.arange(len(places)), places)), shape=(len(places), classes))
+
+
+def check_lesson(
+    features: Features,
+    labels: npt.NDArray[np.integer[Any]],
+    vectors: npt.NDArray[np.floating[Any]],
+    seen: Sequence[int] | Labels,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Lesson:
+    """Return a lesson of all the drawings given.
+
+    Args:
+        features: (N, F) floats.
+        labels: (N,) integers, places in the class table; all of them seen classes.
+        vectors: (L, S) floats, the semantic vectors of seen and unseen classes.
+        seen: The classes to learn from.
+        seed: From 0.
+        device: Of torch.
+
+    Raises:
+        ConfigError: A drawing is of an unseen class, a class lacks drawings or a vector, a number is not finite, there
+            is no unseen class or fewer than two seen ones, or arrays do not fit one another.
+    """
+    if seed < 0:
+        raise ConfigError(f"seeds are counted from 0, and this one is {seed}")
+    classes = check_vectors(vectors)
+    chosen = check_classes(seen, classes, "seen")
+    if len(chosen) < 2:
+        raise ConfigError(f"zero-shot methods learn from two seen classes at least, not from {len(chosen)}")
+    if len(chosen) == classes:
+        raise ConfigError(f"all {classes:,} classes with a vector are seen ones: there is no unseen class to recognise")
+    check_drawings(features, labels)
+    strangers = np.setdiff1d(labels, chosen)
+    if len(strangers):
+        raise ConfigError(
+            f"{np.isin(labels, strangers).sum():,} drawings are of classes that are not to be seen: places "
+            f"{list_places(strangers)} of the class table; give a method the drawings of seen classes only"
+        )
+    check_all_drawn(labels, chosen)
+    return Lesson(
+        features=features,
+        labels=labels.astype(np.int64),
+        rows=np.arange(len(labels)),
+        vectors=vectors.astype(np.float32),
+        seen=chosen,
+        seed=seed,
+        device=device,
+    )

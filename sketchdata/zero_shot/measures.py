@@ -1,0 +1,154 @@
+"""What zero-shot recognition is measured by: hit@k among unseen and among all classes, U, S and H, and hubs.
+
+Chance stands beside each share of hits, for there are as many as there are candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.errors import ConfigError
+from sketchdata.recognition_measures import generalised_zero_shot, top_k_accuracy
+from sketchdata.zero_shot.checks import Labels
+
+Scores = npt.NDArray[np.floating[Any]]
+#: The ranks of the paper's tables.
+RANKS = (1, 5, 10, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Drawings of one class that were taken for another.
+
+    Attributes:
+        label: Their class.
+        predicted: What they were taken for.
+        count: How many they are.
+        share: Of the drawings of their class.
+    """
+
+    label: int
+    predicted: int
+    count: int
+    share: float
+
+
+def chance_of_hit(k: int, candidates: int) -> float:
+    """Return the share of hits among the first k of so many candidates in random order."""
+    return min(k / candidates, 1.0)
+
+
+def accuracy_by_class(predicted: Labels, labels: Labels) -> dict[int, float]:
+    """Return for each class that has drawings the share of them that is recognised."""
+    classes, places = np.unique(labels, return_inverse=True)
+    shares = np.bincount(places, predicted == labels) / np.bincount(places)
+    return dict(zip(classes.tolist(), shares.tolist(), strict=True))
+
+
+def confusion_pairs(predicted: Labels, labels: Labels, most: int = 20) -> list[Confusion]:
+    """Return which classes are taken for which most often, by the share of the class, the most frequent ones first."""
+    sizes = np.bincount(labels)
+    wrong = predicted != labels
+    pairs, counts = np.unique(np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
+    shares = counts / sizes[pairs[:, 0]]
+    order = np.lexsort([pairs[:, 1], pairs[:, 0], -counts, -shares])[:most]
+    return [
+        Confusion(label=int(pairs[i, 0]), predicted=int(pairs[i, 1]), count=int(counts[i]), share=float(shares[i]))
+        for i in order
+    ]
+
+
+def occurrences(scores: Scores, k: int) -> npt.NDArray[np.int64]:
+    """Count N_k, for how many drawings each class is among the k likeliest: (M, K) scores → (K,) int64.
+
+    Equal scores are taken in the order of the class table.
+
+    Raises:
+        ConfigError: k is not in 1..K.
+    """
+    if scores.ndim != 2 or not 1 <= k <= scores.shape[1]:
+        raise ConfigError(f"the {k} likeliest of the classes are asked for, by scores of shape {scores.shape}")
+    counts = np.zeros(scores.shape[1], np.int64)
+    step = max(1, (1 << 22) // scores.shape[1])
+    for start in range(0, len(scores), step):
+        nearest = np.argsort(-scores[start : start + step], axis=1, kind="stable")[:, :k]
+        counts += np.bincount(nearest.ravel(), minlength=len(counts))
+    return counts
+
+
+def hubness(scores: Scores, k: int = 1) -> float:
+    """Compute the skewness of N_k: high where a few classes are near to drawings of all others.
+
+    Source: Radovanović, Nanopoulos and Ivanović, "Hubs in space", JMLR 2010: E[(N_k − μ)³] / σ³.
+
+    Returns:
+        0 where all classes occur equally often.
+
+    Raises:
+        ConfigError: As for `occurrences`.
+    """
+    counts = occurrences(scores, k).astype(np.float64)
+    apart = counts - counts.mean()
+    deviation = np.sqrt(np.square(apart).mean())
+    return float((apart**3).mean() / deviation**3) if deviation else 0.0
+
+
+def measure_zero_shot(
+    scores: Scores, labels: Labels, unseen: Sequence[int] | Labels, gamma: float = 0.0, ranks: Sequence[int] = RANKS
+) -> dict[str, Any]:
+    """Measure scores of drawings that nothing was learnt from, of unseen and, where there are some, of seen classes.
+
+    `zsl` and `gzsl` are the paper's: drawings of unseen classes, among the unseen ones or among all. `calibrated` is
+    `gzsl` with γ taken off the scores of seen classes. `harmonic` and `harmonic_calibrated`, where there are drawings
+    of seen classes, are U, S and H, averages of classes.
+
+    Args:
+        scores: (M, L), uncalibrated.
+        labels: (M,) places in the class table.
+        unseen: The classes that were not learnt from.
+        gamma: γ.
+        ranks: Those k of hit@k that are below the number of candidates are given.
+
+    Returns:
+        Plain values.
+
+    Raises:
+        ConfigError: There is no drawing of an unseen class, or as for `top_k_accuracy`.
+    """
+    places = np.unique(np.asarray(unseen, np.int64))
+    new = np.isin(labels, places)
+    if not new.any():
+        raise ConfigError("zero-shot recognition is measured on drawings of unseen classes, and there are none")
+    lowered = scores - gamma * ~np.isin(np.arange(scores.shape[1]), places)
+    among = scores[new][:, places]
+    predicted = places[among.argmax(axis=1)]
+    values: dict[str, Any] = {
+        "drawings": {"unseen": int(new.sum()), "seen": int((~new).sum())},
+        "gamma": gamma,
+        "zsl": _hits(among, np.searchsorted(places, labels[new]), ranks),
+        "gzsl": _hits(scores[new], labels[new], ranks),
+        "calibrated": _hits(lowered[new], labels[new], ranks),
+        "by_class": accuracy_by_class(predicted, labels[new]),
+        "confusions": [asdict(pair) for pair in confusion_pairs(predicted, labels[new])],
+        "hubness": {f"N_{k}": hubness(among, k) for k in (1, 10) if k < len(places)},
+    }
+    if not new.all():
+        for name, given in (("harmonic", scores), ("harmonic_calibrated", lowered)):
+            found = generalised_zero_shot(given.argmax(axis=1), labels, places.tolist())
+            values[name] = {"unseen": found.unseen, "seen": found.seen, "harmonic": found.harmonic}
+    return values
+
+
+def _hits(scores: Scores, labels: Labels, ranks: Sequence[int]) -> dict[str, Any]:
+    candidates = scores.shape[1]
+    chosen = [k for k in ranks if k < candidates] or [1]
+    return {
+        "candidates": candidates,
+        **{f"hit@{k}": top_k_accuracy(scores, labels, k) for k in chosen},
+        "chance": {f"hit@{k}": chance_of_hit(k, candidates) for k in chosen},
+    }
