@@ -32,6 +32,11 @@ run sketchdata train recognition --data "$demo/ten" --out "$demo/run" --backbone
     --width 64 --batch-size 64 --learning-rate 5e-3 --cnn-learning-rate 5e-3 --max-points 64 \
     --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 1
 run sketchdata evaluate "$demo/run"
+run sketchdata train sketchcode --data "$demo/ten" --out "$demo/codes-run" --bits 32 --size 32 --augment \
+    --batch-size 64 --learning-rate 2e-3 --proxy-epochs 2 --code-epochs 3
+run sketchdata encode "$demo/codes-run" "$demo/ten" --out "$demo/codes"
+run sketchdata evaluate "$demo/codes"
+run sketchdata index build "$demo/codes" --out "$demo/index"
 
 python docs/demo_photos.py "$demo/photos.csv" &
 server=$!
