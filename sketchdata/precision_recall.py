@@ -117,8 +117,9 @@ def _curve(curve: Curve, name: str, style: str) -> list[str]:
 
 
 def _key(place: int, name: str, style: str) -> list[str]:
-    y = 18 + place * _LEGEND_STEP
+    # Where no curve of a network that learned anything comes.
+    y = 0.7 * _HEIGHT + place * _LEGEND_STEP
     return [
-        f'<path class="curve {style}" d="M{_WIDTH - 24} {y}H{_WIDTH - 8}"/>',
-        f'<text x="{_WIDTH - 30}" y="{y + 4}" text-anchor="end">{escape(name)}</text>',
+        f'<path class="curve {style}" d="M12 {y:.1f}H28"/>',
+        f'<text x="36" y="{y + 4:.1f}">{escape(name)}</text>',
     ]
