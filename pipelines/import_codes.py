@@ -24,7 +24,7 @@ class Config:
     format: str = option("deephash", help="Of what is imported.", type=click.Choice(["deephash"]))
     classes: Path | None = option(
         None,
-        help="Class table, a name a line. Default: class 0, class 1 …",
+        help="Class table, a name a line. Default: class 0, class 1 and so on.",
         type=click.Path(dir_okay=False, path_type=Path),
     )
     overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)

@@ -29,7 +29,7 @@ class Config:
     out: Path = option(help="Folder of the tables.", type=click.Path(file_okay=False, path_type=Path))
     classes: Path | None = option(
         None,
-        help="Class table, a name a line. Default: the pictures' folders, or class 0, class 1 …",
+        help="Class table, a name a line. Default: the pictures' folders, or class 0, class 1 and so on.",
         type=click.Path(dir_okay=False, path_type=Path),
     )
 

@@ -24,7 +24,7 @@ class Config:
     split: str = option("gallery", help="Split that is searched.")
     kind: str = option(
         "flat",
-        help="flat looks at every code and is exact; the others are faiss' and are not.",
+        help="Flat looks at every code and is exact; the others are faiss' and are not.",
         type=click.Choice(list(KINDS)),
     )
     overwrite: bool = option(False, help="Replace another index in the folder.", record=False)

@@ -149,3 +149,9 @@ def test_no_gamma_has_a_higher_harmonic_mean_than_the_chosen_one(each: list[tupl
     best = max(harmonic(gamma) for gamma in np.arange(-14.5, 15))
     found = choose_gamma(scores, labels, new)
     assert harmonic(found) == pytest.approx(best) or (best == 0 and found == 0)
+
+
+def test_drawings_that_change_sides_together_are_not_divided() -> None:
+    # Both drawings prefer an old class by 1: whatever γ is, one of the two is wrong.
+    scores = np.array([[1.0, 0.0, 2.0, 0.0], [1.0, 0.0, 2.0, 0.0]])
+    assert choose_gamma(scores, np.array([0, 2]), np.array([True, True, False, False])) == 0
