@@ -101,6 +101,8 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, ranks: Ranks
     ranks.wait()
     if ranks.leads and not record.exists():
         _write_json(record, facts)
+    # And none reads the record before it is there.
+    ranks.wait()
     return RunFolder(path=path, ranks=ranks)
 
 

@@ -80,7 +80,7 @@ def held_out(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ..
     Raises:
         ConfigError: Fewer than two classes would be left to learn from.
     """
-    if count > len(classes) - 2:
+    if count and count > len(classes) - 2:
         raise ConfigError(
             f"of {len(classes):,} classes {max(len(classes) - 2, 0):,} can be held out, as a training needs two at "
             f"least, not {count:,}"

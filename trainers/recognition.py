@@ -332,11 +332,15 @@ def _normal_outputs(experiment: Experiment, encoder: SketchEncoder) -> Iterator[
         yield f, batch.labels.to(f.device)
 
 
-def normal_rows(data: Path, words: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Tell which training drawings of some classes have a normal entropy for their class, in the order of their rows.
+def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+    """Tell which training drawings have a normal entropy for their class, in the order of their rows.
 
     What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
     the 95th percentile of their class are normal, ends included.
+
+    Args:
+        data: The data set.
+        words: The classes whose drawings count; None for all.
 
     Returns:
         (N,) bool.
@@ -358,7 +362,7 @@ def normal_rows(data: Path, words: Sequence[str]) -> npt.NDArray[np.bool_]:
         own = [label == each for each in range(len(classes))]
         judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
         normal = judge.judge(label, entropy)[1] == NORMAL
-    return np.asarray(normal[np.isin(label, [classes.index(word) for word in words])])
+    return np.asarray(normal[np.isin(label, [classes.index(word) for word in words or classes])])
 
 
 # ---- how good it is --------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot.checks import Labels
 from sketchdata.zero_shot.eve import on_device
-from sketchdata.zero_shot.lesson import Lesson, Matrix, root_mean_square
+from sketchdata.zero_shot.lesson import Lesson, Matrix
 from sketchdata.zero_shot.recogniser import Constants, Recogniser, compared
+from sketchdata.zero_shot.relation import size_of
 from sketchdata.zero_shot.steps import chance_of, frozen, linear, make_optimiser, walk
 
 
@@ -59,7 +60,7 @@ class ConvexCombination:
     def _classifier(self, lesson: Lesson) -> Any:
         """Return (M, F) → (M, C) probabilities."""
         chance = chance_of(lesson.seed)
-        centre, scale = lesson.centre, root_mean_square(lesson.means - lesson.centre) or 1.0
+        centre, scale = lesson.centre, size_of(lesson)
         middle = on_device(centre, lesson.device)
         network = linear(lesson.width, len(lesson.seen), chance).to(lesson.device)
 

@@ -74,21 +74,28 @@ def chance_of(seed: int, member: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + member) % (1 << 63))
 
 
-def linear(inputs: int, outputs: int, chance: torch.Generator) -> nn.Linear:
-    """Return a layer with torch's usual first weights, drawn from `chance` rather than from the generator of all."""
+def linear(inputs: int, outputs: int, chance: torch.Generator, *, gain: float = 1.0) -> nn.Linear:
+    """Return a layer with torch's usual first weights, drawn from `chance` rather than from the generator of all.
+
+    Args:
+        inputs: Numbers that it takes.
+        outputs: Numbers that it gives.
+        chance: Where first weights come from.
+        gain: What the usual weights are multiplied by: √6 is that of He et al. before ReLU, which keeps sizes.
+    """
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     reach = 1 / math.sqrt(inputs)
     with torch.no_grad():
-        layer.weight.uniform_(-reach, reach, generator=chance)
+        layer.weight.uniform_(-gain * reach, gain * reach, generator=chance)
         layer.bias.uniform_(-reach, reach, generator=chance)
     return layer
 
 
-def perceptron(sizes: Sequence[int], chance: torch.Generator, *, last_relu: bool) -> nn.Sequential:
+def perceptron(sizes: Sequence[int], chance: torch.Generator, *, last_relu: bool, gain: float = 1.0) -> nn.Sequential:
     """Return fully connected layers with ReLU between them, and after the last one if so wished."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [linear(inputs, outputs, chance), nn.ReLU()]
+        layers += [linear(inputs, outputs, chance, gain=gain), nn.ReLU()]
     return nn.Sequential(*(layers if last_relu else layers[:-1]))
 
 
