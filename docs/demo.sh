@@ -66,6 +66,8 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   photos, crops, edges, edgemap   six photographs on their way to a data set of edge maps, with
   edges/audit/report.html         each edge map beside its photo     edges.png    all of them
   run          a small network that learned ten classes of ten/, and evaluation.md, how well
+  codes-run, codes, index   binary codes of the same ten classes, to be searched:
+    .venv/bin/sketchdata search $demo/index --run $demo/codes-run YOUR.svg --data $demo/ten --html found.html
 To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END
