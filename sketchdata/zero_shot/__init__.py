@@ -89,7 +89,7 @@ ZERO_SHOT_METHODS: dict[str, Method] = {
     "relation": Method(
         learn=RelationNetwork(),
         constants={"decay": 1e-4, "steps": 400},
-        grid=_walks(100, 200, 400, 800),
+        grid=_walks(100, 200, 400),
         source="Sung et al., Learning to Compare: Relation Network for Few-Shot Learning, CVPR 2018",
     ),
     "eszsl": Method(

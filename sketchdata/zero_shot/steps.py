@@ -81,7 +81,7 @@ def linear(inputs: int, outputs: int, chance: torch.Generator, *, gain: float = 
         inputs: Numbers that it takes.
         outputs: Numbers that it gives.
         chance: Where first weights come from.
-        gain: What the usual weights are multiplied by: √6 is that of He et al. before ReLU, which keeps sizes.
+        gain: What the usual weights are multiplied by: √3 makes their variance 1 / inputs.
     """
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     reach = 1 / math.sqrt(inputs)
