@@ -28,8 +28,8 @@ from sketchdata.recipes.pipelines import index as recipe
 
 from sketchdata.code_folder import Origin, code_folder, read_codes, write_codes
 from sketchdata.codes import Codes, pack_bits
+from sketchdata.hamming import to_words, word_distances
 from sketchdata.index import KINDS, Index, make_index
-from sketchdata.index.exact import distances, to_words
 from sketchdata.manifest import ParentEntry
 
 PAPER_MS = 286
@@ -132,7 +132,7 @@ def _time(search: Search, asked: np.ndarray, passes: int) -> float:
 def _recall(flat: Index, search: Search, asked: np.ndarray, limits: list[int], k: int) -> float:
     shares = []
     for query, limit in zip(asked, limits, strict=True):
-        near = distances(flat.words[:, search(query)], to_words(query[None])[:, 0]) <= limit
+        near = word_distances(to_words(query[None]), flat.words[:, search(query)])[0] <= limit
         shares.append(near.sum() / k)
     return float(np.mean(shares))
 

@@ -84,7 +84,7 @@ def distances(queries: Packed, gallery: Packed) -> npt.NDArray[np.uint8]:
 
     Codes have 248 bits at most, so that a byte holds every distance.
     """
-    return _distances(_words(queries), _words(gallery))
+    return word_distances(to_words(queries), to_words(gallery))
 
 
 def distance_histograms(queries: Packed, gallery: Packed, bits: int, *, threads: int | None = None) -> Counts:
@@ -127,7 +127,7 @@ def _numbers(packed: Packed) -> npt.NDArray[np.intp]:
 def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None) -> Counts:
     """Count by looking at every query and every item."""
     counts = np.zeros((len(queries), bits + 1), np.int64)
-    asked, levels = _words(queries), [(level.weight, _words(level.packed)) for level in _levels(gallery)]
+    asked, levels = to_words(queries), [(level.weight, to_words(level.packed)) for level in _levels(gallery)]
 
     def count(start: int, stop: int) -> None:
         for weight, words in levels:
@@ -172,13 +172,13 @@ def _histograms(queries: Words, gallery: Words, bits: int) -> Counts:
         chunk = gallery[:, start : start + _CHUNK]
         rows = _CHUNK // chunk.shape[1]
         for first in range(0, len(counts), rows):
-            found = _distances(queries[:, first : first + rows], chunk)
+            found = word_distances(queries[:, first : first + rows], chunk)
             for place, row in enumerate(found, start=first):
                 counts[place] += _histogram(row, bits)
     return counts
 
 
-def _distances(queries: Words, gallery: Words) -> npt.NDArray[np.uint8]:
+def word_distances(queries: Words, gallery: Words) -> npt.NDArray[np.uint8]:
     """Compute the distances of (P, Q) and (P, N) words, (Q, N) uint8: the ones of all words' differences."""
     found: npt.NDArray[np.uint8] = np.bitwise_count(queries[0][:, None] ^ gallery[0])
     for own, theirs in zip(queries[1:], gallery[1:], strict=True):
@@ -200,8 +200,8 @@ def _distinct(packed: Packed) -> tuple[Packed, npt.NDArray[np.intp], npt.NDArray
     return packed[first], places, times
 
 
-def _words(packed: Packed) -> Words:
-    """Return the words of codes, (P, N), zeros filling the last one up."""
+def to_words(packed: Packed) -> Words:
+    """Lay codes out for counting: (N, B) uint8 → (P, N) words of 16 or 64 bits, zeros filling the last one up."""
     size = 2 if packed.shape[1] * 8 <= _SHORT else 8
     return np.ascontiguousarray(_padded(packed, size).view(f"u{size}").T)
 

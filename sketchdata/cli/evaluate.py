@@ -89,6 +89,8 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
     for title, name in (("", "retrieval"), ("zero-shot ", "zero_shot")):
         if name in found:
             _say_retrieval(title, found[name])
+    if "retrieval" in found:
+        click.echo(found["retrieval"]["definition"])
     click.echo(f"see {run / TABLE_FILE}")
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sketchdata.codes import Codes
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.index.exact import to_words
+from sketchdata.hamming import to_words
 from sketchdata.index.kinds import KINDS, load_faiss
 from sketchdata.index.search import Index
 from sketchdata.manifest import Manifest, check_listed, read_manifest, replacing
@@ -28,7 +28,7 @@ _REMEDY = "build the index again"
 
 def write_arrays(index: Index, folder: Path) -> list[Path]:
     """Write an index's files but for the manifest; the same codes give the same bytes. Return their paths."""
-    packed = np.ascontiguousarray(index.words.T).astype("<u8", copy=False).view(np.uint8)[:, : -(-index.bits // 8)]
+    packed = np.ascontiguousarray(index.words.T).view(np.uint8)[:, : -(-index.bits // 8)]
     arrays: dict[str, npt.NDArray[Any]] = {
         KEY_IDS: index.key_ids,
         CODES: np.ascontiguousarray(packed),

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sketchdata.codes import Codes, Packed
 from sketchdata.errors import ConfigError
-from sketchdata.index.exact import Neighbours, Rows, Words, distances, nearest, to_words
+from sketchdata.hamming import Words, to_words, word_distances
+from sketchdata.index.exact import Neighbours, Rows, nearest
 from sketchdata.index.kinds import KINDS, build_structure
 
 #: Approximate kinds are asked for more than is wanted, since they cut codes of equal distance off anywhere.
@@ -24,7 +25,7 @@ class Index:
     Attributes:
         kind: One of KINDS.
         bits: D.
-        words: (W, N) uint64, as `to_words` gives them.
+        words: (W, N), as `hamming.to_words` gives them.
         labels: (N,) uint16.
         key_ids: (N,) uint64, rising.
         classes: The class table.
@@ -56,7 +57,7 @@ class Index:
 
     def code(self, row: int) -> Packed:
         """Return the code of a row: (⌈D / 8⌉,) uint8."""
-        return self.words[:, row].astype("<u8").view(np.uint8)[: -(-self.bits // 8)]
+        return np.ascontiguousarray(self.words[:, row]).view(np.uint8)[: -(-self.bits // 8)]
 
     def search(self, packed: Packed, k: int) -> list[Neighbours]:
         """Return the k nearest codes of each query; from an approximate kind, these or fewer.
@@ -75,9 +76,9 @@ class Index:
                 f"the index holds {len(self):,} codes: its nearest 1 to {len(self):,} can be had, not {k:,}"
             )
         kind = KINDS[self.kind]
-        queries = to_words(packed).T
+        queries = [words[:, None] for words in to_words(packed).T]
         if kind is None:
-            return [nearest(distances(self.words, query), k) for query in queries]
+            return [nearest(word_distances(query, self.words)[0], k) for query in queries]
         wanted = min(k + _SURPLUS, len(self))
         kind.prepare(wanted, self.structure)
         _, found = self.structure.search(np.ascontiguousarray(packed), wanted)
@@ -86,7 +87,7 @@ class Index:
     def _in_order(self, rows: Rows, query: Words, k: int) -> Neighbours:
         """Put what faiss found, -1 where nothing, into the exact order."""
         rows = np.unique(rows[rows >= 0])
-        found = distances(self.words[:, rows], query)
+        (found,) = word_distances(query, self.words[:, rows])
         order = np.argsort(found, kind="stable")[:k]
         return Neighbours(rows=rows[order], distances=found[order])
 
