@@ -57,9 +57,18 @@ class CodeValidation:
         return {"map": float(found.values()["map"]["expected"]), "accuracy": right / len(codes)}
 
 
-def answers(packed: Packed, encoder: SketchEncoder, view: View) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield a network's numbers and scores and the labels of all drawings, in their order: (B, D), (B, L), (B,)."""
-    for indices in torch.split(torch.arange(len(packed)), _BATCH):
+def answers(
+    packed: Packed, encoder: SketchEncoder, view: View, rows: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield a network's numbers and scores and the labels of drawings, in their order: (B, D), (B, L), (B,).
+
+    Args:
+        packed: The drawings.
+        encoder: The network.
+        view: What it reads of a drawing.
+        rows: (N,) int64, which drawings; None for all.
+    """
+    for indices in torch.split(torch.arange(len(packed)) if rows is None else rows, _BATCH):
         batch = view.batch(packed, indices)
         f, scores = encoder(batch)
         yield f, scores, batch.labels.to(f.device)

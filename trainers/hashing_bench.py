@@ -23,6 +23,7 @@ import numpy.typing as npt
 import orjson
 import torch
 from sketchdata.recipes.trainers import hashing, hashing_baselines, recognition, sketchcode
+from torch import Tensor
 
 from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.code_validation import answers
@@ -41,7 +42,7 @@ from sketchdata.progress import console
 from sketchdata.ranks import device_of
 from sketchdata.retrieval import score_codes
 from sketchdata.run_folder import METRICS, RECORD, read_json
-from sketchdata.shallow_hashing import SHALLOW_HASHERS
+from sketchdata.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
 from sketchdata.spread import class_spread
 from sketchdata.training import BITS, EpochsConfig, TrainingOptions
 
@@ -322,7 +323,7 @@ class _Bench:
         describe = self._deep_features if row.branch == "deep" else self._hog_features
         method = SHALLOW_HASHERS[row.method]
         train = describe("train")
-        labels = self._split("train", self.classes).labels.numpy()
+        labels = self._split("train", self.classes).labels.numpy()[self._rows("train")]
         hasher = method.fit(train, labels if method.supervised else None, row.bits, self.training.seed)
 
         def encoded(split: str) -> Codes:
@@ -333,20 +334,27 @@ class _Bench:
         found = score_codes(encoded("query"), encoded("gallery"))
         return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": _short(found.values())}
 
+    def _rows(self, split: str) -> Tensor:
+        """Return which drawings are described: of `train` as many as are learned from at most, evenly spread."""
+        count = len(self._split(split, self.classes))
+        wanted = min(count, MOST_ROWS) if split == "train" else count
+        return torch.arange(wanted) * count // max(wanted, 1)
+
     def _deep_features(self, split: str) -> npt.NDArray[np.float32]:
         """Return the numbers of a network's fusion layer, trained once."""
         path = self.config.out / "features" / f"deep-{split}.npy"
         row = Row(name="features", kind=Kind.RECOGNITION, method="cnn" if self.ink_alone else "cr", loss="cel")
         # Looked at even where the numbers are kept: it refuses other options and other data.
         folder = self._recognition(row)
-        return _kept(path, lambda: self._asked(read_encoder(folder), split, self.classes).numbers)
+        packed = self._split(split, self.classes).to(device_of(self.training.device))
+        return _kept(path, lambda: _ask(read_encoder(folder), packed, self._rows(split)).numbers)
 
     def _hog_features(self, split: str) -> npt.NDArray[np.float32]:
         """Return histograms of oriented gradients of the pictures."""
         packed = self._split(split, self.classes)
 
         def described() -> npt.NDArray[np.float32]:
-            parts = torch.split(torch.arange(len(packed)), _HOG_BATCH)
+            parts = torch.split(self._rows(split), _HOG_BATCH)
             return np.concatenate([hog_features(packed.raster(rows, _HOG_SIDE)[:, 0].numpy()) for rows in parts])
 
         return _kept(self.config.out / "features" / f"hog-{split}-{self.manifest[:16]}.npy", described)
@@ -371,15 +379,14 @@ class _Answers:
 
 
 @torch.no_grad()
-def _ask(trained: Trained, packed: Packed) -> _Answers:
+def _ask(trained: Trained, packed: Packed, rows: Tensor | None = None) -> _Answers:
     encoder = trained.encoder.to(packed.device).eval()
-    numbers, right = [], 0
-    for f, scores, labels in answers(packed, encoder, trained.view):
-        numbers.append(f.cpu().numpy())
+    parts, right = [], 0
+    for f, scores, labels in answers(packed, encoder, trained.view, rows):
+        parts.append(f.cpu().numpy())
         right += int((scores.argmax(1) == labels).sum())
-    return _Answers(
-        packed=packed, numbers=np.concatenate(numbers), threshold=trained.threshold, accuracy=right / len(packed)
-    )
+    numbers = np.concatenate(parts)
+    return _Answers(packed=packed, numbers=numbers, threshold=trained.threshold, accuracy=right / len(numbers))
 
 
 def _short(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from sketchdata.recipes.pipelines import quickdraw, synth
+from sketchdata.recipes.trainers import hashing_bench
 from sketchdata.recipes.trainers.hashing_bench import Config, run
 
 from sketchdata.bitmaps import read_split
@@ -154,6 +155,32 @@ def test_shallow_rows_are_fitted_on_features_of_train(data: Path, done: Path) ->
         row = rows_of(done)[name]
         assert_measures(row, query, gallery)
         assert (row["fitted_on"], row["features"]) == (100, features["train"].shape[1])
+
+
+@pytest.mark.parametrize("row", ["sdh-hog", "sdh-deep"])
+def test_of_train_no_more_drawings_are_described_than_are_learned_from(
+    row: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing_bench, "MOST_ROWS", 40)
+    run(config(data, tmp_path / "bench", rows=row), network(), loop(**QUICK))
+    (path,) = (tmp_path / "bench" / "features").glob("*-train*.npy")
+    found, train, rows = np.load(path), read_split(data, "train"), torch.arange(40) * 100 // 40
+    if row == "sdh-hog":
+        expected = hog_features(train.raster(rows, 56)[:, 0].numpy())
+    else:
+        expected = outputs(read_encoder(tmp_path / "bench" / "runs" / "features"), train)[rows.numpy()]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    result = rows_of(tmp_path / "bench")[f"{row}-16"]
+    assert result["fitted_on"] == 40
+    hasher = SHALLOW_HASHERS["sdh"].fit(found, train.labels.numpy()[rows.numpy()], 16, 0)
+    kept = [np.load(next(path.parent.glob(f"*-{split}*.npy"))) for split in ("query", "gallery")]
+    blank = (
+        codes_of(np.zeros((len(own), 16), np.float32), 0.5, own)
+        for own in (read_split(data, split) for split in ("query", "gallery"))
+    )
+    query, gallery = (codes_with(hasher.encode(each), own) for each, own in zip(kept, blank, strict=True))
+    # Labels that did not belong to the drawings would give other codes.
+    assert_measures(result, query, gallery)
 
 
 def codes_with(bits: np.ndarray, of: Codes) -> Codes:
