@@ -29,6 +29,7 @@ from sketchdata.losses import SCL_WEIGHT
 from sketchdata.metrics_log import opened_log
 from sketchdata.progress import console, task_bar
 from sketchdata.ranks import wishes_to_stop
+from sketchdata.raster import MAX_SIZE
 from sketchdata.run_folder import CHECKPOINTS, METRICS, RunFolder
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -49,7 +50,7 @@ _FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DrawingsConfig:
     """What is learned from: in common to all trainers of drawings."""
 
     data: Path = option(
@@ -58,10 +59,16 @@ class DataConfig:
         type=click.Path(path_type=Path),
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(DrawingsConfig):
+    """The same, and how many of the classes: in common to recognition and hashing."""
+
     unseen: int = option(
         0, help="Classes to hold out, chosen by a hash of their names, for zero-shot evaluation.", type=_EPOCHS
     )
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,22 +84,39 @@ class SharedStages:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochsConfig(DataConfig):
-    """For how long the paper's stages learn: in common to recognition, hashing and their comparison."""
+class BranchesConfig:
+    """For how long the branches learn, alone and together: in common to all trainers of the dual-branch network."""
 
-    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
     # Deep dense layers without normalisation bear less than the rest.
     cnn_learning_rate: float = option(3e-4, help="Largest rate of the picture branch.", type=_POSITIVE)
     # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
     cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
     rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
     fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochsConfig(BranchesConfig, DataConfig):
+    """For how long the paper's stages learn: in common to recognition, hashing and their comparison."""
+
+    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedConfig(SharedStages, EpochsConfig):
     """Both, as recognition and hashing have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeMapConfig:
+    """From which edge maps is learned, and for how long: in common to one network and to the comparison of many."""
+
+    data: Path = option(help="What `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
+    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
+    size: int = option(224, help="Side of the edge maps in pixels.", type=click.IntRange(16, MAX_SIZE))
+    epochs: int = option(30, help="Epochs.", type=_EPOCHS)
+    augment: bool = option(False, help="Mirror, stretch and shift edge maps a little; the paper does not.")
 
 
 @dataclass(frozen=True, kw_only=True)

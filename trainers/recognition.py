@@ -16,32 +16,29 @@ looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.audit_store import read_audit, record_path
 from sketchdata.augmentation import Augmentation
 from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.config import option, recorded
-from sketchdata.dataset import open_dataset
 from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, pictures_of, write_encoder
-from sketchdata.entropy import NORMAL, drawing_entropies, judge_of, reference
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.losses import CenterLoss, CodeLoss, class_centers
 from sketchdata.manifest import hash_file
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.models.fusion import Activation
+from sketchdata.normal_drawings import normal_rows
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
 from sketchdata.sampling import held_out
@@ -53,14 +50,12 @@ _CENTERS = "class-centers"
 _AFTER_FUSION = frozenset({"loss", "method", "center_weight", "code_weight", "center_epochs", "code_epochs"})
 _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
-_INDEPENDENT = {
+INDEPENDENT: Mapping[str, Set[str]] = {
     "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
     # The first weights of the points' branch come from the same generator as the picture's, after them.
     "rnn": _AFTER_BRANCHES - {"branch"} | {"cnn_epochs", "cnn_learning_rate", "size", "line_width"},
     "fusion": _AFTER_FUSION,
 }
-#: The percentiles of image entropy between which drawings count for the centres.
-_LOW, _HIGH = 5, 95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,25 +133,58 @@ def prepare(
         ConfigError: The folder or the options do not fit.
         SketchDataError: There is no data set.
     """
+    facts = facts_of(trainer, config, network, training)
+    classes = facts["classes"]
+    unseen = held_out(classes, config.unseen)
+    facts |= {"classes": [word for word in classes if word not in unseen], "unseen": list(unseen)}
+    return begin(config, facts, training.resume, ranks), facts
+
+
+def facts_of(trainer: str, config: Any, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Return what is recorded of a training on all classes of its data.
+
+    Raises:
+        ConfigError: The options do not fit one another or the data.
+        SketchDataError: There is no data set.
+    """
     network.check()
     if holds_bitmaps(config.data):
         _check_for_bitmaps(network, getattr(config, "loss", "cel"))
     classes, manifest = identity(config.data)
-    unseen = held_out(classes, config.unseen)
-    facts = {
+    return {
         "trainer": trainer,
         "options": recorded(config) | recorded(network) | recorded(training),
-        "classes": [word for word in classes if word not in unseen],
-        "unseen": list(unseen),
+        "classes": list(classes),
         "manifest": manifest,
         "data": str(config.data.resolve()),
     }
+
+
+def begin(
+    config: Any,
+    facts: dict[str, Any],
+    resume: bool,
+    ranks: Ranks,
+    independent: Mapping[str, Set[str]] = INDEPENDENT,
+) -> RunFolder:
+    """Open the run folder with what `--pretrained` has for it, which is added to the facts.
+
+    Args:
+        config: Names the folders.
+        facts: What is recorded.
+        resume: Whether to go on with a training.
+        ranks: Who this process is.
+        independent: {stage that may be taken over: the options on which it does not depend}.
+
+    Raises:
+        ConfigError: The folder holds something else, or the other training has nothing that fits.
+    """
     if (other := getattr(config, "pretrained", None)) is not None:
-        facts["pretrained"] = usable_stages(other, facts, _INDEPENDENT)
-    folder = open_run(config.out, facts, resume=training.resume, ranks=ranks)
+        facts["pretrained"] = usable_stages(other, facts, independent)
+    folder = open_run(config.out, facts, resume=resume, ranks=ranks)
     if other is not None and folder.report() is None:
         folder.take(other, facts["pretrained"])
-    return folder, facts
+    return folder
 
 
 def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
@@ -332,39 +360,6 @@ def _normal_outputs(experiment: Experiment, encoder: SketchEncoder) -> Iterator[
         yield f, batch.labels.to(f.device)
 
 
-def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
-    """Tell which training drawings have a normal entropy for their class, in the order of their rows.
-
-    What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
-    the 95th percentile of their class are normal, ends included.
-
-    Args:
-        data: The data set.
-        words: The classes whose drawings count; None for all.
-
-    Returns:
-        (N,) bool.
-
-    Raises:
-        SketchDataError: The audit is of another data set, or a shard cannot be read.
-    """
-    dataset = open_dataset(data)
-    classes = dataset.manifest.classes
-    if record_path(data, "entropy").exists():
-        audit = read_audit(data)
-        rows = audit.rows(TRAIN)
-        label = np.concatenate([batch.label for batch in dataset.batches(TRAIN)])
-        normal = audit.judged[rows] & ~audit.noise[rows]
-    else:
-        found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(TRAIN)]
-        label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
-        once = np.ones(len(label), np.int64)
-        own = [label == each for each in range(len(classes))]
-        judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
-        normal = judge.judge(label, entropy)[1] == NORMAL
-    return np.asarray(normal[np.isin(label, [classes.index(word) for word in words or classes])])
-
-
 # ---- how good it is --------------------------------------------------------------------------------------------------
 
 
@@ -423,20 +418,25 @@ def conclude(
     experiment: Experiment, encoder: SketchEncoder, records: list[dict[str, Any]], facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the network, and last the report; return the report."""
+    return experiment.folder.finish(keep(experiment, encoder, records, facts))
+
+
+def keep(
+    experiment: Experiment, encoder: SketchEncoder, records: list[dict[str, Any]], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the network, and return what the report is to say of it."""
     folder = experiment.folder
     if folder.ranks.leads:
         write_encoder(folder.path, encoder, experiment.architecture)
     folder.ranks.wait()
-    return folder.finish(
-        {
-            "trainer": facts["trainer"],
-            "options": facts["options"],
-            "pretrained": read_record(folder.path).get("pretrained", {}),
-            "stages": records,
-            "classes": len(experiment.architecture.classes),
-            "drawings": len(experiment.train),
-            "parameters": sum(each.numel() for each in encoder.parameters() if each.requires_grad),
-            "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),
-            "sha256": hash_file(folder.path / MODEL, "sha256"),
-        }
-    )
+    return {
+        "trainer": facts["trainer"],
+        "options": facts["options"],
+        "pretrained": read_record(folder.path).get("pretrained", {}),
+        "stages": records,
+        "classes": len(experiment.architecture.classes),
+        "drawings": len(experiment.train),
+        "parameters": sum(each.numel() for each in encoder.parameters() if each.requires_grad),
+        "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),
+        "sha256": hash_file(folder.path / MODEL, "sha256"),
+    }

@@ -14,13 +14,14 @@ import pytest
 import torch
 from sketchdata.recipes.pipelines import audit_entropy
 from sketchdata.recipes.trainers import recognition
-from sketchdata.recipes.trainers.recognition import Config, normal_rows, run
+from sketchdata.recipes.trainers.recognition import Config, run
 
 from sketchdata.audit_store import read_audit
 from sketchdata.checkpoints import read_tensors
 from sketchdata.encoder import read_encoder
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import MANIFEST_NAME
+from sketchdata.normal_drawings import normal_rows
 from sketchdata.packed import read_packed
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from tests.builds import IN_PROCESS

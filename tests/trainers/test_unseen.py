@@ -11,13 +11,14 @@ import pytest
 import torch
 from sketchdata.recipes.pipelines import audit_entropy, quickdraw, synth
 from sketchdata.recipes.trainers import hashing, recognition
-from sketchdata.recipes.trainers.recognition import Config, normal_rows, run
+from sketchdata.recipes.trainers.recognition import Config, run
 
 from sketchdata.bitmaps import read_bitmaps, read_split
 from sketchdata.checkpoints import read_tensors
 from sketchdata.encoder import read_encoder
 from sketchdata.encoding import encode
 from sketchdata.errors import ConfigError
+from sketchdata.normal_drawings import normal_rows
 from sketchdata.packed import read_packed
 from sketchdata.run_folder import MODEL, RECORD, REPORT, STAGES
 from sketchdata.sampling import held_out
