@@ -13,12 +13,20 @@ from sketchdata.progress import task_bar
 
 
 @torch.no_grad()
-def outputs(trained: Trained, packed: Packed, *, device: str = "cpu", batch_size: int = 512) -> npt.NDArray[np.float32]:
+def outputs(
+    trained: Trained,
+    packed: Packed,
+    *,
+    rows: npt.NDArray[np.int64] | None = None,
+    device: str = "cpu",
+    batch_size: int = 512,
+) -> npt.NDArray[np.float32]:
     """Return the numbers of the code layer for every drawing, in their order.
 
     Args:
         trained: The network.
-        packed: N drawings, of any classes.
+        packed: Drawings, of any classes.
+        rows: (N,) which of them; None for all.
         device: Where to compute.
         batch_size: Drawings at a time.
 
@@ -27,13 +35,25 @@ def outputs(trained: Trained, packed: Packed, *, device: str = "cpu", batch_size
     """
     packed = packed.to(device)
     encoder = trained.encoder.to(packed.device).eval()
-    found = np.empty((len(packed), trained.width), np.float32)
+    chosen = torch.arange(len(packed)) if rows is None else torch.from_numpy(rows)
+    found = np.empty((len(chosen), trained.width), np.float32)
     with task_bar() as bar:
-        shown = bar.add_task("Encoding", total=len(packed))
-        for indices in torch.split(torch.arange(len(packed)), batch_size):
+        shown = bar.add_task("Encoding", total=len(chosen))
+        for start in range(0, len(chosen), batch_size):
+            indices = chosen[start : start + batch_size]
             f, _ = encoder(trained.view.batch(packed, indices))
-            found[indices.numpy()] = f.cpu().numpy()
+            found[start : start + len(indices)] = f.cpu().numpy()
             bar.update(shown, advance=len(indices))
+    return found
+
+
+@torch.no_grad()
+def probabilities(
+    trained: Trained, numbers: npt.NDArray[np.float32], *, device: str = "cpu"
+) -> npt.NDArray[np.float64]:
+    """Return what the classifier makes of numbers of the code layer, (N, D): (N, L), of the classes it learned."""
+    classify = trained.encoder.to(device).eval().fusion.classifier
+    found: npt.NDArray[np.float64] = classify(torch.from_numpy(numbers).to(device)).double().softmax(1).cpu().numpy()
     return found
 
 

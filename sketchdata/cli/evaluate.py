@@ -18,6 +18,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _LEAST_UNSEEN = 2
 #: What every run folder has: as in sketchdata/run_folder.py, likewise.
 _RECORD = "run.json"
+#: What a zero-shot training calls itself there, as in sketchdata/zero_shot/experiment.py.
+_ZERO_SHOT = "zsl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,19 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
     precision-recall.svg and .csv. Classes that the training held out (`--unseen` of `sketchdata train`) are searched
     for among themselves.
 
+    Zero-shot trainings (`sketchdata train zsl`) are asked about their own unseen and seen classes: hit@k of every
+    recogniser among unseen classes (ZSL) and among all (GZSL), the averages of classes U, S and H without and with γ,
+    hubs and confusions, each beside chance. The recogniser that is shown was chosen by validation classes. There,
+    embeddings.svg shows drawings and prototypes in the place of reliability.svg.
+
     RUN may be a folder of codes as well (`sketchdata encode`, `sketchdata import codes`): anybody's codes are measured
     as ours are. Its `query` is searched in its `gallery`, and nothing is written.
 
     Example: sketchdata evaluate runs/recognition
 
     Example: sketchdata evaluate runs/hashing-64 --data data/quickdraw-3.8m --unseen 20
+
+    Example: sketchdata evaluate runs/zsl
     """
     if not (run / _RECORD).exists() and (run / MANIFEST_NAME).exists():
         _evaluate_codes(run, config, as_json)
@@ -66,11 +75,15 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
     try:
         from sketchdata.evaluation import TABLE_FILE, evaluate_run
         from sketchdata.ranks import device_of
+        from sketchdata.run_folder import read_record
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"evaluating needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
         ) from error
 
+    if read_record(run).get("trainer") == _ZERO_SHOT:
+        _evaluate_zero_shot(run, config, as_json)
+        return
     found = evaluate_run(
         run,
         config.data,
@@ -91,6 +104,42 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
             _say_retrieval(title, found[name])
     if "retrieval" in found:
         click.echo(found["retrieval"]["definition"])
+    click.echo(f"see {run / TABLE_FILE}")
+
+
+def _evaluate_zero_shot(run: Path, config: Config, as_json: bool) -> None:
+    from sketchdata.evaluation import TABLE_FILE
+    from sketchdata.ranks import device_of
+    from sketchdata.zero_shot.evaluation import evaluate_zero_shot
+
+    if config.unseen is not None:
+        raise ConfigError(
+            f"--unseen is for networks that make binary codes; {run} is a zero-shot training, which has unseen classes "
+            "of its own: leave it out"
+        )
+    found = evaluate_zero_shot(
+        run, config.data, config.split, device=str(device_of(config.device)), batch_size=config.batch_size
+    )
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        return
+    drawings, classes = found["drawings"], found["classes"]
+    click.echo(
+        f"{drawings['unseen']:,} drawings of {len(classes['unseen']):,} unseen classes, {drawings['seen']:,} of "
+        f"{len(classes['seen']):,} seen ones ({config.split})"
+    )
+    own = found["recognisers"][found["chosen"]]
+    chosen = "by validation classes" if own["validation_hit"] is not None else "as the first: no validation classes"
+    click.echo(f"{found['chosen']}, chosen from {len(found['recognisers'])} {chosen}")
+    for name, level in own["zsl"]["chance"].items():
+        if name in ("hit@1", "hit@5"):
+            click.echo(f"ZSL {name} {own['zsl'][name]:.4f} (chance {level:.4f})")
+    for stack, title in (("harmonic", "GZSL"), ("harmonic_calibrated", "GZSL with γ")):
+        if stack in own:
+            sides = " ".join(f"{side[0].upper()} {own[stack][side]:.4f}" for side in ("unseen", "seen", "harmonic"))
+            click.echo(f"{title} {sides} (chance {own['chance']['harmonic']:.4f} each)")
+    for each in own["below_chance"]:
+        click.echo(f"below chance: {each['measure']} {each['value']:.4f} (chance {each['chance']:.4f})")
     click.echo(f"see {run / TABLE_FILE}")
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from sketchdata.errors import ConfigError
 from sketchdata.zero_shot.checks import Labels
+from sketchdata.zero_shot.comparison import compared
+from sketchdata.zero_shot.embeddings import CombinationEmbedding, combine_vectors
 from sketchdata.zero_shot.eve import on_device
-from sketchdata.zero_shot.lesson import Lesson, Matrix
-from sketchdata.zero_shot.recogniser import Constants, Recogniser, compared
+from sketchdata.zero_shot.lesson import Lesson
+from sketchdata.zero_shot.recogniser import Constants, Recogniser
 from sketchdata.zero_shot.relation import size_of
-from sketchdata.zero_shot.steps import chance_of, frozen, linear, make_optimiser, walk
+from sketchdata.zero_shot.steps import chance_of, layers_of, linear, make_optimiser, walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +41,17 @@ class ConvexCombination:
 
     def __call__(self, lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recogniser]:
         """Learn one classifier, and take the vectors of the likeliest classes, as many as each `top` says."""
-        classify = self._classifier(lesson)
-        known = lesson.directions[lesson.seen]
+        (weight,), (bias,) = layers_of(self._classifier(lesson))
         for constants in grid:
-            top = int(constants["top"])
-
-            def embed(rows: Matrix, top: int = top) -> Matrix:
-                return combine_vectors(classify(rows), known, top)
-
             yield Recogniser(
-                embed=embed,
+                embed=CombinationEmbedding(
+                    weight=weight,
+                    bias=bias,
+                    offset=lesson.centre,
+                    scale=size_of(lesson),
+                    known=lesson.directions[lesson.seen],
+                    top=int(constants["top"]),
+                ),
                 prototypes=lesson.directions,
                 compare="cosine",
                 seen=lesson.seen,
@@ -57,11 +59,10 @@ class ConvexCombination:
                 constants=constants,
             )
 
-    def _classifier(self, lesson: Lesson) -> Any:
-        """Return (M, F) → (M, C) probabilities."""
+    def _classifier(self, lesson: Lesson) -> nn.Module:
+        """Return (M, F) → (M, C) logits, of drawings from their centre that are divided by their size."""
         chance = chance_of(lesson.seed)
-        centre, scale = lesson.centre, size_of(lesson)
-        middle = on_device(centre, lesson.device)
+        scale, middle = size_of(lesson), on_device(lesson.centre, lesson.device)
         network = linear(lesson.width, len(lesson.seen), chance).to(lesson.device)
 
         def loss() -> Tensor:
@@ -70,33 +71,7 @@ class ConvexCombination:
 
         optimiser = make_optimiser("adamw", network, self.rate, self.decay)
         list(walk(loss, optimiser, [self.steps], "ConSE's classifier"))
-        probabilities = frozen(nn.Sequential(network, nn.Softmax(dim=1)), lesson.device, scale)
-        return lambda rows: probabilities(rows - centre)
-
-
-def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
-    """Return the mean of the vectors of the likeliest seen classes, weighted by their probabilities.
-
-    Args:
-        probabilities: (M, C) of the seen classes.
-        known: (C, S), their vectors.
-        top: T, how many classes are taken; all C where there are no more.
-
-    Returns:
-        (M, S).
-
-    Raises:
-        ConfigError: `top` is below 1, or the arrays do not fit one another.
-    """
-    if top < 1 or probabilities.ndim != 2 or probabilities.shape[1] != len(known):
-        raise ConfigError(
-            f"the {top} likeliest of {len(known)} classes are to be taken, by probabilities of shape "
-            f"{probabilities.shape}: there must be a column for each class, and 1 class or more to take"
-        )
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    kept = np.zeros_like(probabilities)
-    np.put_along_axis(kept, order, np.take_along_axis(probabilities, order, axis=1), axis=1)
-    return np.asarray(kept / kept.sum(axis=1, keepdims=True).clip(1e-300) @ known)
+        return network
 
 
 def score_by_probabilities(

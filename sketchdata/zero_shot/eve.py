@@ -15,14 +15,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sketchdata.zero_shot.embeddings import AnyEmbedding, Embedding, PerceptronEmbedding
 from sketchdata.zero_shot.lesson import Lesson, root_mean_square
 from sketchdata.zero_shot.linear import Direction
-from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser
+from sketchdata.zero_shot.recogniser import Constants, Recogniser
 from sketchdata.zero_shot.steps import (
     as_matrix,
     by_decay,
     chance_of,
-    frozen,
+    layers_of,
     make_optimiser,
     perceptron,
     walk,
@@ -92,14 +93,17 @@ class Regression:
 
         return of_batch
 
-    def _recogniser(self, lesson: Lesson, network: nn.Module, constants: Constants) -> Recogniser:
+    def _recogniser(self, lesson: Lesson, network: nn.Sequential, constants: Constants) -> Recogniser:
         of_features, of_vectors = scales_of(lesson)
+        embed: AnyEmbedding = Embedding()
         if self.direction == "to_features":
-            embed: Any = Embedding()
             with torch.no_grad():
                 prototypes = as_matrix(network(on_device(lesson.vectors / of_vectors, lesson.device))) * of_features
         else:
-            embed, prototypes = frozen(network, lesson.device, of_features), lesson.vectors / np.float64(of_vectors)
+            weights, biases = layers_of(network)
+            relu = isinstance(network[-1], nn.ReLU)
+            embed = PerceptronEmbedding(weights=weights, biases=biases, last_relu=relu, scale=of_features)
+            prototypes = lesson.vectors / np.float64(of_vectors)
         return Recogniser(
             embed=embed,
             prototypes=prototypes,

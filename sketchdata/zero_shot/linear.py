@@ -15,8 +15,9 @@ import numpy as np
 from scipy import linalg  # type: ignore[import-untyped]
 
 from sketchdata.errors import ConfigError
+from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.lesson import Lesson, Matrix
-from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser
+from sketchdata.zero_shot.recogniser import Constants, Recogniser
 
 #: `to_features` embeds vectors among the drawings, `to_vectors` drawings among the vectors.
 Direction = Literal["to_features", "to_vectors"]

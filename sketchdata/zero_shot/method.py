@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,8 +79,10 @@ class Method:
         if not len(kept_back):
             return next(self.learn(lesson, (self.constants,)))
         known, exam = hold_back(lesson, kept_back)
-        best = max(self.learn(known, self.grid), key=exam.hit)
-        return replace(next(self.learn(lesson, (best.constants,))), gamma=exam.gamma(best))
+        examined = ((exam.hit(recogniser), recogniser) for recogniser in self.learn(known, self.grid))
+        hit, best = max(examined, key=itemgetter(0))
+        final = next(self.learn(lesson, (best.constants,)))
+        return replace(final, gamma=exam.gamma(best), validation_hit=hit)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

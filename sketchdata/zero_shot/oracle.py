@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot.checks import Features, Labels, check_all_drawn, check_classes, check_drawings
+from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.lesson import Lesson
-from sketchdata.zero_shot.recogniser import Embedding, Recogniser
+from sketchdata.zero_shot.recogniser import Recogniser
 
 
 def fit_oracle(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.eve import on_device
 from sketchdata.zero_shot.lesson import Lesson, Matrix
-from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser
+from sketchdata.zero_shot.recogniser import Constants, Recogniser
 from sketchdata.zero_shot.steps import as_matrix, by_decay, chance_of, linear, make_optimiser, walk
 
 

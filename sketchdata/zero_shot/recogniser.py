@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.checks import Features, Labels, check_finite
+from sketchdata.zero_shot.checks import Features, Labels, check_classes, check_finite
+from sketchdata.zero_shot.comparison import Comparison, compared
+from sketchdata.zero_shot.embeddings import AnyEmbedding
 from sketchdata.zero_shot.lesson import Matrix
+from sketchdata.zero_shot.parts import put_together, take_apart
 
-#: −‖e − p‖², cos(e, p) or e · p of an embedded drawing e and a prototype p.
-Comparison: TypeAlias = Literal["distance", "cosine", "product"]
 #: Constants that a method was fitted with, by name.
 Constants: TypeAlias = Mapping[str, float]
 
 _CELLS_AT_ONCE = 1 << 22
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Embedding:
-    """(x − offset) matrix, and of length 1 if so wished; without either, x itself.
-
-    Attributes:
-        offset: (F,) float64.
-        matrix: (F, D) float64.
-        unit: Whether lengths are made 1.
-    """
-
-    offset: Matrix | None = None
-    matrix: Matrix | None = None
-    unit: bool = False
-
-    def __call__(self, rows: Matrix) -> Matrix:
-        """Return embedded drawings, (M, F) → (M, D)."""
-        moved = rows if self.offset is None else rows - self.offset
-        turned = moved if self.matrix is None else moved @ self.matrix
-        return unit(turned) if self.unit else turned
+#: More numbers than any network gives for a drawing.
+_MOST_WIDE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,21 +31,24 @@ class Recogniser:
     Attributes:
         embed: (M, F) drawings → (M, D), both float64.
         prototypes: (L, D) float64, of all classes.
-        compare: How (M, D) and (L, D) give (M, L), by name or as a function.
+        compare: How (M, D) and (L, D) give (M, L), by name or by a network.
         seen: (C,) int64, the classes that were learnt from.
         width: F.
         gamma: What calibrated stacking takes off the scores of seen classes (Chao et al., ECCV 2016); 0 where no
             validation classes were kept back to choose it by.
         constants: What the method was fitted with.
+        validation_hit: The share of drawings of validation classes that it recognised among these with the constants
+            chosen, before it learnt from them as well; None where there were no validation classes.
     """
 
-    embed: Callable[[Matrix], Matrix]
+    embed: AnyEmbedding
     prototypes: Matrix
-    compare: Comparison | Callable[[Matrix, Matrix], Matrix]
+    compare: Comparison
     seen: Labels
     width: int
     gamma: float = 0.0
     constants: Constants = field(default_factory=dict)
+    validation_hit: float | None = None
 
     @property
     def unseen(self) -> Labels:
@@ -85,7 +70,7 @@ class Recogniser:
         step = max(1, _CELLS_AT_ONCE // max(self.width, *self.prototypes.shape))
         for start in range(0, len(features), step):
             embedded = self.embed(features[start : start + step].astype(np.float64))
-            found[start : start + step] = self._compared(embedded)
+            found[start : start + step] = compared(embedded, self.prototypes, self.compare)
         if calibrated:
             found[:, self.seen] -= np.float32(self.gamma)
         return found
@@ -102,17 +87,18 @@ class Recogniser:
         return np.concatenate([np.zeros((0, self.prototypes.shape[1])), *parts]).astype(np.float32)
 
     def record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """Return arrays and plain values of which `restore_recogniser` makes the same recogniser again.
-
-        Raises:
-            ConfigError: Drawings are embedded or compared by a network, which arrays do not describe.
-        """
-        if not isinstance(self.embed, Embedding) or not isinstance(self.compare, str):
-            raise ConfigError("this recogniser embeds or compares drawings by a network and cannot be kept as arrays")
-        arrays = {"prototypes": self.prototypes, "seen": self.seen}
-        arrays |= {n: a for n, a in (("offset", self.embed.offset), ("matrix", self.embed.matrix)) if a is not None}
-        facts = {"compare": self.compare, "unit": self.embed.unit, "width": self.width, "gamma": self.gamma}
-        return arrays, {**facts, "constants": dict(self.constants)}
+        """Return arrays and plain values of which `restore_recogniser` makes the same recogniser again."""
+        arrays, ways = take_apart(self.embed, self.compare)
+        facts = {
+            **ways,
+            "width": self.width,
+            "gamma": float(self.gamma),
+            "constants": {
+                name: value if isinstance(value, int) else float(value) for name, value in self.constants.items()
+            },
+            "validation_hit": None if self.validation_hit is None else float(self.validation_hit),
+        }
+        return {"prototypes": self.prototypes, "seen": self.seen, **arrays}, facts
 
     def _check(self, features: Features) -> None:
         if features.ndim != 2 or features.shape[1] != self.width:
@@ -121,42 +107,51 @@ class Recogniser:
             )
         check_finite(features)
 
-    def _compared(self, embedded: Matrix) -> Matrix:
-        if isinstance(self.compare, str):
-            return compared(embedded, self.prototypes, self.compare)
-        return self.compare(embedded, self.prototypes)
-
 
 def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> Recogniser:
     """Make the recogniser again of which `Recogniser.record` gave these.
 
     Raises:
-        ConfigError: They are not of a recogniser.
+        ConfigError: They are not of a recogniser, or do not fit one another.
     """
-    if not {"prototypes", "seen"} <= set(arrays) or facts.get("compare") not in get_args(Comparison):
-        raise ConfigError("these arrays are not of a recogniser: it has prototypes, seen classes and a comparison")
-    return Recogniser(
-        embed=Embedding(offset=arrays.get("offset"), matrix=arrays.get("matrix"), unit=bool(facts["unit"])),
-        prototypes=arrays["prototypes"],
-        compare=facts["compare"],
-        seen=arrays["seen"],
-        width=int(facts["width"]),
-        gamma=float(facts["gamma"]),
-        constants=facts["constants"],
-    )
+    _check_arrays(arrays)
+    embed, compare = put_together(arrays, facts)
+    try:
+        validation_hit = facts["validation_hit"]
+        recogniser = Recogniser(
+            embed=embed,
+            prototypes=arrays["prototypes"],
+            compare=compare,
+            seen=arrays["seen"],
+            width=int(facts["width"]),
+            gamma=float(facts["gamma"]),
+            constants=dict(facts["constants"]),
+            validation_hit=None if validation_hit is None else float(validation_hit),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"these values are not of a recogniser: {error!r}") from error
+    _try_out(recogniser)
+    return recogniser
 
 
-def compared(embedded: Matrix, prototypes: Matrix, by: Comparison) -> Matrix:
-    """Compare each embedded drawing with each prototype: (M, D), (L, D) → (M, L), higher is nearer."""
-    if by == "cosine":
-        return unit(embedded) @ unit(prototypes).T
-    products = embedded @ prototypes.T
-    if by == "product":
-        return products
-    squares = np.square(embedded).sum(axis=1)[:, None] + np.square(prototypes).sum(axis=1)
-    return np.asarray(np.minimum(2 * products - squares, 0))
+def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    prototypes, seen = arrays.get("prototypes"), arrays.get("seen")
+    if prototypes is None or seen is None or prototypes.ndim != 2 or not prototypes.size or seen.dtype != np.int64:
+        raise ConfigError("these arrays are not of a recogniser: it has (L, D) prototypes and places of seen classes")
+    check_classes(seen, len(prototypes), "seen")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ConfigError(f"these arrays are not of a recogniser: {name} has numbers that are not finite")
 
 
-def unit(rows: Matrix) -> Matrix:
-    """Return rows of length 1; a row of zeros stays one."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12))
+def _try_out(recogniser: Recogniser) -> None:
+    """Score a drawing of zeros: whether arrays fit one another, and numbers can be computed with, shows there."""
+    if not 0 < recogniser.width <= _MOST_WIDE:
+        raise ConfigError(f"these values are not of a recogniser: {recogniser.width:,} numbers in a feature")
+    try:
+        with np.errstate(all="ignore"):
+            scores = recogniser.scores(np.zeros((1, recogniser.width)), calibrated=True)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"these arrays do not fit one another: {error}") from error
+    if not np.isfinite(scores).all():
+        raise ConfigError("these arrays are not of a recogniser: scores by it are not finite numbers")

@@ -10,13 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sketchdata.zero_shot.comparison import RelationComparison
+from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.eve import on_device
 from sketchdata.zero_shot.lesson import Lesson, Matrix, root_mean_square
-from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser
-from sketchdata.zero_shot.steps import as_matrix, by_decay, chance_of, frozen, linear, make_optimiser, perceptron, walk
+from sketchdata.zero_shot.recogniser import Constants, Recogniser
+from sketchdata.zero_shot.steps import (
+    as_matrix,
+    by_decay,
+    chance_of,
+    layers_of,
+    linear,
+    make_optimiser,
+    perceptron,
+    walk,
+)
 
-#: Numbers of the layer between at a time, of all pairs together: 64 MB.
-_CELLS_AT_ONCE = 1 << 24
 #: The logit that pairs start at, a chance of 0.05: most pairs of a batch do not belong together. From 0.5, learning
 #: first makes all of them unlikely, and then hardly moves for hundreds of steps.
 _FIRST_LOGIT = -3.0
@@ -49,6 +58,18 @@ class Relation(nn.Module):
         between = (drawings @ weight[:, :width].T)[:, None] + of_class
         logits: Tensor = self.last(between.relu()).squeeze(2)
         return logits
+
+    def to_classes(self, classes: Matrix, scale: float) -> RelationComparison:
+        """Return the relation of drawings, which are divided by `scale`, to some classes as it is now: (K, F)."""
+        (first, last), (bias, last_bias) = layers_of(self)
+        width = classes.shape[1]
+        return RelationComparison(
+            of_drawings=np.ascontiguousarray(first[:, :width]),
+            of_classes=classes.astype(np.float32) @ first[:, width:].T + bias,
+            last=last[0],
+            bias=float(last_bias[0]),
+            scale=scale,
+        )
 
 
 class Pair(nn.Module):
@@ -100,18 +121,10 @@ class RelationNetwork:
     def _recogniser(self, lesson: Lesson, pair: Pair, constants: Constants) -> Recogniser:
         with torch.no_grad():
             prototypes = as_matrix(pair.embed(on_device(lesson.directions, lesson.device)))
-        rows = max(1, _CELLS_AT_ONCE // (len(prototypes) * self.hidden))
-        classes = on_device(prototypes, lesson.device)
-        related = frozen(_ToClasses(pair.relate, classes), lesson.device, size_of(lesson))
-
-        def compare(drawings: Matrix, prototypes: Matrix) -> Matrix:
-            parts = [related(drawings[start : start + rows]) for start in range(0, len(drawings), rows)]
-            return np.concatenate([np.zeros((0, len(prototypes))), *parts])
-
         return Recogniser(
             embed=Embedding(offset=lesson.centre),
             prototypes=prototypes,
-            compare=compare,
+            compare=pair.relate.to_classes(prototypes, size_of(lesson)),
             seen=lesson.seen,
             width=lesson.width,
             constants=constants,
@@ -121,13 +134,3 @@ class RelationNetwork:
 def size_of(lesson: Lesson) -> float:
     """Return the root mean square of a lesson's class means from the mean of all; 1 where they are the same."""
     return root_mean_square(lesson.means - lesson.centre) or 1.0
-
-
-class _ToClasses(nn.Module):
-    def __init__(self, relate: Relation, classes: Tensor) -> None:
-        super().__init__()
-        self.relate, self.classes = relate, classes
-
-    def forward(self, drawings: Tensor) -> Tensor:
-        logits: Tensor = self.relate(drawings, self.classes)
-        return logits

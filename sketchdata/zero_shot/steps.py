@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.zero_shot.comparison import Weights
 from sketchdata.zero_shot.lesson import Matrix
 from sketchdata.zero_shot.recogniser import Constants
 
@@ -104,17 +104,13 @@ def as_matrix(values: Tensor) -> Matrix:
     return values.detach().cpu().numpy().astype(np.float64)
 
 
-def frozen(network: nn.Module, device: str, scale: float = 1.0) -> Callable[[Matrix], Matrix]:
-    """Return a copy of a network as a function of arrays, which later steps do not change.
+def layers_of(network: nn.Module) -> tuple[tuple[Weights, ...], tuple[Weights, ...]]:
+    """Return weights and biases of a network's fully connected layers in their order, which later steps do not change.
 
-    Args:
-        network: (M, F) → (M, D).
-        device: Where it computes.
-        scale: What its input is divided by.
+    Each is (outputs, inputs) and (outputs,), float32.
     """
-    kept = copy.deepcopy(network).eval().requires_grad_(False)
-
-    def function(rows: Matrix) -> Matrix:
-        return as_matrix(kept(torch.from_numpy((rows / scale).astype(np.float32)).to(device)))
-
-    return function
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    return (
+        tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in layers),
+        tuple(layer.bias.detach().cpu().numpy().astype(np.float32) for layer in layers),
+    )

@@ -10,7 +10,8 @@ from scipy import linalg
 
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
-from sketchdata.zero_shot.conse import combine_vectors, score_by_probabilities
+from sketchdata.zero_shot.conse import score_by_probabilities
+from sketchdata.zero_shot.embeddings import combine_vectors
 from sketchdata.zero_shot.lesson import check_lesson
 from sketchdata.zero_shot.linear import SemanticAutoencoder, learn_eszsl
 from tests.zero_shot_toys import SEEN, Toy, make_toy
