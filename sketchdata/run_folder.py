@@ -110,15 +110,20 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     classes, own = before.get("classes") or [], list(now["classes"])
     if before.get("trainer") != now["trainer"]:
         raise ConfigError(f"{path} holds a training of another kind, {before.get('trainer')}: choose another --out")
+    then, options = before.get("options") or {}, now["options"]
+    changed = [f"--{name.replace('_', '-')} {then.get(name)}" for name in options if then.get(name) != options[name]]
+    if changed:
+        raise ConfigError(f"{path} holds a training with {', '.join(changed)}: take that, or another --out")
     if classes != own:
         raise ConfigError(
             f"{path} holds a training on another class table, {_some(classes)}, and the data set has {_some(own)}: "
             "take its own --data, or another --out"
         )
-    then, options = before.get("options") or {}, now["options"]
-    changed = [f"--{name.replace('_', '-')} {then.get(name)}" for name in options if then.get(name) != options[name]]
-    if changed:
-        raise ConfigError(f"{path} holds a training with {', '.join(changed)}: take that, or another --out")
+    if before.get("zero_shot") != now.get("zero_shot"):
+        raise ConfigError(
+            f"{path} holds a training with other seen and unseen classes, or other class vectors: take those, or "
+            "another --out"
+        )
     if before.get("manifest") != now["manifest"]:
         raise ConfigError(f"{path} holds a training on another data set of these classes: take that, or another --out")
 

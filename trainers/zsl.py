@@ -1,0 +1,224 @@
+r"""Train zero-shot recognition: a network of drawings of seen classes, then prototypes of all classes among them.
+
+    sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl
+    sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl --resume
+    sketchdata train zsl … --vectors edge-vectors.parquet --vectors words.parquet --methods all --recipe
+    sketchdata train zsl … --validation-share 0 --optimizer rmsprop                             # as in the paper
+    sketchdata evaluate runs/zsl
+    sketchdata recognise runs/zsl drawing.svg
+
+Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", sections III-C, III-D
+and IV-B. The sketch encoding (SE) subnet learns in three stages: each branch alone, then both under a fusion layer of
+4,096 ReLUs. It is frozen, and the edge-map vector encoding (EVE) subnet places the vector of each class among the
+drawings, Eq. 8; a drawing is of the class whose prototype is nearest, Eq. 9.
+
+No drawing of an unseen class is ever looked at, nor does its vector have a say in what is learned. Some of the seen
+classes are for choices: the network does not learn them, the constants of each method are chosen by how well it tells
+these apart without having learned from them, and it learns with those constants from all seen classes. `val` drawings
+of the classes that the network learns choose the epoch of each stage; `gallery` and `query` are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sketchdata.recipes.trainers import recognition
+
+from sketchdata.bitmaps import Packed, read_split
+from sketchdata.class_splits import ClassSplit
+from sketchdata.config import recorded
+from sketchdata.encoder import NetworkOptions, SketchEncoder, read_encoder
+from sketchdata.encoding import outputs
+from sketchdata.errors import ConfigError
+from sketchdata.losses import CodeLoss
+from sketchdata.progress import console
+from sketchdata.ranks import joined
+from sketchdata.recipes import manifest_path
+from sketchdata.run_folder import RunFolder
+from sketchdata.split_options import SplitOptions
+from sketchdata.training import BranchesConfig, DrawingsConfig, SharedStages, TrainingOptions
+from sketchdata.vector_sources import VectorSource, arranged, covered, read_sources
+from sketchdata.zero_shot import Method
+from sketchdata.zero_shot.options import PrototypeOptions
+from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
+
+#: Options that make no difference to the network of drawings.
+_OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
+#: And those that make none but by which classes it learns, which are compared themselves.
+_OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
+INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in recognition.INDEPENDENT.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(PrototypeOptions, SharedStages, BranchesConfig, DrawingsConfig):
+    """What is learned, from what, and for how long."""
+
+
+# ---- before anything is learned --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lessons:
+    """What is learned from what: the classes of the experiment and their vectors.
+
+    Attributes:
+        classes: Seen and unseen ones, L of them, in the order of the data set.
+        split: Which are which.
+        sources: {name: (L, S) vectors}.
+        hashes: {file's name: sha256}.
+        left_out: Classes of the data set without a vector, and names of the split that are no class.
+    """
+
+    classes: tuple[str, ...]
+    split: ClassSplit
+    sources: Mapping[str, npt.NDArray[np.float32]]
+    hashes: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+    def places(self, words: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return where classes stand in the table of all, ascending."""
+        chosen = set(words)
+        return np.array([place for place, word in enumerate(self.classes) if word in chosen], np.int64)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the run's record says of them."""
+        return {
+            "classes": list(self.classes),
+            "seen": list(self.split.seen),
+            "validation": list(self.split.validation),
+            "unseen": list(self.split.unseen),
+            "vectors": dict(self.hashes),
+            "left_out": list(self.left_out),
+        }
+
+
+def plan(config: Config, splits: SplitOptions, table: Sequence[str]) -> Lessons:
+    """Read the class vectors, and decide which classes are seen.
+
+    Args:
+        config: Names the vectors.
+        splits: How to choose.
+        table: The classes that have drawings.
+
+    Raises:
+        ConfigError: Vectors are missing and that is not allowed, or the classes cannot be split like that.
+        SketchDataError: A file of vectors cannot be read.
+    """
+    sources: tuple[VectorSource, ...] = read_sources(config.vectors)
+    known, missing = covered(table, sources, allow_missing=config.allow_missing)
+    split, unknown = splits.choose(known, manifest_path("splits"))
+    if len(split.validation) == 1:
+        raise ConfigError(
+            f"--validation-share {splits.validation_share:g} leaves one of {len(split.seen):,} seen classes to choose "
+            "by, and nothing is told apart in one class: take a larger share, or 0 for no choices"
+        )
+    chosen = {*split.seen, *split.unseen}
+    classes = tuple(word for word in known if word in chosen)
+    lessons = Lessons(
+        classes=classes,
+        split=split,
+        sources={},
+        hashes={source.name: source.sha256 for source in sources},
+        left_out=(*missing, *(word for word in known if word not in chosen), *unknown),
+    )
+    return replace(lessons, sources=arranged(sources, classes, lessons.places(split.seen)))
+
+
+# ---- the network of drawings, then prototypes ------------------------------------------------------------------------
+
+
+def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train the network, freeze it, learn prototypes, and return the report that is written beside them.
+
+    Raises:
+        ConfigError: Folders, options, vectors, classes or the device do not fit.
+        SketchDataError: The data is damaged, the training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
+    """
+    methods = config.chosen(training.optimizer)
+    with joined(training.device) as ranks:
+        facts = recognition.facts_of("zsl", config, network, training)
+        lessons = plan(config, splits, facts["classes"])
+        facts["options"] |= recorded(splits) | {"class_split": list(splits.class_split)}
+        facts |= {"classes": list(lessons.split.learned), "zero_shot": lessons.record()}
+        folder: RunFolder = recognition.begin(config, facts, training.resume, ranks, INDEPENDENT)
+        report: dict[str, Any] | None = folder.report()
+        if report is None:
+            report = _learn_drawings(folder, config, network, training, facts)
+            _learn_prototypes(folder, config, lessons, methods, training)
+            report = folder.finish(report | _prototypes_record(folder.path, lessons.split))
+        return report
+
+
+def _learn_drawings(
+    folder: RunFolder, config: Config, network: NetworkOptions, training: TrainingOptions, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Train the SE subnet, stage by stage, and write it; return what the report says of it."""
+    experiment = recognition.read_experiment(folder, config, network, training, config.width, "relu")
+    encoder: SketchEncoder = recognition.new_encoder(experiment)
+    records = list(recognition.pretrain(experiment, encoder, config))
+    rate = config.cnn_learning_rate
+    records.append(recognition.fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate))
+    report: dict[str, Any] = recognition.keep(experiment, encoder, records, facts)
+    return report
+
+
+def _learn_prototypes(
+    folder: RunFolder, config: Config, lessons: Lessons, methods: Mapping[str, Method], training: TrainingOptions
+) -> None:
+    """Fit each method to each source of vectors, unless that is done; several processes share the work."""
+    wanted = [(source, name) for source in lessons.sources for name in methods]
+    missing = [pair for pair in wanted if not recogniser_path(folder.path, *pair).exists()]
+    own = missing[folder.ranks.rank :: folder.ranks.world]
+    if own:
+        features, labels = _features(folder, config, lessons)
+        seen, validation = (lessons.places(words) for words in (lessons.split.seen, lessons.split.validation))
+        for source, name in own:
+            console.print(f"{name}, from {source}", highlight=False)
+            method = methods[name].on(str(folder.ranks.device))
+            found = method.fit(features, labels, lessons.sources[source], seen, validation, training.seed)
+            kept = KeptRecogniser(source=source, method=name, classes=lessons.classes, recogniser=found)
+            write_recogniser(folder.path, kept)
+    folder.ranks.wait()
+
+
+def _features(
+    folder: RunFolder, config: Config, lessons: Lessons
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return what the frozen network makes of drawings of seen classes: (N, D) numbers and (N,) places of classes."""
+    seen = lessons.split.seen
+    packed: Packed = read_split(config.data, recognition.TRAIN).of_classes(seen)
+    labels = packed.labels.numpy().astype(np.int64)
+    rows = first_of_each(labels, config.drawings)
+    found = outputs(read_encoder(folder.path), packed, rows=rows, device=str(folder.ranks.device))
+    return found, lessons.places(seen)[labels[rows]]
+
+
+def first_of_each(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Return the rows of the first so many drawings of each class, ascending: (N,) labels → (n,) rows."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], labels[order])
+    return np.sort(order[np.arange(len(order)) - starts < count])
+
+
+def _prototypes_record(run: Path, split: ClassSplit) -> dict[str, Any]:
+    """Return what the report says of the prototypes: with which constants, and how well they did on validation."""
+    return {
+        "zero_shot": {name: len(getattr(split, name)) for name in ("seen", "validation", "unseen")},
+        "chance_of_validation": 1 / len(split.validation) if split.validation else None,
+        "recognisers": [
+            {
+                "source": kept.source,
+                "method": kept.method,
+                "constants": dict(kept.recogniser.constants),
+                "gamma": kept.recogniser.gamma,
+                "validation_hit": kept.recogniser.validation_hit,
+            }
+            for kept in read_recognisers(run)
+        ],
+    }

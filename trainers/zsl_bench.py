@@ -1,0 +1,232 @@
+r"""Compare ways of zero-shot recognition over several draws of unseen classes: the paper's Tables IX and X.
+
+    sketchdata bench zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --vectors words.parquet --seen 200
+    sketchdata bench zsl --data data/small --vectors edges.parquet --seen 60 --splits 3 --networks cr,thin --width 512 \
+        --backbone small --size 64 --hidden 64 --max-points 64
+
+A network is trained for each draw of seen and unseen classes, each method learns prototypes from each source of class
+vectors, and drawings of unseen classes are recognised. What is finished is kept, so that a comparison that was stopped
+goes on, and two that run side by side on different networks share a folder.
+
+CR, CNN and RNN are the paper's networks; THIN is ours, a small convolutional network that reads strokes as channels.
+The oracle knows the mean of each class's training drawings, of unseen classes as well: it bounds what prototypes of
+these features can reach, and is no zero-shot method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import orjson
+import torch
+from sketchdata.recipes.trainers import zsl
+
+from sketchdata.bitmaps import holds_bitmaps, identity, read_split
+from sketchdata.class_vectors import read_source
+from sketchdata.config import option, recorded
+from sketchdata.encoder import NetworkOptions, read_encoder
+from sketchdata.encoding import outputs
+from sketchdata.errors import ConfigError
+from sketchdata.evaluation import JSON_FILE
+from sketchdata.hashing_evaluation import GALLERY
+from sketchdata.manifest import replacing
+from sketchdata.progress import console
+from sketchdata.ranks import device_of
+from sketchdata.run_folder import RECORD, read_json, read_record
+from sketchdata.split_options import SplitOptions
+from sketchdata.training import BranchesConfig, DrawingsConfig, TrainingOptions
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, fit_oracle
+from sketchdata.zero_shot.evaluation import evaluate_zero_shot
+from sketchdata.zero_shot.experiment import Asked, measure_recogniser, read_roster
+from sketchdata.zero_shot.options import EVERY, OURS, PAPER, PrototypeOptions
+from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers
+from sketchdata.zero_shot.tables import Row, markdown, summarise
+
+RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
+ORACLE = "oracle"
+#: What stands in a file of class vectors that are of edge maps, and not of words.
+_OF_EDGE_MAPS = "edge maps"
+#: The paper's branches alone are asked about its own method, both ways; our network about ours as well.
+_ABLATED, _OWN = (PAPER, f"{PAPER}_reversed"), (PAPER, OURS)
+_NETWORKS = {"cr": None, "cnn": _ABLATED, "rnn": _ABLATED, "thin": _OWN}
+_BATCH = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
+    """What is compared, on which data, and where the results go."""
+
+    out: Path = option(
+        Path("zsl-bench"),
+        help="Folder of runs and results; what is finished there is kept.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    methods: str = option(
+        EVERY, help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_METHODS)}.", metavar="A,B,…"
+    )
+    splits: int = option(5, help="Draws of seen and unseen classes, from --split-seed on.", type=click.IntRange(1))
+    networks: str = option(
+        ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"
+    )
+    split: str = option(GALLERY, help="Split whose drawings are recognised.")
+    oracle: bool = option(False, help="Show as well what the best prototypes of the paper's network would reach.")
+    thin_size: int | None = option(None, help="Picture's side of thin. Default: --size.", type=click.IntRange(16, 1024))
+    thin_epochs: int | None = option(
+        None, help="Epochs of thin's picture branch. Default: --cnn-epochs.", type=click.IntRange(0)
+    )
+
+
+def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train what is missing, measure it, and write and return the results.
+
+    Raises:
+        ConfigError: There is no such network or method, or options do not fit the data or what is in the folder.
+        SketchDataError: The data is damaged, a training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; the same command goes on.
+    """
+    if splits.class_split and config.splits > 1:
+        raise ConfigError("--class-split is one draw of classes: take --splits 1")
+    networks = chosen_networks(config)
+    drawn = [replace(splits, split_seed=splits.split_seed + number) for number in range(config.splits)]
+    bench = _Bench(config, network, replace(training, resume=False))
+    # Before hours of work: what cannot be split or learned from may come last.
+    for split in drawn:
+        zsl.plan(config, split, bench.classes)
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for split in drawn:
+        for name in networks:
+            for key, values in bench.measure(name, split):
+                found.setdefault(key, []).append({"split_seed": split.split_seed, **values})
+            bench.write(found)
+    return bench.write(found)
+
+
+def chosen_networks(config: Config) -> list[str]:
+    """Return the networks that are asked for and that the data allow, in the order of their table.
+
+    Raises:
+        ConfigError: There is no such network, or none is left.
+    """
+    asked = {name.strip() for name in config.networks.split(",") if name.strip()}
+    if unknown := asked - set(_NETWORKS):
+        raise ConfigError(f"--networks: there is no {', '.join(sorted(unknown))}; there are {', '.join(_NETWORKS)}")
+    allowed = [name for name in _NETWORKS if name in asked]
+    if holds_bitmaps(config.data):
+        for name in {"cr", "rnn"} & asked:
+            console.print(f"{name} is left out: bitmaps have no points")
+        allowed = [name for name in allowed if name not in ("cr", "rnn")]
+    if not allowed:
+        raise ConfigError(f"--networks leaves nothing to compare: there are {', '.join(_NETWORKS)}")
+    return allowed
+
+
+class _Bench:
+    """One comparison: where its runs and results are."""
+
+    def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
+        self.config, self.network, self.training = config, network, training
+        self.classes, self.manifest = identity(config.data)
+        self.methods = list(config.chosen(training.optimizer))
+
+    def measure(self, name: str, split: SplitOptions) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+        """Yield (features, source, method) and what they are worth, of a network at one draw of classes."""
+        methods = [each for each in self.methods if each in (_NETWORKS[name] or self.methods)]
+        if not methods:
+            return
+        folder = self._train(name, split, methods)
+        evaluation = self._evaluated(folder)
+        for kept in read_recognisers(folder):
+            yield (name.upper(), kept.source, kept.method), evaluation["recognisers"][kept.name]
+        if self.config.oracle and name in ("cr", "cnn"):
+            yield (name.upper(), "drawings", ORACLE), self._oracle(folder)
+
+    def _train(self, name: str, split: SplitOptions, methods: Sequence[str]) -> Path:
+        """Train to the end, from wherever it was stopped; return the folder."""
+        out = self._folder(name, split)
+        shared = {field.name for field in fields(zsl.Config)} & {field.name for field in fields(self.config)}
+        changed: dict[str, Any] = {"out": out, "methods": ",".join(methods), "recipe": False}
+        # The point branch begins with other weights where there is no picture branch before it.
+        if name == "cnn" and (self._folder("cr", split) / RECORD).exists():
+            changed["pretrained"] = self._folder("cr", split)
+        if name == "thin" and self.config.thin_epochs is not None:
+            changed["cnn_epochs"] = self.config.thin_epochs
+        own = zsl.Config(**{**{each: getattr(self.config, each) for each in shared}, **changed})
+        console.print(f"{name}, split seed {split.split_seed}", highlight=False)
+        resume = (out / RECORD).exists()
+        zsl.run(own, split, self._network(name), replace(self.training, resume=resume))
+        return out
+
+    def _folder(self, name: str, split: SplitOptions) -> Path:
+        return self.config.out / "runs" / f"{name}-{split.split_seed}"
+
+    def _network(self, name: str) -> NetworkOptions:
+        if name != "thin":
+            return replace(self.network, branch=name)
+        channels = "ink" if holds_bitmaps(self.config.data) else "strokes"
+        size = self.config.thin_size or self.network.size
+        return replace(self.network, branch="cnn", backbone="thin", channels=channels, line_width=1, size=size)
+
+    def _evaluated(self, folder: Path) -> Mapping[str, Any]:
+        """Return the evaluation of a run, which is not done again."""
+        path, split = folder / JSON_FILE, self.config.split
+        if path.exists():
+            values = read_json(path)
+            same = (values["split"], values["manifest"]) == (split, self.manifest)
+            if same and set(values["recognisers"]) == {kept.name for kept in read_recognisers(folder)}:
+                return values
+        device = str(device_of(self.training.device))
+        values = evaluate_zero_shot(folder, self.config.data, split, device=device, batch_size=_BATCH)
+        # As it will be read the next time.
+        return dict(orjson.loads(orjson.dumps(values)))
+
+    def _oracle(self, folder: Path) -> dict[str, Any]:
+        """Return what the means of training drawings of all classes would reach."""
+        roster, trained = read_roster(read_record(folder), folder), read_encoder(folder)
+        device = str(device_of(self.training.device))
+
+        def described(split: str, most: int | None) -> tuple[Any, Any]:
+            packed = read_split(self.config.data, split).of_classes(roster.classes)
+            labels = packed.labels.numpy().astype(np.int64)
+            rows = np.arange(len(labels)) if most is None else zsl.first_of_each(labels, most)
+            return outputs(trained, packed, rows=rows, device=device), labels[rows]
+
+        features, labels = described("train", self.config.drawings)
+        seen = np.setdiff1d(np.arange(len(roster.classes)), roster.places())
+        best = fit_oracle(features, labels, np.eye(len(roster.classes)), seen)
+        kept = KeptRecogniser(source="drawings", method=ORACLE, classes=roster.classes, recogniser=best)
+        features, labels = described(self.config.split, None)
+        return measure_recogniser(kept, Asked(features=features, labels=labels, roster=roster))
+
+    def write(self, found: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        """Write the tables of what is known so far; return the results."""
+        rows = [
+            Row(features=features, source=source, method=method, summary=summarise(values))
+            for (features, source, method), values in found.items()
+        ]
+        results = {
+            "data": self.config.data.name,
+            "manifest": self.manifest,
+            "options": recorded(self.config) | recorded(self.network) | recorded(self.training),
+            "device": str(device_of(self.training.device)),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "rows": [{**asdict(row), "draws": list(values)} for row, values in zip(rows, found.values(), strict=True)],
+        }
+        _write(self.config.out / RESULTS_FILE, orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        kinds = {path.stem: read_source(path).get("kind") for path in self.config.vectors}
+        of_edge_maps = [name for name, kind in kinds.items() if kind == _OF_EDGE_MAPS]
+        of_words = [name for name, kind in kinds.items() if kind != _OF_EDGE_MAPS]
+        page = markdown(rows, words=next(iter(of_words), None), edge_maps=next(iter(of_edge_maps), None))
+        _write(self.config.out / TABLE_FILE, page.encode())
+        return results
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content.rstrip(b"\n") + b"\n")
