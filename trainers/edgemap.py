@@ -13,10 +13,8 @@ neither the number of epochs nor changes of the pictures.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import click
 import torch
 from sketchdata.recipes.trainers import recognition
 from torch import Tensor, nn
@@ -34,29 +32,21 @@ from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.models import MODELS
 from sketchdata.ranks import Ranks, joined
-from sketchdata.raster import MAX_SIZE
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
 from sketchdata.shards.edgemaps import TRAIN, VAL
-from sketchdata.training import Stage, TrainingOptions, fit
+from sketchdata.training import EdgeMapConfig, Stage, TrainingOptions, fit
 
 #: The one stage.
 STAGE = "edgemap"
 #: Edge maps are pixels already, which turning would blur.
 _CHANGES = Augmentation(rotate=0.0)
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(EdgeMapConfig):
     """What is learned, from what, and for how long."""
 
-    data: Path = option(help="What `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
-    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     backbone: str = option("mobilenet_v2", help=f"Network: {', '.join(MODELS)} or timm:NAME.", metavar="NAME")
-    size: int = option(224, help="Side of the edge maps in pixels.", type=click.IntRange(16, MAX_SIZE))
-    epochs: int = option(30, help="Epochs.", type=click.IntRange(0))
-    augment: bool = option(False, help="Mirror, stretch and shift edge maps a little; the paper does not.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

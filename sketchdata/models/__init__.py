@@ -86,6 +86,9 @@ def _build_by_timm(name: str, classes: int, channels: int) -> Any:
         import timm
     except ModuleNotFoundError as error:
         raise ConfigError(f"{_TIMM}{name} needs timm, which is not installed: pip install timm") from error
+    except (ImportError, RuntimeError) as error:
+        # Its torchvision may be made for another torch.
+        raise ConfigError(f"{_TIMM}{name} needs timm, which cannot be imported: {error}") from error
     from sketchdata.models.timm_model import TimmModel
 
     try:

@@ -1,0 +1,285 @@
+r"""Compare networks that tell the classes of edge maps: the paper's Table VIII, ours beside the published.
+
+    sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
+    sketchdata bench edgemap --data data/small --out bench-edgemap --rows mobilenet_v2,resnet18 --size 64 --epochs 10
+
+A row is a network that is trained from scratch, as `sketchdata train edgemap` does it. What came out is written as one
+file, so that a comparison that was stopped goes on where it was, and two that run side by side on different rows share
+a folder. A row of other data or other options is another row: it has files of its own.
+
+Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section IV-B and Table
+VIII.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import torch
+from sketchdata.recipes.trainers import edgemap
+
+from sketchdata.config import option, recorded
+from sketchdata.edgemaps import open_edgemaps
+from sketchdata.errors import ConfigError
+from sketchdata.manifest import MANIFEST_NAME, hash_file, replacing
+from sketchdata.metrics_log import stage_seconds
+from sketchdata.models import MODELS, build
+from sketchdata.progress import console
+from sketchdata.run_folder import METRICS, RECORD, read_json
+from sketchdata.shards.edgemaps import TRAIN, VAL
+from sketchdata.training import EdgeMapConfig, TrainingOptions
+
+RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
+#: {row: (title, validation accuracy)}, as Table VIII has them.
+PUBLISHED = {
+    "mobilenet_v1": ("MobileNet V1", 0.6108),
+    "mobilenet_v2": ("MobileNet V2", 0.5971),
+    "resnet18": ("ResNet-18", 0.5943),
+    "resnet34": ("ResNet-34", 0.5931),
+    "resnet50": ("ResNet-50", 0.5896),
+    "resnet152": ("ResNet-152", 0.5829),
+    "densenet121": ("DenseNet-121", 0.6153),
+    "densenet161": ("DenseNet-161", 0.5518),
+    "densenet169": ("DenseNet-169", 0.5177),
+    "densenet201": ("DenseNet-201", 0.5514),
+    "inception_v3": ("GoogLeNet Inception V3", 0.6237),
+    "vgg11": ("VGG-11", 0.6132),
+}
+#: On what: classes, and edge maps of each split.
+PUBLISHED_ON = {"classes": 345, TRAIN: 263_655, VAL: 26_626}
+_NONE = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(EdgeMapConfig):
+    """What is compared, on which data, and where the results go."""
+
+    out: Path = option(
+        Path("edgemap-bench"),
+        help="Folder of runs and results; what is finished there is kept.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    rows: str = option(
+        "all",
+        help="Comma-separated rows, or `all` of Table VIII; --list-rows names them.",
+        record=False,
+        metavar="A,B,…",
+    )
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A network.
+
+    Attributes:
+        name: Of the row and its files.
+        title: For people.
+        published: Validation accuracy in Table VIII; None of a network that it has not.
+    """
+
+    name: str
+    title: str
+    published: float | None = None
+
+    @property
+    def backbone(self) -> str:
+        """Its name in the table of models; timm's for a network that the table has not."""
+        return self.name if self.name in MODELS else f"timm:{self.name}"
+
+    def side(self, size: int) -> int:
+        """Return the side of its edge maps in pixels: some networks need larger ones than a small comparison has."""
+        return max(size, MODELS[self.name].least if self.name in MODELS else size)
+
+
+def all_rows() -> list[Row]:
+    """Return the twelve rows of Table VIII, and after them the other networks of the table of models."""
+    rows = [Row(name=name, title=title, published=value) for name, (title, value) in PUBLISHED.items()]
+    return rows + [Row(name=name, title=name) for name in MODELS if name not in PUBLISHED]
+
+
+def chosen_rows(names: str) -> list[Row]:
+    """Return the rows that are asked for, in their own order.
+
+    Args:
+        names: Comma-separated row names; `all` for the twelve of Table VIII.
+
+    Raises:
+        ConfigError: There is no such row, or none is named.
+    """
+    rows = {row.name: row for row in all_rows()}
+    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    if "all" in wanted:
+        wanted = wanted - {"all"} | set(PUBLISHED)
+    unknown = sorted(wanted - set(rows))
+    if unknown or not wanted:
+        problem = f"there is no row {unknown[0]!r}" if unknown else "--rows names no row"
+        raise ConfigError(f"{problem}: choose from {', '.join(rows)}, or all")
+    return [row for row in rows.values() if row.name in wanted]
+
+
+def lacking(row: Row) -> str | None:
+    """Return why a row's network is not at hand, or None if it is."""
+    try:
+        # Without memory for its weights.
+        with torch.device("meta"):
+            build(row.backbone, classes=2, channels=1)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+# ---- the comparison --------------------------------------------------------------------------------------------------
+
+
+def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
+    """Train what is missing, and write and return the results.
+
+    Raises:
+        ConfigError: There is no such row, or options, data, memory and device do not fit.
+        SketchDataError: The data is damaged, a training diverged, or the disk is full.
+        InterruptedRunError: Ctrl-C; the same command goes on.
+    """
+    rows = chosen_rows(config.rows)
+    if not config.epochs:
+        raise ConfigError("--epochs 0 teaches the networks nothing that could be compared: take 1 at least")
+    # What is not at hand is said before hours of work, not after.
+    left_out = {row.name: reason for row in rows if (reason := lacking(row))}
+    for name, reason in left_out.items():
+        console.print(f"{name} is left out: {reason}", highlight=False, soft_wrap=True)
+    possible = [row for row in rows if row.name not in left_out]
+    if not possible:
+        raise ConfigError(f"no network of --rows {config.rows} is at hand: {'; '.join(left_out.values())}")
+    facts = _facts(config, training, left_out)
+    measured: list[dict[str, Any]] = []
+    for row in possible:
+        measured.append(_measure(row, config, training, facts["manifest"]))
+        results = {**facts, "rows": measured}
+        _write(config.out / RESULTS_FILE, results)
+        with replacing(config.out / TABLE_FILE) as file:
+            file.write(markdown(results).encode())
+    return results
+
+
+def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """Return what all rows have in common."""
+    maps = open_edgemaps(config.data)
+    classes = edgemap.known_classes(maps)
+    counts = maps.manifest.counts
+    return {
+        "data": config.data.name,
+        "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
+        "classes": len(classes),
+        "chance": 1 / len(classes),
+        "edge_maps": {split: sum(counts[split].get(word, 0) for word in classes) for split in (TRAIN, VAL)},
+        "epoch_chosen_by": VAL,
+        "published_on": PUBLISHED_ON,
+        "options": recorded(config) | recorded(training),
+        "left_out": dict(left_out),
+    }
+
+
+def _measure(row: Row, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
+    """Return what is known of a row, after finding it out if it is not."""
+    own = edgemap.Config(
+        **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)},
+        backbone=row.backbone,
+    )
+    own = replace(own, size=row.side(config.size))
+    made_with = {"manifest": manifest, "options": recorded(own) | recorded(training)}
+    digest = hashlib.sha256(orjson.dumps(made_with, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    name = f"{row.name}-{digest[:12]}"
+    path, folder = config.out / "rows" / f"{name}.json", config.out / "runs" / name
+    if not path.exists():
+        console.print(f"{row.name}: {row.title}, {own.size} pixels", highlight=False, soft_wrap=True)
+        report = edgemap.run(replace(own, out=folder), replace(training, resume=(folder / RECORD).exists()))
+        _write(path, {**asdict(row), **made_with, **_values(report, folder)})
+    return read_json(path)
+
+
+def _values(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a training's report says of a row."""
+    (stage,) = report["stages"]
+    seconds = sum(stage_seconds(folder / METRICS).values())
+    learned = stage["epochs"] * report["edge_maps"][TRAIN]
+    return {
+        "accuracy": stage["accuracy"],
+        "best_epoch": stage["best_epoch"],
+        "epochs": stage["epochs"],
+        "chance": report["chance"],
+        "edge_maps": report["edge_maps"],
+        "parameters": report["parameters"],
+        "seconds": round(seconds, 1),
+        # Validations take their part of the time.
+        "edge_maps_per_second": round(learned / seconds, 1) if seconds else None,
+        "device": report["device"],
+        "processes": report["processes"],
+        "threads": torch.get_num_threads(),
+        "torch": report["torch"],
+        "model": report["sha256"],
+    }
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+# ---- for people ------------------------------------------------------------------------------------------------------
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Return the table of all rows so far, with what one needs to know to read it."""
+    lines = ["# Networks on edge maps (Table VIII)", "", *_notes(results), "", *_table(results["rows"])]
+    left_out = results["left_out"]
+    if left_out:
+        lines += ["", "Left out, as their networks are not at hand:", ""]
+        lines += [f"- {PUBLISHED[name][0]}: {reason}" for name, reason in left_out.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _notes(results: Mapping[str, Any]) -> Iterator[str]:
+    edge_maps, options = results["edge_maps"], results["options"]
+    on = results["published_on"]
+    yield (
+        f"{results['classes']:,} classes: {edge_maps[TRAIN]:,} edge maps to learn from, {edge_maps[VAL]:,} of val. "
+        f"Chance is {results['chance']:.4f}. Accuracy is the share of val whose class has the highest score, at the "
+        "epoch that val itself chose, as in the paper's validation accuracy: new edge maps are likely to be recognised "
+        "less often. All networks are trained from scratch, one seed each."
+    )
+    yield ""
+    yield (
+        f"The paper's figures are of its own data, {on[TRAIN]:,} and {on[VAL]:,} edge maps of {on['classes']} classes, "
+        f"chance {1 / on['classes']:.4f}, and are no yardstick for others."
+    )
+    yield ""
+    yield (
+        f"{options['epochs']} epochs in batches of {options['batch_size']}, "
+        f"{options['optimizer']}, rate {options['learning_rate']:g}, seed {options['seed']}, "
+        f"{'with' if options['augment'] else 'without'} changes of the edge maps. Seconds are those of training, "
+        "validations included; edge maps/s are those learned from."
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    columns = ("network", "parameters", "pixels", "val accuracy", "epoch", "chance", "paper's", "seconds")
+    yield f"| {' | '.join(columns)} | edge maps/s | computed by |"
+    yield f"|---|{'--:|' * len(columns)}---|"
+    for row in rows:
+        published, rate = row["published"], row["edge_maps_per_second"]
+        threads = f", threads: {row['threads']}" if row["device"] == "cpu" else ""
+        yield (
+            f"| {row['title']} | {row['parameters']:,} | {row['options']['size']} | {row['accuracy']:.4f} | "
+            f"{row['best_epoch']} of {row['epochs']} | {row['chance']:.4f} | "
+            f"{_NONE if published is None else f'{published:.4f}'} | {row['seconds']:,.0f} | "
+            f"{_NONE if rate is None else f'{rate:,.1f}'} | {row['device']}{threads} |"
+        )
