@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import read_class_table
 from sketchdata.class_splits import ClassSplit
 from sketchdata.config import option
 from sketchdata.dataset import Dataset, open_dataset
@@ -97,17 +97,7 @@ def _dataset(config: Config) -> Dataset | None:
 
 
 def _table(name: str) -> tuple[str, ...]:
-    path = manifest_path("quickdraw-categories.txt") if name == QUICKDRAW else Path(name)
-    try:
-        words = read_classes(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"--classes {name} is neither quickdraw nor a data set nor a class table, a name a line: {error}"
-        ) from error
-    empty = [number for number, word in enumerate(words, 1) if not word.strip()]
-    if empty or not words:
-        raise ConfigError(f"--classes {name}: line {(empty or [1])[0]:,} is empty, and every line names a class")
-    return words
+    return read_class_table(manifest_path("quickdraw-categories.txt") if name == QUICKDRAW else Path(name))
 
 
 def _head(split: ClassSplit, options: SplitOptions, config: Config) -> list[str]:

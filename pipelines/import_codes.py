@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import read_class_table
 from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
 from sketchdata.config import option
-from sketchdata.errors import ConfigError
 from sketchdata.formats import deephash
 from sketchdata.manifest import Manifest, ParentEntry, hash_file
 
@@ -37,21 +36,10 @@ def run(directory: Path, config: Config) -> Manifest:
         ConfigError: The class table cannot be read or does not fit, or the folder holds something else.
         FormatError: An array is missing, or holds something that is no code or no single class.
     """
-    found = deephash.read_folder(directory, None if config.classes is None else _table(config.classes))
+    found = deephash.read_folder(directory, None if config.classes is None else read_class_table(config.classes))
     listed = "".join(f"{path.name} {hash_file(path, 'sha256')}\n" for path in deephash.files_of(directory))
     source = ParentEntry(name=config.format, sha256=hashlib.sha256(listed.encode()).hexdigest())
     ids = KEY_IDS if found.has_key_ids else ROW_NUMBERS
     origin = Origin(data=source, bits=found.gallery.bits, classes=found.gallery.classes, model=None, ids=ids)
     splits = {"gallery": lambda: found.gallery, "query": lambda: found.query}
     return write_codes(code_folder(config.out, origin, list(splits)), splits, overwrite=config.overwrite)
-
-
-def _table(path: Path) -> tuple[str, ...]:
-    try:
-        names = read_classes(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--classes {path} cannot be read as a class table, a name a line: {error}") from error
-    empty = [number for number, name in enumerate(names, 1) if not name.strip()]
-    if empty:
-        raise ConfigError(f"--classes {path}: line {empty[0]:,} is empty, and every line names a class")
-    return names

@@ -57,6 +57,22 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
+def read_class_table(path: Path) -> tuple[str, ...]:
+    """Read a class table that a user gave as --classes: `read_classes`, with errors that name the option.
+
+    Raises:
+        ConfigError: The file cannot be read, has an empty line or no line at all.
+    """
+    try:
+        names = read_classes(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--classes {path} cannot be read as a class table, a name a line: {error}") from error
+    empty = [number for number, name in enumerate(names, 1) if not name.strip()]
+    if empty or not names:
+        raise ConfigError(f"--classes {path}: line {(empty or [1])[0]:,} is empty, and every line names a class")
+    return names
+
+
 def choose_classes(classes: Sequence[str], wanted: str | None) -> tuple[str, ...]:
     """Return the classes named in a comma-separated list, in the order of the class table; all for None.
 

@@ -34,6 +34,16 @@ def plain(name: str) -> str:
     return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()
 
 
+def plain_names(name: str) -> tuple[str, ...]:
+    """Return the plain names that a class goes by: its own, and its other one if it has one.
+
+    >>> plain_names("Motorbike")
+    ('motorbike', 'motorcycle')
+    """
+    key = plain(name)
+    return (key, _OTHER_NAMES[key]) if key in _OTHER_NAMES else (key,)
+
+
 def find(name: str, by_plain: Mapping[str, Found]) -> Found | None:
     """Return what a table by plain names has for a class: by its own name, else by its other one; None for neither.
 

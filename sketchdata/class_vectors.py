@@ -142,7 +142,7 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         found = ", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "none"
         raise SketchDataError(
             f"{path} is no file of class vectors, which has the columns word string, count int64 and vector "
-            f"fixed_size_list<float>: it has {found}; `sketchdata edgemaps vectors` writes one"
+            f"fixed_size_list<float>: it has {found}; `sketchdata edgemaps vectors` and `import vectors` write them"
         )
 
 

@@ -1,0 +1,236 @@
+"""Word vectors as they are published: text of a word a line, word2vec's binary files, `.npy` beside a list of words.
+
+    text      `word x1 x2 … xS`, a line each, with blanks between. GloVe has no header; word2vec and fastText's `.vec`
+              have one, the number of words and S
+    binary    that header, then each word, a blank, S little-endian float32 and perhaps a line end
+    .npy      (W, S) numbers; the words are in a text file, a line each
+
+The first two may be gzipped. Files have millions of words of which few are needed, so they are read as they stream by,
+and only the numbers of wanted words are parsed. Sources: github.com/tmikolov/word2vec (word2vec.c, `binary`),
+nlp.stanford.edu/projects/glove, fasttext.cc/docs/en/crawl-vectors.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy_format
+
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.gzipped import gunzip
+
+Vector = npt.NDArray[np.float32]
+#: Tells of a word as the file spells it, in UTF-8, whether it is needed. It is asked for every word.
+Wants = Callable[[bytes], bool]
+
+_BLOCK_BYTES = 1 << 20
+_MOST_NUMBERS = 100_000
+_MOST_LINE_BYTES, _MOST_WORD_BYTES = 1 << 22, 1 << 14
+_BLANKS = b" \t\r"
+_HEADER = re.compile(rb"(\d{1,12}) (\d{1,12})")
+#: How a model of fastText begins. Source: github.com/facebookresearch/fastText, src/fasttext.h.
+_FASTTEXT_MAGIC = (793_712_314).to_bytes(4, "little")
+_GZIP, _NPY, _ZIP, _PARQUET = b"\x1f\x8b", b"\x93NUMPY", b"PK\x03\x04", b"PAR1"
+
+
+@dataclass(frozen=True, eq=False)
+class WordVector:
+    """A word as the file spells it, and its (S,) float32."""
+
+    word: str
+    vector: Vector
+
+
+def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVector]:
+    """Yield the wanted words of a file in its order; its first bytes tell what it is, and `.bin` a binary file.
+
+    Args:
+        path: The file.
+        words: Of a `.npy`, the text file with its words; None for others.
+        wants: Which words are yielded.
+
+    Raises:
+        ConfigError: `words` is missing, or given where the file has words itself.
+        FormatError: The file is missing, damaged or of another kind; the message has the line.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(6)
+            file.seek(0)
+            if (magic == _NPY) != (words is not None):
+                raise ConfigError(
+                    f"{path} is {'a' if magic == _NPY else 'no'} .npy file, and --words names the text file with the "
+                    f"words of a .npy file's rows: {'give it' if words is None else 'leave it out'}"
+                )
+            yield from _read_array(path, words, wants) if words else _read_stream(path, file, magic, wants)
+    except FormatError as error:
+        raise FormatError(error.reason, f"{path}, {error.detail}") from error
+    except (OSError, ValueError) as error:
+        raise FormatError("word vectors that cannot be read", f"{path}: {error}") from error
+
+
+def _read_stream(path: Path, file: BinaryIO, magic: bytes, wants: Wants) -> Iterator[WordVector]:
+    if magic.startswith((_ZIP, _PARQUET)):
+        remedy = "unpack it first" if magic.startswith(_ZIP) else "it may be a file of class vectors already"
+        raise FormatError("not a file of word vectors", f"which is a zip archive or Parquet: {remedy}")
+    blocks = iter(lambda: file.read(_BLOCK_BYTES), b"")
+    if magic.startswith(_GZIP):
+        blocks = gunzip(blocks, path.name)
+    is_binary = path.name.lower().removesuffix(".gz").endswith(".bin")
+    return read_binary(blocks, wants) if is_binary else read_text(blocks, wants)
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
+    """Read text of a word a line; empty lines do not count, and words may hold blanks, as a few of GloVe's do.
+
+    Raises:
+        FormatError: A line has too few numbers or a wanted one something that is none, there are more or fewer words
+            than the header says, or none at all.
+    """
+    declared, size, count = None, 0, 0
+    for number, line in enumerate(_lines(blocks), 1):
+        text = line.strip(_BLANKS) if number == 1 else line.rstrip(_BLANKS)
+        header = _HEADER.fullmatch(text) if number == 1 else None
+        if header:
+            declared, size = _sizes(header)
+            continue
+        if not text:
+            continue
+        count += 1
+        size = size or text.count(b" ")
+        word = _word_of(text, size, number)
+        wanted = wants(word)
+        # The first one even if nobody wants it, so that text of another kind is refused.
+        if wanted or count == 1:
+            numbers = text[len(word) + 1 :].split(b" ")
+            vector = _parse(numbers, f"line {number:,}, the word {_shown(word)}")
+            if wanted:
+                yield WordVector(word.decode(), vector)
+    if not count:
+        raise FormatError("not a file of word vectors", "line 1: it has no words")
+    if declared not in (None, count):
+        raise FormatError(
+            "a header that does not fit",
+            f"line 1: it announces {declared:,} words, and {count:,} follow: fetch it again",
+        )
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+        if len(rest) > _MOST_LINE_BYTES:
+            raise FormatError("not a file of word vectors", f"a line has more than {_MOST_LINE_BYTES:,} bytes")
+    if rest:
+        yield rest
+
+
+def _sizes(header: re.Match[bytes]) -> tuple[int, int]:
+    words, size = int(header[1]), int(header[2])
+    if not 1 <= size <= _MOST_NUMBERS or not words:
+        raise FormatError(
+            "a header that cannot be",
+            f"line 1: {words:,} words of {size:,} numbers; expected 1 to {_MOST_NUMBERS:,} numbers a word",
+        )
+    return words, size
+
+
+def _word_of(text: bytes, size: int, number: int) -> bytes:
+    blanks = text.count(b" ")
+    if blanks < size or not size:
+        raise FormatError(
+            "a line that cannot be read",
+            f"line {number:,}: {_shown(text)} is no word and {size or 'its'} numbers, with blanks between",
+        )
+    return text.partition(b" ")[0] if blanks == size else text.rsplit(b" ", size)[0]
+
+
+def _parse(numbers: list[bytes], where: str) -> Vector:
+    try:
+        return _checked(np.array([float(each) for each in numbers]), where)
+    except ValueError as error:
+        raise FormatError("a line that cannot be read", f"{where}: {error}") from error
+
+
+def _checked(numbers: npt.NDArray[np.generic], where: str) -> Vector:
+    with np.errstate(over="ignore"):
+        vector = numbers.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise FormatError("numbers that are not finite", where)
+    return vector
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:60].decode(errors="replace"))
+
+
+# ---- word2vec's binary files -----------------------------------------------------------------------------------------
+
+
+def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
+    """Read what word2vec writes with `-binary 1`.
+
+    Raises:
+        FormatError: There is no header, a wanted word has a number that is not finite, or the file ends before its last
+            word or goes on behind it.
+    """
+    stream = iter(blocks)
+    data, start = _first_line(stream)
+    header = _HEADER.fullmatch(data[:start].strip(_BLANKS + b"\n"))
+    if not header:
+        is_model = data.startswith(_FASTTEXT_MAGIC)
+        hint = "it is a model of fastText, which has the same words as .vec" if is_model else "fetch it again"
+        raise FormatError("no binary file of word2vec", f"line 1: no number of words and of numbers a word; {hint}")
+    count, size = _sizes(header)
+    for number in range(1, count + 1):
+        end = data.find(b" ", start)
+        while end < 0 or len(data) < end + 1 + 4 * size:
+            block = next(stream, b"")
+            if not block or (end < 0 and len(data) - start > _MOST_WORD_BYTES):
+                raise FormatError("a damaged file of word2vec", f"word {number:,} of {count:,} is cut off or none")
+            data, start = data[start:] + block, 0
+            end = data.find(b" ")
+        word = data[start:end].lstrip(b"\n")
+        start = end + 1 + 4 * size
+        if wants(word):
+            vector = np.frombuffer(data, "<f4", size, end + 1)
+            yield WordVector(word.decode(), _checked(vector, f"word {number:,}, {_shown(word)}"))
+    if data[start:].strip() or any(block.strip() for block in stream):
+        raise FormatError("a damaged file of word2vec", f"it goes on after the {count:,} words that it announces")
+
+
+def _first_line(stream: Iterator[bytes]) -> tuple[bytes, int]:
+    """Return the bytes up to the first line end at the least, and where the second line begins; 0 for nowhere."""
+    data = b""
+    while b"\n" not in data and len(data) < _MOST_WORD_BYTES and (block := next(stream, b"")):
+        data += block
+    return data, data.find(b"\n") + 1
+
+
+# ---- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
+    vectors = npy_format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]  # refuses objects, never unpickles
+    try:
+        names = words.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError("words that cannot be read", f"--words {words}: {error}") from error
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or len(vectors) != len(names) or not vectors.size:
+        raise FormatError(
+            "an array that is not of word vectors",
+            f"{vectors.shape} of {vectors.dtype}; expected numbers, a row for each of {len(names):,} lines of {words}",
+        )
+    for row, name in enumerate(names):
+        if wants(name.encode()):
+            yield WordVector(name, _checked(np.array(vectors[row]), f"row {row:,} (from 0), the word {name!r}"))
