@@ -88,6 +88,7 @@ def test_every_command_line_of_a_page_parses(page: Path) -> None:
                 "edgemaps",
                 "train",
                 "evaluate",
+                "recognise",
                 "encode",
                 "index",
                 "search",

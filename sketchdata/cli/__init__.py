@@ -69,6 +69,7 @@ edgemaps_group = _group(
     "edgemaps collect --yolo photos/coco128 --out photos",
     {
         "collect": ("sketchdata.cli.edgemaps_collect:collect", "Photos from folders, lists and search, politely."),
+        "generate": ("sketchdata.cli.edgemaps_generate:generate", "Photos drawn by a program, to try the rest with."),
         "crop": ("sketchdata.cli.edgemaps_crop:crop", "One photo of each annotated object, duplicates removed."),
         "extract": ("sketchdata.cli.edgemaps_extract:extract", "Centred edge maps, by any detector."),
         "curate": ("sketchdata.cli.edgemaps_curate:curate", "Score every edge map's messiness within its class."),
@@ -89,6 +90,7 @@ import_group = _group(
             "sketchdata.cli.import_splits:splits",
             "Seen and unseen classes from the lists of SAKE and ZSE-SBIR.",
         ),
+        "vectors": ("sketchdata.cli.import_vectors:vectors", "Vectors of class names from published word vectors."),
     },
 )
 index_group = _group(
@@ -101,7 +103,11 @@ bench_group = _group(
     "bench",
     "Compare methods on the same data, beside the papers' figures.",
     "bench hashing --data data/quickdraw-3.8m --out bench",
-    {"hashing": ("sketchdata.cli.bench:hashing", "Deep and shallow hashing, ours beside the papers'.")},
+    {
+        "hashing": ("sketchdata.cli.bench:hashing", "Deep and shallow hashing, ours beside the papers'."),
+        "edgemap": ("sketchdata.cli.bench:edgemap", "Networks that tell the classes of edge maps."),
+        "zsl": ("sketchdata.cli.bench:zsl", "Zero-shot recognition, ours beside the paper's."),
+    },
 )
 train_group = _group(
     "train",
@@ -112,6 +118,7 @@ train_group = _group(
         "recognition": ("sketchdata.cli.train:recognition", "The dual-branch network that recognises drawings."),
         "hashing": ("sketchdata.cli.train:hashing", "The same network, for binary codes of drawings."),
         "edgemap": ("sketchdata.cli.train:edgemap", "A network that tells the classes of edge maps."),
+        "zsl": ("sketchdata.cli.train:zsl", "Zero-shot recognition, of classes never seen drawn."),
         "hashing-baselines": ("sketchdata.cli.train:hashing_baselines", "Other deep hashing methods, to compare with."),
         "sketchcode": (
             "sketchdata.cli.train:sketchcode",
@@ -135,6 +142,7 @@ root = _group(
         "edgemaps": ("sketchdata.cli:edgemaps_group", "Turn photos into edge maps: collect to curate."),
         "train": ("sketchdata.cli:train_group", "Train a model."),
         "evaluate": ("sketchdata.cli.evaluate:evaluate", "Measure how well a trained network recognises drawings."),
+        "recognise": ("sketchdata.cli.recognise:recognise", "Tell what drawings show, by a trained network."),
         "encode": ("sketchdata.cli.encode:encode", "Turn drawings into binary codes by a trained network."),
         "index": ("sketchdata.cli:index_group", "Make codes searchable."),
         "search": ("sketchdata.cli.search:search", "Find the drawings that are nearest to a drawing."),

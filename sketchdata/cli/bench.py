@@ -13,7 +13,10 @@ from sketchdata.errors import ConfigError
 try:
     from sketchdata.encoder import NetworkOptions
     from sketchdata.hashing_rows import all_rows
+    from sketchdata.recipes.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.recipes.trainers import hashing_bench as recipe
+    from sketchdata.recipes.trainers import zsl_bench as zsl_recipe
+    from sketchdata.split_options import SplitOptions
     from sketchdata.training import TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(
@@ -56,3 +59,74 @@ def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, train
         what = f"top-1 {row['accuracy']:.4f}" if found is None else f"mAP {found['map']['expected']:.4f}"
         click.echo(f"{row['name']}: {what}")
     click.echo(f"{config.out}: {recipe.TABLE_FILE}, {recipe.RESULTS_FILE}")
+
+
+def _list_networks(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    for row in edgemap_recipe.all_rows():
+        lacking = edgemap_recipe.lacking(row)
+        published = "not in the paper" if row.published is None else f"the paper's: {row.published:.4f}"
+        click.echo(f"{row.name:<24} {row.title} ({published}){f'; left out: {lacking}' if lacking else ''}")
+    context.exit()
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
+@click.option(
+    "--list-rows",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_networks,
+    help="Name all rows and which networks are not at hand, and stop.",
+)
+@options(config=edgemap_recipe.Config, training=TrainingOptions)
+def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOptions) -> None:
+    """Train networks from scratch to tell the classes of edge maps, and put them beside the paper's Table VIII.
+
+    Every row is a training of one network; `val` chooses its epoch. What is finished stays in --out: after a stop the
+    same command goes on, and other options begin rows of their own. A network that is not at hand is left out, which is
+    said. edgemap.md has the table, with chance; edgemap.json has the options as well.
+
+    Example: sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
+
+    Example: sketchdata bench edgemap --data data/small --rows mobilenet_v2,resnet18 --size 64 --epochs 10
+    """
+    results: dict[str, Any] = edgemap_recipe.run(config, training)
+    if as_json:
+        click.echo(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        return
+    for row in results["rows"]:
+        click.echo(f"{row['name']}: accuracy {row['accuracy']:.4f} of val, chance {row['chance']:.4f}")
+    click.echo(f"{config.out}: {edgemap_recipe.TABLE_FILE}, {edgemap_recipe.RESULTS_FILE}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
+@options(config=zsl_recipe.Config, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
+def zsl(
+    as_json: bool, config: zsl_recipe.Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions
+) -> None:
+    """Compare ways of zero-shot recognition, and put them beside the paper's tables IX and X.
+
+    For each of --splits draws of seen and unseen classes each network is trained as by `train zsl`, and each method
+    learns from each source of class vectors. What is finished stays in --out: after a stop the same command goes on.
+    zsl.md has the tables, mean and deviation over the draws with chance beside; zsl.json has all measures of each draw.
+
+    Example: sketchdata bench zsl --data data/quickdraw-3.8m --vectors edges.parquet --vectors words.parquet --seen 200
+
+    Example: sketchdata bench zsl --data small --vectors edges.parquet --seen 60 --splits 3 --networks cr,thin
+    """
+    results: dict[str, Any] = zsl_recipe.run(config, splits, network, training)
+    if as_json:
+        click.echo(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        return
+    for row in results["rows"]:
+        hit, chance = (row["summary"]["zsl"][name] for name in ("hit@1", "chance"))
+        deviation = "" if hit["sd"] is None else f" ± {hit['sd']:.4f}"
+        click.echo(
+            f"{row['features']} {row['source']} {row['method']}: hit@1 {hit['mean']:.4f}{deviation} of unseen classes "
+            f"(chance {chance['hit@1']['mean']:.4f})"
+        )
+    click.echo(f"{config.out}: {zsl_recipe.TABLE_FILE}, {zsl_recipe.RESULTS_FILE}")

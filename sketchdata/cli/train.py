@@ -18,6 +18,8 @@ try:
     from sketchdata.recipes.trainers import hashing_baselines as baselines_recipe
     from sketchdata.recipes.trainers import recognition as recognition_recipe
     from sketchdata.recipes.trainers import sketchcode as sketchcode_recipe
+    from sketchdata.recipes.trainers import zsl as zsl_recipe
+    from sketchdata.split_options import SplitOptions
     from sketchdata.training import TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(
@@ -137,6 +139,39 @@ def edgemap(config: edgemap_recipe.Config, training: TrainingOptions, as_json: b
     Example: sketchdata train edgemap --data data/small --out runs/small --backbone small --size 32 --epochs 10
     """
     _say(edgemap_recipe.run(config, training), config.out, as_json)
+
+
+@click.command("zsl")
+@options(config=zsl_recipe.Config, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
+@_JSON
+def zsl(
+    config: zsl_recipe.Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions, as_json: bool
+) -> None:
+    """Train zero-shot recognition: of classes of which no drawing is ever seen, from vectors of their edge maps.
+
+    The network of drawings learns from seen classes as in `train recognition`, under a layer of ReLUs, and is frozen;
+    then each of --methods learns to place the classes' vectors among the drawings, or drawings among the vectors.
+    A fifth of the seen classes is kept back from the network for choosing constants (--validation-share; 0 is the
+    paper's). No drawing of an unseen class is looked at. A training that was stopped goes on with --resume and ends
+    the same; on the CPU, to the bit. The report's figures are of validation classes; `sketchdata evaluate` asks about
+    unseen ones, and `sketchdata recognise` about a drawing of yours.
+
+    Example: sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl
+
+    Example: sketchdata train zsl --data small --vectors edges.parquet --vectors words.parquet --methods all
+    --class-split quickdraw-30 --branch cnn --backbone thin --channels strokes --out runs/small
+    """
+    report = zsl_recipe.run(config, splits, network, training)
+    _say(report, config.out, as_json)
+    if as_json:
+        return
+    chance = report["chance_of_validation"]
+    for found in report["recognisers"]:
+        hit = found["validation_hit"]
+        told = (
+            "no validation classes" if hit is None else f"hit@1 {hit:.4f} of validation classes (chance {chance:.4f})"
+        )
+        click.echo(f"{found['method']}, from {found['source']}: {told}")
 
 
 def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:
