@@ -114,6 +114,13 @@ def test_the_hours_are_those_of_the_trainers_defaults(report):
             row, epochs = rows[network, way["batch"]], sum(EPOCHS[name] for name in names)
             seconds += epochs * (TRAIN / row["rate"] + VAL / row["validation_rate"])
         assert way["hours"] == pytest.approx(seconds / 3600)
+        # Of zero-shot recognition, on 200 classes, no stage comes after the fusion.
+        seconds = sum(
+            EPOCHS[stage] * (TRAIN / row["rate"] + VAL / row["validation_rate"])
+            for stage, network in (("cnn", "cnn"), ("rnn", "rnn"), ("fusion", "cr"))
+            for row in [rows[network, way["batch"]]]
+        )
+        assert way["zero_shot_hours"] == pytest.approx(seconds * 200 / 345 / 3600)
     assert [way["batch"] for way in report["schedule"]] == report["plan"]["training"]
 
 
