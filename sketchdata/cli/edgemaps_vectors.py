@@ -12,6 +12,10 @@ from sketchdata.config import options
 from sketchdata.recipes.pipelines import edgemaps_vectors as recipe
 
 
+#: Of the classes that are left out, how many are named on the terminal.
+_TOLD = 10
+
+
 @click.command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("data", type=click.Path(file_okay=False, path_type=Path))
@@ -32,8 +36,10 @@ def vectors(run: Path, data: Path, as_json: bool, config: recipe.Config) -> None
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
     if found["missing"]:
-        names = ", ".join(found["missing"])
-        click.echo(f"left out, without an edge map, are {len(found['missing']):,} classes: {names}", err=True)
+        missing = found["missing"]
+        more = f" and {len(missing) - _TOLD:,} others, which the file names" if len(missing) > _TOLD else ""
+        told = f"{', '.join(missing[:_TOLD])}{more}"
+        click.echo(f"left out, without an edge map, are {len(missing):,} classes: {told}", err=True)
     click.echo(
         f"{config.out}: {found['classes']:,} classes × {found['numbers']:,} numbers, means of "
         f"{found['edge_maps']:,} edge maps of {found['split']}; {time.monotonic() - started:.1f} s"

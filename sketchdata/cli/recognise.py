@@ -135,11 +135,11 @@ def _print(answer: recipe.Answer, judge: recipe.Judge) -> None:
     if judge.kept is not None:
         table.add_column("seen")
     if answer.own_rank is not None:
-        table.add_column("hit")
+        table.add_column("own")
     digits = _digits([guess.score for guess in answer.guesses])
     for guess in answer.guesses:
         seen = () if judge.kept is None else ("unseen" if guess.unseen else "seen",)
-        hit = () if answer.own_rank is None else ("✓" if guess.hit else "✗",)
+        hit = () if answer.own_rank is None else ("✓" if guess.hit else "",)
         table.add_row(str(guess.rank), escape(guess.word), f"{guess.score:.{digits}f}", *seen, *hit)
     # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
     console = Console()
