@@ -11,7 +11,6 @@ import orjson
 from sketchdata.config import options
 from sketchdata.recipes.pipelines import edgemaps_vectors as recipe
 
-
 #: Of the classes that are left out, how many are named on the terminal.
 _TOLD = 10
 
