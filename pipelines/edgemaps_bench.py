@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-import cv2
 import numpy as np
 import orjson
 
@@ -53,6 +52,7 @@ from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.photos import Photo, decode
 from sketchdata.progress import task_bar
+from sketchdata.threads import one_opencv_thread
 from sketchdata.version import __version__
 
 Content = TypeVar("Content")
@@ -395,14 +395,10 @@ def _rate(row: Row, photos: Sequence[DrawnPhoto]) -> float:
     assert row.detector is not None, "people and maps have none"  # noqa: S101
     # Thinned as edge maps of a data set are.
     find, pixels = line_finder(row.detector, _finder(row)), [_read(photo.photo, decode) for photo in photos]
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_opencv_thread():
         # The first call also allocates and initialises.
         find(pixels[0])
         seconds = [_seconds(find, photo) for photo in pixels]
-    finally:
-        cv2.setNumThreads(threads)
     return 1 / statistics.median(seconds)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -37,6 +36,7 @@ from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file, repl
 from sketchdata.photos import decode
 from sketchdata.progress import console
 from sketchdata.shards import pictures
+from sketchdata.threads import one_opencv_thread
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 NAME = "edgemap-edges"
@@ -270,7 +270,7 @@ def extract_shard(task: Task) -> TaskResult:
     """Make the edge maps of a shard of crops, in the order of its rows; those without one are left out, and listed."""
     find = _line_finder(**task.config["detector"])
     tables, rejects = [pictures.schema().empty_table()], []
-    with _one_thread():
+    with one_opencv_thread():
         for crops in pictures.read_shard(Path(task.config["shard"]), task.config["sha256"]):
             maps = [_edge_map(content, find, task.config["picture"]) for content in pictures.image_bytes(crops)]
             rejects += _rejects(crops, maps)
@@ -296,17 +296,6 @@ def _line_finder(
     """Return the detector of lines; made once a worker, since some take seconds to load."""
     find = detector(name, None if weights is None else Path(weights), sha256, scales=scales, device=device)
     return line_finder(name, find, threshold)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let OpenCV work in one thread, as the engine keeps every core busy with other shards."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _edge_map(content: bytes, find: Detector, picture: Mapping[str, Any]) -> bytes | FormatError:

@@ -1,11 +1,12 @@
-"""Threads for waiting on networks: work that waits is shared among a few threads that Ctrl-C need not wait for."""
+"""Threads: a few for work that waits on networks, which Ctrl-C need not wait for; and one for OpenCV."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -61,3 +62,16 @@ def in_threads(
             thread.join(timeout=1 / len(threads))
         raise
     return [future.result() for future in futures]
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Let OpenCV work in one thread for a while: for work that keeps every core busy with other items already."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -39,6 +39,7 @@ from sketchdata.manifest import hash_file, replacing
 from sketchdata.photos import Photo
 from sketchdata.progress import task_bar
 from sketchdata.ranks import wishes_to_stop
+from sketchdata.threads import one_opencv_thread
 from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
@@ -426,12 +427,13 @@ def _workers(config: Config) -> Iterator[ThreadPoolExecutor]:
 
     Several threads on one photo wait for each other at every layer, for long where other programs run too.
     """
-    before = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        with (
+            one_opencv_thread(),
+            ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
+        ):
             yield workers
     finally:
-        cv2.setNumThreads(before[0])
-        torch.set_num_threads(before[1])
+        torch.set_num_threads(before)
