@@ -52,8 +52,7 @@ _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
 INDEPENDENT: Mapping[str, Set[str]] = {
     "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
-    # The first weights of the points' branch come from the same generator as the picture's, after them.
-    "rnn": _AFTER_BRANCHES - {"branch"} | {"cnn_epochs", "cnn_learning_rate", "size", "line_width"},
+    "rnn": _AFTER_BRANCHES | {"cnn_epochs", "cnn_learning_rate", "backbone", "size", "line_width", "channels"},
     "fusion": _AFTER_FUSION,
 }
 
@@ -234,7 +233,12 @@ def read_experiment(
 def new_encoder(experiment: Experiment) -> SketchEncoder:
     """Return the network with the first weights that the seed gives."""
     torch.manual_seed(experiment.training.seed)
-    encoder = experiment.architecture.encoder().to(experiment.ranks.device)
+    encoder = experiment.architecture.encoder()
+    if encoder.fusion.points is not None:
+        # Beside whatever picture branch, or none: so that trainings can share this branch.
+        torch.manual_seed(experiment.training.seed)
+        encoder.fusion.points.gru.reset_parameters()
+    encoder.to(experiment.ranks.device)
     if experiment.training.compile and encoder.fusion.picture is not None:
         # The points' branch is one call of cuDNN's already, of a length that changes with every batch.
         encoder.fusion.picture.extract = torch.compile(encoder.fusion.picture.extract)

@@ -151,8 +151,7 @@ class _Bench:
         out = self._folder(name, split)
         shared = {field.name for field in fields(zsl.Config)} & {field.name for field in fields(self.config)}
         changed: dict[str, Any] = {"out": out, "methods": ",".join(methods), "recipe": False}
-        # The point branch begins with other weights where there is no picture branch before it.
-        if name == "cnn" and (self._folder("cr", split) / RECORD).exists():
+        if name in ("cnn", "rnn") and (self._folder("cr", split) / RECORD).exists():
             changed["pretrained"] = self._folder("cr", split)
         if name == "thin" and self.config.thin_epochs is not None:
             changed["cnn_epochs"] = self.config.thin_epochs

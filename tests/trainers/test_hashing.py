@@ -130,19 +130,17 @@ def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_dif
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("branch", "alike"), [("cnn", True), ("rnn", False)])
-def test_a_branch_alone_takes_over_what_it_would_have_begun_with_itself(
-    branch: str, alike: bool, data: Path, undisturbed: Path, tmp_path: Path
+@pytest.mark.parametrize("branch", ["cnn", "rnn"])
+def test_a_branch_alone_takes_over_what_it_would_have_learned_itself(
+    branch: str, data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     changed = {**dict.fromkeys(EPOCHS, 1), "loss": "cel"}
     run(config(data, tmp_path / "both", **changed), network(), loop(batch_size=64))
     run(config(data, tmp_path / "alone", **changed), network(branch=branch), loop(batch_size=64))
     stage = f"{STAGES}/{branch}.safetensors"
-    same = (tmp_path / "alone" / stage).read_bytes() == (tmp_path / "both" / stage).read_bytes()
-    # The points' first weights come from the generator after those of the picture.
-    assert same is alike
+    assert (tmp_path / "alone" / stage).read_bytes() == (tmp_path / "both" / stage).read_bytes()
     options = config(data, tmp_path / "shared", loss="cel", pretrained=undisturbed), network(branch=branch), loop()
-    assert (branch in run(*options)["pretrained"]) is same
+    assert set(run(*options)["pretrained"]) >= {branch}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
