@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from sketchdata.recipes.trainers import zsl
 
@@ -13,13 +15,15 @@ from sketchdata.bitmaps import read_split
 from sketchdata.encoder import read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
-from sketchdata.run_folder import MODEL, read_record
+from sketchdata.packed import read_packed
+from sketchdata.run_folder import MODEL, read_json, read_record
 from sketchdata.split_options import SplitOptions
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.eve import Regression
 from sketchdata.zero_shot.store import read_recognisers
-from tests.trainings import loop, network
-from tests.zero_shot_trainings import CLASSES, SPLIT, SPLITS, built, config, generated_drawings, vectors_file
+from tests.quickdraw_builds import sketchdata
+from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
+from tests.zero_shot_trainings import CLASSES, EPOCHS, SPLIT, SPLITS, built, config, generated_drawings, vectors_file
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +182,32 @@ def test_one_validation_class_is_refused(place: Path, tmp_path: Path) -> None:
         zsl.run(options, SplitOptions(seen=7, validation_share=0.1), network(), loop())
 
 
-def test_a_stopped_training_ends_as_one_that_was_not(place: Path, trained: Path, tmp_path: Path) -> None:
-    fresh = config(
-        place / "data",
-        tmp_path / "again",
-        place / "edges.parquet",
-        place / "words.parquet",
-        methods="sae,eve,eszsl",
-    )
-    zsl.run(fresh, SPLITS, network(), loop())
-    assert (tmp_path / "again" / MODEL).read_bytes() == (trained / MODEL).read_bytes()
+# ---- stopped, and from the command line ------------------------------------------------------------------------------
+
+
+def test_a_killed_training_ends_as_one_that_was_not(place: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    options = config(place / "data", out, place / "edges.parquet", place / "words.parquet", methods="sae,eve,eszsl")
+    assert kill_in(out, "rnn", zsl.run, options, SPLITS, network(), loop()) == -signal.SIGKILL
+    zsl.run(options, SPLITS, network(), loop(resume=True))
+    assert (out / MODEL).read_bytes() == (trained / MODEL).read_bytes()
+    for path in sorted((trained / "recognisers").iterdir()):
+        assert (out / "recognisers" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_commands_train_evaluate_and_recognise(place: Path, trained: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "run", str(place / "data")
+    own = {**NETWORK, **LOOP, **EPOCHS, "branch": "cnn", "width": 16, "drawings": 20, "seen": 7}
+    said = sketchdata(
+        *("train", "zsl", "--data", data, "--vectors", str(place / "edges.parquet"), "--out", str(out)),
+        *("--methods", "sae", "--validation-share", "0.3", *flags(**own)),
+    ).stdout
+    (kept,) = read_recognisers(out)
+    assert f"sae, from edges: hit@1 {kept.recogniser.validation_hit:.4f} of validation classes (chance 0.5000)" in said
+    assert "ZSL hit@1" in sketchdata("evaluate", out).stdout
+    evaluation = read_json(out / "evaluation.json")
+    assert evaluation["drawings"] == {"unseen": 24, "seen": 56}
+    key_id = str(read_packed(place / "data", "query").of_classes(SPLIT.unseen).key_ids[0].item())
+    answer = orjson.loads(sketchdata("recognise", out, key_id, "--json").stdout)
+    assert key_id in orjson.dumps(answer).decode()
+    assert {word for word in SPLIT.unseen if f'"{word}"' in orjson.dumps(answer).decode()} == set(SPLIT.unseen)
