@@ -74,7 +74,10 @@ run sketchdata train zsl --data "$demo/thirty" --vectors "$demo/edges.parquet" -
     --learning-rate 2e-3 --cnn-learning-rate 2e-3 --cnn-epochs 5 --fusion-epochs 2
 run sketchdata evaluate "$demo/zsl"
 run sketchdata export ndjson "$demo/thirty" --splits gallery --out "$demo/drawings"
-run sketchdata recognise "$demo/zsl" "$demo/drawings/gallery/star.ndjson#1" --picture "$demo/recognised.png"
+# The first drawing of each unseen class, right or wrong.
+given=$demo/drawings/gallery
+run sketchdata recognise "$demo/zsl" --top 5 --picture "$demo/recognised.png" "$given/apple.ndjson#1" \
+    "$given/cat.ndjson#1" "$given/clock.ndjson#1" "$given/cup.ndjson#1" "$given/key.ndjson#1" "$given/star.ndjson#1"
 
 cat <<END
 
@@ -91,7 +94,7 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   codes-run, codes, index   binary codes of the same ten classes, to be searched:
     .venv/bin/sketchdata search $demo/index --run $demo/codes-run YOUR.svg --data $demo/ten --html found.html
   zsl          a network that recognises classes it never saw drawn, and evaluation.md, how well
-  recognised.png   what it says of a star, of which class it never saw a drawing
+  recognised.png   what it says of a drawing of each of six classes that it never saw drawn, right or wrong
 To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END
