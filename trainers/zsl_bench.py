@@ -221,7 +221,7 @@ class _Bench:
         kinds = {path.stem: read_source(path).get("kind") for path in self.config.vectors}
         of_edge_maps = [name for name, kind in kinds.items() if kind == _OF_EDGE_MAPS]
         of_words = [name for name, kind in kinds.items() if kind != _OF_EDGE_MAPS]
-        page = markdown(rows, words=next(iter(of_words), None), edge_maps=next(iter(of_edge_maps), None))
+        page = markdown(rows, words=of_words, edge_maps=of_edge_maps)
         _write(self.config.out / TABLE_FILE, page.encode())
         return results
 

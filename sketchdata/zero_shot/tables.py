@@ -85,7 +85,7 @@ class _Line:
     published: Published | None
 
 
-def markdown(rows: Sequence[Row], *, words: str | None = None, edge_maps: str | None = None) -> str:
+def markdown(rows: Sequence[Row], *, words: Sequence[str] = (), edge_maps: Sequence[str] = ()) -> str:
     """Return Tables IX and X of the paper with what was measured; published rows stand there measured or not.
 
     Rows of the branches alone, CNN and RNN, are in Table X only, which has the paper's method on vectors of edge maps;
@@ -93,17 +93,14 @@ def markdown(rows: Sequence[Row], *, words: str | None = None, edge_maps: str | 
 
     Args:
         rows: In the order that they are to stand in.
-        words: Which source is vectors of words, as the paper's competitors took; None: no row is beside theirs.
-        edge_maps: Which source is vectors of edge maps.
+        words: Which sources are vectors of words, as the paper's competitors took; of others, no row is beside theirs.
+        edge_maps: Which sources are vectors of edge maps.
 
     Raises:
         ConfigError: Rows are of different numbers of classes, so that their shares of hits do not compare.
     """
-    kinds: dict[str, Kind] = {}
-    if words is not None:
-        kinds[words] = "words"
-    if edge_maps is not None:
-        kinds[edge_maps] = "edge maps"
+    kinds: dict[str, Kind] = {name: "words" for name in words}
+    kinds |= {name: "edge maps" for name in edge_maps}
     ablated = [row for row in rows if row.method in _ABLATED and kinds.get(row.source) == "edge maps"]
     chance = _chance(rows)
     alone = {"CNN", "RNN"} if any(row.features == "CR" for row in rows) else {"RNN"}

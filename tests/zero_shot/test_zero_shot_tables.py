@@ -72,7 +72,7 @@ def test_what_was_measured_stands_beside_what_was_published() -> None:
         row("CNN", "edges", "eve_reversed", 0.1, 0.1),
         row("CR", "edges+words", "recipe", 0.8, 0.9),
     ]
-    ninth, tenth = markdown(rows, words="words", edge_maps="edges").split("## Features and directions")
+    ninth, tenth = markdown(rows, words=["words"], edge_maps=["edges"]).split("## Features and directions")
     sae = line_of(ninth, "sae_reversed: SAE (sketch → word vector)")
     assert sae[1:5] == ["CR", "words", "0.3000 ± 0.1414", "0.3000 ± 0.1414"]
     assert sae[5] == "–"
@@ -90,15 +90,26 @@ def test_what_was_measured_stands_beside_what_was_published() -> None:
 
 def test_vectors_of_another_kind_are_not_put_beside_published_figures() -> None:
     rows = [row("CR", "edges", "sae", 0.2), row("CR", "words", "eve", 0.3)]
-    page = markdown(rows, words="words", edge_maps="edges").split("## Features")[0]
+    page = markdown(rows, words=["words"], edge_maps=["edges"]).split("## Features")[0]
     for method in ("sae", "eve"):
         assert line_of(page, f"{method} |")[-2:] == ["–", "–"]
     assert len(line_of(page, "SAE (sketch ← word vector); from the paper alone")) == 16
 
 
+def test_several_sources_of_a_kind_all_stand_beside_the_published_row() -> None:
+    rows = [row("CR", source, "eve", 0.2) for source in ("canny", "pidinet", "canny+pidinet")]
+    ninth, tenth = markdown(rows, edge_maps=["canny", "pidinet"]).split("## Features and directions")
+    for page in (ninth, tenth):
+        beside = [
+            line.split("|")[3].strip() for line in page.splitlines() if line.startswith("| eve: Full SZSR model |")
+        ]
+        assert beside == ["canny", "pidinet"]
+    assert line_of(ninth, "eve |")[2] == "canny+pidinet"
+
+
 def test_every_page_says_that_published_figures_are_of_other_data() -> None:
     for rows in ([], [row("CR", "words", "dem", 0.5)]):
-        page = markdown(rows, words="words")
+        page = markdown(rows, words=["words"])
         assert "QuickDraw-3.8M: 200 seen classes, 145 unseen ones" in page
         assert "not to be compared" in page
         assert page.count("hit@1/5/10/20 (QuickDraw-3.8M, 200/145 classes)") == 4
