@@ -10,8 +10,6 @@ from typing import Any, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sketchdata.errors import ConfigError
-
 Point: TypeAlias = tuple[float, float]
 
 #: Of a PNG: pixels a unit, and how many times as large it is painted before it is made smaller, which smooths edges.
@@ -129,11 +127,7 @@ def _escape(text: str) -> str:
 
 
 def to_png(shapes: Sequence[Shape], size: Point) -> bytes:
-    """Return the picture in twice as many pixels a side as the page has units; letters are those of the machine's font.
-
-    Raises:
-        ConfigError: Pillow is too old to have letters of every size.
-    """
+    """Return the picture in twice as many pixels a side as the page has units; letters are those of the machine's font."""
     scale = _PIXELS * _FINER
     image = Image.new("RGB", (round(size[0] * scale), round(size[1] * scale)), "#ffffff")
     painter = ImageDraw.Draw(image)
@@ -174,8 +168,4 @@ def _font(size: float, *, bold: bool) -> Any:
     try:
         return ImageFont.truetype(_FONTS[bold], round(size))
     except OSError:
-        pass
-    try:
         return ImageFont.load_default(size)
-    except TypeError as error:
-        raise ConfigError("a picture in PNG needs pillow 10.1 or newer: install it, or write an .svg") from error

@@ -99,8 +99,7 @@ def markdown(rows: Sequence[Row], *, words: Sequence[str] = (), edge_maps: Seque
     Raises:
         ConfigError: Rows are of different numbers of classes, so that their shares of hits do not compare.
     """
-    kinds: dict[str, Kind] = {name: "words" for name in words}
-    kinds |= {name: "edge maps" for name in edge_maps}
+    kinds: dict[str, Kind] = {**dict.fromkeys(words, "words"), **dict.fromkeys(edge_maps, "edge maps")}
     ablated = [row for row in rows if row.method in _ABLATED and kinds.get(row.source) == "edge maps"]
     chance = _chance(rows)
     alone = {"CNN", "RNN"} if any(row.features == "CR" for row in rows) else {"RNN"}
