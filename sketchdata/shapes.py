@@ -127,7 +127,7 @@ def _escape(text: str) -> str:
 
 
 def to_png(shapes: Sequence[Shape], size: Point) -> bytes:
-    """Return the picture in twice as many pixels a side as the page has units; letters are those of the machine's font."""
+    """Return the picture in twice as many pixels a side as the page has units, with letters of the machine's font."""
     scale = _PIXELS * _FINER
     image = Image.new("RGB", (round(size[0] * scale), round(size[1] * scale)), "#ffffff")
     painter = ImageDraw.Draw(image)
