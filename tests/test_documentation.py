@@ -111,6 +111,7 @@ def test_every_command_line_of_a_page_parses(page: Path) -> None:
                 "evaluate",
                 "encode",
                 "index",
+                "recognise",
             },
         ),
     ],
