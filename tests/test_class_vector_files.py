@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "vectors.parquet"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), words=st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
 def test_whatever_is_written_comes_back_to_the_bit(
     data: st.DataObject, words: list[str], tmp_path_factory: pytest.TempPathFactory

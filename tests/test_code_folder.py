@@ -25,7 +25,7 @@ def equal(one: Codes, other: Codes) -> bool:
 
 
 @given(st.integers(1, 248), st.integers(1, 70))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_codes_of_every_length_come_back(bits: int, count: int) -> None:
     codes = codes_like_drawings(count, bits=bits)
     with tempfile.TemporaryDirectory() as folder:

@@ -62,7 +62,7 @@ def test_distances_are_those_of_single_bits(bits: int) -> None:
     np.testing.assert_array_equal(found, plain_distances(queries, gallery))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     bits=st.integers(1, 248),
     sizes=st.tuples(st.integers(0, 9), st.integers(0, 40)),

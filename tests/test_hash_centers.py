@@ -34,7 +34,7 @@ def test_random_codes_of_345_classes_keep_an_eighth_of_their_bits_apart(bits: in
     assert abs(float(centers.mean())) < 0.05
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(classes=st.integers(1, 60), bits=st.sampled_from([*LENGTHS, 12, 48]), seed=st.integers(0, 2**32))
 def test_codes_of_any_seed_are_apart_and_come_again(classes: int, bits: int, seed: int) -> None:
     centers = random_centers(classes, bits, seed)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
@@ -83,7 +83,6 @@ BOUNDED: dict[str, tuple[Measure, Callable[[Order, int], float]]] = {
 
 
 @pytest.mark.parametrize("name", MEASURES)
-@settings(deadline=None)
 @given(ranking=rankings(), k=st.integers(1, 14))
 def test_the_expected_value_is_the_mean_over_every_order_of_tied_items(name: str, ranking: Ranking, k: int) -> None:
     measure, plain = MEASURES[name]
@@ -92,7 +91,6 @@ def test_the_expected_value_is_the_mean_over_every_order_of_tied_items(name: str
 
 
 @pytest.mark.parametrize("name", [*MEASURES, *BOUNDED])
-@settings(deadline=None)
 @given(ranking=rankings(), k=st.integers(1, 14))
 def test_the_bounds_are_the_lowest_and_the_highest_value_of_every_order(name: str, ranking: Ranking, k: int) -> None:
     measure, plain = (MEASURES | BOUNDED)[name]
@@ -114,7 +112,6 @@ def test_every_permutation_of_tied_items_gives_the_same_mean_as_every_arrangemen
         assert float(measure(tie_groups(ranking), k, "expected")[0]) == pytest.approx(expected, abs=1e-14)
 
 
-@settings(deadline=None)
 @given(st.lists(rankings(most=30), min_size=1, max_size=5), st.integers(1, 40))
 def test_expected_values_lie_between_the_bounds_for_queries_of_any_lengths(rows: list[Ranking], k: int) -> None:
     groups = tie_groups(*rows)
@@ -156,7 +153,6 @@ scored = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_s
 )
 
 
-@settings(deadline=None)
 @given(scored)
 def test_threshold_average_precision_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T
@@ -165,7 +161,6 @@ def test_threshold_average_precision_is_that_of_scikit_learn(pairs: list[tuple[i
     assert float(metrics.average_precision(groups, "threshold")[0]) == pytest.approx(expected, abs=1e-13)
 
 
-@settings(deadline=None)
 @given(scored)
 def test_the_pessimistic_envelope_is_that_of_scikit_learns_thresholds(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T
@@ -232,7 +227,6 @@ def test_strict_is_never_above_precision_where_enough_items_are_relevant_and_len
     assert metrics.average_precision_at(groups, 4, "pessimistic", "lenient")[0] == 1.0 > precision == 0.25
 
 
-@settings(deadline=None)
 @given(scored, st.integers(0, 2**31), st.sampled_from([np.float16, np.float32, np.float64]))
 def test_shuffling_the_gallery_changes_nothing(pairs: list[tuple[int, bool]], seed: int, kind: type) -> None:
     scores, relevant = np.array(pairs).T
@@ -245,7 +239,6 @@ def test_shuffling_the_gallery_changes_nothing(pairs: list[tuple[int, bool]], se
     np.testing.assert_array_equal(one.relevant, other.relevant)
 
 
-@settings(deadline=None)
 @given(scored)
 def test_groups_of_scores_measure_as_the_groups_of_all_different_scores_do(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T

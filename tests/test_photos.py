@@ -143,7 +143,7 @@ def test_a_picture_with_a_wrong_checksum_is_called_damaged() -> None:
 REFUSALS = [("not a picture",), ("too many pixels",), ("truncated picture",), ("damaged picture",)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP"]),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=6),

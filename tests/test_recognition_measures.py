@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
@@ -17,7 +17,6 @@ from sketchdata.errors import ConfigError
 from sketchdata.recognition_measures import GeneralisedZeroShot, generalised_zero_shot, top_k_accuracy
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=5, max_size=5), st.integers(0, 4), st.integers(1, 6))
 def test_top_k_accuracy_is_that_of_every_order_of_equal_scores(scores: list[int], label: int, k: int) -> None:
     every = []
@@ -43,7 +42,6 @@ def test_top_k_accuracy_without_ties_is_that_of_scikit_learn() -> None:
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(pairs.filter(lambda each: {label < 2 for label, _ in each} == {True, False}))
 def test_unseen_seen_and_harmonic_accuracy_are_those_of_counting(drawings: list[tuple[int, int]]) -> None:
     labels, predicted = np.array(drawings).T

@@ -117,7 +117,7 @@ def test_a_picture_of_one_shade_is_an_empty_drawing(shade: int) -> None:
 
 
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_the_picture_the_drawing_is_a_valid_one(height: int, width: int, seed: int, share: float) -> None:
     ink = np.where(np.random.default_rng(seed).random((height, width)) < share, 255, 0).astype(np.uint8)
     if ink.min() == ink.max():
@@ -131,7 +131,7 @@ def test_whatever_the_picture_the_drawing_is_a_valid_one(height: int, width: int
 
 
 @given(st.integers(3, 20), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lines_go_from_pixel_to_near_pixel_within_the_ink(size: int, seed: int) -> None:
     ink = np.random.default_rng(seed).random((size, size)) < 0.4
     for line in lines_of(ink) if ink.any() else ():

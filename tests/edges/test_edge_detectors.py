@@ -149,7 +149,7 @@ def test_thinning_drops_what_is_weak() -> None:
     assert set(np.nonzero(thin(edges))[0]) == {20}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), blur=st.floats(0.5, 4))
 def test_thinned_edges_are_a_subset_one_pixel_wide(seed: int, blur: float) -> None:
     grain = np.random.default_rng(seed).integers(0, 256, (40, 60)).astype(np.uint8)

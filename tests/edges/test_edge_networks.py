@@ -86,7 +86,7 @@ def by_definition(photo: npt.NDArray[np.float64], weight: npt.NDArray[np.float64
 
 
 @pytest.mark.parametrize("kind", ["cd", "ad", "rd", "cv"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_convolution_over_pixel_differences_is_the_plain_one_that_replaces_it(
     kind: pidinet.Difference, seed: int

@@ -104,7 +104,7 @@ def random_codes(random: np.random.Generator, count: int, bits: int = 21) -> Cod
 
 
 @given(counts=st.tuples(st.integers(1, 20), st.integers(1, 20)), bits=st.integers(1, 248), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_codes_come_back_as_they_were(
     counts: tuple[int, int], bits: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -250,7 +250,7 @@ def test_a_pickle_is_never_unpickled(tmp_path: Path) -> None:
 
 
 @given(chance=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_are_refused_and_nothing_else_happens(
     chance: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -31,7 +31,7 @@ def as_dict(found: list[WordVector]) -> dict[str, list[float]]:
     return {each.word: each.vector.tolist() for each in found}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), words=st.lists(NAMES, min_size=1, max_size=6, unique=True), piece=st.integers(1, 40))
 def test_words_come_back_to_the_bit_whatever_pieces_the_file_is_read_in(
     data: st.DataObject, words: list[str], piece: int

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
@@ -39,7 +39,6 @@ def many(count: int) -> DrawingBatch:
     return batch_of(*([[(n % 256, 1), (2, 3)], [(n % 7, n % 5)]] for n in range(count)))
 
 
-@settings(deadline=None)
 @given(any_batch)
 def test_drawings_survive_both_kinds_of_file(batch: DrawingBatch) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -147,7 +146,6 @@ def test_a_truncated_file_is_a_fault_with_its_name(tmp_path: Path, kept: float) 
             read(path)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_flipped_bytes_are_a_fault_or_go_unnoticed_but_nothing_else(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -67,7 +67,7 @@ def test_lines_pass_for_official_ones():
     assert ndjson.dump(parsed.batch, "cat").splitlines() == lines
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     start=st.integers(0, 3 * CHUNK),
     cuts=st.lists(st.integers(0, 2 * CHUNK), min_size=1, max_size=4),

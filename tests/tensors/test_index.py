@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_the_flat_index_gives_the_nearest_and_orders_ties_by_key_id_also_at_the_cut(data: st.DataObject) -> None:
     # Short codes: nearly all distances are equal to many others.
     codes = codes_like_drawings(

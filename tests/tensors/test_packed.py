@@ -70,7 +70,7 @@ def test_the_device_raster_equals_the_fast_one_on_two_thousand_real_drawings(rea
     np.testing.assert_array_equal(found.numpy(), raster(real, size=size))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=batches(), size=st.sampled_from([1, 2, 28, 224]))
 def test_both_ways_to_draw_equal_the_fast_raster(batch: DrawingBatch, size: int) -> None:
     packed = pack([batch], ("a",))
@@ -117,7 +117,7 @@ def test_a_long_sequence_is_cut_off() -> None:
     assert rows.tolist() == whole[:, :4].tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch=batches())
 def test_the_ways_of_a_sequence_lead_from_point_to_point(batch: DrawingBatch) -> None:
     packed = pack([batch], ("a",))
@@ -218,7 +218,7 @@ def assert_same_packed(found: PackedSketches, expected: PackedSketches) -> None:
         assert torch.equal(own, tensor), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=batches(labels=4, max_size=12), words=st.permutations(CLASSES), count=st.integers(1, 4))
 def test_the_drawings_of_some_classes_are_packed_as_if_there_were_no_others(
     batch: DrawingBatch, words: list[str], count: int

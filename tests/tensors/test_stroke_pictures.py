@@ -46,7 +46,7 @@ def whole(*drawing: Points) -> torch.Tensor:
 # ---- ink -------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=batches(), size=st.sampled_from([1, 2, 28, 64, 224]), line_width=st.sampled_from([1, 2, 3]))
 def test_ink_is_that_of_the_raster_and_nothing_is_drawn_beside_it(
     batch: DrawingBatch, size: int, line_width: int
@@ -102,7 +102,7 @@ def test_an_only_way_is_the_first_one(drawing: list[Points]) -> None:
     assert whole(*drawing)[1].unique().tolist() == [0, 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=batches())
 def test_every_drawing_ends_in_the_latest_order(batch: DrawingBatch) -> None:
     packed = pack([batch], ("a",))

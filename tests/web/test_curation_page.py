@@ -195,6 +195,7 @@ def test_three_are_dropped_one_is_taken_back_and_the_rest_is_there_after_a_reloa
     said(page, "Taken back: 1 drawing, saved.")
     page.reload()
     page.locator("[data-zone=decided]").click()
+    items(page).nth(1).locator(".badge").wait_for()
     assert [key_id_of(item) for item in items(page).all()] == [chosen[0], chosen[2]]
     assert items(page).locator(".badge").all_inner_texts() == ["drop", "drop"]
     assert verdicts(dataset) == {chosen[0]: "drop", chosen[2]: "drop"}

@@ -324,6 +324,7 @@ def test_a_class_begins_with_its_noise_and_has_one_line_to_move(page: Page, audi
 def test_an_item_shows_the_photo_beside_the_stored_edge_map(page: Page, rows: dict[int, dict[str, Any]]) -> None:
     open_class(page)
     item = items(page).nth(3)
+    item.locator("img").nth(1).wait_for()
     photo, edges = item.locator("img").all()
     row = rows[key_id_of(item)]
     assert (edges.get_attribute("src") or "").endswith(base64.b64encode(row["image"]["bytes"]).decode())

@@ -136,7 +136,7 @@ drawings = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(drawings.filter(lambda each: {label < 2 for label, _ in each} == {True, False}))
 def test_no_gamma_has_a_higher_harmonic_mean_than_the_chosen_one(each: list[tuple[int, list[int]]]) -> None:
     labels, scores = np.array([label for label, _ in each]), np.array([row for _, row in each], np.float64)
