@@ -59,7 +59,7 @@ class WordSearch(Generic[Entry]):
                 return plain(word.decode()) in self._spelled
             except UnicodeDecodeError:
                 return False
-        return (word.lower().translate(None, _ASCII_MARKS) or word.strip()) in self._quick
+        return (word.lower().translate(None, _ASCII_MARKS) or word.decode().strip().encode()) in self._quick
 
     def offer(self, word: str, entry: Entry) -> None:
         """Keep what the list has for a word, unless it had a better spelling, or an equally good one, before."""
