@@ -24,11 +24,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from measure import Run, machine, measure, table
-from sketchdata.recipes.pipelines import edgemaps_extract as recipe
 from skimage.color import rgb2gray
 from skimage.feature import canny as skimage_canny
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.edges import (
     EDGE_DETECTORS,
     THIN_DETECTORS,
@@ -41,7 +40,7 @@ from sketchdata.edges import (
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest, file_entry
 from sketchdata.photos import Photo, decode
-from sketchdata.recipes import manifest_path
+from sketchdata.pipelines import edgemaps_extract as recipe
 from sketchdata.shards import pictures
 
 WIDTH, HEIGHT = 480, 320

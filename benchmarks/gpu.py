@@ -43,7 +43,6 @@ from torch.utils.flop_counter import FlopCounterMode
 try:
     from gpu_tables import CLASSES, DEFAULTS, PACKED, STAGES, TRAIN, Row, schedules, text_of
     from plain_loader import Files, plain_batches, sequences_of, write_pictures
-    from sketchdata.recipes.trainers import recognition
 
     from sketchdata import synth
     from sketchdata.encoder import NetworkOptions, SketchEncoder
@@ -51,6 +50,7 @@ try:
     from sketchdata.losses import CodeLoss
     from sketchdata.packed import PackedSketches, pack
     from sketchdata.ranks import device_of
+    from sketchdata.trainers import recognition
     from sketchdata.training import OPTIMISERS, TrainingOptions
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error.name} is missing here: pip install 'sketchdata[train]'") from None

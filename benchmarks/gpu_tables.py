@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from measure import table
-from sketchdata.recipes.pipelines import quickdraw
-from sketchdata.recipes.trainers import hashing
 
-from sketchdata.catalog import read_classes
-from sketchdata.recipes import manifest_path
+from sketchdata.catalog import manifest_path, read_classes
+from sketchdata.pipelines import quickdraw
+from sketchdata.trainers import hashing
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))
 #: What a data set and a training are when nobody says otherwise.

@@ -24,13 +24,13 @@ from typing import Any
 import faiss
 import numpy as np
 from measure import machine, table
-from sketchdata.recipes.pipelines import index as recipe
 
 from sketchdata.code_folder import Origin, code_folder, read_codes, write_codes
 from sketchdata.codes import Codes, pack_bits
 from sketchdata.hamming import to_words, word_distances
 from sketchdata.index import KINDS, Index, make_index
 from sketchdata.manifest import ParentEntry
+from sketchdata.pipelines import index as recipe
 
 PAPER_MS = 286
 CLASSES, GROUP, EACH = 345, 5, 1000
@@ -142,7 +142,7 @@ MEMORY = """
 import sys, psutil, numpy
 from pathlib import Path
 from sketchdata.index import open_index
-from sketchdata.recipes.pipelines import search
+from sketchdata.pipelines import search
 resident = lambda: psutil.Process().memory_info().rss
 before = resident()
 index = open_index(Path(sys.argv[1]))

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sketchdata.recipes.pipelines import audit_report
-
+from sketchdata.pipelines import audit_report
 from tests.web.browsing import DESK, PHONE, chromium, serving, tab
 
 if TYPE_CHECKING:

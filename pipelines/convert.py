@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 import click
 import orjson
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.config import option
 from sketchdata.drawing import Drawing, DrawingBatch, concatenate, empty_batch
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
@@ -30,7 +30,6 @@ from sketchdata.formats.files import FORMATS, GZIP_SUFFIX, Fault, FileFormat, Po
 from sketchdata.gzipped import gunzip
 from sketchdata.manifest import replacing
 from sketchdata.progress import byte_bar
-from sketchdata.recipes import manifest_path
 from sketchdata.simplify import simplify
 
 #: Standard input or output.

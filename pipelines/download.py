@@ -27,6 +27,7 @@ from sketchdata.catalog import (
     FORMATS,
     OfficialFile,
     choose_classes,
+    manifest_path,
     official_path,
     read_classes,
     read_official_files,
@@ -37,7 +38,6 @@ from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFa
 from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, SourceChangedError
 from sketchdata.partfile import CutOffError, Downloaded, Expected, receive
 from sketchdata.progress import byte_bar, console, task_bar
-from sketchdata.recipes import manifest_path
 from sketchdata.sources import Source, SourceFile, open_source
 from sketchdata.threads import in_threads
 

@@ -22,7 +22,7 @@ import orjson
 
 from sketchdata.annotations.class_names import ClassNames, read_class_names
 from sketchdata.annotations.url_list import read_url_list
-from sketchdata.catalog import choose_classes, read_classes
+from sketchdata.catalog import choose_classes, manifest_path, read_classes
 from sketchdata.collection.card import collection_card
 from sketchdata.collection.folder import CollectionFolder, failures
 from sketchdata.collection.gathering import Gathering, Origin
@@ -53,7 +53,6 @@ from sketchdata.photo_search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSear
 from sketchdata.photo_search.licences import FREE, parse_filter
 from sketchdata.photos import PhotoLimits
 from sketchdata.progress import console, task_bar
-from sketchdata.recipes import manifest_path
 
 _FOLDER = {"multiple": True, "type": click.Path(file_okay=False, path_type=Path), "metavar": "DIR"}
 _NAMES_SHOWN = 5

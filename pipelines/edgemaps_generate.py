@@ -12,13 +12,12 @@ from pathlib import Path
 
 import click
 
-from sketchdata.catalog import choose_classes, read_classes
+from sketchdata.catalog import choose_classes, manifest_path, read_classes
 from sketchdata.config import option
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import file_entry, leftovers, replacing
-from sketchdata.recipes import manifest_path
 from sketchdata.synth.photos import LEAST_SIDE, MOST_SIDE, jpeg
 from sketchdata.threads import one_opencv_thread
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sketchdata.catalog import read_class_table
+from sketchdata.catalog import manifest_path, read_class_table
 from sketchdata.class_splits import ClassSplit
 from sketchdata.config import option
 from sketchdata.dataset import Dataset, open_dataset
 from sketchdata.errors import ConfigError
 from sketchdata.formats import class_lists, split_names
 from sketchdata.manifest import replacing
-from sketchdata.recipes import manifest_path
 from sketchdata.shards.parquet import read_row_groups
 from sketchdata.split_options import SplitOptions
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from sketchdata.catalog import read_class_table
+from sketchdata.catalog import manifest_path, read_class_table
 from sketchdata.class_vectors import write_vectors
 from sketchdata.class_words import Match, WordSearch
 from sketchdata.config import option
@@ -18,7 +18,6 @@ from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError
 from sketchdata.formats.word_vectors import Vector, read_file
 from sketchdata.manifest import hash_file
-from sketchdata.recipes import manifest_path
 
 #: What the file says that its vectors are.
 KIND = "words"

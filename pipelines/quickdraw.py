@@ -18,13 +18,20 @@ import orjson
 
 from sketchdata.assembly import Assembly
 from sketchdata.card import quickdraw_card
-from sketchdata.catalog import BUCKET, OfficialFile, choose_classes, official_path, read_classes, read_official_files
+from sketchdata.catalog import (
+    BUCKET,
+    OfficialFile,
+    choose_classes,
+    manifest_path,
+    official_path,
+    read_classes,
+    read_official_files,
+)
 from sketchdata.config import option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, FetchError, SketchDataError
 from sketchdata.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
-from sketchdata.recipes import manifest_path
 from sketchdata.sampling import SPLITS, scale_to_fit
 from sketchdata.selection import READERS, Reject, Rules, Selection, select, taken_twice
 from sketchdata.shards import parquet

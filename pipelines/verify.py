@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sketchdata.recipes.pipelines.verify_codes import check_codes, holds_codes
-from sketchdata.recipes.pipelines.verify_edgemaps import check_edgemaps
-from sketchdata.recipes.pipelines.verify_pictures import check_collection, check_pictures
 
 from sketchdata import collection
 from sketchdata.dataset import holds_pictures, is_edgemaps, noun_of
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifest
+from sketchdata.pipelines.verify_codes import check_codes, holds_codes
+from sketchdata.pipelines.verify_edgemaps import check_edgemaps
+from sketchdata.pipelines.verify_pictures import check_collection, check_pictures
 from sketchdata.sampling import mix_classes, ranks
 from sketchdata.shards import parquet
 from sketchdata.verification import Verification, check_counts, check_files, unlisted

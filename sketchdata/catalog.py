@@ -23,6 +23,11 @@ FORMATS = {
 }
 
 
+def manifest_path(name: str) -> Path:
+    """Return the path of a file of `manifests/`, such as `quickdraw-files.csv`."""
+    return Path(__file__).parent / "manifests" / name
+
+
 @dataclass(frozen=True, kw_only=True)
 class OfficialFile:
     """One published file: its path in the bucket, size and md5 (hexadecimal)."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
-from sketchdata.recipes.pipelines import quickdraw
 
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
+from sketchdata.pipelines import quickdraw
 
 #: In the order of the class table. One has spaces and capitals, as some official names do.
 CATEGORIES = ("airplane", "cat", "The Eiffel Tower")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sketchdata.recipes.pipelines import convert
-from sketchdata.recipes.pipelines.convert import Config, Converted
 
+from sketchdata.pipelines import convert
+from sketchdata.pipelines.convert import Config, Converted
 from tests.builds import official_line
 
 #: Lines that are no records.

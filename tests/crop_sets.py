@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.manifest import Manifest, file_entry
-from sketchdata.recipes import manifest_path
 from sketchdata.shards import pictures
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))

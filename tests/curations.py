@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import audit_apply, audit_entropy, verify
 
 from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest, read_manifest
+from sketchdata.pipelines import audit_apply, audit_entropy, verify
 from tests.audits import SHARD_ROWS, build_in_shards
 from tests.quickdraw_builds import IN_PROCESS
 

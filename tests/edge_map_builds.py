@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sketchdata.recipes.pipelines import edgemap, edgemaps_curate
 
 from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
+from sketchdata.pipelines import edgemap, edgemaps_curate
 
 IN_PROCESS = EngineOptions(workers=0)
 #: A larger share than the paper's, so that a few dozen photos fill both splits.

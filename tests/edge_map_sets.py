@@ -16,12 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.edges import centre
 from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file
 from sketchdata.photos import Photo, perceptual_hash
 from sketchdata.raster import raster
-from sketchdata.recipes import manifest_path
 from sketchdata.shards import pictures
 from sketchdata.synth import generate
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sketchdata.recipes.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest, hash_file
+from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 from tests.builds import IN_PROCESS
 
 Export = Callable[..., Manifest | None]

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchdata.recipes.pipelines import edgemaps_collect
-
 from sketchdata.crawl import CrawlOptions
 from sketchdata.engine import EngineOptions
+from sketchdata.pipelines import edgemaps_collect
 from tests.annotations.labelled_photos import voc, voc_object, write
 from tests.photo_servers import PhotoServer, photo_of
 

@@ -15,16 +15,15 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image
-from sketchdata.recipes.pipelines import edgemaps_crop
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.collection import BOXES_FILE, NAME, PHOTOS_FILE, boxes_table, photos_table, write_table
 from sketchdata.collection.store import store_photo
 from sketchdata.collection.tables import PHOTOS_SCHEMA
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest, ParentEntry, file_entry
 from sketchdata.photos import DEFAULT_LIMITS, Photo, crop, perceptual_hash
-from sketchdata.recipes import manifest_path
+from sketchdata.pipelines import edgemaps_crop
 from sketchdata.shards import pictures
 from tests.builds import IN_PROCESS
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
-from sketchdata.recipes.pipelines import quickdraw, synth
 
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.sampling import SPLITS
 from sketchdata.shards import parquet
 

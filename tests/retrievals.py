@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import orjson
 import torch
-from sketchdata.recipes.pipelines import encode, index
-from sketchdata.recipes.trainers import hashing
 
 from sketchdata.code_folder import Origin, code_folder, write_codes
 from sketchdata.codes import Codes, pack_bits
 from sketchdata.manifest import Manifest, ParentEntry, hash_file
+from sketchdata.pipelines import encode, index
+from sketchdata.trainers import hashing
 from tests.trainings import EPOCHS, generated_dataset, loop, network
 
 CLASSES = ("apple", "bee", "cat", "dog")

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from sketchdata.recipes.trainers import hashing
+
+from sketchdata.trainers import hashing
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 TRAIN, VAL = 345 * 9000, 345 * 1000

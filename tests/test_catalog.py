@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import FORMATS, choose_classes, official_path, read_classes, read_official_files
+from sketchdata.catalog import FORMATS, choose_classes, manifest_path, official_path, read_classes, read_official_files
 from sketchdata.errors import ConfigError
-from sketchdata.recipes import manifest_path
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))
 OFFICIAL = read_official_files(manifest_path("quickdraw-files.csv"))

@@ -59,8 +59,7 @@ def test_no_two_names_of_quickdraw_are_one(quickdraw: tuple[str, ...]) -> None:
 
 @pytest.fixture
 def quickdraw() -> tuple[str, ...]:
-    from sketchdata.catalog import read_classes
-    from sketchdata.recipes import manifest_path
+    from sketchdata.catalog import manifest_path, read_classes
 
     return read_classes(manifest_path("quickdraw-categories.txt"))
 

@@ -16,10 +16,10 @@ import numpy as np
 import polars
 import pytest
 import webdataset
-from sketchdata.recipes.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 
 from sketchdata.dataset import open_dataset
 from sketchdata.drawing import Drawing
+from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 from sketchdata.raster import raster
 from tests.builds import IN_PROCESS, SIZES, small_dataset
 

@@ -1,4 +1,4 @@
-"""The wheel holds one package with its recipes inside, and works wherever it is installed."""
+"""The wheel holds one package with pipelines, trainers and manifests inside, and works wherever it is installed."""
 
 from __future__ import annotations
 
@@ -23,20 +23,31 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-SHIPPED = ("sketchdata", "pipelines", "trainers", "manifests")
+SHIPPED = ("pipelines", "trainers", "manifests")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[("--wheel",), ()], ids=["from a checkout", "from an sdist"])
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from a copy of the project, so that the checkout gets no build folders."""
     pytest.importorskip("build", reason="building the wheel needs the dev extra")
     project = tmp_path_factory.mktemp("project")
-    for folder in SHIPPED:
-        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+    for folder in ("sketchdata", *SHIPPED):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, project / folder, ignore=ignored, symlinks=True)
+    for folder in ("tests", "docs", "benchmarks"):
+        (project / folder).mkdir()
+    for file in (
+        "pyproject.toml",
+        ".gitignore",
+        "Makefile",
+        "constraints.txt",
+        *(path.name for path in ROOT.glob("*.md")),
+        "LICENSE",
+    ):
         shutil.copy(ROOT / file, project)
     out = tmp_path_factory.mktemp("wheel")
-    execute("-m", "build", "--wheel", "--no-isolation", "--outdir", out, project, cwd=project)
+    # Without --wheel, the wheel is built from the sdist, where no links are.
+    execute("-m", "build", *request.param, "--no-isolation", "--outdir", out, project, cwd=project)
     (built,) = out.glob("*.whl")
     return built
 
@@ -86,13 +97,19 @@ def test_sketchdata_is_the_only_top_level_name(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names_in(wheel)} == {"sketchdata", f"sketchdata-{__version__}.dist-info"}
 
 
-@pytest.mark.parametrize("folder", SHIPPED)
-def test_every_file_of_the_project_is_inside(folder: str, wheel: Path) -> None:
+@pytest.mark.parametrize("folder", ["sketchdata", *SHIPPED])
+def test_every_file_of_the_project_is_inside_once(folder: str, wheel: Path) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
     wanted = {path for path in files if "__pycache__" not in path}
-    prefix = "" if folder == "sketchdata" else "sketchdata/recipes/"
+    prefix = "" if folder == "sketchdata" else "sketchdata/"
+    names = names_in(wheel)
     assert wanted
-    assert {prefix + path for path in wanted} <= set(names_in(wheel))
+    assert {prefix + path for path in wanted} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_the_package_says_that_it_is_typed(wheel: Path) -> None:
+    assert "sketchdata/py.typed" in names_in(wheel)
 
 
 def test_nothing_else_is_inside(wheel: Path) -> None:
@@ -106,15 +123,15 @@ def test_the_metadata_name_the_version_the_command_and_the_licence(wheel: Path) 
     assert "sketchdata = sketchdata.cli:main\n" in text_in(wheel, "entry_points.txt")
 
 
-def test_recipes_are_found_inside_the_installed_package(installed: Path, hostile: Path) -> None:
+def test_pipelines_and_manifests_are_found_inside_the_installed_package(installed: Path, hostile: Path) -> None:
     program = (
-        "from sketchdata.recipes import manifest_path\n"
-        "from sketchdata.recipes.pipelines import quickdraw\n"
+        "from sketchdata.catalog import manifest_path\n"
+        "from sketchdata.pipelines import quickdraw\n"
         "print(quickdraw.__file__, manifest_path('quickdraw-categories.txt'), sep='\\n')"
     )
-    recipes = installed / "sketchdata" / "recipes"
+    package = installed / "sketchdata"
     found = execute("-c", program, cwd=hostile, path=installed).split()
-    assert found == [str(recipes / "pipelines/quickdraw.py"), str(recipes / "manifests/quickdraw-categories.txt")]
+    assert found == [str(package / "pipelines/quickdraw.py"), str(package / "manifests/quickdraw-categories.txt")]
 
 
 def test_the_installed_command_generates_builds_and_verifies_in_a_hostile_folder(

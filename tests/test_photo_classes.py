@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.errors import ConfigError
 from sketchdata.photo_classes import (
     COLUMNS,
@@ -15,7 +15,6 @@ from sketchdata.photo_classes import (
     read_photo_classes,
     words_by,
 )
-from sketchdata.recipes import manifest_path
 
 CLASSES = read_photo_classes(manifest_path("edgemap-345c.csv"))
 BY_WORD = {photo_class.word: photo_class for photo_class in CLASSES}

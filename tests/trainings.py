@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sketchdata.recipes.pipelines import quickdraw, synth
 
 from sketchdata.encoder import NetworkOptions
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.run_folder import CHECKPOINTS
 from sketchdata.training import TrainingOptions
 from tests.builds import IN_PROCESS

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sketchdata.recipes.pipelines import quickdraw, synth
-from sketchdata.recipes.trainers import zsl
 
 from sketchdata.class_splits import ClassSplit, split_classes
 from sketchdata.class_vectors import write_vectors
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import zsl
 from tests.builds import IN_PROCESS
 
 CLASSES = ("apple", "cat", "circle", "cloud", "envelope", "fish", "house", "moon", "square", "star")

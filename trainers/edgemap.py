@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sketchdata.recipes.trainers import recognition
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,6 +33,7 @@ from sketchdata.models import MODELS
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
 from sketchdata.shards.edgemaps import TRAIN, VAL
+from sketchdata.trainers import recognition
 from sketchdata.training import EdgeMapConfig, Stage, TrainingOptions, fit
 
 #: The one stage.
@@ -208,7 +208,9 @@ def learn(experiment: Experiment, epochs: int) -> dict[str, Any]:
         objective=objective,
         groups=[(list(network.parameters()), training.learning_rate)],
         loader=experiment.loader(experiment.train, learning=True),
-        validate=recognition.Validation(experiment, objective.answers),
+        validate=recognition.Validation(
+            experiment.loader(experiment.val, learning=False), experiment.ranks, objective.answers
+        ),
     )
     return fit(stage, experiment.folder, training)
 

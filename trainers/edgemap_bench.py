@@ -22,7 +22,6 @@ from typing import Any
 import click
 import orjson
 import torch
-from sketchdata.recipes.trainers import edgemap
 
 from sketchdata.config import option, recorded
 from sketchdata.edgemaps import open_edgemaps
@@ -33,6 +32,7 @@ from sketchdata.models import MODELS, build
 from sketchdata.progress import console
 from sketchdata.run_folder import METRICS, RECORD, read_json
 from sketchdata.shards.edgemaps import TRAIN, VAL
+from sketchdata.trainers import edgemap
 from sketchdata.training import EdgeMapConfig, TrainingOptions
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"

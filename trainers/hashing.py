@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from sketchdata.recipes.trainers import recognition
 from torch import Tensor
 
 from sketchdata.config import option
@@ -26,6 +25,7 @@ from sketchdata.encoder import NetworkOptions, SketchEncoder
 from sketchdata.loader import Batch
 from sketchdata.losses import QL_WEIGHT, CodeLoss, codes
 from sketchdata.ranks import joined
+from sketchdata.trainers import recognition
 from sketchdata.training import BITS, StagedConfig, TrainingOptions
 
 LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
@@ -60,11 +60,11 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
         return report
 
 
-def _learn_codes(experiment: Any, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
+def _learn_codes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
     """Train the whole network, step 3 to 5, as far as the loss goes; return the stages' records."""
 
     def learn(name: str, epochs: int, loss: CodeLoss) -> dict[str, Any]:
-        validation = {"validate": recognition.Validation(experiment, answers), "chooser": "code_accuracy"}
+        validation = {"validate": experiment.validation(answers), "chooser": "code_accuracy"}
         objective, rate = recognition.CodeObjective(encoder, loss), config.cnn_learning_rate
         record: dict[str, Any] = experiment.fit(name, epochs, objective, rate, **validation)
         return record

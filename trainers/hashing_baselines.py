@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 import torch
-from sketchdata.recipes.trainers import recognition
 from torch import Tensor, nn
 
 from sketchdata.class_vectors import read_class_vectors
@@ -31,6 +30,7 @@ from sketchdata.hashing_losses import CentralLoss, FactorLoss, GreedyLoss, Margi
 from sketchdata.loader import Batch
 from sketchdata.models.fusion import THRESHOLDS, Activation
 from sketchdata.ranks import joined
+from sketchdata.trainers import recognition
 from sketchdata.training import BITS, DataConfig, SharedStages, TrainingOptions
 
 #: {method: what its code layer ends in}.
@@ -110,7 +110,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
         return report
 
 
-def _learn_codes(experiment: Any, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
+def _learn_codes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
     """Train the whole network with the method's loss; return the stage's record."""
     objective = MethodObjective(encoder, _loss(experiment, encoder, config))
     measure = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[encoder.fusion.activation])
@@ -127,7 +127,7 @@ def _learn_codes(experiment: Any, encoder: SketchEncoder, config: Config) -> dic
     return record
 
 
-def _loss(experiment: Any, encoder: SketchEncoder, config: Config) -> nn.Module:
+def _loss(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> nn.Module:
     """Return the method's loss, and fix the classifier where the method does not learn one."""
     classes, bits, seed = len(experiment.architecture.classes), int(config.bits), experiment.training.seed
     classifier = encoder.fusion.classifier
@@ -152,7 +152,7 @@ def _loss(experiment: Any, encoder: SketchEncoder, config: Config) -> nn.Module:
     return MarginLoss(bits**0.5, _MARGIN)
 
 
-def _describe_classes(experiment: Any, encoder: SketchEncoder, config: Config) -> None:
+def _describe_classes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> None:
     """Give a network that learned no classifier that of the nearest class mean."""
     if not config.method.startswith("dsh"):
         return

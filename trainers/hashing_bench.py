@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import torch
-from sketchdata.recipes.trainers import hashing, hashing_baselines, recognition, sketchcode
 from torch import Tensor
 
 from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
@@ -44,6 +43,7 @@ from sketchdata.retrieval import score_codes
 from sketchdata.run_folder import METRICS, RECORD, read_json
 from sketchdata.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
 from sketchdata.spread import class_spread
+from sketchdata.trainers import hashing, hashing_baselines, recognition, sketchcode
 from sketchdata.training import BITS, EpochsConfig, TrainingOptions
 
 RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"

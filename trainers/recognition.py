@@ -103,6 +103,10 @@ class Experiment:
         changes = Augmentation() if learning and self.augment else None
         return self.architecture.network.view(self.architecture.scale, changes)
 
+    def validation(self, answers: Callable[[Batch], dict[str, Tensor]]) -> Validation:
+        """Return what measures a network on `val`."""
+        return Validation(self.loader(self.val, learning=False), self.ranks, answers)
+
     def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **validation: Any) -> dict[str, Any]:
         """Train an objective, its picture branch at a rate of its own; return the stage's record."""
         trained = {each_name: each for each_name, each in objective.named_parameters() if each.requires_grad}
@@ -299,7 +303,7 @@ def pretrain(experiment: Experiment, encoder: SketchEncoder, config: Any) -> Ite
             continue
         torch.manual_seed(experiment.training.seed)
         objective = BranchObjective(encoder, branch, classes)
-        validate = Validation(experiment, objective.answers)
+        validate = experiment.validation(objective.answers)
         yield experiment.fit(name, epochs, objective, config.cnn_learning_rate, validate=validate)
 
 
@@ -330,7 +334,7 @@ def fine_tune(
     experiment: Experiment, encoder: SketchEncoder, name: str, epochs: int, loss: CodeLoss, rate: float
 ) -> dict[str, Any]:
     """Train the whole network; return the stage's record."""
-    validate = Validation(experiment, lambda batch: {"accuracy": encoder(batch)[1]})
+    validate = experiment.validation(lambda batch: {"accuracy": encoder(batch)[1]})
     return experiment.fit(name, epochs, CodeObjective(encoder, loss), rate, validate=validate)
 
 
@@ -371,13 +375,13 @@ class Validation:
     """Measures a network on `val`.
 
     Args:
-        experiment: Where the drawings are.
+        loader: Gives the batches of `val`.
+        ranks: Who counts together.
         answers: Gives (B, L) scores of a batch, of one or several kinds, by the name of what is measured.
     """
 
-    def __init__(self, experiment: Experiment, answers: Callable[[Batch], dict[str, Tensor]]) -> None:
-        self.loader, self.ranks = experiment.loader(experiment.val, learning=False), experiment.ranks
-        self.answers = answers
+    def __init__(self, loader: PackedLoader, ranks: Ranks, answers: Callable[[Batch], dict[str, Tensor]]) -> None:
+        self.loader, self.ranks, self.answers = loader, ranks, answers
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:

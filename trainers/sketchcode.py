@@ -24,7 +24,6 @@ from typing import Any
 
 import click
 import torch
-from sketchdata.recipes.trainers import recognition
 from torch import Tensor, nn
 
 from sketchdata.checkpoints import read_tensors, write_tensors
@@ -36,6 +35,7 @@ from sketchdata.hashing_losses import MarginLoss, distillation, quantisation_ang
 from sketchdata.loader import Batch
 from sketchdata.models.fusion import THRESHOLDS
 from sketchdata.ranks import joined
+from sketchdata.trainers import recognition
 from sketchdata.training import BITS, DataConfig, TrainingOptions
 
 CENTERS = ("semantic", "hadamard", "random", "learned")
@@ -125,7 +125,7 @@ def run(config: Config, network: Network, training: TrainingOptions) -> dict[str
         return report
 
 
-def _learn(experiment: Any, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
+def _learn(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
     """Train both stages; return their records."""
     fusion, device = encoder.fusion, experiment.ranks.device
     teacher = nn.Linear(fusion.feature_size, len(experiment.architecture.classes)).to(device)
@@ -148,7 +148,7 @@ def _learn(experiment: Any, encoder: SketchEncoder, config: Config) -> list[dict
 
 
 @torch.no_grad()
-def _fix_centers(experiment: Any, encoder: SketchEncoder, config: Config) -> None:
+def _fix_centers(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> None:
     """Give every class a binary code for good, computed once in a training, and turn the network towards it."""
     fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
     if experiment.ranks.leads and not path.exists():

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sketchdata.recipes.trainers import recognition
 
 from sketchdata.bitmaps import Packed, read_split
+from sketchdata.catalog import manifest_path
 from sketchdata.class_splits import ClassSplit
 from sketchdata.config import recorded
 from sketchdata.encoder import NetworkOptions, SketchEncoder, read_encoder
@@ -38,9 +38,9 @@ from sketchdata.errors import ConfigError
 from sketchdata.losses import CodeLoss
 from sketchdata.progress import console
 from sketchdata.ranks import joined
-from sketchdata.recipes import manifest_path
 from sketchdata.run_folder import RunFolder
 from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import recognition
 from sketchdata.training import BranchesConfig, DrawingsConfig, SharedStages, TrainingOptions
 from sketchdata.vector_sources import VectorSource, arranged, covered, read_sources
 from sketchdata.zero_shot import Method
@@ -97,7 +97,7 @@ class Lessons:
         }
 
 
-def plan(config: Config, splits: SplitOptions, table: Sequence[str]) -> Lessons:
+def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -> Lessons:
     """Read the class vectors, and decide which classes are seen.
 
     Args:

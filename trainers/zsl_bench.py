@@ -24,7 +24,6 @@ import click
 import numpy as np
 import orjson
 import torch
-from sketchdata.recipes.trainers import zsl
 
 from sketchdata.bitmaps import holds_bitmaps, identity, read_split
 from sketchdata.class_vectors import read_source
@@ -39,6 +38,7 @@ from sketchdata.progress import console
 from sketchdata.ranks import device_of
 from sketchdata.run_folder import RECORD, read_json, read_record
 from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import zsl
 from sketchdata.training import BranchesConfig, DrawingsConfig, TrainingOptions
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, fit_oracle
 from sketchdata.zero_shot.evaluation import evaluate_zero_shot

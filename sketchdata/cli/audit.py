@@ -14,7 +14,7 @@ from rich.table import Table
 from sketchdata.audit_store import AUDIT_FOLDER, AuditRecord, record_path
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import audit_duplicates, audit_entropy, audit_summary
+from sketchdata.pipelines import audit_duplicates, audit_entropy, audit_summary
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the audit's record as JSON instead of a table.")

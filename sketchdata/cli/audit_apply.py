@@ -10,7 +10,7 @@ import click
 from sketchdata.config import options
 from sketchdata.curation import read_totals
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import audit_apply as recipe
+from sketchdata.pipelines import audit_apply as recipe
 
 
 @click.command("apply")

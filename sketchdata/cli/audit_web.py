@@ -28,7 +28,7 @@ def report(directory: Path) -> None:
 
     Example: sketchdata audit report data/quickdraw-3.8m
     """
-    from sketchdata.recipes.pipelines import audit_report as recipe
+    from sketchdata.pipelines import audit_report as recipe
 
     path = recipe.run(directory)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")

@@ -13,10 +13,10 @@ from sketchdata.errors import ConfigError
 try:
     from sketchdata.encoder import NetworkOptions
     from sketchdata.hashing_rows import all_rows
-    from sketchdata.recipes.trainers import edgemap_bench as edgemap_recipe
-    from sketchdata.recipes.trainers import hashing_bench as recipe
-    from sketchdata.recipes.trainers import zsl_bench as zsl_recipe
     from sketchdata.split_options import SplitOptions
+    from sketchdata.trainers import edgemap_bench as edgemap_recipe
+    from sketchdata.trainers import hashing_bench as recipe
+    from sketchdata.trainers import zsl_bench as zsl_recipe
     from sketchdata.training import TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(

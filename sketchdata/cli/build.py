@@ -8,7 +8,7 @@ import click
 
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import quickdraw as recipe
+from sketchdata.pipelines import quickdraw as recipe
 
 
 @click.command("quickdraw-3.8m")

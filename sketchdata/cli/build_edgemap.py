@@ -12,7 +12,7 @@ import orjson
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
-from sketchdata.recipes.pipelines import edgemap as recipe
+from sketchdata.pipelines import edgemap as recipe
 
 
 @click.command("edgemap-345c")

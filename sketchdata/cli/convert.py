@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import convert as recipe
+from sketchdata.pipelines import convert as recipe
 
 
 @click.command()

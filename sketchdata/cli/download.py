@@ -8,8 +8,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from sketchdata.config import options
+from sketchdata.pipelines import download
 from sketchdata.progress import console
-from sketchdata.recipes.pipelines import download
 
 
 @click.command()

@@ -10,7 +10,7 @@ from rich.table import Table
 from sketchdata.boundaries.table import TITLES, Comparison, cells
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import edgemaps_bench as recipe
+from sketchdata.pipelines import edgemaps_bench as recipe
 
 
 @click.command()

@@ -15,7 +15,7 @@ from rich.table import Table
 from sketchdata.config import options
 from sketchdata.crawl import CrawlOptions
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import edgemaps_collect as recipe
+from sketchdata.pipelines import edgemaps_collect as recipe
 
 _NAMES_SHOWN = 8
 

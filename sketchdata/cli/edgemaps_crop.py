@@ -14,7 +14,7 @@ from rich.table import Table
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
-from sketchdata.recipes.pipelines import edgemaps_crop as recipe
+from sketchdata.pipelines import edgemaps_crop as recipe
 from sketchdata.shards.pictures import UNDIVIDED
 
 

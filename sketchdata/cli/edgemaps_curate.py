@@ -11,7 +11,7 @@ import orjson
 from sketchdata.audit_store import AUDIT_FOLDER, record_path
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import edgemaps_curate as recipe
+from sketchdata.pipelines import edgemaps_curate as recipe
 
 
 @click.command()
@@ -36,7 +36,7 @@ def curate(edges: Path, as_json: bool, config: recipe.Config, engine: EngineOpti
     counts = record.counts
     if as_json:
         named = {"kind": record.kind, "name": record.name, "options": record.options}
-        click.echo(orjson.dumps(named | counts, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps({**named, **counts}, option=orjson.OPT_INDENT_2))
         return
     click.echo(
         f"{counts['edge_maps']:,} edge maps of {counts['classes']:,} classes: {counts['normal']:,} normal, "

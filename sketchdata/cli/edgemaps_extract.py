@@ -11,7 +11,7 @@ import orjson
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
-from sketchdata.recipes.pipelines import edgemaps_extract as recipe
+from sketchdata.pipelines import edgemaps_extract as recipe
 
 
 @click.command()

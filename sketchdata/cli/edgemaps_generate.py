@@ -6,7 +6,7 @@ import click
 
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import edgemaps_generate as recipe
+from sketchdata.pipelines import edgemaps_generate as recipe
 
 
 @click.command()

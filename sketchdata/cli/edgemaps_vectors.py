@@ -9,7 +9,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import edgemaps_vectors as recipe
+from sketchdata.pipelines import edgemaps_vectors as recipe
 
 #: Of the classes that are left out, how many are named on the terminal.
 _TOLD = 10

@@ -36,7 +36,7 @@ def report(edges: Path, photos: Path | None, output: Path | None) -> None:
 
     Example: sketchdata edgemaps report data/edges
     """
-    from sketchdata.recipes.pipelines import edgemaps_report as recipe
+    from sketchdata.pipelines import edgemaps_report as recipe
 
     path = recipe.run(edges, photos, output)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")

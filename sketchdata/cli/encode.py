@@ -9,7 +9,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import encode as recipe
+from sketchdata.pipelines import encode as recipe
 
 
 @click.command()

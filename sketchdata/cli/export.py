@@ -11,8 +11,8 @@ import click
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
-from sketchdata.recipes.pipelines import export as recipe
-from sketchdata.recipes.pipelines import export_bitmaps
+from sketchdata.pipelines import export as recipe
+from sketchdata.pipelines import export_bitmaps
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 

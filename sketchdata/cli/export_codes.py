@@ -10,8 +10,8 @@ import orjson
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest
-from sketchdata.recipes.pipelines import export_codes as codes_recipe
-from sketchdata.recipes.pipelines import export_lists as lists_recipe
+from sketchdata.pipelines import export_codes as codes_recipe
+from sketchdata.pipelines import export_lists as lists_recipe
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
 

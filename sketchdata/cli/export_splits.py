@@ -6,7 +6,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import export_splits as recipe
+from sketchdata.pipelines import export_splits as recipe
 from sketchdata.split_options import SplitOptions
 
 

@@ -8,8 +8,8 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import import_codes as recipe
-from sketchdata.recipes.pipelines import import_lists as lists_recipe
+from sketchdata.pipelines import import_codes as recipe
+from sketchdata.pipelines import import_lists as lists_recipe
 
 
 @click.command()

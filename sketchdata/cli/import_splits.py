@@ -8,7 +8,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import import_splits as recipe
+from sketchdata.pipelines import import_splits as recipe
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import import_vectors as recipe
+from sketchdata.pipelines import import_vectors as recipe
 
 
 @click.command()

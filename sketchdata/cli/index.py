@@ -9,7 +9,7 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import index as recipe
+from sketchdata.pipelines import index as recipe
 
 
 @click.command()

@@ -29,7 +29,7 @@ def verify(directory: Path, as_json: bool) -> None:
 
     Example: sketchdata verify data/quickdraw-3.8m
     """
-    from sketchdata.recipes.pipelines import verify as recipe
+    from sketchdata.pipelines import verify as recipe
 
     verification = recipe.run(directory)
     faults = verification.faults

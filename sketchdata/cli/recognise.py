@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sketchdata.config import options
-from sketchdata.recipes.pipelines import recognise as recipe
+from sketchdata.pipelines import recognise as recipe
 from sketchdata.recognition_picture import MAX_PANELS, SUFFIXES, Bar, Legend, Panel, draw
 from sketchdata.shapes import printable
 from sketchdata.version import __version__

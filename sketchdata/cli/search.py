@@ -13,7 +13,7 @@ from rich.table import Table
 
 from sketchdata.config import options
 from sketchdata.errors import ConfigError
-from sketchdata.recipes.pipelines import search as recipe
+from sketchdata.pipelines import search as recipe
 from sketchdata.version import __version__
 
 

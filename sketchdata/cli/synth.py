@@ -6,7 +6,7 @@ import click
 
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.recipes.pipelines import synth as recipe
+from sketchdata.pipelines import synth as recipe
 
 
 @click.command()

@@ -12,14 +12,14 @@ from sketchdata.errors import ConfigError
 
 try:
     from sketchdata.encoder import NetworkOptions
-    from sketchdata.recipes.trainers import edge_detector as recipe
-    from sketchdata.recipes.trainers import edgemap as edgemap_recipe
-    from sketchdata.recipes.trainers import hashing as hashing_recipe
-    from sketchdata.recipes.trainers import hashing_baselines as baselines_recipe
-    from sketchdata.recipes.trainers import recognition as recognition_recipe
-    from sketchdata.recipes.trainers import sketchcode as sketchcode_recipe
-    from sketchdata.recipes.trainers import zsl as zsl_recipe
     from sketchdata.split_options import SplitOptions
+    from sketchdata.trainers import edge_detector as recipe
+    from sketchdata.trainers import edgemap as edgemap_recipe
+    from sketchdata.trainers import hashing as hashing_recipe
+    from sketchdata.trainers import hashing_baselines as baselines_recipe
+    from sketchdata.trainers import recognition as recognition_recipe
+    from sketchdata.trainers import sketchcode as sketchcode_recipe
+    from sketchdata.trainers import zsl as zsl_recipe
     from sketchdata.training import TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(

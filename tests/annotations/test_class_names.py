@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sketchdata.annotations.class_names import ClassNames, read_class_names
+from sketchdata.catalog import manifest_path
 from sketchdata.errors import ConfigError
 from sketchdata.photo_classes import read_photo_classes
-from sketchdata.recipes import manifest_path
 from tests.annotations.labelled_photos import write
 
 CLASSES = read_photo_classes(manifest_path("edgemap-345c.csv"))

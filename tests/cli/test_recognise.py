@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines import recognise
-from sketchdata.recipes.trainers import recognition
 
 from sketchdata.cli.recognise import recognise as command
 from sketchdata.dataset import open_dataset
@@ -26,7 +24,9 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
 from sketchdata.formats.files import Words, to_batch
 from sketchdata.packed import pack
+from sketchdata.pipelines import recognise
 from sketchdata.raster import raster
+from sketchdata.trainers import recognition
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
 from tests.quickdraw_builds import sketchdata
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network

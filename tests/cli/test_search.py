@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from sketchdata.recipes.pipelines import search
 
 from sketchdata.code_folder import read_codes
 from sketchdata.dataset import open_dataset
@@ -22,6 +21,7 @@ from sketchdata.formats import ndjson, svg
 from sketchdata.formats.files import Words, to_batch
 from sketchdata.index import KINDS
 from sketchdata.packed import pack
+from sketchdata.pipelines import search
 from sketchdata.raster import raster
 from tests.exports import flip_a_bit
 from tests.quickdraw_builds import sketchdata

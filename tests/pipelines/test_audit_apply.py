@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from sketchdata.recipes.pipelines import verify
 
 from sketchdata.dataset import open_dataset
 from sketchdata.decisions import DECISIONS_FILE
 from sketchdata.drawing import concatenate
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import ParentEntry, read_manifest
+from sketchdata.pipelines import verify
 from sketchdata.sampling import SPLITS
 from tests.audits import build_in_shards
 from tests.builds import small_dataset

@@ -11,11 +11,11 @@ from pathlib import Path
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import audit_duplicates, verify
 
 from sketchdata.audit_store import read_record
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import SketchDataError, TasksFailedError
+from sketchdata.pipelines import audit_duplicates, verify
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, rows_of
 from tests.builds import small_dataset
 from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, lines_of, sketchdata, write_lines

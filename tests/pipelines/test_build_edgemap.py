@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from sketchdata.recipes.pipelines import verify
 
 from sketchdata.manifest import read_manifest
+from sketchdata.pipelines import verify
 from tests.edge_map_builds import (
     MAPS_PER_SHARD,
     build,

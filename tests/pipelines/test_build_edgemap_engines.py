@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import edgemap
 
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import file_entry, read_manifest
+from sketchdata.pipelines import edgemap
 from sketchdata.shards import pictures
 from tests.edge_map_builds import MAPS_PER_SHARD, VAL_SHARE, build, build_command
 from tests.edge_map_sets import make_edge_maps

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.manifest import read_manifest
-from sketchdata.recipes import manifest_path
 from sketchdata.sampling import SPLITS
 from tests.quickdraw_builds import (
     build_command,

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.errors import SketchDataError
-from sketchdata.recipes import manifest_path
 from tests.quickdraw_builds import build, build_command, generate, run, source_file
 from tests.trees import tree, tree_sha256
 

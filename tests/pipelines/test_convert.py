@@ -173,7 +173,7 @@ def test_the_command_counts_what_it_refused_and_exits_0_when_that_is_allowed(sta
 
 MEASURE = """
 import resource, sys
-from sketchdata.recipes.pipelines import convert
+from sketchdata.pipelines import convert
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 convert.run(sys.argv[1], sys.argv[2], convert.Config())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

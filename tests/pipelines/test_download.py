@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sketchdata.recipes.pipelines import download
-from sketchdata.recipes.pipelines.download import Config, DownloadSummary, run
 
 from sketchdata.catalog import OfficialFile
 from sketchdata.errors import ConfigError, SketchDataError, TasksFailedError
 from sketchdata.fetch import FetchPolicy
+from sketchdata.pipelines import download
+from sketchdata.pipelines.download import Config, DownloadSummary, run
 from tests.servers import BucketServer, closed_port
 
 NAMES = ("aircraft carrier", "cat", "star")

@@ -17,7 +17,6 @@ import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines.edgemaps_bench import PEOPLE, RESULTS_FILE, TABLE_FILE, Config, run
 
 from sketchdata.boundaries.bsds import drawn_photos, read_drawings
 from sketchdata.boundaries.table import Comparison, Line
@@ -25,6 +24,7 @@ from sketchdata.cli import root
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, TasksFailedError
 from sketchdata.photos import Photo
+from sketchdata.pipelines.edgemaps_bench import PEOPLE, RESULTS_FILE, TABLE_FILE, Config, run
 from tests.drawn_photos import real_bsds, small_bsds
 
 IN_PROCESS = EngineOptions(workers=0)

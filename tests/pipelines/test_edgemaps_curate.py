@@ -18,8 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_curate
-from sketchdata.recipes.pipelines.edgemaps_curate import Config
 
 from sketchdata.audit_store import Audit, read_audit
 from sketchdata.edges import canny, centre
@@ -28,6 +26,8 @@ from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFa
 from sketchdata.manifest import read_manifest
 from sketchdata.messiness import FEW, decode_map, ink_of, measure, score
 from sketchdata.photos import crop, decode
+from sketchdata.pipelines import edgemaps_curate
+from sketchdata.pipelines.edgemaps_curate import Config
 from sketchdata.shards import pictures
 from tests.audits import audit_files, data_sha256, flip_a_byte, relist
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, EdgeMapSet, make_edge_maps, messy_lines

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_curate
 
 from sketchdata.audit_store import read_audit
 from sketchdata.curation import Curation, read_curation
 from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.errors import SketchDataError
+from sketchdata.pipelines import edgemaps_curate
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, make_edge_maps
 from tests.quickdraw_builds import IN_PROCESS
 

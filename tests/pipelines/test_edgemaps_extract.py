@@ -13,13 +13,13 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_extract as recipe
 
 from sketchdata.edges import canny, centre
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import Manifest, hash_file, read_manifest
 from sketchdata.photos import decode
+from sketchdata.pipelines import edgemaps_extract as recipe
 from sketchdata.shards import pictures
 from tests.crop_sets import CLASSES, CROPS, jpeg, make_crops
 from tests.edge_models import FOREST, sha256_of, write_forest

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_extract as recipe
 
 from sketchdata.engine import EngineOptions
+from sketchdata.pipelines import edgemaps_extract as recipe
 from tests.crop_sets import make_crops
 from tests.trees import tree_sha256
 

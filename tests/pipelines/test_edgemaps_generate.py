@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_crop, edgemaps_curate, edgemaps_extract, edgemaps_generate
 
 from sketchdata.edgemaps import open_edgemaps
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
+from sketchdata.pipelines import edgemaps_crop, edgemaps_curate, edgemaps_extract, edgemaps_generate
 from tests.edge_map_builds import build, sketchdata
 from tests.labelled_folders import collect
 from tests.trees import tree

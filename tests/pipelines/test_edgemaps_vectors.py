@@ -13,7 +13,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines.edgemaps_vectors import KIND, Config, run
 
 from sketchdata.class_vectors import read_source, read_vectors
 from sketchdata.cli.edgemaps_vectors import vectors as command
@@ -21,6 +20,7 @@ from sketchdata.edgemap_classifier import mean_features, new_classifier, read_cl
 from sketchdata.edgemaps import open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, hash_file
+from sketchdata.pipelines.edgemaps_vectors import KIND, Config, run
 from sketchdata.run_folder import MODEL
 from sketchdata.shards import edgemaps
 from tests import edge_map_sets

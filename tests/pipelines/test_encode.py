@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sketchdata.recipes.pipelines import encode, verify
 
 from sketchdata.bitmaps import read_split
 from sketchdata.code_folder import open_codes, read_codes
@@ -16,6 +15,7 @@ from sketchdata.encoder import read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import hash_file
+from sketchdata.pipelines import encode, verify
 from sketchdata.run_folder import MODEL
 from tests.bitmap_folders import CLASSES, bitmap_folder
 from tests.exports import flip_a_bit, tree

@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines import export_splits, import_splits
 
 from sketchdata.class_splits import ClassSplit, SplitNames
 from sketchdata.cli.export_splits import splits as export_command
@@ -17,6 +16,7 @@ from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats.class_lists import read_folder
 from sketchdata.formats.split_names import read
+from sketchdata.pipelines import export_splits, import_splits
 from sketchdata.split_options import SplitOptions
 from tests.quickdraw_builds import CATEGORIES, SIZES, build, generate
 

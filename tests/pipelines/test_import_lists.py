@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from sketchdata.recipes.pipelines import export_lists, import_lists
-from sketchdata.recipes.pipelines.import_lists import COLUMNS, Config, run
 
 from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.pipelines import export_lists, import_lists
+from sketchdata.pipelines.import_lists import COLUMNS, Config, run
 from tests.builds import IN_PROCESS
 from tests.trainings import generated_dataset
 

@@ -10,12 +10,12 @@ import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines.import_vectors import KIND, Config, run
 
 from sketchdata.class_vectors import read_source, read_vectors
 from sketchdata.cli.import_vectors import vectors as command
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import hash_file
+from sketchdata.pipelines.import_vectors import KIND, Config, run
 from tests import word_files
 from tests.quickdraw_builds import CATEGORIES, build, generate
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sketchdata.recipes.pipelines import synth
 
 from sketchdata.drawing import DrawingBatch
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.formats import binary, ndjson, ndjson_scan
+from sketchdata.pipelines import synth
 from tests.quickdraw_builds import CATEGORIES, LINES, generate, lines_of, sketchdata, source_file
 from tests.trees import tree, tree_sha256
 

@@ -14,11 +14,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import verify
 
 from sketchdata.drawing import DrawingBatch, concatenate
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.pipelines import verify
 from sketchdata.sampling import ranks, row_order
 from sketchdata.shards import parquet
 from tests.quickdraw_builds import CATEGORIES, build, generate, sketchdata

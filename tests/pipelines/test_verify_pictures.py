@@ -16,12 +16,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import verify
 
 from sketchdata import collection
 from sketchdata.collection.tables import PHOTOS_SCHEMA
 from sketchdata.manifest import Manifest, file_entry, read_manifest
 from sketchdata.photos import perceptual_hash
+from sketchdata.pipelines import verify
 from sketchdata.shards import pictures
 from sketchdata.shards.webdataset import write_members
 from tests.audits import flip_a_byte

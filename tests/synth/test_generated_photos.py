@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.edges.canny import canny
 from sketchdata.errors import ConfigError
 from sketchdata.photos import decode
-from sketchdata.recipes import manifest_path
 from sketchdata.synth.photos import LEAST_SIDE, MOST_SIDE, jpeg, photograph
 
 WORDS = read_classes(manifest_path("quickdraw-categories.txt"))

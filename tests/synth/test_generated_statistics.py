@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchdata.catalog import read_classes
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.drawing import DrawingBatch, concatenate
 from sketchdata.formats import ndjson
-from sketchdata.recipes import manifest_path
 from sketchdata.synth import generate
 from sketchdata.synth.statistics import statistics, summary
 

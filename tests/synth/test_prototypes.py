@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from sketchdata.catalog import read_classes
-from sketchdata.recipes import manifest_path
+from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.synth import shapes
 from sketchdata.synth.prototypes import designed, find
 from sketchdata.synth.prototypes.prototype import pack

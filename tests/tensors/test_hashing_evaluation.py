@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pytest
-from sketchdata.recipes.pipelines import quickdraw, synth
-from sketchdata.recipes.trainers import hashing, recognition
 
 from sketchdata.bitmaps import read_split
 from sketchdata.codes import Codes, pack_bits
@@ -32,10 +30,12 @@ from sketchdata.evaluation import (
     summary,
 )
 from sketchdata.hashing_evaluation import unseen_classes
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.precision_recall import Curve, curves_csv, curves_svg
 from sketchdata.run_folder import read_record
 from sketchdata.search_cost import PAPER_GALLERY, search_cost
 from sketchdata.spread import class_spread
+from sketchdata.trainers import hashing, recognition
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS
 from tests.trainings import loop, network

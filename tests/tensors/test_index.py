@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sketchdata.recipes.pipelines import index as recipe
-from sketchdata.recipes.pipelines import verify
 
 from sketchdata.codes import Codes
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.index import KINDS, Index, Neighbours, make_index, open_index
+from sketchdata.pipelines import index as recipe
+from sketchdata.pipelines import verify
 from tests.exports import flip_a_bit, tree
 from tests.retrievals import build_index, codes_like_drawings, list_again, plain_order, write
 

@@ -18,7 +18,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.trainers import hashing, recognition
 
 from sketchdata import onnx_export
 from sketchdata.bitmaps import read_bitmaps
@@ -35,6 +34,7 @@ from sketchdata.onnx_export import OPSETS, OUTPUTS, build_graph, export_run
 from sketchdata.packed import pack, read_packed
 from sketchdata.raster import raster
 from sketchdata.run_folder import MODEL, RECORD
+from sketchdata.trainers import hashing, recognition
 from sketchdata.version import __version__
 from tests.batches import batch_of
 from tests.bitmap_folders import bitmap_folder

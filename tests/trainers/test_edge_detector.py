@@ -18,12 +18,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sketchdata.recipes.trainers import edge_detector
-from sketchdata.recipes.trainers.edge_detector import CHECKPOINT, METRICS, WEIGHTS, Config, example, loss_of, order, run
 
 from sketchdata.annotations.bsds import Divided, boundaries_between
 from sketchdata.edges.learned import load_learned
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.trainers import edge_detector
+from sketchdata.trainers.edge_detector import CHECKPOINT, METRICS, WEIGHTS, Config, example, loss_of, order, run
 from tests.divided_photos import SHAPE, divided_folder, write_drawings
 
 STEPS = 12

@@ -11,17 +11,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.trainers import edgemap
-from sketchdata.recipes.trainers.edgemap_bench import (
-    PUBLISHED,
-    RESULTS_FILE,
-    TABLE_FILE,
-    Config,
-    all_rows,
-    chosen_rows,
-    lacking,
-    run,
-)
 
 from sketchdata.cli import bench as command
 from sketchdata.edgemap_classifier import read_classifier, to_input
@@ -32,6 +21,17 @@ from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.metrics_log import read_lines
 from sketchdata.models import MODELS
 from sketchdata.run_folder import METRICS, MODEL, REPORT
+from sketchdata.trainers import edgemap
+from sketchdata.trainers.edgemap_bench import (
+    PUBLISHED,
+    RESULTS_FILE,
+    TABLE_FILE,
+    Config,
+    all_rows,
+    chosen_rows,
+    lacking,
+    run,
+)
 from tests.edge_map_builds import build
 from tests.edge_map_sets import make_edge_maps
 from tests.trainings import LOOP, flags, kill_in, loop

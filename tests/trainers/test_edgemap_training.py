@@ -11,8 +11,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.trainers import edgemap
-from sketchdata.recipes.trainers.edgemap import Config, run
 
 from sketchdata import edgemap_pictures
 from sketchdata.checkpoints import write_tensors
@@ -26,6 +24,8 @@ from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.metrics_log import read_lines
 from sketchdata.run_folder import METRICS, MODEL, RECORD, REPORT
 from sketchdata.shards.edgemaps import falls_into_val
+from sketchdata.trainers import edgemap
+from sketchdata.trainers.edgemap import Config, run
 from sketchdata.training import TrainingOptions
 from tests import edge_map_builds
 from tests.edge_map_builds import VAL_SHARE, build, stored

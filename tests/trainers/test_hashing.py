@@ -9,8 +9,6 @@ from typing import Any
 import orjson
 import pytest
 import torch
-from sketchdata.recipes.trainers import hashing
-from sketchdata.recipes.trainers.hashing import Config, run
 
 from sketchdata.checkpoints import read_tensors
 from sketchdata.encoder import read_encoder
@@ -19,6 +17,8 @@ from sketchdata.losses import codes
 from sketchdata.metrics_log import read_lines
 from sketchdata.packed import read_packed
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
+from sketchdata.trainers import hashing
+from sketchdata.trainers.hashing import Config, run
 from tests.trainings import EPOCHS, generated_dataset, kill_in, loop, network
 
 STAGES_IN_ORDER = ("cnn", "rnn", "fusion", "centers", "codes")

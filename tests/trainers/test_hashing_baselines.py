@@ -11,8 +11,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.trainers import hashing
-from sketchdata.recipes.trainers.hashing_baselines import METHODS, Config, run
 
 from sketchdata.bitmaps import read_split
 from sketchdata.cli import train
@@ -23,6 +21,8 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.hash_centers import hadamard_centers, random_centers
 from sketchdata.metrics_log import read_lines
 from sketchdata.run_folder import METRICS, MODEL, RECORD, REPORT
+from sketchdata.trainers import hashing
+from sketchdata.trainers.hashing_baselines import METHODS, Config, run
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, EPOCHS, NETWORK, flags, generated_dataset, kill_in, loop, network
 

@@ -12,9 +12,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.pipelines import quickdraw, synth
-from sketchdata.recipes.trainers import hashing_bench
-from sketchdata.recipes.trainers.hashing_bench import Config, run
 
 from sketchdata.bitmaps import read_split
 from sketchdata.cli import bench as command
@@ -23,10 +20,13 @@ from sketchdata.encoder import read_encoder
 from sketchdata.encoding import codes_of, encode, outputs
 from sketchdata.errors import ConfigError
 from sketchdata.hog_features import hog_features
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.retrieval import score_codes
 from sketchdata.sampling import held_out
 from sketchdata.shallow_hashing import SHALLOW_HASHERS
 from sketchdata.spread import class_spread
+from sketchdata.trainers import hashing_bench
+from sketchdata.trainers.hashing_bench import Config, run
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network

@@ -12,9 +12,6 @@ import numpy as np
 import orjson
 import pytest
 import torch
-from sketchdata.recipes.pipelines import audit_entropy
-from sketchdata.recipes.trainers import recognition
-from sketchdata.recipes.trainers.recognition import Config, run
 
 from sketchdata.audit_store import read_audit
 from sketchdata.checkpoints import read_tensors
@@ -23,7 +20,10 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import MANIFEST_NAME
 from sketchdata.normal_drawings import normal_rows
 from sketchdata.packed import read_packed
+from sketchdata.pipelines import audit_entropy
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
+from sketchdata.trainers import recognition
+from sketchdata.trainers.recognition import Config, run
 from tests.builds import IN_PROCESS
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
 

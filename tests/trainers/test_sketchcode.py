@@ -11,8 +11,6 @@ import orjson
 import pytest
 import torch
 from click.testing import CliRunner
-from sketchdata.recipes.trainers import sketchcode
-from sketchdata.recipes.trainers.sketchcode import CENTERS, Config, Network, run
 
 from sketchdata.bitmaps import read_split
 from sketchdata.checkpoints import read_tensors
@@ -24,6 +22,8 @@ from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_c
 from sketchdata.metrics_log import read_lines
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from sketchdata.sampling import held_out
+from sketchdata.trainers import sketchcode
+from sketchdata.trainers.sketchcode import CENTERS, Config, Network, run
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, NETWORK, flags, generated_dataset, kill_in, loop
 

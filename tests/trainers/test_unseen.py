@@ -9,9 +9,6 @@ import numpy as np
 import orjson
 import pytest
 import torch
-from sketchdata.recipes.pipelines import audit_entropy, quickdraw, synth
-from sketchdata.recipes.trainers import hashing, recognition
-from sketchdata.recipes.trainers.recognition import Config, run
 
 from sketchdata.bitmaps import read_bitmaps, read_split
 from sketchdata.checkpoints import read_tensors
@@ -20,8 +17,11 @@ from sketchdata.encoding import encode
 from sketchdata.errors import ConfigError
 from sketchdata.normal_drawings import normal_rows
 from sketchdata.packed import read_packed
+from sketchdata.pipelines import audit_entropy, quickdraw, synth
 from sketchdata.run_folder import MODEL, RECORD, REPORT, STAGES
 from sketchdata.sampling import held_out
+from sketchdata.trainers import hashing, recognition
+from sketchdata.trainers.recognition import Config, run
 from tests.bitmap_folders import CLASSES as BITMAP_CLASSES
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS

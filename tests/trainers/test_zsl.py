@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from sketchdata.recipes.trainers import zsl
 
 from sketchdata.bitmaps import read_split
 from sketchdata.encoder import read_encoder
@@ -18,6 +17,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.packed import read_packed
 from sketchdata.run_folder import MODEL, read_json, read_record
 from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import zsl
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.eve import Regression
 from sketchdata.zero_shot.store import read_recognisers

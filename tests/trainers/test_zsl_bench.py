@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from sketchdata.recipes.trainers import zsl_bench
 
 from sketchdata.class_vectors import read_vectors, write_vectors
 from sketchdata.errors import ConfigError
 from sketchdata.run_folder import RECORD, REPORT, read_json
 from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import zsl_bench
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import EPOCHS, SPLITS, built, generated_drawings, vectors_file

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sketchdata.recipes.trainers import zsl
 
 from sketchdata.class_splits import ClassSplit
 from sketchdata.class_vectors import read_vectors, write_vectors
 from sketchdata.loader import Batch, View
 from sketchdata.packed import PackedSketches, read_packed
 from sketchdata.run_folder import MODEL, STAGES
+from sketchdata.trainers import zsl
 from sketchdata.vector_sources import arranged
 from sketchdata.zero_shot.store import read_recognisers
 from tests.trainings import loop, network

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sketchdata.recipes.pipelines import audit_entropy, audit_report
 
 from sketchdata.audit_store import Audit, read_audit
+from sketchdata.pipelines import audit_entropy, audit_report
 from tests.audits import build_in_shards
 from tests.quickdraw_builds import IN_PROCESS
 from tests.web.browsing import chromium

@@ -15,13 +15,13 @@ import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sketchdata.recipes.pipelines import edgemaps_curate, edgemaps_report
 
 from sketchdata.audit_store import Audit, read_audit
 from sketchdata.decisions import DecisionLog
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.messiness import decode_map, ink_of
 from sketchdata.photos import decode, resize
+from sketchdata.pipelines import edgemaps_curate, edgemaps_report
 from sketchdata.shards import pictures
 from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit, exhibit_edge_maps

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sketchdata.recipes.pipelines import audit_report
 
 from sketchdata.audit_store import Audit
 from sketchdata.drawing import DrawingBatch, concatenate, empty_batch, offsets_of
 from sketchdata.errors import SketchDataError
+from sketchdata.pipelines import audit_report
 from sketchdata.web import views
 from sketchdata.web.items import Items, audited_drawings, pack, wire_columns
 from sketchdata.web.pictures import DrawingPictures, decode_strokes, encode_strokes

@@ -13,13 +13,13 @@ import numpy as np
 import orjson
 import pytest
 import torch
-from sketchdata.recipes.pipelines import quickdraw, synth
 
 from sketchdata.bitmaps import read_split
 from sketchdata.encoder import Architecture, read_encoder, write_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.evaluation import JSON_FILE, TABLE_FILE
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.zero_shot import Recogniser
 from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.evaluation import PICTURE_FILE, draw_embeddings, evaluate_zero_shot
