@@ -19,10 +19,9 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import click
 import numpy as np
@@ -30,7 +29,7 @@ import orjson
 
 from sketchdata import boundaries, edges
 from sketchdata.boundaries import TOLERANCE, Counts, agreement, evaluate, summarise
-from sketchdata.boundaries.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings
+from sketchdata.boundaries.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings, read_file
 from sketchdata.boundaries.maps import read_map
 from sketchdata.boundaries.matching import Mask
 from sketchdata.boundaries.published import HUMAN, OTHERS, PUBLISHED
@@ -48,14 +47,12 @@ from sketchdata.edges import (
 )
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
-from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.photos import Photo, decode
 from sketchdata.progress import task_bar
 from sketchdata.threads import one_opencv_thread
 from sketchdata.version import __version__
-
-Content = TypeVar("Content")
 
 RESULTS_FILE, TABLE_FILE = "edge-detectors.json", "edge-detectors.md"
 DEFAULT_DETECTORS = "canny,sobel,xdog,tin,pidinet,learned"
@@ -312,7 +309,7 @@ def _code(row: Row) -> dict[str, str]:
 def score_photo(task: Task) -> TaskResult:
     """Count the pixels of one edge map against the drawings of its photo, at each threshold."""
     row = Row(**{**task.config["row"], "scales": tuple(task.config["row"]["scales"])})
-    drawings = _read(Path(task.config["drawings"]), read_drawings)
+    drawings = read_file(Path(task.config["drawings"]), read_drawings)
     counts = agreement(drawings) if row.name == PEOPLE else _evaluated(_strength(task, row), drawings, task)
     with replacing(task.output) as file:
         file.write(orjson.dumps(counts, option=orjson.OPT_SERIALIZE_NUMPY))
@@ -322,9 +319,9 @@ def score_photo(task: Task) -> TaskResult:
 
 def _strength(task: Task, row: Row) -> Strength:
     if task.config["map"] is None:
-        strength = _finder(row)(_read(Path(task.config["photo"]), decode))
+        strength = _finder(row)(read_file(Path(task.config["photo"]), decode))
     else:
-        strength = _read(Path(task.config["map"]), read_map)
+        strength = read_file(Path(task.config["map"]), read_map)
     return strength if row.thin else ridges(strength)
 
 
@@ -335,18 +332,6 @@ def _evaluated(strength: Strength, drawings: Sequence[Mask], task: Task) -> Coun
             f"the edge map is {found}, where the drawings in {task.config['drawings']} are {expected}"
         )
     return evaluate(strength, drawings, task.config["thresholds"])
-
-
-def _read(path: Path, reader: Callable[[bytes], Content]) -> Content:
-    """Read a file.
-
-    Raises:
-        SketchDataError: It is not what it should be.
-    """
-    try:
-        return reader(path.read_bytes())
-    except FormatError as error:
-        raise SketchDataError(f"{path}: {error}") from error
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -394,7 +379,7 @@ def _rate(row: Row, photos: Sequence[DrawnPhoto]) -> float:
     """Return photos a second of one core, by the processor's time: other programs may be at work beside this one."""
     assert row.detector is not None, "people and maps have none"  # noqa: S101
     # Thinned as edge maps of a data set are.
-    find, pixels = line_finder(row.detector, _finder(row)), [_read(photo.photo, decode) for photo in photos]
+    find, pixels = line_finder(row.detector, _finder(row)), [read_file(photo.photo, decode) for photo in photos]
     with one_opencv_thread():
         # The first call also allocates and initialises.
         find(pixels[0])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.io import savemat
 
-from sketchdata.annotations.bsds import boundaries_between
+from sketchdata.boundaries.bsds import boundaries_between
 
 PEOPLE = 3
 SHAPE = (80, 96)
@@ -34,14 +34,16 @@ def write_divided(folder: Path, split: str, name: str, *, seed: int) -> None:
     write_drawings(folder, split, name, [segments] * (PEOPLE - 1) + [np.minimum(segments, 2)])
 
 
-def write_drawings(folder: Path, split: str, name: str, drawings: list[npt.NDArray[np.uint16]]) -> Path:
+def write_drawings(
+    folder: Path, split: str, name: str, drawings: list[npt.NDArray[np.uint16]], *, compressed: bool = False
+) -> Path:
     """Write people's segments as BSDS500 does: a row of cells, each a struct; return the file."""
     path = folder / "groundTruth" / split / f"{name}.mat"
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = np.empty((1, len(drawings)), object)
     for place, segments in enumerate(drawings):
         cells[0, place] = {"Segmentation": segments, "Boundaries": boundaries_between(segments)}
-    savemat(path, {"groundTruth": cells})
+    savemat(path, {"groundTruth": cells}, do_compression=compressed)
     return path
 
 

@@ -31,7 +31,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from sketchdata.annotations.bsds import Divided, boundaries_between, read_split
+from sketchdata.boundaries.bsds import Divided, boundaries_between, read_split
 from sketchdata.config import option, recorded
 from sketchdata.edges.learned import EdgeNetwork
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
