@@ -18,7 +18,7 @@ import numpy as np
 
 from sketchdata.assembly import Assembly
 from sketchdata.audit_folder import read_shard
-from sketchdata.audit_store import AUDIT_FOLDER, read_audit
+from sketchdata.audit_store import read_audit
 from sketchdata.config import option
 from sketchdata.curation import (
     CURATION_FILE,
@@ -37,7 +37,7 @@ from sketchdata.drawing import concatenate, empty_batch
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import FileEntry, Manifest, ParentEntry, file_entry, replacing
+from sketchdata.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry, replacing
 from sketchdata.progress import console
 from sketchdata.refill import refill
 from sketchdata.shards import classwise, parquet

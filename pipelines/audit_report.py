@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sketchdata.audit_store import AUDIT_FOLDER
-from sketchdata.manifest import replacing
+from sketchdata.manifest import AUDIT_FOLDER, replacing
 from sketchdata.web.exhibit import exhibit_drawings
 from sketchdata.web.report import render_report
 

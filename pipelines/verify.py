@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sketchdata import collection
-from sketchdata.dataset import holds_pictures, is_edgemaps, noun_of
+from sketchdata.edgemaps import holds_pictures, is_edgemaps, noun_of
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifest
 from sketchdata.pipelines.verify_codes import check_codes, holds_codes

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sketchdata.audit_store import AUDIT_FOLDER, AuditRecord, read_record, record_path
+from sketchdata.audit_store import AuditRecord, read_record, record_path
 from sketchdata.drawing import DrawingBatch
 from sketchdata.engine import EngineOptions, Stage, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import (
+    AUDIT_FOLDER,
     MANIFEST_NAME,
     FileEntry,
     Manifest,

@@ -22,11 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest, replacing
+from sketchdata.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest, replacing
 from sketchdata.messiness import MEASURES, WORST
 from sketchdata.version import __version__
 
-AUDIT_FOLDER = "audit"
 #: {kind of audit: its record}. The entropy of drawings, and the messiness of edge maps, are what the report and the
 #: curation start from.
 RECORDS = {

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sketchdata.errors import ConfigError
+from sketchdata.sampling import plain
 
 Found = TypeVar("Found")
 
 #: Plain names that differ in more than spelling: what Sketchy says, and so QuickDraw-Extended, and what QuickDraw says.
 _SYNONYMS = {"crocodilian": "crocodile", "motorcycle": "motorbike"}
 _OTHER_NAMES = _SYNONYMS | {theirs: own for own, theirs in _SYNONYMS.items()}
-
-
-def plain(name: str) -> str:
-    """Return a class's name without what its spellings differ in.
-
-    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
-
-    >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
-    ['winebottle', 'hotairballoon', 'eiffeltower']
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    # Letters, digits and the marks that belong to letters.
-    words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
-    if len(words) > 1 and words[0] == "the":
-        words = words[1:]
-    # Names of signs alone, such as + and -, are as different as they look.
-    return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()
 
 
 def plain_names(name: str) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sketchdata.class_spellings import by_spelling, match, plain
+from sketchdata.class_spellings import by_spelling, match
 from sketchdata.errors import ConfigError
-from sketchdata.sampling import chosen_words, held_out
+from sketchdata.sampling import chosen_words, held_out, plain
 
 #: 40 of 200.
 VALIDATION_SHARE = 0.2

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib import format as npy_format
 
-from sketchdata.class_spellings import find, plain
+from sketchdata.class_spellings import find
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import replacing
+from sketchdata.sampling import plain
 
 #: Key of a file's metadata.
 SOURCE_KEY = b"source"

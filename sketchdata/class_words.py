@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sketchdata.class_spellings import by_spelling, plain, plain_names
+from sketchdata.class_spellings import by_spelling, plain_names
+from sketchdata.sampling import plain
 
 Entry = TypeVar("Entry")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.audit_store import AUDIT_FOLDER, Audit, read_audit
+from sketchdata.audit_store import Audit, read_audit
 from sketchdata.card import quickdraw_card
 from sketchdata.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import Manifest, hash_file, replacing
+from sketchdata.manifest import AUDIT_FOLDER, Manifest, hash_file, replacing
 
 CURATION_FILE = "curation.csv"
 

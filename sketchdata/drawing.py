@@ -14,6 +14,8 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import numpy.typing as npt
 
+from sketchdata.errors import FormatError
+
 Stroke = npt.NDArray[np.generic]
 
 #: Coordinates of the simplified format are whole numbers from 0 to 255.
@@ -190,3 +192,18 @@ def concatenate(batches: Sequence[DrawingBatch]) -> DrawingBatch:
 def _join_offsets(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     lengths = np.concatenate([np.diff(o) for o in offsets])
     return offsets_of(lengths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """The good records of a batch, in their order, and what was wrong with the others.
+
+    Attributes:
+        batch: N good drawings.
+        rows: (N,) the number of each among the records given.
+        faults: (number, error) of every other record.
+    """
+
+    batch: DrawingBatch
+    rows: npt.NDArray[np.int64]
+    faults: list[tuple[int, FormatError]]

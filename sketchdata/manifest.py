@@ -17,6 +17,8 @@ import orjson
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.version import SCHEMA_VERSION, __version__
 
+AUDIT_FOLDER = "audit"
+
 MANIFEST_NAME = "manifest.json"
 
 _BLOCK_BYTES = 1 << 20

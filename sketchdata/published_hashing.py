@@ -85,5 +85,3 @@ SPREAD: dict[str, dict[int, tuple[float, float, float]]] = {
 #: Table VII: {row: mean average precision among 20 classes that no training saw}, at this one length.
 ZERO_SHOT_BITS = 32
 ZERO_SHOT = {"dlbhc": 0.7094, "dsh-sketch": 0.5334, "cr-scl-ql": 0.7547}
-#: Table IV: {bits: (seconds a query, megabytes)} on the gallery of 345,000.
-COST = {16: (0.089, 612), 24: (0.126, 667), 32: (0.157, 732), 64: (0.286, 937)}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.class_spellings import plain
 from sketchdata.errors import ConfigError
 
 Ranks = npt.NDArray[np.uint64]
@@ -218,3 +218,20 @@ def places_of_rows(counts: npt.NDArray[np.int64], start: int, stop: int) -> tupl
     """Return the half-open range of places that rows start..stop of a split touch."""
     before = np.array([rows_before(counts, place) for place in range(int(counts.max(initial=0)) + 1)])
     return int(np.searchsorted(before, start, side="right")) - 1, int(np.searchsorted(before, stop, side="left"))
+
+
+def plain(name: str) -> str:
+    """Return a class's name without what its spellings differ in.
+
+    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
+
+    >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
+    ['winebottle', 'hotairballoon', 'eiffeltower']
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    # Letters, digits and the marks that belong to letters.
+    words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
+    if len(words) > 1 and words[0] == "the":
+        words = words[1:]
+    # Names of signs alone, such as + and -, are as different as they look.
+    return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()

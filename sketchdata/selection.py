@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawing import DrawingBatch, Parsed, concatenate, empty_batch
 from sketchdata.formats import binary, ndjson, ndjson_scan
-from sketchdata.formats.records import Parsed, RecordBlock
+from sketchdata.formats.records import RecordBlock
 from sketchdata.sampling import BottomK, ranks
 from sketchdata.simplify import simplify_records
 

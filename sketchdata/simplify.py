@@ -15,9 +15,8 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, offsets_of
+from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, Parsed, offsets_of
 from sketchdata.errors import FormatError
-from sketchdata.formats.records import Parsed
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from sketchdata.drawing import Drawing, empty_batch, offsets_of
 from sketchdata.errors import FormatError
 from sketchdata.formats.square import made_up_key_id
-from sketchdata.photos import Photo
 from sketchdata.simplify import simplify
 
 #: (H, W) bool.
@@ -41,7 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
-def trace(photo: Photo, word: str = "") -> Drawing:
+def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
     """Turn a picture of a drawing into strokes.
 
     Args:
@@ -66,7 +65,7 @@ def trace(photo: Photo, word: str = "") -> Drawing:
     )
 
 
-def ink_of(photo: Photo) -> Mask:
+def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
     """Return which pixels are ink, the longer side shrunk to LONGEST_SIDE if it is longer.
 
     Otsu's threshold parts dark from light, and the rarer of the two is ink.

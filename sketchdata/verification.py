@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sketchdata.audit_store import AUDIT_FOLDER
-from sketchdata.manifest import MANIFEST_NAME, FileEntry, hash_file
+from sketchdata.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, hash_file
 from sketchdata.progress import task_bar
 
 _HASHES_AT_ONCE = 2

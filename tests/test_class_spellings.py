@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import by_spelling, find, match, plain
+from sketchdata.class_spellings import by_spelling, find, match
 from sketchdata.errors import ConfigError
+from sketchdata.sampling import plain
 
 CLASSES = ("palm tree", "hot air balloon", "The Eiffel Tower", "motorbike", "bear", "teddy-bear")
 

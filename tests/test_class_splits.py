@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import plain
 from sketchdata.class_splits import ClassSplit, SplitNames, choose_validation, split_by_names, split_classes
 from sketchdata.errors import ConfigError
+from sketchdata.sampling import plain
 
 WORDS = tuple(f"class {number}" for number in range(60))
 TABLE = ("axe", "bear", "cat", "dog", "palm tree", "The Eiffel Tower")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import plain
 from sketchdata.class_words import Match, WordSearch, parts_of
 from sketchdata.errors import ConfigError
+from sketchdata.sampling import plain
 
 
 def search(classes: tuple[str, ...], words: tuple[str, ...]) -> WordSearch[int]:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.class_spellings import match, plain
+from sketchdata.class_spellings import match
 from sketchdata.class_splits import SplitNames, split_by_names
 from sketchdata.formats.class_lists import ClassLists, parse_pictures, read_folder
 from sketchdata.formats.split_names import read, read_all
 from sketchdata.pipelines import export_splits
+from sketchdata.sampling import plain
 from sketchdata.split_options import SplitOptions
 
 PUBLISHED = manifest_path("splits")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import plain
 from sketchdata.errors import ConfigError
 from sketchdata.sampling import (
     BottomK,
@@ -20,6 +19,7 @@ from sketchdata.sampling import (
     held_out,
     mix_classes,
     places_of_rows,
+    plain,
     ranks,
     row_order,
     rows_before,

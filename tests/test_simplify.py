@@ -18,10 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawing import DrawingBatch, Parsed, concatenate, empty_batch
 from sketchdata.errors import FormatError
 from sketchdata.formats import ndjson
-from sketchdata.formats.records import Parsed
 from sketchdata.simplify import simplify, simplify_records
 from tests.batches import Points, batch_of
 from tests.strategies import assert_same, batches

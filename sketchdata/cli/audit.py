@@ -11,9 +11,10 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from sketchdata.audit_store import AUDIT_FOLDER, AuditRecord, record_path
+from sketchdata.audit_store import AuditRecord, record_path
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
+from sketchdata.manifest import AUDIT_FOLDER
 from sketchdata.pipelines import audit_duplicates, audit_entropy, audit_summary
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))

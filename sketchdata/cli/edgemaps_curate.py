@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import orjson
 
-from sketchdata.audit_store import AUDIT_FOLDER, record_path
+from sketchdata.audit_store import record_path
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
+from sketchdata.manifest import AUDIT_FOLDER
 from sketchdata.pipelines import edgemaps_curate as recipe
 
 

@@ -83,7 +83,7 @@ def _print(*tables: Table) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
-    from sketchdata.dataset import noun_of
+    from sketchdata.edgemaps import noun_of
 
     return {
         "name": manifest.name,
@@ -104,7 +104,7 @@ def _summary(manifest: Manifest) -> dict[str, object]:
 
 
 def _facts_table(manifest: Manifest) -> Table:
-    from sketchdata.dataset import noun_of
+    from sketchdata.edgemaps import noun_of
 
     table = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
     official = sum(source.official for source in manifest.sources)
@@ -138,7 +138,7 @@ def _options(config: dict[str, Any]) -> str:
 
 
 def _splits_table(manifest: Manifest) -> Table:
-    from sketchdata.dataset import noun_of
+    from sketchdata.edgemaps import noun_of
     from sketchdata.shards.edgemaps import tars_of
 
     table = Table("split")
@@ -185,7 +185,7 @@ def show(directory: Path, category: str | None, split: str | None, count: int, o
     Example: sketchdata show data/edgemap-345c --category star -n 64 -o stars.png
     """
     from sketchdata.contact_sheet import write_png
-    from sketchdata.dataset import noun_of
+    from sketchdata.edgemaps import noun_of
 
     manifest = read_manifest(directory)
     split = split or ("train" if "train" in manifest.counts else next(iter(manifest.counts), "train"))
@@ -211,7 +211,7 @@ def _pictured(
 ) -> tuple[Any, int, int]:
     """Return a sheet, how many pictures are on it, and of how many classes."""
     from sketchdata.contact_sheet import captions_of, picture_sheet
-    from sketchdata.dataset import first_pictures, noun_of
+    from sketchdata.edgemaps import first_pictures, noun_of
 
     del layout["line_width"]
     sample = first_pictures(directory, manifest, split, count, category)

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, empty_batch, offsets_of
+from sketchdata.drawing import DrawingBatch, Parsed, empty_batch, offsets_of
 from sketchdata.errors import FormatError
-from sketchdata.formats.records import Parsed, RecordBlock
+from sketchdata.formats.records import RecordBlock
 
 _HEADER = struct.Struct("<Q2sbIH")
 _COUNT = struct.Struct("<H")

@@ -17,10 +17,10 @@ from typing import BinaryIO
 import numpy as np
 import orjson
 
-from sketchdata.drawing import Drawing, DrawingBatch, concatenate, empty_batch, offsets_of
+from sketchdata.drawing import Drawing, DrawingBatch, Parsed, concatenate, empty_batch, offsets_of
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import binary, ndjson, ndjson_scan, npz, strokes, svg
-from sketchdata.formats.records import Parsed, RecordBlock
+from sketchdata.formats.records import RecordBlock
 
 GZIP_SUFFIX = ".gz"
 #: No official record comes near it; without a limit, a file without line ends would fill the memory.

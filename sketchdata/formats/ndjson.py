@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, concatenate, empty_batch, offsets_of
+from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, Parsed, concatenate, empty_batch, offsets_of
 from sketchdata.errors import FormatError
-from sketchdata.formats.records import Parsed
 
 _FIELDS = ("word", "countrycode", "timestamp", "recognized", "key_id", "drawing")
 _get_fields = itemgetter(*_FIELDS)

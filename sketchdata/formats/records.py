@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch
-from sketchdata.errors import FormatError
-
 
 @dataclass(frozen=True)
 class RecordBlock:
@@ -45,18 +42,3 @@ class RecordBlock:
         """Return some records' bytes."""
         data = self.data
         return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parsed:
-    """The good records of a batch, in their order, and what was wrong with the others.
-
-    Attributes:
-        batch: N good drawings.
-        rows: (N,) the number of each among the records given.
-        faults: (number, error) of every other record.
-    """
-
-    batch: DrawingBatch
-    rows: npt.NDArray[np.int64]
-    faults: list[tuple[int, FormatError]]

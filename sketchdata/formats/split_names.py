@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sketchdata.class_spellings import plain
 from sketchdata.class_splits import ClassSplit, SplitNames
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.sampling import plain
 
 PARTS = ("seen", "validation", "unseen")
 SUFFIX = ".txt"

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawing import DrawingBatch, Parsed
 from sketchdata.errors import FormatError
-from sketchdata.formats.records import Parsed
 from sketchdata.formats.square import to_square, without_metadata
 
 Stroke3 = npt.NDArray[np.int16]

@@ -19,9 +19,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from sketchdata.audit_store import AUDIT_FOLDER
 from sketchdata.decisions import DECISIONS_FILE, Decision, parse_key_id
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.manifest import AUDIT_FOLDER
 from sketchdata.progress import console
 from sketchdata.web import assets, views
 from sketchdata.web.exhibit import Exhibit

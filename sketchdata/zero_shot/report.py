@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sketchdata.zero_shot.published import RANKS
+from sketchdata.zero_shot.measures import RANKS
 
 _NONE = "–"
 _SIDES = ("unseen", "seen", "harmonic")

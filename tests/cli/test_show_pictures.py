@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sketchdata.contact_sheet import picture_sheet
-from sketchdata.dataset import first_pictures
+from sketchdata.edgemaps import first_pictures
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import read_manifest
 from tests.edge_map_builds import build, index, sketchdata, stored

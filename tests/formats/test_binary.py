@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, empty_batch
+from sketchdata.drawing import DrawingBatch, Parsed, empty_batch
 from sketchdata.errors import FormatError
 from sketchdata.formats import binary
-from sketchdata.formats.records import Parsed, RecordBlock
+from sketchdata.formats.records import RecordBlock
 from tests.batches import batch_of
 from tests.strategies import assert_same, batches, cut
 

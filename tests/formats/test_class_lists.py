@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import plain
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.class_lists import (
     SEEN_FILE,
@@ -22,6 +21,7 @@ from sketchdata.formats.class_lists import (
     picture_lines,
     read_folder,
 )
+from sketchdata.sampling import plain
 
 names = st.text("ab é_-(#[]1", min_size=1, max_size=12).map(str.strip).filter(bool)
 

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, empty_batch
+from sketchdata.drawing import DrawingBatch, Parsed, empty_batch
 from sketchdata.formats import ndjson, ndjson_scan
 from sketchdata.formats.ndjson import parse
-from sketchdata.formats.records import Parsed
 from tests.strategies import assert_same, batches, microseconds
 
 SIMPLIFIED: dict[str, Any] = {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.class_spellings import plain
 from sketchdata.class_splits import ClassSplit, SplitNames
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.split_names import dump, parse, path_of, read, read_all
+from sketchdata.sampling import plain
 
 printable = st.text("ab é_-(#[]1", min_size=1, max_size=12)
 names = printable.map(str.strip).filter(lambda name: name and name[0] not in "#[")

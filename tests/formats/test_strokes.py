@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawing import DrawingBatch, Parsed
 from sketchdata.errors import FormatError
-from sketchdata.formats.records import Parsed
 from sketchdata.formats.strokes import from_stroke3, from_stroke5, to_stroke3, to_stroke5
 from tests.batches import batch_of
 from tests.strategies import batches
