@@ -1,8 +1,8 @@
 """Build QuickDraw-3.8M: from official files to a split, sharded and listed data set.
 
 Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
-smallest ranks; `sketchdata.assembly` interleaves the categories into shards. Both write to temporary names, so that a
-build may be killed at any moment and goes on from there; the manifest comes last.
+smallest ranks; `sketchdata.assembly` interleaves the categories into shards. Both write to temporary names, so
+that a build may be killed at any moment and goes on from there; the manifest comes last.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""The words of classes: which entries of a list of words stand for a class.
-
-search = WordSearch(("cat", "hot air balloon"))
-for word, vector in source:
-    if search.wants(word.encode()):
-        search.offer(word, vector)
-search.find("hot air balloon").words  # ("hot_air_balloon",), or ("hot", "air", "balloon")
-"""
+"""The words of classes: which entries of a list of words stand for a class."""
 
 from __future__ import annotations
 

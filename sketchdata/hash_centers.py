@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import hadamard  # type: ignore[import-untyped]
+from scipy.linalg import hadamard
 
 from sketchdata.shallow_hashing.projections import itq_rotation
 

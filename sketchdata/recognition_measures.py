@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
 from sketchdata.metrics import Ties
-from sketchdata.tie_groups import Labels
+from sketchdata.tie_groups import Labels as AnyLabels
 
 
-def top_k_accuracy(scores: npt.NDArray[np.floating[Any]], labels: Labels, k: int = 1, ties: Ties = "expected") -> float:
+def top_k_accuracy(
+    scores: npt.NDArray[np.floating[Any]], labels: AnyLabels, k: int = 1, ties: Ties = "expected"
+) -> float:
     """Compute the share of drawings whose class is among the k with the highest scores.
 
     Args:
@@ -62,7 +64,7 @@ class GeneralisedZeroShot:
 
 
 def generalised_zero_shot(
-    predicted: Labels, labels: Labels, unseen: Collection[int], average: Literal["class", "sample"] = "class"
+    predicted: AnyLabels, labels: AnyLabels, unseen: Collection[int], average: Literal["class", "sample"] = "class"
 ) -> GeneralisedZeroShot:
     """Compute U, S and H of predictions among all classes.
 
@@ -88,6 +90,6 @@ def generalised_zero_shot(
     )
 
 
-def _of_classes(right: npt.NDArray[np.bool_], labels: Labels) -> float:
+def _of_classes(right: npt.NDArray[np.bool_], labels: AnyLabels) -> float:
     _, places = np.unique(labels, return_inverse=True)
     return float((np.bincount(places, right) / np.bincount(places)).mean())

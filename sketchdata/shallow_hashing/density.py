@@ -7,8 +7,8 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.vq import kmeans2  # type: ignore[import-untyped]
-from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
+from scipy.cluster.vq import kmeans2
+from scipy.spatial.distance import cdist
 
 from sketchdata.errors import ConfigError
 from sketchdata.shallow_hashing.hasher import Matrix, Sample

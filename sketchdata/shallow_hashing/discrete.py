@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, sparse  # type: ignore[import-untyped]
+from scipy import linalg, sparse
 
 from sketchdata.shallow_hashing.hasher import Features, Matrix, Sample, blocks, mapped
 from sketchdata.shallow_hashing.spectral import median_distance

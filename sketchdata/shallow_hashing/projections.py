@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg  # type: ignore[import-untyped]
+from scipy import linalg
 
 from sketchdata.errors import ConfigError
 from sketchdata.shallow_hashing.hasher import Features, Matrix, Sample, blocks, mapped

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import pdist  # type: ignore[import-untyped]
+from scipy.spatial.distance import pdist
 
 from sketchdata.shallow_hashing.hasher import Features, Matrix, Sample, mapped
 from sketchdata.shallow_hashing.projections import Projection, principal_components

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import sparse
 from torch import Tensor
 
 from sketchdata.errors import ConfigError

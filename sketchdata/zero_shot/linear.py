@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import linalg  # type: ignore[import-untyped]
+from scipy import linalg
 
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot.embeddings import Embedding

@@ -47,14 +47,14 @@ def put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any
 
 def _taken_apart(part: Any, name: str, kinds: Mapping[str, type[Any]]) -> tuple[Arrays, dict[str, Any]]:
     arrays, facts = Arrays(), {_KIND: next(kind for kind, own in kinds.items() if type(part) is own)}
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
+    for own in dataclasses.fields(part):
+        value = getattr(part, own.name)
         if isinstance(value, tuple):
-            arrays |= {f"{name}.{field.name}.{place}": each for place, each in enumerate(value)}
+            arrays |= {f"{name}.{own.name}.{place}": each for place, each in enumerate(value)}
         elif isinstance(value, np.ndarray):
-            arrays[f"{name}.{field.name}"] = value
+            arrays[f"{name}.{own.name}"] = value
         elif value is not None:
-            facts[field.name] = value
+            facts[own.name] = value
     return arrays, facts
 
 
