@@ -1,8 +1,8 @@
 """Collect photos of the 345 classes: from folders with boxes, from lists of addresses, and by searching the web.
 
 Sources are read one after another into one table of photos and one of annotations. One stage, `import_photos`, copies
-local photos; the crawler (`sketchdata.crawl`) fetches those of the web. What became of a photo is on disk as soon as it
-is known, so that the same command goes on after any interruption; the manifest comes last.
+local photos; the crawler (`sketchdata.crawl`) fetches those of the web. What became of a photo is on disk as soon as
+it is known, so that the same command goes on after any interruption; the manifest comes last.
 """
 
 from __future__ import annotations
