@@ -210,7 +210,7 @@ def test_imports_are_seen_wherever_they_are_written(source: str, expected: list[
     [
         ("sketchdata.errors.ConfigError", "sketchdata.errors"),
         ("sketchdata.pipelines.synth.run", "sketchdata.pipelines.synth"),
-        ("sketchdata.recipes.manifest_path", "sketchdata.recipes"),
+        ("sketchdata.pipelines", "sketchdata.pipelines"),
         ("sketchdatabase.errors", None),
         ("numpy", None),
     ],
@@ -234,9 +234,8 @@ def test_a_module_imports_from_its_own_level_and_below(module: str) -> None:
 @pytest.mark.parametrize(("folder", "other"), [("pipelines", "trainers"), ("trainers", "pipelines")])
 def test_pipelines_and_trainers_do_not_import_each_other(folder: str, other: str) -> None:
     for module in (module for module in MODULES if module.startswith(f"sketchdata.{folder}")):
-        assert [
-            name for name in map(own, imports(read(module))) if name and name.startswith(f"sketchdata.{other}")
-        ] == [], module
+        known = [name for name in map(own, imports(read(module))) if name is not None]
+        assert [name for name in known if name.startswith(f"sketchdata.{other}")] == [], module
 
 
 @every_module

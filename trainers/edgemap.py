@@ -202,15 +202,14 @@ def learn(experiment: Experiment, epochs: int) -> dict[str, Any]:
     if training.compile:
         network.forward = torch.compile(network.forward)
     objective = Classification(network)
+    val = experiment.loader(experiment.val, learning=False)
     stage = Stage(
         name=STAGE,
         epochs=epochs,
         objective=objective,
         groups=[(list(network.parameters()), training.learning_rate)],
         loader=experiment.loader(experiment.train, learning=True),
-        validate=recognition.Validation(
-            experiment.loader(experiment.val, learning=False), experiment.ranks, objective.answers
-        ),
+        validate=recognition.Validation(val, experiment.ranks, objective.answers),
     )
     return fit(stage, experiment.folder, training)
 
