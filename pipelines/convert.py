@@ -23,10 +23,10 @@ import orjson
 
 from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.config import option
-from sketchdata.drawing import Drawing, DrawingBatch, concatenate, empty_batch
+from sketchdata.drawing import Drawing, DrawingBatch, Words, concatenate, empty_batch
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import npy, svg
-from sketchdata.formats.files import FORMATS, GZIP_SUFFIX, Fault, FileFormat, Portion, Reader, Words, format_of
+from sketchdata.formats.files import FORMATS, GZIP_SUFFIX, Fault, FileFormat, Portion, Reader, format_of
 from sketchdata.gzipped import gunzip
 from sketchdata.manifest import replacing
 from sketchdata.progress import byte_bar

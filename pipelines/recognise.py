@@ -18,8 +18,8 @@ import numpy.typing as npt
 from sketchdata.catalog import choose_classes
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
+from sketchdata.drawing import Words, to_batch
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.formats.files import Words, to_batch
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from sketchdata.code_folder import ROW_NUMBERS
 from sketchdata.codes import Packed
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
+from sketchdata.drawing import Words, to_batch
 from sketchdata.errors import ConfigError
-from sketchdata.formats.files import Words, to_batch
 from sketchdata.index import Index, Neighbours, open_index
 from sketchdata.manifest import hash_file
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries

@@ -6,7 +6,9 @@ arrays that Parquet, the rasters and the tensors share without a Python loop ove
 
 from __future__ import annotations
 
+import html
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -20,13 +22,17 @@ Stroke = npt.NDArray[np.generic]
 
 #: Coordinates of the simplified format are whole numbers from 0 to 255.
 MAX_COORDINATE = 255
+SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 
+_MAX_WORDS = 1 << 16
+_MAX_PLACE = 1e9
+_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """One drawing with its official metadata.
+    """One drawing with its official metadata. A notebook shows it as a picture.
 
     Attributes:
         key_id: The drawing's unsigned 64-bit identifier.
@@ -35,14 +41,95 @@ class Drawing:
         recognized: Whether the game guessed it.
         countrycode: Two letters, or None.
         timestamp: UTC, to the microsecond.
+
+    Example:
+        >>> drawing = sketchdata.load("data/quickdraw-3.8m", "train")[0]
+        >>> drawing.word, len(drawing.strokes), drawing.image(64).shape
+        ('cat', 9, (64, 64))
     """
 
     key_id: int
     word: str
     strokes: tuple[Stroke, ...]
-    recognized: bool
-    countrycode: str | None
-    timestamp: datetime
+    recognized: bool = True
+    countrycode: str | None = None
+    timestamp: datetime = _EPOCH
+
+    def image(self, size: int = 224, *, line_width: int = 1, antialias: bool = False) -> npt.NDArray[np.uint8]:
+        """Draw it on a square, see `sketchdata.raster.raster`.
+
+        Args:
+            size: The side S in pixels, 1..4096.
+            line_width: In pixels, 1..64.
+            antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
+
+        Returns:
+            (S, S) uint8, rows downwards, ink 255 on background 0.
+
+        Raises:
+            ConfigError: `size` or `line_width` is out of its range.
+            FormatError: A raw coordinate is not a finite number.
+        """
+        from sketchdata.raster import raster
+
+        (image,) = raster(to_batch([self], Words()), size=size, line_width=line_width, antialias=antialias)
+        return np.asarray(image)
+
+    def svg(self) -> str:
+        """Return it as an SVG document: a path a stroke, the metadata in `data-` attributes of the root.
+
+        Simplified drawings have the viewBox 0 0 255 255; raw ones keep their pixels and times. `sketchdata.read` gives
+        back the very same drawing.
+
+        Raises:
+            FormatError: Its word has a character that XML cannot hold, or a raw point lies beyond ±10^9.
+        """
+        if _UNPRINTABLE.search(self.word + (self.countrycode or "")):
+            raise FormatError("no SVG form", f"{self.word!r} or its country has a character that XML cannot hold")
+        data = {
+            "key-id": self.key_id,
+            "word": self.word,
+            "recognized": str(self.recognized).lower(),
+            "countrycode": self.countrycode or "",
+            "timestamp": self.timestamp.isoformat(),
+        }
+        attributes = " ".join(f'data-{name}="{html.escape(str(value))}"' for name, value in data.items())
+        head = (
+            f'<svg xmlns="{SVG_NAMESPACE}" viewBox="{_view_box(self)}" overflow="visible" {attributes} fill="none" '
+            f'stroke="black" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">\n'
+            f"<title>{html.escape(self.word)}</title>\n"
+        )
+        return "".join([head, *map(_path, self.strokes), "</svg>\n"])
+
+    def _repr_svg_(self) -> str:
+        # On paper of its own, so that the lines are seen in a dark notebook too.
+        paper = '<svg width="160" height="160" style="background:white;padding:8px" '
+        return self.svg().replace("<svg ", paper, 1)
+
+
+def _view_box(drawing: Drawing) -> str:
+    if not drawing.strokes or drawing.strokes[0].shape[1] == 2:
+        return "0 0 255 255"
+    xy = np.concatenate(drawing.strokes)[:, :2].astype(np.float64)
+    if not np.abs(xy).max() <= _MAX_PLACE:
+        raise FormatError("no SVG form", f"drawing {drawing.key_id} has a point beyond ±10^9")
+    low, side = xy.min(axis=0), np.maximum(xy.max(axis=0) - xy.min(axis=0), 1)
+    return " ".join(f"{value:g}" for value in (*low.tolist(), *side.tolist()))
+
+
+def _path(stroke: Stroke) -> str:
+    texts = [_shortest(column) for column in stroke[:, :2].T]
+    (x, y), *rest = zip(*texts, strict=True)
+    # A lone point is closed, which draws a dot; a bare moveto would draw nothing.
+    lines = f"L{' '.join(f'{x} {y}' for x, y in rest)}" if rest else "Z"
+    times = f' data-t="{" ".join(map(str, stroke[:, 2].astype(np.int64).tolist()))}"' if stroke.shape[1] == 3 else ""
+    return f'<path d="M{x} {y}{lines}"{times}/>\n'
+
+
+def _shortest(column: npt.NDArray[np.generic]) -> list[str]:
+    if column.dtype == np.uint8:
+        return [str(value) for value in column.tolist()]
+    return [str(value).removesuffix(".0") for value in column.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +216,50 @@ class DrawingBatch:
                 countrycode=self.countrycode[row].decode("ascii") or None,
                 timestamp=_EPOCH + timedelta(microseconds=int(self.timestamp[row])),
             )
+
+
+class Words:
+    """The class table that a file's labels index, which grows as words are met."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._labels: dict[str, int] = {}
+
+    def label(self, word: str) -> int:
+        """Return a word's label, a new one where need be.
+
+        Raises:
+            FormatError: There are more words than labels.
+        """
+        if word not in self._labels:
+            if len(self.names) == _MAX_WORDS:
+                raise FormatError("too many words", f"more than {_MAX_WORDS:,} different ones in one file")
+            self._labels[word] = len(self.names)
+            self.names.append(word)
+        return self._labels[word]
+
+
+def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
+    """Put single drawings, all simplified or all raw, together as arrays."""
+    if not drawings:
+        return empty_batch()
+    lines = list(itertools.chain.from_iterable(drawing.strokes for drawing in drawings))
+    points = np.concatenate(lines)
+    raw = points.shape[1] == 3
+    coordinate = np.float64 if raw else np.uint8
+    moments = [np.datetime64(drawing.timestamp.replace(tzinfo=None), "us") for drawing in drawings]
+    return DrawingBatch(
+        key_id=np.array([drawing.key_id for drawing in drawings], np.uint64),
+        label=np.array([words.label(drawing.word) for drawing in drawings], np.uint16),
+        countrycode=np.array([(drawing.countrycode or "").encode("ascii") for drawing in drawings], "S2"),
+        timestamp=np.array(moments, "datetime64[us]").astype(np.int64),
+        recognized=np.array([drawing.recognized for drawing in drawings], np.bool_),
+        strokes=offsets_of(np.array([len(drawing.strokes) for drawing in drawings], np.int64)),
+        points=offsets_of(np.array([len(line) for line in lines], np.int64)),
+        x=points[:, 0].astype(coordinate),
+        y=points[:, 1].astype(coordinate),
+        t=points[:, 2].astype(np.uint32) if raw else None,
+    )
 
 
 def gather_ranges(

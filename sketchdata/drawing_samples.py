@@ -11,9 +11,9 @@ import numpy as np
 
 from sketchdata.catalog import official_path
 from sketchdata.dataset import open_dataset
-from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawing import DrawingBatch, Words, concatenate, empty_batch
 from sketchdata.errors import ConfigError
-from sketchdata.formats.files import Words, read_ndjson
+from sketchdata.formats.files import read_ndjson
 from sketchdata.manifest import MANIFEST_NAME
 from sketchdata.sources import FolderSource, read_content
 

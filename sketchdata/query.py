@@ -11,10 +11,10 @@ import numpy as np
 
 from sketchdata import photos, tracing
 from sketchdata.dataset import Dataset
-from sketchdata.drawing import Drawing, DrawingBatch
+from sketchdata.drawing import Drawing, DrawingBatch, Words, to_batch
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import svg
-from sketchdata.formats.files import GZIP_SUFFIX, Words, read_ndjson, to_batch
+from sketchdata.formats.files import GZIP_SUFFIX, read_ndjson
 from sketchdata.formats.square import made_up_key_id
 from sketchdata.gzipped import gunzip
 from sketchdata.shards import parquet

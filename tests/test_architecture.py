@@ -19,7 +19,7 @@ FOLDERS = ("sketchdata", "sketchdata/pipelines", "sketchdata/trainers")
 #: Lowest first; a module imports from its own level and from lower ones, and never in a circle. A name stands for a
 #: module of sketchdata/, or for a package with all that is in it.
 LEVELS: dict[str, frozenset[str]] = {
-    "facts and records": frozenset({"errors", "version", "drawing"}),
+    "facts and records": frozenset({"errors", "version"}),
     "pure functions": frozenset(
         {
             "boundaries",
@@ -29,6 +29,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "class_words",
             "codes",
             "curves",
+            "drawing",
             "drawing_statistics",
             "duplicates",
             "entropy",

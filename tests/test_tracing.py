@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sketchdata import synth
-from sketchdata.drawing import Drawing
+from sketchdata.drawing import Drawing, Words, to_batch
 from sketchdata.errors import FormatError
-from sketchdata.formats.files import Words, to_batch
 from sketchdata.raster import raster
 from sketchdata.tracing import LONGEST_SIDE, ink_of, lines_of, trace
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import orjson
 
-from sketchdata.drawing import Drawing, DrawingBatch, Parsed, concatenate, empty_batch, offsets_of
+from sketchdata.drawing import DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import binary, ndjson, ndjson_scan, npz, strokes, svg
 from sketchdata.formats.records import RecordBlock
@@ -25,33 +25,11 @@ from sketchdata.formats.records import RecordBlock
 GZIP_SUFFIX = ".gz"
 #: No official record comes near it; without a limit, a file without line ends would fill the memory.
 _MAX_RECORD_BYTES = 1 << 26
-_MAX_WORDS = 1 << 16
 #: Drawings of a portion, where the whole file is at hand.
 _PORTION = 4096
 #: Where official lines have their word; others are parsed for it.
 _OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
 _TRUNCATED = "truncated last record"
-
-
-class Words:
-    """The class table that a file's labels index, which grows as words are met."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._labels: dict[str, int] = {}
-
-    def label(self, word: str) -> int:
-        """Return a word's label, a new one where need be.
-
-        Raises:
-            FormatError: There are more words than labels.
-        """
-        if word not in self._labels:
-            if len(self.names) == _MAX_WORDS:
-                raise FormatError("too many words", f"more than {_MAX_WORDS:,} different ones in one file")
-            self._labels[word] = len(self.names)
-            self.names.append(word)
-        return self._labels[word]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,29 +196,6 @@ def _whole(blocks: Iterable[bytes], limit: int) -> bytes:
             raise FormatError("file too large", f"more than {limit:,} bytes, which are read at most")
         pieces.append(block)
     return b"".join(pieces)
-
-
-def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
-    """Put single drawings, all simplified or all raw, together as arrays."""
-    if not drawings:
-        return empty_batch()
-    lines = list(chain.from_iterable(drawing.strokes for drawing in drawings))
-    points = np.concatenate(lines)
-    raw = points.shape[1] == 3
-    coordinate = np.float64 if raw else np.uint8
-    moments = [np.datetime64(drawing.timestamp.replace(tzinfo=None), "us") for drawing in drawings]
-    return DrawingBatch(
-        key_id=np.array([drawing.key_id for drawing in drawings], np.uint64),
-        label=np.array([words.label(drawing.word) for drawing in drawings], np.uint16),
-        countrycode=np.array([(drawing.countrycode or "").encode("ascii") for drawing in drawings], "S2"),
-        timestamp=np.array(moments, "datetime64[us]").astype(np.int64),
-        recognized=np.array([drawing.recognized for drawing in drawings], np.bool_),
-        strokes=offsets_of(np.array([len(drawing.strokes) for drawing in drawings], np.int64)),
-        points=offsets_of(np.array([len(line) for line in lines], np.int64)),
-        x=points[:, 0].astype(coordinate),
-        y=points[:, 1].astype(coordinate),
-        t=points[:, 2].astype(np.uint32) if raw else None,
-    )
 
 
 # ---- writers ---------------------------------------------------------------------------------------------------------

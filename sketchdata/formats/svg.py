@@ -9,7 +9,6 @@ document types with declarations, entities and `<use>` are refused, scripts, sty
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from xml.parsers import expat
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import Drawing, Stroke
+from sketchdata.drawing import SVG_NAMESPACE, Drawing, Stroke
 from sketchdata.errors import FormatError
 from sketchdata.formats.square import made_up_key_id, to_square
 from sketchdata.formats.svg_path import MAX_POINTS, Outline, flatten, parse_numbers, too_many_points
@@ -33,14 +32,12 @@ TOLERANCE = 0.25 / 255
 _MAX_DEPTH = 200
 _MAX_TIME = 2**32 - 1
 _MAX_PLACE = 1e9
-_NAMESPACE = "http://www.w3.org/2000/svg"
 _OFFICIAL_BOXES = ([0, 0, 255, 255], [0, 0, 256, 256])
 #: Elements whose content is not drawn where it stands, or not as lines.
 _PASSED_OVER = {
     *("defs", "clipPath", "mask", "marker", "pattern", "symbol", "script", "style", "text", "image", "foreignObject"),
     *("title", "desc", "metadata", "filter", "linearGradient", "radialGradient"),
 }
-_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -50,47 +47,7 @@ def dump(drawing: Drawing) -> bytes:
     Raises:
         FormatError: Its word has a character that XML cannot hold, or a raw point lies beyond ±10^9.
     """
-    if _UNPRINTABLE.search(drawing.word + (drawing.countrycode or "")):
-        raise FormatError("no SVG form", f"{drawing.word!r} or its country has a character that XML cannot hold")
-    data = {
-        "key-id": drawing.key_id,
-        "word": drawing.word,
-        "recognized": str(drawing.recognized).lower(),
-        "countrycode": drawing.countrycode or "",
-        "timestamp": drawing.timestamp.isoformat(),
-    }
-    attributes = " ".join(f'data-{name}="{html.escape(str(value))}"' for name, value in data.items())
-    head = (
-        f'<svg xmlns="{_NAMESPACE}" viewBox="{_view_box(drawing)}" overflow="visible" {attributes} fill="none" '
-        f'stroke="black" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">\n'
-        f"<title>{html.escape(drawing.word)}</title>\n"
-    )
-    return "".join([head, *map(_path, drawing.strokes), "</svg>\n"]).encode("utf-8")
-
-
-def _view_box(drawing: Drawing) -> str:
-    if not drawing.strokes or drawing.strokes[0].shape[1] == 2:
-        return "0 0 255 255"
-    xy = np.concatenate(drawing.strokes)[:, :2].astype(np.float64)
-    if not np.abs(xy).max() <= _MAX_PLACE:
-        raise FormatError("no SVG form", f"drawing {drawing.key_id} has a point beyond ±10^9")
-    low, side = xy.min(axis=0), np.maximum(xy.max(axis=0) - xy.min(axis=0), 1)
-    return " ".join(f"{value:g}" for value in (*low.tolist(), *side.tolist()))
-
-
-def _path(stroke: Stroke) -> str:
-    texts = [_shortest(column) for column in stroke[:, :2].T]
-    (x, y), *rest = zip(*texts, strict=True)
-    # A lone point is closed, which draws a dot; a bare moveto would draw nothing.
-    lines = f"L{' '.join(f'{x} {y}' for x, y in rest)}" if rest else "Z"
-    times = f' data-t="{" ".join(map(str, stroke[:, 2].astype(np.int64).tolist()))}"' if stroke.shape[1] == 3 else ""
-    return f'<path d="M{x} {y}{lines}"{times}/>\n'
-
-
-def _shortest(column: npt.NDArray[np.generic]) -> list[str]:
-    if column.dtype == np.uint8:
-        return [str(value) for value in column.tolist()]
-    return [str(value).removesuffix(".0") for value in column.tolist()]
+    return drawing.svg().encode("utf-8")
 
 
 def load(content: bytes, *, word: str | None = None) -> Drawing:
@@ -159,7 +116,7 @@ class _Reader:
             self._start_root(name, attributes)
         elif element in ("svg", "use") and not self.skipping:
             raise FormatError("unsupported element", f"<{element}> within a drawing: save it as a plain SVG without")
-        if self.skipping or _is_hidden(attributes) or element in _PASSED_OVER or namespace not in ("", _NAMESPACE):
+        if self.skipping or _is_hidden(attributes) or element in _PASSED_OVER or namespace not in ("", SVG_NAMESPACE):
             self.skipping += 1
             return
         outer = self.transforms[-1] if self.transforms else Transform()
@@ -171,7 +128,7 @@ class _Reader:
             self._draw(SHAPES[element](attributes), attributes, transform)
 
     def _start_root(self, name: str, attributes: dict[str, str]) -> None:
-        if name not in ("svg", f"{_NAMESPACE} svg"):
+        if name not in ("svg", f"{SVG_NAMESPACE} svg"):
             raise FormatError("not SVG", f"the document is of {name[:60]!r}")
         self.view_box = parse_numbers(attributes["viewBox"]) if "viewBox" in attributes else None
         self.data = {name: value for name, value in attributes.items() if name.startswith("data-")}

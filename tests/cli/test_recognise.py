@@ -17,12 +17,11 @@ from click.testing import CliRunner
 
 from sketchdata.cli.recognise import recognise as command
 from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Drawing
+from sketchdata.drawing import Drawing, Words, to_batch
 from sketchdata.encoder import read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
-from sketchdata.formats.files import Words, to_batch
 from sketchdata.packed import pack
 from sketchdata.pipelines import recognise
 from sketchdata.raster import raster

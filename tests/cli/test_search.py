@@ -13,12 +13,11 @@ import pytest
 
 from sketchdata.code_folder import read_codes
 from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Drawing
+from sketchdata.drawing import Drawing, Words, to_batch
 from sketchdata.encoder import read_encoder
 from sketchdata.encoding import encode
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
-from sketchdata.formats.files import Words, to_batch
 from sketchdata.index import KINDS
 from sketchdata.packed import pack
 from sketchdata.pipelines import search

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import Drawing, DrawingBatch
+from sketchdata.drawing import Drawing, DrawingBatch, Words
 from sketchdata.errors import FormatError
 from sketchdata.formats import files, svg
-from sketchdata.formats.files import Words
 from tests.batches import batch_of, read_simplified
 from tests.strategies import assert_same, batches
 
