@@ -16,9 +16,7 @@ from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.config import option
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.loader import Batch, View
-from sketchdata.models import MODELS, build
-from sketchdata.models.fusion import THRESHOLDS, Activation, FusionNetwork
-from sketchdata.models.recurrent import RecurrentEncoder
+from sketchdata.models import MODELS, THRESHOLDS, Activation, FusionNetwork, RecurrentEncoder, build
 from sketchdata.raster import MAX_SIZE
 from sketchdata.run_folder import MODEL
 from sketchdata.stroke_channels import CHANNELS, to_floats

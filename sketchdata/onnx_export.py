@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from sketchdata.encoder import Trained, read_encoder
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import hash_file, replacing
-from sketchdata.models.recurrent import RecurrentEncoder
+from sketchdata.models import RecurrentEncoder
 from sketchdata.run_folder import MODEL, read_record
 from sketchdata.version import __version__
 

@@ -28,7 +28,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.hash_centers import hadamard_centers, random_centers
 from sketchdata.hashing_losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
 from sketchdata.loader import Batch
-from sketchdata.models.fusion import THRESHOLDS, Activation
+from sketchdata.models import THRESHOLDS, Activation
 from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
 from sketchdata.training import BITS, DataConfig, SharedStages, TrainingOptions

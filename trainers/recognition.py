@@ -37,7 +37,7 @@ from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.losses import CenterLoss, CodeLoss, class_centers
 from sketchdata.manifest import hash_file
 from sketchdata.metrics_log import stage_seconds
-from sketchdata.models.fusion import Activation
+from sketchdata.models import Activation
 from sketchdata.normal_drawings import normal_rows
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages

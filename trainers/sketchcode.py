@@ -33,7 +33,7 @@ from sketchdata.encoder import NetworkOptions, SketchEncoder, pictures_of
 from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.hashing_losses import MarginLoss, distillation, quantisation_angle
 from sketchdata.loader import Batch
-from sketchdata.models.fusion import THRESHOLDS
+from sketchdata.models import THRESHOLDS
 from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
 from sketchdata.training import BITS, DataConfig, TrainingOptions

@@ -15,8 +15,7 @@ from sketchdata.codes import unpack_bits
 from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, Trained, read_encoder, write_encoder
 from sketchdata.encoding import codes_of, encode, outputs
 from sketchdata.errors import ConfigError
-from sketchdata.models import build
-from sketchdata.models.fusion import THRESHOLDS, Activation, CosineClassifier, FusionNetwork
+from sketchdata.models import THRESHOLDS, Activation, CosineClassifier, FusionNetwork, build
 from sketchdata.packed import PackedSketches, pack
 from tests.batches import batch_of
 from tests.bitmap_folders import generated_bitmaps

@@ -11,10 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from sketchdata.errors import ConfigError
-from sketchdata.models import MODELS, build
-from sketchdata.models.fusion import FusionNetwork
-from sketchdata.models.recurrent import RecurrentEncoder
-from sketchdata.models.weights import load_weights, read_weights
+from sketchdata.models import MODELS, FusionNetwork, RecurrentEncoder, build, load_weights, read_weights
 
 #: Parameters at 1,000 classes and three channels. Sources: torchvision's table of weights; for Inception V3 without its
 #: auxiliary classifier; for MobileNet V1 the paper's 4.2 million; AlexNet of the paper, without grouped convolutions.

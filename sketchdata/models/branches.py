@@ -1,8 +1,11 @@
-"""The dual-branch network: a picture branch and a recurrent branch, fused late into one code.
+"""The recurrent branch, and the dual-branch network that fuses it with a picture branch into one code.
 
-Source: Xu et al., section III-A and Figure 2. Of the 4,096 numbers of the picture and the 1,024 of the points one dense
-layer makes D, through a sigmoid for codes and recognition, through a ReLU for zero-shot recognition; another dense
-layer scores the classes.
+The recurrent branch is a bidirectional GRU over the points of a drawing. Source: Xu et al., section IV-A ("two-layer
+bidirectional GRU"); Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
+
+Source of the fusion: Xu et al., section III-A and Figure 2. Of the 4,096 numbers of the picture and the 1,024 of the
+points one dense layer makes D, through a sigmoid for codes and recognition, through a ReLU for zero-shot recognition;
+another dense layer scores the classes.
 
 The head `cosine` is that of later proxy methods instead: normalised numbers, and their cosine with a direction of each
 class. Source: Hoe et al., "One loss for all: deep hashing with a single cosine similarity based learning objective",
@@ -13,11 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from sketchdata.errors import ConfigError
 
@@ -31,6 +36,45 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 #: From which value on a number is a 1 in a binary code.
 THRESHOLDS: dict[str, float] = {"sigmoid": 0.5, "relu": 0.0, "identity": 0.0, "cosine": 0.0}
+
+
+class RecurrentEncoder(nn.Module):
+    """A GRU of some layers in both directions; its feature is the last state of each direction of the top layer.
+
+    Args:
+        hidden: Width of each direction's state.
+        layers: Number of layers.
+        columns: Numbers a point: Δx, Δy and the two states of the pen.
+        dropout: Between layers.
+    """
+
+    def __init__(self, hidden: int = 512, layers: int = 2, columns: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.feature_size = 2 * hidden
+        self.gru = nn.GRU(columns, hidden, num_layers=layers, batch_first=True, bidirectional=True, dropout=dropout)
+
+    def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """Return each drawing's feature; what stands beyond its length never enters it.
+
+        Args:
+            sequence: (B, L, 4) float32.
+            lengths: (B,) int64 on the CPU, 1 to L.
+
+        Returns:
+            (B, 2 · hidden): the forward state after the last point, and the backward one after the first.
+        """
+        packed = pack_padded_sequence(sequence, lengths, batch_first=True, enforce_sorted=False)
+        # Under autocast, torch computes a GRU on a GPU in float16, whatever was asked for; gradients would vanish.
+        with _without_autocast(sequence.device.type):
+            _, state = self.gru(packed)
+        return torch.cat([state[-2], state[-1]], 1)
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[None]:
+    # A device of shapes alone, on which operations are counted, has none.
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 class CosineClassifier(nn.Module):

@@ -1,0 +1,870 @@
+"""The picture networks: a table of image classifiers, with torchvision's names and shapes of parameters.
+
+model = build("resnet18", classes=345, channels=1)
+model(images)          # (B, 345) scores
+model.extract(images)  # (B, model.feature_size), what the classifier sees
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from sketchdata.errors import ConfigError
+
+# ---- AlexNet ---------------------------------------------------------------------------------------------------------
+
+# AlexNet without local response normalisation.
+# Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012;
+# torchvision's widths are those of Krizhevsky's "One weird trick for parallelizing convolutional neural networks",
+# 2014.
+
+#: Channels of the five convolutions.
+ALEXNET_PAPER, ALEXNET_TORCHVISION = (96, 256, 384, 384, 256), (64, 192, 384, 256, 256)
+
+
+class AlexNet(nn.Module):
+    """Five convolutions and three dense layers.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+        widths: Channels of the convolutions.
+        dense: Width of the two dense layers; the last one is the feature.
+    """
+
+    def __init__(
+        self, classes: int, channels: int = 3, widths: tuple[int, ...] = ALEXNET_PAPER, dense: int = 4096
+    ) -> None:
+        super().__init__()
+        one, two, three, four, five = widths
+        self.feature_size = dense
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, one, 11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(one, two, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(two, three, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(three, four, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(four, five, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(6)
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.5),
+            nn.Linear(five * 36, dense),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(dense, dense),
+            nn.ReLU(inplace=True),
+            nn.Linear(dense, classes),
+        )
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the second dense layer, fc7: (B, channels, S, S) float32, S ≥ 63 → (B, dense)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier[-1](self.extract(images))
+        return found
+
+
+# ---- VGG -------------------------------------------------------------------------------------------------------------
+
+# VGG-11 and VGG-16.
+# Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014, table 1,
+# columns A and D.
+
+#: Channels of the 3 × 3 convolutions, group by group; a pooling ends each group.
+VGG_11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
+VGG_16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+class VGG(nn.Module):
+    """Groups of 3 × 3 convolutions, then three dense layers.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+        groups: Channels of the convolutions.
+    """
+
+    def __init__(self, classes: int, channels: int = 3, groups: tuple[tuple[int, ...], ...] = VGG_16) -> None:
+        super().__init__()
+        self.feature_size = 4096
+        layers: list[nn.Module] = []
+        for group in groups:
+            for width in group:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * 49, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, classes),
+        )
+        self.apply(_initialise_vgg)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the second dense layer, fc7: (B, channels, S, S) float32, S ≥ 32 → (B, 4096)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier[-1](self.extract(images))
+        return found
+
+
+def _initialise_vgg(layer: nn.Module) -> None:
+    # Without normalisation, He's initialisation is what lets 11 to 16 layers start to learn at all.
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, 0, 0.01)
+    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+# ---- ResNet ----------------------------------------------------------------------------------------------------------
+
+# ResNet-18, -34 and -50.
+# Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; of the bottleneck the
+# middle convolution has the stride, as torchvision's has ("ResNet v1.5").
+
+#: Blocks of the four stages.
+RESNET_18, RESNET_34, RESNET_50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, width, H / stride, W / stride)."""
+        found = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        result: Tensor = self.relu(found + (x if self.downsample is None else self.downsample(x)))
+        return result
+
+
+class Bottleneck(nn.Module):
+    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution beside a shortcut."""
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * 4, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(channels, width * 4, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, 4 · width, H / stride, W / stride)."""
+        found = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        found = self.bn3(self.conv3(found))
+        result: Tensor = self.relu(found + (x if self.downsample is None else self.downsample(x)))
+        return result
+
+
+class ResNet(nn.Module):
+    """Four stages of residual blocks.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+        block: BasicBlock or Bottleneck.
+        blocks: Number of blocks in each stage.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int = 3,
+        block: type[BasicBlock] | type[Bottleneck] = BasicBlock,
+        blocks: tuple[int, ...] = RESNET_18,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _stage(block, 64, 64, blocks[0], stride=1)
+        self.layer2 = _stage(block, 64 * block.expansion, 128, blocks[1], stride=2)
+        self.layer3 = _stage(block, 128 * block.expansion, 256, blocks[2], stride=2)
+        self.layer4 = _stage(block, 256 * block.expansion, 512, blocks[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.feature_size = 512 * block.expansion
+        self.fc = nn.Linear(self.feature_size, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32 → (B, 512 or 2048)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        found: Tensor = self.avgpool(x).flatten(1)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.fc(self.extract(images))
+        return found
+
+
+def _shortcut(channels: int, width: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and channels == width:
+        return None
+    return nn.Sequential(nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, blocks: int, *, stride: int
+) -> nn.Sequential:
+    rest = [block(width * block.expansion, width, 1) for _ in range(blocks - 1)]
+    return nn.Sequential(block(channels, width, stride), *rest)
+
+
+# ---- DenseNet --------------------------------------------------------------------------------------------------------
+
+# DenseNet-121.
+# Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1.
+
+_GROWTH, _BLOCKS = 32, (6, 12, 24, 16)
+
+
+class DenseLayer(nn.Module):
+    """A 1 × 1 and a 3 × 3 convolution over all maps before them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv1 = nn.Conv2d(channels, 4 * _GROWTH, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * _GROWTH)
+        self.relu2 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(4 * _GROWTH, _GROWTH, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, channels + 32, H, W)."""
+        found = self.conv1(self.relu1(self.norm1(x)))
+        return torch.cat([x, self.conv2(self.relu2(self.norm2(found)))], 1)
+
+
+class DenseNet(nn.Module):
+    """Four dense blocks with transitions between them.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        super().__init__()
+        features = nn.Sequential()
+        features.add_module("conv0", nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False))
+        features.add_module("norm0", nn.BatchNorm2d(64))
+        features.add_module("relu0", nn.ReLU(inplace=True))
+        features.add_module("pool0", nn.MaxPool2d(3, stride=2, padding=1))
+        width = 64
+        for number, layers in enumerate(_BLOCKS, 1):
+            block = nn.Sequential()
+            for layer in range(1, layers + 1):
+                block.add_module(f"denselayer{layer}", DenseLayer(width))
+                width += _GROWTH
+            features.add_module(f"denseblock{number}", block)
+            if number < len(_BLOCKS):
+                features.add_module(f"transition{number}", _transition(width))
+                width //= 2
+        features.add_module("norm5", nn.BatchNorm2d(width))
+        self.features = features
+        self.feature_size = width
+        self.classifier = nn.Linear(width, classes)
+        for each in self.modules():
+            if isinstance(each, nn.Conv2d):
+                nn.init.kaiming_normal_(each.weight)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, 1024)."""
+        found: Tensor = torch.relu(self.features(images)).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+def _transition(width: int) -> nn.Sequential:
+    layers = nn.Sequential()
+    layers.add_module("norm", nn.BatchNorm2d(width))
+    layers.add_module("relu", nn.ReLU(inplace=True))
+    layers.add_module("conv", nn.Conv2d(width, width // 2, 1, bias=False))
+    layers.add_module("pool", nn.AvgPool2d(2))
+    return layers
+
+
+# ---- MobileNet -------------------------------------------------------------------------------------------------------
+
+# MobileNet V1 and V2.
+# Source: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", 2017,
+# table 1; Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR
+# 2018, table 2.
+
+#: V1: (channels, stride) of the depthwise-separable convolutions.
+_MOBILENET_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+#: V2: (expansion, channels, repetitions, stride).
+_MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def _normalised(channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, width, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(width),
+    ]
+
+
+class MobileNetV1(nn.Module):
+    """Depthwise-separable convolutions; torchvision has none, so the parameters' names are our own.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        super().__init__()
+        self.feature_size = 1024
+        layers = [nn.Sequential(*_normalised(channels, 32, 3, 2), nn.ReLU(inplace=True))]
+        before = 32
+        for width, stride in _MOBILENET_V1:
+            depthwise = _normalised(before, before, 3, stride, groups=before)
+            pointwise = _normalised(before, width, 1)
+            layers.append(nn.Sequential(*depthwise, nn.ReLU(inplace=True), *pointwise, nn.ReLU(inplace=True)))
+            before = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(before, classes)
+        self.apply(_initialise_mobilenet)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32 → (B, 1024)."""
+        found: Tensor = self.features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; beside a shortcut where the size stays."""
+
+    def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.shortcut = stride == 1 and channels == width
+        expand = [nn.Sequential(*_normalised(channels, hidden, 1), nn.ReLU6(inplace=True))] if expansion != 1 else []
+        self.conv = nn.Sequential(
+            *expand,
+            nn.Sequential(*_normalised(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6(inplace=True)),
+            *_normalised(hidden, width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, width, H / stride, W / stride)."""
+        found: Tensor = self.conv(x)
+        return x + found if self.shortcut else found
+
+
+class MobileNetV2(nn.Module):
+    """Inverted residuals; its feature is the edge-map vector of Xu et al., section III-D.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        super().__init__()
+        self.feature_size = 1280
+        layers: list[nn.Module] = [nn.Sequential(*_normalised(channels, 32, 3, 2), nn.ReLU6(inplace=True))]
+        before = 32
+        for expansion, width, repetitions, stride in _MOBILENET_V2:
+            for repetition in range(repetitions):
+                layers.append(InvertedResidual(before, width, stride if repetition == 0 else 1, expansion))
+                before = width
+        layers.append(nn.Sequential(*_normalised(before, 1280, 1), nn.ReLU6(inplace=True)))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+        self.apply(_initialise_mobilenet)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32 → (B, 1280)."""
+        found: Tensor = self.features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+def _initialise_mobilenet(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    elif isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, 0, 0.01)
+        nn.init.zeros_(layer.bias)
+
+
+# ---- Inception -------------------------------------------------------------------------------------------------------
+
+# Inception V3, without its auxiliary classifier.
+# Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision", CVPR
+# 2016; layer sizes are those that torchvision's weights have.
+
+
+class InceptionConv(nn.Module):
+    """A convolution, normalised and rectified; by default the map keeps its size."""
+
+    def __init__(self, channels: int, width: int, kernel: int | tuple[int, int], stride: int = 1, pad: bool = True):
+        super().__init__()
+        high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (high // 2, wide // 2) if pad else (0, 0)
+        self.conv = nn.Conv2d(channels, width, (high, wide), stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(width, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, width, H', W')."""
+        return torch.relu(self.bn(self.conv(x)))
+
+
+def _shrinking(channels: int, width: int) -> InceptionConv:
+    return InceptionConv(channels, width, 3, stride=2, pad=False)
+
+
+class MixedA(nn.Module):
+    """1 × 1, 5 × 5, twice 3 × 3, and pooling, side by side, at 35 × 35."""
+
+    def __init__(self, channels: int, pooled: int) -> None:
+        super().__init__()
+        self.branch1x1 = InceptionConv(channels, 64, 1)
+        self.branch5x5_1, self.branch5x5_2 = InceptionConv(channels, 48, 1), InceptionConv(48, 64, 5)
+        self.branch3x3dbl_1 = InceptionConv(channels, 64, 1)
+        self.branch3x3dbl_2, self.branch3x3dbl_3 = InceptionConv(64, 96, 3), InceptionConv(96, 96, 3)
+        self.branch_pool = InceptionConv(channels, pooled, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, 224 + pooled, H, W)."""
+        fives = self.branch5x5_2(self.branch5x5_1(x))
+        threes = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch1x1(x), fives, threes, self.branch_pool(avg_pool2d(x, 3, 1, 1))], 1)
+
+
+class MixedB(nn.Module):
+    """From 35 × 35 to 17 × 17."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branch3x3 = _shrinking(channels, 384)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = (
+            InceptionConv(channels, 64, 1),
+            InceptionConv(64, 96, 3),
+        )
+        self.branch3x3dbl_3 = _shrinking(96, 96)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, channels + 480, H', W')."""
+        threes = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch3x3(x), threes, max_pool2d(x, 3, 2)], 1)
+
+
+class MixedC(nn.Module):
+    """7 × 7 convolutions as rows and columns, at 17 × 17."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        row, column = (1, 7), (7, 1)
+        self.branch1x1 = InceptionConv(768, 192, 1)
+        self.branch7x7_1, self.branch7x7_2 = (
+            InceptionConv(768, width, 1),
+            InceptionConv(width, width, row),
+        )
+        self.branch7x7_3 = InceptionConv(width, 192, column)
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = (
+            InceptionConv(768, width, 1),
+            InceptionConv(width, width, column),
+        )
+        self.branch7x7dbl_3, self.branch7x7dbl_4 = (
+            InceptionConv(width, width, row),
+            InceptionConv(width, width, column),
+        )
+        self.branch7x7dbl_5 = InceptionConv(width, 192, row)
+        self.branch_pool = InceptionConv(768, 192, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 768, H, W) to (B, 768, H, W)."""
+        once = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
+        twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
+        return torch.cat([self.branch1x1(x), once, twice, self.branch_pool(avg_pool2d(x, 3, 1, 1))], 1)
+
+
+class MixedD(nn.Module):
+    """From 17 × 17 to 8 × 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch3x3_1, self.branch3x3_2 = InceptionConv(768, 192, 1), _shrinking(192, 320)
+        self.branch7x7x3_1, self.branch7x7x3_2 = (
+            InceptionConv(768, 192, 1),
+            InceptionConv(192, 192, (1, 7)),
+        )
+        self.branch7x7x3_3, self.branch7x7x3_4 = InceptionConv(192, 192, (7, 1)), _shrinking(192, 192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 768, H, W) to (B, 1280, H', W')."""
+        sevens = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
+        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), sevens, max_pool2d(x, 3, 2)], 1)
+
+
+class MixedE(nn.Module):
+    """3 × 3 convolutions as rows beside columns, at 8 × 8."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row, column = (1, 3), (3, 1)
+        self.branch1x1 = InceptionConv(channels, 320, 1)
+        self.branch3x3_1 = InceptionConv(channels, 384, 1)
+        self.branch3x3_2a, self.branch3x3_2b = (
+            InceptionConv(384, 384, row),
+            InceptionConv(384, 384, column),
+        )
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = (
+            InceptionConv(channels, 448, 1),
+            InceptionConv(448, 384, 3),
+        )
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = (
+            InceptionConv(384, 384, row),
+            InceptionConv(384, 384, column),
+        )
+        self.branch_pool = InceptionConv(channels, 192, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, 2048, H, W)."""
+        once = self.branch3x3_1(x)
+        twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        threes = [self.branch3x3_2a(once), self.branch3x3_2b(once)]
+        threes += [self.branch3x3dbl_3a(twice), self.branch3x3dbl_3b(twice)]
+        return torch.cat([self.branch1x1(x), *threes, self.branch_pool(avg_pool2d(x, 3, 1, 1))], 1)
+
+
+class InceptionV3(nn.Module):
+    """Eleven mixed blocks.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        super().__init__()
+        self.Conv2d_1a_3x3 = _shrinking(channels, 32)
+        self.Conv2d_2a_3x3 = InceptionConv(32, 32, 3, pad=False)
+        self.Conv2d_2b_3x3 = InceptionConv(32, 64, 3)
+        self.maxpool1 = nn.MaxPool2d(3, stride=2)
+        self.Conv2d_3b_1x1 = InceptionConv(64, 80, 1)
+        self.Conv2d_4a_3x3 = InceptionConv(80, 192, 3, pad=False)
+        self.maxpool2 = nn.MaxPool2d(3, stride=2)
+        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = MixedA(192, 32), MixedA(256, 64), MixedA(288, 64)
+        self.Mixed_6a = MixedB(288)
+        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (MixedC(width) for width in (128, 160, 160, 192))
+        self.Mixed_7a, self.Mixed_7b, self.Mixed_7c = MixedD(), MixedE(1280), MixedE(2048)
+        self.dropout = nn.Dropout(0.5)
+        self.feature_size = 2048
+        self.fc = nn.Linear(2048, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.1, a=-2, b=2)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 75 → (B, 2048)."""
+        x = images
+        for name, layer in self.named_children():
+            if name not in ("dropout", "fc"):
+                x = layer(x)
+        return x.mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.fc(self.dropout(self.extract(images)))
+        return found
+
+
+# ---- Sketch-a-Net ----------------------------------------------------------------------------------------------------
+
+# Sketch-a-Net, the first network that was made for sketches.
+# Source: Yu, Yang, Song, Xiang and Hospedales, "Sketch-a-Net that beats humans", BMVC 2015, table 1, for one channel.
+
+
+class SketchANet(nn.Module):
+    """Five convolutions, of which the first is 15 × 15, and three layers that are dense at 225 × 225.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 1) -> None:
+        super().__init__()
+        self.feature_size = 512
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 64, 15, stride=3),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(64, 128, 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(128, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+        )
+        # 7 × 7 is what 225 pixels come to; other sizes are brought to it.
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Conv2d(256, 512, 7),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Conv2d(512, 512, 1),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Flatten(1),
+            nn.Linear(512, classes),
+        )
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the seventh layer: (B, channels, S, S) float32, S ≥ 81 → (B, 512)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier[-1](self.extract(images))
+        return found
+
+
+# ---- networks of our own for small pictures --------------------------------------------------------------------------
+
+_WIDTHS = (16, 32, 64, 128)
+
+
+class SmallNetwork(nn.Module):
+    """Four 3 × 3 convolutions, each normalised and pooled.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input, 1 or 3.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        super().__init__()
+        self.feature_size = _WIDTHS[-1]
+        layers: list[nn.Module] = []
+        for width in _WIDTHS:
+            convolution = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(channels, classes)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 16 → (B, 128)."""
+        found: Tensor = self.features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+class ThinResNet(nn.Module):
+    """Two 3 × 3 convolutions and two residual blocks, each followed by pooling, the last one by the mean.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input.
+        width: Channels of the first convolution; each next part has twice as many.
+    """
+
+    def __init__(self, classes: int, channels: int = 3, width: int = 24) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *_normalised(channels, width, 3),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            *_normalised(width, 2 * width, 3),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            BasicBlock(2 * width, 4 * width, 1),
+            nn.MaxPool2d(2),
+            BasicBlock(4 * width, 8 * width, 1),
+        )
+        self.feature_size = 8 * width
+        self.classifier = nn.Linear(self.feature_size, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the mean of the last map: (B, channels, S, S) float32, S ≥ 16 → (B, 8 · width)."""
+        found: Tensor = self.features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+# ---- networks of other packages --------------------------------------------------------------------------------------
+
+
+class TimmModel(nn.Module):
+    """Wrap a classifier of timm.
+
+    Args:
+        model: What `timm.create_model` returned.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.feature_size = int(model.head_hidden_size)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return what the classifier sees: (B, channels, S, S) float32 → (B, feature_size)."""
+        found: Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.model(images)
+        return found
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A row of the table.
+
+    Attributes:
+        make: (classes, channels) → the network.
+        size: Side in pixels of the pictures it was made for.
+        least: Side of the smallest pictures it takes.
+    """
+
+    make: Callable[..., nn.Module]
+    size: int = 224
+    least: int = 32
+
+
+MODELS: dict[str, ModelEntry] = {
+    "alexnet": ModelEntry(AlexNet, least=63),
+    "alexnet-torchvision": ModelEntry(partial(AlexNet, widths=ALEXNET_TORCHVISION), least=63),
+    "densenet121": ModelEntry(DenseNet),
+    "inception_v3": ModelEntry(InceptionV3, size=299, least=75),
+    "mobilenet_v1": ModelEntry(MobileNetV1),
+    "mobilenet_v2": ModelEntry(MobileNetV2),
+    "resnet18": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_18)),
+    "resnet34": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_34)),
+    "resnet50": ModelEntry(partial(ResNet, block=Bottleneck, blocks=RESNET_50)),
+    "sketch-a-net": ModelEntry(SketchANet, size=225, least=81),
+    "small": ModelEntry(SmallNetwork, size=32, least=16),
+    "thin": ModelEntry(ThinResNet, size=48, least=16),
+    "vgg11": ModelEntry(partial(VGG, groups=VGG_11)),
+    "vgg16": ModelEntry(partial(VGG, groups=VGG_16)),
+}
+
+_TIMM = "timm:"
+
+
+def build(name: str, classes: int, channels: int = 3) -> Any:
+    """Return a new model with random weights; it has `feature_size` and `extract`.
+
+    Args:
+        name: One of MODELS, or `timm:NAME` where timm is installed.
+        classes: Number of classes L.
+        channels: Of the pictures: 1 of ink, 3 of colours, 4 of strokes.
+
+    Raises:
+        ConfigError: There is no such model, or timm is not installed.
+    """
+    if name.startswith(_TIMM):
+        return _build_by_timm(name.removeprefix(_TIMM), classes, channels)
+    if name not in MODELS:
+        raise ConfigError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or timm:NAME")
+    return MODELS[name].make(classes=classes, channels=channels)
+
+
+def _build_by_timm(name: str, classes: int, channels: int) -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{_TIMM}{name} needs timm, which is not installed: pip install timm") from error
+    except (ImportError, RuntimeError) as error:
+        # Its torchvision may be made for another torch.
+        raise ConfigError(f"{_TIMM}{name} needs timm, which cannot be imported: {error}") from error
+    try:
+        return TimmModel(timm.create_model(name, num_classes=classes, in_chans=channels))
+    except RuntimeError as error:
+        raise ConfigError(f"timm has no model {name!r}: {error}") from error
