@@ -1,6 +1,7 @@
 # make demo   set up, and run the whole chain on generated drawings
 # make test   set up, and run every test
-# make check  what the tests do not see: lint, format, types, stale pages
+# make check  what the tests do not see: lint, format, types
+# make docs   build the documentation site in docs/_build/html
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,11 +15,11 @@ install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dask,web,cairo,crawl,train,onnx]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dask,web,cairo,crawl,train,onnx,docs]"
 	touch $@
 
 demo: install
-	@PATH="$(abspath $(BIN)):$$PATH" sh docs/demo.sh $(DEMO)
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh $(DEMO)
 
 test: install
 	$(BIN)/python -m pytest -n logical --dist loadfile
@@ -27,10 +28,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python docs/generate_cli.py --check
 
 docs: install
-	$(BIN)/python docs/generate_cli.py
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
 
 bench: install
 	$(BIN)/python benchmarks/build.py
@@ -38,4 +38,4 @@ bench: install
 	$(BIN)/python benchmarks/entropy.py
 
 clean:
-	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -38,7 +38,7 @@ run sketchdata encode "$demo/codes-run" "$demo/ten" --out "$demo/codes"
 run sketchdata evaluate "$demo/codes"
 run sketchdata index build "$demo/codes" --out "$demo/index"
 
-python docs/demo_photos.py "$demo/photos.csv" &
+python examples/demo_photos.py "$demo/photos.csv" &
 server=$!
 trap 'kill $server' EXIT
 until [ -s "$demo/photos.csv" ]; do

@@ -1,6 +1,6 @@
 """Serve the photographs that scikit-image ships, and list them for `sketchdata edgemaps collect --urls`.
 
-    python docs/demo_photos.py demo/photos.csv    # writes the list, then serves until it is stopped
+    python examples/demo_photos.py demo/photos.csv    # writes the list, then serves until it is stopped
 
 So the demonstration has real photographs and a real web server, and needs no network.
 """

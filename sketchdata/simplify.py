@@ -3,7 +3,8 @@
 The steps are those of the README of github.com/googlecreativelab/quickdraw-dataset, "Simplified Drawing files". The
 code behind them is not public, and many of its choices fall between points equally far from a line, where the last bit
 of a float64 decides. So the arithmetic here has one certain order, found by comparison with published pairs, and no
-step of it may be reordered, fused or moved to another precision. docs/simplify.md has the recipe and what it reaches.
+step of it may be reordered, fused or moved to another precision. docs/reference/simplify.md has the recipe, and what it
+reaches.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import click
 
 from sketchdata.cli import root
 
-#: Words that may stand before a command without changing what it is; `run` is the one that docs/demo.sh defines.
+#: Words that may stand before a command without changing what it is; `run` is the one that examples/demo.sh defines.
 _PREFIX = re.compile(r"do|then|else|time|srun|nohup|exec|run|\$|\w+=.*")
 
 

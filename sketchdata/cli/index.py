@@ -20,7 +20,7 @@ def build(codes: Path, as_json: bool, config: recipe.Config) -> None:
     """Build an index over the binary codes in the folder CODES, to be searched by `sketchdata search`.
 
     The kind `flat` looks at every code: exact, and fast enough for millions. `ivf`, `hnsw` and `multihash` are faiss',
-    and approximate: they may miss some of the nearest. docs/retrieval.md has how fast and how good they are.
+    and approximate: they may miss some of the nearest. docs/how-to/retrieval.md has how fast and how good they are.
 
     Example: sketchdata index build codes --out index
 

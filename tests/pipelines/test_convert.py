@@ -1,4 +1,4 @@
-"""Converting loses what docs/formats.md says and nothing else, and leaves no half of a file whatever goes wrong."""
+"""Converting loses no more than docs/reference/formats.md says, and leaves no half of a file whatever goes wrong."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def test_the_metadata_suffice_to_make_the_inputs_and_to_read_the_outputs(
 
 
 def test_the_snippet_of_the_documentation_gives_the_same_code(trained_run: Path, exported: dict[str, Any]) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text(), flags=re.DOTALL)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/exports.md").read_text(), flags=re.DOTALL)
     place = Path(exported["path"]).parent
     done = subprocess.run([sys.executable, "-c", snippet], cwd=place, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
