@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Origin:
     source: str
     name: str
     sha256: str | None = None
-    unlisted: Collection[str] = ()
+    unlisted: Sequence[str] = ()
 
 
 @dataclass(kw_only=True)
