@@ -45,13 +45,14 @@ try:
     from plain_loader import Files, plain_batches, sequences_of, write_pictures
 
     from sketchdata import synth
-    from sketchdata.encoder import NetworkOptions, SketchEncoder
+    from sketchdata.encoder import SketchEncoder
     from sketchdata.loader import Batch, Order, PackedLoader, View
     from sketchdata.losses import CodeLoss
     from sketchdata.packed import PackedSketches, pack
     from sketchdata.ranks import device_of
     from sketchdata.trainers import recognition
-    from sketchdata.training import OPTIMISERS, TrainingOptions
+    from sketchdata.training import OPTIMISERS
+    from sketchdata.training_options import NetworkOptions, TrainingOptions
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error.name} is missing here: pip install 'sketchdata[train]'") from None
 

@@ -30,7 +30,7 @@ from plain_loader import Frame, plain_batches
 
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.packed import PackedSketches, read_packed
-from sketchdata.training import TrainingOptions
+from sketchdata.training_options import TrainingOptions
 
 OTHER_SPLITS, SPARE = 100, 100
 SIZE = TrainingOptions().batch_size

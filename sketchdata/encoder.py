@@ -7,79 +7,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import torch
 from torch import Tensor, nn
 
 from sketchdata.augmentation import Augmentation
 from sketchdata.checkpoints import read_tensors, write_tensors
-from sketchdata.config import option
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import SketchDataError
 from sketchdata.loader import Batch, View
-from sketchdata.models import MODELS, THRESHOLDS, Activation, FusionNetwork, RecurrentEncoder, build
-from sketchdata.raster import MAX_SIZE
+from sketchdata.models import THRESHOLDS, Activation, FusionNetwork, RecurrentEncoder, build
 from sketchdata.run_folder import MODEL
 from sketchdata.stroke_channels import CHANNELS, to_floats
+from sketchdata.training_options import NetworkOptions
 
 _INK = 255
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """The branches, and what they read. The defaults are those of Xu et al., section IV-A."""
-
-    branch: str = option("cr", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
-    backbone: str = option("alexnet", help=f"Picture branch: {', '.join(MODELS)} or timm:NAME.", metavar="NAME")
-    size: int = option(224, help="Side of the picture in pixels.", type=click.IntRange(16, MAX_SIZE))
-    line_width: int = option(1, help="Width of its lines in pixels.", type=click.IntRange(1, 64))
-    channels: str = option(
-        "ink",
-        help="Of the picture: ink, or strokes, which adds when and which way each pixel was drawn.",
-        type=click.Choice(["ink", "strokes"]),
+def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None = None) -> View:
+    """Return what the branches read of a drawing; `scale` is what ways from point to point are divided by."""
+    return View(
+        size=None if network.branch == "rnn" else network.size,
+        line_width=network.line_width,
+        channels="strokes" if network.channels == "strokes" else "ink",
+        max_points=None if network.branch == "cnn" else network.max_points,
+        scale=scale,
+        augment=augment,
     )
-    hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1))
-    layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1))
-    # The paper does not say how long; simplified drawings of more points are rare.
-    max_points: int = option(128, help="Points of a drawing that the GRU reads.", type=click.IntRange(1))
 
-    def check(self) -> None:
-        """Refuse pictures that are too small for the backbone.
 
-        Raises:
-            ConfigError: They are.
-        """
-        least = MODELS[self.backbone].least if self.backbone in MODELS else 1
-        if self.branch != "rnn" and self.size < least:
-            raise ConfigError(f"--backbone {self.backbone} needs pictures of --size {least} at least, not {self.size}")
+def picture_branch(options: NetworkOptions) -> Any:
+    """Return a new picture branch, or None where there is none.
 
-    def view(self, scale: float, augment: Augmentation | None = None) -> View:
-        """Return what the branches read of a drawing; `scale` is what ways from point to point are divided by."""
-        return View(
-            size=None if self.branch == "rnn" else self.size,
-            line_width=self.line_width,
-            channels="strokes" if self.channels == "strokes" else "ink",
-            max_points=None if self.branch == "cnn" else self.max_points,
-            scale=scale,
-            augment=augment,
-        )
-
-    def picture_branch(self) -> Any:
-        """Return a new picture branch, or None where there is none.
-
-        Raises:
-            ConfigError: There is no such backbone.
-        """
-        if self.branch == "rnn":
-            return None
-        network = build(self.backbone, classes=1, channels=CHANNELS if self.channels == "strokes" else 1)
-        *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
-        # Only its features are used. What never has a gradient must not wait for one among several processes.
-        classifier.requires_grad_(False)
-        return network
-
-    def point_branch(self) -> RecurrentEncoder | None:
-        """Return a new point branch, or None where there is none."""
-        return None if self.branch == "cnn" else RecurrentEncoder(hidden=self.hidden, layers=self.layers)
+    Raises:
+        ConfigError: There is no such backbone.
+    """
+    if options.branch == "rnn":
+        return None
+    network = build(options.backbone, classes=1, channels=CHANNELS if options.channels == "strokes" else 1)
+    *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    # Only its features are used. What never has a gradient must not wait for one among several processes.
+    classifier.requires_grad_(False)
+    return network
 
 
 class SketchEncoder(nn.Module):
@@ -97,7 +64,8 @@ class SketchEncoder(nn.Module):
 
     def __init__(self, options: NetworkOptions, *, width: int, classes: int, activation: Activation) -> None:
         super().__init__()
-        picture, points = options.picture_branch(), options.point_branch()
+        picture = picture_branch(options)
+        points = None if options.branch == "cnn" else RecurrentEncoder(hidden=options.hidden, layers=options.layers)
         self.fusion = FusionNetwork(picture, points, width=width, classes=classes, activation=activation)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -189,7 +157,7 @@ def read_encoder(folder: Path) -> Trained:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
     return Trained(
         encoder=encoder.eval(),
-        view=architecture.network.view(architecture.scale),
+        view=view_of(architecture.network, architecture.scale),
         classes=architecture.classes,
         width=architecture.width,
         threshold=THRESHOLDS[architecture.activation],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SketchDataError(Exception):
     """A fault in the user's input or surroundings. The command line prints its message alone and exits 1."""
@@ -35,3 +38,22 @@ class TasksFailedError(SketchDataError):
 
 class InterruptedRunError(SketchDataError):
     """The user stopped the run; finished tasks are kept. The command line exits 130."""
+
+
+@contextmanager
+def needs_extra(work: str, extra: str) -> Iterator[None]:
+    """Say what to install when an import in this context fails.
+
+    Args:
+        work: What needs the missing package, such as "training".
+        extra: The extra of sketchdata that has it.
+
+    Raises:
+        ConfigError: A module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{work} needs {error.name}, which is not installed: pip install 'sketchdata[{extra}]'"
+        ) from error

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Weights of the sketch centre loss and of the quantisation loss in Eq. 7.
-SCL_WEIGHT, QL_WEIGHT = 0.01, 0.0001
+from sketchdata.training_options import SCL_WEIGHT
+
 #: Between the two values of a bit: what a sigmoid gives at 0.
 _THRESHOLD = 0.5
 

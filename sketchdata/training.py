@@ -13,24 +13,20 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import click
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sketchdata.checkpoints import CheckpointFolder, read_tensors, restore, state_of, write_tensors
-from sketchdata.config import option
 from sketchdata.errors import InterruptedRunError, SketchDataError
 from sketchdata.loader import PackedLoader, generator
-from sketchdata.losses import SCL_WEIGHT
 from sketchdata.metrics_log import opened_log
 from sketchdata.progress import console, task_bar
 from sketchdata.ranks import wishes_to_stop
-from sketchdata.raster import MAX_SIZE
 from sketchdata.run_folder import CHECKPOINTS, METRICS, RunFolder
+from sketchdata.training_options import TrainingOptions
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -41,107 +37,6 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
 #: A short stage warms up for this share of its steps.
 _WARM_UP_SHARE = 0.1
-
-#: Lengths of codes.
-BITS = ("16", "24", "32", "64")
-
-_POSITIVE, _COUNT = click.FloatRange(0, min_open=True), click.IntRange(1)
-_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawingsConfig:
-    """What is learned from: in common to all trainers of drawings."""
-
-    data: Path = option(
-        help="A built data set with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
-        record=False,
-        type=click.Path(path_type=Path),
-    )
-    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(DrawingsConfig):
-    """The same, and how many of the classes: in common to recognition and hashing."""
-
-    unseen: int = option(
-        0, help="Classes to hold out, chosen by a hash of their names, for zero-shot evaluation.", type=_EPOCHS
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedStages:
-    """What is taken over from another training."""
-
-    pretrained: Path | None = option(
-        None,
-        help="Folder of another training on this data: its stages that would come out the same are taken over.",
-        record=False,
-        type=_FOLDER,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BranchesConfig:
-    """For how long the branches learn, alone and together: in common to all trainers of the dual-branch network."""
-
-    # Deep dense layers without normalisation bear less than the rest.
-    cnn_learning_rate: float = option(3e-4, help="Largest rate of the picture branch.", type=_POSITIVE)
-    # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
-    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
-    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
-    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochsConfig(BranchesConfig, DataConfig):
-    """For how long the paper's stages learn: in common to recognition, hashing and their comparison."""
-
-    center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
-    center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedConfig(SharedStages, EpochsConfig):
-    """Both, as recognition and hashing have them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeMapConfig:
-    """From which edge maps is learned, and for how long: in common to one network and to the comparison of many."""
-
-    data: Path = option(help="What `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
-    out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
-    size: int = option(224, help="Side of the edge maps in pixels.", type=click.IntRange(16, MAX_SIZE))
-    epochs: int = option(30, help="Epochs.", type=_EPOCHS)
-    augment: bool = option(False, help="Mirror, stretch and shift edge maps a little; the paper does not.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How the loop learns, and how it is watched and stopped."""
-
-    batch_size: int = option(256, help="Drawings of a step, of all processes together.", type=_COUNT)
-    optimizer: str = option("adamw", help="Rule by which weights move.", type=click.Choice(list(OPTIMISERS)))
-    learning_rate: float = option(1e-3, help="Largest rate.", type=_POSITIVE)
-    # The earlier paper's 0.01 is more than AlexNet bears under Adam; the later one does not give a rate.
-    paper_lr: bool = option(False, help="The paper's rates instead: 0.01, a tenth of it every 10 epochs.")
-    weight_decay: float = option(0.01, help="Decay of the weights.", type=click.FloatRange(0))
-    warm_up: int = option(1000, help="Steps of rising rate, at most a tenth of a stage.", type=click.IntRange(0))
-    clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
-    amp: str = option("auto", help="Compute in bf16; auto: on CUDA alone.", type=click.Choice(["auto", "on", "off"]))
-    compile: bool = option(False, help="Compile the picture branch; takes a minute or two at first.")
-    seed: int = option(0, help="Decides first weights, order and changes of drawings.", type=click.IntRange(0))
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.", record=False)
-    log_every: int = option(20, help="Steps between lines of metrics.", record=False, type=_COUNT)
-    save_minutes: float = option(
-        15.0, help="Minutes between checkpoints within an epoch.", record=False, type=click.FloatRange(0)
-    )
-    keep: int = option(3, help="Newest checkpoints to keep, beside the best one.", record=False, type=_COUNT)
-    tensorboard: bool = option(False, help="Write TensorBoard's files as well.", record=False)
-    resume: bool = option(False, help="Go on with the training in --out.", record=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

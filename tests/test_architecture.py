@@ -67,7 +67,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "tracing",
         }
     ),
-    "surroundings": frozenset({"config", "progress", "threads"}),
+    "surroundings": frozenset({"config", "training_options", "progress", "threads"}),
     "files": frozenset(
         {
             "annotations",

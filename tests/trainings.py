@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 
-from sketchdata.encoder import NetworkOptions
 from sketchdata.pipelines import quickdraw, synth
 from sketchdata.run_folder import CHECKPOINTS
-from sketchdata.training import TrainingOptions
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 from tests.builds import IN_PROCESS
 
 CLASSES = ("cat", "house", "star")

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import click
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sketchdata.boundaries.bsds import Divided, boundaries_between, read_split
-from sketchdata.config import option, recorded
+from sketchdata.config import recorded
 from sketchdata.edges.learned import EdgeNetwork
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
 from sketchdata.manifest import hash_file, replacing
@@ -40,6 +39,7 @@ from sketchdata.photos import Photo
 from sketchdata.progress import task_bar
 from sketchdata.ranks import wishes_to_stop
 from sketchdata.threads import one_opencv_thread
+from sketchdata.trainers.options import EdgeDetectorConfig as Config
 from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
@@ -50,44 +50,6 @@ _MEMORY = ("exp_avg", "exp_avg_sq")
 _LAST = 100
 
 Gradients = tuple[Tensor, ...]
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_COUNT, _NOT_NEGATIVE, _POSITIVE = click.IntRange(1), click.FloatRange(0), click.FloatRange(0, min_open=True)
-_SHARE = click.FloatRange(0, 1, max_open=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """What is learned from, for how long and how fast."""
-
-    data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
-    out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
-    splits: str = option("train,val", help="Splits to learn from.", metavar="NAMES")
-    # 160 times 300 photos: somewhat more than an hour on two cores.
-    steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
-    batch: int = option(4, help="Photos a step.", type=_COUNT)
-    # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
-    size: int = option(320, help="Side in pixels of the square cut from a photo.", type=click.IntRange(32))
-    learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
-    weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
-    # Without normalisation, the first steps decide whether a training lives.
-    warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
-    clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
-    average: float = option(0.998, help="Share of the averaged weights that a step keeps.", type=_SHARE)
-    # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
-    consensus: float = option(0.3, help="Share of people above which a pixel is an edge.", type=_SHARE)
-    balance: float = option(1.1, help="Weight of background against edges.", type=_POSITIVE)
-    side_weight: float = option(0.5, help="Weight of a side output's loss against the answer's.", type=_NOT_NEGATIVE)
-    smallest: float = option(0.6, help="Smallest scale at which a photo is seen.", type=_POSITIVE)
-    largest: float = option(1.6, help="Largest scale at which a photo is seen.", type=_POSITIVE)
-    tilt: float = option(6.0, help="Deviation in degrees of the tilt, beside quarter turns.", type=_NOT_NEGATIVE)
-    colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
-    seed: int = option(0, help="Decides first weights, order and changes of photos.", type=click.IntRange(0))
-    device: str = option("cpu", help="Where the network runs: cpu, cuda, cuda:1.", record=False)
-    # A photo is a thread's own, so that the weights come out the same for any number of threads.
-    threads: int = option(2, help="Photos at work at once.", record=False, type=_COUNT)
-    save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
-    resume: bool = option(False, help="Go on from the checkpoint in --out.", record=False)
 
 
 # ---- one photo, never twice the same ---------------------------------------------------------------------------------

@@ -20,33 +20,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.augmentation import Augmentation
-from sketchdata.config import option, recorded
+from sketchdata.config import recorded
 from sketchdata.edgemap_classifier import EdgeMapClassifier, new_classifier, to_input, write_classifier
 from sketchdata.edgemap_pictures import PackedEdgeMaps, place_for, read_edge_maps
 from sketchdata.edgemaps import EdgeMaps, open_edgemaps
-from sketchdata.encoder import NetworkOptions
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.metrics_log import stage_seconds
-from sketchdata.models import MODELS
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
 from sketchdata.shards.edgemaps import TRAIN, VAL
 from sketchdata.trainers import recognition
-from sketchdata.training import EdgeMapConfig, Stage, TrainingOptions, fit
+from sketchdata.trainers.options import EdgeMapNetworkConfig as Config
+from sketchdata.training import Stage, fit
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 
 #: The one stage.
 STAGE = "edgemap"
 #: Edge maps are pixels already, which turning would blur.
 _CHANGES = Augmentation(rotate=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(EdgeMapConfig):
-    """What is learned, from what, and for how long."""
-
-    backbone: str = option("mobilenet_v2", help=f"Network: {', '.join(MODELS)} or timm:NAME.", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -32,8 +32,8 @@ from sketchdata.models import MODELS, build
 from sketchdata.progress import console
 from sketchdata.run_folder import METRICS, RECORD, read_json
 from sketchdata.shards.edgemaps import TRAIN, VAL
-from sketchdata.trainers import edgemap
-from sketchdata.training import EdgeMapConfig, TrainingOptions
+from sketchdata.trainers import edgemap, options
+from sketchdata.training_options import EdgeMapConfig, TrainingOptions
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
 #: {row: (title, validation accuracy)}, as Table VIII has them.
@@ -190,7 +190,7 @@ def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str
 
 def _measure(row: Row, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
     """Return what is known of a row, after finding it out if it is not."""
-    own = edgemap.Config(
+    own = options.EdgeMapNetworkConfig(
         **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)},
         backbone=row.backbone,
     )

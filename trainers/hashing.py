@@ -14,31 +14,17 @@ these numbers to 0 and 1. From the fusion on, an epoch is chosen by what its bin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import click
 from torch import Tensor
 
-from sketchdata.config import option
-from sketchdata.encoder import NetworkOptions, SketchEncoder
+from sketchdata.encoder import SketchEncoder
 from sketchdata.loader import Batch
-from sketchdata.losses import QL_WEIGHT, CodeLoss, codes
+from sketchdata.losses import CodeLoss, codes
 from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
-from sketchdata.training import BITS, StagedConfig, TrainingOptions
-
-LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(StagedConfig):
-    """What is learned, from what, and for how long."""
-
-    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    loss: str = option("cel+scl+ql", help="How far to go with Algorithm 1.", type=click.Choice(LOSSES))
-    code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=click.FloatRange(0))
-    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0))
+from sketchdata.trainers.options import HashingConfig as Config
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:

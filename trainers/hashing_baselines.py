@@ -12,18 +12,14 @@ trainer `hashing` with `--branch cnn --loss cel`. An epoch is chosen by how well
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import click
 import torch
 from torch import Tensor, nn
 
 from sketchdata.class_vectors import read_class_vectors
 from sketchdata.code_validation import CodeValidation, class_means
-from sketchdata.config import option
-from sketchdata.encoder import NetworkOptions, SketchEncoder
+from sketchdata.encoder import SketchEncoder
 from sketchdata.errors import ConfigError
 from sketchdata.hash_centers import hadamard_centers, random_centers
 from sketchdata.hashing_losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
@@ -31,7 +27,8 @@ from sketchdata.loader import Batch
 from sketchdata.models import THRESHOLDS, Activation
 from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
-from sketchdata.training import BITS, DataConfig, SharedStages, TrainingOptions
+from sketchdata.trainers.options import BaselinesConfig as Config
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 
 #: {method: what its code layer ends in}.
 METHODS: dict[str, Activation] = {
@@ -43,29 +40,6 @@ METHODS: dict[str, Activation] = {
 }
 #: Hoe et al.: a margin of 0.2 to 0.3 and the square root of D.
 _MARGIN = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(SharedStages, DataConfig):
-    """What is learned, from what, and for how long."""
-
-    method: str = option("greedyhash", help="Whose loss.", type=click.Choice(list(METHODS)))
-    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    vectors: Path | None = option(
-        None,
-        help="Vectors of words for dsh-sketch: an .npy of a row a word.",
-        record=False,
-        type=click.Path(path_type=Path),
-    )
-    vector_words: Path | None = option(
-        None, help="The words of --vectors, one a line.", record=False, type=click.Path(path_type=Path)
-    )
-    cnn_learning_rate: float = option(
-        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
-    )
-    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=click.IntRange(0))
-    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=click.IntRange(0))
-    code_epochs: int = option(10, help="Epochs with the method's own loss.", type=click.IntRange(1))
 
 
 class MethodObjective(nn.Module):

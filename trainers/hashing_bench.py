@@ -28,7 +28,7 @@ from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.code_validation import answers
 from sketchdata.codes import Codes, pack_bits
 from sketchdata.config import option, recorded
-from sketchdata.encoder import NetworkOptions, Trained, read_encoder
+from sketchdata.encoder import Trained, read_encoder
 from sketchdata.encoding import codes_of
 from sketchdata.errors import ConfigError
 from sketchdata.hashing_rows import ABLATIONS, BRANCHES, Kind, Row, chosen_rows, without_centers
@@ -43,8 +43,8 @@ from sketchdata.retrieval import score_codes
 from sketchdata.run_folder import METRICS, RECORD, read_json
 from sketchdata.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
 from sketchdata.spread import class_spread
-from sketchdata.trainers import hashing, hashing_baselines, recognition, sketchcode
-from sketchdata.training import BITS, EpochsConfig, TrainingOptions
+from sketchdata.trainers import hashing, hashing_baselines, options, recognition, sketchcode
+from sketchdata.training_options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
 
 RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
 #: Numbers of the feature that shallow methods are fitted on, as in the paper.
@@ -221,7 +221,7 @@ class _Bench:
         """Train the branches that the rows of a kind have in common, unless they are there; return their folder."""
         name = f"{BRANCHES}-unseen-{row.unseen}" if row.unseen else BRANCHES
         none = {"fusion_epochs": 0, "center_epochs": 0, "code_epochs": 0}
-        own = hashing.Config(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
+        own = options.HashingConfig(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
         branch = "cnn" if self.ink_alone else "cr"
         return self._train(hashing, own, replace(self.network, branch=branch))
 
@@ -236,7 +236,7 @@ class _Bench:
         common = self._staged(row.name, row)
         # All losses go on from the same fusion.
         source = self._branches(row) if row.loss == "cel" else self._hashing(without_centers(row))
-        own = hashing.Config(
+        own = options.HashingConfig(
             **common,
             bits=str(row.bits),
             loss=row.loss,
@@ -247,7 +247,7 @@ class _Bench:
 
     def _baseline(self, row: Row) -> Path:
         common = self._staged(row.name, row)
-        own = hashing_baselines.Config(
+        own = options.BaselinesConfig(
             **{name: common[name] for name in _DATA | {"cnn_learning_rate", "cnn_epochs", "rnn_epochs"}},
             method=row.method,
             bits=str(row.bits),
@@ -262,7 +262,7 @@ class _Bench:
         common = self._staged(row.name, row)
         changed = dict(ABLATIONS.get(row.method, {}))
         channels = "ink" if self.ink_alone else str(changed.pop("channels", "strokes"))
-        own = sketchcode.Config(
+        own = options.SketchcodeConfig(
             **{
                 **{name: common[name] for name in _DATA},
                 "bits": str(row.bits),
@@ -271,7 +271,7 @@ class _Bench:
                 **changed,
             }
         )
-        network = sketchcode.Network(
+        network = options.SketchcodeNetwork(
             backbone=self.config.recipe_backbone, size=self.config.recipe_size or self.network.size, channels=channels
         )
         training = replace(
@@ -285,7 +285,7 @@ class _Bench:
     def _recognition(self, row: Row) -> Path:
         shared = row.method in ("cnn", "cr")
         width = FEATURE_WIDTH if row.name == "features" else self.config.width
-        own = recognition.Config(
+        own = options.RecognitionConfig(
             **self._staged(row.name, row),
             loss=row.loss,
             width=width,

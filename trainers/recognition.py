@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,8 @@ from torch.nn import functional
 from sketchdata.augmentation import Augmentation
 from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.checkpoints import read_tensors, write_tensors
-from sketchdata.config import option, recorded
-from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, pictures_of, write_encoder
+from sketchdata.config import recorded
+from sketchdata.encoder import Architecture, SketchEncoder, pictures_of, view_of, write_encoder
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.losses import CenterLoss, CodeLoss, class_centers
@@ -42,7 +41,9 @@ from sketchdata.normal_drawings import normal_rows
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
 from sketchdata.sampling import held_out
-from sketchdata.training import Stage, StagedConfig, TrainingOptions, fit
+from sketchdata.trainers.options import RecognitionConfig as Config
+from sketchdata.training import Stage, fit
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
@@ -55,14 +56,6 @@ INDEPENDENT: Mapping[str, Set[str]] = {
     "rnn": _AFTER_BRANCHES | {"cnn_epochs", "cnn_learning_rate", "backbone", "size", "line_width", "channels"},
     "fusion": _AFTER_FUSION,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(StagedConfig):
-    """What is learned, from what, and for how long."""
-
-    width: int = option(2048, help="Numbers of the fusion layer.", type=click.IntRange(1))
-    loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
 
 
 # ---- the data and the network ----------------------------------------------------------------------------------------
@@ -101,7 +94,7 @@ class Experiment:
     def view(self, *, learning: bool = False) -> View:
         """Return what the network reads of a drawing: changed a little for learning, if that is wanted."""
         changes = Augmentation() if learning and self.augment else None
-        return self.architecture.network.view(self.architecture.scale, changes)
+        return view_of(self.architecture.network, self.architecture.scale, changes)
 
     def validation(self, answers: Callable[[Batch], dict[str, Tensor]]) -> Validation:
         """Return what measures a network on `val`."""

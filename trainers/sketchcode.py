@@ -19,54 +19,25 @@ An epoch is chosen by how well codes of `val` find one another; `gallery` and `q
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import click
 import torch
 from torch import Tensor, nn
 
 from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.code_validation import CodeValidation
-from sketchdata.config import option
-from sketchdata.encoder import NetworkOptions, SketchEncoder, pictures_of
+from sketchdata.encoder import SketchEncoder, pictures_of
 from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.hashing_losses import MarginLoss, distillation, quantisation_angle
 from sketchdata.loader import Batch
 from sketchdata.models import THRESHOLDS
 from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
-from sketchdata.training import BITS, DataConfig, TrainingOptions
+from sketchdata.trainers.options import SketchcodeConfig as Config
+from sketchdata.trainers.options import SketchcodeNetwork as Network
+from sketchdata.training_options import TrainingOptions
 
-CENTERS = ("semantic", "hadamard", "random", "learned")
-_WEIGHT, _SHARE = click.FloatRange(0), click.FloatRange(0, 1)
 _CENTERS_FILE = "hash-centers"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network(NetworkOptions):
-    """The network of the recipe."""
-
-    branch: str = option("cnn", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
-    backbone: str = option("thin", help="Picture branch, as of the other trainers.", metavar="NAME")
-    size: int = option(64, help="Side of the picture in pixels.", type=click.IntRange(16, 1024))
-    channels: str = option(
-        "strokes", help="Of the picture: ink, or strokes, as of the others.", type=click.Choice(["ink", "strokes"])
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(DataConfig):
-    """What is learned, from what, and for how long."""
-
-    bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    margin: float = option(0.2, help="What the own class's cosine must be larger by.", type=_SHARE)
-    smoothing: float = option(0.1, help="Label smoothing of the first stage.", type=_SHARE)
-    centers: str = option("semantic", help="Codes of the classes in the second stage.", type=click.Choice(CENTERS))
-    quantisation: float = option(0.1, help="Weight of the angle between numbers and signs.", type=_WEIGHT)
-    distillation: float = option(0.1, help="Weight of what the code learns from the classifier.", type=_WEIGHT)
-    proxy_epochs: int = option(4, help="Epochs with learned directions.", type=click.IntRange(1))
-    code_epochs: int = option(8, help="Epochs with fixed codes of the classes.", type=click.IntRange(0))
 
 
 class ProxyObjective(nn.Module):

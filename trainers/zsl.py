@@ -32,7 +32,7 @@ from sketchdata.bitmaps import Packed, read_split
 from sketchdata.catalog import manifest_path
 from sketchdata.class_splits import ClassSplit
 from sketchdata.config import recorded
-from sketchdata.encoder import NetworkOptions, SketchEncoder, read_encoder
+from sketchdata.encoder import SketchEncoder, read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
 from sketchdata.losses import CodeLoss
@@ -41,10 +41,15 @@ from sketchdata.ranks import joined
 from sketchdata.run_folder import RunFolder
 from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import recognition
-from sketchdata.training import BranchesConfig, DrawingsConfig, SharedStages, TrainingOptions
+from sketchdata.trainers.options import ZeroShotConfig as Config
+from sketchdata.training_options import (
+    NetworkOptions,
+    PrototypeOptions,
+    TrainingOptions,
+)
 from sketchdata.vector_sources import VectorSource, arranged, covered, read_sources
 from sketchdata.zero_shot import Method
-from sketchdata.zero_shot.options import PrototypeOptions
+from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
 
 #: Options that make no difference to the network of drawings.
@@ -52,11 +57,6 @@ _OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
 #: And those that make none but by which classes it learns, which are compared themselves.
 _OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
 INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in recognition.INDEPENDENT.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(PrototypeOptions, SharedStages, BranchesConfig, DrawingsConfig):
-    """What is learned, from what, and for how long."""
 
 
 # ---- before anything is learned --------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
-    methods = config.chosen(training.optimizer)
+    methods = chosen_methods(config, training.optimizer)
     with joined(training.device) as ranks:
         facts = recognition.facts_of("zsl", config, network, training)
         lessons = plan(config, splits, facts["classes"])

@@ -28,7 +28,7 @@ import torch
 from sketchdata.bitmaps import holds_bitmaps, identity, read_split
 from sketchdata.class_vectors import read_source
 from sketchdata.config import option, recorded
-from sketchdata.encoder import NetworkOptions, read_encoder
+from sketchdata.encoder import read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
 from sketchdata.evaluation import JSON_FILE
@@ -38,12 +38,21 @@ from sketchdata.progress import console
 from sketchdata.ranks import device_of
 from sketchdata.run_folder import RECORD, read_json, read_record
 from sketchdata.split_options import SplitOptions
-from sketchdata.trainers import zsl
-from sketchdata.training import BranchesConfig, DrawingsConfig, TrainingOptions
+from sketchdata.trainers import options, zsl
+from sketchdata.training_options import (
+    EVERY,
+    OURS,
+    PAPER,
+    BranchesConfig,
+    DrawingsConfig,
+    NetworkOptions,
+    PrototypeOptions,
+    TrainingOptions,
+)
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, fit_oracle
 from sketchdata.zero_shot.evaluation import evaluate_zero_shot
 from sketchdata.zero_shot.experiment import Asked, measure_recogniser, read_roster
-from sketchdata.zero_shot.options import EVERY, OURS, PAPER, PrototypeOptions
+from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers
 from sketchdata.zero_shot.tables import Row, markdown, summarise
 
@@ -132,7 +141,7 @@ class _Bench:
     def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
         self.config, self.network, self.training = config, network, training
         self.classes, self.manifest = identity(config.data)
-        self.methods = list(config.chosen(training.optimizer))
+        self.methods = list(chosen_methods(config, training.optimizer))
 
     def measure(self, name: str, split: SplitOptions) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
         """Yield (features, source, method) and what they are worth, of a network at one draw of classes."""
@@ -149,13 +158,15 @@ class _Bench:
     def _train(self, name: str, split: SplitOptions, methods: Sequence[str]) -> Path:
         """Train to the end, from wherever it was stopped; return the folder."""
         out = self._folder(name, split)
-        shared = {field.name for field in fields(zsl.Config)} & {field.name for field in fields(self.config)}
+        shared = {field.name for field in fields(options.ZeroShotConfig)} & {
+            field.name for field in fields(self.config)
+        }
         changed: dict[str, Any] = {"out": out, "methods": ",".join(methods), "recipe": False}
         if name in ("cnn", "rnn") and (self._folder("cr", split) / RECORD).exists():
             changed["pretrained"] = self._folder("cr", split)
         if name == "thin" and self.config.thin_epochs is not None:
             changed["cnn_epochs"] = self.config.thin_epochs
-        own = zsl.Config(**{**{each: getattr(self.config, each) for each in shared}, **changed})
+        own = options.ZeroShotConfig(**{**{each: getattr(self.config, each) for each in shared}, **changed})
         console.print(f"{name}, split seed {split.split_seed}", highlight=False)
         resume = (out / RECORD).exists()
         zsl.run(own, split, self._network(name), replace(self.training, resume=resume))

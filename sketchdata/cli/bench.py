@@ -11,13 +11,12 @@ from sketchdata.config import options
 from sketchdata.errors import ConfigError
 
 try:
-    from sketchdata.encoder import NetworkOptions
     from sketchdata.hashing_rows import all_rows
     from sketchdata.split_options import SplitOptions
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
-    from sketchdata.training import TrainingOptions
+    from sketchdata.training_options import NetworkOptions, TrainingOptions
 except ModuleNotFoundError as error:
     raise ConfigError(
         f"comparing methods needs {error.name}, which is not installed: pip install 'sketchdata[train]'"

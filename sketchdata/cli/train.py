@@ -8,29 +8,19 @@ import click
 import orjson
 
 from sketchdata.config import options
-from sketchdata.errors import ConfigError
+from sketchdata.errors import needs_extra
+from sketchdata.split_options import SplitOptions
+from sketchdata.trainers import options as trainers
+from sketchdata.training_options import NetworkOptions, TrainingOptions
 
-try:
-    from sketchdata.encoder import NetworkOptions
-    from sketchdata.split_options import SplitOptions
-    from sketchdata.trainers import edge_detector as recipe
-    from sketchdata.trainers import edgemap as edgemap_recipe
-    from sketchdata.trainers import hashing as hashing_recipe
-    from sketchdata.trainers import hashing_baselines as baselines_recipe
-    from sketchdata.trainers import recognition as recognition_recipe
-    from sketchdata.trainers import sketchcode as sketchcode_recipe
-    from sketchdata.trainers import zsl as zsl_recipe
-    from sketchdata.training import TrainingOptions
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        f"training needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-    ) from error
+_NEEDS = "training", "train"
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
 
 
 @click.command("edge-detector")
-@options(config=recipe.Config)
-@click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
-def edge_detector(config: recipe.Config, as_json: bool) -> None:
+@options(config=trainers.EdgeDetectorConfig)
+@_JSON
+def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
     """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
 
     Writes the weights, a report and a line of metrics a step. A training that was stopped, by Ctrl-C or otherwise, goes
@@ -41,24 +31,23 @@ def edge_detector(config: recipe.Config, as_json: bool) -> None:
 
     Example: sketchdata train edge-detector --data photos/bsds500 --out runs/edges --resume
     """
-    report = recipe.run(config)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import edge_detector as trainer
+    report = trainer.run(config)
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
         return
     click.echo(
-        f"{config.out / recipe.WEIGHTS}: {report['parameters']:,} parameters, after {report['photos']:,} photos in "
+        f"{config.out / trainer.WEIGHTS}: {report['parameters']:,} parameters, after {report['photos']:,} photos in "
         f"{report['hours']:.2f} hours; last loss {report['loss']:.4f}"
     )
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
-
-
 @click.command("recognition")
-@options(config=recognition_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@options(config=trainers.RecognitionConfig, network=NetworkOptions, training=TrainingOptions)
 @_JSON
 def recognition(
-    config: recognition_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool
+    config: trainers.RecognitionConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train the dual-branch network to recognise drawings.
 
@@ -72,13 +61,15 @@ def recognition(
 
     Example: torchrun --nproc-per-node 8 -m sketchdata train recognition --data data/quickdraw-3.8m --out runs/eight
     """
-    _say(recognition_recipe.run(config, network, training), config.out, as_json)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import recognition as trainer
+    _say(trainer.run(config, network, training), config.out, as_json)
 
 
 @click.command("hashing")
-@options(config=hashing_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@options(config=trainers.HashingConfig, network=NetworkOptions, training=TrainingOptions)
 @_JSON
-def hashing(config: hashing_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool) -> None:
+def hashing(config: trainers.HashingConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool) -> None:
     """Train the dual-branch network to give drawings binary codes.
 
     The branches learn alone, then together, then with the sketch centre loss, and last with the quantisation loss;
@@ -89,14 +80,16 @@ def hashing(config: hashing_recipe.Config, network: NetworkOptions, training: Tr
 
     Example: sketchdata train hashing --data data/quickdraw-3.8m --out runs/dlbhc --branch cnn --loss cel
     """
-    _say(hashing_recipe.run(config, network, training), config.out, as_json)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import hashing as trainer
+    _say(trainer.run(config, network, training), config.out, as_json)
 
 
 @click.command("hashing-baselines")
-@options(config=baselines_recipe.Config, network=NetworkOptions, training=TrainingOptions)
+@options(config=trainers.BaselinesConfig, network=NetworkOptions, training=TrainingOptions)
 @_JSON
 def hashing_baselines(
-    config: baselines_recipe.Config, network: NetworkOptions, training: TrainingOptions, as_json: bool
+    config: trainers.BaselinesConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train other deep hashing methods, on the same network and data.
 
@@ -105,14 +98,16 @@ def hashing_baselines(
 
     Example: sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/csq --branch cnn --method csq
     """
-    _say(baselines_recipe.run(config, network, training), config.out, as_json)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import hashing_baselines as trainer
+    _say(trainer.run(config, network, training), config.out, as_json)
 
 
 @click.command("sketchcode")
-@options(config=sketchcode_recipe.Config, network=sketchcode_recipe.Network, training=TrainingOptions)
+@options(config=trainers.SketchcodeConfig, network=trainers.SketchcodeNetwork, training=TrainingOptions)
 @_JSON
 def sketchcode(
-    config: sketchcode_recipe.Config, network: sketchcode_recipe.Network, training: TrainingOptions, as_json: bool
+    config: trainers.SketchcodeConfig, network: trainers.SketchcodeNetwork, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train our own recipe for binary codes: one small network that reads strokes as channels of a picture.
 
@@ -121,13 +116,15 @@ def sketchcode(
 
     Example: sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment
     """
-    _say(sketchcode_recipe.run(config, network, training), config.out, as_json)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import sketchcode as trainer
+    _say(trainer.run(config, network, training), config.out, as_json)
 
 
 @click.command("edgemap")
-@options(config=edgemap_recipe.Config, training=TrainingOptions)
+@options(config=trainers.EdgeMapNetworkConfig, training=TrainingOptions)
 @_JSON
-def edgemap(config: edgemap_recipe.Config, training: TrainingOptions, as_json: bool) -> None:
+def edgemap(config: trainers.EdgeMapNetworkConfig, training: TrainingOptions, as_json: bool) -> None:
     """Train a network to tell the classes of edge maps apart, from scratch.
 
     Learned are the classes of the data set that have edge maps in `train`; `val` chooses the epoch. All edge maps lie
@@ -138,14 +135,20 @@ def edgemap(config: edgemap_recipe.Config, training: TrainingOptions, as_json: b
 
     Example: sketchdata train edgemap --data data/small --out runs/small --backbone small --size 32 --epochs 10
     """
-    _say(edgemap_recipe.run(config, training), config.out, as_json)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import edgemap as trainer
+    _say(trainer.run(config, training), config.out, as_json)
 
 
 @click.command("zsl")
-@options(config=zsl_recipe.Config, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
+@options(config=trainers.ZeroShotConfig, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
 @_JSON
 def zsl(
-    config: zsl_recipe.Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions, as_json: bool
+    config: trainers.ZeroShotConfig,
+    splits: SplitOptions,
+    network: NetworkOptions,
+    training: TrainingOptions,
+    as_json: bool,
 ) -> None:
     """Train zero-shot recognition: of classes of which no drawing is ever seen, from vectors of their edge maps.
 
@@ -161,7 +164,9 @@ def zsl(
     Example: sketchdata train zsl --data small --vectors edges.parquet --vectors words.parquet --methods all
     --class-split quickdraw-30 --branch cnn --backbone thin --channels strokes --out runs/small
     """
-    report = zsl_recipe.run(config, splits, network, training)
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import zsl as trainer
+    report = trainer.run(config, splits, network, training)
     _say(report, config.out, as_json)
     if as_json:
         return

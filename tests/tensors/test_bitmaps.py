@@ -31,8 +31,9 @@ from sketchdata.bitmaps import (
     read_split,
     split_ranks,
 )
-from sketchdata.encoder import NetworkOptions
+from sketchdata.encoder import view_of
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.training_options import NetworkOptions
 from tests.bitmap_folders import CLASSES, bitmap_folder, generated_bitmaps
 
 REAL = Path(os.environ.get("SKETCHDATA_REAL_DATA", "")) / "quickdraw" / "bitmaps28.npz"
@@ -338,7 +339,7 @@ def test_an_augmentation_is_a_function_of_its_generator() -> None:
 def test_what_bitmaps_cannot_give_is_refused() -> None:
     packed, first = packed_of(generated_bitmaps(2)), torch.tensor([0])
     with pytest.raises(ConfigError, match=r"no points .*: take --branch cnn"):
-        NetworkOptions(branch="cr", size=28).view(packed.offset_scale()).batch(packed, first)
+        view_of(NetworkOptions(branch="cr", size=28), packed.offset_scale()).batch(packed, first)
     with pytest.raises(ConfigError, match="take --line-width 1, not 2"):
         packed.raster(first, line_width=2)
     with pytest.raises(ConfigError, match="needs a random generator"):
@@ -349,7 +350,7 @@ def test_what_bitmaps_cannot_give_is_refused() -> None:
 
 def test_bitmaps_make_batches_of_pictures_alone(folder: Path) -> None:
     packed = read_bitmaps(folder, "val").to("cpu")
-    batch = NetworkOptions(branch="cnn", size=32).view(packed.offset_scale()).batch(packed, everyone(packed))
+    batch = view_of(NetworkOptions(branch="cnn", size=32), packed.offset_scale()).batch(packed, everyone(packed))
     assert batch.raster is not None
     assert batch.raster.shape == (len(packed), 1, 32, 32)
     assert (batch.sequence, batch.lengths) == (None, None)

@@ -12,11 +12,12 @@ import torch
 from sketchdata.bitmaps import Packed, PackedBitmaps
 from sketchdata.code_validation import CodeValidation, answers, class_means
 from sketchdata.codes import unpack_bits
-from sketchdata.encoder import Architecture, NetworkOptions, SketchEncoder, Trained, read_encoder, write_encoder
+from sketchdata.encoder import Architecture, SketchEncoder, Trained, read_encoder, view_of, write_encoder
 from sketchdata.encoding import codes_of, encode, outputs
 from sketchdata.errors import ConfigError
 from sketchdata.models import THRESHOLDS, Activation, CosineClassifier, FusionNetwork, build
 from sketchdata.packed import PackedSketches, pack
+from sketchdata.training_options import NetworkOptions
 from tests.batches import batch_of
 from tests.bitmap_folders import generated_bitmaps
 
@@ -40,7 +41,7 @@ def trained(activation: Activation, *, seed: int = 0, width: int = 16) -> Traine
     options = NetworkOptions(branch="cnn", backbone="small", size=16, channels="strokes")
     architecture = Architecture(network=options, width=width, activation=activation, scale=1.0, classes=CLASSES)
     torch.manual_seed(seed)
-    encoder, view = architecture.encoder(), options.view(1.0)
+    encoder, view = architecture.encoder(), view_of(options, 1.0)
     encoder.train()
     packed = drawings()
     with torch.no_grad():
@@ -166,7 +167,7 @@ def test_a_bitmap_goes_by_the_number_of_its_row() -> None:
         labels=torch.zeros(5, dtype=torch.int16),
         classes=("bar",),
     )
-    one = Trained(encoder=encoder, view=options.view(1.0), classes=("bar",), width=8, threshold=0.0)
+    one = Trained(encoder=encoder, view=view_of(options, 1.0), classes=("bar",), width=8, threshold=0.0)
     assert encode(one, packed).key_ids.tolist() == [0, 1, 2, 3, 4]
 
 

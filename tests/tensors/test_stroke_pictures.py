@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from sketchdata.augmentation import Augmentation
 from sketchdata.bitmaps import PackedBitmaps
 from sketchdata.drawing import DrawingBatch
-from sketchdata.encoder import NetworkOptions, pictures_of
+from sketchdata.encoder import pictures_of, view_of
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, View
 from sketchdata.packed import PackedSketches, pack
 from sketchdata.stroke_channels import CHANNELS, numbered, stroke_channels, to_floats
+from sketchdata.training_options import NetworkOptions
 from tests.batches import Points, batch_of
 from tests.strategies import batches
 
@@ -210,7 +211,7 @@ def test_networks_see_ink_and_order_in_0_to_1_directions_in_minus_1_to_1_and_0_e
 def test_a_batch_of_strokes_reaches_the_network_and_one_of_ink_as_before() -> None:
     packed = packed_of(HOUSE, [[(0, 0), (255, 255)]])
     strokes, ink = (
-        NetworkOptions(branch="cnn", size=32, channels=channels).view(1.0).batch(packed, everyone(packed))
+        view_of(NetworkOptions(branch="cnn", size=32, channels=channels), 1.0).batch(packed, everyone(packed))
         for channels in ("strokes", "ink")
     )
     assert strokes.raster is not None

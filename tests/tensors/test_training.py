@@ -21,7 +21,8 @@ from sketchdata.metrics_log import opened_log, read_lines, stage_seconds
 from sketchdata.packed import pack
 from sketchdata.ranks import Ranks, joined
 from sketchdata.run_folder import METRICS, RunFolder, open_run, read_record
-from sketchdata.training import Stage, TrainingOptions, fit, learning_rate
+from sketchdata.training import Stage, fit, learning_rate
+from sketchdata.training_options import TrainingOptions
 from tests.batches import batch_of
 from tests.trainings import loop
 

@@ -26,7 +26,7 @@ from sketchdata.run_folder import METRICS, MODEL, RECORD, REPORT
 from sketchdata.shards.edgemaps import falls_into_val
 from sketchdata.trainers import edgemap
 from sketchdata.trainers.edgemap import Config, run
-from sketchdata.training import TrainingOptions
+from sketchdata.training_options import TrainingOptions
 from tests import edge_map_builds
 from tests.edge_map_builds import VAL_SHARE, build, stored
 from tests.edge_map_sets import make_edge_maps

@@ -15,7 +15,7 @@ import torch
 
 from sketchdata.audit_store import read_audit
 from sketchdata.checkpoints import read_tensors
-from sketchdata.encoder import read_encoder
+from sketchdata.encoder import read_encoder, view_of
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import MANIFEST_NAME
 from sketchdata.normal_drawings import normal_rows
@@ -157,7 +157,7 @@ def test_the_centres_are_the_mean_codes_of_normal_drawings(data: Path, undisturb
     encoder.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
     rows = torch.from_numpy(normal_rows(data))
     with torch.no_grad():
-        everything = network().view(experiment.architecture.scale).batch(experiment.train, torch.arange(len(rows)))
+        everything = view_of(network(), experiment.architecture.scale).batch(experiment.train, torch.arange(len(rows)))
         f, _ = encoder.eval()(everything)
     expected = [f[rows & (everything.labels == label)].double().mean(0) for label in range(3)]
     found, _ = read_tensors(undisturbed / STAGES / "class-centers.safetensors")

@@ -23,7 +23,8 @@ from sketchdata.metrics_log import read_lines
 from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from sketchdata.sampling import held_out
 from sketchdata.trainers import sketchcode
-from sketchdata.trainers.sketchcode import CENTERS, Config, Network, run
+from sketchdata.trainers.options import CENTERS
+from sketchdata.trainers.sketchcode import Config, Network, run
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, NETWORK, flags, generated_dataset, kill_in, loop
 

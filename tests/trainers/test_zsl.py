@@ -20,6 +20,7 @@ from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import zsl
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.eve import Regression
+from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import read_recognisers
 from tests.quickdraw_builds import sketchdata
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
@@ -96,12 +97,12 @@ def test_a_fit_that_is_there_is_kept_and_one_that_is_missing_made_again_to_the_b
 
 
 def test_recipe_is_one_more_method(place: Path, tmp_path: Path) -> None:
-    assert list(config(place, tmp_path, recipe=True).chosen("adamw")) == ["eve", "recipe"]
-    assert list(config(place, tmp_path, methods="all").chosen("adamw")) == list(ZERO_SHOT_METHODS)
+    assert list(chosen_methods(config(place, tmp_path, recipe=True), "adamw")) == ["eve", "recipe"]
+    assert list(chosen_methods(config(place, tmp_path, methods="all"), "adamw")) == list(ZERO_SHOT_METHODS)
 
 
 def test_rmsprop_is_for_the_papers_method_as_well(place: Path, tmp_path: Path) -> None:
-    methods = config(place, tmp_path, methods="all").chosen("rmsprop")
+    methods = chosen_methods(config(place, tmp_path, methods="all"), "rmsprop")
     for name in ("eve", "eve_reversed"):
         learn = methods[name].learn
         assert isinstance(learn, Regression)

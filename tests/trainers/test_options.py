@@ -1,0 +1,47 @@
+"""The options' tables of names are those of what they choose from, and help loads nothing but options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sketchdata.models import MODELS
+from sketchdata.raster import MAX_SIZE as LARGEST_RASTER
+from sketchdata.trainers.hashing_baselines import METHODS
+from sketchdata.trainers.options import BASELINES
+from sketchdata.training import OPTIMISERS
+from sketchdata.training_options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, ZERO_SHOT_NAMES
+from sketchdata.zero_shot import ZERO_SHOT_METHODS
+
+#: Prints which modules the command line had imported when it ended.
+PROGRAM = """
+import sys
+from sketchdata.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+TRAINERS = ("edge-detector", "edgemap", "hashing", "hashing-baselines", "recognition", "sketchcode", "zsl")
+
+
+def test_names_in_options_are_the_names_in_the_tables() -> None:
+    assert {name: entry.least for name, entry in MODELS.items()} == BACKBONES
+    assert tuple(ZERO_SHOT_METHODS) == ZERO_SHOT_NAMES
+    assert tuple(OPTIMISERS) == OPTIMISER_NAMES
+    assert tuple(METHODS) == BASELINES
+    assert MAX_SIZE == LARGEST_RASTER
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_trainers_help_imports_neither_torch_nor_any_trainer(trainer: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, "train", trainer, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    imported = set(done.stderr.split())
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: sketchdata train {trainer}")
+    assert "torch" not in imported
+    trainers = {name for name in imported if name.startswith("sketchdata.trainers.")}
+    assert trainers == {"sketchdata.trainers.options"}
