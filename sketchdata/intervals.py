@@ -6,9 +6,12 @@ Queries of one class are alike, so other classes move a mean much further than o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
 from sketchdata.tie_groups import Labels, Values
@@ -24,7 +27,7 @@ class Bootstrap:
     """How intervals are found.
 
     Attributes:
-        resamples: How often the sample is drawn again with replacement, 1 or more.
+        resamples: How often the sample is drawn again with replacement, 2 or more.
         seed: Of the random numbers.
         level: The share of the resampled means that lies inside, half of the rest being on each side.
 
@@ -37,8 +40,8 @@ class Bootstrap:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.resamples < 1:
-            raise ConfigError(f"a bootstrap needs 1 resample or more, not {self.resamples}")
+        if self.resamples < 2:
+            raise ConfigError(f"a bootstrap needs 2 resamples or more, not {self.resamples}")
         if not 0 < self.level < 1:
             raise ConfigError(f"the level of an interval is between 0 and 1, not {self.level}")
 
@@ -48,7 +51,7 @@ class Bootstrap:
         Raises:
             ConfigError: There are no values.
         """
-        return self._interval(values, np.ones(len(values)))
+        return self._interval(np.mean, values)
 
     def of_classes(self, values: Values, labels: Labels) -> Interval:
         """Return the interval of the mean of values (Q,) of classes (Q,) over other classes, whole classes being drawn.
@@ -57,18 +60,31 @@ class Bootstrap:
             ConfigError: There are no values.
         """
         _, places = np.unique(labels, return_inverse=True)
-        return self._interval(np.bincount(places, values).astype(np.float64), np.bincount(places).astype(np.float64))
+        return self._interval(_mean_of_classes, np.bincount(places, values), np.bincount(places))
 
-    def _interval(self, sums: Values, counts: Values) -> Interval:
-        """Resample units of which each has a sum and a count; a mean is all sums over all counts."""
-        if not len(sums):
+    def _interval(self, mean: Callable[..., Any], *samples: npt.NDArray[Any]) -> Interval:
+        """Resample units, each of which has a place in every sample."""
+        units = len(samples[0])
+        if not units:
             raise ConfigError("there are no values to find an interval of the mean of")
-        means = np.empty(self.resamples)
-        random = np.random.default_rng(self.seed)
-        rows = max(1, _CELLS // len(sums))
-        for start in range(0, self.resamples, rows):
-            chosen = random.integers(0, len(sums), (min(rows, self.resamples - start), len(sums)))
-            means[start : start + len(chosen)] = sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(means, [tail, 1 - tail]).tolist()
-        return low, high
+        if units == 1:
+            return float(mean(*samples, axis=0)), float(mean(*samples, axis=0))
+        # It takes most of a second to import.
+        from scipy.stats import bootstrap
+
+        low, high = bootstrap(
+            samples,
+            mean,
+            paired=len(samples) > 1,
+            vectorized=True,
+            method="percentile",
+            n_resamples=self.resamples,
+            batch=max(1, _CELLS // units),
+            confidence_level=self.level,
+            rng=np.random.default_rng(self.seed),
+        ).confidence_interval
+        return float(low), float(high)
+
+
+def _mean_of_classes(sums: Values, counts: npt.NDArray[np.int64], axis: int) -> Any:
+    return sums.sum(axis=axis) / counts.sum(axis=axis)

@@ -55,10 +55,14 @@ def test_many_values_are_drawn_in_parts() -> None:
     assert Bootstrap(resamples=20).of_queries(values) == (1.0, 1.0)
 
 
+def test_a_single_class_has_an_interval_of_its_mean() -> None:
+    assert Bootstrap().of_classes(np.array([0.25, 0.5]), np.array([7, 7])) == (0.375, 0.375)
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: Bootstrap(resamples=0), "1 resample or more, not 0"),
+        (lambda: Bootstrap(resamples=1), "2 resamples or more, not 1"),
         (lambda: Bootstrap(level=1.0), "between 0 and 1, not 1.0"),
         (lambda: Bootstrap().of_queries(np.empty(0)), "no values"),
     ],

@@ -211,7 +211,7 @@ NOTHING = np.empty(0, int)
         (lambda: score_codes(QUERIES, GALLERY.take(NOTHING)), "not 60 queries and 0 items"),
         (lambda: score_codes(QUERIES, GALLERY, k=0), "k is 1 or more"),
         (lambda: score_codes(QUERIES, GALLERY, radius=-1), "a radius 0 or more"),
-        (lambda: score_codes(QUERIES, GALLERY, resamples=0), "1 resample or more"),
+        (lambda: score_codes(QUERIES, GALLERY, resamples=0), "2 resamples or more"),
         (lambda: score_codes(QUERIES, GALLERY, workers=-2), "workers"),
         (
             lambda: score_codes(
