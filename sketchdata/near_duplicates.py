@@ -81,22 +81,11 @@ def _pairs_within(hashes: Hashes, mask: np.uint64, bits: int) -> npt.NDArray[np.
     ends = np.searchsorted(keys, keys, side="right")
     found, step, active = [np.empty(0, np.int64)], 1, np.arange(len(hashes))
     while len(active := active[active + step < ends[active]]):
-        near = _bit_counts(sorted_hashes[active] ^ sorted_hashes[active + step]) <= bits
+        near = np.bitwise_count(sorted_hashes[active] ^ sorted_hashes[active + step]) <= bits
         first, second = order[active[near]], order[active[near] + step]
         found.append(np.minimum(first, second) * len(hashes) + np.maximum(first, second))
         step += 1
     return np.concatenate(found)
-
-
-def _bit_counts(values: Hashes) -> npt.NDArray[np.uint64]:
-    """Count the ones of each number. (N,) uint64 → (N,) uint64."""
-    # Sums of ever wider fields, side by side: numpy has a function for it from version 2 on only.
-    one, two, four = (np.uint64(mask) for mask in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F))
-    values = values - ((values >> np.uint64(1)) & one)
-    values = (values & two) + ((values >> np.uint64(2)) & two)
-    values = (values + (values >> np.uint64(4))) & four
-    counts: npt.NDArray[np.uint64] = (values * np.uint64(0x0101010101010101)) >> np.uint64(56)
-    return counts
 
 
 def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np.int64]:
