@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sketchdata.errors import FormatError
 
@@ -21,8 +21,8 @@ Photo = npt.NDArray[np.uint8]
 #: Left, top, right, bottom in pixels, the latter two exclusive.
 Box = tuple[float, float, float, float]
 
-_ORIENTATION_TAG = 0x0112
-#: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation.
+#: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation. `ImageOps.exif_transpose` does
+#: the same and then writes the EXIF data anew, which fails where they are damaged and the picture is not.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,7 +103,7 @@ def _decode_within(data: bytes, kind: str, limits: PhotoLimits) -> Photo:
             found = f"{image.width:,} × {image.height:,}"
             raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are let in")
         image.load()
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return _rgb(image if turn is None else image.transpose(turn))
 
 

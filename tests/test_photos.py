@@ -72,6 +72,16 @@ def test_a_photo_taken_with_a_turned_camera_stands_upright(orientation: int) -> 
     assert np.array_equal(decode(encoded(np.ascontiguousarray(stored), "PNG", exif=exif)), PHOTO)
 
 
+def test_damaged_exif_data_do_no_harm_to_a_photo() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Canon"
+    # One byte makes the maker's name the picture's width.
+    damaged = exif.tobytes().replace(struct.pack(">HH", 0x010F, 2), struct.pack(">HH", 0x0100, 2))
+    assert damaged != exif.tobytes()
+    photo = encoded(np.ascontiguousarray(np.rot90(PHOTO)), "PNG", exif=damaged)
+    assert np.array_equal(decode(photo), PHOTO)
+
+
 def test_an_animation_gives_its_first_frame() -> None:
     red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
     animated = encoded(red, "GIF", save_all=True, append_images=[blue])
