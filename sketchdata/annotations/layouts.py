@@ -19,8 +19,7 @@ from sketchdata.annotations.open_images import (
 from sketchdata.annotations.photo_folder import PhotoFolder
 from sketchdata.annotations.record import Annotation, Reading
 from sketchdata.annotations.voc import read_voc
-from sketchdata.annotations.yolo import read_yolo
-from sketchdata.annotations.yolo_names import read_yolo_names
+from sketchdata.annotations.yolo import read_yolo, read_yolo_names
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.files import Fault
 

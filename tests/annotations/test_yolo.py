@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sketchdata.annotations.photo_folder import PhotoFolder
 from sketchdata.annotations.record import Annotation, Box, Size, separate, with_classes
-from sketchdata.annotations.yolo import read_yolo
-from sketchdata.annotations.yolo_names import read_yolo_names
+from sketchdata.annotations.yolo import read_yolo, read_yolo_names
 from sketchdata.errors import FormatError
 from sketchdata.formats.files import Fault
 from tests.annotations.labelled_photos import only, photo, reasons, write
@@ -113,11 +112,27 @@ def test_a_box_written_with_six_digits_comes_back_to_the_pixel(drawn: tuple[Size
         "names: [person, 'traffic light', \"men's #1\"]\n",
         "names: [ person,  # a\n  'traffic light',\n  'men''s #1', ]\ntrain: x\n",
         'names: {0: person, 1: traffic light, 2: "men\'s #1"}\n',
+        'x: &names\n  0: person\n  1: traffic light\n  2: "men\'s #1"\nnames: *names\ndownload: |\n  names: []\n',
     ],
 )
 def test_class_names_are_read_as_the_yaml_of_configs_has_them(tmp_path: Path, config: str) -> None:
     path = write(tmp_path / "data.yaml", config)
     assert read_yolo_names(path) == {0: "person", 1: "traffic light", 2: "men's #1"}
+
+
+def test_class_names_are_texts_whatever_yaml_takes_them_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.yaml", "names: [no, 1, 2020-01-01, ~, 0x10, .inf]\n")
+    assert list(read_yolo_names(path).values()) == ["no", "1", "2020-01-01", "~", "0x10", ".inf"]
+
+
+def test_aliases_of_aliases_cost_nothing(tmp_path: Path) -> None:
+    bomb = "".join(f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 9)}]\n" for n in range(1, 60))
+    merge = "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 60))
+    path = write(tmp_path / "data.yaml", f"k0: &k0 a\n{bomb}m0: &m0 {{a: b}}\n{merge}names: [a]\n")
+    assert read_yolo_names(path) == {0: "a"}
+    path.write_text(path.read_text().replace("names: [a]", "names: *k59"))
+    with pytest.raises(FormatError, match=r"data\.yaml"):
+        read_yolo_names(path)
 
 
 def test_class_names_are_read_from_a_plain_list(tmp_path: Path) -> None:
@@ -133,6 +148,16 @@ def test_class_names_are_read_from_a_plain_list(tmp_path: Path) -> None:
         "names:\n  0: a\n  0: b\n",
         "names:\n  a: {b: c\n",
         "names: coco",
+        "names: [a, [b]]",
+        "names: [a, ]\n--- more",
+        "names: [a, '']",
+        "names: {1.5: a}",
+        "names: {-1: a}",
+        "names: {[0]: a}",
+        "names: !!python/object/apply:os.getcwd []",
+        "names: [a\x00]",
+        "[" * 100_000,
+        "names: [a]\n#" + "x" * (1 << 20),
     ],
 )
 def test_a_config_without_readable_names_is_refused_with_its_path(tmp_path: Path, config: str) -> None:
