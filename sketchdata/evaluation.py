@@ -13,29 +13,68 @@ import orjson
 import torch
 
 from sketchdata.bitmaps import Packed, identity
+from sketchdata.charts import precision_recall, reliability_diagram, save
 from sketchdata.encoder import Trained, read_encoder
 from sketchdata.errors import ConfigError
 from sketchdata.hashing_evaluation import (
     GALLERY,
     Encoded,
     Subject,
+    curves_csv,
     curves_of,
     evaluate_codes,
     unseen_classes,
 )
 from sketchdata.hashing_report import hashing_sections
 from sketchdata.manifest import replacing
-from sketchdata.precision_recall import curves_csv, curves_svg
 from sketchdata.progress import task_bar
-from sketchdata.reliability import RELIABILITY_BINS, Reliability, reliability_svg
 from sketchdata.run_folder import read_record
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
 CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"
+#: Bins of equal width, as the paper has them in its experiments.
+RELIABILITY_BINS = 15
 #: Confused pairs that are listed.
 _PAIRS = 20
 
 Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reliability:
+    """How sure a classifier was, and how often it was right then: M bins of equal width of its highest probability.
+
+    Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, eq. 2 and 3.
+
+    Attributes:
+        drawings: (M,) int64.
+        confidence: (M,) float64, the sum of these probabilities.
+        right: (M,) int64, drawings whose class was chosen.
+    """
+
+    drawings: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
+    right: npt.NDArray[np.int64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, eq. 3: Σ |right − confidence| over all bins, by the drawings in each."""
+        return float(np.abs(self.right - self.confidence).sum() / self.drawings.sum())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return each bin that has drawings: where it begins and ends, its drawings, mean confidence and accuracy."""
+        bins = len(self.drawings)
+        return [
+            {
+                "from": place / bins,
+                "to": (place + 1) / bins,
+                "drawings": int(count),
+                "confidence": float(self.confidence[place] / count),
+                "accuracy": float(self.right[place] / count),
+            }
+            for place, count in enumerate(self.drawings.tolist())
+            if count
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,7 +288,7 @@ def evaluate_run(
     known = gallery if split == GALLERY else None
     evaluation = _evaluate_split(subject, split, known)
     values = {"split": split, "manifest": manifest, **summary(evaluation), **codes}
-    _write(run, record["trainer"], values, evaluation.reliability)
+    _write(run, record["trainer"], values)
     return values
 
 
@@ -274,17 +313,19 @@ def _evaluate_split(subject: Subject, split: str, known: Encoded | None) -> Eval
     return evaluate(trained, packed, device=subject.device, batch_size=subject.batch_size, numbers=numbers)
 
 
-def _write(run: Path, trainer: str, values: dict[str, Any], reliability: Reliability) -> None:
+def _write(run: Path, trainer: str, values: dict[str, Any]) -> None:
     title, sections, pages = f"Recognition of {values['split']}: {trainer}", [], {}
     if "retrieval" in values:
         found, curves = values["retrieval"], curves_of(values, len(values["classes"]))
         title, sections = f"Evaluation: {trainer}", hashing_sections(values, CURVE_FILE, CURVE_TABLE_FILE)
         about = f"{trainer}, {found['bits']} bits: mAP {found['map']['expected']:.4f}"
-        pages = {CURVE_TABLE_FILE: curves_csv(curves).encode(), CURVE_FILE: curves_svg(curves, about).encode()}
+        pages = {CURVE_TABLE_FILE: curves_csv(curves).encode()}
+        save(precision_recall(curves, about), run / CURVE_FILE)
+    calibration = f"Expected calibration error {values['ece']:.4f} over {values['drawings']:,} drawings"
+    save(reliability_diagram(values["reliability"], calibration), run / PICTURE_FILE)
     pages |= {
         JSON_FILE: orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
         TABLE_FILE: markdown(values, title, sections).encode(),
-        PICTURE_FILE: reliability_svg(reliability).encode(),
     }
     for name, content in pages.items():
         with replacing(run / name) as file:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.bitmaps import Packed, read_split
+from sketchdata.charts import Curve
 from sketchdata.codes import Codes
 from sketchdata.encoder import Trained
 from sketchdata.encoding import codes_of, outputs
 from sketchdata.errors import ConfigError
-from sketchdata.precision_recall import Curve
 from sketchdata.retrieval import score_codes
 from sketchdata.sampling import chosen_words
 from sketchdata.search_cost import search_cost
@@ -161,6 +163,17 @@ def curves_of(values: dict[str, Any], learned: int) -> dict[str, Curve]:
     if "zero_shot" in values:
         curves[f"{len(values['zero_shot']['unseen']):,} unseen classes"] = values["zero_shot"]
     return {name: Curve(chance=found["chance"], **found["curve"]) for name, found in curves.items()}
+
+
+def curves_csv(curves: Mapping[str, Curve]) -> str:
+    """Return one or more named curves as CSV: a line for each distance of each."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["classes", "distance", "recall", "precision"])
+    for name, curve in curves.items():
+        for row in zip(curve.distance, curve.recall, curve.precision, strict=True):
+            writer.writerow([name, *row])
+    return file.getvalue()
 
 
 def _some(words: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sketchdata.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
 from sketchdata.config import options
 from sketchdata.pipelines import recognise as recipe
-from sketchdata.recognition_picture import MAX_PANELS, SUFFIXES, Bar, Legend, Panel, draw
-from sketchdata.shapes import printable
 from sketchdata.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def _check_picture(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -56,7 +58,7 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     Example: sketchdata recognise runs/zsl some.ndjson#3 --among unseen --picture guess.svg
     """
     found = recipe.run(run, files, config)
-    picture_content = None if picture is None else _draw(found, picture.suffix.lower())
+    figure = None if picture is None else _draw(found)
     if as_json:
         click.echo(orjson.dumps(_plain(found), option=orjson.OPT_INDENT_2))
     else:
@@ -65,12 +67,9 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
             click.echo()
             _print(answer, found.judge)
         _say_share(found)
-    if picture is not None and picture_content is not None:
-        from sketchdata.manifest import replacing
-
-        with replacing(picture) as file:
-            file.write(picture_content)
-        click.echo(f"{picture}: {len(picture_content) / 1e3:,.0f} kB", err=True)
+    if picture is not None and figure is not None:
+        save(figure, picture)
+        click.echo(f"{picture}: {picture.stat().st_size / 1e3:,.0f} kB", err=True)
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -165,20 +164,17 @@ def _say_share(found: recipe.Answers) -> None:
 # ---- the picture -----------------------------------------------------------------------------------------------------
 
 
-def _draw(found: recipe.Answers, suffix: str) -> bytes:
+def _draw(found: recipe.Answers) -> Figure:
     judge = found.judge
     is_probability = judge.measure == "probability"
     ends = "begin at 0 and end at 1" if is_probability else "begin at the score of the middle class and end at the best"
-    legend = Legend(
-        title=f"Likeliest of {len(judge.candidates):,} {'unseen ' * _all_unseen(judge)}classes",
+    only_unseen = bool(judge.unseen[judge.candidates].all())
+    return recognition(
+        [_panel(answer, judge) for answer in found.answers],
+        title=f"Likeliest of {len(judge.candidates):,} {'unseen ' * only_unseen}classes",
         lines=[*_about(judge).split("; "), f"The longer a bar, the likelier: bars {ends}. sketchdata {__version__}"],
         unseen=judge.kept is not None,
     )
-    return draw([_panel(answer, judge) for answer in found.answers], legend, suffix)
-
-
-def _all_unseen(judge: recipe.Judge) -> bool:
-    return bool(judge.unseen[judge.candidates].all())
 
 
 def _panel(answer: recipe.Answer, judge: recipe.Judge) -> Panel:
@@ -187,7 +183,7 @@ def _panel(answer: recipe.Answer, judge: recipe.Judge) -> Panel:
     low, high = (0.0, 1.0) if judge.measure == "probability" else (answer.middle, answer.guesses[0].score)
     return Panel(
         name=answer.query.name,
-        drawing=answer.query.drawing,
+        strokes=answer.query.drawing.strokes,
         said=_said(answer, judge),
         right=answer.right,
         bars=[

@@ -7,13 +7,16 @@ Each drawing of a split is encoded once, and scored by each recogniser of the ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from sketchdata.bitmaps import identity
+from sketchdata.charts import Cloud, embeddings, save
 from sketchdata.encoder import read_encoder
 from sketchdata.encoding import outputs
 from sketchdata.errors import SketchDataError
@@ -24,11 +27,17 @@ from sketchdata.progress import task_bar
 from sketchdata.run_folder import REPORT, read_record
 from sketchdata.zero_shot.comparison import unit
 from sketchdata.zero_shot.experiment import Asked, Roster, measure_recogniser, read_roster
-from sketchdata.zero_shot.picture import MOST_DRAWINGS, Cloud, embeddings_svg, principal_plane, spread_by_accuracy
 from sketchdata.zero_shot.report import zero_shot_markdown
 from sketchdata.zero_shot.store import KeptRecogniser, choose_recogniser, read_recognisers
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
 PICTURE_FILE = "embeddings.svg"
+#: Classes that the picture shows, and drawings of each, at most.
+MOST_CLASSES, MOST_DRAWINGS = 10, 60
 
 
 def evaluate_zero_shot(
@@ -83,7 +92,8 @@ def evaluate_zero_shot(
         "recognisers": found,
         "picture": about,
     }
-    _write(run, values, picture)
+    save(picture, run / PICTURE_FILE)
+    _write(run, values)
     return values
 
 
@@ -105,7 +115,7 @@ def _measured(kept: list[KeptRecogniser], asked: Asked) -> Iterator[tuple[str, d
 
 def draw_embeddings(
     kept: KeptRecogniser, asked: Asked, by_class: Mapping[str, Mapping[str, Any]]
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[Figure, dict[str, Any]]:
     """Draw where a recogniser places drawings and prototypes of some unseen classes.
 
     Where it compares directions alone, all lengths are made 1 first.
@@ -116,11 +126,11 @@ def draw_embeddings(
         by_class: What `measure_recogniser` says of the classes.
 
     Returns:
-        The SVG, and what it shows as plain values.
+        The figure, and what it shows as plain values.
     """
     recogniser, roster = kept.recogniser, asked.roster
     turned = recogniser.compare in ("cosine", "product")
-    clouds = []
+    shown: list[tuple[str, Matrix, Matrix]] = []
     for word in spread_by_accuracy({word: own["zsl"] for word, own in by_class.items()}):
         place = roster.classes.index(word)
         rows = np.flatnonzero(asked.labels == place)
@@ -129,11 +139,62 @@ def draw_embeddings(
         prototype = recogniser.prototypes[place : place + 1]
         if turned:
             drawings, prototype = unit(drawings), unit(prototype)
-        clouds.append(Cloud(word=word, hit=by_class[word]["zsl"], drawings=drawings, prototype=prototype[0]))
-    plane = principal_plane(np.concatenate([cloud.drawings for cloud in clouds]))
+        shown.append((word, drawings, prototype.astype(np.float64)))
+    plane = principal_plane(np.concatenate([drawings for _, drawings, _ in shown]))
+    clouds = [
+        Cloud(
+            word=word,
+            hit=by_class[word]["zsl"],
+            drawings=plane.project(drawings),
+            prototype=plane.project(prototype)[0],
+        )
+        for word, drawings, prototype in shown
+    ]
     about = {"classes": [cloud.word for cloud in clouds], "drawings": sum(len(cloud.drawings) for cloud in clouds)}
     caption = _caption(recogniser.compare, len(clouds), len(by_class), plane.share)
-    return embeddings_svg(clouds, plane, f"Embeddings of {kept.name}", caption), {**about, "variance": plane.share}
+    return embeddings(clouds, f"Embeddings of {kept.name}", caption), {**about, "variance": plane.share}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plane:
+    """The two directions along which drawings vary most.
+
+    Attributes:
+        centre: (D,), the mean of the drawings.
+        axes: (2, D), of length 1 and at right angles; zeros where drawings vary in fewer directions.
+        share: Of the drawings' variance, what the plane shows: 0 to 1.
+    """
+
+    centre: Matrix
+    axes: Matrix
+    share: float
+
+    def project(self, rows: Matrix) -> Matrix:
+        """Return rows on the plane: (N, D) → (N, 2)."""
+        return np.asarray((rows - self.centre) @ self.axes.T)
+
+
+def principal_plane(rows: Matrix) -> Plane:
+    """Find the plane by principal components: (N, D).
+
+    Of an axis and its opposite, that is taken whose largest number is positive, so that the picture is always the same.
+    """
+    centre = rows.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(rows - centre, full_matrices=False)
+    axes = np.zeros((2, rows.shape[1]))
+    axes[: len(directions)] = directions[:2]
+    largest = axes[np.arange(2), np.abs(axes).argmax(axis=1)]
+    total = float(np.square(sizes).sum())
+    share = float(np.square(sizes[:2]).sum()) / total if total else 0.0
+    return Plane(centre=centre, axes=axes * np.where(largest < 0, -1, 1)[:, None], share=share)
+
+
+def spread_by_accuracy(hits: Mapping[str, float], most: int = MOST_CLASSES) -> list[str]:
+    """Choose classes evenly from the one that is recognised best to the worst; equal ones stand as they are given."""
+    order = sorted(hits, key=lambda word: -hits[word])
+    return [
+        order[place] for place in np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round()).astype(int)
+    ]
 
 
 def _caption(compare: Any, shown: int, classes: int, share: float) -> str:
@@ -152,11 +213,10 @@ def _caption(compare: Any, shown: int, classes: int, share: float) -> str:
     )
 
 
-def _write(run: Path, values: dict[str, Any], picture: str) -> None:
+def _write(run: Path, values: dict[str, Any]) -> None:
     pages = {
         JSON_FILE: orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
         TABLE_FILE: zero_shot_markdown(values, PICTURE_FILE).encode(),
-        PICTURE_FILE: picture.encode(),
     }
     for name, content in pages.items():
         with replacing(run / name) as file:

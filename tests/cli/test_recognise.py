@@ -7,7 +7,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -27,6 +26,7 @@ from sketchdata.pipelines import recognise
 from sketchdata.raster import raster
 from sketchdata.trainers import recognition
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
+from tests.pictures import words_of
 from tests.quickdraw_builds import sketchdata
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network
 from tests.zero_shot_runs import UNSEEN, WIDTH, write_zero_shot_run
@@ -264,10 +264,8 @@ def test_a_picture_of_the_answers_is_written_beside_them(place: Place, asked: li
     done = sketchdata("recognise", place.zsl, lines, "--picture", page, "--json")
     assert len(json.loads(done.stdout)["drawings"]) == 3
     assert f"{page}: " in done.stderr
-    texts = [
-        "".join(each.itertext()) for each in ElementTree.fromstring(page.read_bytes()).iter() if "text" in each.tag
-    ]
-    assert {"a.ndjson#1", "Likeliest of 3 classes", "recognised: star", "not recognised: cat"} <= set(texts)
+    texts = words_of(page.read_bytes())
+    assert {"a.ndjson#1", "Likeliest of 3 classes", "✓ recognised: star", "✗ not recognised: cat"} <= set(texts)
     assert "sae from words, among 3 classes, 1 of them unseen" in texts
     assert "unseen class: no drawing of it was learned from" in texts
     pixels = tmp_path / "a.PNG"

@@ -7,12 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import orjson
 import pytest
 import torch
+from matplotlib.text import Text
 
 from sketchdata.bitmaps import read_split
 from sketchdata.encoder import Architecture, read_encoder, write_encoder
@@ -22,13 +22,21 @@ from sketchdata.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.pipelines import quickdraw, synth
 from sketchdata.zero_shot import Recogniser
 from sketchdata.zero_shot.embeddings import Embedding
-from sketchdata.zero_shot.evaluation import PICTURE_FILE, draw_embeddings, evaluate_zero_shot
+from sketchdata.zero_shot.evaluation import (
+    MOST_CLASSES,
+    PICTURE_FILE,
+    draw_embeddings,
+    evaluate_zero_shot,
+    principal_plane,
+    spread_by_accuracy,
+)
 from sketchdata.zero_shot.experiment import Asked, Roster, chance_of_hubness, measure_recogniser
 from sketchdata.zero_shot.measures import hubness
 from sketchdata.zero_shot.report import zero_shot_markdown
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
 from tests.bitmap_folders import bitmap_folder, generated_bitmaps
 from tests.builds import IN_PROCESS
+from tests.pictures import words_of
 from tests.trainings import network
 from tests.zero_shot_toys import CLASSES, SEEN, UNSEEN, Toy, make_toy, small
 
@@ -37,7 +45,6 @@ UNSEEN_WORDS = ("cat", "moon", "star")
 SEEN_WORDS = tuple(word for word in WORDS if word not in UNSEEN_WORDS)
 VALIDATION = ("house", "sun")
 METHODS = ("eszsl", "eve", "sae_reversed")
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -221,11 +228,35 @@ def test_known_prototypes_recognise_what_lies_around_them() -> None:
     assert values["harmonic"]["harmonic"] > 0.9
     assert values["below_chance"] == []
     assert "below chance" not in page_of(values, asked)
-    svg, about = draw_embeddings(kept, asked, values["by_class"])
+    figure, about = draw_embeddings(kept, asked, values["by_class"])
     assert sorted(about["classes"]) == sorted(asked.roster.unseen)
     assert about["drawings"] == 8 * 20
     assert 0 < about["variance"] < 1
-    assert f"hold {about['variance']:.1%} of their variance" in " ".join(ElementTree.fromstring(svg).itertext())
+    shown = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    assert f"hold {about['variance']:.1%} of their variance" in shown
+
+
+def test_the_plane_holds_the_share_of_variance_that_it_says() -> None:
+    rows = np.random.default_rng(1).normal(size=(50, 6)) * [5, 3, 1, 1, 1, 0.5] + 7
+    plane = principal_plane(rows)
+    covariance = np.cov(rows.T)
+    values = np.sort(np.linalg.eigvalsh(covariance))[::-1]
+    assert plane.share == pytest.approx(values[:2].sum() / values.sum())
+    assert plane.project(rows).var(axis=0, ddof=1) == pytest.approx(values[:2])
+    assert plane.axes @ plane.axes.T == pytest.approx(np.eye(2), abs=1e-12)
+    assert np.array_equal(principal_plane(rows).axes, plane.axes)
+
+
+@pytest.mark.parametrize("rows", [np.ones((1, 3)), np.ones((4, 3)), np.arange(4.0)[:, None]])
+def test_drawings_that_do_not_vary_in_two_directions_have_a_plane(rows: np.ndarray) -> None:
+    assert np.isfinite(principal_plane(rows).project(rows)).all()
+
+
+def test_classes_are_chosen_evenly_from_the_best_to_the_worst() -> None:
+    hits = {f"c{place:02}": place / 40 for place in range(41)}
+    assert spread_by_accuracy(hits, 5) == ["c40", "c30", "c20", "c10", "c00"]
+    assert spread_by_accuracy({"b": 0.5, "a": 0.5, "c": 1.0}) == ["c", "b", "a"]
+    assert len(spread_by_accuracy(hits)) == MOST_CLASSES
 
 
 def test_prototypes_of_the_wrong_classes_are_warned_of() -> None:
@@ -263,9 +294,8 @@ def test_names_cannot_break_out_of_tables_and_pictures() -> None:
     rows = [line for line in page_of(values, asked).splitlines() if " | 20 | " in line]
     shown = {line.removeprefix("| ").split(" | 20 | ")[0] for line in rows}
     assert shown >= {r"a \| b", "c d", r"\<img src=x\>", r"\*\*e\*\*", r"\`f\`", r"\[g\](h) \& i"}
-    picture = ElementTree.fromstring(draw_embeddings(kept, asked, values["by_class"])[0])
-    texts = {(text.text or "").split(":")[0] for text in picture.iter(f"{SVG}text")}
-    assert {"a | b", "c d", "<img src=x>", "**e**", "[g](h) & i"} <= texts
+    texts = {text.get_text() for text in draw_embeddings(kept, asked, values["by_class"])[0].findobj(Text)}
+    assert {"a | b", "c\ufffdd", "<img src=x>", "**e**", "[g](h) & i"} <= texts
 
 
 @pytest.mark.parametrize("k", [1, 10])
@@ -295,7 +325,9 @@ def test_the_command_prints_what_it_wrote(run: Path, found: dict[str, Any]) -> N
     assert "| *chance* | 0.5000 | 0.3333 |" in page
     assert page.count("(chosen)") == 1
     assert all(f"words.{method}" in page for method in METHODS)
-    assert len(ElementTree.fromstring((run / PICTURE_FILE).read_bytes()).findall(f".//{SVG}title")) == 4
+    shown = words_of((run / PICTURE_FILE).read_bytes())
+    assert {line.partition("  ")[2] for line in shown} >= set(UNSEEN_WORDS)
+    assert f"Embeddings of {found['chosen']}" in shown
 
 
 def test_the_command_shows_the_chosen_recogniser_beside_chance(run: Path, found: dict[str, Any]) -> None:
