@@ -15,7 +15,7 @@ import click
 
 from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
 from sketchdata.config import option
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.exports.parent import open_parent
 from sketchdata.manifest import Manifest, ParentEntry, hash_file
 
@@ -52,15 +52,11 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
             folder holds something else.
         SketchDataError: The training is not whole, or the data set is missing or damaged.
     """
-    try:
+    with needs_extra("encoding", "train"):
         from sketchdata.bitmaps import holds_bitmaps, identity
         from sketchdata.encoder import read_encoder
         from sketchdata.ranks import device_of
         from sketchdata.run_folder import MODEL
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"encoding needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-        ) from error
     trained = read_encoder(run_folder)
     source, ids, splits = (_bitmaps if holds_bitmaps(data) else _drawings)(data, config)
     model = hash_file(run_folder / MODEL, "sha256")

@@ -19,7 +19,7 @@ from sketchdata.catalog import choose_classes
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
 from sketchdata.drawing import Words, to_batch
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
 
 if TYPE_CHECKING:
@@ -189,15 +189,11 @@ def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
         ConfigError: A file, a key_id, a class or a recogniser is not there, or options are for another kind of run.
         SketchDataError: The training is not finished, or something is damaged.
     """
-    try:
+    with needs_extra("recognising", "train"):
         from sketchdata.encoder import read_encoder
         from sketchdata.packed import pack
         from sketchdata.ranks import device_of
         from sketchdata.run_folder import REPORT, read_record
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"recognising needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-        ) from error
     record = read_record(directory)
     if not (directory / REPORT).is_file():
         raise SketchDataError(f"{directory} has no {REPORT}, so its training did not finish: go on with --resume")

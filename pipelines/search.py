@@ -16,7 +16,7 @@ from sketchdata.codes import Packed
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
 from sketchdata.drawing import Words, to_batch
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.index import Index, Neighbours, open_index
 from sketchdata.manifest import hash_file
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
@@ -179,16 +179,12 @@ def _encode(drawings: Sequence[Drawing], index: Index, config: Config) -> Packed
     """Return the codes of drawings by the network that made those of the index."""
     if config.run is None:
         raise ConfigError("a drawing that is not in the index needs the network to become a code: name its --run")
-    try:
+    with needs_extra("turning drawings into codes", "train"):
         from sketchdata.encoder import read_encoder
         from sketchdata.encoding import encode
         from sketchdata.packed import pack
         from sketchdata.ranks import device_of
         from sketchdata.run_folder import MODEL
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"turning drawings into codes needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-        ) from error
     trained = read_encoder(config.run)
     _check_model(index, config.run, trained.width, hash_file(config.run / MODEL, "sha256"))
     words = Words()

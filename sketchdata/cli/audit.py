@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
-from rich.console import Console
 from rich.table import Table
 
 from sketchdata.audit_store import AuditRecord, record_path
+from sketchdata.cli.output import echo_json, print_tables, run_server, serving_options
 from sketchdata.config import options
+from sketchdata.curation import read_totals
 from sketchdata.engine import EngineOptions
 from sketchdata.manifest import AUDIT_FOLDER
-from sketchdata.pipelines import audit_duplicates, audit_entropy, audit_summary
+from sketchdata.pipelines import audit_apply as audit_apply_recipe
+from sketchdata.pipelines import audit_duplicates as audit_duplicates_recipe
+from sketchdata.pipelines import audit_entropy as audit_entropy_recipe
+from sketchdata.pipelines import audit_summary as audit_summary_recipe
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the audit's record as JSON instead of a table.")
@@ -25,8 +28,8 @@ _PLURALS = {"split": "splits", "class": "classes"}
 @click.command()
 @_DIRECTORY
 @_JSON
-@options(config=audit_entropy.Config, engine=EngineOptions)
-def entropy(directory: Path, as_json: bool, config: audit_entropy.Config, engine: EngineOptions) -> None:
+@options(config=audit_entropy_recipe.Config, engine=EngineOptions)
+def entropy(directory: Path, as_json: bool, config: audit_entropy_recipe.Config, engine: EngineOptions) -> None:
     """Find the drawings in DIR that have too little or too much ink for their class.
 
     The image entropy of every drawing is compared with its class's percentiles over one split; what lies outside is
@@ -37,13 +40,13 @@ def entropy(directory: Path, as_json: bool, config: audit_entropy.Config, engine
     Example: sketchdata audit entropy data/quickdraw-3.8m --low 2.5 --high 97.5 --by-split train
     """
     started = time.monotonic()
-    record = audit_entropy.run(directory, config, engine)
+    record = audit_entropy_recipe.run(directory, config, engine)
     if record is None:
         return
     if as_json:
         _print_json(record)
         return
-    _print(_entropy_table(record.counts))
+    print_tables(_entropy_table(record.counts))
     _warn_of_small_classes(record.counts, config.by_split)
     _say_where(directory, record, started)
 
@@ -61,7 +64,7 @@ def duplicates(directory: Path, as_json: bool, engine: EngineOptions) -> None:
     Example: sketchdata audit duplicates data/quickdraw-3.8m
     """
     started = time.monotonic()
-    record = audit_duplicates.run(directory, engine)
+    record = audit_duplicates_recipe.run(directory, engine)
     if record is None:
         return
     if as_json:
@@ -73,7 +76,7 @@ def duplicates(directory: Path, as_json: bool, engine: EngineOptions) -> None:
         f"{counts['groups_of_several_classes']:,} of them of several classes; {counts['surplus']:,} would go if one "
         "of each group stayed"
     )
-    _print(*_duplicate_tables(counts))
+    print_tables(*_duplicate_tables(counts))
     _say_where(directory, record, started)
 
 
@@ -90,29 +93,20 @@ def summary(directory: Path, as_json: bool, classes: bool, engine: EngineOptions
     Example: sketchdata audit summary data/quickdraw-3.8m --classes
     """
     started = time.monotonic()
-    record = audit_summary.run(directory, engine)
+    record = audit_summary_recipe.run(directory, engine)
     if record is None:
         return
     if as_json:
         _print_json(record)
         return
     tables = ("split", "class") if classes else ("split",)
-    _print(*(_statistics_table(title, record.counts[_PLURALS[title]]) for title in tables))
+    print_tables(*(_statistics_table(title, record.counts[_PLURALS[title]]) for title in tables))
     _say_where(directory, record, started)
 
 
 def _print_json(record: AuditRecord) -> None:
     counts = {"kind": record.kind, "name": record.name, "options": record.options, **record.counts}
-    click.echo(orjson.dumps(counts, option=orjson.OPT_INDENT_2))
-
-
-def _print(*tables: Table) -> None:
-    # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
-    console = Console()
-    with console.capture() as captured:
-        for table in tables:
-            console.print(table)
-    click.echo(captured.get(), nl=False)
+    echo_json(counts)
 
 
 def _table(*titles: str) -> Table:
@@ -147,7 +141,7 @@ def _warn_of_small_classes(counts: Any, split: str) -> None:
         )
     if few:
         click.echo(
-            f"{few:,} classes have fewer than {audit_entropy.FEW} drawings in {split}: their limits say little",
+            f"{few:,} classes have fewer than {audit_entropy_recipe.FEW} drawings in {split}: their limits say little",
             err=True,
         )
 
@@ -180,3 +174,61 @@ def _statistics_table(title: str, rows: Any) -> Table:
             f"{found['points_mean']:.1f}",
         )
     return table
+
+
+@click.command("apply")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@options(config=audit_apply_recipe.Config, engine=EngineOptions)
+def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOptions) -> None:
+    """Make a curated data set from the one in DIR, without the noise of its audit and the drawings that were dropped.
+
+    What the audit flags goes, unless the last decision about a drawing keeps it; what the last decision drops goes too.
+    With --refill, the next drawings of the class take the places. The bytes depend neither on the workers nor on
+    interruptions; the same command goes on after one. DIR stays as it is.
+
+    Example: sketchdata audit apply data/quickdraw-3.8m --out data/curated
+
+    Example: sketchdata audit apply data/quickdraw-3.8m --out data/refilled --splits train --refill
+    """
+    started = time.monotonic()
+    manifest = audit_apply_recipe.run(directory, config, engine)
+    if manifest is None:
+        return
+    totals = read_totals(config.out)
+    splits = ", ".join(f"{split} {count:,}" for split, count in manifest.splits.items())
+    click.echo(f"{config.out}: {totals['drawings']:,} of {totals['parent']:,} drawings ({splits})")
+    click.echo(
+        f"removed {totals['noise']:,} as noise and {totals['dropped']:,} by decision; {totals['kept']:,} kept though "
+        f"noise; {totals['refilled']:,} new; {time.monotonic() - started:.1f} s"
+    )
+    click.echo(f"Check it with: sketchdata verify {config.out}")
+
+
+@click.command()
+@_DIRECTORY
+def report(directory: Path) -> None:
+    """Write DIR/audit/report.html: classes, histograms and example drawings, one file that opens offline.
+
+    Run `sketchdata audit entropy` first.
+
+    Example: sketchdata audit report data/quickdraw-3.8m
+    """
+    from sketchdata.pipelines import audit_report as recipe
+
+    path = recipe.run(directory)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+@click.command()
+@_DIRECTORY
+@serving_options
+def serve(directory: Path, **settings: Any) -> None:
+    """Serve the curation page: move the percentiles, look at noise and borders, keep and drop drawings.
+
+    Decisions go to DIR/audit/decisions.jsonl as they are taken. It needs the extra `web`.
+
+    Example: sketchdata audit serve data/quickdraw-3.8m --who ada
+    """
+    from sketchdata.web.exhibit import exhibit_drawings
+
+    run_server(directory, exhibit_drawings, **settings)

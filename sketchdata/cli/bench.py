@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import orjson
 
+from sketchdata.cli.output import echo_json
 from sketchdata.config import options
-from sketchdata.errors import ConfigError
+from sketchdata.errors import needs_extra
 
-try:
+with needs_extra("comparing methods", "train"):
     from sketchdata.hashing_rows import all_rows
     from sketchdata.split_options import SplitOptions
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
     from sketchdata.training_options import NetworkOptions, TrainingOptions
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        f"comparing methods needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-    ) from error
 
 
 def _list_rows(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -51,7 +47,7 @@ def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, train
     """
     results: dict[str, Any] = recipe.run(config, network, training)
     if as_json:
-        click.echo(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        echo_json(results)
         return
     for row in results["rows"]:
         found = row.get("retrieval")
@@ -94,7 +90,7 @@ def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOpti
     """
     results: dict[str, Any] = edgemap_recipe.run(config, training)
     if as_json:
-        click.echo(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        echo_json(results)
         return
     for row in results["rows"]:
         click.echo(f"{row['name']}: accuracy {row['accuracy']:.4f} of val, chance {row['chance']:.4f}")
@@ -119,7 +115,7 @@ def zsl(
     """
     results: dict[str, Any] = zsl_recipe.run(config, splits, network, training)
     if as_json:
-        click.echo(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        echo_json(results)
         return
     for row in results["rows"]:
         hit, chance = (row["summary"]["zsl"][name] for name in ("hit@1", "chance"))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
+from sketchdata.cli.output import echo_json
 from sketchdata.config import option, options
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.manifest import MANIFEST_NAME
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -72,14 +72,10 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
     if not (run / _RECORD).exists() and (run / MANIFEST_NAME).exists():
         _evaluate_codes(run, config, as_json)
         return
-    try:
+    with needs_extra("evaluating", "train"):
         from sketchdata.evaluation import TABLE_FILE, evaluate_run
         from sketchdata.ranks import device_of
         from sketchdata.run_folder import read_record
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"evaluating needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-        ) from error
 
     if read_record(run).get("trainer") == _ZERO_SHOT:
         _evaluate_zero_shot(run, config, as_json)
@@ -93,7 +89,7 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
         unseen=config.unseen,
     )
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        echo_json(found)
         return
     click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({config.split})")
     click.echo(f"top-1 {found['top1']:.4f} (chance {found['top1_chance']:.4f})")
@@ -121,7 +117,7 @@ def _evaluate_zero_shot(run: Path, config: Config, as_json: bool) -> None:
         run, config.data, config.split, device=str(device_of(config.device)), batch_size=config.batch_size
     )
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        echo_json(found)
         return
     drawings, classes = found["drawings"], found["classes"]
     click.echo(
@@ -152,7 +148,7 @@ def _evaluate_codes(folder: Path, config: Config, as_json: bool) -> None:
     scored = score_codes(read_codes(folder, "query"), read_codes(folder, "gallery"))
     found = {"retrieval": scored.values()}
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        echo_json(found)
         return
     _say_retrieval("", found["retrieval"])
     click.echo(scored.definition)

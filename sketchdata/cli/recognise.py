@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sketchdata.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
+from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.config import options
 from sketchdata.pipelines import recognise as recipe
 from sketchdata.version import __version__
@@ -60,7 +59,7 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     found = recipe.run(run, files, config)
     figure = None if picture is None else _draw(found)
     if as_json:
-        click.echo(orjson.dumps(_plain(found), option=orjson.OPT_INDENT_2))
+        echo_json(_plain(found))
     else:
         click.echo(_about(found.judge))
         for answer in found.answers:
@@ -140,13 +139,9 @@ def _print(answer: recipe.Answer, judge: recipe.Judge) -> None:
         seen = () if judge.kept is None else ("unseen" if guess.unseen else "seen",)
         hit = () if answer.own_rank is None else ("✓" if guess.hit else "",)
         table.add_row(str(guess.rank), escape(guess.word), f"{guess.score:.{digits}f}", *seen, *hit)
-    # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
-    console = Console()
-    with console.capture() as captured:
-        console.print(table)
     # Names and words come from files of strangers, and a terminal would obey what is not printable.
     click.echo(printable(f"{answer.query.name}{said}: {_verdict(answer, judge)}"))
-    click.echo(captured.get(), nl=False)
+    print_tables(table)
 
 
 def _digits(scores: list[float]) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import orjson
 
+from sketchdata.cli.output import echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
 from sketchdata.split_options import SplitOptions
@@ -35,7 +35,7 @@ def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
         from sketchdata.trainers import edge_detector as trainer
     report = trainer.run(config)
     if as_json:
-        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        echo_json(report)
         return
     click.echo(
         f"{config.out / trainer.WEIGHTS}: {report['parameters']:,} parameters, after {report['photos']:,} photos in "
@@ -181,7 +181,7 @@ def zsl(
 
 def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        echo_json(report)
         return
     for stage in report["stages"]:
         found = ", ".join(f"{name} {value:.4f}" for name, value in stage.items() if isinstance(value, float))

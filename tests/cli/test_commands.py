@@ -14,8 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sketchdata.cli import root
-from sketchdata.cli.help import example_of, paragraphs
+from sketchdata.cli import example_of, paragraphs, root
 from sketchdata.version import __version__
 from tests.command_lines import commands_in, parse
 

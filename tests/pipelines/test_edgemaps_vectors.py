@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from sketchdata.class_vectors import read_source, read_vectors
-from sketchdata.cli.edgemaps_vectors import vectors as command
+from sketchdata.cli.edgemaps import vectors as command
 from sketchdata.edgemap_classifier import mean_features, new_classifier, read_classifier, write_classifier
 from sketchdata.edgemaps import open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from sketchdata.class_splits import ClassSplit, SplitNames
-from sketchdata.cli.export_splits import splits as export_command
-from sketchdata.cli.import_splits import splits as import_command
+from sketchdata.cli.exports import export_splits as export_command
+from sketchdata.cli.exports import import_splits as import_command
 from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats.class_lists import read_folder

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sketchdata.class_vectors import read_source, read_vectors
-from sketchdata.cli.import_vectors import vectors as command
+from sketchdata.cli.exports import import_vectors as command
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import hash_file
 from sketchdata.pipelines.import_vectors import KIND, Config, run

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from sketchdata import onnx_export
 from sketchdata.bitmaps import read_bitmaps
-from sketchdata.cli import export_onnx
+from sketchdata.cli import exports
 from sketchdata.codes import pack_bits
 from sketchdata.dataset import open_dataset
 from sketchdata.drawing import DrawingBatch
@@ -304,7 +304,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_offers_the_opsets_that_were_tried() -> None:
-    assert (export_onnx._LEAST_OPSET, export_onnx._MOST_OPSET) == OPSETS
+    assert (exports._LEAST_OPSET, exports._MOST_OPSET) == OPSETS
 
 
 def test_the_command_writes_the_same_bytes_and_tells_what_is_in_the_file(
@@ -318,7 +318,7 @@ def test_the_command_writes_the_same_bytes_and_tells_what_is_in_the_file(
 
 def test_the_command_says_what_is_in_the_file(tmp_path: Path) -> None:
     run, out = some_run(tmp_path / "run", branch="rnn"), tmp_path / "model.onnx"
-    done = CliRunner().invoke(export_onnx.onnx, [str(run), "--out", str(out)])
+    done = CliRunner().invoke(exports.export_onnx, [str(run), "--out", str(out)])
     assert done.stdout.splitlines()[1:] == [
         "inputs: sequence (batch, length, 4), lengths (batch)",
         "outputs: code (batch, 9), bits (batch, 9), scores (batch, 3)",

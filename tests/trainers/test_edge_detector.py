@@ -211,7 +211,7 @@ def test_the_command_prints_its_report_as_json(data: Path, undisturbed: Path) ->
 def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "sketchdata", "train", "edge-detector", "--help"]
+    command = [sys.executable, "-m", "sketchdata", "train", "edge-detector", "--data", "photos", "--out", "runs"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr == "error: training needs torch, which is not installed: pip install 'sketchdata[train]'\n"

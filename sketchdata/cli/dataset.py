@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
-from rich.console import Console
 from rich.table import Table
 
+from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.manifest import Manifest, read_manifest
 
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -41,7 +40,7 @@ def verify(directory: Path, as_json: bool) -> None:
             "checks": verification.checks,
             "faults": [dataclasses.asdict(fault) for fault in faults],
         }
-        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        echo_json(report)
     else:
         for fault in faults:
             more = f" ({fault.count:,} of this kind)" if fault.count > 1 else ""
@@ -63,23 +62,14 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
     """
     manifest = read_manifest(directory)
     if as_json:
-        click.echo(orjson.dumps(_summary(manifest), option=orjson.OPT_INDENT_2))
+        echo_json(_summary(manifest))
         return
-    _print(_facts_table(manifest), _classes_table(manifest) if classes else _splits_table(manifest))
+    print_tables(_facts_table(manifest), _classes_table(manifest) if classes else _splits_table(manifest))
 
 
 def _key(noun: str) -> str:
     """Return what a noun is called in JSON."""
     return noun.replace(" ", "_")
-
-
-def _print(*tables: Table) -> None:
-    # Not straight to standard output: rich would turn a closed pipe (`| head`) into exit code 1.
-    console = Console()
-    with console.capture() as captured:
-        for table in tables:
-            console.print(table)
-    click.echo(captured.get(), nl=False)
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`sketchdata audit report` and `audit serve`: the audit to look at, and to act on."""
+"""What commands share: how they print tables and JSON, and how they serve a page."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import orjson
+from rich.console import Console
+from rich.table import Table
 
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
     from sketchdata.web.exhibit import Exhibit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+
+def print_tables(*tables: Table | None) -> None:
+    """Print tables, one below the other, on standard output."""
+    # Not straight to it: rich would turn a closed pipe (`| head`) into exit code 1.
+    console = Console()
+    with console.capture() as captured:
+        for table in tables:
+            if table is not None:
+                console.print(table)
+    click.echo(captured.get(), nl=False)
 
 
-@click.command()
-@_DIRECTORY
-def report(directory: Path) -> None:
-    """Write DIR/audit/report.html: classes, histograms and example drawings, one file that opens offline.
-
-    Run `sketchdata audit entropy` first.
-
-    Example: sketchdata audit report data/quickdraw-3.8m
-    """
-    from sketchdata.pipelines import audit_report as recipe
-
-    path = recipe.run(directory)
-    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
+def echo_json(values: Any) -> None:
+    """Print values as indented JSON on standard output."""
+    click.echo(orjson.dumps(values, option=orjson.OPT_INDENT_2))
 
 
 def serving_options(command: Command) -> Command:
@@ -52,33 +54,14 @@ def serving_options(command: Command) -> Command:
     return command
 
 
-@click.command()
-@_DIRECTORY
-@serving_options
-def serve(directory: Path, **settings: Any) -> None:
-    """Serve the curation page: move the percentiles, look at noise and borders, keep and drop drawings.
-
-    Decisions go to DIR/audit/decisions.jsonl as they are taken. It needs the extra `web`.
-
-    Example: sketchdata audit serve data/quickdraw-3.8m --who ada
-    """
-    from sketchdata.web.exhibit import exhibit_drawings
-
-    run_server(directory, exhibit_drawings, **settings)
-
-
 def run_server(directory: Path, exhibit: Callable[[Path], Exhibit], *, who: str | None, **settings: Any) -> None:
     """Serve a curation page with what `serving_options` gave.
 
     Raises:
         ConfigError: The extra `web` is not installed, or nobody says whose decisions they are.
     """
-    try:
+    with needs_extra("the curation page", "web"):
         from sketchdata.web.server import serve as run
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the curation page needs {error.name}, which is not installed: pip install 'sketchdata[web]'"
-        ) from error
     run(directory, exhibit, who=who or _user(), **settings)
 
 

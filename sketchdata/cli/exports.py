@@ -1,0 +1,322 @@
+"""`sketchdata export …` and `sketchdata import …`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from sketchdata.cli.output import echo_json
+from sketchdata.config import options
+from sketchdata.engine import EngineOptions
+from sketchdata.errors import needs_extra
+from sketchdata.manifest import Manifest
+from sketchdata.pipelines import export as export_recipe
+from sketchdata.pipelines import export_bitmaps as export_bitmaps_recipe
+from sketchdata.pipelines import export_codes as export_codes_recipe
+from sketchdata.pipelines import export_lists as export_lists_recipe
+from sketchdata.pipelines import export_splits as export_splits_recipe
+from sketchdata.pipelines import import_codes as import_codes_recipe
+from sketchdata.pipelines import import_lists as import_lists_recipe
+from sketchdata.pipelines import import_splits as import_splits_recipe
+from sketchdata.pipelines import import_vectors as import_vectors_recipe
+from sketchdata.split_options import SplitOptions
+
+_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+
+
+@click.command("webdataset")
+@_DIRECTORY
+@options(config=export_recipe.WebDatasetConfig, engine=EngineOptions)
+def export_webdataset(directory: Path, config: export_recipe.WebDatasetConfig, engine: EngineOptions) -> None:
+    """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
+
+    Every drawing becomes {key_id}.json and, with --png, {key_id}.png, in tars of equal length, in the order of the data
+    set's rows. The bytes depend neither on the workers nor on interruptions; the same command goes on after one.
+
+    Example: sketchdata export webdataset data/quickdraw-3.8m --out tars
+
+    Example: sketchdata export webdataset data/quickdraw-3.8m --out pictures --png 224 --splits train,val
+    """
+    _report(config.out, lambda: export_recipe.export_webdataset(directory, config, engine))
+
+
+@click.command("ndjson")
+@_DIRECTORY
+@options(config=export_recipe.NdjsonConfig, engine=EngineOptions)
+def export_ndjson(directory: Path, config: export_recipe.NdjsonConfig, engine: EngineOptions) -> None:
+    """Export the data set in DIR as the official one-drawing-a-line text, a file a category and split.
+
+    With --merge, a category's splits become one file, laid out like the official bucket: the folder can then be built
+    from again, with --source. The bytes depend neither on the workers nor on interruptions.
+
+    Example: sketchdata export ndjson data/quickdraw-3.8m --out text
+
+    Example: sketchdata export ndjson data/quickdraw-3.8m --out mirror --merge --gzip
+    """
+    _report(config.out, lambda: export_recipe.export_ndjson(directory, config, engine))
+
+
+@click.command("bitmaps")
+@_DIRECTORY
+@options(config=export_bitmaps_recipe.Config, engine=EngineOptions)
+def export_bitmaps(directory: Path, config: export_bitmaps_recipe.Config, engine: EngineOptions) -> None:
+    """Export the data set in DIR as the official bitmaps: full/numpy_bitmap/{category}.npy, uint8 (N, 784).
+
+    A category's splits follow one another in its file, in the order of the data set's rows; row i is line i of `export
+    ndjson --merge`. The official raster is cairo's and equals Google's own files; it needs the extra `cairo`.
+
+    Example: sketchdata export bitmaps data/quickdraw-3.8m --out bitmaps
+
+    Example: sketchdata export bitmaps data/quickdraw-3.8m --out pixels --raster fast --size 64 --splits train
+    """
+    _report(config.out, lambda: export_bitmaps_recipe.run(directory, config, engine))
+
+
+def _report(out: Path, export: Callable[[], Manifest | None]) -> None:
+    started = time.monotonic()
+    manifest = export()
+    if manifest is None:
+        return
+    size, splits = sum(file.bytes for file in manifest.files), manifest.splits
+    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+    click.echo(f"{out}: {sum(splits.values()):,} drawings ({counts})")
+    click.echo(f"{size / 1e6:,.1f} MB in {len(manifest.files):,} files; {time.monotonic() - started:.1f} s")
+    click.echo(f"Check it with: sketchdata verify {out}")
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+
+
+@click.command("codes")
+@click.argument("directory", metavar="CODES", type=click.Path(file_okay=False, path_type=Path))
+@_JSON
+@options(config=export_codes_recipe.Config)
+def export_codes(directory: Path, as_json: bool, config: export_codes_recipe.Config) -> None:
+    """Export the binary codes in CODES to the arrays of DeepHash-pytorch.
+
+    The gallery becomes trn_binary.npy, 1 and −1, and trn_label.npy, a column a class; the queries tst_binary.npy and
+    tst_label.npy. Beside them are the key_ids and the class table.
+
+    Example: sketchdata export codes codes --format deephash --out deephash
+    """
+    manifest = export_codes_recipe.run(directory, config)
+    _say(manifest, config.out, "codes", as_json)
+    if not as_json:
+        table = config.out / export_codes_recipe.CLASSES_FILE
+        click.echo(f"Read them back with: sketchdata import codes {config.out} --classes {table} --out CODES")
+
+
+@click.command("lists")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@_JSON
+@options(config=export_lists_recipe.Config, engine=EngineOptions)
+def export_lists(directory: Path, as_json: bool, config: export_lists_recipe.Config, engine: EngineOptions) -> None:
+    """Export the lists of the data set in DIR: train.txt, database.txt (the gallery) and test.txt (the queries).
+
+    A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it: they then train on the
+    very drawings that we do. The pictures are not written.
+
+    Example: sketchdata export lists data/quickdraw-3.8m --format hashnet --out lists
+    """
+    manifest = export_lists_recipe.run(directory, config, engine)
+    if manifest is not None:
+        _say(manifest, config.out, "pictures", as_json)
+
+
+def _say(manifest: Manifest, out: Path, noun: str, as_json: bool) -> None:
+    size, splits = sum(file.bytes for file in manifest.files), manifest.splits
+    if as_json:
+        told = {"out": str(out), **manifest.config, "splits": splits, "classes": len(manifest.classes), "bytes": size}
+        echo_json(told)
+        return
+    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+    click.echo(f"{out}: {sum(splits.values()):,} {noun} of {len(manifest.classes):,} classes ({counts})")
+    click.echo(f"{size / 1e6:,.1f} MB in {len(manifest.files):,} files")
+
+
+@click.command("splits")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@options(config=export_splits_recipe.Config, split=SplitOptions)
+def export_splits(as_json: bool, config: export_splits_recipe.Config, split: SplitOptions) -> None:
+    """Export a split of classes into seen and unseen ones, for zero-shot work.
+
+    Classes are chosen by a keyed hash of their names, so the split depends on these and the seed alone; or they are
+    those of a published split, or of a file. A share of the seen classes is kept aside, for choosing checkpoints and
+    constants on; the format sake has no place for it, and has them among the seen.
+
+    Example: sketchdata export splits --seen 200 --split-seed 0 --out split.txt
+
+    Example: sketchdata export splits --class-split quickdraw-30 --classes data/quickdraw-3.8m --format sake --out lists
+    """
+    exported = export_splits_recipe.run(config, split)
+    sizes = {part: len(getattr(exported.split, part)) for part in ("seen", "validation", "unseen")}
+    if as_json:
+        told = {
+            "out": str(config.out),
+            **{part: getattr(exported.split, part) for part in sizes},
+            "unknown": exported.unknown,
+            "left_out": exported.left_out,
+            "pictures": exported.pictures,
+        }
+        echo_json(told)
+        return
+    click.echo(
+        f"{config.out}: {sizes['seen']:,} seen classes, {sizes['validation']:,} of them for validation, "
+        f"{sizes['unseen']:,} unseen"
+    )
+    for name, count in exported.pictures.items():
+        click.echo(f"{name}: {count:,} drawings")
+    if exported.left_out:
+        click.echo(f"{len(exported.left_out):,} classes are in neither list and were left out")
+    if exported.unknown:
+        click.echo(
+            f"{len(exported.unknown):,} names are no class here and were passed over: {', '.join(exported.unknown)}"
+        )
+
+
+#: As in sketchdata/onnx_export.py, which is not imported before it is needed.
+_LEAST_OPSET, _MOST_OPSET = 18, 23
+
+
+@click.command("onnx")
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file, such as model.onnx.")
+@click.option(
+    "--opset",
+    type=click.IntRange(_LEAST_OPSET, _MOST_OPSET),
+    default=_LEAST_OPSET,
+    show_default=True,
+    help="Version of ONNX's operators.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print inputs, outputs and metadata as JSON on standard output.")
+def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
+    """Export the network of the training in RUN as one ONNX file, for programs without torch.
+
+    Its inputs are pictures, sequences of points or both; its outputs are the numbers of the code layer, the bits and
+    the scores of the classes. The class table, and what is needed to make the inputs, are in the file's metadata. The
+    file is written once onnxruntime was seen to compute with it what torch does.
+
+    Example: sketchdata export onnx runs/hashing-64 --out model.onnx
+    """
+    with needs_extra("the ONNX export", "onnx"):
+        from sketchdata.onnx_export import export_run
+
+    found = export_run(run, out, opset=opset)
+    if as_json:
+        echo_json(found)
+        return
+    click.echo(f"{out}: {found['bytes'] / 1e6:,.1f} MB, opset {opset}")
+    for title in ("inputs", "outputs"):
+        values = ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in found[title].items())
+        click.echo(f"{title}: {values}")
+
+
+@click.command("codes")
+@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@options(config=import_codes_recipe.Config)
+def import_codes(directory: Path, as_json: bool, config: import_codes_recipe.Config) -> None:
+    """Import the binary codes in FOLDER, of any program, so that they are measured exactly as ours are.
+
+    FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
+    {trn,tst}_label.npy, a column a class or indices; trn is the gallery, tst the queries. Rows of several classes are
+    refused. Nothing is unpickled.
+
+    Example: sketchdata import codes save/DPSH/cifar10-1_48bits_0.7731 --out codes
+    """
+    manifest = import_codes_recipe.run(directory, config)
+    splits, bits = manifest.splits, manifest.config["bits"]
+    if as_json:
+        told = {
+            "out": str(config.out),
+            "bits": bits,
+            "ids": manifest.config["ids"],
+            "splits": splits,
+            "classes": len(manifest.classes),
+        }
+        echo_json(told)
+        return
+    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+    click.echo(
+        f"{config.out}: {sum(splits.values()):,} codes of {bits} bits, of {len(manifest.classes):,} classes ({counts})"
+    )
+
+
+@click.command("lists")
+@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@options(config=import_lists_recipe.Config)
+def import_lists(directory: Path, as_json: bool, config: import_lists_recipe.Config) -> None:
+    """Import the lists in FOLDER, train.txt, database.txt and test.txt of HashNet, as tables.
+
+    A line of a list is a picture's path and a column a class, 1 in its own. Out come train.csv, gallery.csv and
+    query.csv: path, key_id where the file's name is one, and class. Pictures of several classes are refused.
+
+    Example: sketchdata import lists HashNet/data/cifar10 --out lists
+    """
+    counts = import_lists_recipe.run(directory, config)
+    if as_json:
+        echo_json({"out": str(config.out), "splits": counts})
+        return
+    told = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    click.echo(f"{config.out}: {sum(counts.values()):,} pictures ({told})")
+
+
+@click.command("splits")
+@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what was read as JSON on standard output.")
+@options(config=import_splits_recipe.Config)
+def import_splits(directory: Path, as_json: bool, config: import_splits_recipe.Config) -> None:
+    """Import the split of classes that FOLDER has in the lists of SAKE or ZSE-SBIR.
+
+    FOLDER has cname_cid.txt, the seen classes, and cname_cid_zero.txt, the unseen ones. Lists of pictures beside them,
+    such as sketch_zero.txt or all_photo_filelist_train.txt, are checked and counted. The file that is written is for
+    --class-split.
+
+    Example: sketchdata import splits zse-sbir/Sketchy/zeroshot1 --out sketchy.txt
+    """
+    imported = import_splits_recipe.run(directory, config)
+    seen, unseen = imported.names.seen or (), imported.names.unseen or ()
+    if as_json:
+        pictures = {name: {"pictures": count, "classes": own} for name, (count, own) in imported.pictures.items()}
+        told = {"out": str(config.out), "seen": seen, "unseen": unseen, "pictures": pictures}
+        echo_json(told)
+        return
+    click.echo(f"{config.out}: {len(seen):,} seen classes, {len(unseen):,} unseen")
+    for name, (count, own) in imported.pictures.items():
+        click.echo(f"{name}: {count:,} pictures of {own:,} classes, checked")
+
+
+@click.command("vectors")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@options(config=import_vectors_recipe.Config)
+def import_vectors(file: Path, as_json: bool, config: import_vectors_recipe.Config) -> None:
+    """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
+
+    FILE is text of a word and its numbers a line, as of GloVe and fastText (.vec), a .bin of word2vec, either of them
+    gzipped, or a .npy with --words. A class takes its word however it is spelled, `wine bottle` that of `Wine_Bottle`;
+    a name of several words without one takes the mean of the words' vectors. Writes one Parquet file with word, count
+    (of how many words the vector is the mean) and vector. A file of that name is replaced.
+
+    Example: sketchdata import vectors glove.6B.300d.txt --out glove.parquet
+
+    Example: sketchdata import vectors clip.npy --words names.txt --classes data/quickdraw-3.8m --out clip.parquet
+    """
+    started = time.monotonic()
+    found = import_vectors_recipe.run(file, config)
+    if as_json:
+        echo_json(found)
+        return
+    if found["missing"]:
+        click.echo(f"left out, without a word, are {len(found['missing']):,}: {', '.join(found['missing'])}", err=True)
+    means = {name: words for name, words in found["stand_ins"].items() if len(words) > 1}
+    if means:
+        told = ", ".join(f"{name} ({', '.join(words)})" for name, words in means.items())
+        click.echo(f"means of several words are {len(means):,}: {told}", err=True)
+    click.echo(
+        f"{config.out}: {found['classes']:,} classes × {found['numbers']:,} numbers; {time.monotonic() - started:.1f} s"
+    )
