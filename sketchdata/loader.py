@@ -235,11 +235,12 @@ def read_samples(shard: Path) -> Iterator[dict[str, Any]]:
     Raises:
         SketchDataError: It cannot be read.
     """
+    from webdataset.tariterators import tar_file_iterator
+
     try:
-        with tarfile.open(shard, "r|") as tar:
-            for member in tar:
-                if member.name.endswith(".json") and (file := tar.extractfile(member)) is not None:
-                    yield orjson.loads(file.read())
+        with shard.open("rb") as file:
+            for member in tar_file_iterator(file, select_files=lambda name: name.endswith(".json")):
+                yield orjson.loads(member["data"])
     except (tarfile.TarError, OSError, EOFError, orjson.JSONDecodeError) as error:
         raise SketchDataError(f"{shard} cannot be read as a shard of drawings: {error}") from error
 

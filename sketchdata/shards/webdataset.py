@@ -21,7 +21,6 @@ from sketchdata.formats import ndjson
 from sketchdata.manifest import replacing
 from sketchdata.raster import raster
 
-_MODE = 0o644
 # Of the five strategies, RLE is the fastest (4,900 a second of 224 pixels a side) and within a tenth of the smallest
 # for line drawings. Both settings are named because OpenCV's defaults are its own to change.
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
@@ -59,15 +58,19 @@ def write_members(path: Path, contents: Iterable[tuple[str, bytes]]) -> list[Mem
     Returns:
         Where each of them went.
     """
-    written, size = [], 0
-    with replacing(path) as file:
+    # It imports torch, where there is one.
+    from webdataset import TarWriter
+
+    written = []
+    with replacing(path) as file, TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as writer:
         for name, content in contents:
-            size += file.write(_header(name, len(content)))
-            written.append(Member(name=name, offset=size, bytes=len(content)))
-            size += file.write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
-        # The end: two empty blocks, then up to a whole record.
-        size += file.write(bytes(2 * tarfile.BLOCKSIZE))
-        file.write(bytes(-size % tarfile.RECORDSIZE))
+            key, _, kind = name.partition(".")
+            # Sample by sample, it would sort the files of each by their names.
+            writer.write({"__key__": key, kind: content})
+            padded = len(content) + -len(content) % tarfile.BLOCKSIZE
+            written.append(Member(name=name, offset=writer.tarstream.offset - padded, bytes=len(content)))
+            # The list of what was written is of no use, and would grow with the tar.
+            writer.tarstream.members.clear()
     return written
 
 
@@ -113,9 +116,3 @@ def _pngs(batch: DrawingBatch, picture: Picture) -> Iterator[bytes]:
         if not encoded:
             raise SketchDataError(f"OpenCV could not encode a picture of {picture.size} × {picture.size} pixels as PNG")
         yield content.tobytes()
-
-
-def _header(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size, member.mtime, member.mode = size, 0, _MODE
-    return member.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
