@@ -76,7 +76,8 @@ def _style() -> Iterator[None]:
     from matplotlib import style
 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        # Of letters that the font lacks, and (before matplotlib 3.11) of scripts that it does not shape.
+        warnings.filterwarnings("ignore", "Glyph .* missing from|Matplotlib currently does not support", UserWarning)
         yield
 
 
