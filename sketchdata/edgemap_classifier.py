@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,21 @@ class EdgeMapClassifier:
     classes: tuple[str, ...]
 
 
-def new_classifier(backbone: str, size: int, classes: tuple[str, ...]) -> EdgeMapClassifier:
+def new_classifier(
+    backbone: str, size: int, classes: tuple[str, ...], config: Mapping[str, Any] | None = None
+) -> EdgeMapClassifier:
     """Return a classifier with random weights. One channel says as much as the paper's three equal ones.
+
+    Args:
+        backbone: Its name in the table of models.
+        size: Side of the edge maps in pixels.
+        classes: The class table.
+        config: Of an encoder of transformers.
 
     Raises:
         ConfigError: There is no such backbone.
     """
-    network = build(backbone, classes=len(classes), channels=1)
+    network = build(backbone, classes=len(classes), channels=1, config=config)
     return EdgeMapClassifier(network=network, backbone=backbone, size=size, classes=classes)
 
 
@@ -60,6 +69,8 @@ def write_classifier(folder: Path, classifier: EdgeMapClassifier) -> None:
         SketchDataError: It cannot be written.
     """
     facts = {"backbone": classifier.backbone, "size": classifier.size, "classes": classifier.classes}
+    if (config := getattr(classifier.network, "config", None)) is not None:
+        facts["config"] = config
     write_tensors(folder / MODEL, classifier.network.state_dict(), {_FACTS: facts})
 
 
@@ -81,7 +92,9 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
         )
     try:
         values = facts[_FACTS]
-        found = new_classifier(str(values["backbone"]), int(values["size"]), tuple(values["classes"]))
+        found = new_classifier(
+            str(values["backbone"]), int(values["size"]), tuple(values["classes"]), values.get("config")
+        )
         found.network.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error

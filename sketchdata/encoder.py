@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,27 @@ from torch import Tensor, nn
 
 from sketchdata.augmentation import Augmentation
 from sketchdata.checkpoints import read_tensors, write_tensors
-from sketchdata.errors import SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.loader import Batch, View
-from sketchdata.models import THRESHOLDS, Activation, FusionNetwork, RecurrentEncoder, build
-from sketchdata.run_folder import MODEL
+from sketchdata.models import (
+    THRESHOLDS,
+    Activation,
+    FusionNetwork,
+    RecurrentEncoder,
+    build,
+    hash_weights,
+    load_pretrained,
+    transformers_config,
+    weights_path,
+)
+from sketchdata.progress import console
+from sketchdata.run_folder import MODEL, RECORD, STAGES, RunFolder, read_record
 from sketchdata.stroke_channels import CHANNELS, to_floats
-from sketchdata.training_options import NetworkOptions
+from sketchdata.training_options import TRANSFORMERS, NetworkOptions
 
 _INK = 255
+#: The picture network that a training began with, among the stages of its folder.
+_WEIGHTS = "pretrained-weights"
 
 
 def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None = None) -> View:
@@ -34,19 +48,108 @@ def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None 
     )
 
 
-def picture_branch(options: NetworkOptions) -> Any:
+def picture_branch(options: NetworkOptions, config: Mapping[str, Any] | None = None) -> Any:
     """Return a new picture branch, or None where there is none.
+
+    Args:
+        options: Name the backbone.
+        config: Of an encoder of transformers.
 
     Raises:
         ConfigError: There is no such backbone.
     """
     if options.branch == "rnn":
         return None
-    network = build(options.backbone, classes=1, channels=CHANNELS if options.channels == "strokes" else 1)
+    network = build(options.backbone, classes=1, channels=_channels(options), config=config)
     *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
     # Only its features are used. What never has a gradient must not wait for one among several processes.
     classifier.requires_grad_(False)
     return network
+
+
+def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str, str] | None:
+    """Return what is recorded of the weights, `source` and `sha256`, after trying them; None of none.
+
+    Args:
+        options: Name the weights.
+        run: The folder of the training. One that has begun does not need the weights any more, so that they may be
+            absent.
+
+    Raises:
+        ConfigError: They cannot be read, or are of another network.
+    """
+    if options.weights is None:
+        return None
+    before = read_record(run).get("weights") if run is not None and (run / RECORD).is_file() else None
+    begun = before if before is not None and before["source"] == options.weights else None
+    try:
+        path = weights_path(options.backbone, options.weights)
+        if begun is not None and not path.exists():
+            return dict(begun)
+    except ConfigError:
+        if begun is None:
+            raise
+        return dict(begun)
+    if options.backbone == TRANSFORMERS and not path.is_dir():
+        raise ConfigError(f"--weights {path} is no folder, which --backbone {TRANSFORMERS} needs")
+    config = backbone_config(options, None)
+    if config is not None and options.size < config["patch_size"]:
+        raise ConfigError(
+            f"--weights {path} looks at patches of {config['patch_size']} pixels: take a --size of that at least, "
+            f"not {options.size}"
+        )
+    found = {"source": options.weights, "sha256": hash_weights(path)}
+    if before is None or before["sha256"] != found["sha256"]:
+        network = build(options.backbone, classes=1, channels=_channels(options), config=config)
+        load_pretrained(network, options.backbone, options.weights)
+    return found
+
+
+def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any] | None:
+    """Return the configuration of an encoder of transformers: a training's own, or else that of the weights.
+
+    Raises:
+        ConfigError: The folder of the weights holds no image encoder.
+    """
+    if options.branch == "rnn" or options.backbone != TRANSFORMERS:
+        return None
+    if run is not None and (kept := _kept_weights(run)).is_file():
+        return dict(read_tensors(kept)[1]["config"])
+    return transformers_config(Path(options.weights or ""))
+
+
+def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Module | None) -> None:
+    """Give a training's new picture network its pretrained weights, if there are any.
+
+    The network as it begins is kept among the folder's stages, so that the weights are read once.
+
+    Raises:
+        ConfigError: They cannot be read, or are of another network.
+    """
+    if options.weights is None or network is None:
+        return
+    path = _kept_weights(folder.path)
+    if folder.ranks.leads and not path.exists():
+        left_out = load_pretrained(network, options.backbone, options.weights)
+        if left_out:
+            names = ", ".join(sorted(left_out))
+            console.print(f"--weights: {names} left out, of another number of classes", highlight=False, soft_wrap=True)
+        write_tensors(path, network.state_dict(), {"config": getattr(network, "config", None)})
+    folder.ranks.wait()
+    network.load_state_dict(read_tensors(path)[0])
+
+
+def recorded_weights(record: Mapping[str, str] | None) -> dict[str, str | None]:
+    """Return pretrained weights as an option of a record: by their sha256, wherever they are."""
+    return {"weights": None if record is None else f"sha256:{record['sha256']}"}
+
+
+def _kept_weights(run: Path) -> Path:
+    return run / STAGES / f"{_WEIGHTS}.safetensors"
+
+
+def _channels(options: NetworkOptions) -> int:
+    return CHANNELS if options.channels == "strokes" else 1
 
 
 class SketchEncoder(nn.Module):
@@ -57,14 +160,23 @@ class SketchEncoder(nn.Module):
         width: D, of the code layer.
         classes: Number of classes L.
         activation: Of the D numbers.
+        config: Of an encoder of transformers.
 
     Raises:
         ConfigError: There is no such backbone.
     """
 
-    def __init__(self, options: NetworkOptions, *, width: int, classes: int, activation: Activation) -> None:
+    def __init__(
+        self,
+        options: NetworkOptions,
+        *,
+        width: int,
+        classes: int,
+        activation: Activation,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        picture = picture_branch(options)
+        picture = picture_branch(options, config)
         points = None if options.branch == "cnn" else RecurrentEncoder(hidden=options.hidden, layers=options.layers)
         self.fusion = FusionNetwork(picture, points, width=width, classes=classes, activation=activation)
 
@@ -113,6 +225,7 @@ class Architecture:
         activation: Of the D numbers.
         scale: What the ways from point to point are divided by.
         classes: The class table.
+        config: Of an encoder of transformers.
     """
 
     network: NetworkOptions
@@ -120,10 +233,17 @@ class Architecture:
     activation: Activation
     scale: float
     classes: tuple[str, ...]
+    config: Mapping[str, Any] | None = None
 
     def encoder(self) -> SketchEncoder:
         """Return a new network with random weights."""
-        return SketchEncoder(self.network, width=self.width, classes=len(self.classes), activation=self.activation)
+        return SketchEncoder(
+            self.network,
+            width=self.width,
+            classes=len(self.classes),
+            activation=self.activation,
+            config=self.config,
+        )
 
 
 def write_encoder(folder: Path, encoder: SketchEncoder, architecture: Architecture) -> None:
@@ -132,7 +252,12 @@ def write_encoder(folder: Path, encoder: SketchEncoder, architecture: Architectu
     Raises:
         SketchDataError: It cannot be written.
     """
-    write_tensors(folder / MODEL, encoder.state_dict(), {"architecture": dataclasses.asdict(architecture)})
+    facts = dataclasses.asdict(architecture)
+    # What it began with makes no difference any more.
+    del facts["network"]["weights"]
+    if facts["config"] is None:
+        del facts["config"]
+    write_tensors(folder / MODEL, encoder.state_dict(), {"architecture": facts})
 
 
 def read_encoder(folder: Path) -> Trained:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ BACKBONES = {
     "alexnet": 63,
     "alexnet-torchvision": 63,
     "densenet121": 32,
+    "efficientnet_lite0": 32,
     "inception_v3": 75,
     "mobilenet_v1": 32,
     "mobilenet_v2": 32,
@@ -31,6 +33,9 @@ BACKBONES = {
     "vgg11": 32,
     "vgg16": 32,
 }
+#: And the network that is an image encoder from a folder of transformers.
+TRANSFORMERS = "transformers"
+BACKBONE_HELP = f"{', '.join(BACKBONES)}, timm:NAME, or {TRANSFORMERS} with --weights FOLDER."
 #: Methods of zero-shot recognition, in the order of `zero_shot.ZERO_SHOT_METHODS`.
 ZERO_SHOT_NAMES = (
     "eve",
@@ -57,6 +62,17 @@ BITS = ("16", "24", "32", "64")
 
 _POSITIVE, _COUNT = click.FloatRange(0, min_open=True), click.IntRange(1)
 _FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
+
+
+def weights_option() -> Any:
+    """Return the option `--weights`, which is recorded as the sha256 of what it names."""
+    return option(
+        None,
+        help="Pretrained weights that the picture network begins with: a file of torchvision's or timm's (safetensors "
+        "or .pth), a folder of transformers, or `imagenet` for efficientnet_lite0.",
+        record=False,
+        metavar="FILE|FOLDER|imagenet",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +175,8 @@ class NetworkOptions:
     """The branches, and what they read. The defaults are those of Xu et al., section IV-A."""
 
     branch: str = option("cr", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
-    backbone: str = option("alexnet", help=f"Picture branch: {', '.join(BACKBONES)} or timm:NAME.", metavar="NAME")
+    backbone: str = option("alexnet", help=f"Picture branch: {BACKBONE_HELP}", metavar="NAME")
+    weights: str | None = weights_option()
     size: int = option(224, help="Side of the picture in pixels.", type=click.IntRange(16, MAX_SIZE))
     line_width: int = option(1, help="Width of its lines in pixels.", type=click.IntRange(1, 64))
     channels: str = option(
@@ -173,11 +190,15 @@ class NetworkOptions:
     max_points: int = option(128, help="Points of a drawing that the GRU reads.", type=click.IntRange(1))
 
     def check(self) -> None:
-        """Refuse pictures that are too small for the backbone.
+        """Refuse pictures that are too small for the backbone, and weights for no picture.
 
         Raises:
             ConfigError: They are.
         """
+        if self.branch == "rnn" and self.weights is not None:
+            raise ConfigError("--branch rnn has no picture branch that --weights could be for: leave out one of them")
+        if self.branch != "rnn" and self.backbone == TRANSFORMERS and self.weights is None:
+            raise ConfigError(f"--backbone {TRANSFORMERS} needs --weights FOLDER, one of transformers with safetensors")
         least = BACKBONES.get(self.backbone, 1)
         if self.branch != "rnn" and self.size < least:
             raise ConfigError(f"--backbone {self.backbone} needs pictures of --size {least} at least, not {self.size}")

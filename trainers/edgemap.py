@@ -24,12 +24,13 @@ from sketchdata.config import recorded
 from sketchdata.edgemap_classifier import EdgeMapClassifier, new_classifier, to_input, write_classifier
 from sketchdata.edgemap_pictures import PackedEdgeMaps, place_for, read_edge_maps
 from sketchdata.edgemaps import EdgeMaps, open_edgemaps
+from sketchdata.encoder import backbone_config, recorded_weights, start_pretrained, weights_record
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.ranks import Ranks, joined
-from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run
+from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record
 from sketchdata.shards.edgemaps import TRAIN, VAL
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import EdgeMapNetworkConfig as Config
@@ -118,20 +119,26 @@ def prepare(
     Raises:
         ConfigError: Options, data, memory and folder do not fit.
     """
-    NetworkOptions(branch="cnn", backbone=config.backbone, size=config.size).check()
+    network = NetworkOptions(branch="cnn", backbone=config.backbone, weights=config.weights, size=config.size)
+    network.check()
+    weights = weights_record(network, config.out)
     classes = known_classes(maps)
     torch.manual_seed(training.seed)
-    classifier = new_classifier(config.backbone, config.size, classes)
+    classifier = new_classifier(config.backbone, config.size, classes, backbone_config(network, config.out))
     check_batches(classifier.network, maps.splits[TRAIN], training.batch_size, ranks.world)
     facts = {
         "trainer": "edgemap",
-        "options": recorded(config) | recorded(training),
+        "options": recorded(config) | recorded(training) | recorded_weights(weights),
+        "weights": weights,
         "classes": list(classes),
         "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
         "data": str(config.data.resolve()),
     }
     _place(maps, ranks)
-    return open_run(config.out, facts, resume=training.resume, ranks=ranks), classifier
+    folder = open_run(config.out, facts, resume=training.resume, ranks=ranks)
+    if folder.report() is None:
+        start_pretrained(network, folder, classifier.network)
+    return folder, classifier
 
 
 def _place(maps: EdgeMaps, ranks: Ranks) -> torch.device:
@@ -186,7 +193,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
             folder=folder, training=training, train=train, val=val, classifier=classifier, augment=config.augment
         )
         record = learn(experiment, config.epochs)
-        return _conclude(experiment, config, record, left_out=maps.splits[VAL] - len(val))
+        return _conclude(experiment, record, left_out=maps.splits[VAL] - len(val))
 
 
 def learn(experiment: Experiment, epochs: int) -> dict[str, Any]:
@@ -207,7 +214,7 @@ def learn(experiment: Experiment, epochs: int) -> dict[str, Any]:
     return fit(stage, experiment.folder, training)
 
 
-def _conclude(experiment: Experiment, config: Config, record: dict[str, Any], left_out: int) -> dict[str, Any]:
+def _conclude(experiment: Experiment, record: dict[str, Any], left_out: int) -> dict[str, Any]:
     """Write the network, and last the report; return the report."""
     folder, classifier = experiment.folder, experiment.classifier
     if folder.ranks.leads:
@@ -216,7 +223,7 @@ def _conclude(experiment: Experiment, config: Config, record: dict[str, Any], le
     return folder.finish(
         {
             "trainer": "edgemap",
-            "options": recorded(config) | recorded(experiment.training),
+            "options": read_record(folder.path)["options"],
             "stages": [record],
             "classes": len(classifier.classes),
             "chance": 1 / len(classifier.classes),

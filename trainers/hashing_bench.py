@@ -28,7 +28,7 @@ from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.code_validation import answers
 from sketchdata.codes import Codes, pack_bits
 from sketchdata.config import option, recorded
-from sketchdata.encoder import Trained, read_encoder
+from sketchdata.encoder import Trained, read_encoder, recorded_weights, weights_record
 from sketchdata.encoding import codes_of
 from sketchdata.errors import ConfigError
 from sketchdata.hashing_rows import ABLATIONS, BRANCHES, Kind, Row, chosen_rows, without_centers
@@ -120,6 +120,8 @@ class _Bench:
         self.classes, self.manifest = identity(config.data)
         self.ink_alone = holds_bitmaps(config.data)
         facts = recorded(config) | recorded(network) | recorded(training)
+        self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
+        facts |= self.weights
         #: What a row that is kept must have been made with; which rows there are makes no difference to one of them.
         self.options = {name: value for name, value in facts.items() if name not in ("rows", "bits", "fixed_bits")}
         self.splits: dict[tuple[str, tuple[str, ...]], Packed] = {}
@@ -164,7 +166,7 @@ class _Bench:
             "drawings": {
                 split: len(self._split(split, self.classes)) for split in ("train", "val", "gallery", "query")
             },
-            "options": recorded(self.config) | recorded(self.network) | recorded(self.training),
+            "options": recorded(self.config) | recorded(self.network) | recorded(self.training) | self.weights,
             "device": str(device_of(self.training.device)),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -296,7 +298,7 @@ class _Bench:
         if not shared:
             # Some need larger pictures than a small comparison has.
             size = max(other.size, MODELS[row.method].least)
-            other = replace(other, backbone=row.method, size=size)
+            other = replace(other, backbone=row.method, weights=None, size=size)
         return self._train(recognition, own, replace(other, branch=branch))
 
     def _staged(self, name: str, row: Row) -> dict[str, Any]:
@@ -313,6 +315,8 @@ class _Bench:
     ) -> Path:
         """Train to the end, from wherever it was stopped; return the folder."""
         out: Path = config.out
+        if network.branch == "rnn":
+            network = replace(network, weights=None)
         trainer.run(config, network, replace(training or self.training, resume=(out / RECORD).exists()))
         return out
 

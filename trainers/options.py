@@ -9,7 +9,7 @@ import click
 
 from sketchdata.config import option
 from sketchdata.training_options import (
-    BACKBONES,
+    BACKBONE_HELP,
     BITS,
     QL_WEIGHT,
     BranchesConfig,
@@ -20,6 +20,7 @@ from sketchdata.training_options import (
     PrototypeOptions,
     SharedStages,
     StagedConfig,
+    weights_option,
 )
 
 #: How far to go with Algorithm 1.
@@ -104,7 +105,8 @@ class SketchcodeConfig(DataConfig):
 class EdgeMapNetworkConfig(EdgeMapConfig):
     """What is learned, from what, and for how long."""
 
-    backbone: str = option("mobilenet_v2", help=f"Network: {', '.join(BACKBONES)} or timm:NAME.", metavar="NAME")
+    backbone: str = option("mobilenet_v2", help=f"Network: {BACKBONE_HELP}", metavar="NAME")
+    weights: str | None = weights_option()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,17 @@ from sketchdata.augmentation import Augmentation
 from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
 from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.config import recorded
-from sketchdata.encoder import Architecture, SketchEncoder, pictures_of, view_of, write_encoder
+from sketchdata.encoder import (
+    Architecture,
+    SketchEncoder,
+    backbone_config,
+    pictures_of,
+    recorded_weights,
+    start_pretrained,
+    view_of,
+    weights_record,
+    write_encoder,
+)
 from sketchdata.errors import ConfigError
 from sketchdata.loader import Batch, Order, PackedLoader, View
 from sketchdata.losses import CenterLoss, CodeLoss, class_centers
@@ -53,7 +63,8 @@ _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
 INDEPENDENT: Mapping[str, Set[str]] = {
     "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
-    "rnn": _AFTER_BRANCHES | {"cnn_epochs", "cnn_learning_rate", "backbone", "size", "line_width", "channels"},
+    "rnn": _AFTER_BRANCHES
+    | {"cnn_epochs", "cnn_learning_rate", "backbone", "weights", "size", "line_width", "channels"},
     "fusion": _AFTER_FUSION,
 }
 
@@ -144,12 +155,14 @@ def facts_of(trainer: str, config: Any, network: NetworkOptions, training: Train
         SketchDataError: There is no data set.
     """
     network.check()
+    weights = weights_record(network, config.out)
     if holds_bitmaps(config.data):
         _check_for_bitmaps(network, getattr(config, "loss", "cel"))
     classes, manifest = identity(config.data)
     return {
         "trainer": trainer,
-        "options": recorded(config) | recorded(network) | recorded(training),
+        "options": recorded(config) | recorded(network) | recorded(training) | recorded_weights(weights),
+        "weights": weights,
         "classes": list(classes),
         "manifest": manifest,
         "data": str(config.data.resolve()),
@@ -214,7 +227,12 @@ def read_experiment(
     seen = read_record(folder.path)["classes"]
     train, val = (read_split(config.data, split).of_classes(seen).to(folder.ranks.device) for split in (TRAIN, VAL))
     architecture = Architecture(
-        network=network, width=width, activation=activation, scale=train.offset_scale(), classes=train.classes
+        network=network,
+        width=width,
+        activation=activation,
+        scale=train.offset_scale(),
+        classes=train.classes,
+        config=backbone_config(network, folder.path),
     )
     return Experiment(
         folder=folder,
@@ -228,9 +246,10 @@ def read_experiment(
 
 
 def new_encoder(experiment: Experiment) -> SketchEncoder:
-    """Return the network with the first weights that the seed gives."""
+    """Return the network with the first weights that the seed gives, or pretrained ones for the picture branch."""
     torch.manual_seed(experiment.training.seed)
     encoder = experiment.architecture.encoder()
+    start_pretrained(experiment.architecture.network, experiment.folder, encoder.fusion.picture)
     if encoder.fusion.points is not None:
         # Beside whatever picture branch, or none: so that trainings can share this branch.
         torch.manual_seed(experiment.training.seed)

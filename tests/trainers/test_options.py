@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from sketchdata.models import MODELS
+from sketchdata.models import MODELS, backbones
 from sketchdata.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
 from sketchdata.trainers.options import BASELINES
 from sketchdata.training import OPTIMISERS
-from sketchdata.training_options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, ZERO_SHOT_NAMES
+from sketchdata.training_options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, TRANSFORMERS, ZERO_SHOT_NAMES
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 
 #: Prints which modules the command line had imported when it ended.
@@ -29,6 +29,7 @@ TRAINERS = ("edge-detector", "edgemap", "hashing", "hashing-baselines", "recogni
 
 def test_names_in_options_are_the_names_in_the_tables() -> None:
     assert {name: entry.least for name, entry in MODELS.items()} == BACKBONES
+    assert backbones.TRANSFORMERS == TRANSFORMERS
     assert tuple(ZERO_SHOT_METHODS) == ZERO_SHOT_NAMES
     assert tuple(OPTIMISERS) == OPTIMISER_NAMES
     assert tuple(METHODS) == BASELINES
