@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.audit_store import Audit, read_audit
-from sketchdata.edges import canny, centre
+from sketchdata.edges import centre
+from sketchdata.edges.canny import canny
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
 from sketchdata.manifest import read_manifest

@@ -14,7 +14,8 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from sketchdata.edges import canny, centre
+from sketchdata.edges import centre
+from sketchdata.edges.canny import canny
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import Manifest, hash_file, read_manifest
