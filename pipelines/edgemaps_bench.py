@@ -49,6 +49,7 @@ from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import file_entry, hash_file, leftovers, replacing
+from sketchdata.names import names_in
 from sketchdata.photos import Photo, decode
 from sketchdata.progress import task_bar
 from sketchdata.threads import one_opencv_thread
@@ -172,7 +173,7 @@ def _rows(config: Config, photos: Sequence[DrawnPhoto]) -> list[Row]:
         ConfigError: Options contradict each other, or a detector or a map cannot be had.
     """
     chosen = config.detectors if config.detectors is not None else "" if config.predictions else DEFAULT_DETECTORS
-    names = list(dict.fromkeys(name.strip() for name in chosen.split(",") if name.strip()))
+    names = list(names_in(chosen))
     weights, scales = _by_name("--weights", config.weights, names), _by_name("--scales", config.scales, names)
     rows = [Row(name=PEOPLE)]
     for name in names:
@@ -204,7 +205,7 @@ def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str,
 
 def _scales(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(scale) for scale in text.split(","))
+        return tuple(map(float, names_in(text) or ("",)))
     except ValueError as error:
         raise ConfigError(f"--scales must be numbers, such as tin=0.5,1,1.5, and not {text!r}") from error
 

@@ -42,6 +42,7 @@ from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
+from sketchdata.names import names_in
 from sketchdata.near_duplicates import MOST_BITS
 from sketchdata.shards import pictures
 from sketchdata.version import SCHEMA_VERSION, __version__
@@ -96,7 +97,7 @@ class Config:
         Raises:
             ConfigError: A flag does not exist.
         """
-        names = [] if self.skip_flags == "none" else [name.strip() for name in self.skip_flags.split(",")]
+        names = () if self.skip_flags == "none" else names_in(self.skip_flags) or ("",)
         if unknown := [name for name in names if name not in FLAGS]:
             raise ConfigError(f"--skip-flags takes {', '.join(FLAGS)} or none, and not {', '.join(map(repr, unknown))}")
         return CropRules(

@@ -33,6 +33,7 @@ from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.fetch import download
 from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file, replacing
+from sketchdata.names import names_in
 from sketchdata.photos import decode
 from sketchdata.progress import console
 from sketchdata.shards import pictures
@@ -96,7 +97,7 @@ class Config:
             ConfigError: One is none.
         """
         try:
-            return tuple(float(scale) for scale in self.scales.split(","))
+            return tuple(map(float, names_in(self.scales) or ("",)))
         except ValueError as error:
             raise ConfigError(f"--scales must be numbers, such as 0.5,1,2, and not {self.scales!r}") from error
 

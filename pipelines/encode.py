@@ -18,6 +18,7 @@ from sketchdata.config import option
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.exports.parent import open_parent
 from sketchdata.manifest import Manifest, ParentEntry, hash_file
+from sketchdata.names import names_in
 
 if TYPE_CHECKING:
     from sketchdata.codes import Codes
@@ -77,7 +78,7 @@ def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[st
     """Return which bitmaps they are, what their ids are, and the splits wanted of them."""
     from sketchdata.bitmaps import PROPORTIONS, fingerprint
 
-    wanted = set(PROPORTIONS) if config.splits == ALL else {name.strip() for name in config.splits.split(",")}
+    wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))
     unknown = sorted(wanted - set(PROPORTIONS))
     if unknown:
         raise ConfigError(f"there is no split {', '.join(unknown)}; bitmaps are split into {', '.join(PROPORTIONS)}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import did_you_mean, names_in
 
 #: The bucket over HTTPS. Source: github.com/googlecreativelab/quickdraw-dataset, CC BY 4.0.
 BUCKET = "https://storage.googleapis.com/quickdraw_dataset"
@@ -86,11 +86,10 @@ def choose_classes(classes: Sequence[str], wanted: str | None) -> tuple[str, ...
     """
     if wanted is None:
         return tuple(classes)
-    names = {name.strip() for name in wanted.split(",") if name.strip()}
+    names = set(names_in(wanted))
     for name in sorted(names - set(classes)):
-        near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ConfigError(f"there is no category {name!r}{hint}")
+        hint = did_you_mean(name, classes)
+        raise ConfigError(f"there is no category {name!r}{hint and f'; {hint}'}")
     if not names:
         raise ConfigError("--categories names no category")
     return tuple(name for name in classes if name in names)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import did_you_mean
 from sketchdata.sampling import plain
 
 Found = TypeVar("Found")
@@ -84,14 +84,10 @@ def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool =
         else:
             named[word] = name
     if unknown and not allow_unknown:
-        told = ", ".join(_with_hint(name, table) for name in unknown)
+        hints = {name: did_you_mean(plain(name), table) for name in unknown}
+        told = ", ".join(f"{name!r} ({hint})" if hint else repr(name) for name, hint in hints.items())
         raise ConfigError(
             f"{len(unknown):,} of {len(names):,} names are none of the {len(classes):,} classes: {told}; "
             "correct them, or leave them out by --allow-unknown"
         )
     return Matched(classes=tuple(word for word in classes if word in named), unknown=tuple(unknown))
-
-
-def _with_hint(name: str, table: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(plain(name), table, n=2, cutoff=0.6)
-    return f"{name!r} (did you mean {' or '.join(repr(table[key]) for key in near)}?)" if near else repr(name)

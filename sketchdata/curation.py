@@ -22,6 +22,7 @@ from sketchdata.card import quickdraw_card
 from sketchdata.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import AUDIT_FOLDER, Manifest, hash_file, replacing
+from sketchdata.names import names_in
 
 CURATION_FILE = "curation.csv"
 
@@ -146,7 +147,7 @@ def curate(audit: Audit, log: DecisionLog, *, splits: str | None, noise: bool) -
 
 def _choose(audit: Audit, splits: str | None) -> tuple[str, ...]:
     known = audit.manifest.counts
-    names = set(known) if splits is None else {name.strip() for name in splits.split(",") if name.strip()}
+    names = set(known) if splits is None else set(names_in(splits))
     unknown = sorted(names - set(known))
     if unknown or not names:
         found = f"no split {', '.join(unknown)}" if unknown else "no name"

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import names_in
 from sketchdata.shallow_hashing import SHALLOW_HASHERS
 
 #: The run that has the branches which many rows share.
@@ -175,7 +176,7 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Row]:
         ConfigError: There is no such row or length.
     """
     try:
-        bits = tuple(dict.fromkeys(int(each) for each in lengths.split(",")))
+        bits = tuple(dict.fromkeys(map(int, names_in(lengths))))
     except ValueError:
         bits = ()
     if not bits or min(bits) < 1:
@@ -183,7 +184,7 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Row]:
     if unseen == 1:
         raise ConfigError("--unseen takes 2 classes at least, as one alone is always found; or 0 for no such rows")
     rows = list(all_rows(bits, fixed, unseen))
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    wanted = names_in(names)
     if "all" in wanted:
         return rows
     found: dict[str, Row] = {}

@@ -44,6 +44,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "intervals",
             "messiness",
             "metrics",
+            "names",
             "near_duplicates",
             "photos",
             "published_hashing",

@@ -68,7 +68,7 @@ def test_an_unknown_row_is_refused_by_name_with_those_there_are(wanted: str) -> 
     assert repr(wanted) in str(error.value)
 
 
-@pytest.mark.parametrize("lengths", ["", "a", "16,", "0", "-16", "16;64", "16.0"])
+@pytest.mark.parametrize("lengths", ["", ",", "a", "0", "-16", "16;64", "16.0"])
 def test_other_lengths_are_refused(lengths: str) -> None:
     with pytest.raises(ConfigError, match=r"--bits takes lengths such as 16,64, not '"):
         names("all", lengths=lengths)

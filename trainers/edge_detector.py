@@ -35,6 +35,7 @@ from sketchdata.config import recorded
 from sketchdata.edges.learned import EdgeNetwork
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
 from sketchdata.manifest import hash_file, replacing
+from sketchdata.names import names_in
 from sketchdata.photos import Photo
 from sketchdata.progress import task_bar
 from sketchdata.ranks import wishes_to_stop
@@ -290,7 +291,7 @@ def run(config: Config) -> dict[str, Any]:
         return report
     training = Training(config)
     before = load_checkpoint(training) if config.resume else 0.0
-    photos = [photo for split in config.splits.split(",") for photo in read_split(config.data, split)]
+    photos = [photo for split in names_in(config.splits) or ("",) for photo in read_split(config.data, split)]
     seconds = train(training, photos, before)
     return _finish(training, seconds)
 

@@ -29,6 +29,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.metrics_log import stage_seconds
 from sketchdata.models import MODELS, build
+from sketchdata.names import names_in
 from sketchdata.progress import console
 from sketchdata.run_folder import METRICS, RECORD, read_json
 from sketchdata.shards.edgemaps import TRAIN, VAL
@@ -117,7 +118,7 @@ def chosen_rows(names: str) -> list[Row]:
         ConfigError: There is no such row, or none is named.
     """
     rows = {row.name: row for row in all_rows()}
-    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    wanted = set(names_in(names))
     if "all" in wanted:
         wanted = wanted - {"all"} | set(PUBLISHED)
     unknown = sorted(wanted - set(rows))

@@ -34,6 +34,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.evaluation import JSON_FILE
 from sketchdata.hashing_evaluation import GALLERY
 from sketchdata.manifest import replacing
+from sketchdata.names import names_in
 from sketchdata.progress import console
 from sketchdata.ranks import device_of
 from sketchdata.run_folder import RECORD, read_json, read_record
@@ -122,7 +123,7 @@ def chosen_networks(config: Config) -> list[str]:
     Raises:
         ConfigError: There is no such network, or none is left.
     """
-    asked = {name.strip() for name in config.networks.split(",") if name.strip()}
+    asked = set(names_in(config.networks))
     if unknown := asked - set(_NETWORKS):
         raise ConfigError(f"--networks: there is no {', '.join(sorted(unknown))}; there are {', '.join(_NETWORKS)}")
     allowed = [name for name in _NETWORKS if name in asked]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sketchdata.annotations.table import read_table
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.names import did_you_mean
 from sketchdata.photo_classes import PhotoClass, words_by
 
 #: The classes of PASCAL VOC that COCO spells otherwise. Source: the VOC 2012 development kit, section 3.
@@ -87,9 +87,10 @@ def read_class_names(path: Path, words: Sequence[str]) -> dict[str, str]:
             category = next((row[column].strip() for column in _CATEGORY if row.get(column)), "")
             word = row.get("word", "").strip()
             if not category or word not in words:
-                near = difflib.get_close_matches(word, words, n=3, cutoff=0.5)
-                hint = f"; did you mean {', '.join(near)}?" if near else ""
-                raise ConfigError(f"{path}, line {line}: {category!r} → {word!r} names no class of ours{hint}")
+                hint = did_you_mean(word, words)
+                raise ConfigError(
+                    f"{path}, line {line}: {category!r} → {word!r} names no class of ours{hint and f'; {hint}'}"
+                )
             own[category] = word
     except FormatError as error:
         raise ConfigError(f"{error}; a table with the columns category,word was expected") from error

@@ -10,6 +10,7 @@ from typing import Any
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.exports.folder import ExportFolder
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, ParentEntry, hash_file, read_manifest
+from sketchdata.names import names_in
 
 _HASHES_AT_ONCE = 4
 
@@ -91,7 +92,7 @@ def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
         raise SketchDataError(
             f"{directory} ({manifest.name}) has no Parquet shards: export from what `sketchdata build` made"
         )
-    names = set(manifest.counts) if splits is None else {name.strip() for name in splits.split(",") if name.strip()}
+    names = set(manifest.counts) if splits is None else set(names_in(splits))
     unknown = sorted(names - set(manifest.counts))
     if unknown:
         raise ConfigError(f"there is no split {', '.join(unknown)}; {directory} has {', '.join(manifest.counts)}")

@@ -10,13 +10,13 @@ Lines before any such heading are unseen classes, so a bare list of names is one
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sketchdata.class_splits import ClassSplit, SplitNames
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.names import did_you_mean
 from sketchdata.sampling import plain
 
 PARTS = ("seen", "validation", "unseen")
@@ -140,6 +140,5 @@ def path_of(name: str, published: Path) -> Path:
         return published / f"{name}{SUFFIX}"
     if Path(name).is_file():
         return Path(name)
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
     raise ConfigError(f"{name} is neither a file nor a published list; {hint}")

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import names_in
 
 #: Those under which a photo and what is made of it may be given on, by anybody to anybody.
 FREE = ("cc0", "pdm", "by", "by-sa")
@@ -66,7 +67,7 @@ def parse_filter(text: str) -> frozenset[str] | None:
     Raises:
         ConfigError: There is no such licence, or none is named.
     """
-    codes = {code.strip().lower() for code in text.split(",") if code.strip()}
+    codes = set(names_in(text.lower()))
     if codes == {ANY}:
         return None
     if unknown := sorted(codes - set(CODES)) or ([] if codes else [""]):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import names_in
 from sketchdata.training_options import EVERY, OURS, PAPER, PrototypeOptions
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.eve import Regression
@@ -22,7 +23,7 @@ def chosen_methods(options: PrototypeOptions, optimiser: str) -> dict[str, Metho
     Raises:
         ConfigError: There is no such method.
     """
-    asked = {name.strip() for name in options.methods.split(",") if name.strip()}
+    asked = set(names_in(options.methods))
     if options.recipe:
         asked.add(OURS)
     if unknown := asked - {EVERY, *ZERO_SHOT_METHODS}:

@@ -1,0 +1,23 @@
+"""Names that a user gives: lists of them in one option, and the nearest known ones to a name that is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list such as `A, B,A`: in their order, each once, without blank ones."""
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
+def did_you_mean(name: str, known: Mapping[str, str] | Iterable[str]) -> str:
+    """Return `did you mean A or B?` with the known names nearest to one that is unknown; "" where none is near.
+
+    Args:
+        name: What was given.
+        known: The names that there are, or {what `name` is compared with: the name to show}.
+    """
+    shown = known if isinstance(known, Mapping) else {each: each for each in known}
+    near = difflib.get_close_matches(name, shown, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(shown[each] for each in near)}?" if near else ""
