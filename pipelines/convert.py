@@ -6,16 +6,13 @@ half a file in its place; and so do the files of a folder.
 
 from __future__ import annotations
 
-import gzip
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO, cast
 
 import click
@@ -23,21 +20,29 @@ import orjson
 
 from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.config import option
-from sketchdata.drawing import Drawing, DrawingBatch, Words, concatenate, empty_batch
+from sketchdata.drawing import Drawing, DrawingBatch, Words
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats import npy, svg
-from sketchdata.formats.files import FORMATS, GZIP_SUFFIX, Fault, FileFormat, Portion, Reader, format_of
-from sketchdata.gzipped import gunzip
+from sketchdata.formats import npy
+from sketchdata.formats.files import (
+    FORMATS,
+    GZIP_SUFFIX,
+    Fault,
+    FileFormat,
+    Portion,
+    Reader,
+    format_of,
+    open_file,
+    packed_by_name,
+    read_folder,
+    unpacked_blocks,
+    write_folder,
+)
 from sketchdata.manifest import replacing
 from sketchdata.progress import byte_bar
 from sketchdata.simplify import simplify
 
 #: Standard input or output.
 STANDARD = "-"
-_BLOCK_BYTES = 1 << 21
-_GZIP_MAGIC, _GZIP_LEVEL = b"\x1f\x8b", 6
-#: SVG documents that become one batch, at most.
-_TOGETHER = 1000
 _EXAMPLES = 5
 RASTERS = ("official", "fast")
 
@@ -195,58 +200,15 @@ def _raster(config: Config) -> npy.Raster:
 def _portions(source: str, reading: FileFormat, words: Words, word: str | None) -> Iterator[Portion]:
     read = cast(Reader, reading.read)
     if source != STANDARD and Path(source).is_dir():
-        yield from _folder_portions(Path(source), read, words, word)
+        yield from read_folder(Path(source), words, word)
         return
-    with _opened(source) as blocks:
-        yield from read(blocks, words, word)
-
-
-@contextmanager
-def _opened(source: str) -> Iterator[Iterator[bytes]]:
-    """Open a file, or standard input, as unpacked blocks; gzip is recognised by its first bytes."""
     with ExitStack() as stack, byte_bar() as bar:
         file, size = cast(BinaryIO, sys.stdin.buffer), None
         if source != STANDARD:
-            if not Path(source).is_file():
-                raise ConfigError(
-                    f"{source} does not exist: give a file, a folder of SVG files, or - for standard input"
-                )
-            file, size = stack.enter_context(Path(source).open("rb")), Path(source).stat().st_size
+            file = stack.enter_context(open_file(Path(source)))
+            size = Path(source).stat().st_size
         shown = bar.add_task("Converting", total=size)
-        blocks = _blocks(file, lambda count: bar.advance(shown, count))
-        first = next(blocks, b"")
-        stored = chain([first], blocks)
-        yield gunzip(stored, source) if first.startswith(_GZIP_MAGIC) else stored
-
-
-def _blocks(file: BinaryIO, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-    while block := file.read(_BLOCK_BYTES):
-        advance(len(block))
-        yield block
-
-
-def _folder_portions(folder: Path, read: Reader, words: Words, word: str | None) -> Iterator[Portion]:
-    """Read a folder's SVG files by rising name, many to a batch."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".svg" and path.is_file())
-    if not paths:
-        raise ConfigError(f"{folder} holds no .svg files")
-    batches: list[DrawingBatch] = []
-    for path in paths:
-        with path.open("rb") as file:
-            (portion,) = read(_blocks(file), words, word)
-        if portion.faults:
-            yield Portion(
-                batch=empty_batch(),
-                faults=[Fault(where=path.name, reason=fault.reason, detail=fault.detail) for fault in portion.faults],
-            )
-            continue
-        # Raw and simplified drawings cannot lie in one batch.
-        if batches and (len(batches) == _TOGETHER or batches[0].is_raw != portion.batch.is_raw):
-            yield Portion(batch=concatenate(batches))
-            batches = []
-        batches.append(portion.batch)
-    if batches:
-        yield Portion(batch=concatenate(batches))
+        yield from read(unpacked_blocks(file, source, lambda count: bar.advance(shown, count)), words, word)
 
 
 class _Tally:
@@ -326,46 +288,14 @@ def _target(out: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with replacing(Path(out)) as file:
-        if not out.endswith(GZIP_SUFFIX):
-            yield file
-            return
-        # Without a name and a time, the same drawings give the same bytes.
-        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
-            yield cast(BinaryIO, packed)
+    with replacing(Path(out)) as file, packed_by_name(file, out) as packed:
+        yield packed
 
 
 def _write_folder(out: Path, batches: Iterable[DrawingBatch], words: Words, tally: _Tally) -> None:
-    """Write a file a drawing, named by its key_id, first beside the folder and then all at once into it."""
-    work = out.with_name(f".{out.name}.{token_hex(4)}.tmp")
-    work.mkdir(parents=True)
-    try:
-        for drawing in chain.from_iterable(batch.drawings(words.names) for batch in batches):
-            try:
-                _write_svg(work / f"{drawing.key_id}.svg", drawing)
-            except FormatError as error:
-                tally.converted.drawings -= 1
-                tally.refuse(Fault(where=f"key_id {drawing.key_id}", reason=error.reason, detail=error.detail))
-        tally.check()
-        _move_in(work, out, overwrite=tally.config.overwrite)
-    finally:
-        shutil.rmtree(work)
+    def refuse(drawing: Drawing, error: FormatError) -> None:
+        tally.converted.drawings -= 1
+        tally.refuse(Fault(where=f"key_id {drawing.key_id}", reason=error.reason, detail=error.detail))
 
-
-def _write_svg(path: Path, drawing: Drawing) -> None:
-    content = svg.dump(drawing)
-    if path.exists():
-        raise FormatError("duplicate key_id", "its file would replace that of the drawing before")
-    path.write_bytes(content)
-
-
-def _move_in(work: Path, out: Path, *, overwrite: bool) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    paths = list(work.iterdir())
-    there = [path.name for path in paths if (out / path.name).exists()]
-    if there and not overwrite:
-        raise ConfigError(
-            f"{out} holds {len(there):,} of these files, {min(there)} among them: --overwrite replaces them"
-        )
-    for path in paths:
-        path.replace(out / path.name)
+    drawings = chain.from_iterable(batch.drawings(words.names) for batch in batches)
+    write_folder(out, drawings, overwrite=tally.config.overwrite, refuse=refuse, check=tally.check)

@@ -9,34 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from sketchdata.catalog import choose_classes
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Words, to_batch
-from sketchdata.errors import ConfigError, SketchDataError, needs_extra
+from sketchdata.errors import ConfigError
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
-
-if TYPE_CHECKING:
-    from sketchdata.encoder import Trained
-    from sketchdata.packed import PackedSketches
-    from sketchdata.zero_shot.store import KeptRecogniser
-
-#: Of sketchdata/run_folder.py's records.
-_ZERO_SHOT = "zsl"
-#: What scores are, by how drawings are compared with prototypes; higher is likelier for all of them.
-MEANINGS = {
-    "probability": "probability by the network's classifier",
-    "distance": "minus the squared distance to the class's prototype",
-    "cosine": "cosine of the angle to the class's prototype",
-    "product": "inner product with the class's prototype",
-    "relation": "logit of the relation network that drawing and class belong together",
-}
+from sketchdata.recogniser import Answer, Recogniser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,103 +48,6 @@ class Config:
     device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Guess:
-    """A class that a drawing may be of.
-
-    Attributes:
-        rank: From 1, among the candidates.
-        word: Its name.
-        score: Higher is likelier; γ is taken off already.
-        unseen: Whether no drawing of it was learned from.
-        hit: Whether it is the drawing's own class; None where that is not known.
-    """
-
-    rank: int
-    word: str
-    score: float
-    unseen: bool
-    hit: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a drawing was taken for.
-
-    Attributes:
-        query: The drawing.
-        guesses: The likeliest class first; of equally likely ones, the first in the class table.
-        own_rank: Of its own class among the candidates; None where that is not known, or not among them.
-        middle: The median of the candidates' scores.
-        note: What its reader should know; None where there is nothing.
-    """
-
-    query: Query
-    guesses: tuple[Guess, ...]
-    own_rank: int | None
-    middle: float
-    note: str | None = None
-
-    @property
-    def right(self) -> bool | None:
-        """Whether its own class is the likeliest; None where that is not known, or not among the candidates."""
-        return None if self.own_rank is None else self.own_rank == 1
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Judge:
-    """What drawings are recognised by.
-
-    Attributes:
-        trainer: Of the run.
-        measure: What scores are: a key of MEANINGS.
-        classes: The class table of the scores.
-        unseen: (L,) bool.
-        candidates: (K,) places in the class table.
-        gamma: What is taken off the scores of seen classes.
-        kept: The recogniser; None of a classifier.
-    """
-
-    trainer: str
-    measure: str
-    classes: tuple[str, ...]
-    unseen: npt.NDArray[np.bool_]
-    candidates: npt.NDArray[np.int64]
-    gamma: float = 0.0
-    kept: KeptRecogniser | None = None
-
-    def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Answer:
-        """Return what a drawing is taken for by its scores of all classes, (L,)."""
-        among = scores[self.candidates]
-        places: list[int] = self.candidates[np.argsort(-among, kind="stable")].tolist()
-        own = self.classes.index(query.word) if query.word in self.classes else None
-        guesses = tuple(
-            Guess(
-                rank=rank,
-                word=self.classes[place],
-                score=float(scores[place]),
-                unseen=bool(self.unseen[place]),
-                hit=None if own is None else place == own,
-            )
-            for rank, place in enumerate(places[:top], 1)
-        )
-        own_rank = places.index(own) + 1 if own in places else None
-        return Answer(
-            query=query,
-            guesses=guesses,
-            own_rank=own_rank,
-            middle=float(np.median(among)),
-            note=self._note(query.word) if own_rank is None else None,
-        )
-
-    def _note(self, word: str | None) -> str | None:
-        if word is None:
-            return None
-        if word in self.classes:
-            return f"{word!r} is a seen class, not among the {len(self.candidates):,} unseen ones"
-        return f"there is no {word!r} among the {len(self.classes):,} classes to recognise"
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
     """What was recognised, and by what.
@@ -173,7 +57,7 @@ class Answers:
         answers: In the order of the drawings.
     """
 
-    judge: Judge
+    judge: Recogniser
     answers: tuple[Answer, ...]
 
 
@@ -189,81 +73,18 @@ def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
         ConfigError: A file, a key_id, a class or a recogniser is not there, or options are for another kind of run.
         SketchDataError: The training is not finished, or something is damaged.
     """
-    with needs_extra("recognising", "train"):
-        from sketchdata.encoder import read_encoder
-        from sketchdata.packed import pack
-        from sketchdata.ranks import device_of
-        from sketchdata.run_folder import REPORT, read_record
-    record = read_record(directory)
-    if not (directory / REPORT).is_file():
-        raise SketchDataError(f"{directory} has no {REPORT}, so its training did not finish: go on with --resume")
-    trained = read_encoder(directory)
-    judge = _judge(directory, record, trained, config)
-    queries = _read(files, judge.classes, config.data or Path(record.get("data") or "."), config.word)
-    words = Words()
-    packed = pack([to_batch([query.drawing for query in queries if query.drawing], words)], tuple(words.names))
-    scores = _scores(trained, judge, packed, str(device_of(config.device)))
+    judge = Recogniser.load(
+        directory,
+        device=config.device,
+        among="unseen" if config.among == "unseen" else "all",
+        calibrated=not config.plain,
+        vectors=config.vectors,
+        method=config.method,
+    )
+    queries = _read(files, judge.classes, config.data or judge.data or Path(), config.word)
+    scores = judge.scores([query.drawing for query in queries if query.drawing])
     answers = (judge.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
     return Answers(judge=judge, answers=tuple(answers))
-
-
-# ---- what recognises -------------------------------------------------------------------------------------------------
-
-
-def _judge(directory: Path, record: dict[str, Any], trained: Trained, config: Config) -> Judge:
-    trainer, count = str(record.get("trainer")), len(trained.classes)
-    if trainer != _ZERO_SHOT:
-        _refuse_zero_shot_options(directory, trainer, config)
-        return Judge(
-            trainer=trainer,
-            measure="probability",
-            classes=trained.classes,
-            unseen=np.zeros(count, bool),
-            candidates=np.arange(count),
-        )
-    from sketchdata.zero_shot.store import choose_recogniser, read_recognisers
-
-    kept = choose_recogniser(read_recognisers(directory), config.vectors, config.method)
-    own = kept.recogniser
-    if own.width != trained.width:
-        raise SketchDataError(
-            f"{directory}: the recogniser {kept.name} was fitted to {own.width:,} numbers a drawing, and the network "
-            f"gives {trained.width:,}: train again in another --out"
-        )
-    return Judge(
-        trainer=trainer,
-        measure=own.compare if isinstance(own.compare, str) else "relation",
-        classes=kept.classes,
-        unseen=np.isin(np.arange(len(kept.classes)), own.unseen),
-        candidates=own.unseen if config.among == "unseen" else np.arange(len(kept.classes)),
-        gamma=0.0 if config.plain or config.among == "unseen" else own.gamma,
-        kept=kept,
-    )
-
-
-def _refuse_zero_shot_options(directory: Path, trainer: str, config: Config) -> None:
-    given = {
-        "--among": config.among != "all",
-        "--plain": config.plain,
-        "--vectors": config.vectors is not None,
-        "--method": config.method is not None,
-    }
-    if any(given.values()):
-        named = ", ".join(name for name, is_given in given.items() if is_given)
-        raise ConfigError(
-            f"{directory} holds a training of {trainer}, whose classifier knows the classes that it learned and no "
-            f"others: leave out {named}, or take a run of `sketchdata train zsl`"
-        )
-
-
-def _scores(trained: Trained, judge: Judge, packed: PackedSketches, device: str) -> npt.NDArray[np.floating[Any]]:
-    """Return how likely each drawing is of each class: (M, L)."""
-    from sketchdata.encoding import outputs, probabilities
-
-    numbers = outputs(trained, packed, device=device)
-    if judge.kept is None:
-        return probabilities(trained, numbers, device=device)
-    return judge.kept.recogniser.scores(numbers, calibrated=judge.gamma != 0)
 
 
 # ---- drawings --------------------------------------------------------------------------------------------------------

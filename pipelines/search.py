@@ -15,10 +15,8 @@ from sketchdata.code_folder import ROW_NUMBERS
 from sketchdata.codes import Packed
 from sketchdata.config import option
 from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Words, to_batch
-from sketchdata.errors import ConfigError, needs_extra
+from sketchdata.errors import ConfigError
 from sketchdata.index import Index, Neighbours, open_index
-from sketchdata.manifest import hash_file
 from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
 
 if TYPE_CHECKING:
@@ -171,39 +169,10 @@ def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
         if query.row is not None:
             packed[number] = index.code(query.row)
     if drawn:
-        packed[drawn] = _encode([query.drawing for query in queries if query.drawing is not None], index, config)
+        packed[drawn] = index.encode(
+            [query.drawing for query in queries if query.drawing is not None], config.run, device=config.device
+        )
     return packed
-
-
-def _encode(drawings: Sequence[Drawing], index: Index, config: Config) -> Packed:
-    """Return the codes of drawings by the network that made those of the index."""
-    if config.run is None:
-        raise ConfigError("a drawing that is not in the index needs the network to become a code: name its --run")
-    with needs_extra("turning drawings into codes", "train"):
-        from sketchdata.encoder import read_encoder
-        from sketchdata.encoding import encode
-        from sketchdata.packed import pack
-        from sketchdata.ranks import device_of
-        from sketchdata.run_folder import MODEL
-    trained = read_encoder(config.run)
-    _check_model(index, config.run, trained.width, hash_file(config.run / MODEL, "sha256"))
-    words = Words()
-    batch = to_batch(drawings, words)
-    return encode(trained, pack([batch], tuple(words.names)), device=str(device_of(config.device))).packed
-
-
-def _check_model(index: Index, run_folder: Path, bits: int, sha256: str) -> None:
-    model = index.facts.get("model")
-    if model is None:
-        raise ConfigError(
-            "the index does not say which network its codes are of, so only its own key_ids can be searched for"
-        )
-    if (model, index.bits) != (sha256, bits):
-        raise ConfigError(
-            f"the index holds codes of {index.bits} bits by another network (sha256 {str(model)[:16]}…) than that of "
-            f"{run_folder} ({bits} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or encode "
-            "and index the data set again"
-        )
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

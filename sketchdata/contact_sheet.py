@@ -156,18 +156,29 @@ def write_png(image: npt.NDArray[np.uint8], path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise ConfigError(f"pictures are written as PNG, and {path} does not end in .png: name it {path.stem}.png")
-    if max(image.shape) > _MAX_PNG_SIDE:
-        height, width = image.shape[:2]
+    content = encode_png(image)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return grey values (H, W) or red, green, blue (H, W, 3) as a PNG file.
+
+    Raises:
+        ConfigError: The image is longer than a PNG file may be.
+        SketchDataError: It cannot be encoded.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) > _MAX_PNG_SIDE:
         raise ConfigError(
-            f"a PNG file may have {_MAX_PNG_SIDE:,} pixels a side, and {path} would be {width:,} × {height:,}: "
+            f"a PNG file may have {_MAX_PNG_SIDE:,} pixels a side, and this one would be {width:,} × {height:,}: "
             "choose fewer drawings, or spread them over rows and columns"
         )
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     encoded, content = cv2.imencode(".png", pixels)
     if not encoded:
-        raise SketchDataError(f"OpenCV could not encode the image of shape {image.shape} for {path}")
-    with replacing(path) as file:
-        file.write(content.tobytes())
+        raise SketchDataError(f"OpenCV could not encode an image of shape {image.shape} as PNG")
+    return content.tobytes()
 
 
 def _draw_cells(batch: DrawingBatch, cell: int, line_width: int) -> Bitmaps:

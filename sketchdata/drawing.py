@@ -240,10 +240,16 @@ class Words:
 
 
 def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
-    """Put single drawings, all simplified or all raw, together as arrays."""
-    if not drawings:
-        return empty_batch()
+    """Put single drawings, all simplified or all raw, together as arrays.
+
+    Raises:
+        FormatError: Some are raw, and others are not.
+    """
     lines = list(itertools.chain.from_iterable(drawing.strokes for drawing in drawings))
+    if not lines:
+        return empty_batch()
+    if len({line.shape[1] for line in lines}) > 1:
+        raise FormatError("raw and simplified drawings together", "`sketchdata.simplify` the raw ones, with times")
     points = np.concatenate(lines)
     raw = points.shape[1] == 3
     coordinate = np.float64 if raw else np.uint8

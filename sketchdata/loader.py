@@ -9,22 +9,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import orjson
 import torch
+import torch.utils.data
 from torch import Tensor
 
 from sketchdata.augmentation import Augmentation
 from sketchdata.bitmaps import Packed
 from sketchdata.drawing import DrawingBatch, empty_batch, offsets_of
-from sketchdata.errors import SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.packed import pack
-from sketchdata.raster import DEFAULT_SIZE
+from sketchdata.raster import DEFAULT_SIZE, raster
 from sketchdata.sampling import splitmix64
 
 #: What a bitmap shows of a drawing.
@@ -153,6 +154,70 @@ class PackedLoader:
         """Yield the batches of an epoch from step `start` on."""
         for step, indices in enumerate(self.order.indices(epoch, start), start):
             yield self.view.batch(self.packed, indices, self.order.seed, epoch, step, self.order.rank)
+
+
+class DrawingRows(Protocol):
+    """Drawings that are read by their rows, as `sketchdata.DrawingDataset` does."""
+
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Sequence[int]) -> DrawingBatch:
+        """Return some drawings in the order of `rows`."""
+
+
+class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
+    """Drawings as (image, label), drawn when they are asked for; `sketchdata.DrawingDataset.to_torch` makes it.
+
+    Args:
+        drawings: Where they come from.
+        size: The side S in pixels, 1..4096.
+        line_width: In pixels, 1..64.
+        dtype: Of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
+        transform: Is called with each image, and gives what is returned instead.
+
+    Raises:
+        ConfigError: An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        drawings: DrawingRows,
+        *,
+        size: int = DEFAULT_SIZE,
+        line_width: int = 1,
+        dtype: torch.dtype | None = None,
+        transform: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        if dtype not in (None, torch.float32, torch.uint8):
+            raise ConfigError(f"images are torch.float32 or torch.uint8, not {dtype}")
+        raster(empty_batch(), size=size, line_width=line_width)  # refuses what is out of range before anything is read
+        self.drawings, self.size, self.line_width, self.dtype = drawings, size, line_width, dtype
+        self.transform = transform
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class table: a label is an index into it."""
+        return self.drawings.classes
+
+    def __len__(self) -> int:
+        return len(self.drawings)
+
+    def __getitem__(self, row: int) -> tuple[Any, Tensor]:
+        return self.__getitems__([row])[0]
+
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, Tensor]]:
+        """Return some items at once, which is how a DataLoader asks for a batch."""
+        batch = self.drawings.take(rows)
+        # One thread: DataLoaders have workers for more.
+        bitmaps = torch.from_numpy(raster(batch, size=self.size, line_width=self.line_width, threads=1))[:, None]
+        images = bitmaps if self.dtype == torch.uint8 else bitmaps.float() / 255
+        labels = torch.from_numpy(batch.label.astype(np.int64))
+        return [
+            (image if self.transform is None else self.transform(image), label)
+            for image, label in zip(images, labels, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

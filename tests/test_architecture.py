@@ -116,6 +116,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "packed",
             "query",
             "ranks",
+            "recogniser",
             "run_folder",
             "search_cost",
             "stroke_channels",
@@ -124,6 +125,7 @@ LEVELS: dict[str, frozenset[str]] = {
         }
     ),
     "pages": frozenset({"web"}),
+    "what people import": frozenset({"api"}),
     "recipes": frozenset({"pipelines", "trainers"}),
     "commands": frozenset({"cli", "__main__"}),
 }
@@ -182,7 +184,7 @@ def level_of(module: str) -> str:
         LookupError: LEVELS does not know it.
     """
     if module == "sketchdata":
-        return ORDER[0]
+        return "what people import"
     place = module.removeprefix("sketchdata.").partition(".")[0]
     for level, names in LEVELS.items():
         if place in names:

@@ -14,6 +14,7 @@ from sketchdata.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recog
 from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.config import options
 from sketchdata.pipelines import recognise as recipe
+from sketchdata.recogniser import MEANINGS, Answer, Recogniser
 from sketchdata.version import __version__
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _plain(found: recipe.Answers) -> dict[str, Any]:
         "recogniser": kept
         and {"vectors": kept.source, "method": kept.method, "validation_hit": kept.recogniser.validation_hit},
         "candidates": len(judge.candidates),
-        "score": {"kind": judge.measure, "meaning": recipe.MEANINGS[judge.measure], "gamma": judge.gamma},
+        "score": {"kind": judge.measure, "meaning": MEANINGS[judge.measure], "gamma": judge.gamma},
         "drawings": [
             {
                 "drawing": answer.query.name,
@@ -104,19 +105,19 @@ def _plain(found: recipe.Answers) -> dict[str, Any]:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _about(judge: recipe.Judge) -> str:
+def _about(judge: Recogniser) -> str:
     """Return what recognises, and what scores are."""
     count = int(judge.unseen.sum())
     if judge.kept is None:
-        return f"{len(judge.classes):,} classes; score: {recipe.MEANINGS[judge.measure]}"
+        return f"{len(judge.classes):,} classes; score: {MEANINGS[judge.measure]}"
     among = f"{len(judge.candidates):,} classes, {count:,} of them unseen"
     if len(judge.candidates) == count:
         among = f"the {count:,} unseen classes"
     off = f", {judge.gamma:.4g} (γ) taken off those of seen classes" if judge.gamma else ""
-    return f"{judge.kept.method} from {judge.kept.source}, among {among}; score: {recipe.MEANINGS[judge.measure]}{off}"
+    return f"{judge.kept.method} from {judge.kept.source}, among {among}; score: {MEANINGS[judge.measure]}{off}"
 
 
-def _verdict(answer: recipe.Answer, judge: recipe.Judge) -> str:
+def _verdict(answer: Answer, judge: Recogniser) -> str:
     """Return whether a drawing was recognised, as far as that is known."""
     if answer.own_rank is None:
         return answer.note or "what it shows is not known"
@@ -125,7 +126,7 @@ def _verdict(answer: recipe.Answer, judge: recipe.Judge) -> str:
     return f"wrong: {answer.query.word} comes as number {answer.own_rank:,} of {len(judge.candidates):,}"
 
 
-def _print(answer: recipe.Answer, judge: recipe.Judge) -> None:
+def _print(answer: Answer, judge: Recogniser) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
     table = Table()
     for title in ("rank", "class", "score"):
@@ -172,7 +173,7 @@ def _draw(found: recipe.Answers) -> Figure:
     )
 
 
-def _panel(answer: recipe.Answer, judge: recipe.Judge) -> Panel:
+def _panel(answer: Answer, judge: Recogniser) -> Panel:
     assert answer.query.drawing is not None  # noqa: S101 - all queries of a recipe have one
     digits = _digits([guess.score for guess in answer.guesses])
     low, high = (0.0, 1.0) if judge.measure == "probability" else (answer.middle, answer.guesses[0].score)
@@ -195,7 +196,7 @@ def _panel(answer: recipe.Answer, judge: recipe.Judge) -> Panel:
     )
 
 
-def _said(answer: recipe.Answer, judge: recipe.Judge) -> str:
+def _said(answer: Answer, judge: Recogniser) -> str:
     """Return what a panel says below the drawing, in a line or two."""
     if answer.query.word is None:
         return "what it shows is not known"

@@ -6,27 +6,36 @@ binary and bitmaps stream, so memory is bounded whatever the file's size; .npz a
 
 from __future__ import annotations
 
+import gzip
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from pathlib import PurePath
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from secrets import token_hex
+from typing import BinaryIO, cast
 
 import numpy as np
 import orjson
 
-from sketchdata.drawing import DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
+from sketchdata.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import binary, ndjson, ndjson_scan, npz, strokes, svg
 from sketchdata.formats.records import RecordBlock
+from sketchdata.gzipped import gunzip
 
 GZIP_SUFFIX = ".gz"
 #: No official record comes near it; without a limit, a file without line ends would fill the memory.
 _MAX_RECORD_BYTES = 1 << 26
 #: Drawings of a portion, where the whole file is at hand.
 _PORTION = 4096
+_BLOCK_BYTES = 1 << 21
+_GZIP_MAGIC, _GZIP_LEVEL = b"\x1f\x8b", 6
+#: SVG documents that become one batch, at most.
+_TOGETHER = 1000
 #: Where official lines have their word; others are parsed for it.
 _OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
 _TRUNCATED = "truncated last record"
@@ -188,6 +197,65 @@ def read_svg(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterato
     yield Portion(batch=to_batch([drawing], words))
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file of drawings.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: give a file of drawings, or a folder of SVG files")
+    return path.open("rb")
+
+
+def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """Return a file's bytes in blocks, unpacked where they begin as gzip does.
+
+    Args:
+        file: Open for reading.
+        name: What people call it.
+        advance: Is told how many bytes of the file were read.
+    """
+
+    def stored() -> Iterator[bytes]:
+        while block := file.read(_BLOCK_BYTES):
+            advance(len(block))
+            yield block
+
+    blocks = stored()
+    first = next(blocks, b"")
+    whole = chain([first], blocks)
+    return gunzip(whole, name) if first.startswith(_GZIP_MAGIC) else whole
+
+
+def read_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portion]:
+    """Read a folder's SVG files by rising name, many to a batch.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".svg" and path.is_file())
+    if not paths:
+        raise ConfigError(f"{folder} holds no .svg files")
+    batches: list[DrawingBatch] = []
+    for path in paths:
+        with path.open("rb") as file:
+            (portion,) = read_svg(iter(lambda: file.read(_BLOCK_BYTES), b""), words, word)
+        if portion.faults:
+            yield Portion(
+                batch=empty_batch(),
+                faults=[Fault(where=path.name, reason=fault.reason, detail=fault.detail) for fault in portion.faults],
+            )
+            continue
+        # Raw and simplified drawings cannot lie in one batch.
+        if batches and (len(batches) == _TOGETHER or batches[0].is_raw != portion.batch.is_raw):
+            yield Portion(batch=concatenate(batches))
+            batches = []
+        batches.append(portion.batch)
+    if batches:
+        yield Portion(batch=concatenate(batches))
+
+
 def _whole(blocks: Iterable[bytes], limit: int) -> bytes:
     pieces, size = [], 0
     for block in blocks:
@@ -242,6 +310,65 @@ def write_npy(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> 
     from sketchdata.formats import npy
 
     npy.dump(batches, file)
+
+
+@contextmanager
+def packed_by_name(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Give what writes to a file, packed as gzip where its name ends so; the same bytes give the same file."""
+    if not name.endswith(GZIP_SUFFIX):
+        yield file
+        return
+    with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+        yield cast(BinaryIO, packed)
+
+
+def write_folder(
+    out: Path,
+    drawings: Iterable[Drawing],
+    *,
+    overwrite: bool,
+    refuse: Callable[[Drawing, FormatError], None] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write an SVG file a drawing, named by its key_id, first beside the folder and then all at once into it.
+
+    Args:
+        out: The folder, which need not exist.
+        drawings: What to write.
+        overwrite: Whether files of these names may be replaced.
+        refuse: Is told of drawings that have no SVG form, or the key_id of another one; None to raise it.
+        check: Is called when all are written, before they are moved into the folder.
+
+    Raises:
+        ConfigError: The folder has files of these names already.
+        FormatError: A drawing has no SVG form, or the key_id of another one.
+    """
+    work = out.with_name(f".{out.name}.{token_hex(4)}.tmp")
+    work.mkdir(parents=True)
+    try:
+        for drawing in drawings:
+            path = work / f"{drawing.key_id}.svg"
+            try:
+                content = svg.dump(drawing)
+                if path.exists():
+                    raise FormatError("duplicate key_id", "its file would replace that of the drawing before")
+                path.write_bytes(content)
+            except FormatError as error:
+                if refuse is None:
+                    raise
+                refuse(drawing, error)
+        check()
+        out.mkdir(parents=True, exist_ok=True)
+        paths = list(work.iterdir())
+        there = [path.name for path in paths if (out / path.name).exists()]
+        if there and not overwrite:
+            raise ConfigError(
+                f"{out} holds {len(there):,} of these files, {min(there)} among them: --overwrite replaces them"
+            )
+        for path in paths:
+            path.replace(out / path.name)
+    finally:
+        shutil.rmtree(work)
 
 
 FORMATS = {

@@ -22,14 +22,28 @@ class Neighbours:
     Attributes:
         rows: (n,) int64, their rows in the index.
         distances: (n,) uint8, in how many bits they differ.
+        key_ids: (n,) uint64, of their drawings.
+        labels: (n,) uint16, indices into the class table.
+        classes: The class table.
     """
 
     rows: Rows
     distances: npt.NDArray[np.uint8]
+    key_ids: npt.NDArray[np.uint64]
+    labels: npt.NDArray[np.uint16]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def words(self) -> list[str]:
+        """Their classes' names."""
+        return [self.classes[label] for label in self.labels.tolist()]
 
 
-def nearest(found: npt.NDArray[np.uint8], k: int) -> Neighbours:
-    """Return the k smallest of (N,) distances, 1 ≤ k ≤ N, by rising distance and, among equal ones, by rising row.
+def nearest(found: npt.NDArray[np.uint8], k: int) -> Rows:
+    """Return the rows of the k smallest of (N,) distances, 1 ≤ k ≤ N, by rising distance, then by rising row.
 
     The order is total, so codes as far away as the k-th are chosen by their rows too.
     """
@@ -40,5 +54,4 @@ def nearest(found: npt.NDArray[np.uint8], k: int) -> Neighbours:
     while len(rows) < k:
         limit += 1
         rows = np.flatnonzero(found <= limit)
-    order = np.argsort(found[rows], kind="stable")[:k]
-    return Neighbours(rows=rows[order], distances=found[rows[order]])
+    return rows[np.argsort(found[rows], kind="stable")[:k]]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchdata.codes import Codes, Packed
+from sketchdata.drawing import Drawing, Words, to_batch
 from sketchdata.errors import ConfigError
-from sketchdata.hamming import Words, to_words, word_distances
+from sketchdata.hamming import Words as Words64
+from sketchdata.hamming import to_words, word_distances
 from sketchdata.index.exact import Neighbours, Rows, nearest
 from sketchdata.index.kinds import KINDS, build_structure
+from sketchdata.manifest import hash_file
+from sketchdata.simplify import simplify
 
 #: Approximate kinds are asked for more than is wanted, since they cut codes of equal distance off anywhere.
 _SURPLUS = 50
@@ -35,7 +42,7 @@ class Index:
 
     kind: str
     bits: int
-    words: Words
+    words: Words64
     labels: npt.NDArray[np.uint16]
     key_ids: npt.NDArray[np.uint64]
     classes: tuple[str, ...]
@@ -59,37 +66,137 @@ class Index:
         """Return the code of a row: (⌈D / 8⌉,) uint8."""
         return np.ascontiguousarray(self.words[:, row]).view(np.uint8)[: -(-self.bits // 8)]
 
-    def search(self, packed: Packed, k: int) -> list[Neighbours]:
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Index:
+        """Read an index of `sketchdata index build`; no file of it is parsed before its sha256 has been checked.
+
+        Raises:
+            ConfigError: It needs faiss, which is not installed.
+            SketchDataError: It is not there, not finished, or of another layout version, or a file is damaged.
+
+        Example:
+            >>> index = sketchdata.Index.load("index")
+            >>> near = index.search(drawing, 5, run="runs/sketchcode-64")
+            >>> list(zip(near.words, near.key_ids, near.distances))
+        """
+        from sketchdata.index.files import open_index
+
+        return open_index(Path(folder))
+
+    @overload
+    def search(
+        self, queries: Drawing, k: int = ..., *, run: str | PathLike[str] | None = ..., device: str = ...
+    ) -> Neighbours: ...
+
+    @overload
+    def search(
+        self,
+        queries: Packed | Sequence[Drawing],
+        k: int = ...,
+        *,
+        run: str | PathLike[str] | None = ...,
+        device: str = ...,
+    ) -> list[Neighbours]: ...
+
+    def search(
+        self,
+        queries: Packed | Drawing | Sequence[Drawing],
+        k: int = 20,
+        *,
+        run: str | PathLike[str] | None = None,
+        device: str = "cpu",
+    ) -> Neighbours | list[Neighbours]:
         """Return the k nearest codes of each query; from an approximate kind, these or fewer.
 
         Args:
-            packed: (M, ⌈D / 8⌉) uint8.
+            queries: (M, ⌈D / 8⌉) uint8 codes, or drawings, one or many; raw ones are simplified first.
             k: 1..N.
+            run: Folder of the training whose network made the index's codes; drawings need it. It is read anew for
+                each search, so search for many drawings at once.
+            device: Where to compute drawings' codes: `auto`, `cpu`, `cuda`, `cuda:1`.
+
+        Returns:
+            For one drawing its neighbours; else a list, as long as the queries.
 
         Raises:
-            ConfigError: The codes are of another length, or there are not k codes.
+            ConfigError: The codes are of another length, there are not k codes, the run is missing or is not that of
+                the index, or torch is not installed.
+            SketchDataError: The training is not finished, or damaged.
         """
-        if packed.shape[1] != -(-self.bits // 8):
-            raise ConfigError(f"the index holds codes of {self.bits} bits, and the query has {packed.shape[1]} bytes")
+        if isinstance(queries, Drawing):
+            return self.search([queries], k, run=run, device=device)[0]
+        packed = queries if isinstance(queries, np.ndarray) else self.encode(queries, run, device=device)
+        if packed.ndim != 2 or packed.shape[1] != -(-self.bits // 8):
+            raise ConfigError(
+                f"the index holds codes of {self.bits} bits, (M, {-(-self.bits // 8)}) bytes, and the query has "
+                f"{packed.shape[-1] if packed.ndim == 2 else packed.shape} bytes"
+            )
         if not 1 <= k <= len(self):
             raise ConfigError(
                 f"the index holds {len(self):,} codes: its nearest 1 to {len(self):,} can be had, not {k:,}"
             )
         kind = KINDS[self.kind]
-        queries = [words[:, None] for words in to_words(packed).T]
+        words = [query[:, None] for query in to_words(packed).T]
         if kind is None:
-            return [nearest(word_distances(query, self.words)[0], k) for query in queries]
+            every = (word_distances(query, self.words)[0] for query in words)
+            return [self._neighbours(rows := nearest(found, k), found[rows]) for found in every]
         wanted = min(k + _SURPLUS, len(self))
         kind.prepare(wanted, self.structure)
         _, found = self.structure.search(np.ascontiguousarray(packed), wanted)
-        return [self._in_order(rows, query, k) for rows, query in zip(found, queries, strict=True)]
+        return [self._in_order(rows, query, k) for rows, query in zip(found, words, strict=True)]
 
-    def _in_order(self, rows: Rows, query: Words, k: int) -> Neighbours:
+    def encode(self, drawings: Sequence[Drawing], run: str | PathLike[str] | None, *, device: str = "cpu") -> Packed:
+        """Return the codes of drawings by the network that made those of the index: (M, ⌈D / 8⌉) uint8.
+
+        Raises:
+            ConfigError: The run is missing or is not that of the index, or torch is not installed.
+            SketchDataError: The training is not finished, or damaged.
+        """
+        if run is None:
+            raise ConfigError("a drawing that is not in the index needs the network to become a code: name its --run")
+        try:
+            from sketchdata.encoder import read_encoder
+            from sketchdata.encoding import encode
+            from sketchdata.packed import pack
+            from sketchdata.ranks import device_of
+            from sketchdata.run_folder import MODEL
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"turning drawings into codes needs {error.name}, which is not installed: "
+                "pip install 'sketchdata[train]'"
+            ) from error
+        trained, sha256 = read_encoder(Path(run)), hash_file(Path(run) / MODEL, "sha256")
+        model = self.facts.get("model")
+        if model is None:
+            raise ConfigError(
+                "the index does not say which network its codes are of, so only its own key_ids can be searched for"
+            )
+        if (model, self.bits) != (sha256, trained.width):
+            raise ConfigError(
+                f"the index holds codes of {self.bits} bits by another network (sha256 {str(model)[:16]}…) than that "
+                f"of {run} ({trained.width} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or "
+                "encode and index the data set again"
+            )
+        names = Words()
+        batch = to_batch(drawings, names)
+        batch = simplify(batch) if batch.is_raw else batch
+        return encode(trained, pack([batch], tuple(names.names)), device=str(device_of(device))).packed
+
+    def _in_order(self, rows: Rows, query: Words64, k: int) -> Neighbours:
         """Put what faiss found, -1 where nothing, into the exact order."""
         rows = np.unique(rows[rows >= 0])
         (found,) = word_distances(query, self.words[:, rows])
         order = np.argsort(found, kind="stable")[:k]
-        return Neighbours(rows=rows[order], distances=found[order])
+        return self._neighbours(rows[order], found[order])
+
+    def _neighbours(self, rows: Rows, distances: npt.NDArray[np.uint8]) -> Neighbours:
+        return Neighbours(
+            rows=rows,
+            distances=distances,
+            key_ids=self.key_ids[rows],
+            labels=self.labels[rows],
+            classes=self.classes,
+        )
 
 
 def make_index(codes: Codes, kind: str, facts: dict[str, Any] | None = None) -> Index:

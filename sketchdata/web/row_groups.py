@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +29,30 @@ class RowGroups:
     Args:
         paths: The shards.
         columns: What is read of them; None for all.
+        most_bytes: What is kept in memory at most of the row groups that were read.
 
     Raises:
         SketchDataError: A shard cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], columns: Sequence[str] | None = None, most_bytes: int = _KEPT_BYTES
+    ) -> None:
         self.paths = paths
+        self.most_bytes = most_bytes
         self.columns = None if columns is None else list(columns)
         groups = [(place, group, rows) for place, path in enumerate(paths) for group, rows in _groups(path)]
         self.groups = [(place, group) for place, group, _ in groups]
         self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process reads for itself.
+        return {**self.__dict__, "_kept": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def take(self, rows: npt.NDArray[np.int64], *, keep: bool) -> Iterator[tuple[list[int], pa.Table]]:
         """Yield (places among `rows`, those rows), a row group at a time, each of them read once.
@@ -74,14 +86,14 @@ class RowGroups:
         table = self._load(group)
         with self._lock:
             self._kept[group] = table
-            while self.kept_bytes > _KEPT_BYTES:
+            while self.kept_bytes > self.most_bytes:
                 self._kept.popitem(last=False)
         return table
 
     def _load(self, group: int) -> pa.Table:
         place, number = self.groups[group]
         try:
-            with pq.ParquetFile(self.paths[place]) as file:
+            with pq.ParquetFile(self.paths[place], memory_map=True) as file:
                 return file.read_row_group(number, columns=self.columns)
         except (pa.ArrowException, OSError, LookupError) as error:
             raise _unreadable(self.paths[place], error) from error

@@ -1,0 +1,308 @@
+"""What recognises drawings: a trained network, and of zero-shot trainings what compares its numbers with classes.
+
+The classifier of a training gives probabilities of the classes that it learned. A zero-shot training's network gives
+numbers that a recogniser compares with a prototype of every class, also of those of which no drawing was learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata import tracing
+from sketchdata.drawing import Drawing, Words, to_batch
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.query import Query, read_queries
+from sketchdata.simplify import simplify
+
+if TYPE_CHECKING:
+    from sketchdata.encoder import Trained
+    from sketchdata.zero_shot.store import KeptRecogniser
+
+#: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
+Recognisable: TypeAlias = "Drawing | npt.NDArray[np.uint8] | str | PathLike[str]"
+#: (class, score), the likeliest first.
+Prediction: TypeAlias = list[tuple[str, float]]
+
+#: Of sketchdata/run_folder.py's records.
+_ZERO_SHOT = "zsl"
+#: What scores are, by how drawings are compared with prototypes; higher is likelier for all of them.
+MEANINGS = {
+    "probability": "probability by the network's classifier",
+    "distance": "minus the squared distance to the class's prototype",
+    "cosine": "cosine of the angle to the class's prototype",
+    "product": "inner product with the class's prototype",
+    "relation": "logit of the relation network that drawing and class belong together",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """A class that a drawing may be of.
+
+    Attributes:
+        rank: From 1, among the candidates.
+        word: Its name.
+        score: Higher is likelier; γ is taken off already.
+        unseen: Whether no drawing of it was learned from.
+        hit: Whether it is the drawing's own class; None where that is not known.
+    """
+
+    rank: int
+    word: str
+    score: float
+    unseen: bool
+    hit: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a drawing was taken for.
+
+    Attributes:
+        query: The drawing.
+        guesses: The likeliest class first; of equally likely ones, the first in the class table.
+        own_rank: Of its own class among the candidates; None where that is not known, or not among them.
+        middle: The median of the candidates' scores.
+        note: What its reader should know; None where there is nothing.
+    """
+
+    query: Query
+    guesses: tuple[Guess, ...]
+    own_rank: int | None
+    middle: float
+    note: str | None = None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether its own class is the likeliest; None where that is not known, or not among the candidates."""
+        return None if self.own_rank is None else self.own_rank == 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recogniser:
+    """A trained network that tells what drawings show.
+
+    Attributes:
+        trainer: Of the run.
+        measure: What scores are, a key of MEANINGS: `probability`, but for zero-shot trainings.
+        classes: The class table of the scores.
+        unseen: (L,) bool, of which classes no drawing was learned from.
+        candidates: (K,) places in the class table of those that are predicted.
+        trained: The network.
+        device: Where to compute.
+        data: The data set that was learned from, where the run says so.
+        gamma: What is taken off the scores of seen classes.
+        kept: The recogniser of a zero-shot training; None of a classifier.
+
+    Example:
+        >>> recogniser = sketchdata.Recogniser.load("runs/recognition")
+        >>> recogniser.predict("cat.svg")[:2]
+        [('cat', 0.91), ('tiger', 0.04)]
+    """
+
+    trainer: str
+    measure: str
+    classes: tuple[str, ...]
+    unseen: npt.NDArray[np.bool_]
+    candidates: npt.NDArray[np.int64]
+    trained: Trained
+    device: str
+    data: Path | None = None
+    gamma: float = 0.0
+    kept: KeptRecogniser | None = None
+
+    @classmethod
+    def load(
+        cls,
+        run: str | PathLike[str],
+        *,
+        device: str = "auto",
+        among: Literal["all", "unseen"] = "all",
+        calibrated: bool = True,
+        vectors: str | None = None,
+        method: str | None = None,
+    ) -> Recogniser:
+        """Read the network of a finished training on drawings.
+
+        Args:
+            run: The training's folder.
+            device: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`.
+            among: Zero-shot: predict among all classes, or the unseen ones.
+            calibrated: Zero-shot: take γ off the scores of seen classes.
+            vectors: Zero-shot: class vectors of the recogniser; None for the best on validation classes.
+            method: Zero-shot: method of the recogniser; None for the best on validation classes.
+
+        Raises:
+            ConfigError: There is no such device or recogniser, an option is for another kind of run, or torch is not
+                installed.
+            SketchDataError: The training is not finished, or something is damaged.
+        """
+        try:
+            from sketchdata.encoder import read_encoder
+            from sketchdata.ranks import device_of
+            from sketchdata.run_folder import REPORT, read_record
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"recognising needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
+            ) from error
+        directory = Path(run)
+        record = read_record(directory)
+        if not (directory / REPORT).is_file():
+            raise SketchDataError(f"{directory} has no {REPORT}, so its training did not finish: go on with --resume")
+        trained, trainer = read_encoder(directory), str(record.get("trainer"))
+        data, where = Path(record["data"]) if record.get("data") else None, str(device_of(device))
+        if trainer != _ZERO_SHOT:
+            given = {
+                "--among": among != "all",
+                "--plain": not calibrated,
+                "--vectors": vectors is not None,
+                "--method": method is not None,
+            }
+            if any(given.values()):
+                named = ", ".join(name for name, is_given in given.items() if is_given)
+                raise ConfigError(
+                    f"{directory} holds a training of {trainer}, whose classifier knows the classes that it learned "
+                    f"and no others: leave out {named}, or take a run of `sketchdata train zsl`"
+                )
+            count = len(trained.classes)
+            return cls(
+                trainer=trainer,
+                measure="probability",
+                classes=trained.classes,
+                unseen=np.zeros(count, bool),
+                candidates=np.arange(count),
+                trained=trained,
+                device=where,
+                data=data,
+            )
+        from sketchdata.zero_shot.store import choose_recogniser, read_recognisers
+
+        kept = choose_recogniser(read_recognisers(directory), vectors, method)
+        own = kept.recogniser
+        if own.width != trained.width:
+            raise SketchDataError(
+                f"{directory}: the recogniser {kept.name} was fitted to {own.width:,} numbers a drawing, and the "
+                f"network gives {trained.width:,}: train again in another --out"
+            )
+        return cls(
+            trainer=trainer,
+            measure=own.compare if isinstance(own.compare, str) else "relation",
+            classes=kept.classes,
+            unseen=np.isin(np.arange(len(kept.classes)), own.unseen),
+            candidates=own.unseen if among == "unseen" else np.arange(len(kept.classes)),
+            trained=trained,
+            device=where,
+            data=data,
+            gamma=own.gamma if calibrated and among == "all" else 0.0,
+            kept=kept,
+        )
+
+    # A str is a sequence of str too, and is taken for one file.
+    @overload
+    def predict(self, drawings: Recognisable, *, top: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, drawings: Sequence[Recognisable], *, top: int | None = None) -> list[Prediction]: ...
+
+    def predict(
+        self, drawings: Recognisable | Sequence[Recognisable], *, top: int | None = None
+    ) -> Prediction | list[Prediction]:
+        """Tell what drawings show.
+
+        Args:
+            drawings: One drawing, or a sequence of them: a Drawing (raw ones are simplified first); a picture of one,
+                (H, W) or (H, W, 3) uint8, whose lines are traced; an `.svg` or `.png` file, an `.ndjson` file of one
+                drawing, or a line of it, `FILE.ndjson#3`.
+            top: Likeliest classes to return; None for all.
+
+        Returns:
+            For one drawing (class, probability) pairs, the likeliest first, of equally likely ones the first in the
+            class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
+
+        Raises:
+            ConfigError: There is no such file, it holds several drawings, or an array is no picture.
+            SketchDataError: A file is damaged, or holds no drawing.
+        """
+        if isinstance(drawings, (Drawing, np.ndarray, str, PathLike)):
+            return self.predict([drawings], top=top)[0]
+        if top is not None and top < 1:
+            raise ConfigError(f"the likeliest 1 class or more can be had, not {top}")
+        found = list[Prediction]()
+        for row in self.scores([_drawing_of(one) for one in drawings]):
+            places = self.candidates[np.argsort(-row[self.candidates], kind="stable")][:top].tolist()
+            found.append([(self.classes[place], float(row[place])) for place in places])
+        return found
+
+    def scores(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.floating[Any]]:
+        """Return how likely each of M simplified drawings is of each class: (M, L), see `measure`."""
+        from sketchdata.encoding import outputs, probabilities
+        from sketchdata.packed import pack
+
+        words = Words()
+        packed = pack([to_batch(drawings, words)], tuple(words.names))
+        numbers = outputs(self.trained, packed, device=self.device)
+        if self.kept is None:
+            return probabilities(self.trained, numbers, device=self.device)
+        return self.kept.recogniser.scores(numbers, calibrated=self.gamma != 0)
+
+    def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Answer:
+        """Return what a drawing is taken for by its scores of all classes, (L,)."""
+        among = scores[self.candidates]
+        places: list[int] = self.candidates[np.argsort(-among, kind="stable")].tolist()
+        own = self.classes.index(query.word) if query.word in self.classes else None
+        guesses = tuple(
+            Guess(
+                rank=rank,
+                word=self.classes[place],
+                score=float(scores[place]),
+                unseen=bool(self.unseen[place]),
+                hit=None if own is None else place == own,
+            )
+            for rank, place in enumerate(places[:top], 1)
+        )
+        own_rank = places.index(own) + 1 if own in places else None
+        return Answer(
+            query=query,
+            guesses=guesses,
+            own_rank=own_rank,
+            middle=float(np.median(among)),
+            note=self._note(query.word) if own_rank is None else None,
+        )
+
+    def _note(self, word: str | None) -> str | None:
+        if word is None:
+            return None
+        if word in self.classes:
+            return f"{word!r} is a seen class, not among the {len(self.candidates):,} unseen ones"
+        return f"there is no {word!r} among the {len(self.classes):,} classes to recognise"
+
+
+def _drawing_of(one: Recognisable) -> Drawing:
+    """Return a simplified drawing, as the networks read them."""
+    if isinstance(one, np.ndarray):
+        if one.dtype != np.uint8 or not (one.ndim == 2 or (one.ndim == 3 and one.shape[2] == 3)) or not one.size:
+            raise ConfigError(
+                f"a picture of a drawing is (H, W) or (H, W, 3) uint8, not {one.dtype} of shape {one.shape}: give a "
+                "list of pictures where there are several"
+            )
+        return tracing.trace(np.ascontiguousarray(one if one.ndim == 3 else np.repeat(one[:, :, None], 3, axis=2)))
+    if isinstance(one, Drawing):
+        if not one.strokes or one.strokes[0].shape[1] == 2:
+            return one
+        words = Words()
+        (simple,) = simplify(to_batch([one], words)).drawings(words.names)
+        return simple
+    (query, *more) = read_queries(str(one))
+    if more or query.drawing is None:
+        raise ConfigError(
+            f"{one} holds {1 + len(more):,} drawings: name a line of it, as in {one}#3, or give "
+            f"sketchdata.read({str(one)!r})"
+        )
+    return query.drawing
