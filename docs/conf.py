@@ -27,7 +27,11 @@ pygments_dark_style = "monokai"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Types of other libraries have no page here, and the site is built without a network.
-nitpick_ignore_regex = [("py:.*", r"(?!sketchdata\b).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!sketchdata\b).*"),
+    # Nor have those of the library that a user need not make.
+    ("py:class", r"sketchdata\..*\.(Answer|Dataset|Query|RowGroups|TieGroups)"),
+]
 
 
 def _inline(text: str) -> str:

@@ -110,7 +110,7 @@ class Recogniser:
     trainer: str
     measure: str
     classes: tuple[str, ...]
-    unseen: npt.NDArray[np.bool_]
+    unseen: npt.NDArray[np.bool]
     candidates: npt.NDArray[np.int64]
     trained: Trained
     device: str
