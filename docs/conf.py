@@ -30,7 +30,7 @@ autodoc_typehints = "signature"
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sketchdata\b).*"),
     # Nor have those of the library that a user need not make.
-    ("py:class", r"sketchdata\..*\.(Answer|Dataset|Query|RowGroups|TieGroups)"),
+    ("py:class", r"sketchdata\..*\.(Answer|Dataset|DrawingBatch|Query|RowGroups|TieGroups)"),
 ]
 
 

@@ -153,7 +153,7 @@ class Index:
             SketchDataError: The training is not finished, or damaged.
         """
         if run is None:
-            raise ConfigError("a drawing that is not in the index needs the network to become a code: name its --run")
+            raise ConfigError("a drawing that is not in the index needs the network to become a code: name its run (--run)")
         try:
             from sketchdata.encoder import read_encoder
             from sketchdata.encoding import encode

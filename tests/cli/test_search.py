@@ -182,7 +182,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
     refusals: list[tuple[str, dict[str, Any]]] = [
         ("by another network", {"run": other}),
         ("is no folder of a training|has no model.safetensors", {"run": tmp_path / "none"}),
-        ("name its --run", {"run": None}),
+        ("name its run", {"run": None}),
         ("-k 37 is more than the 36 codes of the index", {"k": 37}),
         ("holds quickdraw-3.8m-codes, which is no index", {"index": place.codes}),
         ("is not a finished data set", {"index": tmp_path / "none"}),
@@ -205,7 +205,7 @@ def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked
         (2, "0 is not in the range", [*query, "-k", 0]),
         (2, "two ways to show the same", [*query, "--json", "--html", tmp_path / "a.html"]),
         (1, "name the data set that they are in by --data", [*query, "--html", tmp_path / "a.html"]),
-        (1, "name its --run", query),
+        (1, "name its run", query),
         (1, "codes.npy is damaged", ["search", broken, tmp_path / "a.svg"]),
         (1, "which is no folder of codes", ["index", "build", place.data, "--out", tmp_path / "x"]),
     ]
