@@ -127,10 +127,8 @@ class Index:
             return self.search([queries], k, run=run, device=device)[0]
         packed = queries if isinstance(queries, np.ndarray) else self.encode(queries, run, device=device)
         if packed.ndim != 2 or packed.shape[1] != -(-self.bits // 8):
-            raise ConfigError(
-                f"the index holds codes of {self.bits} bits, (M, {-(-self.bits // 8)}) bytes, and the query has "
-                f"{packed.shape[-1] if packed.ndim == 2 else packed.shape} bytes"
-            )
+            found = f"{packed.shape[1]} bytes" if packed.ndim == 2 else f"the shape {packed.shape} and not (M, bytes)"
+            raise ConfigError(f"the index holds codes of {self.bits} bits, and the query has {found}")
         if not 1 <= k <= len(self):
             raise ConfigError(
                 f"the index holds {len(self):,} codes: its nearest 1 to {len(self):,} can be had, not {k:,}"
@@ -153,7 +151,9 @@ class Index:
             SketchDataError: The training is not finished, or damaged.
         """
         if run is None:
-            raise ConfigError("a drawing that is not in the index needs the network to become a code: name its run (--run)")
+            raise ConfigError(
+                "a drawing that is not in the index needs the network to become a code: name its run (--run)"
+            )
         try:
             from sketchdata.encoder import read_encoder
             from sketchdata.encoding import encode

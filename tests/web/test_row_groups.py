@@ -51,11 +51,11 @@ def test_each_row_group_is_read_once_and_only_the_columns_asked_for(paths: list[
     assert {tuple(table.column_names) for _, table in pieces} == {("number",)}
 
 
-def test_no_more_is_kept_than_the_bound(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_kept_than_the_bound(paths: list[Path]) -> None:
     groups = RowGroups(paths)
     taken(groups, [0])
     bound = 2 * groups.kept_bytes
-    monkeypatch.setattr("sketchdata.web.row_groups._KEPT_BYTES", bound)
+    groups = RowGroups(paths, most_bytes=bound)
     assert taken(groups, list(range(SHARDS * ROWS))) == list(range(SHARDS * ROWS))
     assert 0 < groups.kept_bytes <= bound
     assert taken(groups, [3, 70], keep=False) == [3, 70]
