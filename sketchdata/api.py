@@ -9,7 +9,6 @@ import base64
 import html
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -22,7 +21,7 @@ from sketchdata.dataset import Dataset, open_dataset
 from sketchdata.drawing import Drawing, DrawingBatch, Words, concatenate, empty_batch, to_batch
 from sketchdata.edgemaps import noun_of
 from sketchdata.entropy import drawing_entropies, entropies
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats.files import (
     GZIP_SUFFIX,
     Portion,
@@ -195,7 +194,7 @@ class DrawingDataset(Sequence[Drawing]):
             >>> images = sketchdata.load("data/quickdraw-3.8m", "train").to_torch(size=64)
             >>> loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True, num_workers=4)
         """
-        with _torch_for("pictures as tensors"):
+        with needs_extra("drawing pictures as tensors", "train"):
             from sketchdata.loader import DrawingImages
 
         return DrawingImages(self, size=size, line_width=line_width, dtype=dtype, transform=transform)
@@ -235,7 +234,7 @@ class DrawingDataset(Sequence[Drawing]):
             >>> for batch in loader.batches(epoch=0):
             ...     scores = network(batch.raster.float() / 255)
         """
-        with _torch_for("pictures as tensors"):
+        with needs_extra("drawing pictures as tensors", "train"):
             from sketchdata.loader import Order, PackedLoader, View
             from sketchdata.packed import pack
             from sketchdata.ranks import device_of
@@ -262,16 +261,6 @@ class DrawingDataset(Sequence[Drawing]):
 
 #: Many drawings: a list, a slice of a data set, all of it.
 Drawings: TypeAlias = Sequence[Drawing]
-
-
-@contextmanager
-def _torch_for(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{what} need {error.name}, which is not installed: pip install 'sketchdata[train]'"
-        ) from error
 
 
 def load(path: AnyPath, split: str = "train") -> DrawingDataset:

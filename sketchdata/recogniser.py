@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sketchdata import tracing
 from sketchdata.drawing import Drawing, Words, to_batch
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.query import Query, read_queries
 from sketchdata.simplify import simplify
 
@@ -144,14 +144,10 @@ class Recogniser:
                 installed.
             SketchDataError: The training is not finished, or something is damaged.
         """
-        try:
+        with needs_extra("recognising", "train"):
             from sketchdata.encoder import read_encoder
             from sketchdata.ranks import device_of
             from sketchdata.run_folder import REPORT, read_record
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"recognising needs {error.name}, which is not installed: pip install 'sketchdata[train]'"
-            ) from error
         directory = Path(run)
         record = read_record(directory)
         if not (directory / REPORT).is_file():

@@ -363,7 +363,8 @@ def write_folder(
         there = [path.name for path in paths if (out / path.name).exists()]
         if there and not overwrite:
             raise ConfigError(
-                f"{out} holds {len(there):,} of these files, {min(there)} among them: overwrite them (--overwrite), or choose another folder"
+                f"{out} holds {len(there):,} of these files, {min(there)} among them: overwrite them (--overwrite), or "
+                "choose another folder"
             )
         for path in paths:
             path.replace(out / path.name)

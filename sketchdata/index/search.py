@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sketchdata.codes import Codes, Packed
 from sketchdata.drawing import Drawing, Words, to_batch
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.hamming import Words as Words64
 from sketchdata.hamming import to_words, word_distances
 from sketchdata.index.exact import Neighbours, Rows, nearest
@@ -154,17 +154,12 @@ class Index:
             raise ConfigError(
                 "a drawing that is not in the index needs the network to become a code: name its run (--run)"
             )
-        try:
+        with needs_extra("turning drawings into codes", "train"):
             from sketchdata.encoder import read_encoder
             from sketchdata.encoding import encode
             from sketchdata.packed import pack
             from sketchdata.ranks import device_of
             from sketchdata.run_folder import MODEL
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"turning drawings into codes needs {error.name}, which is not installed: "
-                "pip install 'sketchdata[train]'"
-            ) from error
         trained, sha256 = read_encoder(Path(run)), hash_file(Path(run) / MODEL, "sha256")
         model = self.facts.get("model")
         if model is None:
