@@ -66,6 +66,12 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
+def test_torch_is_imported_by_what_needs_it_alone(folder: Path) -> None:
+    code = "import sys, sketchdata; train = sketchdata.load(sys.argv[1]); sketchdata.entropy(train); sketchdata.Index; "
+    code += "sketchdata.Recogniser; print('torch' in sys.modules); train.to_torch(); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code, folder], text=True) == "False\nTrue\n"
+
+
 def test_every_public_name_is_there_and_documented_and_others_are_not() -> None:
     assert dir(sketchdata) == sorted(sketchdata.__all__)
     for name in set(sketchdata.__all__) - {"__version__"}:
