@@ -1,8 +1,9 @@
-"""Threads: a few for work that waits on networks, which Ctrl-C need not wait for; and one for OpenCV."""
+"""Threads for work that waits on networks, which Ctrl-C need not wait for; one for OpenCV; and Ctrl-C held back."""
 
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
@@ -75,3 +76,25 @@ def one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait until the block ends, so that no process is started in it and then forgotten.
+
+    Ctrl-C reaches the whole process group, and the parent alone decides what to do about it: a process that starts
+    in the block inherits the blocked signal and never sees it. Blocking alone would not do for the parent, since the
+    system hands a signal that one thread blocks to another one, such as the progress bar's.
+    """
+    pressed: list[int] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if in_main_thread else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)

@@ -33,8 +33,9 @@ def main() -> None:
 
     process = CrawlerProcess(scrapy_settings(job.options, job.queue))
     crawler = process.create_crawler(PhotoSpider)
-    process.crawl(crawler, job=job)
-    threading.Thread(target=_obey, args=(process, commands), daemon=True).start()
+    started = threading.Event()
+    process.crawl(crawler, job=job, started=started)
+    threading.Thread(target=_obey, args=(process, commands, started), daemon=True).start()
     process.start(install_signal_handlers=False)
     fault = crawler.spider.fault if isinstance(crawler.spider, PhotoSpider) else None
     if fault is not None:
@@ -42,11 +43,13 @@ def main() -> None:
         sys.exit(FAULT_STATUS)
 
 
-def _obey(process: CrawlerProcess, commands: Iterable[bytes]) -> None:
+def _obey(process: CrawlerProcess, commands: Iterable[bytes], started: threading.Event) -> None:
     """Stop in good order when told to, and at once when the parent is gone."""
     from twisted.internet import reactor
 
     for line in commands:
         if line == STOP:
+            # Scrapy forgets an order to stop that comes before its engine runs, and cannot be stopped after that.
+            started.wait()
             reactor.callFromThread(process.stop)
     os._exit(1)

@@ -14,6 +14,7 @@ from sketchdata.crawl.child import FAULT_STATUS, STOP
 from sketchdata.crawl.job import Job
 from sketchdata.crawl.outcomes import OutcomeLog
 from sketchdata.errors import InterruptedRunError, SketchDataError
+from sketchdata.threads import ctrl_c_held_back
 
 # Not `python -m`, which would look for every module in the current folder first.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from sketchdata.crawl.child import main; main()"
@@ -41,21 +42,27 @@ def run_job(job: Job, lock: int, *, on_outcomes: Callable[[int], object]) -> str
     messages = job.work / _MESSAGES_FILE
     tail = _Tail(OutcomeLog(job.folder), on_outcomes)
     earlier = messages.stat().st_size if messages.exists() else 0
-    with messages.open("ab") as file, _started(lock, file) as process:
-        assert process.stdin is not None  # noqa: S101
+    with messages.open("ab") as file, contextlib.ExitStack() as stack:
+        process: subprocess.Popen[bytes] | None = None
         try:
+            # Ctrl-C while it starts would leave a process behind that nobody knows, and that holds the lock.
+            with ctrl_c_held_back():
+                process = stack.enter_context(_started(lock, file))
+            assert process.stdin is not None  # noqa: S101
             _tell(process.stdin, job.line())
             while process.poll() is None:
                 tail.follow()
                 time.sleep(_POLL_SECONDS)
             tail.follow()
         except KeyboardInterrupt:
-            _stop(process)
+            if process is not None:
+                _stop(process)
             raise InterruptedRunError(
                 f"stopped; what was fetched is kept in {job.folder}, and the same command goes on from there"
             ) from None
         finally:
-            process.kill()
+            if process is not None:
+                process.kill()
     return _last_words(process.returncode, messages, earlier)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -40,10 +41,11 @@ class PhotoSpider(Spider):
 
     name = "photos"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, started: threading.Event) -> None:
         super().__init__()
         self.fault: str | None = None
         self._job = job
+        self._started = started
         self._resumed = job.take_queue()
         self._queued = self._resumed
         self._pending = job.todo
@@ -57,6 +59,7 @@ class PhotoSpider(Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         """Yield a request for each URL of the list, unless they are in the queue already; Scrapy calls this."""
+        self._started.set()
         for number, url in enumerate([] if self._resumed else self._job.urls()):
             fault = fault_of_url(url)
             try:

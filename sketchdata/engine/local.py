@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
 from collections import Counter, deque
@@ -16,6 +15,7 @@ from typing import Any
 
 from sketchdata.engine.options import EngineOptions
 from sketchdata.engine.task import Outcome, Stage, Task, execute
+from sketchdata.threads import ctrl_c_held_back
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -95,34 +95,12 @@ def _hand_out(stage: Stage, todo: deque[Task], workers: list[_Worker], processes
     idle = [worker for worker in workers if worker.task is None]
     while todo and (idle or len(workers) < processes):
         if not idle:
-            with _ctrl_c_held_back():
+            # multiprocessing starts a process of its own with the first worker, and unblocks the signal as it does.
+            resource_tracker.ensure_running()
+            with ctrl_c_held_back():
                 workers.append(_Worker(stage))
             idle.append(workers[-1])
         idle.pop().give(todo.popleft())
-
-
-@contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait, so that no worker is started and then forgotten.
-
-    It reaches the whole process group, and the parent alone decides what to do about it: a worker that starts meanwhile
-    inherits the blocked signal and never sees it. Blocking alone would not do for the parent, since the system hands a
-    signal that one thread blocks to another one, such as the progress bar's.
-    """
-    # multiprocessing starts this process of its own with the first worker, and unblocks the signal when it does.
-    resource_tracker.ensure_running()
-    pressed: list[int] = []
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if in_main_thread else None
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _answering(workers: Sequence[_Worker]) -> list[_Worker]:

@@ -129,14 +129,17 @@ def test_ctrl_c_ends_in_good_order_and_the_queue_is_gone_on_with(server: PhotoSe
 
 @pytest.mark.parametrize("pause", [0.0, 0.7])
 def test_ctrl_c_while_the_crawl_is_starting_ends_it_too(server: PhotoServer, tmp_path: Path, pause: float) -> None:
-    urls = photos(server, 3)
+    urls = slow_photos(server, 40)
     with start(tmp_path, urls) as process:
         wait_until(psutil.Process(process.pid).children)
         children = psutil.Process(process.pid).children()
         time.sleep(pause)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        _, message = process.communicate(timeout=60)
+    assert "InterruptedRunError" in message
+    assert "Traceback" not in message
     assert not any(map(is_alive, children))
+    assert len(server.photos_asked()) < len(urls)
     assert_whole(tmp_path, crawl(urls, tmp_path, OPTIONS), urls)
 
 
