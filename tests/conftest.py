@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
+
+# A shell starts what stands before `&`, and nohup, with Ctrl-C ignored, which all processes of the tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is, and no more.
 settings.register_profile("sketchdata", deadline=None)

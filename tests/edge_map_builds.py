@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,19 +33,9 @@ def build(edges: Path, out: Path, engine: EngineOptions = IN_PROCESS, **options:
 
 
 def build_command(edges: Path, out: Path, *more: object) -> list[str]:
-    """Return the command line of the same build."""
+    """Return the words of the same build's command line."""
     where = ["--edges", str(edges), "--out", str(out), "--val-share", VAL_SHARE, "--maps-per-shard", MAPS_PER_SHARD]
-    line = [sys.executable, "-m", "sketchdata", "build", "edgemap-345c", *where, "--no-curation", *more]
-    return [str(word) for word in line]
-
-
-def sketchdata(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `sketchdata` with these arguments to its end; whatever happens, no traceback reaches the user."""
-    line = [sys.executable, "-m", "sketchdata", *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    assert done.returncode == expect, done.stderr
-    return done
+    return [str(word) for word in ["build", "edgemap-345c", *where, "--no-curation", *more]]
 
 
 def curate(edges: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sketchdata.engine import EngineOptions
 from sketchdata.manifest import Manifest, hash_file
 from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 from tests.builds import IN_PROCESS
+from tests.commands import sketchdata
 
 Export = Callable[..., Manifest | None]
 
@@ -35,8 +35,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "sketchdata", "export", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    return sketchdata("export", *arguments, expect=None)
 
 
 def flip_a_bit(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,23 +56,10 @@ def build(source: object, out: Path, **options: object) -> Manifest:
 
 
 def build_command(source: object, out: Path, *more: object, categories: Sequence[str] = CATEGORIES) -> list[str]:
-    """Return the command line of the same build; options given again in `more` win."""
+    """Return the words of the same build's command line; options given again in `more` win."""
     sizes = [text for split, size in SIZES.items() for text in (f"--{split}", str(size))]
     where = ["--source", str(source), "--out", str(out), "--categories", ",".join(categories)]
-    return [sys.executable, "-m", "sketchdata", "build", "quickdraw-3.8m", *where, *sizes, *map(str, more)]
-
-
-def run(command: Sequence[str], expect: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; whatever happens, no traceback reaches the user."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **settings)
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    assert done.returncode == expect, done.stderr
-    return done
-
-
-def sketchdata(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `sketchdata` with these arguments."""
-    return run([sys.executable, "-m", "sketchdata", *map(str, arguments)], expect)
+    return ["build", "quickdraw-3.8m", *where, *sizes, *map(str, more)]
 
 
 def key_ids(out: Path, split: str) -> list[int]:

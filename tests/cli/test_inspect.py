@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sketchdata.version import __version__
-from tests.quickdraw_builds import CATEGORIES, build, generate, sketchdata
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, build, generate
 
 
 @pytest.fixture(scope="module")

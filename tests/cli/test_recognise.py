@@ -26,8 +26,8 @@ from sketchdata.pipelines import recognise
 from sketchdata.raster import raster
 from sketchdata.trainers import recognition
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
+from tests.commands import sketchdata
 from tests.pictures import words_of
-from tests.quickdraw_builds import sketchdata
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network
 from tests.zero_shot_runs import UNSEEN, WIDTH, write_zero_shot_run
 

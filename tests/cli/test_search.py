@@ -22,8 +22,8 @@ from sketchdata.index import KINDS
 from sketchdata.packed import pack
 from sketchdata.pipelines import search
 from sketchdata.raster import raster
+from tests.commands import sketchdata
 from tests.exports import flip_a_bit
-from tests.quickdraw_builds import sketchdata
 from tests.retrievals import Place, build_index, make_place, plain_order
 
 

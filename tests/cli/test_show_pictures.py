@@ -12,7 +12,8 @@ from sketchdata.contact_sheet import picture_sheet
 from sketchdata.edgemaps import first_pictures
 from sketchdata.errors import ConfigError
 from sketchdata.manifest import read_manifest
-from tests.edge_map_builds import build, index, sketchdata, stored
+from tests.commands import sketchdata
+from tests.edge_map_builds import build, index, stored
 from tests.edge_map_sets import CLASSES, EdgeMapSet, make_edge_maps
 
 BORDER, CAPTION, LEGEND, MARGIN = 8, 18, 24, 2

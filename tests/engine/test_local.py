@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -171,13 +172,18 @@ def test_a_task_that_always_kills_its_worker_fails_alone(tmp_path: Path, workers
     assert sorted(runs_of(tmp_path)) == sorted(set(NAMES) - {"fig"})
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a run of long tasks in a process group of its own."""
-    command = [sys.executable, "-m", "tests.engine.stages", str(tmp_path), "0.7", *NAMES]
-    process = subprocess.Popen(
+def start(folder: Path, seconds: float, names: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a run of tasks that take so long, in a process group of its own."""
+    command = [sys.executable, "-m", "tests.engine.stages", str(folder), str(seconds), *names]
+    return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a run of long tasks."""
+    process = start(tmp_path, 0.7, NAMES)
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -204,6 +210,28 @@ def test_no_worker_outlives_a_killed_parent(tmp_path: Path, started: subprocess.
     runs = len(runs_of(tmp_path))
     assert len(go(stages.shout, tasks, 2)) == len(NAMES)
     assert sorted(runs_of(tmp_path)[runs:]) == sorted(set(NAMES) - set(done))
+
+
+def test_killed_again_and_again_it_ends_with_the_files_of_an_undisturbed_run(tmp_path: Path) -> None:
+    names, chance = [f"{name} {n}" for name in NAMES for n in range(6)], random.Random(20170301)
+    for folder in ("killed", "whole"):
+        (tmp_path / folder).mkdir()
+    tasks = tasks_in(tmp_path / "killed", names, seconds=0.2)
+    done = set[str]()
+    for _ in range(5):
+        process = start(tmp_path / "killed", 0.2, names)
+        wait_until(lambda: {task.id for task in tasks if task.marker.exists()} > done)  # noqa: B023
+        time.sleep(chance.uniform(0, 0.2))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        done = {task.id for task in tasks if task.marker.exists()}
+    runs = len(runs_of(tmp_path / "killed"))
+    results = go(stages.shout, tasks, 2)
+    assert sorted(runs_of(tmp_path / "killed")[runs:]) == sorted(set(names) - done)
+    expected = go(stages.shout, tasks_in(tmp_path / "whole", names))
+    assert without_seconds(results) == without_seconds(expected)
+    assert [task.output.read_bytes() for task in tasks] == [name.upper().encode() for name in names]
 
 
 def test_ctrl_c_ends_everything_at_once_and_keeps_what_is_done(tmp_path: Path, started: subprocess.Popen[str]) -> None:

@@ -18,6 +18,7 @@ from sketchdata.pipelines import verify
 from sketchdata.sampling import SPLITS
 from tests.audits import build_in_shards
 from tests.builds import small_dataset
+from tests.commands import sketchdata
 from tests.curations import (
     apply,
     assert_verifies,
@@ -32,15 +33,7 @@ from tests.curations import (
     table,
     totals,
 )
-from tests.quickdraw_builds import (
-    CATEGORIES,
-    SIZES,
-    key_ids,
-    key_ids_in,
-    key_ids_of_class,
-    plain_rank,
-    sketchdata,
-)
+from tests.quickdraw_builds import CATEGORIES, SIZES, key_ids, key_ids_in, key_ids_of_class, plain_rank
 from tests.strategies import assert_same
 
 __all__ = ["audited", "dataset", "short_shards"]

@@ -11,6 +11,7 @@ from sketchdata.decisions import DECISIONS_FILE
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.sampling import SPLITS
 from tests.audits import flip_a_byte
+from tests.commands import sketchdata
 from tests.curations import (
     apply,
     audited,
@@ -19,12 +20,7 @@ from tests.curations import (
     short_shards,
     source_of,
 )
-from tests.quickdraw_builds import (
-    key_ids,
-    lines_of,
-    sketchdata,
-    write_lines,
-)
+from tests.quickdraw_builds import key_ids, lines_of, write_lines
 from tests.servers import closed_port
 from tests.trees import tree
 

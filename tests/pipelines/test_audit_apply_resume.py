@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,7 @@ import pytest
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from tests.audits import flip_a_byte
+from tests.commands import sketchdata, start, stop
 from tests.curations import (
     apply,
     assert_verifies,
@@ -24,9 +21,6 @@ from tests.curations import (
     short_shards,
     source_of,
     totals,
-)
-from tests.quickdraw_builds import (
-    sketchdata,
 )
 from tests.trees import tree_sha256
 
@@ -58,25 +52,13 @@ def test_shares_of_a_job_array_give_the_same_bytes(audited: Path, tmp_path: Path
     assert tree_sha256(out) == tree_sha256(tmp_path / "alone-too")
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_tree(audited: Path, tmp_path: Path) -> None:
-    chance, out = random.Random(20170301), tmp_path / "out"
-    more = ["--refill", "--source", source_of(audited), "--workers", 1]
+def test_killed_midway_it_ends_with_the_same_tree(audited: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", ["--refill", "--source", source_of(audited), "--workers", 1]
     sketchdata("audit", "apply", audited, "--out", tmp_path / "undisturbed", *more)
-    command = [sys.executable, "-m", "sketchdata", "audit", "apply", audited, "--out", out, *more]
-    kills = 0
-    for moment in (0.8, 1.2, 1.6, 2.0, 2.6):
-        process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            process.communicate(timeout=moment + chance.uniform(0.0, 0.3))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            kills += 1
-    assert kills
-    sketchdata(*command[3:])
+    process = start("audit", "apply", audited, "--out", out, *more)
+    stop(process, signal.SIGKILL, lambda: list(out.rglob("*.done.json")))
+    assert process.returncode == -signal.SIGKILL
+    sketchdata("audit", "apply", audited, "--out", out, *more)
     assert tree_sha256(out) == tree_sha256(tmp_path / "undisturbed")
 
 

@@ -18,7 +18,8 @@ from sketchdata.errors import SketchDataError, TasksFailedError
 from sketchdata.pipelines import audit_duplicates, verify
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, rows_of
 from tests.builds import small_dataset
-from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, lines_of, sketchdata, write_lines
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, lines_of, write_lines
 
 SPLITS = ("train", "val", "gallery", "query")
 #: In each category, so many lines get the drawing of the category's first line.

@@ -24,7 +24,8 @@ from sketchdata.pipelines.audit_entropy import Config
 from sketchdata.shards import parquet
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, relist, rows_of
 from tests.builds import small_dataset
-from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, build, generate, lines_of, sketchdata, write_lines
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, build, generate, lines_of, write_lines
 
 
 @pytest.fixture(scope="module")

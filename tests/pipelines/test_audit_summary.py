@@ -15,7 +15,8 @@ from sketchdata.errors import TasksFailedError
 from sketchdata.pipelines import audit_summary, verify
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, rows_of
 from tests.builds import small_dataset
-from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, build, generate, lines_of, sketchdata, write_lines
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, build, generate, lines_of, write_lines
 
 
 @pytest.fixture(scope="module")

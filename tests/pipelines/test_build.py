@@ -13,6 +13,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import read_manifest
 from sketchdata.sampling import SPLITS
 from sketchdata.shards import parquet
+from tests.commands import sketchdata
 from tests.quickdraw_builds import (
     CATEGORIES,
     LINES,
@@ -29,8 +30,6 @@ from tests.quickdraw_builds import (
     plain_rank,
     plain_splitmix64,
     plain_splits,
-    run,
-    sketchdata,
     source_file,
     write_lines,
 )
@@ -180,7 +179,7 @@ def short_source(source: Path, tmp_path: Path) -> Path:
 
 
 def test_too_few_drawings_names_every_short_category(short_source: Path, tmp_path: Path) -> None:
-    failed = run(build_command(short_source, tmp_path / "out", "--workers", 0), expect=1)
+    failed = sketchdata(*build_command(short_source, tmp_path / "out", "--workers", 0), expect=1)
     assert f"cat: 25 of {WANTED}" in failed.stderr
     assert f"star: 60 of {WANTED}" in failed.stderr
     assert "house" not in failed.stderr
@@ -203,7 +202,7 @@ def test_scale_to_fit_keeps_the_proportions_and_records_the_counts(short_source:
 
 def test_scale_to_fit_does_not_hide_a_category_without_any_drawing(short_source: Path, tmp_path: Path) -> None:
     write_lines(short_source, "star", [])
-    failed = run(build_command(short_source, tmp_path / "out", "--scale-to-fit", "--workers", 0), expect=1)
+    failed = sketchdata(*build_command(short_source, tmp_path / "out", "--scale-to-fit", "--workers", 0), expect=1)
     assert f"star: 0 of {WANTED}" in failed.stderr
     assert "cat:" not in failed.stderr
 
@@ -251,14 +250,14 @@ def test_classes_of_unequal_size_stand_with_each_class_once_while_it_lasts(short
 def test_wrong_options_are_refused_in_words(
     source: Path, tmp_path: Path, more: list[object], exit_code: int, message: str
 ) -> None:
-    failed = run(build_command(source, tmp_path / "out", "--workers", 0, *more), expect=exit_code)
+    failed = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0, *more), expect=exit_code)
     assert message in " ".join(failed.stderr.split())
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_missing_files_are_all_named_at_once(source: Path, tmp_path: Path) -> None:
     write_lines(tmp_path / "part", "cat", lines_of(source, "cat"))
-    failed = run(build_command(tmp_path / "part", tmp_path / "out"), expect=1)
+    failed = sketchdata(*build_command(tmp_path / "part", tmp_path / "out"), expect=1)
     for word in ("aircraft carrier", "house", "star"):
         assert f"full/simplified/{word}.ndjson" in failed.stderr
     assert "3 of 4 files" in failed.stderr
@@ -267,14 +266,14 @@ def test_missing_files_are_all_named_at_once(source: Path, tmp_path: Path) -> No
 def test_a_folder_with_other_files_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    failed = run(build_command(source, tmp_path / "out", "--overwrite"), expect=1)
+    failed = sketchdata(*build_command(source, tmp_path / "out", "--overwrite"), expect=1)
     assert "thesis.tex" in failed.stderr
     assert tree(tmp_path / "out") == {"thesis.tex": b"years of work"}
 
 
 def test_an_out_that_is_a_file_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    assert "file" in run(build_command(source, tmp_path / "out"), expect=2).stderr
+    assert "file" in sketchdata(*build_command(source, tmp_path / "out"), expect=2).stderr
     with pytest.raises(ConfigError, match="is a file"):
         build(source, tmp_path / "out")
 
@@ -282,7 +281,7 @@ def test_an_out_that_is_a_file_is_refused(source: Path, tmp_path: Path) -> None:
 def test_a_second_call_does_nothing(source: Path, tmp_path: Path) -> None:
     build(source, tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    again = run(build_command(source, tmp_path / "out", "--workers", 0))
+    again = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0))
     assert "built already" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
@@ -298,7 +297,7 @@ def test_a_finished_data_set_with_other_options_is_refused_and_overwritten_on_de
     out = tmp_path / "out"
     build(source, out)
     before = tree_sha256(out)
-    failed = run(build_command(source, out, "--seed", 5), expect=1)
+    failed = sketchdata(*build_command(source, out, "--seed", 5), expect=1)
     assert "other options" in failed.stderr
     assert tree_sha256(out) == before
     build(source, out, seed=5, overwrite=True)
@@ -344,14 +343,14 @@ def test_a_config_file_with_a_fault_is_refused_by_name(tmp_path: Path, text: str
 
 def test_relative_paths_are_taken_from_where_the_command_runs(source: Path, built: Path, tmp_path: Path) -> None:
     (tmp_path / "here").symlink_to(source)
-    run(build_command("here", Path("out"), "--workers", 1), cwd=tmp_path)
+    sketchdata(*build_command("here", Path("out"), "--workers", 1), cwd=tmp_path)
     assert tree_sha256(tmp_path / "out") == tree_sha256(built)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_named(source: Path, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
-    assert "closed" in run(build_command(source, tmp_path / "closed" / "out", "--workers", 0), expect=1).stderr
+    assert "closed" in sketchdata(*build_command(source, tmp_path / "closed" / "out", "--workers", 0), expect=1).stderr
 
 
 # ---- what the manifest and the lists beside it say ------------------------------------------------------------------

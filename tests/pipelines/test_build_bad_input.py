@@ -15,6 +15,7 @@ from sketchdata.dataset import open_dataset
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import read_manifest
 from sketchdata.sampling import SPLITS
+from tests.commands import sketchdata, sketchdata_process
 from tests.quickdraw_builds import (
     CATEGORIES,
     LINES,
@@ -29,8 +30,6 @@ from tests.quickdraw_builds import (
     plain_rank,
     plain_splits,
     rejects,
-    run,
-    sketchdata,
     source_file,
     write_lines,
 )
@@ -238,7 +237,7 @@ def test_duplicates_over_categories_are_the_same_for_workers_and_in_process(sour
         own = [changed(word=word)(stars[i]) for i in by_rank(stars)[:20]]
         write_lines(source, word, [*own, *lines_of(source, word)])
     build(source, tmp_path / "out", **TOLERANT)
-    run(build_command(source, tmp_path / "pool", "--workers", 2, "--max-bad-fraction", 1))
+    sketchdata(*build_command(source, tmp_path / "pool", "--workers", 2, "--max-bad-fraction", 1))
     assert tree_sha256(tmp_path / "pool") == tree_sha256(tmp_path / "out")
     held = [set().union(*key_ids_of_class(tmp_path / "out", word).values()) for word in CATEGORIES]
     assert sum(map(len, held)) == len(set().union(*held))
@@ -253,14 +252,14 @@ def test_more_bad_records_than_allowed_fail_with_their_counts(source: Path, tmp_
     for number, reason in enumerate(["empty drawing", "empty drawing", "wrong word"]):
         lines[order[number]] = SPOILED[reason](lines[order[number]])
     write_lines(source, "star", lines)
-    failed = run(build_command(source, tmp_path / "out", "--workers", 0), expect=1)
+    failed = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0), expect=1)
     # 111 a category, and three more of star to fill the places.
     assert f"3 of {4 * WANTED + 3} examined records are bad (0.67%" in failed.stderr
     assert "2 empty drawing, 1 wrong word" in failed.stderr
     assert "rejects.jsonl" in failed.stderr
     assert len(rejects(tmp_path / "out")) == 3
     assert not (tmp_path / "out" / "manifest.json").exists()
-    run(build_command(source, tmp_path / "out", "--workers", 0, "--max-bad-fraction", 0.0068))
+    sketchdata(*build_command(source, tmp_path / "out", "--workers", 0, "--max-bad-fraction", 0.0068))
     assert read_manifest(tmp_path / "out").rejects == {"empty drawing": 2, "wrong word": 1}
 
 
@@ -326,12 +325,21 @@ def spoil_zeros(path: Path) -> None:
         (spoil_zeros, "truncated last record"),
     ],
 )
-@pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_is_no_category_fails_by_name_and_without_a_traceback(
-    source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str, workers: int
+    source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(source_file(source, "star"))
-    failed = run(build_command(source, tmp_path / "out", "--workers", workers), expect=1)
+    failed = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0), expect=1)
+    assert message in failed.stderr
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("spoil", "message"), [(spoil_read, "star: "), (spoil_cut_gzip, "truncated gzip")])
+def test_a_worker_of_the_real_command_fails_by_name_too(
+    source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(source_file(source, "star"))
+    failed = sketchdata_process(*build_command(source, tmp_path / "out", "--workers", 1), expect=1)
     assert message in failed.stderr
     assert not (tmp_path / "out" / "manifest.json").exists()
 

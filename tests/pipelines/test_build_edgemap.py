@@ -15,6 +15,7 @@ import pytest
 
 from sketchdata.manifest import read_manifest
 from sketchdata.pipelines import verify
+from tests.commands import sketchdata
 from tests.edge_map_builds import (
     MAPS_PER_SHARD,
     build,
@@ -25,7 +26,6 @@ from tests.edge_map_builds import (
     key_ids,
     rows_of,
     samples,
-    sketchdata,
     stored,
 )
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, EdgeMapSet, make_edge_maps
@@ -317,7 +317,7 @@ def spoil(edges: Path) -> dict[int, str]:
 
 
 def test_the_command_says_what_came_out(source: EdgeMapSet, built: Path, tmp_path: Path) -> None:
-    line = build_command(source.edges, tmp_path / "out", "--workers", 0)[3:]
+    line = build_command(source.edges, tmp_path / "out", "--workers", 0)
     said = sketchdata(*line).stdout
     splits = read_manifest(built).splits
     assert f"78 edge maps of 3 classes (train {splits['train']}, val {splits['val']})" in said

@@ -12,7 +12,8 @@ import pytest
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import read_manifest
 from tests.audits import flip_a_byte, relist
-from tests.edge_map_builds import build, build_command, curate, decide, sketchdata, stored
+from tests.commands import sketchdata
+from tests.edge_map_builds import build, build_command, curate, decide, stored
 from tests.edge_map_sets import EdgeMapSet, make_edge_maps
 from tests.trees import tree
 
@@ -45,7 +46,7 @@ def test_damaged_edge_maps_are_named_and_nothing_is_written(
     damage: Callable[[Path], None], message: str, edges: Path, tmp_path: Path
 ) -> None:
     damage(edges)
-    failed = sketchdata(*build_command(edges, tmp_path / "out", "--workers", 0)[3:], expect=1)
+    failed = sketchdata(*build_command(edges, tmp_path / "out", "--workers", 0), expect=1)
     assert message in " ".join(failed.stderr.split())
     assert not (tmp_path / "out").exists()
 
@@ -60,7 +61,7 @@ def test_a_damage_does_not_cost_the_earlier_data_set(edges: Path, tmp_path: Path
 
 
 def test_edge_maps_without_an_audit_need_one_or_the_word_to_do_without(edges: Path, tmp_path: Path) -> None:
-    line = [word for word in build_command(edges, tmp_path / "out")[3:] if word != "--no-curation"]
+    line = [word for word in build_command(edges, tmp_path / "out") if word != "--no-curation"]
     failed = " ".join(sketchdata(*line, expect=1).stderr.split())
     assert f"run `sketchdata edgemaps curate {edges}`" in failed
     assert "--no-curation" in failed
@@ -176,6 +177,6 @@ def test_other_options_need_overwrite(source: EdgeMapSet, tmp_path: Path) -> Non
 def test_options_that_cannot_work_are_explained(
     options: tuple[str, ...], message: str, source: EdgeMapSet, tmp_path: Path
 ) -> None:
-    failed = sketchdata(*build_command(source.edges, tmp_path / "out", *options)[3:], expect=1)
+    failed = sketchdata(*build_command(source.edges, tmp_path / "out", *options), expect=1)
     assert message in " ".join(failed.stderr.split())
     assert not (tmp_path / "out").exists()

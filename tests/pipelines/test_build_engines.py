@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.quickdraw_builds import CATEGORIES, build, build_command, generate, run, source_file
+from tests.commands import sketchdata, start
+from tests.quickdraw_builds import CATEGORIES, build, build_command, generate, source_file
 from tests.servers import BucketServer
 from tests.trees import tree, tree_sha256
 
@@ -32,7 +33,7 @@ def expected(source: Path) -> str:
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_tree(source: Path, expected: str, tmp_path: Path, workers: int) -> None:
-    run(build_command(source, tmp_path / "out", "--workers", workers))
+    sketchdata(*build_command(source, tmp_path / "out", "--workers", workers))
     assert tree_sha256(tmp_path / "out") == expected
 
 
@@ -45,7 +46,7 @@ def shares(source: Path, out: Path, *more: object, count: int = 3) -> list[str]:
         build_command(source, out, "--engine", "slurm", "--task-range", f"{i}/{count}", "--workers", 1, *more)
         for i in range(count)
     ]
-    started = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
+    started = [start(*command) for command in commands]
     printed = [process.communicate(timeout=100)[0] for process in started]
     assert [process.returncode for process in started] == [0] * count, printed
     assert not any("Traceback" in text for text in printed)
@@ -59,7 +60,7 @@ def test_waiting_shares_and_one_last_call_give_the_same_tree(source: Path, expec
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert any("share" in text or "without a task range" in text for text in printed)
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "data").iterdir()}
-    run(build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
+    sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "data").iterdir()} == before
     assert tree_sha256(tmp_path / "out") == expected
 
@@ -69,30 +70,34 @@ def test_shares_that_do_not_wait_are_run_once_more_for_the_second_stage(
 ) -> None:
     for i in range(3):
         share = ["--engine", "slurm", "--task-range", f"{i}/3", "--workers", 0]
-        run(build_command(source, tmp_path / "out", *share))
+        sketchdata(*build_command(source, tmp_path / "out", *share))
     for i in (2, 0, 1):
         share = ["--engine", "slurm", "--task-range", f"{i}/3", "--workers", 0]
-        run(build_command(source, tmp_path / "out", *share))
+        sketchdata(*build_command(source, tmp_path / "out", *share))
     assert not (tmp_path / "out" / "manifest.json").exists()
-    run(build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
+    sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
     assert tree_sha256(tmp_path / "out") == expected
 
 
-def test_a_share_takes_its_number_from_slurm(source: Path, expected: str, tmp_path: Path) -> None:
+def test_a_share_takes_its_number_from_slurm(
+    source: Path, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # An array of 5-6 has two tasks, and its numbers do not begin at 0.
     for number in (5, 6):
         array = {"SLURM_ARRAY_TASK_ID": number, "SLURM_ARRAY_TASK_COUNT": 2, "SLURM_ARRAY_TASK_MIN": 5}
-        environment = {**os.environ, **{name: str(value) for name, value in array.items()}}
-        run(build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0), env=environment)
+        with monkeypatch.context() as patch:
+            for name, value in array.items():
+                patch.setenv(name, str(value))
+            sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
         selected = len(list((tmp_path / "out" / ".build" / "select").glob("*.arrow")))
         assert selected == {5: 2, 6: 4}[number]
-    run(build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
+    sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
     assert tree_sha256(tmp_path / "out") == expected
 
 
 def test_the_last_call_does_what_shares_left_undone(source: Path, expected: str, tmp_path: Path) -> None:
-    run(build_command(source, tmp_path / "out", "--engine", "slurm", "--task-range", "1/3", "--workers", 0))
-    run(build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
+    sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--task-range", "1/3", "--workers", 0))
+    sketchdata(*build_command(source, tmp_path / "out", "--engine", "slurm", "--workers", 0))
     assert tree_sha256(tmp_path / "out") == expected
 
 
@@ -143,7 +148,7 @@ def test_dask_gives_the_same_tree_although_a_worker_is_killed(source: Path, expe
             path = source_file(source, word)
             server.fault(path.relative_to(source).as_posix(), rate=int(path.stat().st_size / 0.7))
         command = build_command(server.url, Path("out"), "--engine", "dask", "--scheduler", scheduler)
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = start(*command, cwd=tmp_path)
         await_that(lambda: len(server.gets()) >= 2)
         os.kill(workers[0].pid, signal.SIGKILL)
         printed, _ = process.communicate(timeout=100)

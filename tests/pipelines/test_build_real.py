@@ -11,15 +11,8 @@ import pytest
 from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.manifest import read_manifest
 from sketchdata.sampling import SPLITS
-from tests.quickdraw_builds import (
-    build_command,
-    key_ids_in,
-    key_ids_of_class,
-    lines_of,
-    plain_splits,
-    run,
-    sketchdata,
-)
+from tests.commands import sketchdata
+from tests.quickdraw_builds import build_command, key_ids_in, key_ids_of_class, lines_of, plain_splits
 from tests.servers import BucketServer
 
 pytestmark = pytest.mark.skipif(
@@ -41,7 +34,7 @@ def sizes(*numbers: int) -> list[object]:
 def test_all_345_classes_stream_from_a_server_and_verify(real: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with BucketServer(real) as server:
-        run(build_command(server.url, out, "--workers", 2, *sizes(16, 2, 4, 1), categories=ALL))
+        sketchdata(*build_command(server.url, out, "--workers", 2, *sizes(16, 2, 4, 1), categories=ALL))
     assert read_manifest(out).splits == {"train": 5520, "val": 690, "gallery": 1380, "query": 345}
     expected = plain_splits(key_ids_in(lines_of(real, "star")), sizes=dict(zip(SPLITS, (16, 2, 4, 1), strict=True)))
     assert key_ids_of_class(out, "star") == expected
@@ -50,7 +43,7 @@ def test_all_345_classes_stream_from_a_server_and_verify(real: Path, tmp_path: P
 
 def test_raw_files_build_and_verify(real: Path, tmp_path: Path) -> None:
     out, words = tmp_path / "out", ("cat", "star", "sun", "The Eiffel Tower")
-    run(build_command(real, out, "--input-format", "raw", "--workers", 0, *sizes(5, 1, 1, 1), categories=words))
+    sketchdata(*build_command(real, out, "--input-format", "raw", "--workers", 0, *sizes(5, 1, 1, 1), categories=words))
     assert read_manifest(out).splits == {"train": 20, "val": 4, "gallery": 4, "query": 4}
     sketchdata("verify", out)
 
@@ -60,7 +53,7 @@ def test_the_classes_with_a_thousand_drawings_build_and_verify(real: Path, tmp_p
     words = [word for word, count in counts.items() if count >= 1000]
     assert len(words) == 19
     out = tmp_path / "out"
-    run(build_command(real / "pool", out, "--workers", 2, *sizes(700, 100, 150, 50), categories=words))
+    sketchdata(*build_command(real / "pool", out, "--workers", 2, *sizes(700, 100, 150, 50), categories=words))
     assert read_manifest(out).splits == {"train": 13300, "val": 1900, "gallery": 2850, "query": 950}
     sketchdata("verify", out)
     described = json.loads(sketchdata("info", out, "--json").stdout)

@@ -14,6 +14,7 @@ import pytest
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import read_manifest
+from tests.commands import sketchdata, start
 from tests.quickdraw_builds import (
     CATEGORIES,
     build,
@@ -22,7 +23,6 @@ from tests.quickdraw_builds import (
     key_ids_in,
     lines_of,
     plain_rank,
-    run,
     source_file,
 )
 from tests.servers import BucketServer, closed_port
@@ -109,7 +109,7 @@ def test_bytes_that_are_always_wrong_fail_in_words_and_leave_no_manifest(
     server: BucketServer, expected: str, tmp_path: Path
 ) -> None:
     server.fault(STAR, corrupt=True)
-    failed = run(build_command(server.url, tmp_path / "out", "--workers", 2), expect=1)
+    failed = sketchdata(*build_command(server.url, tmp_path / "out", "--workers", 2), expect=1)
     assert "md5" in failed.stderr
     assert "star.ndjson" in failed.stderr
     assert "twice" in failed.stderr
@@ -131,7 +131,7 @@ def test_a_file_that_changes_between_asking_and_reading_is_named(
 
 def test_every_missing_category_is_named_in_one_error(source: Path, server: BucketServer, tmp_path: Path) -> None:
     more = (*CATEGORIES, "The Eiffel Tower", "zebra")
-    failed = run(build_command(server.url, tmp_path / "out", categories=more), expect=1)
+    failed = sketchdata(*build_command(server.url, tmp_path / "out", categories=more), expect=1)
     assert "2 of 6 files" in failed.stderr
     assert "full/simplified/The Eiffel Tower.ndjson" in failed.stderr
     assert "full/simplified/zebra.ndjson" in failed.stderr
@@ -141,14 +141,14 @@ def test_every_missing_category_is_named_in_one_error(source: Path, server: Buck
 
 def test_a_server_that_refuses_is_named(server: BucketServer, tmp_path: Path) -> None:
     server.fault(STAR, status=403, method=None)
-    failed = run(build_command(server.url, tmp_path / "out"), expect=1)
+    failed = sketchdata(*build_command(server.url, tmp_path / "out"), expect=1)
     assert f"{server.url}/{quote(STAR)}" in failed.stderr
     assert "403" in failed.stderr
 
 
 def test_a_sign_in_page_instead_of_drawings_is_not_taken_for_drawings(server: BucketServer, tmp_path: Path) -> None:
     server.fault(STAR, content=HTML, method=None)
-    failed = run(build_command(server.url, tmp_path / "out", "--workers", 0), expect=1)
+    failed = sketchdata(*build_command(server.url, tmp_path / "out", "--workers", 0), expect=1)
     assert "broken JSON" in failed.stderr
     assert not (tmp_path / "out" / "manifest.json").exists()
 
@@ -183,7 +183,7 @@ def test_nothing_of_the_source_is_stored_on_disk(tmp_path: Path) -> None:
         for word in categories:
             server.fault(f"full/simplified/{word}.ndjson", rate=size)
         command = build_command(server.url, places["out"], "--workers", 2, categories=categories)
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = start(*command, env=environment, stdout=subprocess.DEVNULL)
         while process.poll() is None:
             most = max(most, sum(map(tree_bytes, places.values())))
             time.sleep(0.01)

@@ -21,6 +21,7 @@ from sketchdata.errors import ConfigError, SketchDataError, TasksFailedError
 from sketchdata.fetch import FetchPolicy
 from sketchdata.pipelines import download
 from sketchdata.pipelines.download import Config, DownloadSummary, run
+from tests import commands
 from tests.servers import BucketServer, closed_port
 
 NAMES = ("aircraft carrier", "cat", "star")
@@ -274,7 +275,7 @@ def command(source: str, dest: Path, *options: str) -> list[str]:
 
 
 def sketchdata(source: str, dest: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(source, dest, *options), capture_output=True, text=True, timeout=60, check=False)
+    return commands.sketchdata(*command(source, dest, *options)[3:], expect=None)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import random
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +13,9 @@ import pytest
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import read_manifest
+from tests.commands import sketchdata, start, stop
 from tests.photo_collections import Shot, crops_of, encoded, make_crops, make_photos, shot
-from tests.quickdraw_builds import run, sketchdata
 from tests.trees import tree, tree_sha256
-
-KILLS = 10
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +58,14 @@ def test_shares_of_a_job_array_give_the_same_bytes(photos: Path, tmp_path: Path)
     assert tree_sha256(tmp_path / "out") == tree_sha256(tmp_path / "alone")
 
 
-@pytest.mark.slow
-def test_killed_at_ten_random_moments_it_ends_with_the_same_tree(photos: Path, tmp_path: Path) -> None:
-    out, chance, kills = tmp_path / "out", random.Random(20170301), 0
-    command = [sys.executable, "-m", "sketchdata", "edgemaps", "crop", str(photos), "--workers", "1", "--out"]
-    started = time.monotonic()
-    run([*command, str(tmp_path / "undisturbed")])
-    seconds, expected = time.monotonic() - started, tree_sha256(tmp_path / "undisturbed")
-    while kills < KILLS:
-        process = subprocess.Popen(
-            [*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            process.communicate(timeout=chance.uniform(0.3, 0.95) * seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            kills += 1
-            continue
-        # It came to its end between two kills: that counts too, and the rest begins afresh.
-        assert (process.returncode, tree_sha256(out)) == (0, expected)
-        out = tmp_path / f"out-{kills}-{chance.random()}"
-    run([*command, str(out)])
-    assert tree_sha256(out) == expected
+def test_killed_midway_it_ends_with_the_same_tree(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    crops_of(photos, tmp_path / "undisturbed")
+    process = start("edgemaps", "crop", photos, "--out", out, "--workers", 1)
+    stop(process, signal.SIGKILL, lambda: list(out.glob(".export/crops/*.arrow")))
+    assert process.returncode == -signal.SIGKILL
+    sketchdata("edgemaps", "crop", photos, "--out", out, "--workers", 1)
+    assert tree_sha256(out) == tree_sha256(tmp_path / "undisturbed")
 
 
 def test_what_was_cropped_before_a_fault_is_not_cropped_again(few: Path, tmp_path: Path) -> None:

@@ -8,9 +8,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -31,8 +28,9 @@ from sketchdata.pipelines import edgemaps_curate
 from sketchdata.pipelines.edgemaps_curate import Config
 from sketchdata.shards import pictures
 from tests.audits import audit_files, data_sha256, flip_a_byte, relist
+from tests.commands import sketchdata, start, stop
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, EdgeMapSet, make_edge_maps, messy_lines
-from tests.quickdraw_builds import IN_PROCESS, generate, sketchdata
+from tests.quickdraw_builds import IN_PROCESS, generate
 from tests.trees import tree
 
 SOURCE_CLASSES = ("apple", "ice cream", "star")
@@ -224,18 +222,11 @@ def test_workers_and_shares_of_a_job_array_write_the_same_bytes(
     assert audit_files(shares) == expected
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_files(compared: Path, edges: Path, drawings: Path) -> None:
-    command = [sys.executable, "-m", "sketchdata", "edgemaps", "curate", str(edges), "--drawings", str(drawings)]
-    command += ["--drawings-per-class", "40", "--workers", "0"]
-    for markers in (1, 3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        while process.poll() is None and len(list(edges.glob("audit/.work/**/*.done.json"))) < markers:
-            time.sleep(0.002)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert not (edges / "audit/messiness.json").exists()
-    done = sketchdata(*command[3:])
-    assert "78 edge maps of 3 classes" in done.stdout
+def test_killed_midway_it_ends_with_the_same_files(compared: Path, edges: Path, drawings: Path) -> None:
+    command = ["edgemaps", "curate", edges, "--drawings", drawings, "--drawings-per-class", "40", "--workers", "0"]
+    stop(start(*command), signal.SIGKILL, lambda: list(edges.glob("audit/.work/**/*.done.json")))
+    assert not (edges / "audit/messiness.json").exists()
+    assert "78 edge maps of 3 classes" in sketchdata(*command).stdout
     assert audit_files(edges) == audit_files(compared)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from sketchdata.manifest import Manifest, hash_file, read_manifest
 from sketchdata.photos import decode
 from sketchdata.pipelines import edgemaps_extract as recipe
 from sketchdata.shards import pictures
+from tests.commands import sketchdata
 from tests.crop_sets import CLASSES, CROPS, jpeg, make_crops
 from tests.edge_models import FOREST, sha256_of, write_forest
 from tests.servers import BucketServer
@@ -55,8 +55,7 @@ def rejects_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def command(crops: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    arguments = ["edgemaps", "extract", str(crops), "--out", str(out), *map(str, more)]
-    return subprocess.run([sys.executable, "-m", "sketchdata", *arguments], capture_output=True, text=True)
+    return sketchdata("edgemaps", "extract", crops, "--out", out, *more, expect=None)
 
 
 # ---- what is made ----------------------------------------------------------------------------------------------------
@@ -97,10 +96,7 @@ def test_the_manifest_names_the_crops_the_options_and_every_file(crops: Path, tm
 
 def test_verify_finds_nothing_wrong(crops: Path, tmp_path: Path) -> None:
     extract(crops, tmp_path / "edges")
-    done = subprocess.run(
-        [sys.executable, "-m", "sketchdata", "verify", str(tmp_path / "edges")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    sketchdata("verify", tmp_path / "edges")
 
 
 def test_edge_maps_are_drawn_as_the_options_say(crops: Path, tmp_path: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,8 @@ from sketchdata.edgemaps import open_edgemaps
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import edgemaps_crop, edgemaps_curate, edgemaps_extract, edgemaps_generate
-from tests.edge_map_builds import build, sketchdata
+from tests.commands import sketchdata, start, stop
+from tests.edge_map_builds import build
 from tests.labelled_folders import collect
 from tests.trees import tree
 
@@ -109,13 +106,8 @@ def test_a_second_call_writes_only_what_is_damaged(tmp_path: Path) -> None:
 def test_killed_it_goes_on_and_ends_with_the_same_photos(tmp_path: Path) -> None:
     generate(tmp_path / "undisturbed", photos=40, size=96)
     options = ["--photos", "40", "--size", "96", "--categories", ",".join(WORDS), "--workers", "1"]
-    line = [sys.executable, "-m", "sketchdata", "edgemaps", "generate", "--out", str(tmp_path / "out"), *options]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    while not (tmp_path / "out" / "house" / "0005.jpg").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process = start("edgemaps", "generate", "--out", tmp_path / "out", *options)
+    stop(process, signal.SIGKILL, (tmp_path / "out" / "house" / "0005.jpg").exists)
     assert 40 < len(photos(tmp_path / "out")) < 120
     first = (tmp_path / "out" / "aircraft carrier" / "0000.jpg").stat().st_mtime_ns
     sketchdata("edgemaps", "generate", "--out", tmp_path / "out", *options)

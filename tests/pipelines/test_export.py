@@ -8,11 +8,7 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -26,6 +22,7 @@ from sketchdata.manifest import file_entry, read_manifest
 from sketchdata.pipelines import quickdraw, verify
 from sketchdata.shards import parquet
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
+from tests.commands import start, stop
 from tests.exports import EXPORTS, Export, command, flip_a_bit, tars, text, tree
 from tests.strategies import assert_same
 
@@ -227,15 +224,8 @@ def test_an_export_killed_midway_leaves_whole_files_and_goes_on(
 ) -> None:
     line = ["export", name, built, *options, "--workers", 1]
     assert command(*line[1:], "--out", tmp_path / "whole").returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sketchdata", *map(str, line), "--out", str(tmp_path / "killed")],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    wait_for(lambda: len(list((tmp_path / "killed").glob(pattern))) >= 2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process = start(*line, "--out", tmp_path / "killed")
+    stop(process, signal.SIGKILL, lambda: len(list((tmp_path / "killed").glob(pattern))) >= 2)
     left, whole = tree(tmp_path / "killed"), tree(tmp_path / "whole")
     assert "manifest.json" not in left
     final = {path: sha256 for path, sha256 in left.items() if not path.startswith(".export/")}
@@ -246,13 +236,6 @@ def test_an_export_killed_midway_leaves_whole_files_and_goes_on(
     marked = [path for path, when in times.items() if (tmp_path / "killed" / path).stat().st_mtime_ns == when]
     # The one that was written when the kill came may lack its done-marker.
     assert len(marked) >= len(times) - 1
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @EXPORTS

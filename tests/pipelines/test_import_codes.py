@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.manifest import Manifest, ParentEntry
 from sketchdata.pipelines import export_codes, import_codes, verify
 from sketchdata.retrieval import score_codes
+from tests.commands import sketchdata
 from tests.exports import flip_a_bit, tree
 
 CLASSES = ("cat", "The Eiffel Tower", "star", "été")
@@ -57,8 +57,7 @@ def give(directory: Path, out: Path, **options: Any) -> Manifest:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "sketchdata", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    return sketchdata(*arguments, expect=None)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.formats import binary, ndjson, ndjson_scan
 from sketchdata.pipelines import synth
-from tests.quickdraw_builds import CATEGORIES, LINES, generate, lines_of, sketchdata, source_file
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, LINES, generate, lines_of, source_file
 from tests.trees import tree, tree_sha256
 
 

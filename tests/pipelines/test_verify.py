@@ -21,7 +21,8 @@ from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
 from sketchdata.pipelines import verify
 from sketchdata.sampling import ranks, row_order
 from sketchdata.shards import parquet
-from tests.quickdraw_builds import CATEGORIES, build, generate, sketchdata
+from tests.commands import sketchdata
+from tests.quickdraw_builds import CATEGORIES, build, generate
 from tests.trees import tree_sha256
 
 TRAIN, VAL, QUERY = (f"data/{split}-00000-of-00001.parquet" for split in ("train", "val", "query"))

@@ -25,7 +25,8 @@ from sketchdata.pipelines import verify
 from sketchdata.shards import pictures
 from sketchdata.shards.webdataset import write_members
 from tests.audits import flip_a_byte
-from tests.edge_map_builds import build, curate, sketchdata
+from tests.commands import sketchdata
+from tests.edge_map_builds import build, curate
 from tests.edge_map_sets import CLASSES, EdgeMapSet, make_edge_maps
 from tests.photo_collections import encoded, scene
 from tests.trees import tree_sha256

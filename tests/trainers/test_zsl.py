@@ -22,7 +22,7 @@ from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.eve import Regression
 from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import read_recognisers
-from tests.quickdraw_builds import sketchdata
+from tests.commands import sketchdata
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
 from tests.zero_shot_trainings import CLASSES, EPOCHS, SPLIT, SPLITS, built, config, generated_drawings, vectors_file
 

@@ -25,8 +25,9 @@ from sketchdata.pipelines import edgemaps_curate, edgemaps_report
 from sketchdata.shards import pictures
 from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit, exhibit_edge_maps
+from tests.commands import sketchdata
 from tests.edge_map_sets import EDGE_MAPS, EdgeMapSet, make_edge_maps
-from tests.quickdraw_builds import IN_PROCESS, sketchdata
+from tests.quickdraw_builds import IN_PROCESS
 from tests.web.browsing import PHONE, Seen, Served, accessibility_faults, overflow, serving, tab
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import pytest
 
 from sketchdata.audit_store import Audit
 from sketchdata.decisions import DecisionLog
-from tests.quickdraw_builds import build, generate, sketchdata
+from tests.commands import sketchdata
+from tests.quickdraw_builds import build, generate
 from tests.web.browsing import Served, serving
 
 pytest.importorskip("fastapi", reason="the curation page needs the extra `web`")
