@@ -7,16 +7,16 @@ the rest by class; with --refill, `sketchdata.refill` takes each class's next dr
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import click
 import numpy as np
 
-from sketchdata.assembly import Assembly
+from sketchdata.assembly import CURATED, drawings_folder, finish, selected, write_shards
 from sketchdata.audit_folder import read_shard
 from sketchdata.audit_store import read_audit
 from sketchdata.config import option
@@ -37,13 +37,13 @@ from sketchdata.drawing import concatenate, empty_batch
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry, replacing
+from sketchdata.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry
+from sketchdata.output_folder import OutputFolder
 from sketchdata.progress import console
 from sketchdata.refill import refill
 from sketchdata.shards import classwise, parquet
 from sketchdata.sources import location_of, open_source
 
-_SUFFIX = "-curated"
 _SHOWN = 5
 
 
@@ -81,19 +81,17 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     log = DecisionLog(audit.directory / AUDIT_FOLDER / DECISIONS_FILE)
     curation = curate(audit, log, splits=config.splits, noise=not config.no_noise)
     plan = _plan(curation, config)
-    assembly = Assembly(out=config.out.absolute(), name=plan.name, seed=plan.config["seed"])
-    if not config.overwrite and (finished := assembly.finished(plan)) is not None:
+    folder = drawings_folder(config.out, plan)
+    if (finished := folder.begin(overwrite=config.overwrite, check=partial(_check, curation, config))) is not None:
         return finished
-    _check(curation, config)
-    assembly.claim(overwrite=config.overwrite)
-    if (grouped := _group(curation, assembly, engine)) is None:
+    if (grouped := _group(curation, folder, engine)) is None:
         return None
     location = location_of(config.source)
-    if (refills := refill(curation, assembly.work / "refill", location, engine) if config.refill else {}) is None:
+    if (refills := refill(curation, folder.work / "refill", location, engine) if config.refill else {}) is None:
         return None
-    if (gathered := _gather(curation, assembly, engine, grouped, refills)) is None:
+    if (gathered := _gather(curation, folder, engine, grouped, refills)) is None:
         return None
-    return _finish(curation, assembly, engine, plan, gathered, refills)
+    return _finish(curation, folder, engine, gathered, refills)
 
 
 def _plan(curation: Curation, config: Config) -> Manifest:
@@ -107,7 +105,7 @@ def _plan(curation: Curation, config: Config) -> Manifest:
         "audit": dict(curation.audit.record.options),
     }
     return Manifest(
-        name=parent.name.removesuffix(_SUFFIX) + _SUFFIX,
+        name=parent.name.removesuffix(CURATED) + CURATED,
         config={**parent.config, "curation": options},
         classes=parent.classes,
         counts={},
@@ -144,12 +142,12 @@ def _check(curation: Curation, config: Config) -> None:
 # ---- first stage: one task a shard of the parent --------------------------------------------------------------------
 
 
-def _group(curation: Curation, assembly: Assembly, engine: EngineOptions) -> dict[str, list[Stored]] | None:
+def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> dict[str, list[Stored]] | None:
     """Return {split: the groups that hold drawings, in the order of the parent's rows}."""
     parent = curation.parent
-    removed = write_ids(assembly.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
+    removed = write_ids(folder.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
     shards = [(split, shard) for split in parent.counts for shard in parent.shards(split)]
-    tasks = [_group_task(curation, assembly, shard, removed) for _, shard in shards]
+    tasks = [_group_task(curation, folder, shard, removed) for _, shard in shards]
     results = run_stage(group_shard, tasks, engine, title="Removing drawings")
     if results is None:
         return None
@@ -160,10 +158,10 @@ def _group(curation: Curation, assembly: Assembly, engine: EngineOptions) -> dic
     return groups
 
 
-def _group_task(curation: Curation, assembly: Assembly, shard: FileEntry, removed: Stored) -> Task:
+def _group_task(curation: Curation, folder: OutputFolder, shard: FileEntry, removed: Stored) -> Task:
     return Task(
         id=shard.path,
-        output=assembly.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
+        output=folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
         inputs={shard.path: shard.sha256, "removed": removed[1]},
         config={
             "shard": str(curation.audit.directory / shard.path),
@@ -191,7 +189,7 @@ def group_shard(task: Task) -> TaskResult:
 
 def _gather(
     curation: Curation,
-    assembly: Assembly,
+    folder: OutputFolder,
     engine: EngineOptions,
     groups: Mapping[str, Sequence[Stored]],
     refills: Mapping[str, TaskResult],
@@ -208,7 +206,7 @@ def _gather(
             for split in groups
         }
         inputs = {path: sha256 for stored in groups.values() for path, sha256 in stored}
-        refill = str(assembly.work / "refill" / f"{word}.arrow") if word in refills else None
+        refill = str(folder.work / "refill" / f"{word}.arrow") if word in refills else None
         if refill is not None:
             inputs[refill] = refills[word].files[0].sha256
         config = {
@@ -218,7 +216,7 @@ def _gather(
             "parts": parts,
             "refill": refill,
         }
-        tasks.append(Task(id=word, output=assembly.selected(word), inputs=inputs, config=config))
+        tasks.append(Task(id=word, output=selected(folder, word), inputs=inputs, config=config))
     return run_stage(gather_class, tasks, engine, title="Gathering classes")
 
 
@@ -249,36 +247,25 @@ def gather_class(task: Task) -> TaskResult:
 
 def _finish(
     curation: Curation,
-    assembly: Assembly,
+    folder: OutputFolder,
     engine: EngineOptions,
-    plan: Manifest,
     gathered: Sequence[TaskResult],
     refills: Mapping[str, TaskResult],
 ) -> Manifest | None:
     counts = {split: {result.task_id: result.counts[split] for result in gathered} for split in curation.parent.counts}
     inputs = {result.task_id: result.files[0].sha256 for result in gathered}
-    if (shards := assembly.write_shards(counts, inputs, engine)) is None:
+    if (shards := write_shards(folder, counts, inputs, engine)) is None:
         return None
     rejects = sum((Counter(result.rejects) for result in refills.values()), Counter[str]())
-    lists = [_write_rejects(assembly, refills), _write_table(assembly, curation, counts)]
-    _warn(curation, counts, refilled=plan.config["curation"]["refill"])
-    plan = dataclasses.replace(plan, counts=counts, rejects=dict(sorted(rejects.items())))
-    return assembly.finish(plan, shards, card=curated_card, lists=lists)
-
-
-def _write_rejects(assembly: Assembly, refills: Mapping[str, TaskResult]) -> FileEntry:
-    path = assembly.out / "rejects.jsonl"
-    with replacing(path) as joined:
-        for word in refills:
-            joined.write((assembly.work / "refill" / f"{word}.rejects.jsonl").read_bytes())
-    return file_entry(path, assembly.out, sum(sum(result.rejects.values()) for result in refills.values()))
-
-
-def _write_table(assembly: Assembly, curation: Curation, counts: Counts) -> FileEntry:
-    path, table = assembly.out / CURATION_FILE, curation_table(curation, counts)
-    with replacing(path) as file:
-        file.write(table.encode("utf-8"))
-    return file_entry(path, assembly.out, table.count("\n") - 1)
+    paths = [folder.work / "refill" / f"{word}.rejects.jsonl" for word in refills]
+    table = curation_table(curation, counts)
+    lists = [
+        folder.join("rejects.jsonl", paths, rejects.total()),
+        folder.put(CURATION_FILE, table.encode("utf-8"), table.count("\n") - 1),
+    ]
+    _warn(curation, counts, refilled=folder.plan.config["curation"]["refill"])
+    facts = {"counts": counts, "rejects": dict(sorted(rejects.items()))}
+    return finish(folder, shards, card=curated_card, lists=lists, **facts)
 
 
 def _warn(curation: Curation, counts: Counts, *, refilled: bool) -> None:

@@ -20,7 +20,8 @@ from sketchdata.audit_folder import AuditFolder, map_columns, map_table, open_au
 from sketchdata.audit_store import AuditRecord
 from sketchdata.drawing import empty_batch
 from sketchdata.duplicates import Members, digests, leakage, mixed_groups, normal_forms, repeated, within
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine import run as run_stage
 from sketchdata.manifest import hash_file, replacing
 
 DUPLICATES_FILE = "duplicates.parquet"
@@ -49,10 +50,10 @@ def run(directory: Path, engine: EngineOptions) -> AuditRecord | None:
     if (finished := folder.finished()) is not None:
         return finished
     tasks = [folder.task(shard, {}, "digests") for _, shard in folder.shards()]
-    if not folder.over_shards(digest_shard, tasks, engine, "Hashing drawings"):
+    if run_stage(digest_shard, tasks, engine, title="Hashing drawings") is None:
         return None
     tasks = _collect_tasks(folder, tasks)
-    if not folder.over_shards_at_last(collect_shard, tasks, engine, "Comparing drawings"):
+    if run_final(collect_shard, tasks, engine, title="Comparing drawings") is None:
         return None
     members = _members(folder)
     folder.begin()

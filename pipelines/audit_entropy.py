@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from sketchdata.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
 from sketchdata.audit_store import ENTROPY_FILE, FLAGS, NOISE_FLAG, NORMAL_FLAG, PERCENTILES_FILE, AuditRecord
 from sketchdata.config import option, recorded
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.entropy import (
     HIGH,
     LOW,
@@ -95,7 +95,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord |
         return finished
     settings = {"size": config.size, "line_width": config.line_width}
     tasks = [folder.task(shard, settings) for _, shard in folder.shards()]
-    if not folder.over_shards_at_last(measure_shard, tasks, engine, "Measuring entropy"):
+    if run_final(measure_shard, tasks, engine, title="Measuring entropy") is None:
         return None
     judge = judge_of(_references(folder, config), low=config.low, high=config.high)
     folder.begin()

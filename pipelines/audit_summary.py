@@ -16,7 +16,7 @@ import numpy as np
 from sketchdata.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
 from sketchdata.audit_store import AuditRecord
 from sketchdata.drawing_statistics import MEASURES, Statistics, describe, measure
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.manifest import replacing
 from sketchdata.tallies import Tally, add
 
@@ -36,7 +36,7 @@ def run(directory: Path, engine: EngineOptions) -> AuditRecord | None:
     if (finished := folder.finished()) is not None:
         return finished
     tasks = [folder.task(shard, {}) for _, shard in folder.shards()]
-    if not folder.over_shards_at_last(tally_shard, tasks, engine, "Counting"):
+    if run_final(tally_shard, tasks, engine, title="Counting") is None:
         return None
     tallies = _tallies(folder)
     folder.begin()

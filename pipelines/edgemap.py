@@ -13,7 +13,7 @@ import dataclasses
 import io
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -27,15 +27,15 @@ import pyarrow as pa
 from sketchdata.audit_folder import map_table, write_columns
 from sketchdata.config import option
 from sketchdata.curation import CURATION_FILE, Curation, read_curation
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.exports.edgemap_card import edgemap_card
 from sketchdata.exports.edgemap_lists import attribution_list, class_list, curation_list
 from sketchdata.exports.edgemap_plan import Choice, EdgeMapPlan, lay_out, store
-from sketchdata.exports.folder import ExportFolder, publish
-from sketchdata.exports.parent import Parent, begin_export, open_parent
-from sketchdata.manifest import FileEntry, Manifest, file_entry, replacing
+from sketchdata.exports.parent import Parent, open_parent
+from sketchdata.manifest import FileEntry, Manifest, file_entry
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.progress import console
 from sketchdata.shards import edgemaps, pictures
 from sketchdata.shards.edgemaps import ATTRIBUTION_FILE, SPLITS
@@ -95,17 +95,17 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     """
     parent = open_parent(config.edges.absolute(), None, config.out)
     curation = _curation(parent, config)
-    folder = ExportFolder(
+    folder = OutputFolder(
         out=config.out.absolute(), plan=_plan(parent, config, curation), names=_NAMES, noun="EdgeMap-345C"
     )
-    finished = begin_export(parent, folder, overwrite=config.overwrite)
-    if finished is not None:
+    if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     if (examined := _examine(parent, folder, engine)) is None:
         return None
     choice = Choice(seed=config.seed, share=config.share(), curation=curation)
     maps = lay_out(examined.paths, folder.work / "plan.arrow", parent.manifest.classes, choice)
-    if (written := _write_tars(parent, folder, config, maps, engine)) is None:
+    tasks = [_tar_task(parent, folder, maps, span) for span in _spans(maps.counts, config.maps_per_shard)]
+    if (written := run_final(write_tar_shard, tasks, engine, title="Writing tars")) is None:
         return None
     return _finish(folder, maps, examined, written)
 
@@ -166,7 +166,7 @@ class _Examined:
     results: tuple[TaskResult, ...]
 
 
-def _examine(parent: Parent, folder: ExportFolder, engine: EngineOptions) -> _Examined | None:
+def _examine(parent: Parent, folder: OutputFolder, engine: EngineOptions) -> _Examined | None:
     shards = [shard for split in parent.splits for shard in parent.manifest.shards(split)]
     tasks = [
         Task(
@@ -231,18 +231,6 @@ def _reject(row: pa.Table, fault: FormatError) -> dict[str, str]:
 # ---- second stage: one task a tar ------------------------------------------------------------------------------------
 
 
-def _write_tars(
-    parent: Parent, folder: ExportFolder, config: Config, maps: EdgeMapPlan, engine: EngineOptions
-) -> list[TaskResult] | None:
-    tasks = [_tar_task(parent, folder, maps, span) for span in _spans(maps.counts, config.maps_per_shard)]
-    if engine.share()[1] == 1:
-        return run_stage(write_tar_shard, tasks, engine, title="Writing tars")
-    # A share never ends the job: two that did so at once would clear the work folder away under each other.
-    if run_stage(write_tar_shard, tasks, dataclasses.replace(engine, wait=0.0), title="Writing tars") is not None:
-        console.print("all tars are written: the same command without a task range finishes the data set")
-    return None
-
-
 _Span = tuple[str, int, int]
 
 
@@ -258,7 +246,7 @@ def _spans(counts: Mapping[str, Mapping[str, int]], maps_per_shard: int) -> list
     return spans
 
 
-def _tar_task(parent: Parent, folder: ExportFolder, maps: EdgeMapPlan, span: _Span) -> Task:
+def _tar_task(parent: Parent, folder: OutputFolder, maps: EdgeMapPlan, span: _Span) -> Task:
     name, start, stop = span
     return Task(
         id=name,
@@ -279,7 +267,7 @@ def _tar_task(parent: Parent, folder: ExportFolder, maps: EdgeMapPlan, span: _Sp
     )
 
 
-def _index_part(folder: ExportFolder, tar: str) -> Path:
+def _index_part(folder: OutputFolder, tar: str) -> Path:
     """Return where the rows of the index lie that are about one tar."""
     return folder.work / "index" / f"{PurePosixPath(tar).stem}.arrow"
 
@@ -327,15 +315,13 @@ def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes
 # ---- the end: index, lists, card, manifest ---------------------------------------------------------------------------
 
 
-def _finish(folder: ExportFolder, maps: EdgeMapPlan, examined: _Examined, written: Sequence[TaskResult]) -> Manifest:
+def _finish(folder: OutputFolder, maps: EdgeMapPlan, examined: _Examined, written: Sequence[TaskResult]) -> Manifest:
     rejects = [reject for result in examined.results for reject in result.facts["rejects"]]
     reasons = Counter(reject["reason"] for reject in rejects)
     tars = [dataclasses.replace(file, path=result.task_id) for result in written for file in result.files]
-    plan = dataclasses.replace(
-        folder.plan, counts=maps.counts, rejects=dict(sorted(reasons.items())), files=tuple(tars)
-    )
-    folder = dataclasses.replace(folder, plan=plan)
-    indexes = {split: _index(folder, maps, split) for split in SPLITS}
+    facts: dict[str, Any] = {"counts": maps.counts, "rejects": dict(sorted(reasons.items()))}
+    plan = dataclasses.replace(folder.plan, files=tuple(tars), **facts)
+    indexes = {split: _index(folder, plan, maps.scores, split) for split in SPLITS}
     refused = Counter(reject["word"] for reject in rejects)
     lists = {
         ATTRIBUTION_FILE: attribution_list(indexes.values()),
@@ -344,23 +330,16 @@ def _finish(folder: ExportFolder, maps: EdgeMapPlan, examined: _Examined, writte
     }
     files = [_write_index(folder, split, table) for split, table in indexes.items()]
     files += [_write_list(folder, name, rows) for name, rows in lists.items()]
-    files.append(_write_rejects(folder, rejects))
-    _sweep(folder, {file.path for file in (*tars, *files)})
-    return folder.finish([*tars, *files], edgemap_card)
+    lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
+    files.append(folder.put(REJECTS_FILE, lines, len(rejects)))
+    sweep = (edgemaps.TARS_FOLDER, edgemaps.INDEX_FOLDER)
+    return folder.finish([*tars, *files], edgemap_card, sweep=sweep, **facts)
 
 
-def _sweep(folder: ExportFolder, listed: Collection[str]) -> None:
-    """Remove what lies between the tars and the indexes by other names."""
-    for name in (edgemaps.TARS_FOLDER, edgemaps.INDEX_FOLDER):
-        for path in (folder.out / name).iterdir():
-            if f"{name}/{path.name}" not in listed:
-                path.unlink()
-
-
-def _index(folder: ExportFolder, maps: EdgeMapPlan, split: str) -> pa.Table:
+def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: str) -> pa.Table:
     """Return a split's index: the rows that the tars' tasks left, one tar after the other."""
-    schema, classes = edgemaps.index_schema(maps.scores), folder.plan.classes
-    names = [tar.path for tar in edgemaps.tars_of(folder.plan, split)]
+    schema, classes = edgemaps.index_schema(scores), plan.classes
+    names = [tar.path for tar in edgemaps.tars_of(plan, split)]
     parts = [map_table(_index_part(folder, name)) for name in names]
     if not parts:
         return schema.empty_table()
@@ -374,26 +353,14 @@ def _index(folder: ExportFolder, maps: EdgeMapPlan, split: str) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_index(folder: ExportFolder, split: str, table: pa.Table) -> FileEntry:
+def _write_index(folder: OutputFolder, split: str, table: pa.Table) -> FileEntry:
     name = edgemaps.index_name(split)
     facts = {"name": folder.plan.name, "split": split, "seed": folder.plan.config["seed"]}
     edgemaps.write_index(folder.work / name, table, facts)
-    return _publish(folder, name, table.num_rows)
+    return folder.publish(name, table.num_rows)
 
 
-def _write_list(folder: ExportFolder, name: str, rows: Sequence[Sequence[object]]) -> FileEntry:
+def _write_list(folder: OutputFolder, name: str, rows: Sequence[Sequence[object]]) -> FileEntry:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    with replacing(folder.work / name) as file:
-        file.write(text.getvalue().encode("utf-8"))
-    return _publish(folder, name, len(rows) - 1)
-
-
-def _write_rejects(folder: ExportFolder, rejects: Sequence[Mapping[str, str]]) -> FileEntry:
-    with replacing(folder.work / REJECTS_FILE) as file:
-        file.writelines(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
-    return _publish(folder, REJECTS_FILE, len(rejects))
-
-
-def _publish(folder: ExportFolder, name: str, records: int) -> FileEntry:
-    return file_entry(publish(folder.work / name, folder.out / name), folder.out, records)
+    return folder.put(name, text.getvalue().encode("utf-8"), len(rows) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,35 +20,42 @@ from typing import Any
 
 import click
 import orjson
+import pyarrow.compute as pc
 
 from sketchdata.annotations.class_names import ClassNames, read_class_names
 from sketchdata.annotations.url_list import read_url_list
 from sketchdata.catalog import choose_classes, manifest_path, read_classes
 from sketchdata.collection.card import collection_card
-from sketchdata.collection.folder import CollectionFolder, failures
 from sketchdata.collection.gathering import Gathering, Origin
 from sketchdata.collection.local import hash_of_list, local_sources
-from sketchdata.collection.store import VERDICTS, store_photo
+from sketchdata.collection.store import VERDICTS, remove_others, store_photo
 from sketchdata.collection.summary import read_sources, source_rows, sources_csv, summarise
 from sketchdata.collection.tables import (
+    BOXES_FILE,
     FAILED,
     NAME,
     OK,
     OUTCOME_COLUMNS,
     PHOTOS_FILE,
+    PHOTOS_FOLDER,
     REFUSED,
+    REJECTS_FILE,
+    SOURCES_FILE,
+    WORK_FOLDER,
     Collection,
     boxes_table,
     photos_table,
+    read_collection,
+    write_table,
 )
 from sketchdata.config import option, recorded
 from sketchdata.crawl import CrawlOptions, Outcome, crawl
 from sketchdata.crawl.outcomes import today
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats.files import Fault
-from sketchdata.manifest import Manifest, file_entry, hash_file, replacing
+from sketchdata.manifest import MANIFEST_NAME, Manifest, file_entry, hash_file, leftovers, replacing
+from sketchdata.output_folder import OutputFolder
 from sketchdata.photo_classes import PhotoClass, read_photo_classes
 from sketchdata.photo_search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSearch, SearchSettings, find_photos
 from sketchdata.photo_search.licences import FREE, parse_filter
@@ -147,22 +155,32 @@ def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collect
     """
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
     job = _Job(config=config, options=options, classes=choose_classes(classes, config.categories))
-    folder = CollectionFolder(
-        out=config.out.absolute(), plan=_plan(job, classes), limits=dataclasses.asdict(options.limits)
+    folder = OutputFolder(
+        out=config.out.absolute(),
+        plan=_plan(job, classes),
+        names=frozenset({PHOTOS_FOLDER, PHOTOS_FILE, BOXES_FILE, REJECTS_FILE, SOURCES_FILE}),
+        noun="collection",
+        work_name=WORK_FOLDER,
+        same=("config", "classes"),
+        # Sources may come and go between two tries: what is kept of an unfinished one is kept photo by photo.
+        limits=dataclasses.asdict(options.limits),
     )
-    finished = None if config.overwrite else folder.finished()
-    if finished is not None and not (options.retry_failed and failures(finished)):
-        return _as_it_is(finished)
+    finished = None if config.overwrite or folder.finished() is None else read_collection(folder.out)
+    if finished is not None:
+        _tidy(finished)
+        if not (options.retry_failed and _failures(finished)):
+            return _as_it_is(finished)
     # They are opened first: what is missing in the environment should show before any work.
     searches = _open_searches(job, folder)
     if finished is not None:
-        folder.reopen()
+        # Back to unfinished, so that failed photos can be asked for again.
+        (folder.out / MANIFEST_NAME).unlink()
     folder.claim(overwrite=config.overwrite)
     return _collect(job, folder, searches, engine)
 
 
 def _as_it_is(collection: Collection) -> Collected:
-    failed = failures(collection)
+    failed = _failures(collection)
     hint = f"; --retry-failed asks again for the {failed:,} photos that failed" if failed else ""
     console.print(f"{collection.directory} is collected already{hint}", highlight=False, soft_wrap=True)
     return Collected(
@@ -171,7 +189,7 @@ def _as_it_is(collection: Collection) -> Collected:
 
 
 def _collect(
-    job: _Job, folder: CollectionFolder, searches: Mapping[str, PhotoSearch], engine: EngineOptions
+    job: _Job, folder: OutputFolder, searches: Mapping[str, PhotoSearch], engine: EngineOptions
 ) -> Collected | None:
     rejects: list[tuple[str, Fault]] = []
     gathering = Gathering(report=lambda origin, fault: rejects.append((origin.name, fault)))
@@ -249,7 +267,7 @@ def _plan(job: _Job, classes: Sequence[str]) -> Manifest:
     )
 
 
-def _open_searches(job: _Job, folder: CollectionFolder) -> dict[str, PhotoSearch]:
+def _open_searches(job: _Job, folder: OutputFolder) -> dict[str, PhotoSearch]:
     settings = SearchSettings(
         folder=folder.work / "search",
         user_agent=job.options.user_agent,
@@ -276,21 +294,16 @@ def _read_the_web(job: _Job, gathering: Gathering, searches: Mapping[str, PhotoS
 
 
 def _import(
-    gathering: Gathering, folder: CollectionFolder, limits: PhotoLimits, engine: EngineOptions
+    gathering: Gathering, folder: OutputFolder, limits: PhotoLimits, engine: EngineOptions
 ) -> dict[str, Outcome] | None:
-    """Copy local photos into the collection; None when this call is a share of a job array."""
+    """Copy local photos into the collection; None when this call is a share of a job array, which crawls nothing."""
     tasks = _import_tasks(gathering.files, folder, limits)
-    if engine.share()[1] == 1:
-        run_stage(import_photos, tasks, engine, title="Copying photos")
-    else:
-        # A share never ends the job: two that did so at once would crawl into one folder.
-        if run_stage(import_photos, tasks, dataclasses.replace(engine, wait=0.0), title="Copying photos") is not None:
-            console.print("all local photos are copied: the same command without a task range finishes the collection")
+    if run_final(import_photos, tasks, engine, title="Copying photos") is None:
         return None
     return {outcome.url: outcome for task in tasks for outcome in _read_outcomes(task.output)}
 
 
-def _import_tasks(files: Mapping[str, Path], folder: CollectionFolder, limits: PhotoLimits) -> list[Task]:
+def _import_tasks(files: Mapping[str, Path], folder: OutputFolder, limits: PhotoLimits) -> list[Task]:
     chunks: dict[str, dict[str, Path]] = {}
     for photo, file in files.items():
         # A photo's chunk does not depend on the others, so that adding some leaves most chunks as they are.
@@ -352,7 +365,7 @@ def _read_outcomes(path: Path) -> Iterator[Outcome]:
 # ---- the photos of the web -------------------------------------------------------------------------------------------
 
 
-def _crawl(addresses: Sequence[str], folder: CollectionFolder, options: CrawlOptions) -> dict[str, Outcome]:
+def _crawl(addresses: Sequence[str], folder: OutputFolder, options: CrawlOptions) -> dict[str, Outcome]:
     if not addresses:
         return {}
     if options.contact is None:
@@ -365,7 +378,7 @@ def _crawl(addresses: Sequence[str], folder: CollectionFolder, options: CrawlOpt
 
 def _finish(
     job: _Job,
-    folder: CollectionFolder,
+    folder: OutputFolder,
     gathering: Gathering,
     outcomes: Mapping[str, Outcome],
     rejects: Sequence[tuple[str, Fault]],
@@ -373,26 +386,64 @@ def _finish(
     photos = photos_table(gathering.photo_columns(lambda photo: _values(outcomes[photo])))
     boxes = boxes_table(gathering.box_columns())
     sources = source_rows(gathering, lambda photo: outcomes[photo].status)
-    files = folder.write_tables(photos, boxes, rejects, sources_csv(sources))
+    write_table(folder.work / PHOTOS_FILE, photos)
+    write_table(folder.work / BOXES_FILE, boxes)
+    files = [
+        folder.publish(PHOTOS_FILE, len(photos)),
+        folder.publish(BOXES_FILE, len(boxes)),
+        folder.put(REJECTS_FILE, b"".join(_reject_line(name, fault) for name, fault in rejects), len(rejects)),
+        folder.put(SOURCES_FILE, sources_csv(sources), len(sources)),
+    ]
+    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), job.config)
     words = Counter(boxes.column("word").to_pylist())
-    manifest = dataclasses.replace(
-        folder.plan,
+
+    def collection(manifest: Manifest) -> Collection:
+        return Collection(directory=folder.out, manifest=manifest, photos=photos, boxes=boxes)
+
+    manifest = folder.finish(
+        files,
+        lambda manifest: collection_card(summarise(collection(manifest), sources)),
+        keep_work=True,
         counts={"all": {word: words[word] for word in folder.plan.classes}},
         rejects=dict(sorted(Counter(fault.reason for _, fault in rejects).items())),
-        files=tuple(files),
     )
-    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), job.config)
-    collection = folder.finish(manifest, photos, boxes, lambda made: collection_card(summarise(made, sources)))
-    return Collected(
-        collection=collection, counts=summarise(collection, sources), strangers=dict(gathering.strangers.most_common())
-    )
+    _tidy(collection(manifest))
+    counts = summarise(collection(manifest), sources)
+    return Collected(collection=collection(manifest), counts=counts, strangers=dict(gathering.strangers.most_common()))
+
+
+def _tidy(collection: Collection) -> None:
+    """Remove what unfinished runs left, unless a failed photo may be asked for again.
+
+    What is known of photos and the photos themselves go together: with the former there, the latter must be.
+    """
+    for path in leftovers(collection.directory):
+        path.unlink()
+    work = collection.directory / WORK_FOLDER
+    if _failures(collection) or not work.exists():
+        return
+    there = collection.photos.filter(pc.equal(collection.photos.column("status"), OK))
+    remove_others(collection.directory, set(there.column("path").to_pylist()))
+    shutil.rmtree(work)
+
+
+def _failures(collection: Collection) -> int:
+    count: int = pc.sum(pc.equal(collection.photos.column("status"), FAILED)).as_py() or 0
+    return count
+
+
+def _reject_line(name: str, fault: Fault) -> bytes:
+    # A file's name on disk need not be UTF-8.
+    values = {"source": name, **dataclasses.asdict(fault)}
+    clean = {key: value.encode("utf-8", "backslashreplace").decode("utf-8") for key, value in values.items()}
+    return orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _values(outcome: Outcome) -> list[Any]:
     return [getattr(outcome, name) for name in OUTCOME_COLUMNS]
 
 
-def _check_outcomes(folder: CollectionFolder, statuses: Mapping[str, int], config: Config) -> None:
+def _check_outcomes(folder: OutputFolder, statuses: Mapping[str, int], config: Config) -> None:
     """See that photos are there, and not too few of them.
 
     Raises:

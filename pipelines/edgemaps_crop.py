@@ -37,13 +37,13 @@ from sketchdata.crops.duplicates import (
     write_duplicates,
 )
 from sketchdata.crops.photo import ENCODINGS, NO_BOX, Crop, CropRules, Reject, Row, crop_photo
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
 from sketchdata.names import names_in
 from sketchdata.near_duplicates import MOST_BITS
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.shards import pictures
 from sketchdata.version import SCHEMA_VERSION, __version__
 
@@ -149,9 +149,8 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     directory, rules = directory.absolute(), config.rules()
     collection = read_collection(directory)
     folder = _folder(directory, collection.manifest, config)
-    if not config.overwrite and (finished := folder.finished()) is not None:
+    if (finished := folder.begin(overwrite=config.overwrite)) is not None:
         return finished
-    folder.claim(overwrite=config.overwrite)
     annotations = annotations_of(collection.photos, collection.boxes)
     tasks = _chunk_tasks(directory, annotations, folder, rules)
     if (chunks := run_stage(crop_photos, tasks, engine, title="Cropping photos")) is None:
@@ -161,12 +160,12 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items()) or "there are no annotations"
         raise SketchDataError(f"nothing in {directory} can be cropped: {reasons}; see {folder.out / REJECTS}")
     chosen = _choose(folder, chunks, config.near)
-    if (shards := run_stage(gather_shard, _shard_tasks(folder, chosen), engine, title="Writing shards")) is None:
+    if (shards := run_final(gather_shard, _shard_tasks(folder, chosen), engine, title="Writing shards")) is None:
         return None
     return _finish(folder, chosen, rejects, shards)
 
 
-def _folder(directory: Path, photos: Manifest, config: Config) -> ExportFolder:
+def _folder(directory: Path, photos: Manifest, config: Config) -> OutputFolder:
     """Return where the crops go, with their manifest as far as it is known beforehand.
 
     Raises:
@@ -187,13 +186,13 @@ def _folder(directory: Path, photos: Manifest, config: Config) -> ExportFolder:
         files=(),
         parent=ParentEntry(name=photos.name, sha256=hash_file(directory / MANIFEST_NAME, "sha256")),
     )
-    return ExportFolder(out=out, plan=plan, names=frozenset({"data", DUPLICATES, REJECTS}), noun="set of crops")
+    return OutputFolder(out=out, plan=plan, names=frozenset({"data", DUPLICATES, REJECTS}), noun="set of crops")
 
 
 # ---- first stage: one task a chunk of photos ------------------------------------------------------------------------
 
 
-def _chunk_tasks(directory: Path, annotations: pa.Table, folder: ExportFolder, rules: CropRules) -> list[Task]:
+def _chunk_tasks(directory: Path, annotations: pa.Table, folder: OutputFolder, rules: CropRules) -> list[Task]:
     manifest = hash_file(directory / MANIFEST_NAME, "sha256")
     settings = {
         "directory": str(directory),
@@ -282,16 +281,14 @@ def _describe(directory: Path, faults: Sequence[str]) -> str:
     return f"photos in {directory} are missing or damaged: collect them again\n  {lines}{more}"
 
 
-def _write_rejects(annotations: pa.Table, folder: ExportFolder, chunks: Sequence[TaskResult]) -> dict[str, int]:
+def _write_rejects(annotations: pa.Table, folder: OutputFolder, chunks: Sequence[TaskResult]) -> dict[str, int]:
     """Join the lists of rejects, those first whose photo was never had; return {reason: annotations}."""
     missing = annotations.filter(annotations["prefix"].is_null()).to_pylist()
     without = [Reject(annotation=row, reason="photo not collected", detail=row["error"] or "") for row in missing]
     counts = sum((Counter(chunk.rejects) for chunk in chunks), Counter(reject.reason for reject in without))
     listed = write_rejects(folder.work / "not-collected.jsonl", without)
-    with replacing(folder.work / REJECTS) as joined:
-        for path in [listed, *(folder.work / "crops" / chunk.files[1].path for chunk in chunks)]:
-            joined.write(path.read_bytes())
-    publish(folder.work / REJECTS, folder.out / REJECTS)
+    paths = [listed, *(folder.work / "crops" / chunk.files[1].path for chunk in chunks)]
+    folder.join(REJECTS, paths, sum(counts.values()))
     return dict(sorted(counts.items()))
 
 
@@ -307,7 +304,7 @@ class _Chosen:
     chunks: dict[str, str]
 
 
-def _choose(folder: ExportFolder, chunks: Sequence[TaskResult], near: int | None) -> _Chosen:
+def _choose(folder: OutputFolder, chunks: Sequence[TaskResult], near: int | None) -> _Chosen:
     """Decide which crops stay, and list the others."""
     files = [chunk.files[0] for chunk in chunks]
     paths = [folder.work / "crops" / file.path for file in files]
@@ -325,13 +322,13 @@ def _choose(folder: ExportFolder, chunks: Sequence[TaskResult], near: int | None
 # ---- second stage: one task a shard ---------------------------------------------------------------------------------
 
 
-def _shard_tasks(folder: ExportFolder, chosen: _Chosen) -> list[Task]:
+def _shard_tasks(folder: OutputFolder, chosen: _Chosen) -> list[Task]:
     spans = pictures.shard_spans(len(chosen.rows))
     names = [pictures.shard_name(pictures.UNDIVIDED, shard, len(spans)) for shard in range(len(spans))]
     return [_shard_task(folder, name, chosen, start, stop) for name, (start, stop) in zip(names, spans, strict=True)]
 
 
-def _shard_task(folder: ExportFolder, name: str, chosen: _Chosen, start: int, stop: int) -> Task:
+def _shard_task(folder: OutputFolder, name: str, chosen: _Chosen, start: int, stop: int) -> Task:
     rows, paths = np.sort(chosen.rows[start:stop]), list(chosen.chunks)
     chunk = np.searchsorted(chosen.crops.starts, rows, side="right") - 1
     parts = {
@@ -363,15 +360,11 @@ def gather_shard(task: Task) -> TaskResult:
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(table)),))
 
 
-def _finish(folder: ExportFolder, chosen: _Chosen, rejects: dict[str, int], shards: Sequence[TaskResult]) -> Manifest:
+def _finish(folder: OutputFolder, chosen: _Chosen, rejects: dict[str, int], shards: Sequence[TaskResult]) -> Manifest:
     counts = Counter(chosen.crops.label[chosen.rows].tolist())
-    plan = dataclasses.replace(
-        folder.plan,
-        counts={pictures.UNDIVIDED: {word: counts[label] for label, word in enumerate(folder.plan.classes)}},
-        rejects=rejects,
-    )
     files = [dataclasses.replace(entry, path=f"data/{entry.path}") for shard in shards for entry in shard.files]
     removed = len(chosen.crops) - len(chosen.rows)
     lists = {DUPLICATES: removed, REJECTS: sum(rejects.values())}
     files += [file_entry(folder.out / name, folder.out, records) for name, records in lists.items()]
-    return dataclasses.replace(folder, plan=plan).finish(files, crops_card)
+    by_class = {pictures.UNDIVIDED: {word: counts[label] for label, word in enumerate(folder.plan.classes)}}
+    return folder.finish(files, crops_card, counts=by_class, rejects=rejects)

@@ -34,7 +34,8 @@ from sketchdata.audit_store import (
 from sketchdata.config import option, recorded
 from sketchdata.drawing import concatenate
 from sketchdata.drawing_samples import DrawingSample, sample_drawings
-from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine import run as run_stage
 from sketchdata.entropy import HIGH, UNJUDGED, Judge, Reference, judge_of, reference
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.manifest import file_entry, replacing
@@ -123,7 +124,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord |
         "drawings": {str(label): path for label, path in drawings.items()},
     }
     tasks = [folder.task(shard, settings) for _, shard in folder.shards()]
-    if not folder.over_shards_at_last(measure_shard, tasks, engine, "Measuring edge maps"):
+    if run_final(measure_shard, tasks, engine, title="Measuring edge maps") is None:
         return None
     found = _judged(folder, config)
     folder.begin()
@@ -177,7 +178,7 @@ def _prepare(folder: AuditFolder, sample: DrawingSample, engine: EngineOptions) 
         )
         for number, word in enumerate(words)
     ]
-    if not folder.over_shards(prepare_class, tasks, engine, "Preparing drawings"):
+    if run_stage(prepare_class, tasks, engine, title="Preparing drawings") is None:
         return None
     return {folder.manifest.classes.index(task.id): str(task.output) for task in tasks}
 

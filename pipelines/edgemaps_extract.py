@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,14 +26,13 @@ import pyarrow as pa
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
 from sketchdata.edges.card import edges_card
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.fetch import download
-from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file, replacing
+from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file
 from sketchdata.names import names_in
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.photos import decode
 from sketchdata.progress import console
 from sketchdata.shards import pictures
@@ -120,13 +119,12 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     parent = _open_crops(directory.absolute(), config.out)
     weights = local_weights(config)
     folder = _folder(parent, config, weights)
-    if not config.overwrite and (finished := folder.finished()) is not None:
+    check = partial(_check, folder, config, weights)
+    if (finished := folder.begin(overwrite=config.overwrite, check=check)) is not None:
         return finished
-    # First this: a detector that cannot be had must not cost anybody what is to be overwritten.
-    detector(config.detector, weights, config.weights_sha256, scales=config.scale_values(), device=config.device)
-    _keep_curation(folder, overwrite=config.overwrite)
-    folder.claim(overwrite=config.overwrite)
-    if (results := _extract(parent, folder, _settings(folder, config, weights), engine)) is None:
+    settings = _settings(folder, config, weights)
+    tasks = [_task(parent, folder, shard, settings) for shard in parent.manifest.shards(pictures.UNDIVIDED)]
+    if (results := run_final(extract_shard, tasks, engine, title="Extracting edges")) is None:
         return None
     return _finish(folder, results)
 
@@ -147,7 +145,17 @@ def _open_crops(directory: Path, out: Path) -> Parent:
     return parent
 
 
-def _folder(parent: Parent, config: Config, weights: Path | None) -> ExportFolder:
+def _check(folder: OutputFolder, config: Config, weights: Path | None) -> None:
+    """See that the detector can be had, and that nobody's decisions are left beside maps that they are not about."""
+    detector(config.detector, weights, config.weights_sha256, scales=config.scale_values(), device=config.device)
+    if config.overwrite and (folder.out / _AUDIT).exists():
+        raise ConfigError(
+            f"{folder.out / _AUDIT} holds the curation of the edge maps that are there: move it away first, or choose "
+            "another --out"
+        )
+
+
+def _folder(parent: Parent, config: Config, weights: Path | None) -> OutputFolder:
     """Return where the edge maps go, with the manifest as far as it is known beforehand."""
     sha256 = None if weights is None else hash_file(weights, "sha256")
     plan = Manifest(
@@ -161,16 +169,7 @@ def _folder(parent: Parent, config: Config, weights: Path | None) -> ExportFolde
         parent=parent.entry,
     )
     names = frozenset({"data", REJECTS_FILE})
-    return ExportFolder(out=config.out.absolute(), plan=plan, names=names, noun="set of edge maps")
-
-
-def _keep_curation(folder: ExportFolder, *, overwrite: bool) -> None:
-    """See that nobody's decisions are left beside edge maps that they are not about."""
-    if overwrite and (folder.out / _AUDIT).exists():
-        raise ConfigError(
-            f"{folder.out / _AUDIT} holds the curation of the edge maps that are there: move it away first, or choose "
-            "another --out"
-        )
+    return OutputFolder(out=config.out.absolute(), plan=plan, names=names, noun="set of edge maps")
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def _cache() -> Path:
 # ---- the stage: a shard of edge maps of a shard of crops -------------------------------------------------------------
 
 
-def _settings(folder: ExportFolder, config: Config, weights: Path | None) -> dict[str, Any]:
+def _settings(folder: OutputFolder, config: Config, weights: Path | None) -> dict[str, Any]:
     """Return what a task needs to know, as plain data."""
     options = folder.plan.config
     return {
@@ -236,21 +235,7 @@ def _settings(folder: ExportFolder, config: Config, weights: Path | None) -> dic
     }
 
 
-def _extract(
-    parent: Parent, folder: ExportFolder, settings: Mapping[str, Any], engine: EngineOptions
-) -> list[TaskResult] | None:
-    """Make all shards; None when this call is a share of a job array."""
-    tasks = [_task(parent, folder, shard, settings) for shard in parent.manifest.shards(pictures.UNDIVIDED)]
-    if engine.share()[1] == 1:
-        return run_stage(extract_shard, tasks, engine, title="Extracting edges")
-    # A share never ends the job: two that did so at once would clear the work folder away under each other.
-    once = dataclasses.replace(engine, wait=0.0)
-    if run_stage(extract_shard, tasks, once, title="Extracting edges") is not None:
-        console.print("all shards are written: the same command without a task range finishes the edge maps")
-    return None
-
-
-def _task(parent: Parent, folder: ExportFolder, shard: FileEntry, settings: Mapping[str, Any]) -> Task:
+def _task(parent: Parent, folder: OutputFolder, shard: FileEntry, settings: Mapping[str, Any]) -> Task:
     return Task(
         id=shard.path,
         output=folder.out / shard.path,
@@ -335,23 +320,20 @@ def _replaced(crops: pa.Table, maps: Sequence[bytes], config: Mapping[str, Any])
 # ---- the end ---------------------------------------------------------------------------------------------------------
 
 
-def _finish(folder: ExportFolder, results: Sequence[TaskResult]) -> Manifest:
+def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:
     """Write the list of rejects, the card and, last, the manifest.
 
     Raises:
         SketchDataError: There is no edge map at all.
     """
     listed = [reject for result in results for reject in result.facts["rejects"]]
-    with replacing(folder.work / REJECTS_FILE) as file:
-        file.writelines(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in listed)
-    rejects = publish(folder.work / REJECTS_FILE, folder.out / REJECTS_FILE)
+    lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in listed)
+    rejects = folder.put(REJECTS_FILE, lines, len(listed))
     reasons = dict(sorted(Counter(reject["reason"] for reject in listed).items()))
     found = sum((Counter(result.counts) for result in results), Counter[str]())
     if not found:
         said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-        raise SketchDataError(f"no crop gives an edge map: {said}; {rejects} lists them")
+        raise SketchDataError(f"no crop gives an edge map: {said}; {folder.out / REJECTS_FILE} lists them")
     counts = {pictures.UNDIVIDED: {word: found[word] for word in folder.plan.classes}}
-    plan = dataclasses.replace(folder.plan, counts=counts, rejects=reasons)
     shards = [dataclasses.replace(file, path=result.task_id) for result in results for file in result.files]
-    entries = [*shards, file_entry(rejects, folder.out, len(listed))]
-    return dataclasses.replace(folder, plan=plan).finish(entries, edges_card)
+    return folder.finish([*shards, rejects], edges_card, counts=counts, rejects=reasons)

@@ -20,15 +20,14 @@ import click
 
 from sketchdata.catalog import official_path
 from sketchdata.config import option, recorded
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError
 from sketchdata.exports.card import ndjson_card, webdataset_card
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.grouping import group_by_class, grouped_file
-from sketchdata.exports.parent import Parent, begin_export, open_parent
+from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import ndjson
 from sketchdata.manifest import Manifest, file_entry, replacing
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.raster import MAX_LINE_WIDTH, MAX_SIZE
 from sketchdata.shards import classwise
 from sketchdata.shards.rows import overlapping, read_rows
@@ -91,13 +90,11 @@ def export_webdataset(directory: Path, config: WebDatasetConfig, engine: EngineO
     parent = open_parent(directory, config.splits, config.out)
     plan = parent.plan("webdataset", recorded(config))
     spans = [span for split in parent.splits for span in _tar_spans(parent, split, config.shard_rows)]
-    folder = ExportFolder(out=config.out, plan=plan, names=frozenset(name for name, *_ in spans))
-    finished = begin_export(parent, folder, overwrite=config.overwrite)
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=plan, names=frozenset(name for name, *_ in spans))
+    if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     tasks = [_tar_task(parent, folder, span, picture) for span in spans]
-    results = run_stage(write_tar_shard, tasks, engine, title="Writing tars")
-    if results is None:
+    if (results := run_final(write_tar_shard, tasks, engine, title="Writing tars")) is None:
         return None
     return folder.finish([file for result in results for file in result.files], webdataset_card)
 
@@ -112,7 +109,7 @@ def _tar_spans(parent: Parent, split: str, shard_rows: int) -> list[_Span]:
     return [(f"{split}-{n:06d}.tar", split, rows * n // tars, rows * (n + 1) // tars) for n in range(tars)]
 
 
-def _tar_task(parent: Parent, folder: ExportFolder, span: _Span, picture: Picture | None) -> Task:
+def _tar_task(parent: Parent, folder: OutputFolder, span: _Span, picture: Picture | None) -> Task:
     name, split, start, stop = span
     shards = parent.manifest.shards(split)
     parts = [(shards[i], first, last) for i, first, last in overlapping([s.records for s in shards], start, stop)]
@@ -152,15 +149,13 @@ def export_ndjson(directory: Path, config: NdjsonConfig, engine: EngineOptions) 
     parent = open_parent(directory, config.splits, config.out)
     plan = parent.plan("ndjson", recorded(config))
     files = _merged_files(parent) if config.merge else _split_files(parent)
-    folder = ExportFolder(out=config.out, plan=plan, names=frozenset(file.path.parts[0] for file in files))
-    finished = begin_export(parent, folder, overwrite=config.overwrite)
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=plan, names=frozenset(file.path.parts[0] for file in files))
+    if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     if not group_by_class(parent, folder, engine):
         return None
     tasks = [_text_task(parent, folder, file, compress=config.gzip) for file in files]
-    results = run_stage(write_category, tasks, engine, title="Writing ndjson")
-    if results is None:
+    if (results := run_final(write_category, tasks, engine, title="Writing ndjson")) is None:
         return None
     places = [file.path.parent for file in files]
     entries = [
@@ -199,7 +194,7 @@ def _merged_files(parent: Parent) -> list[_TextFile]:
     return files
 
 
-def _text_task(parent: Parent, folder: ExportFolder, file: _TextFile, *, compress: bool) -> Task:
+def _text_task(parent: Parent, folder: OutputFolder, file: _TextFile, *, compress: bool) -> Task:
     shards = [shard for split in file.splits for shard in parent.manifest.shards(split)]
     path = file.path.with_name(f"{file.path.name}.gz") if compress else file.path
     return Task(

@@ -19,15 +19,14 @@ import numpy as np
 from sketchdata.catalog import official_path
 from sketchdata.config import option, recorded
 from sketchdata.drawing import DrawingBatch
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError
 from sketchdata.exports.card import bitmaps_card
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.grouping import group_by_class, grouped_file
-from sketchdata.exports.parent import Parent, begin_export, open_parent
+from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import npy
 from sketchdata.manifest import Manifest, file_entry, replacing
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.raster import MAX_LINE_WIDTH, Bitmaps
 from sketchdata.raster import raster as fast_raster
 from sketchdata.raster_cairo import MAX_OFFICIAL_SIZE, OFFICIAL_SIZE, load_cairo, official_raster
@@ -79,15 +78,13 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     config.check()
     parent = open_parent(directory, config.splits, config.out)
     plan = parent.plan("bitmaps", recorded(config))
-    folder = ExportFolder(out=config.out, plan=plan, names=frozenset({"full"}))
-    finished = begin_export(parent, folder, overwrite=config.overwrite)
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=plan, names=frozenset({"full"}))
+    if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     if not group_by_class(parent, folder, engine):
         return None
     tasks = _tasks(parent, folder, config)
-    results = run_stage(write_bitmaps, tasks, engine, title="Drawing bitmaps")
-    if results is None:
+    if (results := run_final(write_bitmaps, tasks, engine, title="Drawing bitmaps")) is None:
         return None
     entries = [
         dataclasses.replace(entry, path=task.id)
@@ -97,13 +94,13 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     return folder.finish(entries, bitmaps_card)
 
 
-def _tasks(parent: Parent, folder: ExportFolder, config: Config) -> list[Task]:
+def _tasks(parent: Parent, folder: OutputFolder, config: Config) -> list[Task]:
     counts = parent.manifest.counts
     rows = {word: sum(counts[split].get(word, 0) for split in parent.splits) for word in parent.manifest.classes}
     return [_task(parent, folder, config, word, count) for word, count in rows.items() if count]
 
 
-def _task(parent: Parent, folder: ExportFolder, config: Config, word: str, rows: int) -> Task:
+def _task(parent: Parent, folder: OutputFolder, config: Config, word: str, rows: int) -> Task:
     shards = [shard for split in parent.splits for shard in parent.manifest.shards(split)]
     path = official_path("numpy_bitmap", word)
     return Task(

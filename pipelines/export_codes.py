@@ -14,10 +14,10 @@ from sketchdata.code_folder import CodeFolder, open_codes
 from sketchdata.codes import Codes
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.hashing_cards import deephash_card
 from sketchdata.formats import deephash
-from sketchdata.manifest import FileEntry, Manifest, file_entry, replacing
+from sketchdata.manifest import FileEntry, Manifest, replacing
+from sketchdata.output_folder import OutputFolder
 
 #: The class table, a name a line.
 CLASSES_FILE = "classes.txt"
@@ -47,11 +47,9 @@ def run(directory: Path, config: Config) -> Manifest:
     if directory.resolve() in (config.out.resolve(), *config.out.resolve().parents):
         raise ConfigError(f"an export cannot lie in {directory}, from which it is made: choose another --out")
     contents = _contents({split: codes.read(split) for split in deephash.PARTS}, codes)
-    folder = ExportFolder(out=config.out, plan=_plan(codes, config), names=frozenset(contents))
-    finished = None if config.overwrite else folder.finished()
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=_plan(codes, config), names=frozenset(contents))
+    if (finished := folder.begin(overwrite=config.overwrite)) is not None:
         return finished
-    folder.claim(overwrite=config.overwrite)
     return folder.finish([_write(folder, name, *content) for name, content in contents.items()], deephash_card)
 
 
@@ -80,7 +78,7 @@ def _contents(splits: dict[str, Codes], codes: CodeFolder) -> dict[str, _Content
     return contents
 
 
-def _write(folder: ExportFolder, name: str, write: Callable[[BinaryIO], object], records: int) -> FileEntry:
+def _write(folder: OutputFolder, name: str, write: Callable[[BinaryIO], object], records: int) -> FileEntry:
     with replacing(folder.work / name) as file:
         write(file)
-    return file_entry(publish(folder.work / name, folder.out / name), folder.out, records)
+    return folder.publish(name, records)

@@ -14,14 +14,13 @@ from pathlib import Path
 import click
 
 from sketchdata.config import option
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.exports.hashing_cards import lists_card
-from sketchdata.exports.parent import Parent, begin_export, open_parent
+from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import hashnet
 from sketchdata.manifest import Manifest, file_entry, replacing
+from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.shards.parquet import read_row_groups
 
 
@@ -47,18 +46,16 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         raise ConfigError(f"{directory} has drawings in none of the splits {', '.join(hashnet.FILES)}")
     folders = hashnet.folder_names(parent.manifest.classes)
     plan = parent.plan("lists", {"format": config.format, "folders": list(folders)})
-    folder = ExportFolder(out=config.out, plan=plan, names=frozenset(hashnet.FILES[split] for split in parent.splits))
-    finished = begin_export(parent, folder, overwrite=config.overwrite)
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=plan, names=frozenset(hashnet.FILES[split] for split in parent.splits))
+    if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     tasks = [_task(parent, folder, split, folders) for split in parent.splits]
-    results = run_stage(write_list, tasks, engine, title="Writing lists")
-    if results is None:
+    if (results := run_final(write_list, tasks, engine, title="Writing lists")) is None:
         return None
     return folder.finish([file for result in results for file in result.files], lists_card)
 
 
-def _task(parent: Parent, folder: ExportFolder, split: str, folders: tuple[str, ...]) -> Task:
+def _task(parent: Parent, folder: OutputFolder, split: str, folders: tuple[str, ...]) -> Task:
     name, shards = hashnet.FILES[split], parent.manifest.shards(split)
     return Task(
         id=name,

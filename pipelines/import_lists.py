@@ -16,7 +16,8 @@ from sketchdata.config import option
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import hashnet
 from sketchdata.formats.hashnet import PictureList
-from sketchdata.manifest import claim_folder, replacing
+from sketchdata.manifest import replacing
+from sketchdata.output_folder import claim_folder
 
 COLUMNS = ("path", "key_id", "class")
 _KEY_ID = re.compile(r"\d{1,20}")
@@ -43,7 +44,7 @@ def run(directory: Path, config: Config) -> dict[str, int]:
     """
     lists = _read_lists(directory)
     names = _names(lists, config.classes)
-    claim_folder(config.out, own=[f"{split}.csv" for split in hashnet.FILES], overwrite=False)
+    claim_folder(config.out, own=[f"{split}.csv" for split in hashnet.FILES])
     for split, found in lists.items():
         with replacing(config.out / f"{split}.csv") as file:
             file.write(_table(found, names).encode())

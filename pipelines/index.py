@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -11,9 +12,9 @@ import numpy as np
 from sketchdata.code_folder import CodeFolder, open_codes
 from sketchdata.codes import Codes
 from sketchdata.config import option, recorded
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
-from sketchdata.manifest import Manifest, file_entry
+from sketchdata.manifest import Manifest
+from sketchdata.output_folder import OutputFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +46,12 @@ def run(directory: Path, config: Config) -> Manifest:
     # Read first: damaged codes must not cost the user the index that is to be overwritten.
     codes = source.read(config.split)
     names = frozenset({KEY_IDS, CODES, LABELS, STRUCTURE})
-    folder = ExportFolder(out=config.out, plan=_plan(source, codes, config), names=names, noun="index")
-    finished = None if config.overwrite else folder.finished()
-    if finished is not None:
+    folder = OutputFolder(out=config.out, plan=_plan(source, codes, config), names=names, noun="index")
+    # Made before the claim: one that cannot be made must not cost the user the index that is to be overwritten.
+    index = cache(partial(make_index, codes, config.kind))
+    if (finished := folder.begin(overwrite=config.overwrite, check=index)) is not None:
         return finished
-    index = make_index(codes, config.kind)
-    folder.claim(overwrite=config.overwrite)
-    files = [publish(path, config.out / path.name) for path in write_arrays(index, folder.work)]
-    return folder.finish([file_entry(path, config.out, len(codes)) for path in files], _card)
+    return folder.finish([folder.publish(path.name, len(codes)) for path in write_arrays(index(), folder.work)], _card)
 
 
 def _plan(source: CodeFolder, codes: Codes, config: Config) -> Manifest:

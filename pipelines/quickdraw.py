@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import orjson
 
-from sketchdata.assembly import Assembly
+from sketchdata.assembly import drawings_folder, finish, selected, write_shards
 from sketchdata.card import quickdraw_card
 from sketchdata.catalog import (
     BUCKET,
@@ -32,6 +32,7 @@ from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, FetchError, SketchDataError
 from sketchdata.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
+from sketchdata.output_folder import OutputFolder
 from sketchdata.sampling import SPLITS, scale_to_fit
 from sketchdata.selection import READERS, Reject, Rules, Selection, select, taken_twice
 from sketchdata.shards import parquet
@@ -100,31 +101,29 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     if config.keep_raw and config.input_format != "raw":
         raise ConfigError(f"--keep-raw wants --input-format raw: {config.input_format} files hold no raw drawings")
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
-    # Workers on other machines may start in other folders.
-    assembly = Assembly(out=config.out.absolute(), name=NAME, seed=config.seed)
     plan = Manifest(name=NAME, config=recorded(config), classes=classes, counts={}, rejects={}, sources=(), files=())
-    if not config.overwrite and (finished := assembly.finished(plan)) is not None:
+    folder = drawings_folder(config.out, plan)
+    if (finished := folder.begin(overwrite=config.overwrite)) is not None:
         return finished
-    assembly.claim(overwrite=config.overwrite)
-    if (selected := _select(config, assembly, engine, classes)) is None:
+    if (found := _select(config, folder, engine, classes)) is None:
         return None
-    rejects = _write_rejects(assembly, selected)
-    _check_rejects(config, selected)
-    sizes = _split_sizes(config, selected)
+    rejects = _write_rejects(folder, found)
+    _check_rejects(config, found)
+    sizes = _split_sizes(config, found)
     counts = {split: {word: sizes[word][split] for word in classes} for split in SPLITS}
-    inputs = {result.task_id: result.files[0].sha256 for result in selected}
-    if (shards := assembly.write_shards(counts, inputs, engine)) is None:
+    inputs = {result.task_id: result.files[0].sha256 for result in found}
+    if (shards := write_shards(folder, counts, inputs, engine)) is None:
         return None
-    sources = tuple(SourceEntry(**result.facts["source"]) for result in selected)
-    plan = dataclasses.replace(plan, counts=counts, rejects=_count_rejects(selected), sources=sources)
-    return assembly.finish(plan, shards, card=quickdraw_card, lists=[rejects])
+    sources = tuple(SourceEntry(**result.facts["source"]) for result in found)
+    facts = {"counts": counts, "rejects": _count_rejects(found), "sources": sources}
+    return finish(folder, shards, card=quickdraw_card, lists=[rejects], **facts)
 
 
 # ---- first stage: one task a category -------------------------------------------------------------------------------
 
 
 def _select(
-    config: Config, assembly: Assembly, engine: EngineOptions, classes: Sequence[str]
+    config: Config, folder: OutputFolder, engine: EngineOptions, classes: Sequence[str]
 ) -> list[TaskResult] | None:
     """Choose every category's drawings; no drawing is in two categories afterwards."""
     source = open_source(location_of(config.source))
@@ -132,11 +131,11 @@ def _select(
     taken: dict[str, dict[int, str]] = {word: {} for word in classes}
     while True:
         rules = [_rules(config, label, word, taken[word]) for label, word in enumerate(classes)]
-        tasks = [_task(assembly, source, file, rule, classes) for file, rule in zip(files, rules, strict=True)]
+        tasks = [_task(folder, source, file, rule, classes) for file, rule in zip(files, rules, strict=True)]
         results = run_stage(select_category, tasks, engine, title="Selecting drawings")
         if results is None:
             return None
-        twice = taken_twice({word: parquet.map_arrow(assembly.selected(word)).key_id for word in classes})
+        twice = taken_twice({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
         if not twice:
             return results
         # The later category in the class table gives the drawing up and takes its next one.
@@ -158,10 +157,10 @@ def _rules(config: Config, label: int, word: str, taken: Mapping[int, str]) -> R
     )
 
 
-def _task(assembly: Assembly, source: Source, file: SourceFile, rules: Rules, classes: Sequence[str]) -> Task:
+def _task(folder: OutputFolder, source: Source, file: SourceFile, rules: Rules, classes: Sequence[str]) -> Task:
     return Task(
         id=rules.word,
-        output=assembly.selected(rules.word),
+        output=selected(folder, rules.word),
         inputs={file.path: file.identity},
         config={
             "source": source.location,
@@ -227,13 +226,10 @@ def _reject_line(path: str, reject: Reject) -> bytes:
 # ---- between the stages: enough drawings, and few bad ones ----------------------------------------------------------
 
 
-def _write_rejects(assembly: Assembly, results: Sequence[TaskResult]) -> FileEntry:
+def _write_rejects(folder: OutputFolder, results: Sequence[TaskResult]) -> FileEntry:
     """Join the categories' lists, before anything may fail because of what is on them."""
-    path = assembly.out / "rejects.jsonl"
-    with replacing(path) as joined:
-        for result in results:
-            joined.write(assembly.selected(result.task_id).with_suffix(".rejects.jsonl").read_bytes())
-    return file_entry(path, assembly.out, sum(_count_rejects(results).values()))
+    paths = [selected(folder, result.task_id).with_suffix(".rejects.jsonl") for result in results]
+    return folder.join("rejects.jsonl", paths, sum(_count_rejects(results).values()))
 
 
 def _count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:

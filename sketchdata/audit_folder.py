@@ -6,7 +6,6 @@ Nothing but `audit/` is touched, and in it nothing but this audit's own files: a
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ import pyarrow as pa
 
 from sketchdata.audit_store import AuditRecord, read_record, record_path
 from sketchdata.drawing import DrawingBatch
-from sketchdata.engine import EngineOptions, Stage, Task, TaskResult
-from sketchdata.engine import run as run_stage
+from sketchdata.engine import Task, TaskResult
 from sketchdata.errors import SketchDataError
 from sketchdata.manifest import (
     AUDIT_FOLDER,
@@ -89,27 +87,6 @@ class AuditFolder:
                 return record
         # Damaged, stale or with other options: it is made again, which loses nothing that a person did.
         return None
-
-    def over_shards(self, stage: Stage, tasks: Sequence[Task], engine: EngineOptions, title: str) -> bool:
-        """Run one task a shard; tell whether all of them are done, those of other shares of a job array included.
-
-        Raises:
-            TasksFailedError: Some shards are missing, damaged or hold what cannot be audited; each is named.
-        """
-        return run_stage(stage, tasks, engine, title=title) is not None
-
-    def over_shards_at_last(self, stage: Stage, tasks: Sequence[Task], engine: EngineOptions, title: str) -> bool:
-        """Run the last stage; tell whether this call is to finish the audit.
-
-        Raises:
-            TasksFailedError: As above.
-        """
-        if engine.share()[1] == 1:
-            return self.over_shards(stage, tasks, engine, title)
-        # A share never ends an audit: two that did so at once would clear the work folder away under each other.
-        if self.over_shards(stage, tasks, dataclasses.replace(engine, wait=0.0), title):
-            console.print(f"{title}: all shards are done; the same command without a task range finishes the audit")
-        return False
 
     def task(self, shard: FileEntry, config: Mapping[str, Any], part: str = "") -> Task:
         """Return the task over one shard; its output goes to the work folder."""

@@ -10,7 +10,6 @@ A code's bit j is bit j % 8, the lowest first, of its byte j // 8; what is beyon
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +21,17 @@ import pyarrow.parquet as pq
 
 from sketchdata.codes import MAX_BITS, Codes, Packed
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.exports.folder import ExportFolder, publish
 from sketchdata.manifest import (
     MANIFEST_NAME,
     FileEntry,
     Manifest,
     ParentEntry,
     check_listed,
-    file_entry,
     hash_file,
     read_manifest,
     replacing,
 )
+from sketchdata.output_folder import OutputFolder
 from sketchdata.shards.parquet import ROW_GROUP_ROWS, read_row_groups
 
 KEY_IDS, ROW_NUMBERS = "key_id", "row"
@@ -68,7 +66,7 @@ class Origin:
     ids: str = KEY_IDS
 
 
-def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> ExportFolder:
+def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> OutputFolder:
     """Return the folder that codes are to be written to; nothing is written yet.
 
     Raises:
@@ -86,10 +84,10 @@ def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> ExportFolde
         files=(),
         parent=origin.data,
     )
-    return ExportFolder(out=out, plan=plan, names=frozenset(map(file_name, splits)), noun=_NOUN)
+    return OutputFolder(out=out, plan=plan, names=frozenset(map(file_name, splits)), noun=_NOUN)
 
 
-def write_codes(folder: ExportFolder, splits: Mapping[str, Callable[[], Codes]], *, overwrite: bool) -> Manifest:
+def write_codes(folder: OutputFolder, splits: Mapping[str, Callable[[], Codes]], *, overwrite: bool) -> Manifest:
     """Write the codes of some splits, whole or not at all; the same codes give the same bytes.
 
     A split whose file an earlier try of the very same has finished is not asked for again.
@@ -102,21 +100,14 @@ def write_codes(folder: ExportFolder, splits: Mapping[str, Callable[[], Codes]],
     Raises:
         ConfigError: The folder holds something else.
     """
-    finished = None if overwrite else folder.finished()
-    if finished is not None:
+    if (finished := folder.begin(overwrite=overwrite)) is not None:
         return finished
-    folder.claim(overwrite=overwrite)
     for split, codes in splits.items():
         if not (folder.work / file_name(split)).exists():
             write_split(folder.work / file_name(split), codes())
     counts = {split: _count(_read_table(folder.work / file_name(split)), folder.plan.classes) for split in splits}
-    entries = [
-        file_entry(
-            publish(folder.work / file_name(split), folder.out / file_name(split)), folder.out, sum(own.values())
-        )
-        for split, own in counts.items()
-    ]
-    return dataclasses.replace(folder, plan=dataclasses.replace(folder.plan, counts=counts)).finish(entries, _card)
+    entries = [folder.publish(file_name(split), sum(own.values())) for split, own in counts.items()]
+    return folder.finish(entries, _card, counts=counts)
 
 
 def write_split(path: Path, codes: Codes) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import secrets
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import SketchDataError
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 AUDIT_FOLDER = "audit"
@@ -190,31 +189,3 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def leftovers(folder: Path) -> list[Path]:
     """Return the temporary files of `replacing` that a killed run left in a folder."""
     return sorted(folder.glob(".*.tmp"))
-
-
-def claim_folder(out: Path, *, own: Collection[str], overwrite: bool) -> None:
-    """See to it that a data set can be built in a folder: new, empty, begun by an earlier try, or to be overwritten.
-
-    Args:
-        out: The folder; it need not exist.
-        own: Names of the files and folders that the data set consists of, manifest and work folder among them.
-        overwrite: Whether a finished data set may be removed.
-
-    Raises:
-        ConfigError: It holds something else.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: choose another --out")
-    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    strangers = sorted(names - set(own) - {path.name for path in leftovers(out)})
-    if strangers:
-        raise ConfigError(f"{out} is not empty, it holds {', '.join(strangers[:5])}: choose another --out")
-    manifest = out / MANIFEST_NAME
-    if overwrite and manifest.exists():
-        # The manifest goes first: without it, what is left is no data set any more.
-        manifest.unlink()
-        for path in (out / name for name in sorted(own)):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)

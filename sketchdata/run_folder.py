@@ -21,6 +21,7 @@ import torch
 from sketchdata.checkpoints import SUFFIX
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.manifest import hash_file, replacing
+from sketchdata.output_folder import claim_folder
 from sketchdata.ranks import Ranks
 from sketchdata.version import __version__
 
@@ -93,10 +94,10 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, ranks: Ranks
         _check_same(path, read_json(record), facts)
         if not resume and not (path / REPORT).exists():
             raise ConfigError(f"{path} holds a training that was stopped: take --resume, or another --out")
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path} is not empty, and has no {RECORD} of a training: choose another --out")
-    elif resume:
+    elif resume and not (path.is_dir() and any(path.iterdir())):
         raise ConfigError(f"--resume: there is no training in {path}; leave out --resume to begin")
+    else:
+        claim_folder(path, own=())
     # No process writes before all have looked.
     ranks.wait()
     if ranks.leads and not record.exists():

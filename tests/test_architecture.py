@@ -81,6 +81,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "edges",
             "manifest",
             "normal_drawings",
+            "output_folder",
             "photo_classes",
             "shards",
             "split_options",

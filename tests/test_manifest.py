@@ -9,13 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import SketchDataError
 from sketchdata.manifest import (
     MANIFEST_NAME,
     FileEntry,
     Manifest,
     SourceEntry,
-    claim_folder,
     file_entry,
     hash_file,
     read_manifest,
@@ -24,7 +23,6 @@ from sketchdata.manifest import (
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 SHA = "0" * 64
-OWN = {MANIFEST_NAME, "data", "README.md"}
 
 
 def shard(path: str) -> FileEntry:
@@ -162,46 +160,3 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         assert path.read_bytes() == b"other"
     assert path.read_bytes() == b"one"
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_new_an_empty_and_a_begun_folder_may_be_built_in(tmp_path: Path, overwrite: bool) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "begun" / "data").mkdir(parents=True)
-    (tmp_path / "begun" / "data" / "shard").write_bytes(b"kept")
-    for name in ("new", "empty", "begun"):
-        claim_folder(tmp_path / name, own=OWN, overwrite=overwrite)
-    assert (tmp_path / "begun" / "data" / "shard").read_bytes() == b"kept"
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_with_other_things_or_a_file_is_refused_and_left_alone(tmp_path: Path, overwrite: bool) -> None:
-    (tmp_path / "thesis.tex").write_text("mine")
-    (tmp_path / "data").mkdir()
-    with pytest.raises(ConfigError, match=r"is not empty, it holds thesis\.tex: choose another --out"):
-        claim_folder(tmp_path, own=OWN, overwrite=overwrite)
-    with pytest.raises(ConfigError, match=r"thesis\.tex is a file: choose another --out"):
-        claim_folder(tmp_path / "thesis.tex", own=OWN, overwrite=overwrite)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "thesis.tex"]
-
-
-def finished(folder: Path) -> None:
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "shard").write_bytes(b"x")
-    (folder / "README.md").write_text("x")
-    MANIFEST.write(folder)
-
-
-def test_overwriting_a_finished_data_set_removes_it(tmp_path: Path) -> None:
-    finished(tmp_path)
-    claim_folder(tmp_path, own=OWN, overwrite=True)
-    assert not list(tmp_path.iterdir())
-
-
-def test_overwriting_removes_nothing_when_there_are_other_things_too(tmp_path: Path) -> None:
-    finished(tmp_path)
-    (tmp_path / "thesis.tex").write_text("mine")
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ConfigError, match=r"holds thesis\.tex"):
-        claim_folder(tmp_path, own=OWN, overwrite=True)
-    assert sorted(tmp_path.rglob("*")) == before

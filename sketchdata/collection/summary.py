@@ -11,9 +11,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from sketchdata.collection.folder import SOURCES_FILE
 from sketchdata.collection.gathering import Gathering, Origin, Tally
-from sketchdata.collection.tables import STATUSES, Collection
+from sketchdata.collection.tables import SOURCES_FILE, STATUSES, Collection
 from sketchdata.errors import SketchDataError
 
 _NAMED = [field.name for field in fields(Tally)]

@@ -20,6 +20,9 @@ from sketchdata.manifest import FileEntry, Manifest, check_listed, read_manifest
 NAME = "edgemap-photos"
 PHOTOS_FOLDER = "photos"
 PHOTOS_FILE, BOXES_FILE = "photos.parquet", "boxes.parquet"
+REJECTS_FILE, SOURCES_FILE = "rejects.jsonl", "sources.csv"
+#: What is not finished; it stays after the end while failed photos may be asked for again.
+WORK_FOLDER = ".collect"
 
 #: Kinds of source, in the order in which a photo that several of them name is given to the first.
 SOURCES = ("imagenet", "folders", "voc", "coco", "yolo", "open_images", "urls", "openverse", "wikimedia", "flickr")

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from sketchdata.collection.folder import WORK_FOLDER
+from sketchdata.collection.tables import WORK_FOLDER
 from sketchdata.crawl.options import CrawlOptions
 from sketchdata.crawl.outcomes import digest_of
 from sketchdata.manifest import replacing

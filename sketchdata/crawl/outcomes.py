@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from sketchdata.collection.folder import WORK_FOLDER
+from sketchdata.collection.tables import WORK_FOLDER
 from sketchdata.errors import ConfigError, SketchDataError
 
 OUTCOMES_FILE = "outcomes.jsonl"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sketchdata.collection.folder import WORK_FOLDER
+from sketchdata.collection.tables import WORK_FOLDER
 from sketchdata.crawl.job import Job
 from sketchdata.crawl.options import CrawlOptions
 from sketchdata.crawl.outcomes import Outcome, OutcomeLog, digest_of, today

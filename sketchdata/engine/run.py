@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -54,6 +55,21 @@ def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: s
         console.print(f"{title}: share {index}/{count} is done; {len(tasks) - len(done)} tasks of other shares are not")
         return None
     return [done[task.id] for task in tasks]
+
+
+def run_final(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: str) -> list[TaskResult] | None:
+    """Run the stage after which an output folder is finished; None when this call is a share of a job array.
+
+    A share never finishes the folder: two that did so at once would clear the work folder away under each other.
+
+    Raises:
+        TasksFailedError: As for `run`.
+    """
+    if options.share()[1] == 1:
+        return run(stage, tasks, options, title=title)
+    if run(stage, tasks, dataclasses.replace(options, wait=0.0), title=title) is not None:
+        console.print(f"{title}: all tasks are done; the same command without a task range finishes the work")
+    return None
 
 
 def _engine(options: EngineOptions) -> Engine:

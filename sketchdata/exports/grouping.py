@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
-from sketchdata.exports.folder import ExportFolder
 from sketchdata.exports.parent import Parent
 from sketchdata.manifest import FileEntry, file_entry
+from sketchdata.output_folder import OutputFolder
 from sketchdata.shards import classwise, parquet
 
 
-def group_by_class(parent: Parent, folder: ExportFolder, engine: EngineOptions) -> bool:
+def group_by_class(parent: Parent, folder: OutputFolder, engine: EngineOptions) -> bool:
     """Group every shard of the chosen splits; return False in an unfinished share of a job.
 
     Raises:
@@ -22,12 +22,12 @@ def group_by_class(parent: Parent, folder: ExportFolder, engine: EngineOptions) 
     return run_stage(group_shard, tasks, engine, title="Grouping by class") is not None
 
 
-def grouped_file(folder: ExportFolder, shard: FileEntry) -> Path:
+def grouped_file(folder: OutputFolder, shard: FileEntry) -> Path:
     """Return where a shard's drawings lie once they are grouped, to be read by `classwise.read_class`."""
     return folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow"
 
 
-def _task(parent: Parent, folder: ExportFolder, shard: FileEntry) -> Task:
+def _task(parent: Parent, folder: OutputFolder, shard: FileEntry) -> Task:
     return Task(
         id=shard.path,
         output=grouped_file(folder, shard),

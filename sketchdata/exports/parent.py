@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.exports.folder import ExportFolder
 from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, ParentEntry, hash_file, read_manifest
 from sketchdata.names import names_in
 
@@ -101,13 +100,3 @@ def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
         raise ConfigError(f"the chosen splits of {directory} have no drawings, so there is nothing to export")
     sha256 = hash_file(directory / MANIFEST_NAME, "sha256")
     return Parent(directory=directory, manifest=manifest, sha256=sha256, splits=chosen)
-
-
-def begin_export(parent: Parent, folder: ExportFolder, *, overwrite: bool) -> Manifest | None:
-    """Return the export when it is there already; else see that the data set is whole, and claim the folder."""
-    finished = None if overwrite else folder.finished()
-    if finished is None:
-        # First this: a damaged data set must not cost the user the export that is to be overwritten.
-        parent.check_files()
-        folder.claim(overwrite=overwrite)
-    return finished

@@ -117,7 +117,7 @@ def test_dropping_everything_is_refused(dataset: Path, tmp_path: Path) -> None:
 def test_the_parent_is_left_alone_and_never_written_into(dataset: Path, tmp_path: Path) -> None:
     before = tree(dataset)
     for out in (dataset, dataset / "audit" / "curated"):
-        with pytest.raises(ConfigError, match=r"cannot lie in the one|holds a data set with other options"):
+        with pytest.raises(ConfigError, match=r"cannot lie in the one|made with other options"):
             apply(dataset, out)
         with pytest.raises(ConfigError, match="cannot lie in the one"):
             apply(dataset, out, overwrite=True)

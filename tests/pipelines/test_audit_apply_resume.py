@@ -83,7 +83,7 @@ def test_what_is_there_already_is_not_made_again(dataset: Path, tmp_path: Path) 
     apply(dataset, out)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     decide(dataset, "drop", normal(dataset)[0])
-    with pytest.raises(ConfigError, match="holds a data set with other options"):
+    with pytest.raises(ConfigError, match="made with other options"):
         apply(dataset, out)
     apply(dataset, out, overwrite=True)
     assert totals(out)["dropped"] == 1

@@ -211,7 +211,7 @@ def test_going_on_must_be_asked_for_and_must_be_possible(tmp_path: Path) -> None
 
 def test_a_folder_of_something_else_and_a_damaged_record_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"is not empty, and has no run\.json"):
+    with pytest.raises(ConfigError, match=r"is not empty, it holds notes\.txt"):
         open_run(tmp_path, FACTS, resume=False, ranks=CPU)
     (tmp_path / "run.json").write_text('{"trainer": ')
     with pytest.raises(SketchDataError, match=r"run\.json is damaged"):
