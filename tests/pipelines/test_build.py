@@ -282,7 +282,7 @@ def test_a_second_call_does_nothing(source: Path, tmp_path: Path) -> None:
     build(source, tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
     again = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0))
-    assert "built already" in again.stderr
+    assert "is finished already" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
 
