@@ -103,9 +103,16 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
     plan = Manifest(name=NAME, config=recorded(config), classes=classes, counts={}, rejects={}, sources=(), files=())
     folder = drawings_folder(config.out, plan)
-    if (finished := folder.begin(overwrite=config.overwrite)) is not None:
+    located: list[tuple[Source, SourceFile]] = []
+
+    def locate() -> None:
+        source = open_source(location_of(config.source))
+        files = find_files(source, [official_path(config.input_format, word) for word in classes])
+        located.extend((source, file) for file in files)
+
+    if (finished := folder.begin(overwrite=config.overwrite, check=locate)) is not None:
         return finished
-    if (found := _select(config, folder, engine, classes)) is None:
+    if (found := _select(config, folder, engine, located)) is None:
         return None
     rejects = _write_rejects(folder, found)
     _check_rejects(config, found)
@@ -123,15 +130,14 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
 
 
 def _select(
-    config: Config, folder: OutputFolder, engine: EngineOptions, classes: Sequence[str]
+    config: Config, folder: OutputFolder, engine: EngineOptions, located: Sequence[tuple[Source, SourceFile]]
 ) -> list[TaskResult] | None:
     """Choose every category's drawings; no drawing is in two categories afterwards."""
-    source = open_source(location_of(config.source))
-    files = find_files(source, [official_path(config.input_format, word) for word in classes])
+    classes = folder.plan.classes
     taken: dict[str, dict[int, str]] = {word: {} for word in classes}
     while True:
         rules = [_rules(config, label, word, taken[word]) for label, word in enumerate(classes)]
-        tasks = [_task(folder, source, file, rule, classes) for file, rule in zip(files, rules, strict=True)]
+        tasks = [_task(folder, *place, rule, classes) for place, rule in zip(located, rules, strict=True)]
         results = run_stage(select_category, tasks, engine, title="Selecting drawings")
         if results is None:
             return None
