@@ -1,5 +1,6 @@
 # make demo   set up, and run the whole chain on generated drawings
 # make test   set up, and run every test
+# make quick  the tests but the slow ones
 # make check  what the tests do not see: lint, format, types
 # make docs   build the documentation site in docs/_build/html
 
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: install demo test check docs bench clean
+.PHONY: install demo test quick check docs bench clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed
@@ -22,7 +23,10 @@ demo: install
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n logical --dist worksteal
+
+quick: install
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 check: install
 	$(BIN)/ruff check .

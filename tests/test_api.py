@@ -66,6 +66,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
+@pytest.mark.slow
 def test_torch_is_imported_by_what_needs_it_alone(folder: Path) -> None:
     code = "import sys, sketchdata; train = sketchdata.load(sys.argv[1]); sketchdata.entropy(train); sketchdata.Index; "
     code += "sketchdata.Recogniser; print('torch' in sys.modules); train.to_torch(); print('torch' in sys.modules)"
@@ -219,6 +220,7 @@ def test_torch_gets_images_and_labels(train: sketchdata.DrawingDataset) -> None:
             train.to_torch(**wrong)
 
 
+@pytest.mark.slow
 def test_workers_of_a_dataloader_read_for_themselves(train: sketchdata.DrawingDataset) -> None:
     images = train.to_torch(size=16)
     assert images[0][0].sum() > 0
@@ -364,6 +366,7 @@ def nearly(prediction: list[tuple[str, float]]) -> list[tuple[str, Any]]:
     return [(word, pytest.approx(share)) for word, share in prediction]
 
 
+@pytest.mark.slow
 def test_a_recogniser_predicts_what_the_command_says(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     data, run = generated_dataset(tmp_path), tmp_path / "run"
     recognition.run(recognition.Config(data=data, out=run, width=16, **EPOCHS), network(branch="cnn"), loop())

@@ -290,6 +290,7 @@ print("imported", len(sys.argv) - 1)
 """
 
 
+@pytest.mark.slow
 def test_importing_the_library_touches_no_network_and_writes_nothing() -> None:
     library = [module for module in MODULES if module.startswith("sketchdata") and level_of(module) in LIBRARY]
     # Python's own caches of compiled files are not ours to blame.

@@ -168,6 +168,7 @@ def no_files(*_arguments: object) -> None:
     """Stand in for the part that starts processes, which pytest's own threads should not see."""
 
 
+@pytest.mark.slow
 def test_a_module_that_is_missing_is_named_without_a_traceback(tmp_path):
     (tmp_path / "orjson.py").write_text("raise ModuleNotFoundError(\"No module named 'orjson'\", name='orjson')")
     process, _ = run(tmp_path, PYTHONPATH=str(tmp_path))

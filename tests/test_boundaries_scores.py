@@ -156,6 +156,7 @@ def test_what_cannot_be_evaluated_is_refused() -> None:
         summarise([counts, evaluate(DRAWING.astype(np.float64), [DRAWING], 4)])
 
 
+@pytest.mark.slow
 def test_people_agree_on_real_photos_as_much_as_is_published() -> None:
     photos = drawn_photos(real_bsds(), "test")[::40]
     counts = [agreement(read_drawings(photo.drawings.read_bytes())) for photo in photos]

@@ -111,6 +111,7 @@ def test_names_are_shown_as_they_are_written(kind: str, tmp_path: Path) -> None:
     assert b"url(http" not in content
 
 
+@pytest.mark.slow
 @every_chart
 def test_names_of_every_script_are_drawn_without_a_warning(kind: str, tmp_path: Path) -> None:
     figure = CHARTS[kind](list(SCRIPTS), "猫 $ \x00")
@@ -131,6 +132,7 @@ assert "matplotlib.pyplot" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "0"}
     subprocess.run([sys.executable, "-c", SAVE_ALL, str(tmp_path)], env=environment, check=True, timeout=300)
@@ -293,6 +295,7 @@ def test_marks_tell_what_was_recognised_only_where_it_is_known() -> None:
     assert "unseen" not in "".join(texts(recognised(PANEL, unseen=False)))
 
 
+@pytest.mark.slow
 def test_a_picture_grows_with_its_bars_and_panels() -> None:
     def height(count: int, bars: int) -> float:
         panel = replace(PANEL, bars=[replace(BARS[0], rank=rank) for rank in range(1, bars + 1)])

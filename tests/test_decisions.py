@@ -296,6 +296,7 @@ def test_processes_that_append_at_once_lose_nothing_of_each_other(log: DecisionL
     assert all(len({(each.who, each.batch) for each in three}) == 1 for three in batch_of_three)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_acknowledged_decision(log: DecisionLog) -> None:
     chance, acknowledged, size = random.Random(20170301), set(), 400
     for number in range(12):

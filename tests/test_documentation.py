@@ -131,6 +131,7 @@ def leaves(context: click.Context) -> Iterator[click.Context]:
         yield from leaves(click.Context(command, info_name=name, parent=context))
 
 
+@pytest.mark.slow
 def test_the_reference_page_has_every_command_and_option(tmp_path: Path) -> None:
     (tmp_path / "index.md").write_bytes((ROOT / "docs/reference/cli.md").read_bytes())
     settings = ["-q", "-W", "--keep-going", "-n", "-b", "html", "-c", ROOT / "docs"]

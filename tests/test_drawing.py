@@ -56,6 +56,7 @@ def test_raw_points_carry_their_times_without_rounding() -> None:
     assert (batch.is_raw, batch_of([[(0, 0)]]).is_raw) == (True, False)
 
 
+@pytest.mark.slow
 @given(any_batch, st.data())
 def test_taken_rows_are_the_drawings_of_those_rows(batch: DrawingBatch, data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, len(batch) - 1), max_size=12) if len(batch) else st.just([]))
@@ -74,6 +75,7 @@ def test_a_slice_is_the_drawings_of_its_rows_over_the_same_memory(batch: Drawing
         assert not getattr(part, name).size or np.shares_memory(getattr(part, name), getattr(batch, name))
 
 
+@pytest.mark.slow
 @given(st.booleans().flatmap(lambda raw: st.lists(batches(raw=raw, labels=3), min_size=1, max_size=4)))
 def test_joined_batches_are_their_drawings_one_after_the_other(parts: list[DrawingBatch]) -> None:
     joined = concatenate(parts)
@@ -81,6 +83,7 @@ def test_joined_batches_are_their_drawings_one_after_the_other(parts: list[Drawi
     assert joined.is_raw == parts[0].is_raw
 
 
+@pytest.mark.slow
 @given(any_batch, st.integers(0, 8))
 def test_slices_joined_again_are_the_whole(batch: DrawingBatch, middle: int) -> None:
     middle = min(middle, len(batch))

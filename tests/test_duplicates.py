@@ -57,6 +57,7 @@ def test_minus_zero_is_zero_and_raw_times_do_not_matter() -> None:
     assert first == second
 
 
+@pytest.mark.slow
 @given(batches(labels=3), batches(labels=3))
 def test_a_form_depends_neither_on_metadata_nor_on_the_other_drawings(one: DrawingBatch, other: DrawingBatch) -> None:
     alone = list(normal_forms(one))

@@ -208,6 +208,7 @@ def scores_of(built: Path, split: str) -> list[float]:
     return [row["messiness"] for row in index(built, split)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_webdataset_decodes_the_tars(split: str, built: Path, pixels: dict[int, np.ndarray]) -> None:
     samples = list(webdataset.WebDataset(tars_of(built, split), shardshuffle=False).decode("rgb8"))

@@ -200,6 +200,7 @@ def test_download_gets_the_right_file_in_spite_of(server: BucketServer, target: 
     assert (got.path, got.bytes, got.md5, got.received) == (target, len(CONTENT), MD5, len(CONTENT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -255,6 +256,7 @@ def test_a_password_in_the_address_is_not_shown(server: BucketServer) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_waited_for(server: BucketServer, as_date: bool) -> None:
     # An HTTP date has whole seconds, so it takes two of them to be sure of one.
@@ -360,6 +362,7 @@ def test_on_bytes_tells_what_is_on_disk(server: BucketServer, target: Path) -> N
     assert positions[-1] == len(CONTENT)
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_into_one_part(server: BucketServer, target: Path) -> None:
     server.fault(NAME, rate=2_000_000, times=1)
     with start_download(server, target) as first:
@@ -371,6 +374,7 @@ def test_two_processes_do_not_write_into_one_part(server: BucketServer, target: 
     assert is_whole(target)
 
 
+@pytest.mark.slow
 def test_an_interrupted_process_leaves_a_part_that_is_continued(server: BucketServer, target: Path) -> None:
     server.fault(NAME, rate=1_000_000, times=1)
     part = target.with_name(f"{target.name}.part")

@@ -91,6 +91,7 @@ def test_short_codes_are_counted_by_the_table_when_there_are_many_pairs(monkeypa
     np.testing.assert_array_equal(expected, plain_counts(queries, gallery).items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [24, 64, 100])
 def test_equal_codes_of_a_gallery_are_looked_at_once_or_a_few_times(bits: int) -> None:
     few = clustered_codes(90, bits=bits, seed=7)

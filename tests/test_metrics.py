@@ -239,6 +239,7 @@ def test_shuffling_the_gallery_changes_nothing(pairs: list[tuple[int, bool]], se
     np.testing.assert_array_equal(one.relevant, other.relevant)
 
 
+@pytest.mark.slow
 @given(scored)
 def test_groups_of_scores_measure_as_the_groups_of_all_different_scores_do(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T

@@ -36,6 +36,7 @@ def random_thumbnails(count: int) -> Thumbnails:
     return RANDOM.integers(0, 256, (count, 256), np.uint8)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(hashes=clustered(), bits=st.integers(0, MOST_BITS))
 def test_all_near_pairs_are_found_and_no_others(hashes: list[int], bits: int) -> None:
@@ -84,6 +85,7 @@ def plainly_kept(hashes: list[int], thumbnails: Thumbnails, bits: int) -> list[i
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(hashes=clustered(), bits=st.integers(0, MOST_BITS), seed=st.integers(0, 2**32))
 def test_each_picture_goes_for_the_first_that_stays_and_nearly_equals_it(

@@ -134,6 +134,7 @@ def test_pipelines_and_manifests_are_found_inside_the_installed_package(installe
     assert found == [str(package / "pipelines/quickdraw.py"), str(package / "manifests/quickdraw-categories.txt")]
 
 
+@pytest.mark.slow
 def test_the_installed_command_generates_builds_and_verifies_in_a_hostile_folder(
     installed: Path, hostile: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_random_drawings_are_bit_equal_to_one_polyline_a_stroke(size: int) -> No
     np.testing.assert_array_equal(raster(batch, size=size), reference(batch, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @given(made=st.lists(drawings, max_size=4))
 def test_any_drawings_are_bit_equal_to_one_polyline_a_stroke(
@@ -163,6 +164,7 @@ def test_a_coordinate_that_is_no_number_is_refused_and_named(bad: float) -> None
             draw(batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line_width", "antialias"), [(1, False), (3, False), (1, True)])
 def test_threads_change_nothing(line_width: int, antialias: bool) -> None:
     batch = random_batch(600)
@@ -253,6 +255,7 @@ def test_a_line_width_out_of_range_is_refused(line_width: int) -> None:
         raster(batch_of(), line_width=line_width)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no folder of real data"
 )

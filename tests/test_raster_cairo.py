@@ -64,6 +64,7 @@ def random_batch(count: int, seed: int = 0) -> DrawingBatch:
     return batch_of(*([rng.integers(0, 256, (n, 2)).tolist() for n in strokes] for strokes in lengths))
 
 
+@pytest.mark.slow
 @needs_cairo
 @needs_real_data
 @pytest.mark.parametrize("word", ["bowtie", "eye"])
@@ -93,6 +94,7 @@ def test_random_drawings_are_equal_to_the_plain_program_at_any_size(size: int) -
     np.testing.assert_array_equal(official_raster(batch, size=size), one_at_a_time(batch, size))
 
 
+@pytest.mark.slow
 @needs_cairo
 @given(made=st.lists(drawings, min_size=1, max_size=5))
 def test_any_drawings_are_equal_to_the_plain_program(made: list[list[list[tuple[int, int]]]]) -> None:

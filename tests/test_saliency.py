@@ -148,6 +148,7 @@ def test_no_other_box_of_patches_holds_more() -> None:
 # ---- on photos of raccoons ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no real photos")
 def test_on_real_photos_it_is_nearer_to_the_annotated_box_than_the_whole_photo_is() -> None:
     root = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "photos" / "raccoon"

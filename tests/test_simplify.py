@@ -87,6 +87,7 @@ def simplified(*strokes: Points) -> list[list[tuple[int, int]]]:
 # ---- equal to the reference -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(batches(raw=True))
 def test_any_drawing_is_simplified_as_by_the_reference(batch: DrawingBatch) -> None:
     assert strokes_of(simplify(batch)) == list(map(reference, strokes_of(batch)))
@@ -101,12 +102,14 @@ def test_scribbles_are_simplified_as_by_the_reference() -> None:
 grid = st.lists(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=8), min_size=1)
 
 
+@pytest.mark.slow
 @given(st.lists(grid, max_size=4))
 def test_drawings_on_whole_pixels_are_simplified_as_by_the_reference(drawings: list[list[list[Place]]]) -> None:
     batch = batch_of(*drawings, raw=True)
     assert strokes_of(simplify(batch)) == list(map(reference, drawings))
 
 
+@pytest.mark.slow
 @given(batches(raw=True))
 def test_a_drawing_does_not_depend_on_the_others_of_its_batch(batch: DrawingBatch) -> None:
     alone = [simplify(batch.slice(row, row + 1)) for row in range(len(batch))]
@@ -122,6 +125,7 @@ def test_chunks_end_between_strokes_without_a_trace() -> None:
     assert_same(simplify(batch), concatenate(alone))
 
 
+@pytest.mark.slow
 @given(batches(raw=True), st.sampled_from([0.25, 2.0, 1024.0]))
 def test_size_does_not_matter(batch: DrawingBatch, factor: float) -> None:
     larger = dataclasses.replace(batch, x=batch.x.astype(np.float64) * factor, y=batch.y.astype(np.float64) * factor)

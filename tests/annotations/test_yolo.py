@@ -139,6 +139,7 @@ def test_class_names_are_read_from_a_plain_list(tmp_path: Path) -> None:
     assert read_yolo_names(write(tmp_path / "coco.names", "person\nhot dog\n")) == {0: "person", 1: "hot dog"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

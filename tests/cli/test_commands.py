@@ -153,6 +153,7 @@ def test_torch_is_really_out_of_reach(no_torch: Path) -> None:
     assert "blocked by the test" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -188,6 +189,7 @@ def test_a_fault_exits_1_with_one_message(line: str, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_ctrl_c_exits_130_and_says_that_the_work_is_kept(workers: str, tmp_path: Path) -> None:
     command = [*SKETCHDATA, "synth", "--out", "many", "--drawings", "5000", "--workers", workers]

@@ -31,6 +31,8 @@ from tests.pictures import words_of
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network
 from tests.zero_shot_runs import UNSEEN, WIDTH, write_zero_shot_run
 
+pytestmark = pytest.mark.slow
+
 #: What the recognisers of the run say of themselves; `words.sae` is the best one, and takes much off seen classes.
 KEPT: dict[tuple[str, str], dict[str, Any]] = {
     ("edges", "sae"): {"validation_hit": 0.4},

@@ -163,6 +163,7 @@ def test_a_host_that_wants_to_be_left_alone_for_long_is(visit: Visit) -> None:
     assert len(visit.servers["closed"].photos_asked()) <= OPTIONS.concurrency_per_host
 
 
+@pytest.mark.slow
 def test_a_host_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     options = CrawlOptions(delay=0, allow_private=True, fetch_retries=0, concurrency_per_host=1)
     with PhotoServer() as server:

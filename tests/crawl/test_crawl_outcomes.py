@@ -45,6 +45,7 @@ def outcome(url: str, **fields: Any) -> Outcome:
     return Outcome(**{"url": url, "status": "ok", "fetched": DAY, **fields})
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(outcomes=st.lists(OUTCOMES, max_size=5, unique_by=lambda each: each.url))
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, outcomes: list[Outcome]) -> None:

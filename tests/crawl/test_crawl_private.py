@@ -37,6 +37,7 @@ def verdict(outcome: Outcome) -> tuple[str, str | None]:
     return outcome.status, outcome.error
 
 
+@pytest.mark.slow
 def test_no_spelling_of_an_address_that_is_not_public_is_connected_to(private: PhotoServer, tmp_path: Path) -> None:
     with PhotoServer("::1") as private6:
         urls = [server.url("/a.jpg", host) for server in (private, private6) for host in SPELLINGS]
@@ -48,6 +49,7 @@ def test_no_spelling_of_an_address_that_is_not_public_is_connected_to(private: P
         assert private.requests == private6.requests == []
 
 
+@pytest.mark.slow
 def test_nothing_public_leads_to_what_is_not(
     private: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +69,7 @@ def test_nothing_public_leads_to_what_is_not(
         assert misled.photos_asked() == private.requests == []
 
 
+@pytest.mark.slow
 def test_private_addresses_are_asked_when_they_are_allowed(tmp_path: Path) -> None:
     with PhotoServer("::1") as server:
         url = server.url("/a.jpg")

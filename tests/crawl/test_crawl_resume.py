@@ -23,6 +23,8 @@ from sketchdata.crawl import CrawlOptions, Outcome, crawl, read_outcomes
 from sketchdata.errors import SketchDataError
 from tests.photo_servers import PhotoServer
 
+pytestmark = pytest.mark.slow
+
 FAST: dict[str, Any] = {"delay": 0, "allow_private": True, "concurrency": 8, "concurrency_per_host": 8}
 OPTIONS = CrawlOptions(**FAST, fetch_retries=0)
 #: A crawl in a process of its own, as a command would do it. Arguments: folder, URLs as JSON.
@@ -171,7 +173,6 @@ def test_a_queue_that_a_stranger_has_filled_runs_nothing_and_is_built_anew(serve
     assert not proof.exists()
 
 
-@pytest.mark.slow
 def test_kill_9_at_any_moment_loses_and_repeats_nothing(server: PhotoServer, tmp_path: Path) -> None:
     urls = slow_photos(server, 400, rate=4000)
     chance = random.Random(0)

@@ -38,6 +38,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trusted", [False, True])
 def test_https_needs_a_certificate_that_the_system_trusts(
     certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
@@ -51,6 +52,7 @@ def test_https_needs_a_certificate_that_the_system_trusts(
     assert server.paths() == (["/robots.txt", "/a.jpg"] if trusted else [])
 
 
+@pytest.mark.slow
 def test_plain_http_behind_https_is_no_secure_connection(tmp_path: Path) -> None:
     with PhotoServer() as server:
         url = f"https://localhost:{server.port}/a.jpg"

@@ -139,6 +139,7 @@ def layer_by_definition(features: torch.Tensor, weight: torch.Tensor, kind: str,
     return total
 
 
+@pytest.mark.slow
 def test_every_layer_that_is_loaded_gives_what_its_differences_give(tmp_path: Path) -> None:
     weights = random_weights("PiDiNet-tiny-l", tmp_path / "weights.pth")
     stored, network = torch.load(weights, weights_only=True), pidinet.load_network(weights, sha256_of(weights))

@@ -158,6 +158,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 # ---- real photos -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no photos of BSDS500")
 def test_people_agree_with_the_edges_of_real_photos(learned: Callable[[Pixels], Pixels]) -> None:
     photos = drawn_photos(Path(os.environ["SKETCHDATA_REAL_DATA"]) / "photos" / "bsds500", "test")[::10]

@@ -91,6 +91,7 @@ def runs_of(folder: Path) -> list[str]:
     return (folder / "runs").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_results_are_those_of_a_local_run_and_done_tasks_do_not_run_again(tmp_path: Path, cluster: Cluster) -> None:
     tasks = tasks_in(tmp_path, NAMES)
     results = run(stages.shout, tasks, on(cluster), title="Shouting")
@@ -117,6 +118,7 @@ def test_another_stage_over_the_same_tasks_is_another_run(tmp_path: Path, cluste
     assert sorted(runs_of(tmp_path)) == sorted(NAMES[:2] * 2)
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_killed_worker_are_finished_by_the_other(tmp_path: Path) -> None:
     with running(tmp_path / "cluster") as cluster:
         tasks = tasks_in(tmp_path, NAMES, seconds=0.3)
@@ -136,6 +138,7 @@ def _kill_after_the_first_task(folder: Path, process: subprocess.Popen[bytes]) -
     process.kill()
 
 
+@pytest.mark.slow
 def test_no_scheduler_named_or_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask, "_CONNECT_SECONDS", 1)
     tasks = tasks_in(tmp_path, NAMES)
@@ -154,6 +157,7 @@ def test_nothing_to_do_needs_no_scheduler(tmp_path: Path) -> None:
     assert len(run(stages.shout, tasks, nowhere, title="Shouting") or []) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_ends_the_run_with_what_is_done(tmp_path: Path) -> None:
     with running(tmp_path / "cluster") as cluster:
         tasks = tasks_in(tmp_path, NAMES, seconds=0.3)

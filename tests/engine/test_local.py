@@ -57,6 +57,7 @@ def test_results_and_files_are_the_same_with_any_number_of_workers(tmp_path: Pat
     assert not list((tmp_path / "out").glob(".*"))
 
 
+@pytest.mark.slow
 @WORKERS
 def test_done_tasks_do_not_run_again_and_give_the_same_results(tmp_path: Path, workers: int) -> None:
     tasks = tasks_in(tmp_path, NAMES)
@@ -117,6 +118,7 @@ def test_markers_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     assert len(list((tmp_path / "markers").iterdir())) == len(list((tmp_path / "out").iterdir())) == len(NAMES)
 
 
+@pytest.mark.slow
 @WORKERS
 def test_a_fault_names_its_task_and_the_others_are_kept(tmp_path: Path, workers: int) -> None:
     tasks = tasks_in(tmp_path, NAMES, bad=["fig", "plum"])
@@ -155,6 +157,7 @@ def test_a_bug_in_a_stage_is_shown_as_what_it_is(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_task_whose_worker_is_killed_is_tried_again(tmp_path: Path, workers: int) -> None:
     results = go(stages.die_once, tasks_in(tmp_path, NAMES, bad=["fig", "kiwi"]), workers)
@@ -198,6 +201,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [p for p in psutil.Process(process.pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path, started: subprocess.Popen[str]) -> None:
     wait_until(lambda: first_is_done(tmp_path))
     workers = workers_of(started)
@@ -212,6 +216,7 @@ def test_no_worker_outlives_a_killed_parent(tmp_path: Path, started: subprocess.
     assert sorted(runs_of(tmp_path)[runs:]) == sorted(set(NAMES) - set(done))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_files_of_an_undisturbed_run(tmp_path: Path) -> None:
     names, chance = [f"{name} {n}" for name in NAMES for n in range(6)], random.Random(20170301)
     for folder in ("killed", "whole"):
@@ -234,6 +239,7 @@ def test_killed_again_and_again_it_ends_with_the_files_of_an_undisturbed_run(tmp
     assert [task.output.read_bytes() for task in tasks] == [name.upper().encode() for name in names]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything_at_once_and_keeps_what_is_done(tmp_path: Path, started: subprocess.Popen[str]) -> None:
     wait_until(lambda: first_is_done(tmp_path))
     workers = workers_of(started)

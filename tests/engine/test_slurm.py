@@ -52,6 +52,7 @@ def share(**settings: str | None) -> tuple[int, int]:
     return EngineOptions(engine="slurm", **settings).share()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_shares_given_by_range_do_every_task_once(tmp_path: Path) -> None:
     said = [finish(process) for process in [start(tmp_path, f"{i}/3") for i in range(3)]]
     assert "unfinished" in said
@@ -60,6 +61,7 @@ def test_shares_given_by_range_do_every_task_once(tmp_path: Path) -> None:
     assert len(runs_of(tmp_path)) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_shares_given_by_slurm_do_every_task_once(tmp_path: Path) -> None:
     array = [{f"{ARRAY}ID": str(i), f"{ARRAY}COUNT": "3", f"{ARRAY}MIN": "1"} for i in (1, 2, 3)]
     for process in [start(tmp_path, settings=settings) for settings in array]:
@@ -68,6 +70,7 @@ def test_shares_given_by_slurm_do_every_task_once(tmp_path: Path) -> None:
     assert finish(start(tmp_path)) == " ".join(NAMES).upper()
 
 
+@pytest.mark.slow
 def test_a_share_that_waits_returns_the_whole(tmp_path: Path) -> None:
     processes = [start(tmp_path, f"{i}/2", wait=30) for i in range(2)]
     assert [finish(process) for process in processes] == [" ".join(NAMES).upper()] * 2

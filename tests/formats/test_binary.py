@@ -49,6 +49,7 @@ def test_a_record_is_read_as_the_official_parser_reads_it() -> None:
     assert [stroke.tolist() for stroke in drawing.strokes] == [[[1, 0], [255, 3]], [[9, 8]]]
 
 
+@pytest.mark.slow
 @given(batches(whole_seconds=True), st.lists(st.integers(0, 10_000), max_size=6))
 def test_dumped_drawings_are_scanned_and_parsed_back_from_any_blocks(batch: DrawingBatch, places: list[int]) -> None:
     data = binary.dump(batch)

@@ -249,6 +249,7 @@ def test_a_pickle_is_never_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.slow
 @given(chance=st.data())
 @settings(max_examples=150)
 def test_damaged_files_are_refused_and_nothing_else_happens(

@@ -242,6 +242,7 @@ def test_an_unknown_country_is_none(code: str | None, expected: str | None) -> N
     assert drawing.countrycode == expected
 
 
+@pytest.mark.slow
 @given(batches())
 def test_simplified_drawings_survive_a_round_trip(batch: DrawingBatch) -> None:
     parsed = parse(ndjson.dump(batch, "star").splitlines(), word="star", label=0)
@@ -249,6 +250,7 @@ def test_simplified_drawings_survive_a_round_trip(batch: DrawingBatch) -> None:
     assert_same(parsed.batch, batch)
 
 
+@pytest.mark.slow
 @given(batches(raw=True))
 def test_raw_drawings_survive_a_round_trip(batch: DrawingBatch) -> None:
     parsed = parse(ndjson.dump(batch, "star").splitlines(), word="star", label=0, raw=True)
@@ -256,6 +258,7 @@ def test_raw_drawings_survive_a_round_trip(batch: DrawingBatch) -> None:
     assert_same(parsed.batch, batch)
 
 
+@pytest.mark.slow
 @given(batches(), st.data())
 def test_a_dumped_line_means_what_json_says(batch: DrawingBatch, data: st.DataObject) -> None:
     lines = ndjson.dump(batch, "star").splitlines()
@@ -320,6 +323,7 @@ def real_files(folder: str, pattern: str) -> list[Path]:
     return files
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_real_simplified_files_are_written_back_byte_for_byte() -> None:
     for path in real_files("simplified", "*.ndjson"):
@@ -330,6 +334,7 @@ def test_real_simplified_files_are_written_back_byte_for_byte() -> None:
         assert ndjson.dump(parsed.batch, path.stem).rstrip(b"\n") == data.rstrip(b"\n"), path.name
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_real_raw_files_are_read_without_a_fault() -> None:
     for path in real_files("raw", "*.ndjson.gz"):

@@ -59,6 +59,7 @@ def test_dumped_drawings_are_scanned_and_parsed_back_from_any_blocks(
         assert (key_id, found) == ((expected, True) if expected < 10**19 else (0, False))
 
 
+@pytest.mark.slow
 @given(batches(), st.integers(1, 80))
 def test_every_block_size_gives_the_same_records(batch: DrawingBatch, size: int) -> None:
     data = ndjson.dump(batch, "star")

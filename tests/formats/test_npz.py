@@ -72,6 +72,7 @@ def refusal(content: bytes) -> FormatError:
 # ---- good files ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(batches(), batches())
 def test_what_is_written_is_read_back_and_read_by_the_loader_of_sketch_rnn(
     train: DrawingBatch, valid: DrawingBatch
@@ -151,6 +152,7 @@ def test_drawings_are_shared_out_in_order_and_in_the_official_proportion(
     assert [array for split in splits.values() for array in split] == arrays
 
 
+@pytest.mark.slow
 def test_an_official_sized_file_is_read_in_seconds() -> None:
     content = dumped({"train": [np.zeros((45, 3), np.int16)] * 70_000})
     started = time.process_time()
@@ -292,6 +294,7 @@ def test_a_damaged_member_is_refused() -> None:
     assert refusal(bytes(content)).reason == "damaged npz"
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -55,6 +55,7 @@ def same(one: Drawing, other: Drawing) -> bool:
 # ---- there and back --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.one_of(batches(labels=2), batches(raw=True, labels=2)))
 def test_every_drawing_comes_back_exactly(batch: DrawingBatch) -> None:
     words = Words()
@@ -324,6 +325,7 @@ def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
     assert refusal(document(f"<title>&e;</title>{path('M1 2L3 4')}", before=doctype)).reason == "SVG with entities"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

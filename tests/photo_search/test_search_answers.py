@@ -89,6 +89,7 @@ def test_faults_that_do_not_pass_end_in_words_and_keep_nothing(server: ApiServer
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured(server: ApiServer, tmp_path: Path) -> None:
     server.faults.append(Reply(status=429, headers={"Retry-After": "1"}))
     started = time.monotonic()

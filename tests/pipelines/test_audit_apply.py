@@ -42,6 +42,7 @@ __all__ = ["audited", "dataset", "short_shards"]
 # ---- what goes and what stays ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_the_audit_flags_is_removed_and_the_rest_stays_by_rank(audited: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     manifest = apply(audited, out)
@@ -173,6 +174,7 @@ def test_the_card_says_what_was_done(audited: Path, tmp_path: Path) -> None:
     assert "Removed from train: drawings whose image entropy" in card
 
 
+@pytest.mark.slow
 def test_the_other_commands_work_on_it(audited: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     printed = sketchdata("audit", "apply", audited, "--out", out, "--workers", 0)

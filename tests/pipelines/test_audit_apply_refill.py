@@ -175,6 +175,7 @@ def test_bad_records_among_the_next_ranks_are_listed(tmp_path: Path) -> None:
     assert_verifies(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no real drawings")
 def test_real_drawings_are_curated_and_refilled(tmp_path: Path) -> None:
     pool, directory, out = (

@@ -58,6 +58,7 @@ def test_options_that_cannot_work_are_refused(
         apply(audited, tmp_path / "out", **options)
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_an_error_that_names_it(audited: Path, tmp_path: Path) -> None:
     failed = sketchdata(
         *("audit", "apply", audited, "--out", tmp_path / "out", "--refill", "--source", closed_port(), "--workers", 0),

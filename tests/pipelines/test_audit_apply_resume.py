@@ -52,6 +52,7 @@ def test_shares_of_a_job_array_give_the_same_bytes(audited: Path, tmp_path: Path
     assert tree_sha256(out) == tree_sha256(tmp_path / "alone-too")
 
 
+@pytest.mark.slow
 def test_killed_midway_it_ends_with_the_same_tree(audited: Path, tmp_path: Path) -> None:
     out, more = tmp_path / "out", ["--refill", "--source", source_of(audited), "--workers", 1]
     sketchdata("audit", "apply", audited, "--out", tmp_path / "undisturbed", *more)

@@ -118,6 +118,7 @@ def test_leakage_from_train_is_told_for_the_same_and_for_other_classes(audited: 
     assert found["train", "gallery"]["other_class"] > 0
 
 
+@pytest.mark.slow
 def test_workers_and_shares_of_a_job_array_write_the_same_bytes(audited: Path, dataset: Path, tmp_path: Path) -> None:
     expected = audit_files(audited)
     assert sorted(expected) == ["duplicates.json", "duplicates.parquet"]

@@ -119,6 +119,7 @@ def test_the_record_counts_what_the_columns_hold(audited: Path) -> None:
 # ---- the same bytes, and nothing else --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_and_shares_of_a_job_array_write_the_same_bytes(audited: Path, dataset: Path, tmp_path: Path) -> None:
     expected = audit_files(audited)
     assert sorted(expected) == ["audit.json", "entropy.parquet", "percentiles.csv"]
@@ -221,6 +222,7 @@ def test_what_is_missing_or_damaged_is_said(dataset: Path, tmp_path: Path) -> No
 # ---- bad input -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_named_and_the_command_line_shows_no_traceback(dataset: Path) -> None:
     damaged = sorted((dataset / "data").glob("train-*"))[2]
     flip_a_byte(damaged)
@@ -265,6 +267,7 @@ def test_a_raw_coordinate_that_is_not_finite_is_named(tmp_path: Path) -> None:
         run(directory)
 
 
+@pytest.mark.slow
 def test_a_class_without_reference_drawings_is_neither_normal_nor_noise(tmp_path: Path) -> None:
     source = generate(tmp_path / "source")
     write_lines(source, "cat", lines_of(source, "cat")[:30])
@@ -302,6 +305,7 @@ def test_a_reference_split_that_is_empty_is_refused(tmp_path: Path) -> None:
         run(tmp_path / "out", by_split="query")
 
 
+@pytest.mark.slow
 def test_an_export_cannot_be_audited(built: Path, tmp_path: Path) -> None:
     sketchdata("export", "ndjson", built, "--out", tmp_path / "text")
     failed = sketchdata("audit", "entropy", tmp_path / "text", expect=1)
@@ -311,6 +315,7 @@ def test_an_export_cannot_be_audited(built: Path, tmp_path: Path) -> None:
 # ---- the command line ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_or_json(dataset: Path) -> None:
     shown = sketchdata("audit", "entropy", dataset)
     assert all(split in shown.stdout for split in ("train", "val", "gallery", "query", "all"))

@@ -93,6 +93,7 @@ def test_the_record_has_the_totals_of_splits_and_classes(audited: Path) -> None:
     assert counts["classes"]["star"]["strokes_mean"] == pytest.approx(stars["strokes"].mean())
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(audited: Path, dataset: Path) -> None:
     run(dataset, EngineOptions(workers=2))
     assert audit_files(dataset) == audit_files(audited)

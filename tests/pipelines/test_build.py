@@ -341,6 +341,7 @@ def test_a_config_file_with_a_fault_is_refused_by_name(tmp_path: Path, text: str
     assert message in failed.stderr
 
 
+@pytest.mark.slow
 def test_relative_paths_are_taken_from_where_the_command_runs(source: Path, built: Path, tmp_path: Path) -> None:
     (tmp_path / "here").symlink_to(source)
     sketchdata(*build_command("here", Path("out"), "--workers", 1), cwd=tmp_path)

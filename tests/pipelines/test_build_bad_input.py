@@ -231,6 +231,7 @@ def test_a_key_id_in_two_categories_stays_with_the_first_in_the_class_table(
     sketchdata("verify", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_duplicates_over_categories_are_the_same_for_workers_and_in_process(source: Path, tmp_path: Path) -> None:
     stars = lines_of(source, "star")
     for word in ("house", "cat"):
@@ -334,6 +335,7 @@ def test_a_file_that_is_no_category_fails_by_name_and_without_a_traceback(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "message"), [(spoil_read, "star: "), (spoil_cut_gzip, "truncated gzip")])
 def test_a_worker_of_the_real_command_fails_by_name_too(
     source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str

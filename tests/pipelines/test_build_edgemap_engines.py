@@ -33,6 +33,7 @@ def expected(edges: Path) -> str:
     return tree_sha256(edges.parent / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_tree(edges: Path, expected: str, tmp_path: Path, workers: int) -> None:
     build(edges, tmp_path / "out", EngineOptions(workers=workers))
@@ -81,6 +82,7 @@ def test_shares_of_a_job_array_and_a_last_call_give_the_same_tree(edges: Path, e
 
 
 # The last one comes when the data set is finished but for the removal of the work folder.
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [".export/plan.arrow", "manifest.json"])
 def test_killed_it_ends_with_the_same_tree(edges: Path, expected: str, tmp_path: Path, moment: str) -> None:
     out = tmp_path / "out"
@@ -89,6 +91,7 @@ def test_killed_it_ends_with_the_same_tree(edges: Path, expected: str, tmp_path:
     assert tree_sha256(out) == expected
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_says_so(edges: Path, expected: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(*build_command(edges, out, "--workers", 1))

@@ -31,6 +31,7 @@ def expected(source: Path) -> str:
     return tree_sha256(source.parent / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_tree(source: Path, expected: str, tmp_path: Path, workers: int) -> None:
     sketchdata(*build_command(source, tmp_path / "out", "--workers", workers))
@@ -53,6 +54,7 @@ def shares(source: Path, out: Path, *more: object, count: int = 3) -> list[str]:
     return printed
 
 
+@pytest.mark.slow
 def test_waiting_shares_and_one_last_call_give_the_same_tree(source: Path, expected: str, tmp_path: Path) -> None:
     started = time.monotonic()
     printed = shares(source, tmp_path / "out", "--wait", 60)
@@ -141,6 +143,7 @@ def await_that(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_dask_gives_the_same_tree_although_a_worker_is_killed(source: Path, expected: str, tmp_path: Path) -> None:
     with BucketServer(source) as server, dask_cluster(tmp_path / "cluster") as (scheduler, workers):
         for word in CATEGORIES:

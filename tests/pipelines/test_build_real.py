@@ -31,6 +31,7 @@ def sizes(*numbers: int) -> list[object]:
     return [text for split, size in zip(SPLITS, numbers, strict=True) for text in (f"--{split}", size)]
 
 
+@pytest.mark.slow
 def test_all_345_classes_stream_from_a_server_and_verify(real: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with BucketServer(real) as server:
@@ -48,6 +49,7 @@ def test_raw_files_build_and_verify(real: Path, tmp_path: Path) -> None:
     sketchdata("verify", out)
 
 
+@pytest.mark.slow
 def test_the_classes_with_a_thousand_drawings_build_and_verify(real: Path, tmp_path: Path) -> None:
     counts = {path.stem: path.read_bytes().count(b"\n") for path in (real / "pool").glob("*.ndjson")}
     words = [word for word, count in counts.items() if count >= 1000]

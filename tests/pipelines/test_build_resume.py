@@ -37,6 +37,7 @@ def undisturbed(source: Path, many: list[str]) -> str:
     return tree_sha256(source.parent / "out")
 
 
+@pytest.mark.slow
 def test_killed_midway_it_ends_with_the_same_tree(
     source: Path, many: list[str], undisturbed: str, tmp_path: Path
 ) -> None:
@@ -50,6 +51,7 @@ def test_killed_midway_it_ends_with_the_same_tree(
     assert tree_sha256(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_killed_commands_workers_do_not_outlive_it(source: Path, many: list[str], tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
     process = start(*build_command(source, tmp_path / "out", "--workers", 2, categories=many))
@@ -63,6 +65,7 @@ def test_the_killed_commands_workers_do_not_outlive_it(source: Path, many: list[
     assert not alive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [".build", FIRST_MARKER, "data/train-00000-of-00001.parquet"])
 def test_ctrl_c_says_so_in_words_and_the_same_command_goes_on(
     source: Path, many: list[str], undisturbed: str, tmp_path: Path, moment: str

@@ -170,6 +170,7 @@ def test_a_gzipped_file_on_a_server_is_read(source: Path, expected: str, tmp_pat
     assert tree_sha256(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_nothing_of_the_source_is_stored_on_disk(tmp_path: Path) -> None:
     categories = ("cat", "star")
     big = generate(tmp_path / "big", categories, drawings=8_000)

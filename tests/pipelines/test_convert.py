@@ -48,6 +48,7 @@ def test_official_text_comes_back_byte_for_byte(raw: bool, names: list[str], tmp
     assert chain(tmp_path, content, "a.ndjson", *names) == content
 
 
+@pytest.mark.slow
 @given(batches())
 def test_binary_loses_fractions_of_a_second_alone(batch: DrawingBatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -60,6 +61,7 @@ def test_binary_loses_fractions_of_a_second_alone(batch: DrawingBatch) -> None:
     assert records(found) == expected
 
 
+@pytest.mark.slow
 @given(batches())
 def test_sketch_rnn_loses_the_metadata_and_keeps_the_strokes_in_their_order(batch: DrawingBatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +99,7 @@ def test_bitmaps_are_the_official_ones_where_cairo_is_installed(star: Path, tmp_
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy").reshape(-1, 28, 28), official_raster(batch))
 
 
+@pytest.mark.slow
 def test_without_cairo_bitmaps_are_near_the_official_ones_and_the_user_is_told(star: Path, tmp_path: Path) -> None:
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "cairocffi.py").write_text("raise ImportError('blocked by the test')\n")
@@ -151,6 +154,7 @@ def test_raw_and_simplified_svgs_of_one_folder_are_both_read(tmp_path: Path) -> 
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_text_goes_through_pipes(star: Path, tmp_path: Path) -> None:
     content = star.read_bytes()
     done = command("-", "-", "--from", "ndjson", "--to", "ndjson", given=gzip.compress(content), folder=tmp_path)
@@ -180,6 +184,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["b.bin", "b.ndjson.gz"])
 def test_memory_does_not_grow_with_the_file(out: str, tmp_path: Path) -> None:
     some = lines_of(5000)
@@ -207,6 +212,7 @@ needs_real_data = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_real_simplified_files_keep_their_strokes_through_every_format(temporary: Path) -> None:
     for path in real("simplified")[::8]:
@@ -219,6 +225,7 @@ def test_real_simplified_files_keep_their_strokes_through_every_format(temporary
         assert drawings(packed) == drawings(content)
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_real_raw_files_come_back_from_svg_as_they_are_read(temporary: Path) -> None:
     for path in real("raw")[::16]:

@@ -87,6 +87,7 @@ def test_damaged_gzip_fails_and_leaves_nothing(star: Path, tmp_path: Path) -> No
     assert sorted(tree(tmp_path)) == ["a.ndjson.gz", "star.ndjson"]
 
 
+@pytest.mark.slow
 def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path: Path) -> None:
     (tmp_path / "a.ndjson.gz").write_bytes(gzip.compress(bytes(80 << 20), 1))
     with pytest.raises(FormatError, match="line too long"):

@@ -128,6 +128,7 @@ def test_a_detector_that_lacks_something_is_listed_and_not_skipped(
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_results_are_the_same_bytes_for_any_number_of_workers(bsds: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         config = Config(bsds=bsds, out=tmp_path / str(workers), detectors="canny,sobel", thresholds=9, timed=0)
@@ -152,6 +153,7 @@ def test_what_was_counted_is_not_counted_again(bsds: Path, tmp_path: Path) -> No
     assert again == {"001.json", "001.json.done.json"}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path: Path) -> None:
     bsds = small_bsds(tmp_path / "bsds", photos=40)
     arguments = ["--bsds", bsds, "--detectors", "canny", "--thresholds", "9", "--timed", "0", "--workers", "0"]
@@ -257,6 +259,7 @@ def test_a_map_of_another_size_is_named(bsds: Path, tmp_path: Path) -> None:
 # ---- real photos -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_on_a_few_real_photos_canny_and_people_do_as_is_known(tmp_path: Path) -> None:
     lines = bench(real_bsds(), tmp_path / "out", detectors="canny", limit=3, thresholds=11)
     assert 0.5 < lines["canny"].scores.ods < 0.75

@@ -244,6 +244,7 @@ def test_a_source_that_is_broken_as_a_whole_is_said(tmp_path: Path) -> None:
 # ---- again, elsewhere, otherwise -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     source = yolo_folder(tmp_path / "a", photos=12)
     for workers in (0, 2):
@@ -336,6 +337,7 @@ def test_shares_of_a_job_array_copy_photos_and_a_last_call_finishes(tmp_path: Pa
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_what_was_left_out(tmp_path: Path) -> None:
     done = run("--yolo", yolo_folder(tmp_path / "a"), "--out", tmp_path / "out", "--workers", 1)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
@@ -343,6 +345,7 @@ def test_the_command_prints_tables_and_what_was_left_out(tmp_path: Path) -> None
     assert "person 4 (--map FILE gives names a class)" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_all_that_stands_on_standard_output(tmp_path: Path) -> None:
     done = run("--yolo", yolo_folder(tmp_path / "a"), "--out", tmp_path / "out", "--workers", 0, "--json")
     counts = json.loads(done.stdout)
@@ -352,6 +355,7 @@ def test_json_is_all_that_stands_on_standard_output(tmp_path: Path) -> None:
     assert {key: str(value) for key, value in counts["sources"][0].items()} == row
 
 
+@pytest.mark.slow
 def test_a_fault_exits_1_with_one_message(tmp_path: Path) -> None:
     done = run("--voc", voc_folder(tmp_path / "a", name="fox"), "--out", tmp_path / "out", "--workers", 0)
     assert (done.returncode, done.stdout) == (1, "")
@@ -361,6 +365,7 @@ def test_a_fault_exits_1_with_one_message(tmp_path: Path) -> None:
 # ---- real photos -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no folder of photos")
 def test_every_readable_box_of_the_real_photos_is_accounted_for(tmp_path: Path) -> None:
     folder = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "photos"

@@ -88,6 +88,7 @@ def undisturbed(sources: list[object], api: ApiServer, tmp_path_factory: pytest.
     return listed(out)
 
 
+@pytest.mark.slow
 def test_killed_midway_it_ends_with_the_same_collection(
     sources: list[object], api: ApiServer, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_killed_midway_it_ends_with_the_same_collection(
     assert files_of_photos(out) == {name for name in undisturbed if name.startswith("photos/")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [".collect/import", ".collect/outcomes.jsonl"])
 def test_ctrl_c_exits_130_in_words_and_the_same_command_goes_on(
     sources: list[object], api: ApiServer, undisturbed: dict[str, bytes], tmp_path: Path, moment: str

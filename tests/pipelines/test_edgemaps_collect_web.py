@@ -46,6 +46,7 @@ def fetched(server: PhotoServer) -> list[str]:
     return sorted(server.photos_asked())
 
 
+@pytest.mark.slow
 def test_a_list_of_addresses_becomes_photos_with_their_facts(server: PhotoServer, tmp_path: Path) -> None:
     server.robots = "User-agent: *\nDisallow: /private/\n"
     server.answer("/gone.jpg", status=404)
@@ -69,6 +70,7 @@ def test_a_list_of_addresses_becomes_photos_with_their_facts(server: PhotoServer
     assert "| opt-out | 1 |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_an_address_on_two_lists_is_fetched_once_and_keeps_all_its_boxes(
     server: PhotoServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +86,7 @@ def test_an_address_on_two_lists_is_fetched_once_and_keeps_all_its_boxes(
     assert named == {"raccoons": (1, 0), "first.csv": (2, 0), "second.csv": (1, 1)}
 
 
+@pytest.mark.slow
 def test_retry_failed_asks_for_the_failed_alone_and_nothing_is_lost(server: PhotoServer, tmp_path: Path) -> None:
     server.answer("/busy.jpg", status=500, times=1)
     server.answer("/wish.jpg", headers=(("X-Robots-Tag", "noindex"),))
@@ -98,6 +101,7 @@ def test_retry_failed_asks_for_the_failed_alone_and_nothing_is_lost(server: Phot
     assert not (tmp_path / "out" / ".collect").exists()
 
 
+@pytest.mark.slow
 def test_too_many_failures_keep_what_is_there_for_another_try(server: PhotoServer, tmp_path: Path) -> None:
     names = [f"/{number}.jpg" for number in range(4)]
     for name in names[1:]:
@@ -123,6 +127,7 @@ def by_query(found: dict[str, list[dict[str, object]]]) -> Callable[[Question], 
     return lambda question: openverse(found.get(question.parameters["q"], []))(question)
 
 
+@pytest.mark.slow
 def test_openverse_is_asked_class_by_class_for_so_many_photos(
     server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +156,7 @@ def test_openverse_is_asked_class_by_class_for_so_many_photos(
     assert facts == ("openverse", "Tim Sullivan", "CC BY-SA 2.0", "Tree Bark 3", "https://photos.example/photo/3")
 
 
+@pytest.mark.slow
 def test_three_searches_together_and_a_licence_for_all_of_them(
     server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +190,7 @@ def test_three_searches_together_and_a_licence_for_all_of_them(
     assert FLICKR_KEY.encode() not in kept
 
 
+@pytest.mark.slow
 def test_a_search_that_was_broken_off_goes_on_without_asking_twice(
     server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

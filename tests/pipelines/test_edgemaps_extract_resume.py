@@ -56,6 +56,7 @@ def extract(crops: Path, out: Path, **engine: Any) -> Manifest | None:
     return recipe.run(crops, recipe.Config(out=out, detector=DETECTOR), EngineOptions(**{"workers": 0, **engine}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_stopped_midway_the_same_command_goes_on_to_the_same_tree(
     crops: Path, undisturbed: str, tmp_path: Path, number: signal.Signals, code: int

@@ -188,6 +188,7 @@ def test_a_category_without_drawings_in_a_split_has_no_file_there(tmp_path: Path
 # ---- the same bytes, whatever happens --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @EXPORTS
 def test_any_number_of_workers_gives_the_same_bytes(export: Export, built: Path, tmp_path: Path) -> None:
     options = {"shard_rows": 9, "png": 32} if export is tars else {}
@@ -212,6 +213,7 @@ def test_shares_of_a_job_array_give_the_same_bytes(export: Export, built: Path, 
     assert tree(tmp_path / "shares") == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "pattern"),
     [

@@ -113,6 +113,7 @@ def test_the_manifest_lists_every_file_and_verify_agrees(built: Path, tmp_path: 
     assert verify.run(tmp_path).faults == []
 
 
+@pytest.mark.slow
 def test_workers_and_shares_of_a_job_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         fast(built, tmp_path / str(workers), EngineOptions(workers=workers))

@@ -94,6 +94,7 @@ def test_a_damaged_data_set_and_a_folder_in_it_are_refused(tmp_path: Path) -> No
         export(data, tmp_path / "lists")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote(data: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "sketchdata", "export", "lists", str(data), "--out", str(tmp_path / "lists")]
     done = subprocess.run([*line, "--format", "hashnet", "--json"], capture_output=True, text=True, timeout=120)

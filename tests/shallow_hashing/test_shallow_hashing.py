@@ -33,6 +33,7 @@ def test_the_measure_used_here_is_that_of_scikit_learn() -> None:
 # ---- the published order ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_lengths
 @pytest.mark.parametrize(
     ("better", "worse"),

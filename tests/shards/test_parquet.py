@@ -39,6 +39,7 @@ def many(count: int) -> DrawingBatch:
     return batch_of(*([[(n % 256, 1), (2, 3)], [(n % 7, n % 5)]] for n in range(count)))
 
 
+@pytest.mark.slow
 @given(any_batch)
 def test_drawings_survive_both_kinds_of_file(batch: DrawingBatch) -> None:
     with tempfile.TemporaryDirectory() as name:

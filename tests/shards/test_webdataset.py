@@ -48,6 +48,7 @@ def test_samples_hold_everything_of_a_simplified_drawing(batch: DrawingBatch) ->
         assert_same(found, batch.take(np.array([row])))
 
 
+@pytest.mark.slow
 @given(batch=batches(labels=3, raw=True))
 def test_samples_hold_everything_of_a_raw_drawing(batch: DrawingBatch) -> None:
     again = list(parsed_again(batch))

@@ -66,6 +66,7 @@ def test_lines_pass_for_official_ones():
     assert ndjson.dump(parsed.batch, "cat").splitlines() == lines
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     start=st.integers(0, 3 * CHUNK),

@@ -50,12 +50,14 @@ def test_it_does_not_depend_on_how_many_threads_opencv_uses(threads: int) -> Non
         cv2.setNumThreads(before)
 
 
+@pytest.mark.slow
 def test_every_category_has_a_photo_with_edges() -> None:
     inked = {word: edges(word, 0, side=LEAST_SIDE).mean() for word in WORDS}
     assert min(inked.values()) > 0.005, min(inked, key=inked.__getitem__)
     assert max(inked.values()) < 0.4, max(inked, key=inked.__getitem__)
 
 
+@pytest.mark.slow
 def test_the_edges_tell_classes_apart() -> None:
     words = ("house", "star", "fish", "umbrella")
     known = np.stack([np.mean([shape_of(word, index) for index in range(12)], axis=0) for word in words])

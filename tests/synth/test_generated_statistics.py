@@ -56,6 +56,7 @@ def real() -> DrawingBatch:
     return concatenate(batches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["points", "strokes", "line_bytes"])
 def test_the_mix_of_all_categories_is_near_the_real_one(real, name):
     generated = concatenate([generate(word, 300, seed=1, label=label) for label, word in enumerate(WORDS)])
@@ -67,6 +68,7 @@ def test_the_mix_of_all_categories_is_near_the_real_one(real, name):
     assert {key: value for key, value in off.items() if abs(value) > tolerances[key]} == {}
 
 
+@pytest.mark.slow
 def test_as_many_are_recognised_as_of_the_real_ones(real):
     generated = concatenate([generate(word, 300, seed=1, label=label) for label, word in enumerate(WORDS)])
     assert abs(generated.recognized.mean() - real.recognized.mean()) < 0.015

@@ -83,6 +83,7 @@ def test_the_pairs_that_are_confused_most_come_first(data: Path, folder: Path) -
     assert sum(own["top1"] * own["drawings"] for own in classes.values()) == pytest.approx(np.trace(found.confusion))
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_pages_and_prints_json(data: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "sketchdata", "evaluate", str(folder), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

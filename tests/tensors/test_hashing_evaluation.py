@@ -186,6 +186,7 @@ def test_known_numbers_are_recognised_as_the_drawings_are(run: Path, data: Path)
     assert known["ece"] == pytest.approx(asked["ece"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_pages_and_prints_json(run: Path) -> None:
     command = [sys.executable, "-m", "sketchdata", "evaluate", str(run), "--split", "val", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -251,6 +252,7 @@ def test_the_paper_s_cost_stands_beside_that_of_a_gallery_of_its_size_alone(coun
     assert values["codes_bytes"] < values["search_bytes"] < values["peak_bytes"]
 
 
+@pytest.mark.slow
 def test_bitmaps_are_found_as_drawings_are(tmp_path: Path) -> None:
     out = trained_run(bitmap_folder(tmp_path / "bitmaps", count=300), tmp_path / "run")
     values = evaluate_run(out, None, "gallery", device="cpu", batch_size=64)

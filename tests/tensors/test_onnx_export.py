@@ -127,6 +127,7 @@ def assert_same(found: tuple[npt.NDArray[Any], ...], trained: Trained, batch: Ba
 # ---- the numbers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "opset", "options"),
     [
@@ -152,6 +153,7 @@ def test_onnxruntime_gives_what_torch_gives_for_any_batch_and_any_lengths(
             assert_same(answers(content, batch), trained, batch)
 
 
+@pytest.mark.slow
 def test_a_network_of_official_bitmaps_can_be_exported(tmp_path: Path) -> None:
     data, run, out = bitmap_folder(tmp_path / "bitmaps", 60), tmp_path / "run", tmp_path / "model.onnx"
     config = recognition.Config(data=data, out=run, width=8, loss="cel", **dict.fromkeys(EPOCHS, 1))
@@ -279,6 +281,7 @@ def test_a_missing_package_is_named_with_what_to_install(
         build_graph(trained, {})
 
 
+@pytest.mark.slow
 def test_a_graph_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = onnx_export._gru_inputs
 
@@ -307,6 +310,7 @@ def test_the_command_offers_the_opsets_that_were_tried() -> None:
     assert (exports._LEAST_OPSET, exports._MOST_OPSET) == OPSETS
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_bytes_and_tells_what_is_in_the_file(
     trained_run: Path, exported: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -316,6 +320,7 @@ def test_the_command_writes_the_same_bytes_and_tells_what_is_in_the_file(
     assert hash_file(tmp_path / "model.onnx", "sha256") == exported["sha256"]
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_in_the_file(tmp_path: Path) -> None:
     run, out = some_run(tmp_path / "run", branch="rnn"), tmp_path / "model.onnx"
     done = CliRunner().invoke(exports.export_onnx, [str(run), "--out", str(out)])

@@ -61,6 +61,7 @@ def test_segments_of_all_directions_equal_those_of_opencv() -> None:
         np.testing.assert_array_equal(own, expected)
 
 
+@pytest.mark.slow
 @needs_real
 @pytest.mark.parametrize("size", [224, 96, 64])
 def test_the_device_raster_equals_the_fast_one_on_two_thousand_real_drawings(real: DrawingBatch, size: int) -> None:

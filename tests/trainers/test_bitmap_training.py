@@ -23,6 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bitmap_folder(tmp_path_factory.mktemp("training") / "full" / "numpy_bitmap").parents[1]
 
 
+@pytest.mark.slow
 def test_a_network_learns_bitmaps_by_command_and_is_evaluated_on_others(data: Path, tmp_path: Path) -> None:
     epochs = {"cnn_epochs": 4, "fusion_epochs": 2, "center_epochs": 1}
     what = {"branch": "cnn", "loss": "cel+cl", "augment": True, "size": 28, "width": 8, "save_minutes": 9.0}
@@ -72,6 +73,7 @@ def test_what_needs_drawings_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_pickle_among_the_bitmaps_ends_the_command_without_a_traceback(tmp_path: Path) -> None:
     data = bitmap_folder(tmp_path / "data", cat=np.array([{}, {}], dtype=object))
     process = start("recognition", data, tmp_path / "run", branch="cnn", loss="cel")

@@ -54,6 +54,7 @@ def losses(out: Path) -> list[float]:
 # ---- learning --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path, steps=60))
     found = losses(tmp_path)
@@ -178,6 +179,7 @@ def stop_at_checkpoint(process: subprocess.Popen[str], out: Path, number: int, b
     return process.communicate(timeout=120)[1]
 
 
+@pytest.mark.slow
 def test_a_training_killed_again_and_again_ends_with_the_same_weights(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_a_training_killed_again_and_again_ends_with_the_same_weights(
     assert losses(tmp_path) == losses(undisturbed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_exits_130(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = start(data, tmp_path)
     said = stop_at_checkpoint(process, tmp_path, signal.SIGINT)
@@ -201,6 +204,7 @@ def test_ctrl_c_saves_and_exits_130(data: Path, undisturbed: Path, tmp_path: Pat
     assert (tmp_path / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_report_as_json(data: Path, undisturbed: Path) -> None:
     process = start(data, undisturbed, "--json")
     printed, said = process.communicate(timeout=120)

@@ -175,6 +175,7 @@ def test_the_results_say_chance_and_what_was_compared(data: Path, done: Path) ->
     assert results["left_out"] == {}
 
 
+@pytest.mark.slow
 def test_the_page_says_chance_how_the_epoch_was_chosen_and_what_was_published(data: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path / "bench", rows="mobilenet_v2,small", size=32, epochs=1), loop(**QUICK))
     text, rows = (tmp_path / "bench" / TABLE_FILE).read_text(encoding="utf-8"), rows_of(tmp_path / "bench")
@@ -226,6 +227,7 @@ def test_a_second_call_trains_nothing_anew(data: Path, done: Path) -> None:
     assert times(done) == before
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_killed_keeps_what_was_finished_and_ends_the_same(
     data: Path, done: Path, tmp_path: Path
 ) -> None:

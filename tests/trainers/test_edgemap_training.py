@@ -111,6 +111,7 @@ def test_who_takes_it_for_a_network_of_drawings_is_told(learned: Path) -> None:
         read_encoder(learned)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_with_the_same_bytes(data: Path, tmp_path: Path) -> None:
     plain, killed = (config(data, tmp_path / name, epochs=4, augment=True) for name in ("plain", "killed"))
     run(plain, loop())
@@ -130,6 +131,7 @@ def test_changes_of_the_edge_maps_change_what_is_learned(data: Path, tmp_path: P
     assert (tmp_path / "plain" / MODEL).read_bytes() != (tmp_path / "changed" / MODEL).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_papers_network_learns_and_comes_back(data: Path, tmp_path: Path) -> None:
     report = run(config(data, tmp_path, backbone="mobilenet_v2", size=32, epochs=1), loop(batch_size=20))
     network = read_classifier(tmp_path).network

@@ -41,6 +41,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_training_killed_in_each_stage_ends_with_the_same_network(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_centres_stay_where_they_are(undisturbed: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_more_weight_on_quantisation_draws_outputs_to_0_and_1(data: Path, tmp_path: Path) -> None:
     distances = []
     for weight in (0.0001, 1.0):
@@ -105,6 +107,7 @@ def test_more_weight_on_quantisation_draws_outputs_to_0_and_1(data: Path, tmp_pa
     assert distances[1] < 0.8 * distances[0]
 
 
+@pytest.mark.slow
 def test_stages_of_another_training_are_taken_over_where_they_would_come_out_the_same(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

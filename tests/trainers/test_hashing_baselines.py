@@ -130,6 +130,7 @@ def test_the_classifier_is_what_the_method_says(method: str, place: Path) -> Non
         assert len(np.unique(weight)) == 3 * 16  # learned
 
 
+@pytest.mark.slow
 def test_a_training_killed_with_its_map_of_words_half_learned_ends_with_the_same_network(
     place: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ def test_the_command_tells_what_it_found_and_refuses_what_does_not_fit(place: Pa
         CliRunner().invoke(train.hashing_baselines, line, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_bitmaps_get_codes_of_central_similarity(tmp_path: Path) -> None:
     data = bitmap_folder(tmp_path / "data")
     options = Config(data=data, out=tmp_path / "run", method="csq", bits="16", cnn_epochs=2, code_epochs=3)

@@ -247,6 +247,7 @@ def test_fewer_rows_are_taken_from_what_is_there_and_the_table_has_these_alone(d
     run(config(data, done), network(), loop(**QUICK))
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_killed_goes_on_and_ends_the_same(data: Path, done: Path, tmp_path: Path) -> None:
     out, few = tmp_path / "bench", config(data, tmp_path / "bench", rows="dlbhc,sketchcode,lsh-hog")
     # With a checkpoint after every step, so that there is one to wait for.
@@ -304,6 +305,7 @@ def test_rows_without_their_vectors_are_left_out_with_a_word(
         assert f"{name} is left out: it needs --vectors and --vector-words" in said
 
 
+@pytest.mark.slow
 def test_bitmaps_have_the_rows_that_ink_is_enough_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = bitmap_folder(tmp_path / "data")
     wanted = "csq,dlbhc,cr-scl-ql,sketchcode,sketchcode-ink,lsh-deep,recognise-cnn,recognise-cel"

@@ -52,6 +52,7 @@ def same_network(one: Path, other: Path) -> bool:
 # ---- learning --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_path: Path) -> None:
     report = run(
         config(data, tmp_path, cnn_learning_rate=0.01, cnn_epochs=5, rnn_epochs=1, fusion_epochs=3, center_epochs=1),
@@ -118,6 +119,7 @@ def test_each_branch_and_loss_is_trained(branch: str, loss: str, stages: list[st
     assert (encoder.fusion.picture is None, encoder.fusion.points is None) == (branch == "rnn", branch == "cnn")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own
 def test_a_compiled_network_learns_the_same(data: Path, tmp_path: Path) -> None:
@@ -167,6 +169,7 @@ def test_the_centres_are_the_mean_codes_of_normal_drawings(data: Path, undisturb
 # ---- stopped, and gone on --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_exits_130_and_the_training_goes_on_to_the_same_network(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -179,6 +182,7 @@ def test_ctrl_c_saves_exits_130_and_the_training_goes_on_to_the_same_network(
     assert same_network(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_what_was_finished_is_kept(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     sizes = [(undisturbed / STAGES / f"{name}.safetensors").stat().st_size for name in ("cnn", "fusion")]
     # Weights and AdamW's two memories of each: what the first stage writes has room, what the third one writes has not.
@@ -199,6 +203,7 @@ def test_a_full_disk_is_named_and_what_was_finished_is_kept(data: Path, undistur
     assert same_network(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
     # Without normalisation over a batch, two halves' gradients are the whole batch's but for rounding.
     options: dict[str, Any] = {"branch": "rnn", "loss": "cel", "width": 8, "rnn_epochs": 2, "fusion_epochs": 1}

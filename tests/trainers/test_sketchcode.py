@@ -65,6 +65,7 @@ def fixed(out: Path) -> dict[str, np.ndarray]:
 # ---- stops -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_killed_in_each_stage_ends_with_the_same_network(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_finished_training_is_not_done_again(data: Path, undisturbed: Path) ->
 # ---- what is learned -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_recipe_s_codes_tell_generated_drawings_apart(data: Path, tmp_path: Path) -> None:
     report = run(
         config(data, tmp_path, proxy_epochs=4, code_epochs=4), small(size=32), loop(batch_size=20, save_minutes=9.0)
@@ -217,6 +219,7 @@ def test_unseen_classes_have_no_centre(data: Path, tmp_path: Path) -> None:
     assert set(read_encoder(tmp_path).classes) == set(CLASSES) - set(held_out(CLASSES, 1))
 
 
+@pytest.mark.slow
 def test_bitmaps_are_read_as_ink_and_their_strokes_are_refused(tmp_path: Path) -> None:
     place = bitmap_folder(tmp_path / "data")
     with pytest.raises(ConfigError, match=r"when a pixel was drawn, for --channels strokes: take ink"):

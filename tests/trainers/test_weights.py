@@ -94,6 +94,7 @@ def test_the_weights_of_imagenet_load_and_see_the_ink_as_a_normalised_picture() 
     assert once.std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "layers"), [("resnet18", ("conv1", "bn1")), ("vgg11", ("features.0",))])
 def test_a_first_layer_for_photos_reads_ink(backbone: str, layers: tuple[str, ...]) -> None:
     torch.manual_seed(3)
@@ -133,6 +134,7 @@ def test_files_of_old_densenets_and_files_without_a_classifier_load() -> None:
     assert torch.equal(model.features.conv0.weight, state["features.conv0.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clip", "clip_vision_model", "dinov2", "vit"])
 @pytest.mark.parametrize(("size", "channels"), [(32, 1), (48, 4)])
 def test_an_encoder_of_transformers_sees_what_it_saw_in_transformers(
@@ -161,6 +163,7 @@ def test_an_encoder_of_transformers_sees_what_it_saw_in_transformers(
 # ---- trainings -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_from_the_command_line_begins_with_imagenet(data: Path, tmp_path: Path) -> None:
     own = {"branch": "cnn", "backbone": "efficientnet_lite0", "size": 32, "loss": "cel", "width": 8}
     process = start("recognition", data, tmp_path, **own, weights="imagenet", cnn_epochs=1, fusion_epochs=0)
@@ -180,6 +183,7 @@ def test_a_training_from_the_command_line_begins_with_imagenet(data: Path, tmp_p
     assert export_run(tmp_path, tmp_path / "model.onnx")["inputs"] == {"raster": ["batch", 1, 32, 32]}
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_without_the_file_and_refuses_another(data: Path, resnet: Path, tmp_path: Path) -> None:
     network_options = network(branch="cnn", backbone="resnet18", size=32, weights=str(resnet))
     out = tmp_path / "run"
@@ -202,6 +206,7 @@ def test_a_training_goes_on_without_the_file_and_refuses_another(data: Path, res
             recognition.run(config, other, loop(resume=True))
 
 
+@pytest.mark.slow
 def test_a_branch_without_pretrained_weights_is_not_taken_over(data: Path, resnet: Path, tmp_path: Path) -> None:
     plain = network(backbone="resnet18", size=32)
     none = {**dict.fromkeys(EPOCHS, 0), "rnn_epochs": 1}
@@ -213,6 +218,7 @@ def test_a_branch_without_pretrained_weights_is_not_taken_over(data: Path, resne
     assert set(read_json(tmp_path / "own" / RECORD)["pretrained"]) == {"rnn"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clip", "dinov2"])
 def test_an_encoder_of_transformers_trains_evaluates_and_is_exported_without_its_folder(
     kind: str, data: Path, tmp_path: Path
@@ -231,6 +237,7 @@ def test_an_encoder_of_transformers_trains_evaluates_and_is_exported_without_its
     assert hashing.run(config, options, loop(resume=True))["sha256"] == whole["sha256"]
 
 
+@pytest.mark.slow
 def test_every_trainer_of_pictures_begins_with_weights(data: Path, resnet: Path, tmp_path: Path) -> None:
     options = {"branch": "cnn", "backbone": "resnet18", "size": 32, "weights": str(resnet)}
     once = {"cnn_epochs": 0, "rnn_epochs": 0, "code_epochs": 1}
@@ -242,6 +249,7 @@ def test_every_trainer_of_pictures_begins_with_weights(data: Path, resnet: Path,
         assert read_json(tmp_path / run / RECORD)["weights"]["sha256"] == sha256_of(resnet)
 
 
+@pytest.mark.slow
 def test_a_classifier_of_edge_maps_begins_with_weights(resnet: Path, tmp_path: Path) -> None:
     made = make_edge_maps(tmp_path / "maps", {"apple": 12, "star": 12})
     edge_map_builds.build(made.edges, tmp_path / "built")

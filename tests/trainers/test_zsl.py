@@ -26,6 +26,8 @@ from tests.commands import sketchdata
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
 from tests.zero_shot_trainings import CLASSES, EPOCHS, SPLIT, SPLITS, built, config, generated_drawings, vectors_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

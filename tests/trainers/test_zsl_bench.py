@@ -19,6 +19,8 @@ from tests.bitmap_folders import bitmap_folder
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import EPOCHS, SPLITS, built, generated_drawings, vectors_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

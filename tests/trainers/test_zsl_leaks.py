@@ -157,11 +157,13 @@ def whole(place: Path) -> Path:
     return train(place / "data", place, place / "run", METHODS)
 
 
+@pytest.mark.slow
 def test_other_drawings_of_unseen_classes_change_nothing(place: Path, whole: Path, tmp_path: Path) -> None:
     assert key_ids(place / "changed", SPLIT.unseen, *EVERY).isdisjoint(key_ids(place / "data", SPLIT.unseen, *EVERY))
     assert not differing(whole, train(place / "changed", place, tmp_path / "run", METHODS))
 
 
+@pytest.mark.slow
 def test_other_vectors_of_unseen_classes_change_their_prototypes_alone(
     place: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_other_vectors_of_unseen_classes_change_their_prototypes_alone(
         assert not np.array_equal(before.recogniser.prototypes[UNSEEN], after.recogniser.prototypes[UNSEEN])
 
 
+@pytest.mark.slow
 def test_a_vector_that_is_slipped_in_is_found(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         zsl, "arranged", lambda sources, classes, seen: arranged(sources, classes, np.append(seen, UNSEEN[0]))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 pytest.importorskip("fastapi", reason="the curation page needs the extra `web`")
+
+pytestmark = pytest.mark.slow
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 

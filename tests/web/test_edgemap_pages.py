@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 pytest.importorskip("fastapi", reason="the curation page needs the extra `web`")
+
+pytestmark = pytest.mark.slow
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 #: Returns mean and deviation of the pixels of an image that the page shows; an image that is not drawn has none.
 PIXELS = """image => {

@@ -143,6 +143,7 @@ def test_the_foot_says_where_the_numbers_come_from(page: Page, audit: Audit) -> 
         assert fact in foot
 
 
+@pytest.mark.slow
 @SCHEMES
 def test_axe_finds_no_serious_fault(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)

@@ -127,6 +127,7 @@ def test_what_cannot_be_decided_is_refused_and_nothing_of_it_is_written(
 # ---- decisions -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_decision_is_on_disk_when_it_is_acknowledged_and_everybody_hears_of_it(audit: Audit, dataset: Path) -> None:
     ids = [int(each) for each in audit.key_id[[5, 300]]]
     with serving(dataset, who="grace") as server, httpx.Client(base_url=server.url, trust_env=False) as client:
@@ -177,6 +178,7 @@ def test_without_the_extra_the_command_names_it(audited: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_server_without_a_complaint(audited: Path) -> None:
     with serving(audited) as server:
         httpx.get(server.url, trust_env=False).raise_for_status()

@@ -313,6 +313,7 @@ def sketchdata(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_wrote(run: Path, found: dict[str, Any]) -> None:
     done = sketchdata(run, "--json", "--device", "cpu")
     assert done.returncode == 0, done.stderr
@@ -330,6 +331,7 @@ def test_the_command_prints_what_it_wrote(run: Path, found: dict[str, Any]) -> N
     assert f"Embeddings of {found['chosen']}" in shown
 
 
+@pytest.mark.slow
 def test_the_command_shows_the_chosen_recogniser_beside_chance(run: Path, found: dict[str, Any]) -> None:
     done = sketchdata(run, "--device", "cpu")
     assert done.returncode == 0, done.stderr
@@ -341,6 +343,7 @@ def test_the_command_shows_the_chosen_recogniser_beside_chance(run: Path, found:
     assert f"see {run / TABLE_FILE}" in done.stdout
 
 
+@pytest.mark.slow
 def test_classes_to_be_unseen_are_those_of_the_run(run: Path) -> None:
     done = sketchdata(run, "--unseen", "2")
     assert done.returncode == 1

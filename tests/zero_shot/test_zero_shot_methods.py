@@ -94,6 +94,7 @@ def test_a_drawing_of_an_unseen_class_is_refused(name: str) -> None:
         ZERO_SHOT_METHODS[name].fit(features, labels, vectors, seen)
 
 
+@pytest.mark.slow
 @every_method
 def test_what_is_learnt_does_not_depend_on_unseen_classes(name: str) -> None:
     toy, method = make_toy(), small(name)
@@ -235,6 +236,7 @@ def test_drawings_and_prototypes_lie_in_one_space() -> None:
     assert recogniser.scores(toy.features[:0]).shape == (0, CLASSES)
 
 
+@pytest.mark.slow
 def test_rows_in_blocks_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = make_toy()
     whole = [small(name).fit(*toy.seen()).scores(toy.features) for name in CLOSED]
