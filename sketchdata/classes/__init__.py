@@ -1,0 +1,1 @@
+"""Class names, their spellings, splits and vectors."""

@@ -1,0 +1,1 @@
+"""Audits of data sets: scores, decisions, and the curated data set they make."""

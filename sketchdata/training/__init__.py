@@ -1,0 +1,1 @@
+"""Networks, packed data, loaders, the training loop, checkpoints, run folders and encoders."""
