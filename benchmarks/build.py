@@ -25,12 +25,12 @@ import pandas as pd
 from measure import machine, measure, table
 
 from sketchdata import synth
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.sampling import ranks
+from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats import ndjson as official
-from sketchdata.formats import ndjson_scan
-from sketchdata.sampling import ranks
-from sketchdata.selection import Rules, select
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.selection import Rules, select
 
 CHOSEN = 11_100
 LINES = 13 * CHOSEN

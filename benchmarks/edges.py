@@ -27,21 +27,13 @@ from measure import Run, machine, measure, table
 from skimage.color import rgb2gray
 from skimage.feature import canny as skimage_canny
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.edges import (
-    EDGE_DETECTORS,
-    THIN_DETECTORS,
-    Detector,
-    centre,
-    detector,
-    learned,
-    thin,
-)
+from sketchdata.edges import EDGE_DETECTORS, THIN_DETECTORS, Detector, centre, detector, learned, thin
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest, file_entry
-from sketchdata.photos import Photo, decode
+from sketchdata.photos.image import Photo, decode
 from sketchdata.pipelines import edgemaps_extract as recipe
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import Manifest, file_entry
 
 WIDTH, HEIGHT = 480, 320
 REPEATS, WORKERS = 3, 2

@@ -24,11 +24,11 @@ from PIL import Image, ImageDraw
 from skimage.measure import shannon_entropy
 
 from sketchdata import synth
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import DrawingBatch, concatenate
-from sketchdata.entropy import drawing_entropies
-from sketchdata.raster import raster
-from sketchdata.shards import parquet
+from sketchdata.curation.entropy import drawing_entropies
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.raster import raster
+from sketchdata.storage import parquet
+from sketchdata.storage.dataset import open_dataset
 
 SIZE = 224
 SCALE = (SIZE - 1) / 255

@@ -45,14 +45,14 @@ try:
     from plain_loader import Files, plain_batches, sequences_of, write_pictures
 
     from sketchdata import synth
-    from sketchdata.encoder import SketchEncoder
-    from sketchdata.loader import Batch, Order, PackedLoader, View
-    from sketchdata.losses import CodeLoss
-    from sketchdata.packed import PackedSketches, pack
-    from sketchdata.ranks import device_of
     from sketchdata.trainers import recognition
-    from sketchdata.training import OPTIMISERS
-    from sketchdata.training_options import NetworkOptions, TrainingOptions
+    from sketchdata.training.distributed import device_of
+    from sketchdata.training.encoder import SketchEncoder
+    from sketchdata.training.loader import Batch, Order, PackedLoader, View
+    from sketchdata.training.loop import OPTIMISERS
+    from sketchdata.training.losses import CodeLoss
+    from sketchdata.training.options import NetworkOptions, TrainingOptions
+    from sketchdata.training.packed import PackedSketches, pack
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error.name} is missing here: pip install 'sketchdata[train]'") from None
 
@@ -275,7 +275,7 @@ def _forever(packed: PackedSketches, view: View, size: int) -> Iterator[Batch]:
 
 
 class Trial:
-    """A network, and the step by which `sketchdata.training` moves its weights.
+    """A network, and the step by which `sketchdata.training.loop` moves its weights.
 
     Args:
         bench: The device, and what the branches read.

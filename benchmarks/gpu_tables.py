@@ -8,8 +8,8 @@ from typing import Any
 
 from measure import table
 
-from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.pipelines import quickdraw
+from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.trainers import hashing
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))

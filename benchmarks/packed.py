@@ -28,9 +28,9 @@ import torch
 from measure import machine, measure, run_command, table
 from plain_loader import Frame, plain_batches
 
-from sketchdata.loader import Batch, Order, PackedLoader, View
-from sketchdata.packed import PackedSketches, read_packed
-from sketchdata.training_options import TrainingOptions
+from sketchdata.training.loader import Batch, Order, PackedLoader, View
+from sketchdata.training.options import TrainingOptions
+from sketchdata.training.packed import PackedSketches, read_packed
 
 OTHER_SPLITS, SPARE = 100, 100
 SIZE = TrainingOptions().batch_size

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from sketchdata.loader import Batch, View
-from sketchdata.packed import PackedSketches
+from sketchdata.training.loader import Batch, View
+from sketchdata.training.packed import PackedSketches
 
 Item = dict[str, Any]
 

@@ -25,11 +25,11 @@ from PIL import Image, ImageDraw
 from skimage.draw import line as skimage_line
 
 from sketchdata import synth
-from sketchdata.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.raster import ink_counts, raster
+from sketchdata.drawings.raster_cairo import official_raster
 from sketchdata.formats import ndjson
-from sketchdata.raster import ink_counts, raster
-from sketchdata.raster_cairo import official_raster
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
 
 SIZE = 224
 SCALE = (SIZE - 1) / 255

@@ -27,10 +27,10 @@ import faiss
 import numpy as np
 from measure import Run, machine, measure, table
 
-from sketchdata import metrics
-from sketchdata.codes import Codes, pack_bits, unpack_bits
-from sketchdata.retrieval import Retrieval, score_codes
-from sketchdata.tie_groups import TieGroups
+from sketchdata.formats.codes import Codes, pack_bits, unpack_bits
+from sketchdata.retrieval import metrics
+from sketchdata.retrieval.metrics import TieGroups
+from sketchdata.retrieval.scores import Retrieval, score_codes
 
 CONFUSED, NEAR, FLIPPED = 0.2, 5, 0.06
 
@@ -95,7 +95,7 @@ class Own:
 
 def own(size: Size, workers: int) -> Own:
     """Evaluate in this process."""
-    from sketchdata.hamming import count_distances
+    from sketchdata.retrieval.hamming import count_distances
 
     queries, gallery = both(size)
     before = _peak_bytes()

@@ -25,12 +25,12 @@ import faiss
 import numpy as np
 from measure import machine, table
 
-from sketchdata.code_folder import Origin, code_folder, read_codes, write_codes
-from sketchdata.codes import Codes, pack_bits
-from sketchdata.hamming import to_words, word_distances
-from sketchdata.index import KINDS, Index, make_index
-from sketchdata.manifest import ParentEntry
+from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import index as recipe
+from sketchdata.retrieval.code_folder import Origin, code_folder, read_codes, write_codes
+from sketchdata.retrieval.hamming import to_words, word_distances
+from sketchdata.retrieval.index import KINDS, Index, make_index
+from sketchdata.storage.manifest import ParentEntry
 
 PAPER_MS = 286
 CLASSES, GROUP, EACH = 345, 5, 1000
@@ -141,7 +141,7 @@ def _recall(flat: Index, search: Search, asked: np.ndarray, limits: list[int], k
 MEMORY = """
 import sys, psutil, numpy
 from pathlib import Path
-from sketchdata.index import open_index
+from sketchdata.retrieval.index import open_index
 from sketchdata.pipelines import search
 resident = lambda: psutil.Process().memory_info().rss
 before = resident()

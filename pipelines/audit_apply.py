@@ -1,7 +1,7 @@
 """Apply an audit and its curators' decisions: from a data set to a curated one of the same layout.
 
 Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what goes and groups
-the rest by class; with --refill, `sketchdata.refill` takes each class's next drawings from its official file;
+the rest by class; with --refill, `sketchdata.curation.refill` takes each class's next drawings from its official file;
 `gather_class` joins the two. A run that was stopped goes on from there, and the manifest comes last.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 import click
 import numpy as np
 
-from sketchdata.assembly import CURATED, drawings_folder, finish, selected, write_shards
-from sketchdata.audit_folder import read_shard
-from sketchdata.audit_store import read_audit
 from sketchdata.config import option
-from sketchdata.curation import (
+from sketchdata.curation.audit import read_audit
+from sketchdata.curation.audit_folder import read_shard
+from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog
+from sketchdata.curation.plan import (
     CURATION_FILE,
     Counts,
     Curation,
@@ -32,17 +32,18 @@ from sketchdata.curation import (
     curation_table,
     write_ids,
 )
-from sketchdata.decisions import DECISIONS_FILE, DecisionLog
-from sketchdata.drawing import concatenate, empty_batch
+from sketchdata.curation.refill import refill
+from sketchdata.drawings.drawing import concatenate, empty_batch
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
+from sketchdata.engine.assembly import CURATED, drawings_folder, finish, selected, write_shards
+from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry
-from sketchdata.output_folder import OutputFolder
 from sketchdata.progress import console
-from sketchdata.refill import refill
-from sketchdata.shards import classwise, parquet
-from sketchdata.sources import location_of, open_source
+from sketchdata.storage import parquet
+from sketchdata.storage import parquet as classwise
+from sketchdata.storage.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry
+from sketchdata.storage.sources import location_of, open_source
 
 _SHOWN = 5
 

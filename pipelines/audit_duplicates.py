@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.audit_folder import AuditFolder, map_columns, map_table, open_audit, read_shard, write_columns
-from sketchdata.audit_store import AuditRecord
-from sketchdata.drawing import empty_batch
-from sketchdata.duplicates import Members, digests, leakage, mixed_groups, normal_forms, repeated, within
+from sketchdata.curation.audit import AuditRecord
+from sketchdata.curation.audit_folder import AuditFolder, map_columns, map_table, open_audit, read_shard, write_columns
+from sketchdata.curation.duplicates import Members, digests, leakage, mixed_groups, normal_forms, repeated, within
+from sketchdata.drawings.drawing import empty_batch
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
-from sketchdata.manifest import hash_file, replacing
+from sketchdata.storage.manifest import hash_file, replacing
 
 DUPLICATES_FILE = "duplicates.parquet"
 

@@ -21,11 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
-from sketchdata.audit_store import ENTROPY_FILE, FLAGS, NOISE_FLAG, NORMAL_FLAG, PERCENTILES_FILE, AuditRecord
 from sketchdata.config import option, recorded
-from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.entropy import (
+from sketchdata.curation.audit import ENTROPY_FILE, FLAGS, NOISE_FLAG, NORMAL_FLAG, PERCENTILES_FILE, AuditRecord
+from sketchdata.curation.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
+from sketchdata.curation.entropy import (
     HIGH,
     LOW,
     NORMAL,
@@ -37,11 +36,12 @@ from sketchdata.entropy import (
     judge_of,
     reference,
 )
+from sketchdata.curation.statistics import add, tally
+from sketchdata.drawings.raster import DEFAULT_SIZE, MAX_LINE_WIDTH, MAX_SIZE, ink_counts
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import replacing
 from sketchdata.progress import task_bar
-from sketchdata.raster import DEFAULT_SIZE, MAX_LINE_WIDTH, MAX_SIZE, ink_counts
-from sketchdata.tallies import add, tally
+from sketchdata.storage.manifest import replacing
 
 _PERCENT = click.FloatRange(0, 100)
 #: Of fewer drawings, the 5th percentile lies between the two outermost and says little.

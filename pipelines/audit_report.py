@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sketchdata.manifest import AUDIT_FOLDER, replacing
+from sketchdata.storage.manifest import AUDIT_FOLDER, replacing
 from sketchdata.web.exhibit import exhibit_drawings
-from sketchdata.web.report import render_report
+from sketchdata.web.pages import render_report
 
 REPORT_FILE = "report.html"
 

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sketchdata.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
-from sketchdata.audit_store import AuditRecord
-from sketchdata.drawing_statistics import MEASURES, Statistics, describe, measure
+from sketchdata.curation.audit import AuditRecord
+from sketchdata.curation.audit_folder import AuditFolder, map_columns, open_audit, read_shard, write_columns
+from sketchdata.curation.statistics import MEASURES, Statistics, Tally, add, describe, measure
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.manifest import replacing
-from sketchdata.tallies import Tally, add
+from sketchdata.storage.manifest import replacing
 
 SUMMARY_FILE = "summary.csv"
 #: The name under which a class's splits together stand.

@@ -18,9 +18,9 @@ from typing import BinaryIO, cast
 import click
 import orjson
 
-from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.config import option
-from sketchdata.drawing import Drawing, DrawingBatch, Words
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words
+from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import npy
 from sketchdata.formats.files import (
@@ -37,9 +37,9 @@ from sketchdata.formats.files import (
     unpacked_blocks,
     write_folder,
 )
-from sketchdata.manifest import replacing
 from sketchdata.progress import byte_bar
-from sketchdata.simplify import simplify
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import replacing
 
 #: Standard input or output.
 STANDARD = "-"
@@ -182,7 +182,7 @@ def _raster(config: Config) -> npy.Raster:
     """
     if config.raster == "fast":
         return npy.fast_raster
-    from sketchdata.raster_cairo import load_cairo, official_raster
+    from sketchdata.drawings.raster_cairo import load_cairo, official_raster
 
     try:
         load_cairo()

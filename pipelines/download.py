@@ -22,7 +22,10 @@ from typing import Any, Literal, TypeVar
 import click
 from rich.filesize import decimal
 
-from sketchdata.catalog import (
+from sketchdata.config import option
+from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
+from sketchdata.progress import byte_bar, console, in_threads, task_bar
+from sketchdata.storage.catalog import (
     BUCKET,
     FORMATS,
     OfficialFile,
@@ -32,14 +35,9 @@ from sketchdata.catalog import (
     read_classes,
     read_official_files,
 )
-from sketchdata.checked import Checked, CheckedFiles, hash_content
-from sketchdata.config import option
-from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
-from sketchdata.fetch import DEFAULT_POLICY, FetchPolicy, SourceChangedError
-from sketchdata.partfile import CutOffError, Downloaded, Expected, receive
-from sketchdata.progress import byte_bar, console, task_bar
-from sketchdata.sources import Source, SourceFile, open_source
-from sketchdata.threads import in_threads
+from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, SourceChangedError
+from sketchdata.storage.partfile import CutOffError, Downloaded, Expected, receive
+from sketchdata.storage.sources import Checked, CheckedFiles, Source, SourceFile, hash_content, open_source
 
 Status = Literal["downloaded", "resumed", "present", "planned", "failed"]
 Item = TypeVar("Item")

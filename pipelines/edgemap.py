@@ -24,26 +24,34 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from sketchdata.audit_folder import map_table, write_columns
 from sketchdata.config import option
-from sketchdata.curation import CURATION_FILE, Curation, read_curation
+from sketchdata.curation.audit_folder import map_table, write_columns
+from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation
+from sketchdata.edges import dataset
+from sketchdata.edges.dataset import ATTRIBUTION_FILE, SPLITS
+from sketchdata.edges.release import (
+    Choice,
+    EdgeMapPlan,
+    attribution_list,
+    class_list,
+    curation_list,
+    edgemap_card,
+    lay_out,
+    store,
+)
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
+from sketchdata.engine.exports import Parent, open_parent
+from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.exports.edgemap_card import edgemap_card
-from sketchdata.exports.edgemap_lists import attribution_list, class_list, curation_list
-from sketchdata.exports.edgemap_plan import Choice, EdgeMapPlan, lay_out, store
-from sketchdata.exports.parent import Parent, open_parent
-from sketchdata.manifest import FileEntry, Manifest, file_entry
-from sketchdata.output_folder import OutputFolder, publish
 from sketchdata.progress import console
-from sketchdata.shards import edgemaps, pictures
-from sketchdata.shards.edgemaps import ATTRIBUTION_FILE, SPLITS
-from sketchdata.shards.webdataset import write_members
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import FileEntry, Manifest, file_entry
+from sketchdata.storage.tars import write_members
 
 REJECTS_FILE, CLASSES_FILE = "rejects.jsonl", "classes.csv"
 _NAMES = frozenset(
-    {edgemaps.TARS_FOLDER, edgemaps.INDEX_FOLDER, ATTRIBUTION_FILE, CURATION_FILE, REJECTS_FILE, CLASSES_FILE}
+    {dataset.TARS_FOLDER, dataset.INDEX_FOLDER, ATTRIBUTION_FILE, CURATION_FILE, REJECTS_FILE, CLASSES_FILE}
 )
 _DECIMALS = 6
 
@@ -138,7 +146,7 @@ def _plan(parent: Parent, config: Config, curation: Curation | None) -> Manifest
         "audit": dict(curation.audit.record.options),
     }
     return Manifest(
-        name=edgemaps.NAME,
+        name=dataset.NAME,
         config={
             "val_share": str(config.share()),
             "seed": config.seed,
@@ -176,7 +184,7 @@ def _examine(parent: Parent, folder: OutputFolder, engine: EngineOptions) -> _Ex
             config={
                 "shard": str(parent.directory / shard.path),
                 "classes": list(parent.manifest.classes),
-                "side": parent.manifest.config.get("size", edgemaps.DEFAULT_SIDE),
+                "side": parent.manifest.config.get("size", dataset.DEFAULT_SIDE),
             },
         )
         for shard in shards
@@ -217,7 +225,7 @@ def _check_words(task: Task, table: pa.Table) -> None:
 
 def _fault(png: bytes, side: int) -> FormatError | None:
     try:
-        edgemaps.decode_map(png, side)
+        dataset.decode_map(png, side)
     except FormatError as error:
         return error
     return None
@@ -241,7 +249,7 @@ def _spans(counts: Mapping[str, Mapping[str, int]], maps_per_shard: int) -> list
         rows = sum(classes.values())
         tars = math.ceil(rows / maps_per_shard)
         bounds = [before + rows * tar // tars for tar in range(tars)] + [before + rows]
-        spans += [(edgemaps.tar_name(split, tar), bounds[tar], bounds[tar + 1]) for tar in range(tars)]
+        spans += [(dataset.tar_name(split, tar), bounds[tar], bounds[tar + 1]) for tar in range(tars)]
         before += rows
     return spans
 
@@ -295,7 +303,7 @@ def _members(
         row["word"] = settings["classes"][row["label"]]
         rounded = {name: round(value, _DECIMALS) for name, value in values.items()}
         yield f"{row['key_id']}.png", png
-        yield f"{row['key_id']}.json", edgemaps.sample(row, rounded, settings["detector"])
+        yield f"{row['key_id']}.json", dataset.sample(row, rounded, settings["detector"])
 
 
 def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes]]:
@@ -308,7 +316,7 @@ def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes
         taken = map_table(paths[number]).take(pa.array(row[places]))
         for place, png in zip(places.tolist(), taken.column("image").to_pylist(), strict=True):
             pngs[place] = png
-        parts.append(taken.select([name for name in edgemaps.provenance_columns() if name != "word"]))
+        parts.append(taken.select([name for name in dataset.provenance_columns() if name != "word"]))
     return pa.concat_tables(parts).take(pa.array(np.argsort(by_shard))), pngs
 
 
@@ -332,14 +340,14 @@ def _finish(folder: OutputFolder, maps: EdgeMapPlan, examined: _Examined, writte
     files += [_write_list(folder, name, rows) for name, rows in lists.items()]
     lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
     files.append(folder.put(REJECTS_FILE, lines, len(rejects)))
-    sweep = (edgemaps.TARS_FOLDER, edgemaps.INDEX_FOLDER)
+    sweep = (dataset.TARS_FOLDER, dataset.INDEX_FOLDER)
     return folder.finish([*tars, *files], edgemap_card, sweep=sweep, **facts)
 
 
 def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: str) -> pa.Table:
     """Return a split's index: the rows that the tars' tasks left, one tar after the other."""
-    schema, classes = edgemaps.index_schema(scores), plan.classes
-    names = [tar.path for tar in edgemaps.tars_of(plan, split)]
+    schema, classes = dataset.index_schema(scores), plan.classes
+    names = [tar.path for tar in dataset.tars_of(plan, split)]
     parts = [map_table(_index_part(folder, name)) for name in names]
     if not parts:
         return schema.empty_table()
@@ -354,9 +362,9 @@ def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: s
 
 
 def _write_index(folder: OutputFolder, split: str, table: pa.Table) -> FileEntry:
-    name = edgemaps.index_name(split)
+    name = dataset.index_name(split)
     facts = {"name": folder.plan.name, "split": split, "seed": folder.plan.config["seed"]}
-    edgemaps.write_index(folder.work / name, table, facts)
+    dataset.write_index(folder.work / name, table, facts)
     return folder.publish(name, table.num_rows)
 
 

@@ -27,14 +27,7 @@ import click
 import numpy as np
 import orjson
 
-from sketchdata import boundaries, edges
-from sketchdata.boundaries import TOLERANCE, Counts, agreement, evaluate, summarise
-from sketchdata.boundaries.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings, read_file
-from sketchdata.boundaries.maps import read_map
-from sketchdata.boundaries.matching import Mask
-from sketchdata.boundaries.published import HUMAN, OTHERS, PUBLISHED
-from sketchdata.boundaries.ridges import Strength, ridges
-from sketchdata.boundaries.table import Comparison, Line, markdown
+from sketchdata import edges
 from sketchdata.config import option
 from sketchdata.edges import (
     EDGE_DETECTORS,
@@ -42,17 +35,21 @@ from sketchdata.edges import (
     THIN_DETECTORS,
     WEIGHTED_DETECTORS,
     Detector,
+    boundaries,
     detector,
     line_finder,
 )
+from sketchdata.edges.boundaries import TOLERANCE, Counts, agreement, evaluate, summarise
+from sketchdata.edges.boundaries.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings, read_file, read_map
+from sketchdata.edges.boundaries.matching import Mask, Strength, ridges
+from sketchdata.edges.boundaries.scores import HUMAN, OTHERS, PUBLISHED, Comparison, Line, markdown
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.names import names_in
-from sketchdata.photos import Photo, decode
-from sketchdata.progress import task_bar
-from sketchdata.threads import one_opencv_thread
+from sketchdata.photos.image import Photo, decode
+from sketchdata.progress import one_opencv_thread, task_bar
+from sketchdata.storage.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.version import __version__
 
 RESULTS_FILE, TABLE_FILE = "edge-detectors.json", "edge-detectors.md"

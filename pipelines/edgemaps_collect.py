@@ -1,8 +1,8 @@
 """Collect photos of the 345 classes: from folders with boxes, from lists of addresses, and by searching the web.
 
 Sources are read one after another into one table of photos and one of annotations. One stage, `import_photos`, copies
-local photos; the crawler (`sketchdata.crawl`) fetches those of the web. What became of a photo is on disk as soon as
-it is known, so that the same command goes on after any interruption; the manifest comes last.
+local photos; the crawler (`sketchdata.photos.crawl`) fetches those of the web. What became of a photo is on disk as
+soon as it is known, so that the same command goes on after any interruption; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -22,15 +22,26 @@ import click
 import orjson
 import pyarrow.compute as pc
 
-from sketchdata.annotations.class_names import ClassNames, read_class_names
-from sketchdata.annotations.url_list import read_url_list
-from sketchdata.catalog import choose_classes, manifest_path, read_classes
-from sketchdata.collection.card import collection_card
-from sketchdata.collection.gathering import Gathering, Origin
-from sketchdata.collection.local import hash_of_list, local_sources
-from sketchdata.collection.store import VERDICTS, remove_others, store_photo
-from sketchdata.collection.summary import read_sources, source_rows, sources_csv, summarise
-from sketchdata.collection.tables import (
+from sketchdata.config import option, recorded
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine.output_folder import OutputFolder
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.formats.files import Fault
+from sketchdata.photos.annotations.url_list import read_url_list
+from sketchdata.photos.classes import ClassNames, PhotoClass, read_class_names, read_photo_classes
+from sketchdata.photos.collection.folder import VERDICTS, remove_others, store_photo
+from sketchdata.photos.collection.gathering import (
+    Gathering,
+    Origin,
+    collection_card,
+    hash_of_list,
+    local_sources,
+    read_sources,
+    source_rows,
+    sources_csv,
+    summarise,
+)
+from sketchdata.photos.collection.tables import (
     BOXES_FILE,
     FAILED,
     NAME,
@@ -48,19 +59,14 @@ from sketchdata.collection.tables import (
     read_collection,
     write_table,
 )
-from sketchdata.config import option, recorded
-from sketchdata.crawl import CrawlOptions, Outcome, crawl
-from sketchdata.crawl.outcomes import today
-from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import Fault
-from sketchdata.manifest import MANIFEST_NAME, Manifest, file_entry, hash_file, leftovers, replacing
-from sketchdata.output_folder import OutputFolder
-from sketchdata.photo_classes import PhotoClass, read_photo_classes
-from sketchdata.photo_search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSearch, SearchSettings, find_photos
-from sketchdata.photo_search.licences import FREE, parse_filter
-from sketchdata.photos import PhotoLimits
+from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl
+from sketchdata.photos.crawl.outcomes import today
+from sketchdata.photos.image import PhotoLimits
+from sketchdata.photos.search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSearch, SearchSettings, find_photos
+from sketchdata.photos.search.api import FREE, parse_filter
 from sketchdata.progress import console, task_bar
+from sketchdata.storage.catalog import choose_classes, manifest_path, read_classes
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, file_entry, hash_file, leftovers, replacing
 
 _FOLDER = {"multiple": True, "type": click.Path(file_okay=False, path_type=Path), "metavar": "DIR"}
 _NAMES_SHOWN = 5

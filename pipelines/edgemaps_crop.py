@@ -23,28 +23,37 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sketchdata.collection import read_collection
 from sketchdata.config import option, recorded
-from sketchdata.crops.card import crops_card
-from sketchdata.crops.chunk import ChunkWriter, annotations_of, read_chunk, write_rejects
-from sketchdata.crops.duplicates import (
+from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine import run as run_stage
+from sketchdata.engine.output_folder import OutputFolder, publish
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.names import names_in
+from sketchdata.photos.collection import read_collection
+from sketchdata.photos.crops import (
+    ENCODINGS,
+    NO_BOX,
+    ChunkWriter,
+    Crop,
+    CropRules,
     Crops,
     DuplicateCounts,
+    Reject,
+    Row,
+    annotations_of,
     choose,
     count_duplicates,
+    crop_photo,
+    crops_card,
+    read_chunk,
     read_crops,
     staying,
     write_duplicates,
+    write_rejects,
 )
-from sketchdata.crops.photo import ENCODINGS, NO_BOX, Crop, CropRules, Reject, Row, crop_photo
-from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.engine import run as run_stage
-from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
-from sketchdata.names import names_in
-from sketchdata.near_duplicates import MOST_BITS
-from sketchdata.output_folder import OutputFolder, publish
-from sketchdata.shards import pictures
+from sketchdata.photos.near_duplicates import MOST_BITS
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 NAME = "edgemap-crops"

@@ -25,18 +25,17 @@ import pyarrow as pa
 
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
-from sketchdata.edges.card import edges_card
+from sketchdata.edges.release import edges_card
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine.exports import Parent, open_parent
+from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.exports.parent import Parent, open_parent
-from sketchdata.fetch import download
-from sketchdata.manifest import FileEntry, Manifest, file_entry, hash_file
 from sketchdata.names import names_in
-from sketchdata.output_folder import OutputFolder, publish
-from sketchdata.photos import decode
-from sketchdata.progress import console
-from sketchdata.shards import pictures
-from sketchdata.threads import one_opencv_thread
+from sketchdata.photos.image import decode
+from sketchdata.progress import console, one_opencv_thread
+from sketchdata.storage import pictures
+from sketchdata.storage.fetch import download
+from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, hash_file
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 NAME = "edgemap-edges"

@@ -13,12 +13,11 @@ from typing import Any
 import click
 import numpy as np
 
-from sketchdata.class_vectors import write_vectors
+from sketchdata.classes.vectors import write_vectors
 from sketchdata.config import option
-from sketchdata.edgemaps import EdgeMaps, open_edgemaps
+from sketchdata.edges.dataset import TRAIN, EdgeMaps, open_edgemaps
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import MANIFEST_NAME, hash_file
-from sketchdata.shards.edgemaps import TRAIN
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 
 #: What the file says that its vectors are.
 KIND = "edge maps"
@@ -52,9 +51,9 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
         SketchDataError: The training is not whole, the data set is missing or damaged, or the file cannot be written.
     """
     try:
-        from sketchdata.edgemap_classifier import mean_features, read_classifier
-        from sketchdata.ranks import device_of
-        from sketchdata.run_folder import MODEL
+        from sketchdata.training.distributed import device_of
+        from sketchdata.training.edgemap_classifier import mean_features, read_classifier
+        from sketchdata.training.run_folder import MODEL
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"edge-map vectors need {error.name}, which is not installed: pip install 'sketchdata[train]'"

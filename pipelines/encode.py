@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
 from sketchdata.config import option
+from sketchdata.engine.exports import open_parent
 from sketchdata.errors import ConfigError, needs_extra
-from sketchdata.exports.parent import open_parent
-from sketchdata.manifest import Manifest, ParentEntry, hash_file
 from sketchdata.names import names_in
+from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 
 if TYPE_CHECKING:
-    from sketchdata.codes import Codes
+    from sketchdata.formats.codes import Codes
 
 #: What `--splits` calls all of them.
 ALL = "all"
@@ -54,10 +54,10 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
         SketchDataError: The training is not whole, or the data set is missing or damaged.
     """
     with needs_extra("encoding", "train"):
-        from sketchdata.bitmaps import holds_bitmaps, identity
-        from sketchdata.encoder import read_encoder
-        from sketchdata.ranks import device_of
-        from sketchdata.run_folder import MODEL
+        from sketchdata.training.bitmaps import holds_bitmaps, identity
+        from sketchdata.training.distributed import device_of
+        from sketchdata.training.encoder import read_encoder
+        from sketchdata.training.run_folder import MODEL
     trained = read_encoder(run_folder)
     source, ids, splits = (_bitmaps if holds_bitmaps(data) else _drawings)(data, config)
     model = hash_file(run_folder / MODEL, "sha256")
@@ -76,7 +76,7 @@ def _drawings(data: Path, config: Config) -> tuple[ParentEntry, str, Sequence[st
 
 def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
     """Return which bitmaps they are, what their ids are, and the splits wanted of them."""
-    from sketchdata.bitmaps import PROPORTIONS, fingerprint
+    from sketchdata.training.bitmaps import PROPORTIONS, fingerprint
 
     wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))
     unknown = sorted(wanted - set(PROPORTIONS))
@@ -88,7 +88,7 @@ def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[st
 
 def _encode(trained: Any, data: Path, config: Config, split: str, *, device: str) -> Codes:
     """Return the codes of a split."""
-    from sketchdata.bitmaps import read_split
-    from sketchdata.encoding import encode
+    from sketchdata.training.bitmaps import read_split
+    from sketchdata.training.encoder import encode
 
     return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size)

@@ -18,20 +18,19 @@ from typing import BinaryIO
 
 import click
 
-from sketchdata.catalog import official_path
 from sketchdata.config import option, recorded
+from sketchdata.drawings.raster import MAX_LINE_WIDTH, MAX_SIZE
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine.exports import Parent, group_by_class, grouped_file, open_parent
+from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError
-from sketchdata.exports.card import ndjson_card, webdataset_card
-from sketchdata.exports.grouping import group_by_class, grouped_file
-from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import ndjson
-from sketchdata.manifest import Manifest, file_entry, replacing
-from sketchdata.output_folder import OutputFolder, publish
-from sketchdata.raster import MAX_LINE_WIDTH, MAX_SIZE
-from sketchdata.shards import classwise
-from sketchdata.shards.rows import overlapping, read_rows
-from sketchdata.shards.webdataset import Picture, write_tar
+from sketchdata.storage import parquet
+from sketchdata.storage.cards import ndjson_card, webdataset_card
+from sketchdata.storage.catalog import official_path
+from sketchdata.storage.manifest import Manifest, file_entry, replacing
+from sketchdata.storage.parquet import overlapping, read_rows
+from sketchdata.storage.tars import Picture, write_tar
 
 _GZIP_LEVEL = 6
 _SPLITS = "Comma-separated names. Default: all that have drawings."
@@ -218,7 +217,7 @@ def write_category(task: Task) -> TaskResult:
     written, records = Path(task.config["written"]), 0
     with _text(written, compress=task.config["compress"]) as file:
         for grouped in task.config["grouped"]:
-            batch = classwise.read_class(Path(grouped), task.config["label"])
+            batch = parquet.read_class(Path(grouped), task.config["label"])
             file.write(ndjson.dump(batch, task.config["word"]))
             records += len(batch)
     publish(written, task.output)

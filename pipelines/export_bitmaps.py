@@ -16,21 +16,20 @@ from typing import Any
 import click
 import numpy as np
 
-from sketchdata.catalog import official_path
 from sketchdata.config import option, recorded
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster import MAX_LINE_WIDTH, Bitmaps
+from sketchdata.drawings.raster import raster as fast_raster
+from sketchdata.drawings.raster_cairo import MAX_OFFICIAL_SIZE, OFFICIAL_SIZE, load_cairo, official_raster
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine.exports import Parent, group_by_class, grouped_file, open_parent
+from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError
-from sketchdata.exports.card import bitmaps_card
-from sketchdata.exports.grouping import group_by_class, grouped_file
-from sketchdata.exports.parent import Parent, open_parent
 from sketchdata.formats import npy
-from sketchdata.manifest import Manifest, file_entry, replacing
-from sketchdata.output_folder import OutputFolder, publish
-from sketchdata.raster import MAX_LINE_WIDTH, Bitmaps
-from sketchdata.raster import raster as fast_raster
-from sketchdata.raster_cairo import MAX_OFFICIAL_SIZE, OFFICIAL_SIZE, load_cairo, official_raster
-from sketchdata.shards import classwise
+from sketchdata.storage import parquet
+from sketchdata.storage.cards import bitmaps_card
+from sketchdata.storage.catalog import official_path
+from sketchdata.storage.manifest import Manifest, file_entry, replacing
 
 #: Pixels drawn at once: 16 MB, whatever the size.
 _PIXELS_AT_ONCE = 1 << 24
@@ -127,7 +126,7 @@ def write_bitmaps(task: Task) -> TaskResult:
     with replacing(written) as file:
         file.write(_header(task.config["rows"], size))
         for grouped in task.config["grouped"]:
-            batch = classwise.read_class(Path(grouped), task.config["label"])
+            batch = parquet.read_class(Path(grouped), task.config["label"])
             for start in range(0, len(batch), at_once):
                 file.write(draw(batch.slice(start, min(start + at_once, len(batch)))).data)
             rows += len(batch)

@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 import click
 
-from sketchdata.code_folder import CodeFolder, open_codes
-from sketchdata.codes import Codes
 from sketchdata.config import option
+from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError
-from sketchdata.exports.hashing_cards import deephash_card
 from sketchdata.formats import deephash
-from sketchdata.manifest import FileEntry, Manifest, replacing
-from sketchdata.output_folder import OutputFolder
+from sketchdata.formats.codes import Codes
+from sketchdata.retrieval.code_folder import CodeFolder, open_codes
+from sketchdata.storage.cards import deephash_card
+from sketchdata.storage.manifest import FileEntry, Manifest, replacing
 
 #: The class table, a name a line.
 CLASSES_FILE = "classes.txt"

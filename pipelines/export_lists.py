@@ -15,13 +15,13 @@ import click
 
 from sketchdata.config import option
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine.exports import Parent, open_parent
+from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError
-from sketchdata.exports.hashing_cards import lists_card
-from sketchdata.exports.parent import Parent, open_parent
-from sketchdata.formats import hashnet
-from sketchdata.manifest import Manifest, file_entry, replacing
-from sketchdata.output_folder import OutputFolder, publish
-from sketchdata.shards.parquet import read_row_groups
+from sketchdata.formats import deephash
+from sketchdata.storage.cards import lists_card
+from sketchdata.storage.manifest import Manifest, file_entry, replacing
+from sketchdata.storage.parquet import read_row_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +41,12 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         SketchDataError: The data set is missing or damaged, the folder is not free, or tasks failed.
     """
     parent = open_parent(directory, None, config.out)
-    parent = dataclasses.replace(parent, splits=tuple(split for split in hashnet.FILES if split in parent.splits))
+    parent = dataclasses.replace(parent, splits=tuple(split for split in deephash.FILES if split in parent.splits))
     if not parent.splits:
-        raise ConfigError(f"{directory} has drawings in none of the splits {', '.join(hashnet.FILES)}")
-    folders = hashnet.folder_names(parent.manifest.classes)
+        raise ConfigError(f"{directory} has drawings in none of the splits {', '.join(deephash.FILES)}")
+    folders = deephash.folder_names(parent.manifest.classes)
     plan = parent.plan("lists", {"format": config.format, "folders": list(folders)})
-    folder = OutputFolder(out=config.out, plan=plan, names=frozenset(hashnet.FILES[split] for split in parent.splits))
+    folder = OutputFolder(out=config.out, plan=plan, names=frozenset(deephash.FILES[split] for split in parent.splits))
     if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
     tasks = [_task(parent, folder, split, folders) for split in parent.splits]
@@ -56,7 +56,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
 
 
 def _task(parent: Parent, folder: OutputFolder, split: str, folders: tuple[str, ...]) -> Task:
-    name, shards = hashnet.FILES[split], parent.manifest.shards(split)
+    name, shards = deephash.FILES[split], parent.manifest.shards(split)
     return Task(
         id=name,
         output=folder.out / name,
@@ -83,4 +83,4 @@ def write_list(task: Task) -> TaskResult:
 
 def _lines(shard: Path, folders: list[str]) -> Iterator[bytes]:
     for table in read_row_groups(shard, ["key_id", "label"]):
-        yield from hashnet.lines(table.column("key_id").to_numpy(), table.column("label").to_numpy(), folders)
+        yield from deephash.lines(table.column("key_id").to_numpy(), table.column("label").to_numpy(), folders)

@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sketchdata.catalog import manifest_path, read_class_table
-from sketchdata.class_splits import ClassSplit
+from sketchdata.classes import lists as class_lists
+from sketchdata.classes import splits
+from sketchdata.classes.splits import ClassSplit, SplitOptions
 from sketchdata.config import option
-from sketchdata.dataset import Dataset, open_dataset
 from sketchdata.errors import ConfigError
-from sketchdata.formats import class_lists, split_names
-from sketchdata.manifest import replacing
-from sketchdata.shards.parquet import read_row_groups
-from sketchdata.split_options import SplitOptions
+from sketchdata.storage.catalog import manifest_path, read_class_table
+from sketchdata.storage.dataset import Dataset, open_dataset
+from sketchdata.storage.manifest import replacing
+from sketchdata.storage.parquet import read_row_groups
 
 QUICKDRAW = "quickdraw"
 FORMATS = ("names", "sake")
@@ -76,7 +76,7 @@ def run(config: Config, options: SplitOptions) -> Exported:
     pictures = {}
     if config.format == "names":
         _claim([config.out], config)
-        _write(config.out, [split_names.dump(split, _head(split, options, config))])
+        _write(config.out, [splits.dump(split, _head(split, options, config))])
     else:
         pictures = _export_lists(split, config, data if config.drawings else None)
     return Exported(split=split, unknown=unknown, left_out=left_out, pictures=pictures)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from sketchdata.catalog import read_class_table
-from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
 from sketchdata.config import option
 from sketchdata.formats import deephash
-from sketchdata.manifest import Manifest, ParentEntry, hash_file
+from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.storage.catalog import read_class_table
+from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 
 
 @dataclass(frozen=True, kw_only=True)

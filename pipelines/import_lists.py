@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from sketchdata.catalog import read_classes
 from sketchdata.config import option
+from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats import hashnet
-from sketchdata.formats.hashnet import PictureList
-from sketchdata.manifest import replacing
-from sketchdata.output_folder import claim_folder
+from sketchdata.formats import deephash
+from sketchdata.formats.deephash import PictureList
+from sketchdata.storage.catalog import read_classes
+from sketchdata.storage.manifest import replacing
 
 COLUMNS = ("path", "key_id", "class")
 _KEY_ID = re.compile(r"\d{1,20}")
@@ -44,7 +44,7 @@ def run(directory: Path, config: Config) -> dict[str, int]:
     """
     lists = _read_lists(directory)
     names = _names(lists, config.classes)
-    claim_folder(config.out, own=[f"{split}.csv" for split in hashnet.FILES])
+    claim_folder(config.out, own=[f"{split}.csv" for split in deephash.FILES])
     for split, found in lists.items():
         with replacing(config.out / f"{split}.csv") as file:
             file.write(_table(found, names).encode())
@@ -52,14 +52,14 @@ def run(directory: Path, config: Config) -> dict[str, int]:
 
 
 def _read_lists(directory: Path) -> dict[str, PictureList]:
-    files = {split: directory / name for split, name in hashnet.FILES.items() if (directory / name).is_file()}
+    files = {split: directory / name for split, name in deephash.FILES.items() if (directory / name).is_file()}
     if not files:
-        raise ConfigError(f"{directory} has none of the lists {', '.join(hashnet.FILES.values())}")
+        raise ConfigError(f"{directory} has none of the lists {', '.join(deephash.FILES.values())}")
     lists: dict[str, PictureList] = {}
     for split, path in files.items():
         try:
             with path.open(encoding="utf-8") as text:
-                lists[split] = hashnet.read_list(text)
+                lists[split] = deephash.read_list(text)
         except UnicodeDecodeError as error:
             raise FormatError("not a list of pictures", f"{path}: {error}") from error
         except FormatError as error:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from sketchdata.class_splits import SplitNames
+from sketchdata.classes import lists as class_lists
+from sketchdata.classes import splits
+from sketchdata.classes.splits import SplitNames
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
-from sketchdata.formats import class_lists, split_names
-from sketchdata.manifest import replacing
+from sketchdata.storage.manifest import replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,6 @@ def run(directory: Path, config: Config) -> Imported:
     names = SplitNames(seen=lists.seen, unseen=lists.unseen)
     head = [f"{len(lists.seen):,} seen and {len(lists.unseen):,} unseen classes, from lists in the manner of SAKE."]
     with replacing(config.out) as file:
-        file.write(split_names.dump(names, head).encode())
+        file.write(splits.dump(names, head).encode())
     pictures = {name: (len(own.paths), len(set(own.labels.tolist()))) for name, own in lists.pictures.items()}
     return Imported(names=names, pictures=pictures)

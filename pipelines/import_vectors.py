@@ -10,14 +10,13 @@ from typing import Any
 import click
 import numpy as np
 
-from sketchdata.catalog import manifest_path, read_class_table
-from sketchdata.class_vectors import write_vectors
-from sketchdata.class_words import Match, WordSearch
+from sketchdata.classes.vectors import write_vectors
+from sketchdata.classes.word_vectors import Match, Vector, WordSearch, read_file
 from sketchdata.config import option
-from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError
-from sketchdata.formats.word_vectors import Vector, read_file
-from sketchdata.manifest import hash_file
+from sketchdata.storage.catalog import manifest_path, read_class_table
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import hash_file
 
 #: What the file says that its vectors are.
 KIND = "words"

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sketchdata.code_folder import CodeFolder, open_codes
-from sketchdata.codes import Codes
 from sketchdata.config import option, recorded
-from sketchdata.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
-from sketchdata.manifest import Manifest
-from sketchdata.output_folder import OutputFolder
+from sketchdata.engine.output_folder import OutputFolder
+from sketchdata.formats.codes import Codes
+from sketchdata.retrieval.code_folder import CodeFolder, open_codes
+from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
+from sketchdata.storage.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

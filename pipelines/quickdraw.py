@@ -1,7 +1,7 @@
 """Build QuickDraw-3.8M: from official files to a split, sharded and listed data set.
 
 Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
-smallest ranks; `sketchdata.assembly` interleaves the categories into shards. Both write to temporary names, so
+smallest ranks; `sketchdata.engine.assembly` interleaves the categories into shards. Both write to temporary names, so
 that a build may be killed at any moment and goes on from there; the manifest comes last.
 """
 
@@ -16,9 +16,16 @@ from pathlib import Path
 import click
 import orjson
 
-from sketchdata.assembly import drawings_folder, finish, selected, write_shards
-from sketchdata.card import quickdraw_card
-from sketchdata.catalog import (
+from sketchdata.config import option, recorded
+from sketchdata.drawings.sampling import SPLITS, scale_to_fit
+from sketchdata.engine import EngineOptions, Task, TaskResult
+from sketchdata.engine import run as run_stage
+from sketchdata.engine.assembly import drawings_folder, finish, selected, write_shards
+from sketchdata.engine.output_folder import OutputFolder
+from sketchdata.errors import ConfigError, FetchError, SketchDataError
+from sketchdata.storage import parquet
+from sketchdata.storage.cards import quickdraw_card
+from sketchdata.storage.catalog import (
     BUCKET,
     OfficialFile,
     choose_classes,
@@ -27,16 +34,17 @@ from sketchdata.catalog import (
     read_classes,
     read_official_files,
 )
-from sketchdata.config import option, recorded
-from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
-from sketchdata.errors import ConfigError, FetchError, SketchDataError
-from sketchdata.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
-from sketchdata.output_folder import OutputFolder
-from sketchdata.sampling import SPLITS, scale_to_fit
-from sketchdata.selection import READERS, Reject, Rules, Selection, select, taken_twice
-from sketchdata.shards import parquet
-from sketchdata.sources import DOWNLOADED, Source, SourceFile, find_files, location_of, open_source, read_content
+from sketchdata.storage.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
+from sketchdata.storage.selection import READERS, Reject, Rules, Selection, select, taken_twice
+from sketchdata.storage.sources import (
+    DOWNLOADED,
+    Source,
+    SourceFile,
+    find_files,
+    location_of,
+    open_source,
+    read_content,
+)
 
 NAME = "quickdraw-3.8m"
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 
-from sketchdata.catalog import choose_classes
+from sketchdata.api.recogniser import Answer, Recogniser
 from sketchdata.config import option
-from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError
-from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
-from sketchdata.recogniser import Answer, Recogniser
+from sketchdata.retrieval.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+from sketchdata.storage.catalog import choose_classes
+from sketchdata.storage.dataset import open_dataset
 
 
 @dataclass(frozen=True, kw_only=True)

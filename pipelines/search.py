@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from sketchdata.catalog import choose_classes
-from sketchdata.code_folder import ROW_NUMBERS
-from sketchdata.codes import Packed
 from sketchdata.config import option
-from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError
-from sketchdata.index import Index, Neighbours, open_index
-from sketchdata.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+from sketchdata.formats.codes import Packed
+from sketchdata.retrieval.code_folder import ROW_NUMBERS
+from sketchdata.retrieval.index import Index, Neighbours, open_index
+from sketchdata.retrieval.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+from sketchdata.storage.catalog import choose_classes
+from sketchdata.storage.dataset import open_dataset
 
 if TYPE_CHECKING:
-    from sketchdata.drawing import Drawing
+    from sketchdata.drawings.drawing import Drawing
 
 #: Nearest drawings, where nobody says how many.
 DEFAULT_K = 20

@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 
 from sketchdata import synth
-from sketchdata.catalog import choose_classes, manifest_path, official_path, read_classes
 from sketchdata.config import option
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
 from sketchdata.formats import binary, ndjson
-from sketchdata.manifest import file_entry, replacing
+from sketchdata.storage.catalog import choose_classes, manifest_path, official_path, read_classes
+from sketchdata.storage.manifest import file_entry, replacing
 
 WRITERS = {"simplified": ndjson.dump, "binary": binary.dump}
 

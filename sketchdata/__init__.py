@@ -12,20 +12,18 @@ Importing the package is instant and touches neither network nor disk; what a na
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sketchdata.version import __version__
 
 if TYPE_CHECKING:
-    from sketchdata.api import DrawingDataset, entropy, load, rasterize, read, simplify, write
-    from sketchdata.codes import Codes
-    from sketchdata.drawing import Drawing
+    from sketchdata.api.datasets import DrawingDataset, entropy, load, rasterize, read, simplify, write
+    from sketchdata.api.recogniser import Recogniser
+    from sketchdata.drawings.drawing import Drawing
     from sketchdata.errors import SketchDataError
-    from sketchdata.index import Index
-    from sketchdata.recogniser import Recogniser
-    from sketchdata.retrieval import score_codes
+    from sketchdata.formats.codes import Codes
+    from sketchdata.retrieval.index import Index
+    from sketchdata.retrieval.scores import score_codes
 
 __all__ = [
     "Codes",
@@ -44,14 +42,14 @@ __all__ = [
     "write",
 ]
 
-#: The modules of the names that are imported when they are used; all others are of `sketchdata.api`.
+#: The modules of the names that are imported when they are used; all others are of `sketchdata.api.datasets`.
 _HOMES = {
-    "Codes": "sketchdata.codes",
-    "Drawing": "sketchdata.drawing",
-    "Index": "sketchdata.index",
-    "Recogniser": "sketchdata.recogniser",
+    "Codes": "sketchdata.formats.codes",
+    "Drawing": "sketchdata.drawings.drawing",
+    "Index": "sketchdata.retrieval.index",
+    "Recogniser": "sketchdata.api.recogniser",
     "SketchDataError": "sketchdata.errors",
-    "score_codes": "sketchdata.retrieval",
+    "score_codes": "sketchdata.retrieval.scores",
 }
 
 
@@ -64,15 +62,4 @@ if not TYPE_CHECKING:  # so that type checkers refuse names that do not exist
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module 'sketchdata' has no attribute {name!r}")
-        return getattr(importlib.import_module(_HOMES.get(name, "sketchdata.api")), name)
-
-
-class _Package(ModuleType):
-    """Keeps `simplify` and `entropy` functions, where importing the modules of these names would replace them."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+        return getattr(importlib.import_module(_HOMES.get(name, "sketchdata.api.datasets")), name)

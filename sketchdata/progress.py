@@ -1,6 +1,14 @@
-"""Progress bars and messages on standard error, so that standard output stays clean for `--json` and for pipes."""
+"""Progress bars and messages on standard error, and the threads of a process."""
 
 from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+# Progress bars and messages on standard error, so that standard output stays clean for `--json` and for pipes.
 
 #: Where people read; rich drops colours and movement by itself when this is not a terminal.
 console = Console(stderr=True)
@@ -40,3 +50,95 @@ def byte_bar() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+# Threads for work that waits on networks, which Ctrl-C need not wait for; one for OpenCV; and Ctrl-C held back.
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_threads(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    stop: threading.Event,
+    on_result: Callable[[Result], object],
+) -> list[Result]:
+    """Map over items with `jobs` threads; return the results in the items' order.
+
+    The first exception of `work`, and Ctrl-C, end it: `stop` is set, threads take no further item, and `work` should
+    look at `stop` where it can. A thread that waits for a server is left behind; it is a daemon, unlike those of a
+    pool, so the process can end.
+
+    Args:
+        work: Called in a thread, with one item.
+        items: What to work on.
+        jobs: The number of threads.
+        stop: Set by this function when the work is to end early.
+        on_result: Called here, not in a thread, with each result as it is ready.
+    """
+    futures: list[Future[Result]] = [Future() for _ in items]
+    todo: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
+    for pair in zip(items, futures, strict=True):
+        todo.put(pair)
+
+    def serve() -> None:
+        while not stop.is_set():
+            try:
+                item, future = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                future.set_result(work(item))
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is read
+                future.set_exception(error)
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(jobs, len(items)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for future in as_completed(futures):
+            on_result(future.result())
+    except BaseException:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=1 / len(threads))
+        raise
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Let OpenCV work in one thread for a while: for work that keeps every core busy with other items already."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait until the block ends, so that no process is started in it and then forgotten.
+
+    Ctrl-C reaches the whole process group, and the parent alone decides what to do about it: a process that starts
+    in the block inherits the blocked signal and never sees it. Blocking alone would not do for the parent, since the
+    system hands a signal that one thread blocks to another one, such as the progress bar's.
+    """
+    pressed: list[int] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if in_main_thread else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)

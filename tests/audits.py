@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import DrawingBatch
-from sketchdata.manifest import file_entry, read_manifest
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import file_entry, read_manifest
 from tests.quickdraw_builds import build, generate
 from tests.trees import tree
 
@@ -30,7 +30,7 @@ def build_in_shards(folder: Path, change: Callable[[Path], None] | None = None, 
     if change is not None:
         change(source)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sketchdata.assembly.SHARD_ROWS", SHARD_ROWS)
+        patch.setattr("sketchdata.engine.assembly.SHARD_ROWS", SHARD_ROWS)
         build(source, folder / "out", **options)
     return folder / "out"
 

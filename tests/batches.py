@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 
 Points = Sequence[tuple[float, float]]
 

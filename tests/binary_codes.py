@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sketchdata.codes import Codes, pack_bits
+from sketchdata.formats.codes import Codes, pack_bits
 
 
 def clustered_codes(count: int, *, bits: int, classes: int = 4, noise: float = 0.1, seed: int = 0) -> Codes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import quickdraw
+from sketchdata.storage.manifest import Manifest
 
 #: In the order of the class table. One has spaces and capitals, as some official names do.
 CATEGORIES = ("airplane", "cat", "The Eiffel Tower")

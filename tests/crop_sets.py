@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.manifest import Manifest, file_entry
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import Manifest, file_entry
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))
 CROPS = {"apple": 7, "ice cream": 5, "star": 6}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
+from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest, read_manifest
 from sketchdata.pipelines import audit_apply, audit_entropy, verify
+from sketchdata.storage.manifest import Manifest, read_manifest
 from tests.audits import SHARD_ROWS, build_in_shards
 from tests.quickdraw_builds import IN_PROCESS
 
@@ -34,7 +34,7 @@ def dataset(audited: Path, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut what is made in this process into as short shards as the data set's own."""
-    monkeypatch.setattr("sketchdata.assembly.SHARD_ROWS", SHARD_ROWS)
+    monkeypatch.setattr("sketchdata.engine.assembly.SHARD_ROWS", SHARD_ROWS)
 
 
 def source_of(audited: Path) -> Path:

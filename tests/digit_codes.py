@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
 
-from sketchdata.shallow_hashing import SHALLOW_HASHERS
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 QUERIES = 500
 Digits = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]

@@ -12,10 +12,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
+from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import edgemap, edgemaps_curate
+from sketchdata.storage.manifest import Manifest
 
 IN_PROCESS = EngineOptions(workers=0)
 #: A larger share than the paper's, so that a few dozen photos fill both splits.

@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sketchdata.catalog import manifest_path, read_classes
+from sketchdata.drawings.raster import raster
 from sketchdata.edges import centre
-from sketchdata.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file
-from sketchdata.photos import Photo, perceptual_hash
-from sketchdata.raster import raster
-from sketchdata.shards import pictures
+from sketchdata.photos.image import Photo, perceptual_hash
+from sketchdata.storage import pictures
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file
 from sketchdata.synth import generate
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))

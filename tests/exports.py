@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest, hash_file
 from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
+from sketchdata.storage.manifest import Manifest, hash_file
 from tests.builds import IN_PROCESS
 from tests.commands import sketchdata
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchdata.crawl import CrawlOptions
 from sketchdata.engine import EngineOptions
+from sketchdata.photos.crawl import CrawlOptions
 from sketchdata.pipelines import edgemaps_collect
-from tests.annotations.labelled_photos import voc, voc_object, write
+from tests.photos.labelled_photos import voc, voc_object, write
 from tests.photo_servers import PhotoServer, photo_of
 
 #: So that days do not differ: 2024-05-06.

@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.collection import BOXES_FILE, NAME, PHOTOS_FILE, boxes_table, photos_table, write_table
-from sketchdata.collection.store import store_photo
-from sketchdata.collection.tables import PHOTOS_SCHEMA
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest, ParentEntry, file_entry
-from sketchdata.photos import DEFAULT_LIMITS, Photo, crop, perceptual_hash
+from sketchdata.photos.collection import BOXES_FILE, NAME, PHOTOS_FILE, boxes_table, photos_table, write_table
+from sketchdata.photos.collection.folder import store_photo
+from sketchdata.photos.collection.tables import PHOTOS_SCHEMA
+from sketchdata.photos.image import DEFAULT_LIMITS, Photo, crop, perceptual_hash
 from sketchdata.pipelines import edgemaps_crop
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import Manifest, ParentEntry, file_entry
 from tests.builds import IN_PROCESS
 
 CLASSES = read_classes(manifest_path("quickdraw-categories.txt"))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import orjson
 
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import quickdraw, synth
-from sketchdata.sampling import SPLITS
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.manifest import Manifest
 
 #: In the order of the class table. One has a space, as some official names do.
 CATEGORIES = ("aircraft carrier", "cat", "house", "star")

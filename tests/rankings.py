@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from sketchdata.tie_groups import TieGroups
+from sketchdata.retrieval.metrics import TieGroups
 
 #: (items, relevant items) of each group, the nearest first.
 Ranking = Sequence[tuple[int, int]]

@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 import torch
 
-from sketchdata.code_folder import Origin, code_folder, write_codes
-from sketchdata.codes import Codes, pack_bits
-from sketchdata.manifest import Manifest, ParentEntry, hash_file
+from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import encode, index
+from sketchdata.retrieval.code_folder import Origin, code_folder, write_codes
+from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 from sketchdata.trainers import hashing
 from tests.trainings import EPOCHS, generated_dataset, loop, network
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, offsets_of
+from sketchdata.drawings.drawing import DrawingBatch, offsets_of
 
 #: 1970 to 2106: the range of the binary form.
 MAX_SECONDS = 2**32 - 1

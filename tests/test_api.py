@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import sketchdata
-from sketchdata.drawing import Drawing
+from sketchdata.drawings.drawing import Drawing
+from sketchdata.drawings.raster import raster
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.pipelines import recognise, search
-from sketchdata.raster import raster
+from sketchdata.storage.parquet import RowGroups
 from sketchdata.trainers import recognition
-from sketchdata.web.row_groups import RowGroups
 from tests.builds import CATEGORIES, SIZES, official_line, small_dataset
 from tests.retrievals import Place, make_place
 from tests.test_documentation import fences
@@ -82,12 +82,6 @@ def test_every_public_name_is_there_and_documented_and_others_are_not() -> None:
         sketchdata.nonsense  # noqa: B018
 
 
-def test_functions_keep_their_names_when_modules_of_these_names_are_imported() -> None:
-    code = "import sketchdata.entropy, sketchdata.simplify, sketchdata; "
-    code += "print(sketchdata.entropy.__name__, callable(sketchdata.simplify), callable(sketchdata.entropy))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "entropy True True\n"
-
-
 # ---- data sets -------------------------------------------------------------------------------------------------------
 
 
@@ -121,7 +115,7 @@ def test_a_row_beyond_the_last_is_an_index_error(train: sketchdata.DrawingDatase
 
 
 def test_row_access_decodes_the_row_group_asked_for_and_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sketchdata.shards.parquet.ROW_GROUP_ROWS", 10)
+    monkeypatch.setattr("sketchdata.storage.parquet.ROW_GROUP_ROWS", 10)
     small_dataset(folder.parent / "groups")
     whole = sketchdata.load(folder.parent / "groups" / "dataset", "train")
     load, loaded = RowGroups._load, list[int]()
@@ -422,7 +416,7 @@ def test_an_index_finds_what_the_command_finds(place: Place, tmp_path: Path) -> 
 
 
 def test_codes_are_scored(place: Place) -> None:
-    from sketchdata.code_folder import read_codes
+    from sketchdata.retrieval.code_folder import read_codes
 
     gallery = read_codes(place.codes, "gallery")
     found = sketchdata.score_codes(gallery, gallery, k=5, resamples=10)

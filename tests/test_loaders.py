@@ -17,10 +17,10 @@ import polars
 import pytest
 import webdataset
 
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Drawing
+from sketchdata.drawings.drawing import Drawing
+from sketchdata.drawings.raster import raster
 from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
-from sketchdata.raster import raster
+from sketchdata.storage.dataset import open_dataset
 from tests.builds import IN_PROCESS, SIZES, small_dataset
 
 # webdataset leaves the files that it has read to the garbage collector instead of closing them.

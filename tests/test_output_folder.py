@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sketchdata.engine.output_folder import OutputFolder, claim_folder
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, Manifest, read_manifest
-from sketchdata.output_folder import OutputFolder, claim_folder
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, read_manifest
 from tests.trees import tree
 
 PLAN = Manifest(name="made", config={"seed": 1}, classes=("cat",), counts={}, rejects={}, sources=(), files=())

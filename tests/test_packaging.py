@@ -125,7 +125,7 @@ def test_the_metadata_name_the_version_the_command_and_the_licence(wheel: Path) 
 
 def test_pipelines_and_manifests_are_found_inside_the_installed_package(installed: Path, hostile: Path) -> None:
     program = (
-        "from sketchdata.catalog import manifest_path\n"
+        "from sketchdata.storage.catalog import manifest_path\n"
         "from sketchdata.pipelines import quickdraw\n"
         "print(quickdraw.__file__, manifest_path('quickdraw-categories.txt'), sep='\\n')"
     )

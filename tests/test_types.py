@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 SNIPPET = """\
 from sketchdata.pipelines import quickdraw
 from sketchdata.trainers import recognition, zsl
-from sketchdata.training import fit
+from sketchdata.training.loop import fit
 
 zsl.run("nonsense", 42, bogus=None)
 quickdraw.run("nonsense", engine=42)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from sketchdata.pipelines import quickdraw, synth
-from sketchdata.run_folder import CHECKPOINTS
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.options import NetworkOptions, TrainingOptions
+from sketchdata.training.run_folder import CHECKPOINTS
 from tests.builds import IN_PROCESS
 
 CLASSES = ("cat", "house", "star")

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sketchdata.bitmaps import read_split
-from sketchdata.encoder import Architecture, read_encoder, write_encoder
-from sketchdata.encoding import outputs
-from sketchdata.run_folder import RECORD, REPORT
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import Architecture, outputs, read_encoder, write_encoder
+from sketchdata.training.run_folder import RECORD, REPORT
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.store import KeptRecogniser, write_recogniser
 from tests.trainings import CLASSES, network

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sketchdata.class_splits import ClassSplit, split_classes
-from sketchdata.class_vectors import write_vectors
+from sketchdata.classes.splits import ClassSplit, SplitOptions, split_classes
+from sketchdata.classes.vectors import write_vectors
 from sketchdata.pipelines import quickdraw, synth
-from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import zsl
 from tests.builds import IN_PROCESS
 

@@ -30,17 +30,16 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from sketchdata.boundaries.bsds import Divided, boundaries_between, read_split
 from sketchdata.config import recorded
+from sketchdata.edges.boundaries.bsds import Divided, boundaries_between, read_split
 from sketchdata.edges.learned import EdgeNetwork
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
-from sketchdata.manifest import hash_file, replacing
 from sketchdata.names import names_in
-from sketchdata.photos import Photo
-from sketchdata.progress import task_bar
-from sketchdata.ranks import wishes_to_stop
-from sketchdata.threads import one_opencv_thread
+from sketchdata.photos.image import Photo
+from sketchdata.progress import one_opencv_thread, task_bar
+from sketchdata.storage.manifest import hash_file, replacing
 from sketchdata.trainers.options import EdgeDetectorConfig as Config
+from sketchdata.training.distributed import wishes_to_stop
 from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"

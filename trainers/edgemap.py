@@ -19,23 +19,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.augmentation import Augmentation
 from sketchdata.config import recorded
-from sketchdata.edgemap_classifier import EdgeMapClassifier, new_classifier, to_input, write_classifier
-from sketchdata.edgemap_pictures import PackedEdgeMaps, place_for, read_edge_maps
-from sketchdata.edgemaps import EdgeMaps, open_edgemaps
-from sketchdata.encoder import backbone_config, recorded_weights, start_pretrained, weights_record
+from sketchdata.edges.dataset import TRAIN, VAL, EdgeMaps, open_edgemaps
 from sketchdata.errors import ConfigError
-from sketchdata.loader import Batch, Order, PackedLoader, View
-from sketchdata.manifest import MANIFEST_NAME, hash_file
-from sketchdata.metrics_log import stage_seconds
-from sketchdata.ranks import Ranks, joined
-from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record
-from sketchdata.shards.edgemaps import TRAIN, VAL
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import EdgeMapNetworkConfig as Config
-from sketchdata.training import Stage, fit
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.augmentation import Augmentation
+from sketchdata.training.distributed import Ranks, joined
+from sketchdata.training.edgemap_classifier import (
+    EdgeMapClassifier,
+    PackedEdgeMaps,
+    new_classifier,
+    place_for,
+    read_edge_maps,
+    to_input,
+    write_classifier,
+)
+from sketchdata.training.encoder import backbone_config, recorded_weights, start_pretrained, weights_record
+from sketchdata.training.loader import Batch, Order, PackedLoader, View
+from sketchdata.training.loop import Stage, fit
+from sketchdata.training.options import NetworkOptions, TrainingOptions
+from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, stage_seconds
 
 #: The one stage.
 STAGE = "edgemap"

@@ -24,17 +24,15 @@ import orjson
 import torch
 
 from sketchdata.config import option, recorded
-from sketchdata.edgemaps import open_edgemaps
+from sketchdata.edges.dataset import TRAIN, VAL, open_edgemaps
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import MANIFEST_NAME, hash_file, replacing
-from sketchdata.metrics_log import stage_seconds
-from sketchdata.models import MODELS, build
 from sketchdata.names import names_in
 from sketchdata.progress import console
-from sketchdata.run_folder import METRICS, RECORD, read_json
-from sketchdata.shards.edgemaps import TRAIN, VAL
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.trainers import edgemap, options
-from sketchdata.training_options import EdgeMapConfig, TrainingOptions
+from sketchdata.training.models import MODELS, build
+from sketchdata.training.options import EdgeMapConfig, TrainingOptions
+from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
 #: {row: (title, validation accuracy)}, as Table VIII has them.

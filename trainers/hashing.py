@@ -18,13 +18,13 @@ from typing import Any
 
 from torch import Tensor
 
-from sketchdata.encoder import SketchEncoder
-from sketchdata.loader import Batch
-from sketchdata.losses import CodeLoss, codes
-from sketchdata.ranks import joined
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import HashingConfig as Config
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.distributed import joined
+from sketchdata.training.encoder import SketchEncoder
+from sketchdata.training.loader import Batch
+from sketchdata.training.losses import CodeLoss, codes
+from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:

@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sketchdata.class_vectors import read_class_vectors
-from sketchdata.code_validation import CodeValidation, class_means
-from sketchdata.encoder import SketchEncoder
+from sketchdata.classes.vectors import read_class_vectors
 from sketchdata.errors import ConfigError
-from sketchdata.hash_centers import hadamard_centers, random_centers
-from sketchdata.hashing_losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
-from sketchdata.loader import Batch
-from sketchdata.models import THRESHOLDS, Activation
-from sketchdata.ranks import joined
+from sketchdata.retrieval.code_validation import CodeValidation, class_means
+from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import BaselinesConfig as Config
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.distributed import joined
+from sketchdata.training.encoder import SketchEncoder
+from sketchdata.training.loader import Batch
+from sketchdata.training.losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
+from sketchdata.training.models import THRESHOLDS, Activation
+from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 #: {method: what its code layer ends in}.
 METHODS: dict[str, Activation] = {

@@ -24,27 +24,33 @@ import orjson
 import torch
 from torch import Tensor
 
-from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
-from sketchdata.code_validation import answers
-from sketchdata.codes import Codes, pack_bits
+from sketchdata.comparisons.hashing import (
+    ABLATIONS,
+    BRANCHES,
+    Kind,
+    Measured,
+    Row,
+    chosen_rows,
+    markdown,
+    without_centers,
+)
 from sketchdata.config import option, recorded
-from sketchdata.encoder import Trained, read_encoder, recorded_weights, weights_record
-from sketchdata.encoding import codes_of
 from sketchdata.errors import ConfigError
-from sketchdata.hashing_rows import ABLATIONS, BRANCHES, Kind, Row, chosen_rows, without_centers
-from sketchdata.hashing_tables import Measured, markdown
-from sketchdata.hog_features import hog_features
-from sketchdata.manifest import replacing
-from sketchdata.metrics_log import stage_seconds
-from sketchdata.models import MODELS
+from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console
-from sketchdata.ranks import device_of
-from sketchdata.retrieval import score_codes
-from sketchdata.run_folder import METRICS, RECORD, read_json
-from sketchdata.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
-from sketchdata.spread import class_spread
+from sketchdata.retrieval.code_evaluation import class_spread
+from sketchdata.retrieval.code_validation import answers
+from sketchdata.retrieval.scores import score_codes
+from sketchdata.retrieval.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
+from sketchdata.retrieval.shallow_hashing.hog import hog_features
+from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import hashing, hashing_baselines, options, recognition, sketchcode
-from sketchdata.training_options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
+from sketchdata.training.bitmaps import Packed, holds_bitmaps, identity, read_split
+from sketchdata.training.distributed import device_of
+from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorded_weights, weights_record
+from sketchdata.training.models import MODELS
+from sketchdata.training.options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
+from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
 
 RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
 #: Numbers of the feature that shallow methods are fitted on, as in the paper.

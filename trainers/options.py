@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sketchdata.config import option
-from sketchdata.training_options import (
+from sketchdata.training.options import (
     BACKBONE_HELP,
     BITS,
     QL_WEIGHT,

@@ -26,11 +26,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.augmentation import Augmentation
-from sketchdata.bitmaps import Packed, holds_bitmaps, identity, read_split
-from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.config import recorded
-from sketchdata.encoder import (
+from sketchdata.curation.plan import normal_rows
+from sketchdata.drawings.sampling import held_out
+from sketchdata.errors import ConfigError
+from sketchdata.storage.manifest import hash_file
+from sketchdata.trainers.options import RecognitionConfig as Config
+from sketchdata.training.augmentation import Augmentation
+from sketchdata.training.bitmaps import Packed, holds_bitmaps, identity, read_split
+from sketchdata.training.checkpoints import read_tensors, write_tensors
+from sketchdata.training.distributed import Ranks, joined
+from sketchdata.training.encoder import (
     Architecture,
     SketchEncoder,
     backbone_config,
@@ -41,19 +47,20 @@ from sketchdata.encoder import (
     weights_record,
     write_encoder,
 )
-from sketchdata.errors import ConfigError
-from sketchdata.loader import Batch, Order, PackedLoader, View
-from sketchdata.losses import CenterLoss, CodeLoss, class_centers
-from sketchdata.manifest import hash_file
-from sketchdata.metrics_log import stage_seconds
-from sketchdata.models import Activation
-from sketchdata.normal_drawings import normal_rows
-from sketchdata.ranks import Ranks, joined
-from sketchdata.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, usable_stages
-from sketchdata.sampling import held_out
-from sketchdata.trainers.options import RecognitionConfig as Config
-from sketchdata.training import Stage, fit
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.loader import Batch, Order, PackedLoader, View
+from sketchdata.training.loop import Stage, fit
+from sketchdata.training.losses import CenterLoss, CodeLoss, class_centers
+from sketchdata.training.models import Activation
+from sketchdata.training.options import NetworkOptions, TrainingOptions
+from sketchdata.training.run_folder import (
+    METRICS,
+    MODEL,
+    RunFolder,
+    open_run,
+    read_record,
+    stage_seconds,
+    usable_stages,
+)
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"

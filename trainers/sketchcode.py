@@ -24,18 +24,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sketchdata.checkpoints import read_tensors, write_tensors
-from sketchdata.code_validation import CodeValidation
-from sketchdata.encoder import SketchEncoder, pictures_of
-from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_centers
-from sketchdata.hashing_losses import MarginLoss, distillation, quantisation_angle
-from sketchdata.loader import Batch
-from sketchdata.models import THRESHOLDS
-from sketchdata.ranks import joined
+from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import SketchcodeConfig as Config
 from sketchdata.trainers.options import SketchcodeNetwork as Network
-from sketchdata.training_options import TrainingOptions
+from sketchdata.training.checkpoints import read_tensors, write_tensors
+from sketchdata.training.distributed import joined
+from sketchdata.training.encoder import SketchEncoder, pictures_of
+from sketchdata.training.loader import Batch
+from sketchdata.training.losses import MarginLoss, distillation, quantisation_angle
+from sketchdata.training.models import THRESHOLDS
+from sketchdata.training.options import TrainingOptions
 
 _CENTERS_FILE = "hash-centers"
 

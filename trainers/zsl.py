@@ -28,26 +28,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.bitmaps import Packed, read_split
-from sketchdata.catalog import manifest_path
-from sketchdata.class_splits import ClassSplit
+from sketchdata.classes.splits import ClassSplit, SplitOptions
+from sketchdata.classes.vectors import VectorSource, arranged, covered, read_sources
 from sketchdata.config import recorded
-from sketchdata.encoder import SketchEncoder, read_encoder
-from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
-from sketchdata.losses import CodeLoss
 from sketchdata.progress import console
-from sketchdata.ranks import joined
-from sketchdata.run_folder import RunFolder
-from sketchdata.split_options import SplitOptions
+from sketchdata.storage.catalog import manifest_path
 from sketchdata.trainers import recognition
 from sketchdata.trainers.options import ZeroShotConfig as Config
-from sketchdata.training_options import (
-    NetworkOptions,
-    PrototypeOptions,
-    TrainingOptions,
-)
-from sketchdata.vector_sources import VectorSource, arranged, covered, read_sources
+from sketchdata.training.bitmaps import Packed, read_split
+from sketchdata.training.distributed import joined
+from sketchdata.training.encoder import SketchEncoder, outputs, read_encoder
+from sketchdata.training.losses import CodeLoss
+from sketchdata.training.options import NetworkOptions, PrototypeOptions, TrainingOptions
+from sketchdata.training.run_folder import RunFolder
 from sketchdata.zero_shot import Method
 from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser

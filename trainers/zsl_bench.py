@@ -25,22 +25,21 @@ import numpy as np
 import orjson
 import torch
 
-from sketchdata.bitmaps import holds_bitmaps, identity, read_split
-from sketchdata.class_vectors import read_source
+from sketchdata.classes.splits import SplitOptions
+from sketchdata.classes.vectors import read_source
+from sketchdata.comparisons.zero_shot import Row, markdown, summarise
 from sketchdata.config import option, recorded
-from sketchdata.encoder import read_encoder, recorded_weights, weights_record
-from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError
-from sketchdata.evaluation import JSON_FILE
-from sketchdata.hashing_evaluation import GALLERY
-from sketchdata.manifest import replacing
 from sketchdata.names import names_in
 from sketchdata.progress import console
-from sketchdata.ranks import device_of
-from sketchdata.run_folder import RECORD, read_json, read_record
-from sketchdata.split_options import SplitOptions
+from sketchdata.retrieval.code_evaluation import GALLERY
+from sketchdata.retrieval.evaluation import JSON_FILE
+from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import options, zsl
-from sketchdata.training_options import (
+from sketchdata.training.bitmaps import holds_bitmaps, identity, read_split
+from sketchdata.training.distributed import device_of
+from sketchdata.training.encoder import outputs, read_encoder, recorded_weights, weights_record
+from sketchdata.training.options import (
     EVERY,
     OURS,
     PAPER,
@@ -50,12 +49,11 @@ from sketchdata.training_options import (
     PrototypeOptions,
     TrainingOptions,
 )
+from sketchdata.training.run_folder import RECORD, read_json, read_record
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, fit_oracle
-from sketchdata.zero_shot.evaluation import evaluate_zero_shot
-from sketchdata.zero_shot.experiment import Asked, measure_recogniser, read_roster
+from sketchdata.zero_shot.evaluation import Asked, evaluate_zero_shot, measure_recogniser, read_roster
 from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers
-from sketchdata.zero_shot.tables import Row, markdown, summarise
 
 RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
 ORACLE = "oracle"

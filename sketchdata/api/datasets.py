@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.contact_sheet import contact_sheet, encode_png
-from sketchdata.dataset import Dataset, open_dataset
-from sketchdata.drawing import Drawing, DrawingBatch, Words, concatenate, empty_batch, to_batch
-from sketchdata.edgemaps import noun_of
-from sketchdata.entropy import drawing_entropies, entropies
+from sketchdata.curation.entropy import drawing_entropies, entropies
+from sketchdata.display.contact_sheet import contact_sheet, encode_png
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words, concatenate, empty_batch, to_batch
+from sketchdata.drawings.raster import DEFAULT_SIZE, Bitmaps, raster
+from sketchdata.drawings.simplify import simplify as simplify_batch
+from sketchdata.edges.dataset import noun_of
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats.files import (
     GZIP_SUFFIX,
@@ -32,17 +33,16 @@ from sketchdata.formats.files import (
     unpacked_blocks,
     write_folder,
 )
-from sketchdata.manifest import replacing
-from sketchdata.raster import DEFAULT_SIZE, Bitmaps, raster
-from sketchdata.shards import parquet
-from sketchdata.simplify import simplify as simplify_batch
-from sketchdata.web.row_groups import RowGroups
+from sketchdata.storage import parquet
+from sketchdata.storage.dataset import Dataset, open_dataset
+from sketchdata.storage.manifest import replacing
+from sketchdata.storage.parquet import RowGroups
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from sketchdata.loader import DrawingImages, PackedLoader
+    from sketchdata.training.loader import DrawingImages, PackedLoader
 
 AnyPath: TypeAlias = "str | PathLike[str]"
 
@@ -195,7 +195,7 @@ class DrawingDataset(Sequence[Drawing]):
             >>> loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True, num_workers=4)
         """
         with needs_extra("drawing pictures as tensors", "train"):
-            from sketchdata.loader import DrawingImages
+            from sketchdata.training.loader import DrawingImages
 
         return DrawingImages(self, size=size, line_width=line_width, dtype=dtype, transform=transform)
 
@@ -235,9 +235,9 @@ class DrawingDataset(Sequence[Drawing]):
             ...     scores = network(batch.raster.float() / 255)
         """
         with needs_extra("drawing pictures as tensors", "train"):
-            from sketchdata.loader import Order, PackedLoader, View
-            from sketchdata.packed import pack
-            from sketchdata.ranks import device_of
+            from sketchdata.training.distributed import device_of
+            from sketchdata.training.loader import Order, PackedLoader, View
+            from sketchdata.training.packed import pack
         if batch_size < 1:
             raise ConfigError(f"a batch has 1 drawing or more, not {batch_size}")
         if not len(self):
@@ -298,7 +298,7 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
 def rasterize(
     drawings: Drawing | Drawings, size: int = DEFAULT_SIZE, *, line_width: int = 1, antialias: bool = False
 ) -> Bitmaps:
-    """Draw a drawing, or many, each on a square of its own, see `sketchdata.raster.raster`.
+    """Draw a drawing, or many, each on a square of its own, see `sketchdata.drawings.raster.raster`.
 
     Args:
         drawings: One, or N of them, simplified or raw.
@@ -335,7 +335,7 @@ def simplify(drawings: Drawings) -> list[Drawing]: ...
 
 
 def simplify(drawings: Drawing | Drawings) -> Drawing | list[Drawing]:
-    """Turn raw drawings into simplified ones as the official code does, see `sketchdata.simplify.simplify`.
+    """Turn raw drawings into simplified ones as the official code does, see `sketchdata.drawings.simplify.simplify`.
 
     Args:
         drawings: One, or many. Those that are simplified already stay as they are.

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata import tracing
-from sketchdata.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
-from sketchdata.query import Query, read_queries
-from sketchdata.simplify import simplify
+from sketchdata.formats import tracing
+from sketchdata.retrieval.query import Query, read_queries
 
 if TYPE_CHECKING:
-    from sketchdata.encoder import Trained
+    from sketchdata.training.encoder import Trained
     from sketchdata.zero_shot.store import KeptRecogniser
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
@@ -145,9 +145,9 @@ class Recogniser:
             SketchDataError: The training is not finished, or something is damaged.
         """
         with needs_extra("recognising", "train"):
-            from sketchdata.encoder import read_encoder
-            from sketchdata.ranks import device_of
-            from sketchdata.run_folder import REPORT, read_record
+            from sketchdata.training.distributed import device_of
+            from sketchdata.training.encoder import read_encoder
+            from sketchdata.training.run_folder import REPORT, read_record
         directory = Path(run)
         record = read_record(directory)
         if not (directory / REPORT).is_file():
@@ -238,8 +238,8 @@ class Recogniser:
 
     def scores(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.floating[Any]]:
         """Return how likely each of M simplified drawings is of each class: (M, L), see `measure`."""
-        from sketchdata.encoding import outputs, probabilities
-        from sketchdata.packed import pack
+        from sketchdata.training.encoder import outputs, probabilities
+        from sketchdata.training.packed import pack
 
         words = Words()
         packed = pack([to_batch(drawings, words)], tuple(words.names))

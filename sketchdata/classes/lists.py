@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sketchdata.drawings.sampling import plain
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.hashnet import PictureList
-from sketchdata.sampling import plain
+from sketchdata.formats.deephash import PictureList
 
 SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
 #: The part whose pictures are of unseen classes.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sketchdata.drawings.sampling import plain
 from sketchdata.errors import ConfigError
 from sketchdata.names import did_you_mean
-from sketchdata.sampling import plain
 
 Found = TypeVar("Found")
 

@@ -9,16 +9,16 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sketchdata.audit_store import AuditRecord, record_path
 from sketchdata.cli.output import echo_json, print_tables, run_server, serving_options
 from sketchdata.config import options
-from sketchdata.curation import read_totals
+from sketchdata.curation.audit import AuditRecord, record_path
+from sketchdata.curation.plan import read_totals
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import AUDIT_FOLDER
 from sketchdata.pipelines import audit_apply as audit_apply_recipe
 from sketchdata.pipelines import audit_duplicates as audit_duplicates_recipe
 from sketchdata.pipelines import audit_entropy as audit_entropy_recipe
 from sketchdata.pipelines import audit_summary as audit_summary_recipe
+from sketchdata.storage.manifest import AUDIT_FOLDER
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the audit's record as JSON instead of a table.")

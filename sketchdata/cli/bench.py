@@ -11,12 +11,12 @@ from sketchdata.config import options
 from sketchdata.errors import needs_extra
 
 with needs_extra("comparing methods", "train"):
-    from sketchdata.hashing_rows import all_rows
-    from sketchdata.split_options import SplitOptions
+    from sketchdata.classes.splits import SplitOptions
+    from sketchdata.comparisons.hashing import all_rows
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
-    from sketchdata.training_options import NetworkOptions, TrainingOptions
+    from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
 def _list_rows(context: click.Context, _: click.Parameter, wanted: bool) -> None:

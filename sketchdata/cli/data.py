@@ -14,13 +14,13 @@ from rich.table import Table
 from sketchdata.cli.output import echo_json
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import convert as convert_recipe
 from sketchdata.pipelines import download as download_recipe
 from sketchdata.pipelines import edgemap as edgemap_recipe
 from sketchdata.pipelines import quickdraw as quickdraw_recipe
 from sketchdata.pipelines import synth as synth_recipe
 from sketchdata.progress import console
+from sketchdata.storage.manifest import Manifest
 
 
 @click.command("quickdraw")

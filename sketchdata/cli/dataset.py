@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from sketchdata.cli.output import echo_json, print_tables
-from sketchdata.manifest import Manifest, read_manifest
+from sketchdata.storage.manifest import Manifest, read_manifest
 
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -73,7 +73,7 @@ def _key(noun: str) -> str:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
-    from sketchdata.edgemaps import noun_of
+    from sketchdata.edges.dataset import noun_of
 
     return {
         "name": manifest.name,
@@ -94,7 +94,7 @@ def _summary(manifest: Manifest) -> dict[str, object]:
 
 
 def _facts_table(manifest: Manifest) -> Table:
-    from sketchdata.edgemaps import noun_of
+    from sketchdata.edges.dataset import noun_of
 
     table = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
     official = sum(source.official for source in manifest.sources)
@@ -128,8 +128,7 @@ def _options(config: dict[str, Any]) -> str:
 
 
 def _splits_table(manifest: Manifest) -> Table:
-    from sketchdata.edgemaps import noun_of
-    from sketchdata.shards.edgemaps import tars_of
+    from sketchdata.edges.dataset import noun_of, tars_of
 
     table = Table("split")
     for title in (noun_of(manifest), "a class", "shards", "MB"):
@@ -174,8 +173,8 @@ def show(directory: Path, category: str | None, split: str | None, count: int, o
 
     Example: sketchdata show data/edgemap-345c --category star -n 64 -o stars.png
     """
-    from sketchdata.contact_sheet import write_png
-    from sketchdata.edgemaps import noun_of
+    from sketchdata.display.contact_sheet import write_png
+    from sketchdata.edges.dataset import noun_of
 
     manifest = read_manifest(directory)
     split = split or ("train" if "train" in manifest.counts else next(iter(manifest.counts), "train"))
@@ -189,8 +188,8 @@ def _drawn(
     directory: Path, manifest: Manifest, split: str, category: str | None, count: int, **layout: Any
 ) -> tuple[Any, int, int]:
     """Return a sheet, how many drawings are on it, and how many classes were drawn from."""
-    from sketchdata.contact_sheet import contact_sheet
-    from sketchdata.dataset import open_dataset
+    from sketchdata.display.contact_sheet import contact_sheet
+    from sketchdata.storage.dataset import open_dataset
 
     batch = open_dataset(directory).first(split, count, category)
     return contact_sheet(batch, manifest.classes, **layout), len(batch), len(manifest.classes)
@@ -200,8 +199,8 @@ def _pictured(
     directory: Path, manifest: Manifest, split: str, category: str | None, count: int, **layout: Any
 ) -> tuple[Any, int, int]:
     """Return a sheet, how many pictures are on it, and of how many classes."""
-    from sketchdata.contact_sheet import captions_of, picture_sheet
-    from sketchdata.edgemaps import first_pictures, noun_of
+    from sketchdata.display.contact_sheet import captions_of, picture_sheet
+    from sketchdata.edges.dataset import first_pictures, noun_of
 
     del layout["line_width"]
     sample = first_pictures(directory, manifest, split, count, category)

@@ -13,13 +13,12 @@ import click
 from rich import box
 from rich.table import Table
 
-from sketchdata.audit_store import record_path
-from sketchdata.boundaries.table import TITLES, Comparison, cells
 from sketchdata.cli.output import echo_json, print_tables, run_server, serving_options
 from sketchdata.config import options
-from sketchdata.crawl import CrawlOptions
+from sketchdata.curation.audit import record_path
+from sketchdata.edges.boundaries.scores import TITLES, Comparison, cells
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import AUDIT_FOLDER, Manifest
+from sketchdata.photos.crawl import CrawlOptions
 from sketchdata.pipelines import edgemaps_bench as edgemaps_bench_recipe
 from sketchdata.pipelines import edgemaps_collect as edgemaps_collect_recipe
 from sketchdata.pipelines import edgemaps_crop as edgemaps_crop_recipe
@@ -27,7 +26,8 @@ from sketchdata.pipelines import edgemaps_curate as edgemaps_curate_recipe
 from sketchdata.pipelines import edgemaps_extract as edgemaps_extract_recipe
 from sketchdata.pipelines import edgemaps_generate as edgemaps_generate_recipe
 from sketchdata.pipelines import edgemaps_vectors as edgemaps_vectors_recipe
-from sketchdata.shards.pictures import UNDIVIDED
+from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest
+from sketchdata.storage.pictures import UNDIVIDED
 
 _NAMES_SHOWN = 8
 

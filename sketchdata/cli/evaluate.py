@@ -11,7 +11,7 @@ import click
 from sketchdata.cli.output import echo_json
 from sketchdata.config import option, options
 from sketchdata.errors import ConfigError, needs_extra
-from sketchdata.manifest import MANIFEST_NAME
+from sketchdata.storage.manifest import MANIFEST_NAME
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 #: As in sketchdata/hashing_evaluation.py, which is not imported before it is needed.
@@ -73,9 +73,9 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
         _evaluate_codes(run, config, as_json)
         return
     with needs_extra("evaluating", "train"):
-        from sketchdata.evaluation import TABLE_FILE, evaluate_run
-        from sketchdata.ranks import device_of
-        from sketchdata.run_folder import read_record
+        from sketchdata.retrieval.evaluation import TABLE_FILE, evaluate_run
+        from sketchdata.training.distributed import device_of
+        from sketchdata.training.run_folder import read_record
 
     if read_record(run).get("trainer") == _ZERO_SHOT:
         _evaluate_zero_shot(run, config, as_json)
@@ -104,8 +104,8 @@ def evaluate(run: Path, config: Config, as_json: bool) -> None:
 
 
 def _evaluate_zero_shot(run: Path, config: Config, as_json: bool) -> None:
-    from sketchdata.evaluation import TABLE_FILE
-    from sketchdata.ranks import device_of
+    from sketchdata.retrieval.evaluation import TABLE_FILE
+    from sketchdata.training.distributed import device_of
     from sketchdata.zero_shot.evaluation import evaluate_zero_shot
 
     if config.unseen is not None:
@@ -140,8 +140,8 @@ def _evaluate_zero_shot(run: Path, config: Config, as_json: bool) -> None:
 
 
 def _evaluate_codes(folder: Path, config: Config, as_json: bool) -> None:
-    from sketchdata.code_folder import read_codes
-    from sketchdata.retrieval import score_codes
+    from sketchdata.retrieval.code_folder import read_codes
+    from sketchdata.retrieval.scores import score_codes
 
     if config != Config():
         raise ConfigError(f"{folder} holds codes, and the options are for networks: leave them out")

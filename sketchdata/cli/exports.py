@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
+from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import echo_json
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import needs_extra
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import export as export_recipe
 from sketchdata.pipelines import export_bitmaps as export_bitmaps_recipe
 from sketchdata.pipelines import export_codes as export_codes_recipe
@@ -22,7 +22,7 @@ from sketchdata.pipelines import import_codes as import_codes_recipe
 from sketchdata.pipelines import import_lists as import_lists_recipe
 from sketchdata.pipelines import import_splits as import_splits_recipe
 from sketchdata.pipelines import import_vectors as import_vectors_recipe
-from sketchdata.split_options import SplitOptions
+from sketchdata.storage.manifest import Manifest
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 
@@ -202,7 +202,7 @@ def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
     Example: sketchdata export onnx runs/hashing-64 --out model.onnx
     """
     with needs_extra("the ONNX export", "onnx"):
-        from sketchdata.onnx_export import export_run
+        from sketchdata.training.onnx_export import export_run
 
     found = export_run(run, out, opset=opset)
     if as_json:

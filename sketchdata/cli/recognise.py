@@ -10,11 +10,11 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from sketchdata.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
+from sketchdata.api.recogniser import MEANINGS, Answer, Recogniser
 from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.config import options
+from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
 from sketchdata.pipelines import recognise as recipe
-from sketchdata.recogniser import MEANINGS, Answer, Recogniser
 from sketchdata.version import __version__
 
 if TYPE_CHECKING:

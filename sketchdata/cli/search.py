@@ -165,8 +165,8 @@ def _print(answer: search_recipe.Answer) -> None:
 
 
 def _write_sheet(found: search_recipe.Found, data: Path, path: Path) -> None:
-    from sketchdata.manifest import replacing
-    from sketchdata.web.search_page import Neighbour, SheetRow, render_search
+    from sketchdata.storage.manifest import replacing
+    from sketchdata.web.pages import Neighbour, SheetRow, render_search
 
     drawings = search_recipe.drawings_of(found, data)
     rows = [

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
+from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
-from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import options as trainers
-from sketchdata.training_options import NetworkOptions, TrainingOptions
+from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 _NEEDS = "training", "train"
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")

@@ -21,9 +21,17 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sketchdata.curation.messiness import MEASURES, WORST
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, Manifest, hash_file, read_manifest, replacing
-from sketchdata.messiness import MEASURES, WORST
+from sketchdata.storage.manifest import (
+    AUDIT_FOLDER,
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    hash_file,
+    read_manifest,
+    replacing,
+)
 from sketchdata.version import __version__
 
 #: {kind of audit: its record}. The entropy of drawings, and the messiness of edge maps, are what the report and the

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sketchdata.audit_store import AuditRecord, read_record, record_path
-from sketchdata.drawing import DrawingBatch
+from sketchdata.curation.audit import AuditRecord, read_record, record_path
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.engine import Task, TaskResult
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import (
+from sketchdata.progress import console
+from sketchdata.storage import parquet, pictures
+from sketchdata.storage.manifest import (
     AUDIT_FOLDER,
     MANIFEST_NAME,
     FileEntry,
@@ -31,8 +33,6 @@ from sketchdata.manifest import (
     read_manifest,
     replacing,
 )
-from sketchdata.progress import console
-from sketchdata.shards import parquet, pictures
 
 _WORK = ".work"
 #: {kind of audit: what made the data sets that it is for}

@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, offsets_of
+from sketchdata.drawings.drawing import DrawingBatch, offsets_of
 
 _DIGEST_BYTES = 8
 _LABEL_BITS = 16

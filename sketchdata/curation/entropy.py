@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch
-from sketchdata.raster import DEFAULT_SIZE, ink_counts
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster import DEFAULT_SIZE, ink_counts
 
 Entropies = npt.NDArray[np.float64]
 

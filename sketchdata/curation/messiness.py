@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.entropy import entropies
+from sketchdata.curation.entropy import entropies
 from sketchdata.errors import FormatError
 
 #: (H, W) uint8, 1 where there is ink.

@@ -10,19 +10,21 @@ import csv
 import hashlib
 import io
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.audit_store import Audit, read_audit
-from sketchdata.card import quickdraw_card
-from sketchdata.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
+from sketchdata.curation.audit import Audit, read_audit, record_path
+from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
+from sketchdata.curation.entropy import NORMAL, drawing_entropies, judge_of, reference
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import AUDIT_FOLDER, Manifest, hash_file, replacing
 from sketchdata.names import names_in
+from sketchdata.storage.cards import quickdraw_card
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, hash_file, replacing
 
 CURATION_FILE = "curation.csv"
 
@@ -229,3 +231,43 @@ def read_totals(directory: Path) -> dict[str, int]:
         rows = list(csv.DictReader(file))
     names = ("parent", "noise", "dropped", "kept", "refilled", "drawings")
     return {name: sum(int(row[name]) for row in rows) for name in names}
+
+
+# Which training drawings have a normal image entropy for their class: of these alone class centres are computed.
+
+_SPLIT = "train"
+#: The percentiles of image entropy between which drawings are normal: Xu et al., Eq. 3.
+_LOW, _HIGH = 5, 95
+
+
+def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+    """Tell which training drawings have a normal entropy for their class, in the order of their rows.
+
+    What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
+    the 95th percentile of their class are normal, ends included.
+
+    Args:
+        data: The data set.
+        words: The classes whose drawings count; None for all.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        SketchDataError: The audit is of another data set, or a shard cannot be read.
+    """
+    dataset = open_dataset(data)
+    classes = dataset.manifest.classes
+    if record_path(data, "entropy").exists():
+        audit = read_audit(data)
+        rows = audit.rows(_SPLIT)
+        label = np.concatenate([batch.label for batch in dataset.batches(_SPLIT)])
+        normal = audit.judged[rows] & ~audit.noise[rows]
+    else:
+        found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(_SPLIT)]
+        label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        once = np.ones(len(label), np.int64)
+        own = [label == each for each in range(len(classes))]
+        judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
+        normal = judge.judge(label, entropy)[1] == NORMAL
+    return np.asarray(normal[np.isin(label, [classes.index(word) for word in words or classes])])

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import orjson
 
-from sketchdata.catalog import official_path
-from sketchdata.curation import Curation, Mask, Stored, contains, write_ids
-from sketchdata.drawing import DrawingBatch
+from sketchdata.curation.entropy import drawing_entropies
+from sketchdata.curation.plan import Curation, Mask, Stored, contains, write_ids
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.sampling import ranks
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
-from sketchdata.entropy import drawing_entropies
 from sketchdata.errors import FetchError, SketchDataError
-from sketchdata.manifest import file_entry, replacing
-from sketchdata.sampling import ranks
-from sketchdata.selection import Accept, Rules, select, taken_twice
-from sketchdata.shards import parquet
-from sketchdata.sources import Source, SourceFile, find_files, open_source, read_content
+from sketchdata.storage import parquet
+from sketchdata.storage.catalog import official_path
+from sketchdata.storage.manifest import file_entry, replacing
+from sketchdata.storage.selection import Accept, Rules, select, taken_twice
+from sketchdata.storage.sources import Source, SourceFile, find_files, open_source, read_content
 
 
 def refill(curation: Curation, work: Path, location: str, engine: EngineOptions) -> dict[str, TaskResult] | None:

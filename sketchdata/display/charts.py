@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import replacing
+from sketchdata.storage.manifest import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

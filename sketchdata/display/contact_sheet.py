@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import MAX_COORDINATE, DrawingBatch
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch
+from sketchdata.drawings.raster import Bitmaps, fit, paint, to_pixels
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import replacing
-from sketchdata.photos import Photo, resize
-from sketchdata.raster import Bitmaps, fit, paint, to_pixels
+from sketchdata.photos.image import Photo, resize
+from sketchdata.storage.manifest import replacing
 
 MIN_CELL, MAX_CELL = 48, 1024
 

@@ -56,7 +56,7 @@ class Drawing:
     timestamp: datetime = _EPOCH
 
     def image(self, size: int = 224, *, line_width: int = 1, antialias: bool = False) -> npt.NDArray[np.uint8]:
-        """Draw it on a square, see `sketchdata.raster.raster`.
+        """Draw it on a square, see `sketchdata.drawings.raster.raster`.
 
         Args:
             size: The side S in pixels, 1..4096.
@@ -70,7 +70,7 @@ class Drawing:
             ConfigError: `size` or `line_width` is out of its range.
             FormatError: A raw coordinate is not a finite number.
         """
-        from sketchdata.raster import raster
+        from sketchdata.drawings.raster import raster
 
         (image,) = raster(to_batch([self], Words()), size=size, line_width=line_width, antialias=antialias)
         return np.asarray(image)

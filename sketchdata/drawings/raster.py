@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import MAX_COORDINATE, DrawingBatch
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch
 from sketchdata.errors import ConfigError, FormatError
 
 Bitmaps = npt.NDArray[np.uint8]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, gather_ranges
+from sketchdata.drawings.drawing import DrawingBatch, gather_ranges
+from sketchdata.drawings.raster import Bitmaps, fit, over_slices
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.raster import Bitmaps, fit, over_slices
 
 #: The official side in pixels.
 OFFICIAL_SIZE = 28
@@ -47,7 +47,7 @@ def official_raster(batch: DrawingBatch, *, size: int = OFFICIAL_SIZE, threads: 
     """Draw every drawing of a batch as the official bitmaps show it.
 
     Args:
-        batch: N drawings, simplified or raw; raw ones are fitted first, see `sketchdata.raster.fit`.
+        batch: N drawings, simplified or raw; raw ones are fitted first, see `sketchdata.drawings.raster.fit`.
         size: The side S in pixels, 1..1024; the official files have 28.
         threads: How many draw at once, with the same result. Default: one a usable core; stages, of which the engine
             runs one a core already, say 1.

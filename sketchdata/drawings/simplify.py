@@ -16,7 +16,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import MAX_COORDINATE, DrawingBatch, Parsed, offsets_of
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, Parsed, offsets_of
 from sketchdata.errors import FormatError
 
 Floats = npt.NDArray[np.float64]

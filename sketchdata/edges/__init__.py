@@ -9,14 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.edges.canny import canny
-from sketchdata.edges.centring import centre
-from sketchdata.edges.sobel import sobel
-from sketchdata.edges.structured import load_structured
-from sketchdata.edges.thinning import WEAKEST, thin
-from sketchdata.edges.xdog import xdog
+from sketchdata.edges.filters import canny, load_structured, sobel, xdog
+from sketchdata.edges.lines import WEAKEST, centre, thin
 from sketchdata.errors import ConfigError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 __all__ = [
     "EDGE_DETECTORS",

@@ -1,14 +1,11 @@
-"""Structured Edges, the detector behind EdgeMap-345C, by OpenCV, with a model file of the user's.
-
-Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. OpenCV's model is
-testdata/cv/ximgproc/model.yml.gz of github.com/opencv/opencv_extra. No publisher states its hash, so none is pinned
-here: whoever fetches it says which file is expected.
-"""
+"""Edge detectors without a network: canny, sobel, XDoG and Structured Edges, and the gradient that they share."""
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
+import math
 import re
 import zlib
 from collections.abc import Callable
@@ -18,9 +15,152 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.edges.gradient import to_uint8
 from sketchdata.errors import ConfigError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
+
+# The smoothed gradient of a colour photo, in grey levels, on which canny and sobel stand.
+
+#: Derivatives are whole numbers of this many parts of a grey level: fine enough, and four times as fast as float32.
+FINENESS = 8
+
+#: (H, W, 3) int16, in 1/FINENESS of a grey level.
+Derivatives = npt.NDArray[np.int16]
+_Kernel = npt.NDArray[np.float32]
+
+
+def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
+    """Return ∂x and ∂y of every channel, smoothed: (H, W, 3) int16 each, in 1/FINENESS of a grey level.
+
+    The scale is that of steps: over a straight step of c grey levels the magnitude peaks at about c, whatever sigma.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        sigma: Standard deviation in pixels of the Gaussian that smooths first.
+    """
+    across, along = _kernels(sigma)
+    dx = cv2.sepFilter2D(photo, cv2.CV_16S, across, along, borderType=cv2.BORDER_REFLECT)
+    dy = cv2.sepFilter2D(photo, cv2.CV_16S, along, across, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(dx, np.int16), np.asarray(dy, np.int16)
+
+
+@functools.cache
+def _kernels(sigma: float) -> tuple[_Kernel, _Kernel]:
+    """Return the filters across an edge and along it: a Gaussian of three deviations to either side, then Sobel's."""
+    gaussian = np.asarray(cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma), np.float64)[:, 0]
+    # Sobel's kernel of 3 × 3 gives four times the difference of the neighbours at ±1, which of a unit step smoothed by
+    # sigma is erf(1 / (σ √2)).
+    scale = FINENESS / (4 * math.erf(1 / (sigma * math.sqrt(2))))
+    across, along = np.convolve(gaussian, np.array([-scale, 0, scale])), np.convolve(gaussian, np.array([1.0, 2, 1]))
+    return across.astype(np.float32), along.astype(np.float32)
+
+
+def steepness(dx: Derivatives, dy: Derivatives) -> npt.NDArray[np.uint8]:
+    """Return the magnitude of each pixel's steepest channel, as in Canny's detector for colour.
+
+    Args:
+        dx: ∂x, (H, W, 3) int16 in 1/FINENESS of a grey level.
+        dy: ∂y, likewise.
+
+    Returns:
+        (H, W) uint8, in grey levels.
+    """
+    channels = zip(cv2.split(dx), cv2.split(dy), strict=True)
+    steepest, *others = (cv2.magnitude(x.astype(np.float32), y.astype(np.float32)) for x, y in channels)
+    for other in others:
+        steepest = cv2.max(steepest, other)
+    return np.asarray(cv2.convertScaleAbs(steepest, alpha=1 / FINENESS), np.uint8)
+
+
+def to_uint8(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Round to 0..255, clipping. Shape kept."""
+    rounded: npt.NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+# Canny's detector with thresholds from the photo itself.
+# Source: Canny, "A computational approach to edge detection", PAMI 1986. The high threshold is Otsu's ("A threshold
+# selection method from gray-level histograms", 1979) and the low one half of it, as Fang, Yue and Yu have it ("The
+# study
+# on an application of Otsu method in Canny operator", ISIP 2009, pp. 109–112); here Otsu sees the gradient's
+# magnitudes,
+# which the thresholds are compared with. He parts edges from background whether edges are many, as in a street, or
+# few,
+# as in a cut-out on white, where a fixed percentile would take in noise.
+
+#: Pixels of smoothing: Canny's usual √2.
+SIGMA = math.sqrt(2)
+#: Grey levels below which a step is sensor noise or compression, so that a blank photo has no edges.
+LEAST_STEP = 6
+
+
+def thresholds(magnitude: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the low and the high threshold, in grey levels, for (H, W) uint8 magnitudes."""
+    otsu, _ = cv2.threshold(magnitude, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    high = max(float(otsu), LEAST_STEP)
+    return high / 2, high
+
+
+def canny(photo: Photo) -> npt.NDArray[np.uint8]:
+    """Return the gradient's magnitude in grey levels where Canny finds an edge, 0 elsewhere.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W) uint8; edges are already thin.
+    """
+    dx, dy = derivatives(photo, SIGMA)
+    magnitude = steepness(dx, dy)
+    low, high = (FINENESS * threshold for threshold in thresholds(magnitude))
+    # Of several channels OpenCV, too, follows the steepest.
+    edges = cv2.Canny(dx, dy, low, high, L2gradient=True)
+    return np.asarray(cv2.bitwise_and(magnitude, edges), np.uint8)
+
+
+# Sobel's gradient magnitude, the simplest detector.
+
+#: Pixels of smoothing, enough to hide the grain of a photo.
+SIGMA_SOBEL = 1.0
+
+
+def sobel(photo: Photo) -> npt.NDArray[np.uint8]:
+    """Return the gradient's magnitude in grey levels: (H, W, 3) uint8 RGB → (H, W) uint8, not thinned.
+
+    Source: Sobel and Feldman, "A 3×3 isotropic gradient operator for image processing", 1968.
+    """
+    return steepness(*derivatives(photo, SIGMA_SOBEL))
+
+
+# XDoG, the extended difference of Gaussians: lines as an ink drawing has them.
+# Source: Winnemöller, Kyprianidis and Olsen, "XDoG: an eXtended difference-of-Gaussians compendium including advanced
+# image stylization", Computers & Graphics 36(6), 2012, pp. 740–753, in the parameters of its section 2.5. With G_σ the
+# luminance in 0..1 smoothed by σ,
+# T is the picture's brightness; the edge strength is the ink, 1 − T.
+
+SIGMA_XDOG = 1.4
+#: The ratio of the two Gaussians at which their difference comes nearest to Marr and Hildreth's Laplacian.
+K = 1.6
+#: Sharpening: lines appear where brightness falls short of its surroundings by more than 1/p of itself.
+P = 20.0
+#: With 0 no flat area is inked, however dark: lines alone, which is what an edge map is.
+EPSILON = 0.0
+#: How fast ink deepens.
+PHI = 4.0
+
+
+def xdog(photo: Photo) -> npt.NDArray[np.uint8]:
+    """Return the ink of XDoG: (H, W, 3) uint8 RGB → (H, W) uint8; lines are as wide as a pen's, not thinned."""
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (SIGMA_XDOG, K * SIGMA_XDOG))
+    sharpened = (1 + P) * fine - P * coarse
+    return to_uint8(-255 * np.tanh(PHI * np.minimum(sharpened - EPSILON, 0)))
+
+
+# Structured Edges, the detector behind EdgeMap-345C, by OpenCV, with a model file of the user's.
+# Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. OpenCV's model
+# is
+# testdata/cv/ximgproc/model.yml.gz of github.com/opencv/opencv_extra. No publisher states its hash, so none is pinned
+# here: whoever fetches it says which file is expected.
 
 #: The options stand first in the file.
 _HEAD_BYTES = 1 << 16

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from sketchdata.edges.networks import Pixels, edge_finder, fill
 from sketchdata.errors import ConfigError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 #: What travels with the package.
 WEIGHTS = Path(__file__).with_suffix(".safetensors")

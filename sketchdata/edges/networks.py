@@ -20,9 +20,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sketchdata.edges.gradient import to_uint8
+from sketchdata.edges.filters import to_uint8
 from sketchdata.errors import ConfigError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 State = dict[str, Tensor]
 Pixels = npt.NDArray[np.float32]

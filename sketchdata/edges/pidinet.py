@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.edges.networks import Pixels, State, edge_finder, fill, load_state
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 #: {sha256: name} of the authors' files, in `trained_models/` of github.com/hellozhuo/pidinet.
 PUBLISHED = {

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.edges.networks import Pixels, edge_finder, fill, load_state
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 #: {sha256: name} of the authors' files, in `weights/` of github.com/jannctu/TIN.
 PUBLISHED = {

@@ -15,7 +15,7 @@ from typing import Any
 
 from sketchdata.engine.options import EngineOptions
 from sketchdata.engine.task import Outcome, Stage, Task, execute
-from sketchdata.threads import ctrl_c_held_back
+from sketchdata.progress import ctrl_c_held_back
 
 _SPAWN = multiprocessing.get_context("spawn")
 

@@ -16,8 +16,16 @@ from typing import Any
 import orjson
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, FileEntry, Manifest, file_entry, leftovers, read_manifest, replacing
 from sketchdata.progress import console
+from sketchdata.storage.manifest import (
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    file_entry,
+    leftovers,
+    read_manifest,
+    replacing,
+)
 
 _CARD, _NOTE = "README.md", "begun.json"
 

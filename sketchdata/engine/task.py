@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import FileEntry, replacing
+from sketchdata.storage.manifest import FileEntry, replacing
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 

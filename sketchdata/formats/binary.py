@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, Parsed, empty_batch, offsets_of
+from sketchdata.drawings.drawing import DrawingBatch, Parsed, empty_batch, offsets_of
 from sketchdata.errors import FormatError
 from sketchdata.formats.records import RecordBlock
 

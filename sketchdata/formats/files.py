@@ -21,11 +21,12 @@ from typing import BinaryIO, cast
 import numpy as np
 import orjson
 
-from sketchdata.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats import binary, ndjson, ndjson_scan, npz, strokes, svg
+from sketchdata.formats import binary, ndjson, npz, strokes, svg
+from sketchdata.formats import ndjson as ndjson_scan
+from sketchdata.formats.gzipped import gunzip
 from sketchdata.formats.records import RecordBlock
-from sketchdata.gzipped import gunzip
 
 GZIP_SUFFIX = ".gz"
 #: No official record comes near it; without a limit, a file without line ends would fill the memory.

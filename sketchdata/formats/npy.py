@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import FormatError
 
 SIDE = 28
@@ -40,7 +40,7 @@ def fast_raster(batch: DrawingBatch) -> npt.NDArray[np.uint8]:
     # OpenCV is loaded only by those who draw.
     import cv2
 
-    from sketchdata.raster import fit, paint, to_pixels
+    from sketchdata.drawings.raster import fit, paint, to_pixels
 
     bitmaps = np.zeros((len(batch), SIDE, SIDE), np.uint8)
     for start in range(0, len(batch), _AT_ONCE):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
+
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, offsets_of
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,74 @@ class RecordBlock:
         """Return some records' bytes."""
         data = self.data
         return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
+
+
+# Points from elsewhere brought into the 0..255 square of the simplified format, with stand-ins for the metadata.
+
+Points = npt.NDArray[np.float64]
+
+
+def to_square(points: Points, *, keep: bool) -> npt.NDArray[np.uint8]:
+    """Return one drawing's points as whole numbers from 0 to 255.
+
+    With `keep`, points that already are in the square, once rounded, stay where they are, and points that would fit
+    into it are moved to its top-left corner. All others are moved there and scaled so that the larger side is 255, as
+    the official simplified drawings are; a drawing of one place comes to lie at 0, 0. Halves are rounded up.
+
+    Args:
+        points: (P, 2) x and y, P ≥ 1, none beyond ±1e15.
+        keep: Whether the points are in the units of the square.
+
+    Returns:
+        (P, 2) uint8.
+    """
+    whole: Points = np.floor(points + 0.5)
+    low, high = whole.min(axis=0), whole.max(axis=0)
+    if keep and low.min() >= 0 and high.max() <= MAX_COORDINATE:
+        return whole.astype(np.uint8)
+    if keep and (high - low).max() <= MAX_COORDINATE:
+        whole -= low
+        return whole.astype(np.uint8)
+    moved = points - points.min(axis=0)
+    side = float(moved.max())
+    whole = np.floor(moved * (MAX_COORDINATE / side if side > 0 else 0.0) + 0.5)
+    return whole.astype(np.uint8)
+
+
+def without_metadata(
+    drawings: Sequence[Sequence[npt.NDArray[np.uint8]]], *, word: str, label: int, first: int = 0
+) -> DrawingBatch:
+    """Return drawings of which only the strokes are known: no country, time 1970, recognized, and a made-up key_id.
+
+    Args:
+        drawings: Each drawing's strokes, (n, 2) uint8, n ≥ 1.
+        word: Their category.
+        label: Its number.
+        first: The number of the first one in its file, so that equal drawings of a file get different key_ids.
+    """
+    strokes = [stroke for drawing in drawings for stroke in drawing]
+    xy = np.concatenate([np.empty((0, 2), np.uint8), *strokes])
+    count = len(drawings)
+    return DrawingBatch(
+        key_id=np.array([made_up_key_id(d, word, first + i) for i, d in enumerate(drawings)], np.uint64),
+        label=np.full(count, label, np.uint16),
+        countrycode=np.full(count, b"", "S2"),
+        timestamp=np.zeros(count, np.int64),
+        recognized=np.ones(count, np.bool_),
+        strokes=offsets_of(np.array([len(drawing) for drawing in drawings], np.int64)),
+        points=offsets_of(np.array([len(stroke) for stroke in strokes], np.int64)),
+        x=np.ascontiguousarray(xy[:, 0]),
+        y=np.ascontiguousarray(xy[:, 1]),
+    )
+
+
+def made_up_key_id(strokes: Sequence[npt.NDArray[np.generic]], word: str, number: int) -> int:
+    """Return a key_id for a drawing that has none: a hash of its word, its number and its points.
+
+    It is at least 2^63, beyond every official one, and the same each time the same file is read.
+    """
+    digest = blake2b(f"{word}\0{number}\0".encode(), digest_size=8)
+    for stroke in strokes:
+        digest.update(len(stroke).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(stroke).tobytes())
+    return int.from_bytes(digest.digest(), "little") | 1 << 63

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, Parsed
+from sketchdata.drawings.drawing import DrawingBatch, Parsed
 from sketchdata.errors import FormatError
-from sketchdata.formats.square import to_square, without_metadata
+from sketchdata.formats.records import to_square, without_metadata
 
 Stroke3 = npt.NDArray[np.int16]
 #: Offsets as any numbers: what other programs write.

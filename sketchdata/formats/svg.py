@@ -19,11 +19,19 @@ from xml.parsers import expat
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import SVG_NAMESPACE, Drawing, Stroke
+from sketchdata.drawings.drawing import SVG_NAMESPACE, Drawing, Stroke
 from sketchdata.errors import FormatError
-from sketchdata.formats.square import made_up_key_id, to_square
-from sketchdata.formats.svg_path import MAX_POINTS, Outline, flatten, parse_numbers, too_many_points
-from sketchdata.formats.svg_shape import SHAPES, Transform, parse_transform
+from sketchdata.formats.records import made_up_key_id, to_square
+from sketchdata.formats.svg_shapes import (
+    MAX_POINTS,
+    SHAPES,
+    Outline,
+    Transform,
+    flatten,
+    parse_numbers,
+    parse_transform,
+    too_many_points,
+)
 
 MAX_BYTES = 1 << 25
 #: Flattened curves stay within a quarter of a unit of the 0..255 square, here as a part of the drawing's larger side.

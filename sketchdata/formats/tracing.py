@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import Drawing, empty_batch, offsets_of
+from sketchdata.drawings.drawing import Drawing, empty_batch, offsets_of
+from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import FormatError
-from sketchdata.formats.square import made_up_key_id
-from sketchdata.simplify import simplify
+from sketchdata.formats.records import made_up_key_id
 
 #: (H, W) bool.
 Mask = npt.NDArray[np.bool_]

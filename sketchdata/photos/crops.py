@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from sketchdata.errors import FormatError
-from sketchdata.near_duplicates import thumbnail
-from sketchdata.photos import DEFAULT_LIMITS, Photo, PhotoLimits, crop, decode, perceptual_hash, resize
-from sketchdata.saliency import salient_box
-from sketchdata.shards.pictures import Box, picture_id
+from sketchdata.errors import FormatError, SketchDataError
+from sketchdata.photos.image import DEFAULT_LIMITS, Photo, PhotoLimits, crop, decode, hamming, perceptual_hash, resize
+from sketchdata.photos.near_duplicates import THUMBNAIL_BYTES, Hashes, Thumbnails, kept_of, thumbnail
+from sketchdata.photos.saliency import salient_box
+from sketchdata.storage import pictures
+from sketchdata.storage.cards import picture_card_head, reject_rows
+from sketchdata.storage.manifest import Manifest, replacing
+from sketchdata.storage.pictures import Box, picture_id
 
 #: {name: suffix, parameters for OpenCV}. JPEG keeps colours at full resolution: detectors look at edges of colour too.
 ENCODINGS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -198,3 +209,290 @@ def encode(picture: Photo, format: str) -> bytes:
 def content_hash(image: bytes) -> np.uint64:
     """Return 64 bits of a hash of an encoded picture: equal for equal ones."""
     return np.uint64(int.from_bytes(hashlib.sha256(image).digest()[:8], "big"))
+
+
+# The crops of some photos, on disk until it is known which of them stay: an Arrow file and a list of rejects.
+
+#: What a shard does not have: it serves to find duplicates.
+MEASURES = {"area": pa.uint32(), "content": pa.uint64(), "thumbnail": pa.binary(THUMBNAIL_BYTES)}
+#: Leading digits of a photo's sha256 that say which chunk it belongs to: 256 chunks, so that one of a full-sized data
+#: set has some 1,200 photos. It depends on no other photo.
+PREFIX_DIGITS = 2
+
+_ROWS_AT_ONCE = 64
+_EDGES = ("x0", "y0", "x1", "y1")
+#: Columns of a photo that its crops keep under the same name.
+_OF_PHOTO = ("photo", "source", "page", "author", "licence", "title", "fetched")
+
+
+def annotations_of(photos: pa.Table, boxes: pa.Table) -> pa.Table:
+    """Return the annotations with the columns of their photos and `prefix`, of their sha256.
+
+    Photos that were not collected leave the columns null, but for those that say why.
+    """
+    rows = pc.index_in(boxes["photo"], value_set=photos["photo"].combine_chunks())
+    joined = boxes
+    for name in photos.column_names:
+        if name not in boxes.column_names:
+            joined = joined.append_column(name, photos[name].take(rows))
+    # A photo that failed may have the hash of what was refused.
+    sha256 = pc.if_else(pc.equal(joined["status"], "ok"), joined["sha256"], pa.scalar(None, pa.string()))
+    return joined.append_column("prefix", pc.utf8_slice_codeunits(sha256, 0, PREFIX_DIGITS))
+
+
+def schema() -> pa.Schema:
+    """Return the columns of a chunk."""
+    return pa.schema([*pictures.schema(), *(pa.field(name, kind, nullable=False) for name, kind in MEASURES.items())])
+
+
+class ChunkWriter:
+    """Writes crops as they come, so that no more than a few are in memory."""
+
+    def __init__(self, file: Any, classes: Sequence[str]) -> None:
+        self._writer = pa.ipc.new_file(file, schema())
+        self._classes = list(classes)
+        self._labels = {word: label for label, word in enumerate(classes)}
+        self._waiting: list[Crop] = []
+        self.rows = 0
+
+    def add(self, crop: Crop) -> None:
+        """Add a crop.
+
+        Raises:
+            SketchDataError: Its class is not in the class table.
+        """
+        if crop.annotation["word"] not in self._labels:
+            raise SketchDataError(f"{crop.annotation['word']!r} is no class of the photos' class table: collect again")
+        self._waiting.append(crop)
+        if len(self._waiting) == _ROWS_AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is waiting, and the file's end."""
+        if self._waiting:
+            self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        table = pictures.to_table(self._columns(self._waiting), self._classes)
+        measures: dict[str, list[Any]] = {
+            "area": [crop.area for crop in self._waiting],
+            "content": [content_hash(crop.image) for crop in self._waiting],
+            "thumbnail": [crop.thumbnail for crop in self._waiting],
+        }
+        for name, values in measures.items():
+            table = table.append_column(schema().field(name), pa.array(values, MEASURES[name]))
+        self._writer.write_table(table)
+        self.rows += len(self._waiting)
+        self._waiting = []
+
+    def _columns(self, crops: Sequence[Crop]) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {
+            "key_id": [crop.key_id for crop in crops],
+            "label": [self._labels[crop.annotation["word"]] for crop in crops],
+            "image": [crop.image for crop in crops],
+            "width": [crop.width for crop in crops],
+            "height": [crop.height for crop in crops],
+            "phash": [crop.phash for crop in crops],
+            "photo_sha256": [crop.annotation["sha256"] for crop in crops],
+            "category": [crop.annotation["category"] for crop in crops],
+        }
+        for place, name in enumerate(_EDGES):
+            columns[name] = [None if crop.box is None else crop.box[place] for crop in crops]
+        return {**columns, **{name: [crop.annotation[name] for crop in crops] for name in _OF_PHOTO}}
+
+
+def write_rejects(path: Path, rejects: Iterable[Reject]) -> Path:
+    """Write rejects, one a line, whole or not at all; return the path."""
+    with replacing(path) as file:
+        file.writelines(orjson.dumps(reject.line(), option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
+    return path
+
+
+def read_chunk(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Map some columns of a chunk into memory; nothing is read before it is used."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().select(list(columns))
+
+
+# Which crops stay, of those that show the same.
+
+COLUMNS = ("key_id", "word", "kept_key_id", "kept_word", "bits", "kind", "photo", "kept_photo")
+EXACT, NEAR = "exact", "near"
+
+_READ = ("key_id", "label", "phash", "photo", "x0", "area", "content", "thumbnail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """All N crops, duplicates among them, chunk after chunk.
+
+    Attributes:
+        key_id: (N,) uint64.
+        label: (N,) uint16.
+        phash: (N,) uint64.
+        boxed: (N,) bool: whether there is an annotated box.
+        area: (N,) uint32, of the crops in the photos, in pixels.
+        content: (N,) uint64, equal for equal pictures.
+        thumbnail: (N, 256) uint8.
+        photo: (N,) strings.
+        starts: (chunks + 1,) int64, where each chunk's rows begin.
+    """
+
+    key_id: npt.NDArray[np.uint64]
+    label: npt.NDArray[np.uint16]
+    phash: Hashes
+    boxed: npt.NDArray[np.bool_]
+    area: npt.NDArray[np.uint32]
+    content: npt.NDArray[np.uint64]
+    thumbnail: Thumbnails
+    photo: pa.ChunkedArray
+    starts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.key_id)
+
+
+def read_crops(paths: Sequence[Path]) -> Crops:
+    """Read of all chunks what finding duplicates needs; the pictures stay on disk."""
+    tables = [read_chunk(path, _READ) for path in paths]
+    table = pa.concat_tables(tables)
+    return Crops(
+        **{name: table[name].to_numpy() for name in ("key_id", "label", "phash", "area", "content")},
+        boxed=table["x0"].is_valid().to_numpy(),
+        thumbnail=np.concatenate([_bytes(chunk) for chunk in table["thumbnail"].chunks]),
+        photo=table["photo"],
+        starts=np.cumsum([0, *map(len, tables)]),
+    )
+
+
+def _bytes(thumbnails: pa.FixedSizeBinaryArray) -> Thumbnails:
+    """Return (n,) fixed-size binary values as (n, 256) uint8, without a copy."""
+    return np.frombuffer(thumbnails.buffers()[1], np.uint8).reshape(-1, THUMBNAIL_BYTES)[: len(thumbnails)]
+
+
+def choose(crops: Crops, near: int | None) -> npt.NDArray[np.int64]:
+    """Return for each crop which one stays for it: itself, or an equal or nearly equal one. (N,) int64.
+
+    Of those that show the same, the one stays that has an annotated box, then the larger one, then that of the smallest
+    key_id. The class does not matter: what two classes claim goes to one of them.
+
+    Args:
+        crops: All of them.
+        near: In how many bits the hashes of near duplicates may differ; None: only equal pictures are duplicates.
+
+    Raises:
+        SketchDataError: Two different crops that stay have one key_id.
+    """
+    order = np.lexsort((crops.key_id, -crops.area.astype(np.int64), ~crops.boxed))
+    _, first, which = np.unique(crops.content[order], return_index=True, return_inverse=True)
+    kept: npt.NDArray[np.int64] = np.empty(len(crops), np.int64)
+    kept[order] = order[first[which]]
+    if near is not None:
+        unlike = order[np.sort(first)]
+        stays = kept_of(crops.phash[unlike], crops.thumbnail[unlike], near)
+        stays_for = np.arange(len(crops))
+        stays_for[unlike] = unlike[stays]
+        kept = stays_for[kept]
+    if twice := pictures.repeated(crops.key_id[staying(kept)].tolist()):
+        raise SketchDataError(f"different crops have the key_id {twice[0]}: another --context or --min-size may help")
+    return kept
+
+
+def staying(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the rows that stay for themselves, rising."""
+    found: npt.NDArray[np.int64] = np.flatnonzero(kept == np.arange(len(kept)))
+    return found
+
+
+def write_duplicates(path: Path, crops: Crops, kept: npt.NDArray[np.int64], classes: Sequence[str]) -> int:
+    """List the crops that go, by class and key_id, each with the one that stays for it; return how many there are."""
+    gone = np.flatnonzero(kept != np.arange(len(kept)))
+    gone = gone[np.lexsort((gone, crops.key_id[gone], crops.label[gone]))]
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for row, other in zip(gone.tolist(), kept[gone].tolist(), strict=True):
+        lines.writerow(_line(crops, row, other, classes))
+    with replacing(path) as file:
+        file.write(text.getvalue().encode("utf-8"))
+    return len(gone)
+
+
+def _line(crops: Crops, row: int, other: int, classes: Sequence[str]) -> list[Any]:
+    return [
+        crops.key_id[row],
+        classes[crops.label[row]],
+        crops.key_id[other],
+        classes[crops.label[other]],
+        hamming(int(crops.phash[row]), int(crops.phash[other])),
+        EXACT if crops.content[row] == crops.content[other] else NEAR,
+        crops.photo[row].as_py(),
+        crops.photo[other].as_py(),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateCounts:
+    """How many crops went: as exact and as near duplicates, and how many of either for one of another class."""
+
+    exact: int
+    near: int
+    across_classes: int
+
+
+def count_duplicates(path: Path) -> DuplicateCounts:
+    """Count what a list of duplicates has.
+
+    Raises:
+        SketchDataError: It cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+            kinds = Counter(row["kind"] for row in rows)
+            across = sum(row["word"] != row["kept_word"] for row in rows)
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise SketchDataError(f"{path} cannot be read as a list of duplicates: {error}") from error
+    return DuplicateCounts(exact=kinds[EXACT], near=kinds[NEAR], across_classes=across)
+
+
+# The card of a set of crops.
+
+_NO_BOX = {
+    "whole": "Photos without a box are there as a whole.",
+    "saliency": "Photos without a box are cropped to what stands out of them (geodesic saliency).",
+    "skip": "Photos without a box were left out.",
+}
+
+
+def crops_card(manifest: Manifest) -> str:
+    """Return the README of a set of crops: Markdown with the front matter that `datasets` reads."""
+    config = manifest.config
+    near = (
+        "Of equal crops one stayed"
+        if config["near"] is None
+        else f"Of equal crops, and of those whose 64-bit perceptual hashes differ in at most {config['near']} bits and "
+        "whose\nthumbnails correlate, one stayed"
+    )
+    return f"""{picture_card_head(manifest, "crops")}
+**Crops.** Each annotated box, with a margin of {config["context"]:g} of its width and height on each side, shrunk to at
+most {config["longest_side"]} pixels along the longer side, as {config["format"].upper()}. Boxes whose longer side has
+fewer than {config["min_size"]} pixels were left out, and so were those flagged as {config["skip_flags"]}.
+{_NO_BOX[config["no_box"]]}
+
+**Rows** stand by class, then by `key_id`. **Columns**: `key_id` uint64, `word`, `label` uint16 (the row of the class
+table in `manifest.json`), `image`, `width`, `height`; `photo`, `photo_sha256`, `source`, `page`, `author`, `licence`,
+`title`, `fetched` of the photo; `x0`, `y0`, `x1`, `y1`, the annotated box in pixels of the upright photo, or null;
+`category`, the source's own class; `phash` of the crop.
+
+**Licences** are those of the photos: see `licence`, `author` and `page` of each row before you share one.
+
+**Duplicates.** {near}: one with an annotated box rather than a whole photo,
+then the larger one, then that of the smallest key_id. `duplicates.csv` lists what went.
+
+**Refused**: {sum(manifest.rejects.values()):,} annotations, listed in `rejects.jsonl`.
+
+| reason | annotations |
+|---|--:|
+{reject_rows(manifest)}
+"""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 #: Beyond it, different pictures of like things have near hashes, and the search becomes slow.
 MOST_BITS = 10

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 
 #: Patches along the photo's longer side: what is a fortieth of it is too small to be the photo's subject.
 _PATCHES = 40

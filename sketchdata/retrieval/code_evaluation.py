@@ -1,9 +1,13 @@
-"""How well the binary codes of a trained network find drawings: of classes that it learned, and of others."""
+"""Evaluation of a trained network's binary codes: retrieval, zero-shot retrieval, spread, cost, and its report."""
 
 from __future__ import annotations
 
 import csv
 import io
+import resource
+import statistics
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +16,121 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.bitmaps import Packed, read_split
-from sketchdata.charts import Curve
-from sketchdata.codes import Codes
-from sketchdata.encoder import Trained
-from sketchdata.encoding import codes_of, outputs
+from sketchdata.display.charts import Curve
+from sketchdata.drawings.sampling import chosen_words
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval import score_codes
-from sketchdata.sampling import chosen_words
-from sketchdata.search_cost import search_cost
-from sketchdata.spread import class_spread
+from sketchdata.formats.codes import Codes
+from sketchdata.retrieval.index import make_index
+from sketchdata.retrieval.scores import score_codes
+from sketchdata.training.bitmaps import Packed, read_split
+from sketchdata.training.encoder import Trained, codes_of, outputs
+
+# How far apart drawings of one class lie, and how far apart the classes do.
+# Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table VI, which names
+# the distances and does not define them. Its d2 of 17.6 at 64 bits is more than the 8 that two points of a unit cube
+# of
+# 64 dimensions are apart at most, so distances are squared.
+
+
+def class_spread(numbers: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> tuple[float, float]:
+    """Return the mean squared distance within classes, d1, and that between the classes' means, d2.
+
+    d1 is the mean over classes of the mean squared Euclidean distance of a class's drawings to their mean; d2 is the
+    mean squared Euclidean distance between the means of two different classes, over all pairs. Classes count alike,
+    however many drawings they have; those without any do not count.
+
+    Args:
+        numbers: (N, D), what the code layer gives for each drawing.
+        labels: (N,) their classes.
+
+    Returns:
+        d1 and d2.
+
+    Raises:
+        ValueError: The drawings are of fewer than two classes.
+    """
+    present, rows, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(present) < 2:
+        raise ValueError(f"a distance between classes needs two of them, and there are {len(present)}")
+    values = numbers.astype(np.float64)
+    means = np.zeros((len(present), numbers.shape[1]))
+    np.add.at(means, rows, values)
+    means /= counts[:, None]
+    within = np.bincount(rows, np.square(values - means[rows]).sum(1)) / counts
+    # Over all pairs Σ ‖a − b‖² is 2 L Σ ‖a − mean‖².
+    between = 2 * np.square(means - means.mean(0)).sum() / (len(present) - 1)
+    return float(within.mean()), float(between)
+
+
+# What a search costs: seconds a query, and memory.
+# Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table IV, which says
+# neither what was timed nor on what machine.
+
+#: Table IV: {bits: (seconds a query, megabytes)} on the gallery of 345,000.
+COST = {16: (0.089, 612), 24: (0.126, 667), 32: (0.157, 732), 64: (0.286, 937)}
+
+#: Drawings in the gallery that the published cost is of.
+PAPER_GALLERY = 345_000
+#: Queries that are timed, at most.
+_TIMED = 200
+_DEFINITION = (
+    "Seconds from the code of one drawing to its nearest drawings in the gallery, in order: the Hamming distance to "
+    "every code is counted, nothing is approximated, and one thread works; the median over single queries. Making the "
+    "code is not included. Memory is that of the gallery's codes alone, that of all that a search holds (codes, labels "
+    "and key_ids), and the most that the whole process had so far, network and drawings included."
+)
+
+
+def search_cost(queries: Codes, gallery: Codes, k: int = 200) -> dict[str, Any]:
+    """Time searches, one query after the other, and measure what they hold in memory.
+
+    Args:
+        queries: Q codes, of which 200 or fewer, evenly spread, are timed.
+        gallery: N codes.
+        k: How many nearest ones are wanted; N where there are fewer.
+
+    Returns:
+        Plain values: `definition`, `bits`, `gallery`, `queries`, `k`, `seconds` and `slowest_seconds` a query,
+        `codes_bytes`, `search_bytes`, `peak_bytes`; and `paper`, of `seconds` and `megabytes`, where the gallery is
+        as large as the paper's.
+
+    Raises:
+        ConfigError: There are no codes.
+    """
+    index, wanted = make_index(gallery, "flat"), min(k, len(gallery))
+    timed = queries.packed[:: -(-len(queries) // _TIMED)]
+    # The first search pays for what later ones find ready.
+    index.search(timed[:1], wanted)
+    seconds = []
+    for query in timed[:, None]:
+        begin = time.perf_counter()
+        index.search(query, wanted)
+        seconds.append(time.perf_counter() - begin)
+    values: dict[str, Any] = {
+        "definition": _DEFINITION,
+        "bits": gallery.bits,
+        "gallery": len(gallery),
+        "queries": len(seconds),
+        "k": wanted,
+        "seconds": statistics.median(seconds),
+        "slowest_seconds": max(seconds),
+        "codes_bytes": gallery.packed.nbytes,
+        "search_bytes": index.nbytes,
+        "peak_bytes": peak_bytes(),
+    }
+    if len(gallery) == PAPER_GALLERY and gallery.bits in COST:
+        values["paper"] = dict(zip(("seconds", "megabytes"), COST[gallery.bits], strict=True))
+    return values
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, all others kibibytes.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+# How well the binary codes of a trained network find drawings: of classes that it learned, and of others.
 
 GALLERY, QUERY = "gallery", "query"
 #: Of one class, everything found would be right.
@@ -178,3 +287,123 @@ def curves_csv(curves: Mapping[str, Curve]) -> str:
 
 def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:_SOME]) + ("…" if len(words) > _SOME else "")
+
+
+# The evaluation of binary codes as Markdown: each number beside its bounds and chance, and what it is.
+
+#: Classes that are listed, those whose drawings are found worst.
+_WORST = 10
+_MEGA = 1e6
+
+Values = Mapping[str, Any]
+
+
+def hashing_sections(values: Values, picture: str, table: str) -> list[str]:
+    """Return the lines of the sections on retrieval, zero-shot retrieval, spread and cost.
+
+    Args:
+        values: What `evaluate_codes` gave.
+        picture: The file of the precision-recall picture.
+        table: That of its numbers.
+    """
+    retrieval = values["retrieval"]
+    lines = ["## Retrieval", "", *_retrieval(retrieval), ""]
+    lines += [f"![precision over recall]({picture})", "", f"Its points are in [{table}]({table}).", ""]
+    if "zero_shot" in values:
+        lines += ["## Zero-shot retrieval", "", *_zero_shot(values["zero_shot"]), ""]
+    return [
+        *lines,
+        "## Spread of the classes",
+        "",
+        *_spread_hashing_report(values["spread"]),
+        "",
+        *_cost(values["cost"]),
+    ]
+
+
+def _retrieval(found: Values) -> list[str]:
+    whole, k = found["map"], found["k"]
+    lines = [
+        f"Codes of {found['bits']} bits: {found['queries']:,} queries, each against a gallery of {found['gallery']:,} "
+        f"drawings; chance is {found['chance']:.4f}. {_excluded(found['excluded'])}",
+        "",
+        "| measure | expected | worst order of ties | best order of ties |",
+        "|---|--:|--:|--:|",
+        _row("**mAP**", whole),
+        _row(f"**P@{k}**", found["precision_at_k"]),
+        _row(f"R@{k}", found["recall_at_k"]),
+        *(_row(f"mAP@{k}, {name}", found["map_at_k"][name]) for name in found["map_at_k"]),
+        _row(
+            "mAP, interpolated",
+            {side: whole[f"interpolated_{side}"] for side in ("pessimistic", "optimistic")},
+        ),
+        f"| mAP, by thresholds | {whole['threshold']:.4f} | | |",
+        "",
+        f"95 % intervals of the mAP: {_interval(whole['query_interval'])} over queries, "
+        f"{_interval(whole['class_interval'])} over classes.",
+        "",
+    ]
+    lines += [
+        f"Within distance {radius}: precision {own['precision']:.4f}, recall {own['recall']:.4f}; nothing there for "
+        f"{own['empty']:.1%} of the queries."
+        for radius, own in found["radius"].items()
+    ]
+    return [*lines, "", f"{found['definition']}", "", *_worst(found["classes"])]
+
+
+def _row(name: str, bounds: Values) -> str:
+    cells = (f"{bounds[side]:.4f}" if side in bounds else "" for side in ("expected", "pessimistic", "optimistic"))
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _interval(bounds: Any) -> str:
+    low, high = bounds
+    return f"{low:.4f} to {high:.4f}"
+
+
+def _excluded(count: int) -> str:
+    return f"{count:,} queries that nothing is relevant to are not counted." if count else "Every query counts."
+
+
+def _worst(classes: Values) -> list[str]:
+    order = sorted(classes, key=lambda word: (classes[word]["map"], word))[:_WORST]
+    lines = [f"| {word} | {classes[word]['queries']:,} | {classes[word]['map']:.4f} |" for word in order]
+    return [f"The {len(order)} classes that are found worst:", "", "| class | queries | mAP |", "|---|--:|--:|", *lines]
+
+
+def _zero_shot(found: Values) -> list[str]:
+    words = found["unseen"]
+    about = (
+        f"Drawings of {len(words):,} classes of which the network has never seen one, as queries and as the gallery, "
+        f"so that chance is about 1 in {len(words):,}; not to be compared with figures over other numbers of classes."
+    )
+    return [about, "", f"The classes: {', '.join(words)}.", "", *_retrieval(found)]
+
+
+def _spread_hashing_report(found: Values) -> list[str]:
+    ratio = "" if found["ratio"] is None else f"{found['ratio']:.4f}"
+    return [
+        "| d1, within classes | d2, between classes | d1 / d2 |",
+        "|--:|--:|--:|",
+        f"| {found['d1']:.4f} | {found['d2']:.4f} | {ratio} |",
+        "",
+        "d1: the mean squared Euclidean distance of a class's drawings to their mean, averaged over classes. d2: the "
+        f"mean squared distance between the means of two classes. Both of the {found['numbers']} numbers, before they "
+        f"become bits, of {found['drawings']:,} gallery drawings. The paper's Table VI names both and defines neither.",
+    ]
+
+
+def _cost(found: Values) -> list[str]:
+    lines = [
+        "## Cost of a search",
+        "",
+        "| | seconds a query | MB of codes | MB of all that is searched | peak MB of the process |",
+        "|---|--:|--:|--:|--:|",
+        f"| {found['gallery']:,} codes of {found['bits']} bits, the nearest {found['k']:,} | {found['seconds']:.6f} | "
+        + " | ".join(f"{found[name] / _MEGA:,.2f}" for name in ("codes_bytes", "search_bytes", "peak_bytes"))
+        + " |",
+    ]
+    if "paper" in found:
+        paper = found["paper"]
+        lines.append(f"| the paper's Table IV | {paper['seconds']:.3f} | | | {paper['megabytes']:,} |")
+    return [*lines, "", f"{found['definition']} {found['queries']:,} queries were timed.", ""]

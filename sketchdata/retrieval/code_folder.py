@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.codes import MAX_BITS, Codes, Packed
+from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import (
+from sketchdata.formats.codes import MAX_BITS, Codes, Packed
+from sketchdata.storage.manifest import (
     MANIFEST_NAME,
     FileEntry,
     Manifest,
@@ -31,8 +32,7 @@ from sketchdata.manifest import (
     read_manifest,
     replacing,
 )
-from sketchdata.output_folder import OutputFolder
-from sketchdata.shards.parquet import ROW_GROUP_ROWS, read_row_groups
+from sketchdata.storage.parquet import ROW_GROUP_ROWS, read_row_groups
 
 KEY_IDS, ROW_NUMBERS = "key_id", "row"
 _REMEDY = "encode the data set again"

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sketchdata.bitmaps import Packed
-from sketchdata.encoder import SketchEncoder
-from sketchdata.encoding import codes_of
 from sketchdata.errors import ConfigError
-from sketchdata.loader import View
-from sketchdata.losses import class_centers
-from sketchdata.retrieval import score_codes
+from sketchdata.retrieval.scores import score_codes
+from sketchdata.training.bitmaps import Packed
+from sketchdata.training.encoder import SketchEncoder, codes_of
+from sketchdata.training.loader import View
+from sketchdata.training.losses import class_centers
 
 #: Every fifth drawing asks, and the others answer: none is found by itself.
 _EVERY = 5

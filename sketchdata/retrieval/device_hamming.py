@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sketchdata.codes import Codes, Packed, unpack_bits
-from sketchdata.hamming import count_by
-from sketchdata.ranks import device_of
-from sketchdata.tie_groups import Counts, TieGroups
+from sketchdata.formats.codes import Codes, Packed, unpack_bits
+from sketchdata.retrieval.hamming import count_by
+from sketchdata.retrieval.metrics import Counts, TieGroups
+from sketchdata.training.distributed import device_of
 
 #: Distances at a time: 2^27 take 1.5 GB of a GPU's memory with their products.
 _CELLS = 1 << 27

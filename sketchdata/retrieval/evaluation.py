@@ -12,23 +12,23 @@ import numpy.typing as npt
 import orjson
 import torch
 
-from sketchdata.bitmaps import Packed, identity
-from sketchdata.charts import precision_recall, reliability_diagram, save
-from sketchdata.encoder import Trained, read_encoder
+from sketchdata.display.charts import precision_recall, reliability_diagram, save
 from sketchdata.errors import ConfigError
-from sketchdata.hashing_evaluation import (
+from sketchdata.progress import task_bar
+from sketchdata.retrieval.code_evaluation import (
     GALLERY,
     Encoded,
     Subject,
     curves_csv,
     curves_of,
     evaluate_codes,
+    hashing_sections,
     unseen_classes,
 )
-from sketchdata.hashing_report import hashing_sections
-from sketchdata.manifest import replacing
-from sketchdata.progress import task_bar
-from sketchdata.run_folder import read_record
+from sketchdata.storage.manifest import replacing
+from sketchdata.training.bitmaps import Packed, identity
+from sketchdata.training.encoder import Trained, read_encoder
+from sketchdata.training.run_folder import read_record
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
 CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"

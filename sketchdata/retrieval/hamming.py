@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.codes import Codes, Packed
+from sketchdata.drawings.raster import over_slices
 from sketchdata.errors import ConfigError
-from sketchdata.raster import over_slices
-from sketchdata.tie_groups import Counts, TieGroups
+from sketchdata.formats.codes import Codes, Packed
+from sketchdata.retrieval.metrics import Counts, TieGroups
 
 #: (P, N): N codes as P words each, a word's array for itself.
 Words = npt.NDArray[np.unsignedinteger[Any]]

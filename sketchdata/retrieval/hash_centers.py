@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import hadamard
 
-from sketchdata.shallow_hashing.projections import itq_rotation
+from sketchdata.retrieval.shallow_hashing.methods import itq_rotation
 
 Matrix = npt.NDArray[np.float64]
 #: Codes of two classes differ in this share of their bits at least, where that many codes exist.

@@ -10,20 +10,465 @@ order, but they may miss some, and may find fewer than were asked for.
 
 from __future__ import annotations
 
-from sketchdata.index.exact import Neighbours
-from sketchdata.index.files import CODES, KEY_IDS, LABELS, STRUCTURE, open_index, write_arrays
-from sketchdata.index.kinds import KINDS
-from sketchdata.index.search import Index, make_index
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias, overload
 
-__all__ = [
-    "CODES",
-    "KEY_IDS",
-    "KINDS",
-    "LABELS",
-    "STRUCTURE",
-    "Index",
-    "Neighbours",
-    "make_index",
-    "open_index",
-    "write_arrays",
-]
+import numpy as np
+import numpy.typing as npt
+
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.simplify import simplify
+from sketchdata.errors import ConfigError, SketchDataError, needs_extra
+from sketchdata.formats.codes import Codes, Packed
+from sketchdata.retrieval.hamming import Words as Words64
+from sketchdata.retrieval.hamming import to_words, word_distances
+from sketchdata.storage.manifest import Manifest, check_listed, hash_file, read_manifest, replacing
+
+# The nearest codes by looking at every one: exact, and in one certain order.
+
+#: Every so many codes are looked at for a first guess of how far the k-th nearest is: a prime, so that no pattern of
+#: the codes falls in with it.
+_SAMPLED = 97
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbours:
+    """The n codes found for one query, nearest first.
+
+    Attributes:
+        rows: (n,) int64, their rows in the index.
+        distances: (n,) uint8, in how many bits they differ.
+        key_ids: (n,) uint64, of their drawings.
+        labels: (n,) uint16, indices into the class table.
+        classes: The class table.
+    """
+
+    rows: Rows
+    distances: npt.NDArray[np.uint8]
+    key_ids: npt.NDArray[np.uint64]
+    labels: npt.NDArray[np.uint16]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def words(self) -> list[str]:
+        """Their classes' names."""
+        return [self.classes[label] for label in self.labels.tolist()]
+
+
+def nearest(found: npt.NDArray[np.uint8], k: int) -> Rows:
+    """Return the rows of the k smallest of (N,) distances, 1 ≤ k ≤ N, by rising distance, then by rising row.
+
+    The order is total, so codes as far away as the k-th are chosen by their rows too.
+    """
+    # A sample tells about how far the k-th is; what is not farther is few, and only these are put in order.
+    sample = np.cumsum(np.bincount(found[::_SAMPLED]))
+    limit = int(np.searchsorted(sample, -(-k * sample[-1] // len(found))))
+    rows = np.flatnonzero(found <= limit)
+    while len(rows) < k:
+        limit += 1
+        rows = np.flatnonzero(found <= limit)
+    return rows[np.argsort(found[rows], kind="stable")[:k]]
+
+
+# The kinds of index: the exact one, and those of faiss, which is imported only when one of them is asked for.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of faiss index.
+
+    Attributes:
+        make: (bits, a multiple of 8; number of codes) → an empty index of faiss.
+        prepare: Sets how thoroughly (k, index) is searched.
+    """
+
+    make: Callable[[int, int], Any]
+    prepare: Callable[[int, Any], None]
+
+
+def _make_ivf(bits: int, count: int) -> Any:
+    faiss = load_faiss()
+    # faiss wants 39 codes a list to learn from.
+    lists = max(min(round(count**0.5), count // 39), 1)
+    index = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(bits), bits, lists)
+    # It would complain of a handful of codes.
+    index.cp.min_points_per_centroid = 1
+    return index
+
+
+def _prepare_ivf(_: int, index: Any) -> None:
+    index.nprobe = min(max(16, index.nlist // 16), index.nlist)
+    # Without heaps, faiss 1.15 finds nothing.
+    index.use_heap = True
+
+
+def _make_hnsw(bits: int, _: int) -> Any:
+    index = load_faiss().IndexBinaryHNSW(bits, 16)
+    index.hnsw.efConstruction = 40
+    return index
+
+
+def _prepare_hnsw(k: int, index: Any) -> None:
+    index.hnsw.efSearch = max(64, k)
+
+
+def _make_multihash(bits: int, _: int) -> Any:
+    # Tables by 16 bits each: 65,536 places, so that one holds a handful of codes.
+    tables = max(min(4, bits // 16), 1)
+    return load_faiss().IndexBinaryMultiHash(bits, tables, min(16, bits // tables))
+
+
+def _prepare_multihash(_: int, index: Any) -> None:
+    index.nflip = 2
+
+
+KINDS: dict[str, Kind | None] = {
+    "flat": None,
+    "ivf": Kind(make=_make_ivf, prepare=_prepare_ivf),
+    "hnsw": Kind(make=_make_hnsw, prepare=_prepare_hnsw),
+    "multihash": Kind(make=_make_multihash, prepare=_prepare_multihash),
+}
+
+
+def load_faiss() -> Any:
+    """Return the module faiss, which only the approximate kinds need.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        import faiss
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "this kind of index needs faiss, which is not installed: pip install 'sketchdata[train]', or take --kind "
+            "flat"
+        ) from error
+    return faiss
+
+
+def build_structure(kind: Kind, packed: Packed) -> Any:
+    """Put (N, B) uint8 codes into a faiss index; the same codes give the same index.
+
+    Raises:
+        ConfigError: faiss is not installed.
+    """
+    faiss = load_faiss()
+    threads = faiss.omp_get_max_threads()
+    # Several threads would join a graph in the order in which they happen to come.
+    faiss.omp_set_num_threads(1)
+    try:
+        structure = kind.make(8 * packed.shape[1], len(packed))
+        structure.train(packed)
+        structure.add(packed)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return structure
+
+
+# An index on disk.
+# key_ids.npy     (N,) uint64, rising
+# codes.npy       (N, ⌈D / 8⌉) uint8, as `codes.pack_bits` packs them
+# labels.npy      (N,) uint16
+# index.faiss     faiss' own file, of the kinds that are approximate
+# manifest.json   what it is of, and the sha256 of each file; written last
+
+KEY_IDS, CODES, LABELS, STRUCTURE = "key_ids.npy", "codes.npy", "labels.npy", "index.faiss"
+_REMEDY = "build the index again"
+
+
+def write_arrays(index: Index, folder: Path) -> list[Path]:
+    """Write an index's files but for the manifest; the same codes give the same bytes. Return their paths."""
+    packed = np.ascontiguousarray(index.words.T).view(np.uint8)[:, : -(-index.bits // 8)]
+    arrays: dict[str, npt.NDArray[Any]] = {
+        KEY_IDS: index.key_ids,
+        CODES: np.ascontiguousarray(packed),
+        LABELS: index.labels,
+    }
+    for name, array in arrays.items():
+        with replacing(folder / name) as file:
+            np.save(file, array, allow_pickle=False)
+    paths = [folder / name for name in arrays]
+    if index.structure is not None:
+        with replacing(folder / STRUCTURE) as file:
+            file.write(load_faiss().serialize_index_binary(index.structure).tobytes())
+        paths.append(folder / STRUCTURE)
+    return paths
+
+
+def open_index(folder: Path) -> Index:
+    """Read an index; no file of it is parsed before its sha256 has been checked.
+
+    Raises:
+        ConfigError: It needs faiss, which is not installed.
+        SketchDataError: It is not there, not finished or of another layout version, or a file is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    kind, bits = manifest.config.get("kind"), manifest.config.get("bits")
+    if kind not in KINDS or not isinstance(bits, int):
+        raise SketchDataError(
+            f"{folder} holds {manifest.name}, which is no index: build one by `sketchdata index build`"
+        )
+    key_ids, packed, labels = (_read(folder, manifest, name) for name in (KEY_IDS, CODES, LABELS))
+    codes = _codes(folder, manifest, bits, (packed, labels, key_ids))
+    return Index(
+        kind=kind,
+        bits=bits,
+        words=to_words(codes.packed),
+        labels=codes.labels,
+        key_ids=codes.key_ids,
+        classes=codes.classes,
+        structure=None if KINDS[kind] is None else _read_structure(folder, manifest, codes),
+        facts={name: manifest.config.get(name) for name in ("model", "split", "ids")},
+    )
+
+
+def _check(folder: Path, manifest: Manifest, name: str) -> Path:
+    listed = {entry.path: entry.sha256 for entry in manifest.files}
+    if name not in listed:
+        raise SketchDataError(f"{folder} does not list {name}, so it is no whole index: {_REMEDY}")
+    check_listed(folder / name, listed[name], _REMEDY)
+    return folder / name
+
+
+def _read(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any]:
+    path = _check(folder, manifest, name)
+    try:
+        found: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise SketchDataError(f"{path} cannot be read as an array ({error}): {_REMEDY}") from error
+    return found
+
+
+def _codes(folder: Path, manifest: Manifest, bits: int, arrays: tuple[npt.NDArray[Any], ...]) -> Codes:
+    """Return arrays from disk as codes, once they are found to be what an index consists of."""
+    packed, labels, key_ids = arrays
+    wanted = {CODES: (packed, np.uint8, 2), LABELS: (labels, np.uint16, 1), KEY_IDS: (key_ids, np.uint64, 1)}
+    for name, (array, dtype, dimensions) in wanted.items():
+        if array.dtype != dtype or array.ndim != dimensions or not len(array):
+            raise SketchDataError(f"{folder / name} holds {array.dtype} of shape {array.shape}: {_REMEDY}")
+    if int(labels.max()) >= len(manifest.classes) or (key_ids[1:] < key_ids[:-1]).any():
+        raise SketchDataError(f"{folder} holds labels beyond its class table, or key_ids that do not rise: {_REMEDY}")
+    try:
+        return Codes(bits=bits, packed=packed, labels=labels, key_ids=key_ids, classes=manifest.classes)
+    except ConfigError as error:
+        raise SketchDataError(f"{folder} is damaged ({error}): {_REMEDY}") from error
+
+
+def _read_structure(folder: Path, manifest: Manifest, codes: Codes) -> Any:
+    path = _check(folder, manifest, STRUCTURE)
+    faiss = load_faiss()
+    try:
+        structure = faiss.read_index_binary(str(path))
+    except RuntimeError as error:
+        raise SketchDataError(f"{path} cannot be read by faiss {faiss.__version__} ({error}): {_REMEDY}") from error
+    if (structure.d, structure.ntotal) != (8 * codes.packed.shape[1], len(codes)):
+        raise SketchDataError(
+            f"{path} holds {structure.ntotal:,} codes of {structure.d} bits, and the index {len(codes):,}: {_REMEDY}"
+        )
+    return structure
+
+
+# One interface to all kinds of index.
+
+#: Approximate kinds are asked for more than is wanted, since they cut codes of equal distance off anywhere.
+_SURPLUS = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Index:
+    """N codes by rising key_id, ready to be asked.
+
+    Attributes:
+        kind: One of KINDS.
+        bits: D.
+        words: (W, N), as `hamming.to_words` gives them.
+        labels: (N,) uint16.
+        key_ids: (N,) uint64, rising.
+        classes: The class table.
+        structure: faiss' index; None for `flat`.
+        facts: What the record says of where the codes come from: `model`, `split`, `ids`.
+    """
+
+    kind: str
+    bits: int
+    words: Words64
+    labels: npt.NDArray[np.uint16]
+    key_ids: npt.NDArray[np.uint64]
+    classes: tuple[str, ...]
+    structure: Any = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.key_ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, without faiss' own."""
+        return self.words.nbytes + self.labels.nbytes + self.key_ids.nbytes
+
+    def row_of(self, key_id: int) -> int | None:
+        """Return the first row of a drawing; None when it is not in the index."""
+        row = int(np.searchsorted(self.key_ids, np.uint64(key_id)))
+        return row if row < len(self) and int(self.key_ids[row]) == key_id else None
+
+    def code(self, row: int) -> Packed:
+        """Return the code of a row: (⌈D / 8⌉,) uint8."""
+        return np.ascontiguousarray(self.words[:, row]).view(np.uint8)[: -(-self.bits // 8)]
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Index:
+        """Read an index of `sketchdata index build`; no file of it is parsed before its sha256 has been checked.
+
+        Raises:
+            ConfigError: It needs faiss, which is not installed.
+            SketchDataError: It is not there, not finished, or of another layout version, or a file is damaged.
+
+        Example:
+            >>> index = sketchdata.Index.load("index")
+            >>> near = index.search(drawing, 5, run="runs/sketchcode-64")
+            >>> list(zip(near.words, near.key_ids, near.distances))
+        """
+        pass
+
+        return open_index(Path(folder))
+
+    @overload
+    def search(
+        self, queries: Drawing, k: int = ..., *, run: str | PathLike[str] | None = ..., device: str = ...
+    ) -> Neighbours: ...
+
+    @overload
+    def search(
+        self,
+        queries: Packed | Sequence[Drawing],
+        k: int = ...,
+        *,
+        run: str | PathLike[str] | None = ...,
+        device: str = ...,
+    ) -> list[Neighbours]: ...
+
+    def search(
+        self,
+        queries: Packed | Drawing | Sequence[Drawing],
+        k: int = 20,
+        *,
+        run: str | PathLike[str] | None = None,
+        device: str = "cpu",
+    ) -> Neighbours | list[Neighbours]:
+        """Return the k nearest codes of each query; from an approximate kind, these or fewer.
+
+        Args:
+            queries: (M, ⌈D / 8⌉) uint8 codes, or drawings, one or many; raw ones are simplified first.
+            k: 1..N.
+            run: Folder of the training whose network made the index's codes; drawings need it. It is read anew for
+                each search, so search for many drawings at once.
+            device: Where to compute drawings' codes: `auto`, `cpu`, `cuda`, `cuda:1`.
+
+        Returns:
+            For one drawing its neighbours; else a list, as long as the queries.
+
+        Raises:
+            ConfigError: The codes are of another length, there are not k codes, the run is missing or is not that of
+                the index, or torch is not installed.
+            SketchDataError: The training is not finished, or damaged.
+        """
+        if isinstance(queries, Drawing):
+            return self.search([queries], k, run=run, device=device)[0]
+        packed = queries if isinstance(queries, np.ndarray) else self.encode(queries, run, device=device)
+        if packed.ndim != 2 or packed.shape[1] != -(-self.bits // 8):
+            found = f"{packed.shape[1]} bytes" if packed.ndim == 2 else f"the shape {packed.shape} and not (M, bytes)"
+            raise ConfigError(f"the index holds codes of {self.bits} bits, and the query has {found}")
+        if not 1 <= k <= len(self):
+            raise ConfigError(
+                f"the index holds {len(self):,} codes: its nearest 1 to {len(self):,} can be had, not {k:,}"
+            )
+        kind = KINDS[self.kind]
+        words = [query[:, None] for query in to_words(packed).T]
+        if kind is None:
+            every = (word_distances(query, self.words)[0] for query in words)
+            return [self._neighbours(rows := nearest(found, k), found[rows]) for found in every]
+        wanted = min(k + _SURPLUS, len(self))
+        kind.prepare(wanted, self.structure)
+        _, found = self.structure.search(np.ascontiguousarray(packed), wanted)
+        return [self._in_order(rows, query, k) for rows, query in zip(found, words, strict=True)]
+
+    def encode(self, drawings: Sequence[Drawing], run: str | PathLike[str] | None, *, device: str = "cpu") -> Packed:
+        """Return the codes of drawings by the network that made those of the index: (M, ⌈D / 8⌉) uint8.
+
+        Raises:
+            ConfigError: The run is missing or is not that of the index, or torch is not installed.
+            SketchDataError: The training is not finished, or damaged.
+        """
+        if run is None:
+            raise ConfigError(
+                "a drawing that is not in the index needs the network to become a code: name its run (--run)"
+            )
+        with needs_extra("turning drawings into codes", "train"):
+            from sketchdata.training.distributed import device_of
+            from sketchdata.training.encoder import encode, read_encoder
+            from sketchdata.training.packed import pack
+            from sketchdata.training.run_folder import MODEL
+        trained, sha256 = read_encoder(Path(run)), hash_file(Path(run) / MODEL, "sha256")
+        model = self.facts.get("model")
+        if model is None:
+            raise ConfigError(
+                "the index does not say which network its codes are of, so only its own key_ids can be searched for"
+            )
+        if (model, self.bits) != (sha256, trained.width):
+            raise ConfigError(
+                f"the index holds codes of {self.bits} bits by another network (sha256 {str(model)[:16]}…) than that "
+                f"of {run} ({trained.width} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or "
+                "encode and index the data set again"
+            )
+        names = Words()
+        batch = to_batch(drawings, names)
+        batch = simplify(batch) if batch.is_raw else batch
+        return encode(trained, pack([batch], tuple(names.names)), device=str(device_of(device))).packed
+
+    def _in_order(self, rows: Rows, query: Words64, k: int) -> Neighbours:
+        """Put what faiss found, -1 where nothing, into the exact order."""
+        rows = np.unique(rows[rows >= 0])
+        (found,) = word_distances(query, self.words[:, rows])
+        order = np.argsort(found, kind="stable")[:k]
+        return self._neighbours(rows[order], found[order])
+
+    def _neighbours(self, rows: Rows, distances: npt.NDArray[np.uint8]) -> Neighbours:
+        return Neighbours(
+            rows=rows,
+            distances=distances,
+            key_ids=self.key_ids[rows],
+            labels=self.labels[rows],
+            classes=self.classes,
+        )
+
+
+def make_index(codes: Codes, kind: str, facts: dict[str, Any] | None = None) -> Index:
+    """Build an index in memory.
+
+    Raises:
+        ConfigError: There is no such kind, faiss is not installed, or there are no codes.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"there is no kind of index {kind!r}: take one of {', '.join(KINDS)}")
+    if not len(codes):
+        raise ConfigError("there are no codes to build an index of")
+    codes = codes.take(np.argsort(codes.key_ids, kind="stable"))
+    chosen = KINDS[kind]
+    return Index(
+        kind=kind,
+        bits=codes.bits,
+        words=to_words(codes.packed),
+        labels=codes.labels,
+        key_ids=codes.key_ids,
+        classes=codes.classes,
+        structure=None if chosen is None else build_structure(chosen, codes.packed),
+        facts=facts or {},
+    )

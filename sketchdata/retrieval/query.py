@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sketchdata import photos, tracing
-from sketchdata.dataset import Dataset
-from sketchdata.drawing import Drawing, DrawingBatch, Words, to_batch
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words, to_batch
+from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats import svg
+from sketchdata.formats import svg, tracing
 from sketchdata.formats.files import GZIP_SUFFIX, read_ndjson
-from sketchdata.formats.square import made_up_key_id
-from sketchdata.gzipped import gunzip
-from sketchdata.shards import parquet
-from sketchdata.simplify import simplify
+from sketchdata.formats.gzipped import gunzip
+from sketchdata.formats.records import made_up_key_id
+from sketchdata.photos import image
+from sketchdata.storage import parquet
+from sketchdata.storage.dataset import Dataset
 
 #: Of one search, all files together.
 MAX_QUERIES = 10_000
@@ -167,8 +167,8 @@ def _resimplified(drawing: Drawing) -> Drawing:
 
 
 def _read_picture(path: Path) -> Query:
-    limits = photos.DEFAULT_LIMITS
-    return Query(name=path.name, drawing=tracing.trace(photos.decode(_content(path, limits.bytes), limits)))
+    limits = image.DEFAULT_LIMITS
+    return Query(name=path.name, drawing=tracing.trace(image.decode(_content(path, limits.bytes), limits)))
 
 
 # ---- drawings of a data set ------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ FORMATS = {
 
 def manifest_path(name: str) -> Path:
     """Return the path of a file of `manifests/`, such as `quickdraw-files.csv`."""
-    return Path(__file__).parent / "manifests" / name
+    return Path(__file__).parents[1] / "manifests" / name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sketchdata.catalog import choose_classes
-from sketchdata.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import Manifest, read_manifest
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.catalog import choose_classes
+from sketchdata.storage.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from sketchdata.errors import FetchError
-from sketchdata.partfile import CutOffError, Downloaded, Expected, present, receive
+from sketchdata.storage.partfile import CutOffError, Downloaded, Expected, present, receive
 from sketchdata.version import __version__
 
 BLOCK_BYTES = 1 << 20

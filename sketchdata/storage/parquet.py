@@ -8,8 +8,12 @@ Raw drawings have struct<x: float32, y: float32, t: uint32>. The flat x, y and o
 
 from __future__ import annotations
 
+import itertools
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import replacing
+from sketchdata.storage.manifest import replacing
 
 #: The file's metadata key under which sketchdata keeps seed, layout version and tool version.
 METADATA_KEY = b"sketchdata"
@@ -197,3 +201,165 @@ def map_arrow(path: Path) -> DrawingBatch:
     """Map a file of `write_arrow` into memory: what is not looked at is not read."""
     with _readable(path):
         return from_table(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+
+
+# Rows of a split by their number, wherever in its Parquet shards they lie.
+
+
+def overlapping(rows: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (part, start, stop) for every part that holds some of the rows start..stop, counted within the part.
+
+    Args:
+        rows: The number of rows of each part, in order.
+        start: The first row wanted.
+        stop: One past the last row wanted.
+    """
+    before = 0
+    for part, count in enumerate(rows):
+        first, last = max(start - before, 0), min(stop - before, count)
+        if first < last:
+            yield part, first, last
+        before += count
+
+
+def read_rows(path: Path, start: int, stop: int) -> Iterator[DrawingBatch]:
+    """Yield rows start..stop of one Parquet shard, a row group at a time; others are not read.
+
+    Raises:
+        SketchDataError: The file cannot be read, or has other columns or fewer rows.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows < stop:
+                raise SketchDataError(f"{path} has {file.metadata.num_rows:,} rows, and row {stop:,} was asked for")
+            counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            for group, first, last in overlapping(counts, start, stop):
+                yield from_table(file.read_row_group(group).slice(first, last - first))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
+
+
+# Drawings grouped by class in one Arrow file, from which each class can be read without the others.
+# A data set's rows are mixed over the classes, so writing a file a class would mean reading everything once a class.
+# Grouping each shard once makes every class one record batch, which is found by its number.
+
+
+def write_grouped(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None:
+    """Write at least one drawing, as one record batch a class; rows within a class stay in their order."""
+    order = np.argsort(batch.label, kind="stable")
+    grouped = to_table(batch.take(order), classes).to_batches()[0]
+    bounds = np.searchsorted(batch.label[order], np.arange(len(classes) + 1)).tolist()
+    with replacing(path) as file, pa.ipc.new_file(file, grouped.schema) as writer:
+        for first, last in pairwise(bounds):
+            # A class without drawings is a record batch too: the label is the record batch's number.
+            writer.write_batch(grouped.slice(first, last - first))
+
+
+def read_class(path: Path, label: int) -> DrawingBatch:
+    """Read one class's drawings from a file of `write_grouped`, and nothing else of it.
+
+    Raises:
+        SketchDataError: The file cannot be read.
+    """
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+            return from_table(pa.Table.from_batches([reader.get_batch(label)]))
+    except (pa.ArrowException, OSError) as error:
+        raise SketchDataError(f"{path} cannot be read as drawings grouped by class: {error}") from error
+
+
+# Rows of Parquet shards by their number, read a row group at a time.
+
+#: What is kept in memory of the row groups that were read: at full scale 64 of drawings, or some 30 of photos.
+_KEPT_BYTES = 160 << 20
+
+
+class RowGroups:
+    """The rows of some shards, one shard after the other.
+
+    Neighbours on a page lie in different row groups, so those that were decoded are kept, up to a bound. Safe to use
+    from several threads.
+
+    Args:
+        paths: The shards.
+        columns: What is read of them; None for all.
+        most_bytes: What is kept in memory at most of the row groups that were read.
+
+    Raises:
+        SketchDataError: A shard cannot be read.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], columns: Sequence[str] | None = None, most_bytes: int = _KEPT_BYTES
+    ) -> None:
+        self.paths = paths
+        self.most_bytes = most_bytes
+        self.columns = None if columns is None else list(columns)
+        groups = [(place, group, rows) for place, path in enumerate(paths) for group, rows in _groups(path)]
+        self.groups = [(place, group) for place, group, _ in groups]
+        self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process reads for itself.
+        return {**self.__dict__, "_kept": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def take(self, rows: npt.NDArray[np.int64], *, keep: bool) -> Iterator[tuple[list[int], pa.Table]]:
+        """Yield (places among `rows`, those rows), a row group at a time, each of them read once.
+
+        Args:
+            rows: Numbers of rows, in any order.
+            keep: Whether what is read is kept for later; of very many rows it is not worth it.
+
+        Raises:
+            SketchDataError: A shard cannot be read.
+        """
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows[order], self.starts).tolist()
+        for group, (first, last) in enumerate(itertools.pairwise(bounds)):
+            if first < last:
+                chosen = order[first:last]
+                table = self._kept_table(group) if keep else self._load(group)
+                yield chosen.tolist(), table.take(rows[chosen] - self.starts[group])
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much memory the row groups take that are kept."""
+        return sum(table.nbytes for table in self._kept.values())
+
+    def _kept_table(self, group: int) -> pa.Table:
+        with self._lock:
+            if group in self._kept:
+                self._kept.move_to_end(group)
+                return self._kept[group]
+        # Not under the lock: two threads decode two row groups at once.
+        table = self._load(group)
+        with self._lock:
+            self._kept[group] = table
+            while self.kept_bytes > self.most_bytes:
+                self._kept.popitem(last=False)
+        return table
+
+    def _load(self, group: int) -> pa.Table:
+        place, number = self.groups[group]
+        try:
+            with pq.ParquetFile(self.paths[place], memory_map=True) as file:
+                return file.read_row_group(number, columns=self.columns)
+        except (pa.ArrowException, OSError, LookupError) as error:
+            raise _unreadable(self.paths[place], error) from error
+
+
+def _groups(path: Path) -> list[tuple[int, int]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            return [(group, file.metadata.row_group(group).num_rows) for group in range(file.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SketchDataError:
+    return SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}")

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 import orjson
 
 from sketchdata.errors import FetchError
-from sketchdata.manifest import hash_file, replacing
+from sketchdata.storage.manifest import hash_file, replacing
 
 _BLOCK_BYTES = 1 << 20
 

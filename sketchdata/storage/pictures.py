@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import check_listed, replacing
-from sketchdata.shards.parquet import METADATA_KEY, read_row_groups
+from sketchdata.storage.manifest import check_listed, replacing
+from sketchdata.storage.parquet import METADATA_KEY, read_row_groups
 
 #: Rows in a shard at most: some 25 MB of crops, seconds of work for a detector.
 SHARD_ROWS = 512

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, Parsed, concatenate, empty_batch
-from sketchdata.formats import binary, ndjson, ndjson_scan
+from sketchdata.drawings.drawing import DrawingBatch, Parsed, concatenate, empty_batch
+from sketchdata.drawings.sampling import BottomK, ranks
+from sketchdata.drawings.simplify import simplify_records
+from sketchdata.formats import binary, ndjson
+from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats.records import RecordBlock
-from sketchdata.sampling import BottomK, ranks
-from sketchdata.simplify import simplify_records
 
 Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
 #: From N good drawings to (N,) bool, which of them to take; asked by rising rank.

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import cv2
 import orjson
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster import raster
 from sketchdata.errors import SketchDataError
 from sketchdata.formats import ndjson
-from sketchdata.manifest import replacing
-from sketchdata.raster import raster
+from sketchdata.storage.manifest import replacing
 
 # Of the five strategies, RLE is the fastest (4,900 a second of 224 pixels a side) and within a tenth of the smallest
 # for line drawings. Both settings are named because OpenCV's defaults are its own to change.

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sketchdata.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, hash_file
 from sketchdata.progress import task_bar
+from sketchdata.storage.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, hash_file
 
 _HASHES_AT_ONCE = 2
 

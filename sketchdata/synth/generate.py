@@ -7,19 +7,231 @@ are chosen, a hand draws them (`hand`), and the ink is brought to the official s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawing import DrawingBatch, concatenate, gather_ranges
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, concatenate, gather_ranges
 from sketchdata.errors import ConfigError
-from sketchdata.synth import noise, records
-from sketchdata.synth.hand import draw, plan
+from sketchdata.synth.hand import Ink, draw, plan
 from sketchdata.synth.prototypes import find
 from sketchdata.synth.prototypes.prototype import Prototype, StrokeTable, pack, pack_open
-from sketchdata.synth.randomness import Indices, below, stream
-from sketchdata.synth.simplified import simplify
+from sketchdata.synth.shapes import (
+    Floats,
+    Indices,
+    Stroke,
+    arc,
+    bell,
+    below,
+    between,
+    cosine,
+    curve,
+    dot,
+    polyline,
+    sine,
+    stable_hash,
+    stream,
+)
+
+# Drawings that are none: scrawls, and single lines where a picture was asked for. Generated, not from Quick, Draw!.
+
+#: What people leave behind when they give up at once.
+SIMPLE: tuple[tuple[Stroke, ...], ...] = (
+    (polyline(10, 50, 90, 45),),
+    (polyline(20, 10, 70, 90),),
+    (curve(10, 60, 40, 30, 90, 40),),
+    (polyline(15, 20, 20, 80, 85, 78),),
+    (arc(50, 50, 40, 30, start=160, stop=380),),
+    (polyline(10, 30, 80, 30), polyline(20, 60, 90, 65)),
+    (polyline(50, 10, 45, 90), polyline(10, 45, 88, 50)),
+    (curve(20, 80, 30, 20, 60, 30, 80, 75), dot(50, 60)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scrawls:
+    """Random strokes: `owner` (S,) says whose, `lengths` (S,) how many of the flat points x, y (P,) are each one's."""
+
+    owner: Indices
+    lengths: Indices
+    x: Floats
+    y: Floats
+
+
+def scribble(rng: np.random.Generator, owners: Indices) -> Scrawls:
+    """Cover the canvas with one to three long chaotic strokes for each owner."""
+    owner = np.repeat(owners, 1 + below(rng, 3, len(owners)))
+    lengths = 14 + np.floor(100 * rng.random(len(owner)) ** 2).astype(np.int64)
+    centre = 50 + 11 * bell(rng, 2, len(owner))
+    return _scrawl(rng, owner, lengths, centre, between(rng, 22, 48, len(owner)))
+
+
+def shade(rng: np.random.Generator, owners: Indices) -> Scrawls:
+    """Fill a small area with a stroke to and fro, as people do who have time left."""
+    owner = np.repeat(owners, 1 + below(rng, 3, len(owners)))
+    lengths = 5 + np.floor(32 * rng.random(len(owner)) ** 2).astype(np.int64)
+    centre = 50 + 16 * bell(rng, 2, len(owner))
+    return _scrawl(rng, owner, lengths, centre, between(rng, 4, 14, len(owner)))
+
+
+def _scrawl(rng: np.random.Generator, owner: Indices, lengths: Indices, centre: Floats, radius: Floats) -> Scrawls:
+    """Wander around a centre (2, S): steps of half a turn hatch, shorter ones curl."""
+    count = len(owner)
+    hatching = rng.random(count) < 0.6
+    step = np.where(hatching, between(rng, 0.495, 0.505, count), between(rng, 0.06, 0.2, count))
+    flat = np.where(hatching, 1.0, between(rng, 0.4, 1.0, count))
+    phase, drift = rng.random(count), radius * bell(rng, 2, count)
+
+    of = np.repeat(np.arange(count), lengths)
+    k = np.arange(len(of)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    turn = phase[of] + step[of] * k + 0.02 * bell(rng, len(of))
+    r = radius[of] * (0.55 + 0.45 * rng.random(len(of)))
+    u = k / lengths[of] - 0.5
+    # Without this all lines of a hatching would cross in one place, as in an asterisk.
+    off = 0.25 * hatching[of] * radius[of] * bell(rng, 2, len(of))
+    x = centre[0][of] + off[0] + drift[0][of] * u + r * cosine(turn)
+    y = centre[1][of] + off[1] + drift[1][of] * u + r * flat[of] * sine(turn)
+    return Scrawls(owner=owner, lengths=lengths, x=x, y=y)
+
+
+# The metadata around generated drawings: identifiers, countries, times. Generated, not from Quick, Draw!.
+
+#: Official identifiers lie in [2**52, 1.5 · 2**52).
+KEY_BITS = 51
+_KEY_MASK = np.uint64((1 << KEY_BITS) - 1)
+_KEY_BASE = np.uint64(1 << 52)
+#: Odd, so that multiplying modulo 2**51 can be undone. Source: splitmix64's constants.
+_MULTIPLIERS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+#: Bits of a key_id's source that count a category's drawings; the label lies above them.
+INDEX_BITS = 32
+
+#: {country: drawings} of the 45 most frequent ones among 33,552 drawings of the official files.
+_COUNTRIES = {
+    "US": 14617, "GB": 2410, "CA": 1243, "DE": 1007, "RU": 786, "AU": 757, "BR": 613, "FI": 583, "SE": 578,
+    "CZ": 547, "FR": 515, "IT": 494, "PL": 479, "KR": 473, "TH": 444, "PH": 425, "SA": 421, "HU": 396,
+    "NL": 388, "ID": 297, "RO": 268, "SK": 265, "IN": 265, "VN": 247, "JP": 231, "AE": 217, "TW": 216,
+    "UA": 207, "NO": 188, "MY": 182, "NZ": 167, "HR": 162, "TR": 160, "HK": 150, "IE": 143, "AT": 142,
+    "MX": 141, "RS": 136, "BG": 129, "PT": 128, "DK": 121, "ES": 115, "CH": 113, "SG": 101, "IL": 97,
+}  # fmt: skip
+_NAMES = np.array(list(_COUNTRIES), "S2")
+_CUMULATIVE = np.cumsum(list(_COUNTRIES.values())) / sum(_COUNTRIES.values())
+
+_FIRST_DAY, _LAST_DAY = (datetime(2017, month, day, tzinfo=timezone.utc) for month, day in ((1, 23), (4, 1)))
+#: Official times mostly have five digits after the point.
+_TICK_US = 10
+
+
+def key_ids(indices: npt.NDArray[np.int64], *, label: int, seed: int) -> npt.NDArray[np.uint64]:
+    """Number drawings so that no two (label, index) pairs of a seed ever share a key_id.
+
+    Args:
+        indices: (N,) below 2**32.
+        label: Below 2**16.
+        seed: Which of many numberings.
+
+    Returns:
+        (N,) uint64 in [2**52, 2**52 + 2**51): 16 digits, as official ones have. Each step is a bijection of 51 bits.
+    """
+    mixed = (np.uint64(label << INDEX_BITS) | indices.astype(np.uint64)) ^ (
+        np.uint64(stable_hash("keys", seed) & int(_KEY_MASK))
+    )
+    for multiplier in _MULTIPLIERS:
+        mixed = (mixed * multiplier) & _KEY_MASK
+        mixed ^= mixed >> np.uint64(26)
+    return mixed + _KEY_BASE
+
+
+def countries(rng: np.random.Generator, count: int) -> npt.NDArray[np.bytes_]:
+    """Draw countries in the official files' proportions, (N,) S2."""
+    row = np.minimum(np.searchsorted(_CUMULATIVE, rng.random(count), side="right"), len(_NAMES) - 1)
+    chosen: npt.NDArray[np.bytes_] = _NAMES[row]
+    return chosen
+
+
+def timestamps(rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
+    """Draw times from 23 January to 31 March 2017, (N,) int64 microseconds since 1970 in UTC."""
+    first, last = (int(day.timestamp()) * 1_000_000 for day in (_FIRST_DAY, _LAST_DAY))
+    ticks = np.floor(rng.random(count) * ((last - first) // _TICK_US)).astype(np.int64)
+    return first + ticks * _TICK_US
+
+
+# From ink to the official simplified form: top-left aligned, larger side 255, sparse points, whole numbers.
+
+#: Pixels of the 256 × 256 frame. Less than the official ε of 2, since the errors of several passes add up.
+_EPSILON = 1.4
+#: Each pass may drop every other point.
+_PASSES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simplified:
+    """Simplified strokes as in DrawingBatch: strokes (N + 1,), points (S + 1,), x, y (P,) uint8."""
+
+    strokes: Indices
+    points: Indices
+    x: npt.NDArray[np.uint8]
+    y: npt.NDArray[np.uint8]
+
+
+def simplify(ink: Ink) -> Simplified:
+    """Align, scale, thin out and round drawings, all at once.
+
+    Thinning drops every other point that lies within 1.4 pixels of the line through its neighbours, a few times over: a
+    vectorised stand-in for Ramer-Douglas-Peucker, on points that are sparse already.
+    """
+    first_stroke = np.flatnonzero(np.diff(ink.drawing, prepend=-1))
+    strokes = np.append(first_stroke, len(ink.drawing))
+    lengths, x, y = ink.lengths, *_fit(strokes, ink.lengths, ink.x, ink.y)
+    for turn in range(_PASSES):
+        lengths, x, y = _keep(lengths, _far_from_chord(lengths, x, y, turn % 2), x, y)
+    x, y = (np.rint(v) for v in _fit(strokes, lengths, x, y))
+    lengths, x, y = _keep(lengths, _moving(lengths, x, y), x, y)
+    points = np.concatenate([[0], np.cumsum(lengths)])
+    return Simplified(strokes=strokes, points=points, x=x.astype(np.uint8), y=y.astype(np.uint8))
+
+
+def _fit(strokes: Indices, lengths: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Move each drawing to the top-left corner and make its larger side 255."""
+    starts = (np.cumsum(lengths) - lengths)[strokes[:-1]]
+    points = np.diff(np.append(starts, len(x)))
+    left, top = np.minimum.reduceat(x, starts), np.minimum.reduceat(y, starts)
+    side = np.maximum(np.maximum.reduceat(x, starts) - left, np.maximum.reduceat(y, starts) - top)
+    scale = np.repeat(MAX_COORDINATE / np.maximum(side, 1e-9), points)
+    return (x - np.repeat(left, points)) * scale, (y - np.repeat(top, points)) * scale
+
+
+def _far_from_chord(lengths: Indices, x: Floats, y: Floats, parity: int) -> npt.NDArray[np.bool_]:
+    """Return which points to keep (P,): ends, every other point, and those off their neighbours' line."""
+    ends = np.cumsum(lengths) - 1
+    keep = np.ones(len(x), np.bool_)
+    dx, dy = x[2:] - x[:-2], y[2:] - y[:-2]
+    px, py = x[1:-1] - x[:-2], y[1:-1] - y[:-2]
+    # A point beyond its neighbours is a turning point, however near it lies to their line.
+    dot, length2 = px * dx + py * dy, dx * dx + dy * dy
+    cross = px * dy - py * dx
+    keep[1:-1] = (cross * cross >= _EPSILON**2 * length2) | (dot < 0) | (dot > length2)
+    keep[1 - parity :: 2] = True
+    keep[ends] = keep[ends - lengths + 1] = True
+    return keep
+
+
+def _moving(lengths: Indices, x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
+    """Return which points to keep (P,): those that differ from the one before, and the two equal ones of a dot."""
+    ends = np.cumsum(lengths) - 1
+    keep = np.ones(len(x), np.bool_)
+    keep[1:] = (x[1:] != x[:-1]) | (y[1:] != y[:-1])
+    keep[ends - lengths + 1] = True
+    still = np.add.reduceat(keep, ends - lengths + 1, dtype=np.int64) == 1
+    keep[ends[still]] = True
+    return keep
+
+
+def _keep(lengths: Indices, keep: npt.NDArray[np.bool_], x: Floats, y: Floats) -> tuple[Indices, Floats, Floats]:
+    starts = np.cumsum(lengths) - lengths
+    return np.add.reduceat(keep, starts, dtype=np.int64), x[keep], y[keep]
+
 
 #: Drawings made at once. It decides the random numbers, so another size gives other drawings.
 CHUNK = 1000
@@ -33,7 +245,7 @@ _NOISE_RECOGNIZED = 0.25
 _UNFINISHED = 0.5
 _SHADED = 0.07
 
-_MAX_DRAWINGS = 1 << records.INDEX_BITS
+_MAX_DRAWINGS = 1 << INDEX_BITS
 _MAX_LABEL = int(np.iinfo(np.uint16).max)
 
 
@@ -101,10 +313,10 @@ def _chunk(word: str, seed: int, label: int, chunk: int) -> DrawingBatch:
     is_noise = kinds.scribble | kinds.unfinished | kinds.simple
     index = np.arange(chunk * CHUNK, (chunk + 1) * CHUNK)
     return DrawingBatch(
-        key_id=records.key_ids(index, label=label, seed=seed),
+        key_id=key_ids(index, label=label, seed=seed),
         label=np.full(CHUNK, label, np.uint16),
-        countrycode=records.countries(rng, CHUNK),
-        timestamp=records.timestamps(rng, CHUNK),
+        countrycode=countries(rng, CHUNK),
+        timestamp=timestamps(rng, CHUNK),
         recognized=rng.random(CHUNK) < np.where(is_noise, _NOISE_RECOGNIZED, category.recognized),
         strokes=simplified.strokes,
         points=simplified.points,
@@ -116,7 +328,7 @@ def _chunk(word: str, seed: int, label: int, chunk: int) -> DrawingBatch:
 @lru_cache(maxsize=512)
 def _category(word: str) -> _Category:
     prototype = find(word)
-    variants = prototype.variants + noise.SIMPLE
+    variants = prototype.variants + SIMPLE
     (low, high), (least, most) = _NOISE_SHARE, _RECOGNIZED_SHARE
     scribbles, simple, recognized = stream("habits", word).random(3).tolist()
     return _Category(
@@ -151,15 +363,15 @@ def _choose_strokes(
     """
     usual = len(category.prototype.variants)
     variant = below(rng, usual, CHUNK)
-    variant[kinds.simple] = usual + below(rng, len(noise.SIMPLE), int(kinds.simple.sum()))
+    variant[kinds.simple] = usual + below(rng, len(SIMPLE), int(kinds.simple.sum()))
     offsets, stroke = gather_ranges(category.variants, variant)
     drawing = np.repeat(np.arange(CHUNK), np.diff(offsets))
     is_first = np.arange(len(stroke)) == offsets[drawing]
     keep = ~kinds.scribble[drawing] & (is_first | ~kinds.unfinished[drawing])
 
     scrawls = [
-        noise.scribble(rng, np.flatnonzero(kinds.scribble)),
-        noise.shade(rng, np.flatnonzero(kinds.shaded)),
+        scribble(rng, np.flatnonzero(kinds.scribble)),
+        shade(rng, np.flatnonzero(kinds.shaded)),
     ]
     table, drawings, strokes = category.table, [drawing[keep]], [stroke[keep]]
     for scrawl in scrawls:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 
 Counts = npt.NDArray[np.int64]
 

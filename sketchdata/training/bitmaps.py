@@ -27,14 +27,14 @@ from numpy.lib import format as npy_format
 from torch import Tensor
 from torch.nn import functional
 
-from sketchdata.augmentation import Augmentation
-from sketchdata.catalog import FORMATS
-from sketchdata.drawing import MAX_COORDINATE
+from sketchdata.drawings.drawing import MAX_COORDINATE
+from sketchdata.drawings.sampling import Ranks, below_share, splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.npy import SIDE
-from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
-from sketchdata.packed import PackedSketches, read_packed, relabelled
-from sketchdata.sampling import Ranks, below_share, splitmix64
+from sketchdata.storage.catalog import FORMATS
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.training.augmentation import Augmentation
+from sketchdata.training.packed import PackedSketches, read_packed, relabelled
 
 #: What each split gets of 11,100 bitmaps, on average; in the paper it is so of every class. In the order of the ranks.
 PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}

@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import leftovers, replacing
 from sketchdata.progress import console
+from sketchdata.storage.manifest import leftovers, replacing
 
 SUFFIX = ".safetensors"
 _FACTS = "facts"

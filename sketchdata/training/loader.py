@@ -20,13 +20,13 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
-from sketchdata.augmentation import Augmentation
-from sketchdata.bitmaps import Packed
-from sketchdata.drawing import DrawingBatch, empty_batch, offsets_of
+from sketchdata.drawings.drawing import DrawingBatch, empty_batch, offsets_of
+from sketchdata.drawings.raster import DEFAULT_SIZE, raster
+from sketchdata.drawings.sampling import splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.packed import pack
-from sketchdata.raster import DEFAULT_SIZE, raster
-from sketchdata.sampling import splitmix64
+from sketchdata.training.augmentation import Augmentation
+from sketchdata.training.bitmaps import Packed
+from sketchdata.training.packed import pack
 
 #: What a bitmap shows of a drawing.
 Channels = Literal["ink", "strokes"]

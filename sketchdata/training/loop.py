@@ -19,14 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sketchdata.checkpoints import CheckpointFolder, read_tensors, restore, state_of, write_tensors
 from sketchdata.errors import InterruptedRunError, SketchDataError
-from sketchdata.loader import PackedLoader, generator
-from sketchdata.metrics_log import opened_log
 from sketchdata.progress import console, task_bar
-from sketchdata.ranks import wishes_to_stop
-from sketchdata.run_folder import CHECKPOINTS, METRICS, RunFolder
-from sketchdata.training_options import TrainingOptions
+from sketchdata.training.checkpoints import CheckpointFolder, read_tensors, restore, state_of, write_tensors
+from sketchdata.training.distributed import wishes_to_stop
+from sketchdata.training.loader import PackedLoader, generator
+from sketchdata.training.options import TrainingOptions
+from sketchdata.training.run_folder import CHECKPOINTS, METRICS, RunFolder, opened_log
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,

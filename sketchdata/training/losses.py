@@ -6,12 +6,13 @@ f is the (B, D) output of the code layer, y the (B,) labels, c the (L, D) class 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.training_options import SCL_WEIGHT
+from sketchdata.training.options import SCL_WEIGHT
 
 #: Between the two values of a bit: what a sigmoid gives at 0.
 _THRESHOLD = 0.5
@@ -154,3 +155,151 @@ class CodeLoss(nn.Module):
             parts["ql"] = quantization_loss(f, codes(f))
             loss = loss + self.code_weight * parts["ql"]
         return loss, {name: part.detach() for name, part in parts.items()}
+
+
+# The losses of other deep hashing methods, for comparison; equations are those of the papers named at each.
+# u is the (B, D) output of the code layer, whose signs are the code, y the (B,) labels, and scores are (B, L).
+
+#: Weights as their papers give them, or their authors' code.
+PAIR_QUANTISATION, GREEDY_PENALTY, CENTRAL_QUANTISATION, FACTOR_QUANTISATION = 0.01, 0.1, 1e-4, 0.01
+
+
+def signs(u: Tensor) -> Tensor:
+    """Return −1 and 1, 1 where u ≥ 0, in u's type. No gradient flows through."""
+    return torch.where(u.detach() >= 0, 1.0, -1.0).to(u.dtype)
+
+
+def straight_through(u: Tensor) -> Tensor:
+    """Return the signs, with the gradient of u itself: Su et al., "Greedy hash", NeurIPS 2018, Eq. 7 and 8."""
+    return u + (signs(u) - u).detach()
+
+
+def pair_loss(u: Tensor, y: Tensor, margin: float) -> Tensor:
+    """Return the contrastive loss over all pairs of a batch, for numbers that are drawn to −1 and 1.
+
+    Source: Liu et al., "Deep supervised hashing for fast image retrieval", CVPR 2016, Eq. 3, as a mean over pairs.
+
+    Args:
+        u: (B, D).
+        y: (B,).
+        margin: m, the squared distance from which on a pair of different classes is far enough: 2 D in the paper.
+    """
+    apart = torch.cdist(u, u).square()
+    same = y[:, None] == y[None, :]
+    loss = torch.where(same, apart, (margin - apart).clamp(min=0)) / 2
+    pairs = ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+    return loss[pairs].mean() if len(y) > 1 else loss.sum() * 0
+
+
+def sign_penalty(u: Tensor) -> Tensor:
+    """Return how far numbers are from −1 and 1: the mean over drawings of Σ ||u| − 1| (Liu et al. 2016, Eq. 3)."""
+    return (u.abs() - 1).abs().sum(1).mean()
+
+
+class PairLoss(nn.Module):
+    """DSH-Supervised: pairs of a class together, others apart by the margin 2 D."""
+
+    def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts."""
+        parts = {"pairs": pair_loss(u, y, 2.0 * u.shape[1]), "signs": sign_penalty(u)}
+        return parts["pairs"] + PAIR_QUANTISATION * parts["signs"], parts
+
+
+class FactorLoss(nn.Module):
+    """DSH-Sketch, in its reduced form: a linear map takes the code to the vector of the drawing's word.
+
+    Source: Liu et al., "Deep sketch hashing", CVPR 2017, Eq. 3, of which Xu et al., section IV-A, keep the semantic
+    factorisation for one branch: ‖φ(y) − Vᵀ b‖². Here V is learned with the network, and gradients pass straight
+    through b = sgn(u): of the numbers themselves, V would make the smallest differences large, and all signs could be
+    equal.
+
+    Args:
+        vectors: (L, S) float32, the vector of each class.
+        width: D.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors)
+        self.map = nn.Linear(width, vectors.shape[1])
+
+    def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts."""
+        factors = (self.vectors[y] - self.map(straight_through(u))).square().sum(1).mean()
+        parts = {"factors": factors, "signs": sign_penalty(u)}
+        return factors + FACTOR_QUANTISATION * parts["signs"], parts
+
+
+class GreedyLoss(nn.Module):
+    """GreedyHash: cross entropy of the signs themselves, and a cubic penalty (Su et al. 2018, Eq. 9).
+
+    Args:
+        classifier: Of the network; scores the signs.
+    """
+
+    def __init__(self, classifier: Any) -> None:
+        super().__init__()
+        # Not a child: its weights are the network's already.
+        self.score = [classifier]
+
+    def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts."""
+        (score,) = self.score
+        cel = functional.cross_entropy(score(straight_through(u)).float(), y)
+        penalty = (u.abs() - 1).abs().pow(3).mean()
+        return cel + GREEDY_PENALTY * penalty, {"cel": cel, "signs": penalty}
+
+
+class CentralLoss(nn.Module):
+    """CSQ: each bit of a drawing is drawn to that of its class's centre (Yuan et al. 2020, Eq. 4 and 6).
+
+    Args:
+        centers: (L, D) of −1 and 1.
+    """
+
+    centers: Tensor
+
+    def __init__(self, centers: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("centers", centers)
+
+    def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts, of outputs f in 0..1."""
+        wanted = (self.centers[y] + 1) / 2
+        center = functional.binary_cross_entropy(f.clamp(1e-6, 1 - 1e-6), wanted)
+        parts = {"centers": center, "signs": sign_penalty(2 * f - 1)}
+        return center + CENTRAL_QUANTISATION * parts["signs"], parts
+
+
+class MarginLoss(nn.Module):
+    """Cross entropy of scaled cosines, the own class's less a margin: Hoe et al., NeurIPS 2021, Eq. 4 ("OrthoCos+M").
+
+    Args:
+        scale: s, that of the classifier.
+        margin: m.
+        smoothing: Share of the target that is spread over all classes.
+    """
+
+    def __init__(self, scale: float, margin: float, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.scale, self.margin, self.smoothing = scale, margin, smoothing
+
+    def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts; scores are s · cos."""
+        own = functional.one_hot(y, scores.shape[1]) * (self.scale * self.margin)
+        loss = functional.cross_entropy(scores - own, y, label_smoothing=self.smoothing)
+        return loss, {"margin": loss}
+
+
+def quantisation_angle(u: Tensor) -> Tensor:
+    """Return the mean of 1 − cos(u, sgn u): how far the signs point away from the numbers."""
+    return (1 - functional.cosine_similarity(u, signs(u))).mean()
+
+
+def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
+    """Return KL(teacher ‖ scores), the mean over drawings; no gradient flows into the teacher. (B, L), (B, L)."""
+    return functional.kl_div(
+        scores.log_softmax(1), teacher.detach().log_softmax(1), log_target=True, reduction="batchmean"
+    )

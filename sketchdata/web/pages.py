@@ -1,15 +1,113 @@
-"""The answers of a search as one HTML file, after Figure 6 of Xu et al.: each query, and the drawings nearest to it."""
+"""Pages as single HTML files: their assets, the audit's report and the results of a search."""
 
 from __future__ import annotations
 
+import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
-from sketchdata.drawing import Drawing, Stroke
-from sketchdata.web.assets import read_assets
+import orjson
+
+from sketchdata.drawings.drawing import Drawing, Stroke
+from sketchdata.web import views
+from sketchdata.web.exhibit import Exhibit
+
+# The pages' own files: the template, the style sheet and the modules, with nothing from elsewhere.
+
+_HERE = Path(__file__).parent
+
+#: The name by which the modules import one another; an import map says where each of them lies.
+_MODULES = "sketchdata/"
+
+
+def read_assets() -> dict[str, str]:
+    """Return the style sheet and the JavaScript modules: {file name: text}."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted((_HERE / "static").iterdir())}
+
+
+def served_import_map(prefix: str) -> str:
+    """Return the import map of a page whose modules are served below `prefix`."""
+    return orjson.dumps({"imports": {_MODULES: prefix}}).decode()
+
+
+def inline_import_map(assets: Mapping[str, str]) -> str:
+    """Return an import map that holds the modules themselves, so that a page needs no other file."""
+    modules = {
+        f"{_MODULES}{name}": f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+        for name, text in assets.items()
+        if name.endswith(".js")
+    }
+    return orjson.dumps({"imports": modules}).decode()
+
+
+def page(*, title: str, head: str, import_map: str, body: str) -> str:
+    """Fill the template.
+
+    Args:
+        title: Plain text.
+        head: HTML of the style sheet and the like.
+        import_map: Where the modules lie, JSON.
+        body: HTML of the data and of the first module.
+    """
+    template = Template((_HERE / "templates" / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(title=html.escape(title), head=head, import_map=import_map, body=body)
+
+
+# The audit's report: one HTML file that opens offline.
+
+#: Nothing from the network, whatever might be written into the data.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; img-src data:"
+
+
+def render_report(exhibit: Exhibit) -> bytes:
+    """Return the report of an audit as HTML; the same audit gives the same bytes.
+
+    Raises:
+        SketchDataError: A shard cannot be read.
+    """
+    subject = exhibit.items.subject
+    data = views.overview(exhibit.audit, exhibit.items) | {"places": subject.places, "caption": subject.caption}
+    examples = _examples(exhibit, [row["label"] for row in data["classes"]])
+    for row in data["classes"]:
+        row["examples"] = examples[row["label"]]
+    files = read_assets()
+    text = page(
+        title=f"Audit of {exhibit.audit.manifest.name}",
+        head=f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{files["style.css"]}</style>',
+        import_map=inline_import_map(files),
+        body=f'<script type="application/json" id="data">{_embed(data)}</script>\n'
+        '<script type="module">import "sketchdata/report.js";</script>',
+    )
+    return text.encode("utf-8")
+
+
+def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, list[list[Any]]]]:
+    """Return of each class {place: [[id, score, picture], …]}."""
+    items = exhibit.items
+    chosen = [
+        (label, place, position)
+        for label in labels
+        for place, position in views.example_positions(exhibit.audit, items, label)
+    ]
+    pictures = exhibit.pictures.read_all([int(items.row[position]) for _, _, position in chosen])
+    found: dict[int, dict[str, list[list[Any]]]] = {label: {} for label in labels}
+    for (label, place, position), picture in zip(chosen, pictures, strict=True):
+        # An id as text: JavaScript's numbers hold 53 bits.
+        example = [str(items.id[position]), round(float(items.score[position]), 6), picture["data"]]
+        found[label].setdefault(place, []).append(example)
+    return found
+
+
+def _embed(data: dict[str, Any]) -> str:
+    # A class called </script> must not end the script.
+    return orjson.dumps(data).decode().replace("<", "\\u003c")
+
+
+# The answers of a search as one HTML file, after Figure 6 of Xu et al.: each query, and the drawings nearest to it.
 
 _TEMPLATE = Path(__file__).parent / "templates" / "search.html"
 #: Not by colour alone.

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.audit_store import Audit
-from sketchdata.drawing import DrawingBatch
-from sketchdata.raster import fit
-from sketchdata.shards.parquet import from_table
+from sketchdata.curation.audit import Audit
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster import fit
+from sketchdata.storage.parquet import RowGroups, from_table
 from sketchdata.web.items import shard_paths
-from sketchdata.web.row_groups import RowGroups
 
 #: {"kind": a renderer of `pictures.js`, "data": what it takes}
 Picture = Mapping[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.audit_store import Audit
-from sketchdata.messiness import SCORED
+from sketchdata.curation.audit import Audit
+from sketchdata.curation.messiness import SCORED
 from sketchdata.web.items import Fact, Items
 
 #: Bars of a histogram: two for each unit of the root of the number of items, within limits.

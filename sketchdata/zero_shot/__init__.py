@@ -11,16 +11,11 @@ vectors among drawings. `fit_oracle` shows what prototypes could reach, by seein
 
 from __future__ import annotations
 
-from sketchdata.zero_shot.conse import ConvexCombination
-from sketchdata.zero_shot.embeddings import Embedding
-from sketchdata.zero_shot.eve import Regression
-from sketchdata.zero_shot.lesson import Lesson, check_lesson
-from sketchdata.zero_shot.linear import SemanticAutoencoder, learn_eszsl
+from sketchdata.zero_shot.closed_form import SemanticAutoencoder, fit_oracle, learn_eszsl
 from sketchdata.zero_shot.method import Learn, Method
-from sketchdata.zero_shot.oracle import fit_oracle
-from sketchdata.zero_shot.recipe import Recipe
-from sketchdata.zero_shot.recogniser import Constants, Recogniser, restore_recogniser
-from sketchdata.zero_shot.relation import RelationNetwork
+from sketchdata.zero_shot.networks import ConvexCombination, Recipe, Regression, RelationNetwork
+from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser, restore_recogniser
+from sketchdata.zero_shot.training_set import Lesson, check_lesson
 
 __all__ = [
     "ZERO_SHOT_METHODS",

@@ -1,23 +1,32 @@
-"""Methods with closed solutions: the semantic autoencoder and ESZSL.
-
-Both need the drawings through their second moments and class means alone, so they cost F³ and not N. Features and
-vectors are centred on their means over what is learnt from, and divided by one number each, so that their mean square
-is 1 and constants do not depend on units.
-"""
+"""Zero-shot methods with closed solutions: SAE and ESZSL; and the upper bound by class means."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg
 
 from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.embeddings import Embedding
-from sketchdata.zero_shot.lesson import Lesson, Matrix
-from sketchdata.zero_shot.recogniser import Constants, Recogniser
+from sketchdata.zero_shot.recogniser import Constants, Embedding, Recogniser
+from sketchdata.zero_shot.training_set import (
+    Features,
+    Labels,
+    Lesson,
+    Matrix,
+    check_all_drawn,
+    check_classes,
+    check_drawings,
+)
+
+# Methods with closed solutions: the semantic autoencoder and ESZSL.
+# Both need the drawings through their second moments and class means alone, so they cost F³ and not N. Features and
+# vectors are centred on their means over what is learnt from, and divided by one number each, so that their mean
+# square
+# is 1 and constants do not depend on units.
 
 #: `to_features` embeds vectors among the drawings, `to_vectors` drawings among the vectors.
 Direction = Literal["to_features", "to_vectors"]
@@ -145,3 +154,48 @@ def learn_eszsl(lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recognise
             width=lesson.width,
             constants=constants,
         )
+
+
+# The oracle: nearest class means of drawings of all classes. It is no zero-shot method but what none can be above.
+
+
+def fit_oracle(
+    features: Features, labels: npt.NDArray[np.integer[Any]], vectors: npt.NDArray[np.floating[Any]], seen: Labels
+) -> Recogniser:
+    """Take the mean of each class, of unseen ones as well, for its prototype, and compare by Euclidean distance.
+
+    With squared errors, no prototype does better on average than the mean; so this bounds what prototypes of these
+    features can reach, and says nothing about recognition without drawings. Report it as the bound that it is.
+
+    Args:
+        features: (N, F), training drawings of all classes, not those that are recognised later.
+        labels: (N,) places in the class table.
+        vectors: (L, S), of which the number of classes alone is used.
+        seen: The classes that other methods see.
+
+    Raises:
+        ConfigError: A class has no drawings, all classes are seen, a number is not finite, or arrays do not fit one
+            another.
+    """
+    every, chosen = np.arange(len(vectors)), check_classes(seen, len(vectors), "seen")
+    if len(chosen) == len(every):
+        raise ConfigError(f"all {len(every):,} classes are seen ones: there is no unseen class to recognise")
+    check_drawings(features, labels)
+    check_all_drawn(labels, every)
+    check_classes(np.unique(labels), len(vectors), "drawn")
+    lesson = Lesson(
+        features=features,
+        labels=labels.astype(np.int64),
+        rows=np.arange(len(labels)),
+        vectors=vectors.astype(np.float32),
+        seen=every,
+        seed=0,
+        device="cpu",
+    )
+    return Recogniser(
+        embed=Embedding(),
+        prototypes=lesson.means,
+        compare="distance",
+        seen=chosen,
+        width=lesson.width,
+    )

@@ -6,7 +6,7 @@ Each drawing of a split is encoded once, and scored by each recogniser of the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,23 +15,372 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from sketchdata.bitmaps import identity
-from sketchdata.charts import Cloud, embeddings, save
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import outputs
+from sketchdata.display.charts import Cloud, embeddings, save
 from sketchdata.errors import SketchDataError
-from sketchdata.evaluation import JSON_FILE, TABLE_FILE
-from sketchdata.hashing_evaluation import GALLERY, Subject
-from sketchdata.manifest import replacing
 from sketchdata.progress import task_bar
-from sketchdata.run_folder import REPORT, read_record
-from sketchdata.zero_shot.comparison import unit
-from sketchdata.zero_shot.experiment import Asked, Roster, measure_recogniser, read_roster
-from sketchdata.zero_shot.report import zero_shot_markdown
+from sketchdata.retrieval.code_evaluation import GALLERY, Subject
+from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
+from sketchdata.storage.manifest import replacing
+from sketchdata.training.bitmaps import identity
+from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.run_folder import REPORT, read_record
+from sketchdata.zero_shot.measures import RANKS, accuracy_by_class, chance_of_hit, confusion_pairs, measure_zero_shot
+from sketchdata.zero_shot.recogniser import unit
 from sketchdata.zero_shot.store import KeptRecogniser, choose_recogniser, read_recognisers
+from sketchdata.zero_shot.training_set import Features, Labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+# What one recogniser says of drawings of unseen and of seen classes, with the classes by name.
+
+TRAINER = "zsl"
+#: Confused pairs and hubs that are listed.
+_PAIRS, _HUBS = 20, 10
+_PARTS = {"zsl": "ZSL", "gzsl": "GZSL", "calibrated": "GZSL with γ"}
+_SIDES = {"unseen": "U", "seen": "S", "harmonic": "H"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """The classes of a zero-shot experiment.
+
+    Attributes:
+        classes: All L, in the order of prototypes.
+        seen: Those that were learnt from, validation classes among them.
+        validation: Those by which choices were made.
+        unseen: The others.
+        left_out: Classes of the data that are none of these.
+    """
+
+    classes: tuple[str, ...]
+    seen: tuple[str, ...]
+    validation: tuple[str, ...]
+    unseen: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def places(self) -> Labels:
+        """Return where the unseen classes stand: int64, ascending."""
+        return np.flatnonzero(np.isin(self.classes, self.unseen)).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """N drawings that recognisers are asked about.
+
+    Attributes:
+        features: (N, F) float32.
+        labels: (N,) int64, places in the classes of the roster.
+        roster: The classes.
+    """
+
+    features: Features
+    labels: Labels
+    roster: Roster
+
+
+def read_roster(record: Mapping[str, Any], run: Path) -> Roster:
+    """Return the classes of a zero-shot experiment.
+
+    Args:
+        record: The run's record.
+        run: Its folder, for the error.
+
+    Raises:
+        SketchDataError: The record is of another training, or its seen and unseen classes are not all of its classes.
+    """
+    try:
+        found = {name: tuple(record["zero_shot"][name]) for name in Roster.__dataclass_fields__}
+    except (KeyError, TypeError) as error:
+        raise SketchDataError(f"{run} is no training of `sketchdata train zsl`: its record lacks {error}") from error
+    roster = Roster(**found)
+    if sorted(roster.seen + roster.unseen) != sorted(roster.classes) or not roster.unseen:
+        raise SketchDataError(f"{run} is damaged: the seen and unseen classes of its record are not its classes")
+    return roster
+
+
+def measure_recogniser(kept: KeptRecogniser, asked: Asked) -> dict[str, Any]:
+    """Measure one recogniser, as `measure_zero_shot` does, with classes by name and what it confuses.
+
+    Returns:
+        Plain values.
+
+    Raises:
+        ConfigError: There is no drawing of an unseen class.
+    """
+    roster, recogniser = asked.roster, kept.recogniser
+    scores, unseen = recogniser.scores(asked.features), roster.places()
+    values = measure_zero_shot(scores, asked.labels, unseen, recogniser.gamma)
+    new = np.isin(asked.labels, unseen)
+    whole, labels = scores[new], asked.labels[new]
+    lowered = whole - recogniser.gamma * ~np.isin(np.arange(len(roster.classes)), unseen)
+    predicted = unseen[whole[:, unseen].argmax(axis=1)]
+    values |= {
+        "source": kept.source,
+        "method": kept.method,
+        "validation_hit": recogniser.validation_hit,
+        "constants": dict(recogniser.constants),
+        "by_class": _by_class(predicted, {"gzsl": whole, "calibrated": lowered}, labels, roster),
+        "confusions": [
+            {
+                "class": roster.classes[pair.label],
+                "taken_for": roster.classes[pair.predicted],
+                "drawings": pair.count,
+                "share": pair.share,
+            }
+            for pair in confusion_pairs(predicted, labels, _PAIRS)
+        ],
+        "hubs": {
+            "unseen": _hubs(predicted, labels, roster),
+            "all": _hubs(whole.argmax(axis=1), labels, roster),
+        },
+    }
+    values["chance"] = _chance(roster, len(labels))
+    return {**values, "below_chance": _below_chance(values)}
+
+
+def _by_class(
+    predicted: Labels, scores: Mapping[str, npt.NDArray[np.floating[Any]]], labels: Labels, roster: Roster
+) -> dict[str, dict[str, Any]]:
+    """Return what each unseen class that has drawings reaches, and what it is taken for most often."""
+    shares = {"zsl": accuracy_by_class(predicted, labels)}
+    shares |= {name: accuracy_by_class(own.argmax(axis=1), labels) for name, own in scores.items()}
+    # The first pair of a class is its most frequent one.
+    pairs = {pair.label: pair for pair in reversed(confusion_pairs(predicted, labels, len(roster.classes) ** 2))}
+    sizes = np.bincount(labels)
+    return {
+        roster.classes[place]: {
+            "drawings": int(sizes[place]),
+            **{name: own[place] for name, own in shares.items()},
+            "taken_for": roster.classes[pairs[place].predicted] if place in pairs else None,
+            "share": pairs[place].share if place in pairs else 0.0,
+        }
+        for place in shares["zsl"]
+    }
+
+
+def _hubs(predicted: Labels, labels: Labels, roster: Roster) -> list[dict[str, Any]]:
+    """Return the classes that most drawings too many are taken for."""
+    sizes, taken = (np.bincount(each, minlength=len(roster.classes)) for each in (labels, predicted))
+    order = np.argsort(sizes - taken, kind="stable")[:_HUBS]
+    return [
+        {
+            "class": roster.classes[place],
+            "drawings": int(sizes[place]),
+            "predicted": int(taken[place]),
+            "seen": roster.classes[place] in roster.seen,
+        }
+        for place in order.tolist()
+        if taken[place] > sizes[place]
+    ]
+
+
+def _chance(roster: Roster, drawings: int) -> dict[str, Any]:
+    """Return what guessing gives, of measures that have no chance beside them."""
+    candidates, validation = len(roster.unseen), len(roster.validation)
+    return {
+        "harmonic": chance_of_hit(1, len(roster.classes)),
+        "validation": chance_of_hit(1, validation) if validation else None,
+        "hubness": {f"N_{k}": chance_of_hubness(k, candidates, drawings) for k in (1, 10) if k < candidates},
+    }
+
+
+def chance_of_hubness(k: int, candidates: int, drawings: int) -> float:
+    """Return the skewness of N_k where the k likeliest candidates of each drawing are random ones: a binomial's.
+
+    Args:
+        k: Below `candidates`.
+        candidates: Classes.
+        drawings: M, one at least.
+    """
+    share = k / candidates
+    return float((1 - 2 * share) / np.sqrt(drawings * share * (1 - share)))
+
+
+def _below_chance(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the shares that guessing would exceed."""
+    found = [
+        (f"{title} {name}", values[part][name], level)
+        for part, title in _PARTS.items()
+        for name, level in values[part]["chance"].items()
+    ]
+    for stack, ending in (("harmonic", ""), ("harmonic_calibrated", " with γ")):
+        sides = values.get(stack, {})
+        found += [(f"{_SIDES[name]}{ending}", value, values["chance"]["harmonic"]) for name, value in sides.items()]
+    return [{"measure": name, "value": value, "chance": level} for name, value, level in found if value < level]
+
+
+# The evaluation of zero-shot recognition as Markdown: what was measured, chance beside it, and where it goes wrong.
+
+_NONE = "–"
+_SIDES_REPORT = ("unseen", "seen", "harmonic")
+_STACKS = ("harmonic", "harmonic_calibrated")
+
+Values = Mapping[str, Any]
+
+
+def zero_shot_markdown(values: Values, picture: str) -> str:
+    """Return what `evaluate_zero_shot` measured as a page.
+
+    Args:
+        values: What it returned.
+        picture: The file of the picture of embeddings.
+    """
+    chosen = values["recognisers"][values["chosen"]]
+    name = _cell(values["chosen"])
+    lines = [f"# Zero-shot recognition of {_cell(values['split'])}", "", *_definition(values), ""]
+    lines += ["## Recognisers", "", *_recognisers(values), "", *_warnings(values["recognisers"])]
+    lines += [f"## Where {name} stands", "", f"![embeddings and prototypes]({picture})", ""]
+    lines += ["### Classes", "", *_classes(chosen), "", "### Most confused", "", *_confusions(chosen), ""]
+    return "\n".join([*lines, "### Hubs", "", *_hubs_report(chosen)]) + "\n"
+
+
+def _definition(values: Values) -> Iterator[str]:
+    drawings, classes = values["drawings"], values["classes"]
+    unseen, seen = len(classes["unseen"]), len(classes["seen"])
+    whole = unseen + seen
+    yield (
+        f"{drawings['unseen']:,} drawings of {unseen:,} unseen classes and {drawings['seen']:,} of {seen:,} seen ones, "
+        f"all of {_cell(values['split'])}; of the seen classes, {len(classes['validation']):,} are those by which "
+        f"choices were made. Chance of hit@1 is {1 / unseen:.4f} among unseen classes and {1 / whole:.4f} among all."
+    )
+    if classes["left_out"]:
+        words = ", ".join(map(_cell, classes["left_out"]))
+        yield ""
+        yield f"Left out of the experiment: {words}."
+    yield ""
+    yield (
+        "ZSL hit@k: the share of drawings of unseen classes whose class is among the k likeliest unseen classes. "
+        "GZSL hit@k: the same drawings, and the k likeliest of all classes, as in the paper (Xu et al., Tables IX and "
+        "X). Equal scores count as in random order."
+    )
+    yield ""
+    yield (
+        "U and S: the accuracy among all classes on drawings of unseen and of seen classes, averaged over classes; H: "
+        "their harmonic mean (Xian et al., TPAMI 2019). With γ: a constant, chosen by validation classes, is taken off "
+        "the scores of seen classes (Chao et al., ECCV 2016). N_k: the skewness of how often each unseen class is "
+        "among the k likeliest unseen ones; high where a few hubs attract drawings of all others."
+    )
+    yield ""
+    yield _choice(values)
+
+
+def _choice(values: Values) -> str:
+    how = "by validation classes, before any drawing of an unseen class was looked at"
+    if values["recognisers"][values["chosen"]]["validation_hit"] is None:
+        how = "as the first by name, since there were no validation classes to choose by"
+    return (
+        f"**{_cell(values['chosen'])}** is the chosen one: {how}, and never by this table. The others stand here for "
+        "comparison; to take the best of them would be to choose by the unseen classes."
+    )
+
+
+def _recognisers(values: Values) -> Iterator[str]:
+    hits = [f"{title} hit@{k}" for title in ("ZSL", "GZSL") for k in RANKS]
+    heads = ["recogniser", "validation hit@1", *hits, "U", "S", "H", "γ", "U, γ", "S, γ", "H, γ", "N_1", "N_10"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|---|{'--:|' * (len(heads) - 1)}"
+    first = next(iter(values["recognisers"].values()))
+    level = first["chance"]
+    cells = [_number(first[part]["chance"].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS]
+    sides = [_number(level["harmonic"])] * 3 if "harmonic" in first else [_NONE] * 3
+    tails = [_number(level["hubness"].get(f"N_{k}"), 2) for k in (1, 10)]
+    validation = _number(level["validation"])
+    yield f"| *chance* | {' | '.join([validation, *cells, *sides, '', *sides, *tails])} |"
+    for name, own in values["recognisers"].items():
+        yield f"| {' | '.join([_title(name, values['chosen']), *_measures(own)])} |"
+
+
+def _measures(own: Values) -> list[str]:
+    sides = [[_number(own[stack][side]) if stack in own else _NONE for side in _SIDES_REPORT] for stack in _STACKS]
+    return [
+        _number(own["validation_hit"]),
+        *(_number(own[part].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS),
+        *sides[0],
+        f"{own['gamma']:.4g}",
+        *sides[1],
+        *(_number(own["hubness"].get(f"N_{k}"), 2) for k in (1, 10)),
+    ]
+
+
+def _title(name: str, chosen: str) -> str:
+    return f"**{_cell(name)}** (chosen)" if name == chosen else _cell(name)
+
+
+def _warnings(recognisers: Mapping[str, Values]) -> Iterator[str]:
+    below = [(name, each) for name, own in recognisers.items() for each in own["below_chance"]]
+    if not below:
+        return
+    yield "**Warning: below chance.** Guessing would have done better than:"
+    yield ""
+    for name, each in below:
+        yield f"- {_cell(name)}: {each['measure']} {each['value']:.4f}, chance {each['chance']:.4f}"
+    yield ""
+    if any(each["measure"].startswith(("GZSL", "U")) for _, each in below):
+        yield (
+            "Among all classes, drawings of unseen classes are easily taken for seen ones, whose prototypes were "
+            "learnt from drawings; γ makes up for that."
+        )
+        yield ""
+
+
+def _classes(chosen: Values) -> Iterator[str]:
+    yield "| class | drawings | ZSL hit@1 | GZSL hit@1 | GZSL hit@1, γ | most often taken for | share of the class |"
+    yield "|---|--:|--:|--:|--:|---|--:|"
+    level, whole = chosen["zsl"]["chance"]["hit@1"], chosen["gzsl"]["chance"]["hit@1"]
+    yield f"| *chance* | | {level:.4f} | {whole:.4f} | {whole:.4f} | | |"
+    by_class = chosen["by_class"]
+    for word in sorted(by_class, key=lambda word: (by_class[word]["zsl"], word)):
+        own = by_class[word]
+        other = _NONE if own["taken_for"] is None else _cell(own["taken_for"])
+        yield (
+            f"| {_cell(word)} | {own['drawings']:,} | {own['zsl']:.4f} | {own['gzsl']:.4f} | {own['calibrated']:.4f} | "
+            f"{other} | {own['share']:.3f} |"
+        )
+    yield ""
+    yield "The worst first; what a class is taken for is another unseen class."
+
+
+def _confusions(chosen: Values) -> Iterator[str]:
+    if not chosen["confusions"]:
+        yield "No drawing was taken for one of another unseen class."
+        return
+    yield "| class | taken for | drawings | share of the class |"
+    yield "|---|---|--:|--:|"
+    for pair in chosen["confusions"]:
+        yield (f"| {_cell(pair['class'])} | {_cell(pair['taken_for'])} | {pair['drawings']:,} | {pair['share']:.3f} |")
+
+
+def _hubs_report(chosen: Values) -> Iterator[str]:
+    yield "Classes that more drawings of unseen classes are taken for than there are of them."
+    for name, among in (("unseen", "Among unseen classes"), ("all", "Among all classes, without γ")):
+        yield ""
+        if not chosen["hubs"][name]:
+            yield f"{among}: none."
+            continue
+        yield from _hub_table(among, chosen["hubs"][name])
+
+
+def _hub_table(among: str, hubs: Sequence[Values]) -> Iterator[str]:
+    yield f"{among}:"
+    yield ""
+    yield "| class | drawings of it | taken for it | |"
+    yield "|---|--:|--:|---|"
+    for hub in hubs:
+        kind = "seen" if hub["seen"] else "unseen"
+        yield f"| {_cell(hub['class'])} | {hub['drawings']:,} | {hub['predicted']:,} | {kind} |"
+
+
+def _cell(text: str) -> str:
+    """Return a name so that it stays text within a cell: no markup, and no new cell or line."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(f"\\{letter}" if letter in r"\`*[]<>|&~" else letter for letter in plain)
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return _NONE if value is None else f"{value:.{digits}f}"
+
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 

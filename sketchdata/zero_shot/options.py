@@ -7,10 +7,10 @@ from typing import Any
 
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
-from sketchdata.training_options import EVERY, OURS, PAPER, PrototypeOptions
+from sketchdata.training.options import EVERY, OURS, PAPER, PrototypeOptions
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
-from sketchdata.zero_shot.eve import Regression
 from sketchdata.zero_shot.method import Method
+from sketchdata.zero_shot.networks import Regression
 
 
 def chosen_methods(options: PrototypeOptions, optimiser: str) -> dict[str, Method]:

@@ -15,16 +15,15 @@ import torch
 from click.testing import CliRunner
 
 from sketchdata.cli.recognise import recognise as command
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Drawing, Words, to_batch
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import outputs
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.raster import raster
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
-from sketchdata.packed import pack
 from sketchdata.pipelines import recognise
-from sketchdata.raster import raster
+from sketchdata.storage.dataset import open_dataset
 from sketchdata.trainers import recognition
+from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.packed import pack
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
 from tests.commands import sketchdata
 from tests.pictures import words_of

@@ -11,17 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
-from sketchdata.code_folder import read_codes
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import Drawing, Words, to_batch
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import encode
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.raster import raster
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
-from sketchdata.index import KINDS
-from sketchdata.packed import pack
 from sketchdata.pipelines import search
-from sketchdata.raster import raster
+from sketchdata.retrieval.code_folder import read_codes
+from sketchdata.retrieval.index import KINDS
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.training.encoder import encode, read_encoder
+from sketchdata.training.packed import pack
 from tests.commands import sketchdata
 from tests.exports import flip_a_bit
 from tests.retrievals import Place, build_index, make_place, plain_order

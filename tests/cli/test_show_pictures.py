@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from sketchdata.contact_sheet import picture_sheet
-from sketchdata.edgemaps import first_pictures
+from sketchdata.display.contact_sheet import picture_sheet
+from sketchdata.edges.dataset import first_pictures
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import read_manifest
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata
 from tests.edge_map_builds import build, index, stored
 from tests.edge_map_sets import CLASSES, EdgeMapSet, make_edge_maps

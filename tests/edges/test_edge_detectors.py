@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from skimage import data
 
 from sketchdata.edges import EDGE_DETECTORS, centre, detector, line_finder, thin
-from sketchdata.edges.canny import LEAST_STEP, canny
-from sketchdata.edges.sobel import sobel
+from sketchdata.edges.filters import LEAST_STEP, canny, sobel
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.photos import decode, resize
+from sketchdata.photos.image import decode, resize
 from tests.edge_models import FOREST
 
 Pixels = npt.NDArray[np.uint8]

@@ -20,7 +20,7 @@ from skimage import data
 
 from sketchdata.edges import centre, detector, line_finder, pidinet, thin, tin
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.photos import resize
+from sketchdata.photos.image import resize
 from tests.edge_models import sha256_of
 
 Pixels = npt.NDArray[np.uint8]

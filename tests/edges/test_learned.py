@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from skimage import data
 
-from sketchdata.boundaries import evaluate, summarise
-from sketchdata.boundaries.bsds import drawn_photos, read_drawings, read_file
-from sketchdata.boundaries.ridges import ridges
 from sketchdata.edges import detector, thin
+from sketchdata.edges.boundaries import evaluate, summarise
+from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings, read_file
+from sketchdata.edges.boundaries.matching import ridges
 from sketchdata.edges.learned import STRIDE, THRESHOLD, WEIGHTS, EdgeNetwork, load_learned
 from sketchdata.errors import ConfigError
-from sketchdata.photos import decode
+from sketchdata.photos.image import decode
 
 Pixels = npt.NDArray[np.uint8]
 CARD = WEIGHTS.with_suffix(".md")

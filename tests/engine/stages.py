@@ -11,7 +11,7 @@ from typing import Any
 
 from sketchdata.engine import EngineOptions, Task, TaskResult, run
 from sketchdata.errors import FormatError
-from sketchdata.manifest import file_entry, replacing
+from sketchdata.storage.manifest import file_entry, replacing
 
 
 def tasks_in(folder: Path, names: Sequence[str], **config: Any) -> list[Task]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, Parsed, empty_batch
+from sketchdata.drawings.drawing import DrawingBatch, Parsed, empty_batch
 from sketchdata.errors import FormatError
 from sketchdata.formats import binary
 from sketchdata.formats.records import RecordBlock

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchdata.codes import Codes, pack_bits, unpack_bits
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import deephash
+from sketchdata.formats.codes import Codes, pack_bits, unpack_bits
 from sketchdata.formats.deephash import arrays, dump, read_folder
 
 CLASSES = ("cat", "The Eiffel Tower", "star")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.hashnet import folder_names, lines, read_list
+from sketchdata.formats.deephash import folder_names, lines, read_list
 
 CLASSES = ("cat", "The Eiffel Tower", "star")
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, Parsed, empty_batch
-from sketchdata.formats import ndjson, ndjson_scan
+from sketchdata.drawings.drawing import DrawingBatch, Parsed, empty_batch
+from sketchdata.formats import ndjson
+from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats.ndjson import parse
 from tests.strategies import assert_same, batches, microseconds
 

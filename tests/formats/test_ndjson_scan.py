@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch
-from sketchdata.formats import ndjson, ndjson_scan
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.formats import ndjson
+from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats.records import RecordBlock
 from tests.strategies import assert_same, batches, cut
 

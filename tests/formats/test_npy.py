@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import FormatError
 from sketchdata.formats import npy
 from tests.batches import batch_of, read_simplified

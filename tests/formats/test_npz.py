@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import FormatError
 from sketchdata.formats import npz, pickled_arrays
 from sketchdata.formats.strokes import to_stroke3

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import DrawingBatch, Parsed
+from sketchdata.drawings.drawing import DrawingBatch, Parsed
 from sketchdata.errors import FormatError
 from sketchdata.formats.strokes import from_stroke3, from_stroke5, to_stroke3, to_stroke5
 from tests.batches import batch_of

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sketchdata.drawing import Drawing, DrawingBatch, Words
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words
 from sketchdata.errors import FormatError
 from sketchdata.formats import files, svg
 from tests.batches import batch_of, read_simplified

@@ -9,13 +9,13 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.dataset import open_dataset
-from sketchdata.decisions import DECISIONS_FILE
-from sketchdata.drawing import concatenate
+from sketchdata.curation.decisions import DECISIONS_FILE
+from sketchdata.drawings.drawing import concatenate
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import ParentEntry, read_manifest
 from sketchdata.pipelines import verify
-from sketchdata.sampling import SPLITS
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import ParentEntry, read_manifest
 from tests.audits import build_in_shards
 from tests.builds import small_dataset
 from tests.commands import sketchdata

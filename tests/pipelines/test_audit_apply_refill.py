@@ -10,13 +10,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sketchdata.audit_store import read_audit
-from sketchdata.dataset import open_dataset
-from sketchdata.drawing import concatenate
-from sketchdata.entropy import drawing_entropies
+from sketchdata.curation.audit import read_audit
+from sketchdata.curation.entropy import drawing_entropies
+from sketchdata.drawings.drawing import concatenate
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.formats import ndjson
-from sketchdata.manifest import read_manifest
-from sketchdata.sampling import SPLITS
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import read_manifest
 from tests.audits import build_in_shards
 from tests.curations import (
     apply,

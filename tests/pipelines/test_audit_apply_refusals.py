@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.decisions import DECISIONS_FILE
+from sketchdata.curation.decisions import DECISIONS_FILE
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.sampling import SPLITS
 from tests.audits import flip_a_byte
 from tests.commands import sketchdata
 from tests.curations import (

@@ -12,7 +12,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.audit_store import read_record
+from sketchdata.curation.audit import read_record
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import SketchDataError, TasksFailedError
 from sketchdata.pipelines import audit_duplicates, verify

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.audit_store import Audit, read_audit
+from sketchdata.curation.audit import Audit, read_audit
+from sketchdata.curation.entropy import drawing_entropies
 from sketchdata.engine import EngineOptions
-from sketchdata.entropy import drawing_entropies
 from sketchdata.errors import ConfigError, SketchDataError, TasksFailedError
-from sketchdata.manifest import read_manifest
 from sketchdata.pipelines import audit_entropy, verify
 from sketchdata.pipelines.audit_entropy import Config
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.manifest import read_manifest
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, relist, rows_of
 from tests.builds import small_dataset
 from tests.commands import sketchdata

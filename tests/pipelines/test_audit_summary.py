@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sketchdata.audit_store import read_record
+from sketchdata.curation.audit import read_record
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import TasksFailedError
 from sketchdata.pipelines import audit_summary, verify

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import read_manifest
-from sketchdata.sampling import SPLITS
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata
 from tests.quickdraw_builds import (
     CATEGORIES,
@@ -122,7 +122,7 @@ def test_shards_cut_the_same_rows_at_other_places(
     source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 100,000 rows a shard would need a source of gigabytes; the number is the one thing that is made smaller.
-    monkeypatch.setattr("sketchdata.assembly.SHARD_ROWS", 70)
+    monkeypatch.setattr("sketchdata.engine.assembly.SHARD_ROWS", 70)
     manifest = build(source, tmp_path / "out")
     assert [shard.records for shard in manifest.shards("train")] == [60, 60, 60, 60, 60, 60]
     assert key_ids(tmp_path / "out", "train") == key_ids(built, "train")

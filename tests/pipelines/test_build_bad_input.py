@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sketchdata.dataset import open_dataset
+from sketchdata.drawings.sampling import SPLITS
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import read_manifest
-from sketchdata.sampling import SPLITS
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata, sketchdata_process
 from tests.quickdraw_builds import (
     CATEGORIES,

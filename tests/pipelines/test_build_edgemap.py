@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.manifest import read_manifest
 from sketchdata.pipelines import verify
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata
 from tests.edge_map_builds import (
     MAPS_PER_SHARD,
@@ -214,7 +214,7 @@ def test_the_card_says_what_limits_the_weights_of_a_learned_detector(tmp_path: P
 
 
 def flagged(edges: Path) -> set[int]:
-    from sketchdata.audit_store import read_audit
+    from sketchdata.curation.audit import read_audit
 
     audit = read_audit(edges, "messiness")
     return set(audit.key_id[audit.noise].tolist())
@@ -256,7 +256,7 @@ def test_the_list_of_the_curation_adds_up_in_every_class(edges: Path, tmp_path: 
 
 
 def test_scores_go_into_the_index_and_complete_ones_into_the_samples(edges: Path, tmp_path: Path) -> None:
-    from sketchdata.audit_store import read_audit
+    from sketchdata.curation.audit import read_audit
 
     audit = read_audit(edges, "messiness")
     build(edges, tmp_path / "out", no_curation=False)
@@ -294,7 +294,7 @@ def spoil(edges: Path) -> dict[int, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from sketchdata.shards import pictures
+    from sketchdata.storage import pictures
     from tests.audits import relist
 
     path = next((edges / "data").glob("*.parquet"))

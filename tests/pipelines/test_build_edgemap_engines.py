@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import file_entry, read_manifest
 from sketchdata.pipelines import edgemap
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import file_entry, read_manifest
 from tests.commands import start, stop
 from tests.edge_map_builds import MAPS_PER_SHARD, VAL_SHARE, build, build_command
 from tests.edge_map_sets import make_edge_maps

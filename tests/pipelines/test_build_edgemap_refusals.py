@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import read_manifest
+from sketchdata.storage.manifest import read_manifest
 from tests.audits import flip_a_byte, relist
 from tests.commands import sketchdata
 from tests.edge_map_builds import build, build_command, curate, decide, stored

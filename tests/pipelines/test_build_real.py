@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.manifest import read_manifest
-from sketchdata.sampling import SPLITS
+from sketchdata.drawings.sampling import SPLITS
+from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata
 from tests.quickdraw_builds import build_command, key_ids_in, key_ids_of_class, lines_of, plain_splits
 from tests.servers import BucketServer

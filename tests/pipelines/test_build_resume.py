@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import manifest_path, read_classes
 from sketchdata.errors import SketchDataError
+from sketchdata.storage.catalog import manifest_path, read_classes
 from tests.commands import sketchdata, sketchdata_process, start, stop
 from tests.quickdraw_builds import build, build_command, generate, source_file
 from tests.trees import tree, tree_sha256

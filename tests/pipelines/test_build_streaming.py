@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import read_manifest
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata, start
 from tests.quickdraw_builds import (
     CATEGORIES,

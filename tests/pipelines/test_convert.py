@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster_cairo import official_raster
+from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import FormatError
 from sketchdata.formats import ndjson
-from sketchdata.raster_cairo import official_raster
-from sketchdata.simplify import simplify
 from tests.builds import official_line
 from tests.conversions import BAD, chain, command, drawings, go, lines_of, records
 from tests.strategies import batches

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.catalog import OfficialFile
 from sketchdata.errors import ConfigError, SketchDataError, TasksFailedError
-from sketchdata.fetch import FetchPolicy
 from sketchdata.pipelines import download
 from sketchdata.pipelines.download import Config, DownloadSummary, run
+from sketchdata.storage.catalog import OfficialFile
+from sketchdata.storage.fetch import FetchPolicy
 from tests import commands
 from tests.servers import BucketServer, closed_port
 

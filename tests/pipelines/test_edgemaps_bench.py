@@ -18,12 +18,12 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from sketchdata.boundaries.bsds import drawn_photos, read_drawings
-from sketchdata.boundaries.table import Comparison, Line
 from sketchdata.cli import root
+from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings
+from sketchdata.edges.boundaries.scores import Comparison, Line
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, TasksFailedError
-from sketchdata.photos import Photo
+from sketchdata.photos.image import Photo
 from sketchdata.pipelines.edgemaps_bench import PEOPLE, RESULTS_FILE, TABLE_FILE, Config, run
 from tests.drawn_photos import real_bsds, small_bsds
 

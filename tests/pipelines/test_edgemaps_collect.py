@@ -13,11 +13,11 @@ import orjson
 import pytest
 from PIL import Image
 
-from sketchdata.collection import Collection, read_collection
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.manifest import hash_file
-from tests.annotations.labelled_photos import voc, voc_object, write
+from sketchdata.photos.collection import Collection, read_collection
+from sketchdata.storage.manifest import hash_file
+from tests.photos.labelled_photos import voc, voc_object, write
 from tests.labelled_folders import EPOCH, SIDE, collect, run, voc_folder, yolo_folder
 from tests.photo_servers import photo_of
 from tests.trees import tree

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sketchdata.collection import read_collection
+from sketchdata.photos.collection import read_collection
 from tests.commands import stop
 from tests.labelled_folders import EPOCH, command, run, url_list, voc_folder
-from tests.photo_search.photo_apis import ApiServer, openverse, openverse_photo
+from tests.photos.photo_apis import ApiServer, openverse, openverse_photo
 from tests.photo_servers import PhotoServer
 from tests.trees import tree
 

@@ -11,7 +11,7 @@ import pytest
 
 from sketchdata.errors import FetchError, SketchDataError
 from tests.labelled_folders import EPOCH, collect, url_list, voc_folder
-from tests.photo_search.photo_apis import (
+from tests.photos.photo_apis import (
     FLICKR_KEY,
     ApiServer,
     Question,

@@ -15,11 +15,11 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.crawl import CrawlOptions
-from sketchdata.manifest import hash_file
-from sketchdata.photos import Photo, crop, decode, perceptual_hash, resize
+from sketchdata.photos.crawl import CrawlOptions
+from sketchdata.photos.image import Photo, crop, decode, perceptual_hash, resize
 from sketchdata.pipelines import edgemaps_collect, edgemaps_crop
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import hash_file
 from tests.builds import IN_PROCESS
 from tests.photo_collections import CLASSES, Shot, crops_of, encoded, make_photos, scene, shot
 

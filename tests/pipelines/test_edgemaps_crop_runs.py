@@ -12,7 +12,7 @@ import pytest
 
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import read_manifest
+from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata, start, stop
 from tests.photo_collections import Shot, crops_of, encoded, make_crops, make_photos, shot
 from tests.trees import tree, tree_sha256
@@ -79,14 +79,14 @@ def test_what_was_cropped_before_a_fault_is_not_cropped_again(few: Path, tmp_pat
     assert len(made) == 2
     victim.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sketchdata.crops.photo.decode", _refuse_all_but(victim))
+        patch.setattr("sketchdata.photos.crops.decode", _refuse_all_but(victim))
         crops_of(few, out)
     crops_of(few, tmp_path / "afresh")
     assert tree(out) == tree(tmp_path / "afresh")
 
 
 def _refuse_all_but(victim: Path) -> object:
-    from sketchdata.photos import decode
+    from sketchdata.photos.image import decode
 
     def watched(data: bytes, *limits: object) -> object:
         assert data == victim.read_bytes(), "a photo was decoded again"

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.audit_store import Audit, read_audit
+from sketchdata.curation.audit import Audit, read_audit
+from sketchdata.curation.messiness import FEW, decode_map, ink_of, measure, score
 from sketchdata.edges import centre
-from sketchdata.edges.canny import canny
+from sketchdata.edges.filters import canny
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
-from sketchdata.manifest import read_manifest
-from sketchdata.messiness import FEW, decode_map, ink_of, measure, score
-from sketchdata.photos import crop, decode
+from sketchdata.photos.image import crop, decode
 from sketchdata.pipelines import edgemaps_curate
 from sketchdata.pipelines.edgemaps_curate import Config
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import read_manifest
 from tests.audits import audit_files, data_sha256, flip_a_byte, relist
 from tests.commands import sketchdata, start, stop
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, EdgeMapSet, make_edge_maps, messy_lines

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchdata.audit_store import read_audit
-from sketchdata.curation import Curation, read_curation
-from sketchdata.decisions import DECISIONS_FILE, Decision, DecisionLog
+from sketchdata.curation.audit import read_audit
+from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog
+from sketchdata.curation.plan import Curation, read_curation
 from sketchdata.errors import SketchDataError
 from sketchdata.pipelines import edgemaps_curate
 from tests.edge_map_sets import CLASSES, EDGE_MAPS, make_edge_maps

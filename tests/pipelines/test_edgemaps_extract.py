@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 
 from sketchdata.edges import centre
-from sketchdata.edges.canny import canny
+from sketchdata.edges.filters import canny
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import Manifest, hash_file, read_manifest
-from sketchdata.photos import decode
+from sketchdata.photos.image import decode
 from sketchdata.pipelines import edgemaps_extract as recipe
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import Manifest, hash_file, read_manifest
 from tests.commands import sketchdata
 from tests.crop_sets import CLASSES, CROPS, jpeg, make_crops
 from tests.edge_models import FOREST, sha256_of, write_forest

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sketchdata.engine import EngineOptions
-from sketchdata.manifest import Manifest
 from sketchdata.pipelines import edgemaps_extract as recipe
+from sketchdata.storage.manifest import Manifest
 from tests.commands import sketchdata, start, stop
 from tests.crop_sets import make_crops
 from tests.trees import tree_sha256

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sketchdata.edgemaps import open_edgemaps
+from sketchdata.edges.dataset import open_edgemaps
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import edgemaps_crop, edgemaps_curate, edgemaps_extract, edgemaps_generate

@@ -14,15 +14,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sketchdata.class_vectors import read_source, read_vectors
+from sketchdata.classes.vectors import read_source, read_vectors
 from sketchdata.cli.edgemaps import vectors as command
-from sketchdata.edgemap_classifier import mean_features, new_classifier, read_classifier, write_classifier
-from sketchdata.edgemaps import open_edgemaps
+from sketchdata.edges import dataset
+from sketchdata.edges.dataset import open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, hash_file
 from sketchdata.pipelines.edgemaps_vectors import KIND, Config, run
-from sketchdata.run_folder import MODEL
-from sketchdata.shards import edgemaps
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
+from sketchdata.training.edgemap_classifier import mean_features, new_classifier, read_classifier, write_classifier
+from sketchdata.training.run_folder import MODEL
 from tests import edge_map_sets
 from tests.edge_map_builds import build, index, samples
 
@@ -176,7 +176,7 @@ def test_a_run_without_a_network_and_a_folder_without_edge_maps_are_refused(
 
 def test_damaged_edge_maps_end_it_and_leave_no_file(trained: Path, whole: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(whole, tmp_path / "own"))
-    tar = own / edgemaps.tar_name("train", 0)
+    tar = own / dataset.tar_name("train", 0)
     tar.write_bytes(tar.read_bytes()[:3000])
     with pytest.raises(SketchDataError, match=r"\.png is cut off: run `sketchdata verify"):
         run(trained, own, config(tmp_path / "vectors.parquet"))
@@ -185,10 +185,10 @@ def test_damaged_edge_maps_end_it_and_leave_no_file(trained: Path, whole: Path, 
 
 def test_a_label_beyond_the_class_table_is_said_to_be_damage(trained: Path, whole: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(whole, tmp_path / "own"))
-    path = own / edgemaps.index_name("train")
-    table = edgemaps.read_index(path)
+    path = own / dataset.index_name("train")
+    table = dataset.read_index(path)
     place = table.schema.get_field_index("label")
     raised = table.column("label").to_numpy() + np.uint16(1)
-    edgemaps.write_index(path, table.set_column(place, table.schema.field(place), [raised]), {"name": "edgemap-345c"})
+    dataset.write_index(path, table.set_column(place, table.schema.field(place), [raised]), {"name": "edgemap-345c"})
     with pytest.raises(SketchDataError, match="edge maps with label 3, and 3 classes: run `sketchdata verify"):
         run(trained, own, config(tmp_path / "vectors.parquet", allow_missing=True))

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchdata.bitmaps import read_split
-from sketchdata.code_folder import open_codes, read_codes
-from sketchdata.dataset import open_dataset
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import hash_file
 from sketchdata.pipelines import encode, verify
-from sketchdata.run_folder import MODEL
+from sketchdata.retrieval.code_folder import open_codes, read_codes
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import hash_file
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.run_folder import MODEL
 from tests.bitmap_folders import CLASSES, bitmap_folder
 from tests.exports import flip_a_bit, tree
 from tests.retrievals import Place, make_place

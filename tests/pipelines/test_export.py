@@ -15,12 +15,12 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.dataset import open_dataset
 from sketchdata.engine import EngineOptions
 from sketchdata.formats import ndjson
-from sketchdata.manifest import file_entry, read_manifest
 from sketchdata.pipelines import quickdraw, verify
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import file_entry, read_manifest
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
 from tests.commands import start, stop
 from tests.exports import EXPORTS, Export, command, flip_a_bit, tars, text, tree

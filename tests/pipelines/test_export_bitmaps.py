@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sketchdata.drawings.raster import raster
+from sketchdata.drawings.raster_cairo import load_cairo, official_raster
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.formats import ndjson
-from sketchdata.manifest import Manifest, read_manifest
 from sketchdata.pipelines import export_bitmaps, verify
-from sketchdata.raster import raster
-from sketchdata.raster_cairo import load_cairo, official_raster
+from sketchdata.storage.manifest import Manifest, read_manifest
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
 from tests.exports import command, text, tree
 

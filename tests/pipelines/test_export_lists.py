@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from sketchdata.dataset import open_dataset
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.formats.hashnet import FILES, read_list
-from sketchdata.manifest import Manifest, hash_file
+from sketchdata.formats.deephash import FILES, read_list
 from sketchdata.pipelines import verify
 from sketchdata.pipelines.export_lists import Config, run
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import Manifest, hash_file
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
 from tests.exports import flip_a_bit, tree
 

@@ -15,7 +15,7 @@ import pytest
 
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import file_entry, read_manifest
+from sketchdata.storage.manifest import file_entry, read_manifest
 from tests.builds import small_dataset
 from tests.exports import EXPORTS, Export, command, flip_a_bit, tars, text, tree
 

@@ -9,15 +9,13 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from sketchdata.class_splits import ClassSplit, SplitNames
+from sketchdata.classes.lists import read_folder
+from sketchdata.classes.splits import ClassSplit, SplitNames, SplitOptions, read
 from sketchdata.cli.exports import export_splits as export_command
 from sketchdata.cli.exports import import_splits as import_command
-from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.class_lists import read_folder
-from sketchdata.formats.split_names import read
 from sketchdata.pipelines import export_splits, import_splits
-from sketchdata.split_options import SplitOptions
+from sketchdata.storage.dataset import open_dataset
 from tests.quickdraw_builds import CATEGORIES, SIZES, build, generate
 
 TABLE = ("axe", "bear", "cat", "dog", "palm tree", "yak")

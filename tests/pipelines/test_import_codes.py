@@ -10,12 +10,20 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, open_codes, read_codes, write_codes
-from sketchdata.codes import Codes, pack_bits, unpack_bits
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.manifest import Manifest, ParentEntry
+from sketchdata.formats.codes import Codes, pack_bits, unpack_bits
 from sketchdata.pipelines import export_codes, import_codes, verify
-from sketchdata.retrieval import score_codes
+from sketchdata.retrieval.code_folder import (
+    KEY_IDS,
+    ROW_NUMBERS,
+    Origin,
+    code_folder,
+    open_codes,
+    read_codes,
+    write_codes,
+)
+from sketchdata.retrieval.scores import score_codes
+from sketchdata.storage.manifest import Manifest, ParentEntry
 from tests.commands import sketchdata
 from tests.exports import flip_a_bit, tree
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.dataset import open_dataset
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.pipelines import export_lists, import_lists
 from sketchdata.pipelines.import_lists import COLUMNS, Config, run
+from sketchdata.storage.dataset import open_dataset
 from tests.builds import IN_PROCESS
 from tests.trainings import generated_dataset
 

@@ -11,11 +11,11 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from sketchdata.class_vectors import read_source, read_vectors
+from sketchdata.classes.vectors import read_source, read_vectors
 from sketchdata.cli.exports import import_vectors as command
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import hash_file
 from sketchdata.pipelines.import_vectors import KIND, Config, run
+from sketchdata.storage.manifest import hash_file
 from tests import word_files
 from tests.quickdraw_builds import CATEGORIES, build, generate
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
-from sketchdata.formats import binary, ndjson, ndjson_scan
+from sketchdata.formats import binary, ndjson
+from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.pipelines import synth
 from tests.commands import sketchdata
 from tests.quickdraw_builds import CATEGORIES, LINES, generate, lines_of, source_file

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.sampling import ranks, row_order
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, hash_file, read_manifest
 from sketchdata.pipelines import verify
-from sketchdata.sampling import ranks, row_order
-from sketchdata.shards import parquet
+from sketchdata.storage import parquet
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, read_manifest
 from tests.commands import sketchdata
 from tests.quickdraw_builds import CATEGORIES, build, generate
 from tests.trees import tree_sha256

@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata import collection
-from sketchdata.collection.tables import PHOTOS_SCHEMA
-from sketchdata.manifest import Manifest, file_entry, read_manifest
-from sketchdata.photos import perceptual_hash
+from sketchdata.photos import collection
+from sketchdata.photos.collection.tables import PHOTOS_SCHEMA
+from sketchdata.photos.image import perceptual_hash
 from sketchdata.pipelines import verify
-from sketchdata.shards import pictures
-from sketchdata.shards.webdataset import write_members
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import Manifest, file_entry, read_manifest
+from sketchdata.storage.tars import write_members
 from tests.audits import flip_a_byte
 from tests.commands import sketchdata
 from tests.edge_map_builds import build, curate

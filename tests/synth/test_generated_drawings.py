@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
 from sketchdata.errors import ConfigError
 from sketchdata.formats import ndjson
+from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.synth import CHUNK, generate
 
 WORDS = read_classes(manifest_path("quickdraw-categories.txt"))

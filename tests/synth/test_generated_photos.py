@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.edges.canny import canny
+from sketchdata.edges.filters import canny
 from sketchdata.errors import ConfigError
-from sketchdata.photos import decode
+from sketchdata.photos.image import decode
+from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.synth.photos import LEAST_SIDE, MOST_SIDE, jpeg, photograph
 
 WORDS = read_classes(manifest_path("quickdraw-categories.txt"))

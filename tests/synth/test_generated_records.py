@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.synth import generate
-from sketchdata.synth.randomness import bell, cosine, sine, stream
-from sketchdata.synth.records import countries, key_ids, timestamps
+from sketchdata.synth.generate import countries, key_ids, timestamps
+from sketchdata.synth.shapes import bell, cosine, sine, stream
 
 ALL_LABELS = range(345)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchdata.catalog import manifest_path, read_classes
-from sketchdata.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
 from sketchdata.formats import ndjson
+from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.synth import generate
 from sketchdata.synth.statistics import statistics, summary
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sketchdata.catalog import manifest_path, read_classes
+from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.synth import shapes
 from sketchdata.synth.prototypes import designed, find
 from sketchdata.synth.prototypes.prototype import pack

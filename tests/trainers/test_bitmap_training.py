@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.bitmaps import fingerprint, read_bitmaps
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.run_folder import RECORD
 from sketchdata.trainers import hashing, recognition
+from sketchdata.training.bitmaps import fingerprint, read_bitmaps
+from sketchdata.training.run_folder import RECORD
 from tests.bitmap_folders import CLASSES, bitmap_folder
 from tests.trainings import loop, network, start
 

@@ -19,7 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchdata.boundaries.bsds import Divided, boundaries_between
+from sketchdata.edges.boundaries.bsds import Divided, boundaries_between
 from sketchdata.edges.learned import load_learned
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.trainers import edge_detector

@@ -13,14 +13,9 @@ import torch
 from click.testing import CliRunner
 
 from sketchdata.cli import bench as command
-from sketchdata.edgemap_classifier import read_classifier, to_input
-from sketchdata.edgemap_pictures import read_edge_maps
-from sketchdata.edgemaps import open_edgemaps
+from sketchdata.edges.dataset import open_edgemaps
 from sketchdata.errors import ConfigError
-from sketchdata.manifest import MANIFEST_NAME, hash_file
-from sketchdata.metrics_log import read_lines
-from sketchdata.models import MODELS
-from sketchdata.run_folder import METRICS, MODEL, REPORT
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 from sketchdata.trainers import edgemap
 from sketchdata.trainers.edgemap_bench import (
     PUBLISHED,
@@ -32,6 +27,9 @@ from sketchdata.trainers.edgemap_bench import (
     lacking,
     run,
 )
+from sketchdata.training.edgemap_classifier import read_classifier, read_edge_maps, to_input
+from sketchdata.training.models import MODELS
+from sketchdata.training.run_folder import METRICS, MODEL, REPORT, read_lines
 from tests.edge_map_builds import build
 from tests.edge_map_sets import make_edge_maps
 from tests.trainings import LOOP, flags, kill_in, loop

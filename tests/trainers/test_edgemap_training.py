@@ -12,21 +12,25 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sketchdata import edgemap_pictures
-from sketchdata.checkpoints import write_tensors
 from sketchdata.cli.train import edgemap as command
-from sketchdata.edgemap_classifier import EdgeMapClassifier, new_classifier, read_classifier, to_input, write_classifier
-from sketchdata.edgemap_pictures import read_edge_maps
-from sketchdata.edgemaps import open_edgemaps
-from sketchdata.encoder import read_encoder
+from sketchdata.edges.dataset import falls_into_val, open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME, hash_file
-from sketchdata.metrics_log import read_lines
-from sketchdata.run_folder import METRICS, MODEL, RECORD, REPORT
-from sketchdata.shards.edgemaps import falls_into_val
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 from sketchdata.trainers import edgemap
 from sketchdata.trainers.edgemap import Config, run
-from sketchdata.training_options import TrainingOptions
+from sketchdata.training import edgemap_classifier
+from sketchdata.training.checkpoints import write_tensors
+from sketchdata.training.edgemap_classifier import (
+    EdgeMapClassifier,
+    new_classifier,
+    read_classifier,
+    read_edge_maps,
+    to_input,
+    write_classifier,
+)
+from sketchdata.training.encoder import read_encoder
+from sketchdata.training.options import TrainingOptions
+from sketchdata.training.run_folder import METRICS, MODEL, RECORD, REPORT, read_lines
 from tests import edge_map_builds
 from tests.edge_map_builds import VAL_SHARE, build, stored
 from tests.edge_map_sets import make_edge_maps
@@ -230,7 +234,7 @@ def test_a_network_without_batch_normalisation_may_have_batches_of_one() -> None
 def test_too_little_memory_is_said_with_what_is_needed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edgemap_pictures, "free_bytes", lambda: 72 * 16 * 16)
+    monkeypatch.setattr(edgemap_classifier, "free_bytes", lambda: 72 * 16 * 16)
     with pytest.raises(ConfigError, match=r"72 edge maps of 16 × 16 pixels need 0\.0 GB of memory.*smaller --size"):
         run(config(data, tmp_path / "run"), loop())
     assert not (tmp_path / "run").exists()

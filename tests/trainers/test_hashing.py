@@ -10,15 +10,14 @@ import orjson
 import pytest
 import torch
 
-from sketchdata.checkpoints import read_tensors
-from sketchdata.encoder import read_encoder
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.losses import codes
-from sketchdata.metrics_log import read_lines
-from sketchdata.packed import read_packed
-from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing import Config, run
+from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.encoder import read_encoder
+from sketchdata.training.losses import codes
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, read_lines
 from tests.trainings import EPOCHS, generated_dataset, kill_in, loop, network
 
 STAGES_IN_ORDER = ("cnn", "rnn", "fusion", "centers", "codes")

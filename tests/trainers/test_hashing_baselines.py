@@ -12,17 +12,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sketchdata.bitmaps import read_split
 from sketchdata.cli import train
-from sketchdata.code_validation import CodeValidation
-from sketchdata.encoder import Trained, read_encoder
-from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.hash_centers import hadamard_centers, random_centers
-from sketchdata.metrics_log import read_lines
-from sketchdata.run_folder import METRICS, MODEL, RECORD, REPORT
+from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing_baselines import METHODS, Config, run
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import Trained, outputs, read_encoder
+from sketchdata.training.run_folder import METRICS, MODEL, RECORD, REPORT, read_lines
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, EPOCHS, NETWORK, flags, generated_dataset, kill_in, loop, network
 

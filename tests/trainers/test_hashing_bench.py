@@ -13,20 +13,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sketchdata.bitmaps import read_split
 from sketchdata.cli import bench as command
-from sketchdata.codes import Codes, pack_bits
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import codes_of, encode, outputs
+from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
-from sketchdata.hog_features import hog_features
+from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import quickdraw, synth
-from sketchdata.retrieval import score_codes
-from sketchdata.sampling import held_out
-from sketchdata.shallow_hashing import SHALLOW_HASHERS
-from sketchdata.spread import class_spread
+from sketchdata.retrieval.code_evaluation import class_spread
+from sketchdata.retrieval.scores import score_codes
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
+from sketchdata.retrieval.shallow_hashing.hog import hog_features
 from sketchdata.trainers import hashing_bench
 from sketchdata.trainers.hashing_bench import Config, run
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import codes_of, encode, outputs, read_encoder
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from sketchdata.models import MODELS, backbones
-from sketchdata.raster import MAX_SIZE as LARGEST_RASTER
+from sketchdata.drawings.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
 from sketchdata.trainers.options import BASELINES
-from sketchdata.training import OPTIMISERS
-from sketchdata.training_options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, TRANSFORMERS, ZERO_SHOT_NAMES
+from sketchdata.training.loop import OPTIMISERS
+from sketchdata.training.models import MODELS, backbones
+from sketchdata.training.options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, TRANSFORMERS, ZERO_SHOT_NAMES
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 
 #: Prints which modules the command line had imported when it ended.

@@ -13,17 +13,17 @@ import orjson
 import pytest
 import torch
 
-from sketchdata.audit_store import read_audit
-from sketchdata.checkpoints import read_tensors
-from sketchdata.encoder import read_encoder, view_of
+from sketchdata.curation.audit import read_audit
+from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.manifest import MANIFEST_NAME
-from sketchdata.normal_drawings import normal_rows
-from sketchdata.packed import read_packed
 from sketchdata.pipelines import audit_entropy
-from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
+from sketchdata.storage.manifest import MANIFEST_NAME
 from sketchdata.trainers import recognition
 from sketchdata.trainers.recognition import Config, run
+from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.encoder import read_encoder, view_of
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES
 from tests.builds import IN_PROCESS
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
 

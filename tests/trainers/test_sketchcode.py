@@ -12,19 +12,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sketchdata.bitmaps import read_split
-from sketchdata.checkpoints import read_tensors
 from sketchdata.cli import train
-from sketchdata.code_validation import CodeValidation
-from sketchdata.encoder import read_encoder
+from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
-from sketchdata.hash_centers import hadamard_centers, random_centers, semantic_centers
-from sketchdata.metrics_log import read_lines
-from sketchdata.run_folder import METRICS, MODEL, REPORT, STAGES
-from sketchdata.sampling import held_out
+from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.trainers import sketchcode
 from sketchdata.trainers.options import CENTERS
 from sketchdata.trainers.sketchcode import Config, Network, run
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.encoder import read_encoder
+from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, read_lines
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, NETWORK, flags, generated_dataset, kill_in, loop
 

@@ -10,18 +10,17 @@ import orjson
 import pytest
 import torch
 
-from sketchdata.bitmaps import read_bitmaps, read_split
-from sketchdata.checkpoints import read_tensors
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import encode
+from sketchdata.curation.plan import normal_rows
+from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
-from sketchdata.normal_drawings import normal_rows
-from sketchdata.packed import read_packed
 from sketchdata.pipelines import audit_entropy, quickdraw, synth
-from sketchdata.run_folder import MODEL, RECORD, REPORT, STAGES
-from sketchdata.sampling import held_out
 from sketchdata.trainers import hashing, recognition
 from sketchdata.trainers.recognition import Config, run
+from sketchdata.training.bitmaps import read_bitmaps, read_split
+from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.encoder import encode, read_encoder
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import MODEL, RECORD, REPORT, STAGES
 from tests.bitmap_folders import CLASSES as BITMAP_CLASSES
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS

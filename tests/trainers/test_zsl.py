@@ -10,16 +10,15 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.bitmaps import read_split
-from sketchdata.encoder import read_encoder
-from sketchdata.encoding import outputs
+from sketchdata.classes.splits import SplitOptions
 from sketchdata.errors import ConfigError
-from sketchdata.packed import read_packed
-from sketchdata.run_folder import MODEL, read_json, read_record
-from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import zsl
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import MODEL, read_json, read_record
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
-from sketchdata.zero_shot.eve import Regression
+from sketchdata.zero_shot.networks import Regression
 from sketchdata.zero_shot.options import chosen_methods
 from sketchdata.zero_shot.store import read_recognisers
 from tests.commands import sketchdata

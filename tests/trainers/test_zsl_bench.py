@@ -10,11 +10,11 @@ import numpy as np
 import orjson
 import pytest
 
-from sketchdata.class_vectors import read_vectors, write_vectors
+from sketchdata.classes.splits import SplitOptions
+from sketchdata.classes.vectors import read_vectors, write_vectors
 from sketchdata.errors import ConfigError
-from sketchdata.run_folder import RECORD, REPORT, read_json
-from sketchdata.split_options import SplitOptions
 from sketchdata.trainers import zsl_bench
+from sketchdata.training.run_folder import RECORD, REPORT, read_json
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import EPOCHS, SPLITS, built, generated_drawings, vectors_file

@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 import torch
 
-from sketchdata.class_splits import ClassSplit
-from sketchdata.class_vectors import read_vectors, write_vectors
-from sketchdata.loader import Batch, View
-from sketchdata.packed import PackedSketches, read_packed
-from sketchdata.run_folder import MODEL, STAGES
+from sketchdata.classes.splits import ClassSplit
+from sketchdata.classes.vectors import arranged, read_vectors, write_vectors
 from sketchdata.trainers import zsl
-from sketchdata.vector_sources import arranged
+from sketchdata.training.loader import Batch, View
+from sketchdata.training.packed import PackedSketches, read_packed
+from sketchdata.training.run_folder import MODEL, STAGES
 from sketchdata.zero_shot.store import read_recognisers
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import CLASSES, SPLIT, SPLITS, built, config, generated_drawings, vectors_file

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sketchdata.audit_store import Audit, read_audit
+from sketchdata.curation.audit import Audit, read_audit
 from sketchdata.pipelines import audit_entropy, audit_report
 from tests.audits import build_in_shards
 from tests.quickdraw_builds import IN_PROCESS

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sketchdata.audit_store import Audit
-from sketchdata.decisions import DecisionLog
+from sketchdata.curation.audit import Audit
+from sketchdata.curation.decisions import DecisionLog
 from tests.audits import rows_of
 from tests.web.browsing import PHONE, Seen, Served, accessibility_faults, overflow, serving, tab
 

@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sketchdata.audit_store import Audit, read_audit
-from sketchdata.decisions import DecisionLog
+from sketchdata.curation.audit import Audit, read_audit
+from sketchdata.curation.decisions import DecisionLog
+from sketchdata.curation.messiness import decode_map, ink_of
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.messiness import decode_map, ink_of
-from sketchdata.photos import decode, resize
+from sketchdata.photos.image import decode, resize
 from sketchdata.pipelines import edgemaps_curate, edgemaps_report
-from sketchdata.shards import pictures
+from sketchdata.storage import pictures
 from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit, exhibit_edge_maps
 from tests.commands import sketchdata

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sketchdata.audit_store import Audit
+from sketchdata.curation.audit import Audit
 from sketchdata.web.exhibit import exhibit_drawings
-from sketchdata.web.report import render_report
+from sketchdata.web.pages import render_report
 from tests.audits import rows_of
 from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
 

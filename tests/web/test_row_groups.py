@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.errors import SketchDataError
-from sketchdata.web.row_groups import RowGroups
+from sketchdata.storage.parquet import RowGroups
 
 SHARDS, ROWS, GROUP = 3, 25, 10
 

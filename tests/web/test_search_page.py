@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sketchdata import synth
-from sketchdata.drawing import Drawing
-from sketchdata.web.search_page import Neighbour, SheetRow, render_search
+from sketchdata.drawings.drawing import Drawing
+from sketchdata.web.pages import Neighbour, SheetRow, render_search
 from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
 
 if TYPE_CHECKING:

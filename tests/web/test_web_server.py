@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sketchdata.audit_store import Audit
-from sketchdata.decisions import DecisionLog
+from sketchdata.curation.audit import Audit
+from sketchdata.curation.decisions import DecisionLog
 from tests.commands import sketchdata
 from tests.quickdraw_builds import build, generate
 from tests.web.browsing import Served, serving

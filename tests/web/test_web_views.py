@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sketchdata.audit_store import Audit
-from sketchdata.drawing import DrawingBatch, concatenate, empty_batch, offsets_of
+from sketchdata.curation.audit import Audit
+from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch, offsets_of
 from sketchdata.errors import SketchDataError
 from sketchdata.pipelines import audit_report
 from sketchdata.web import views

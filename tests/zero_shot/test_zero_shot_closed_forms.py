@@ -10,10 +10,10 @@ from scipy import linalg
 
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
-from sketchdata.zero_shot.conse import score_by_probabilities
-from sketchdata.zero_shot.embeddings import combine_vectors
-from sketchdata.zero_shot.lesson import check_lesson
-from sketchdata.zero_shot.linear import SemanticAutoencoder, learn_eszsl
+from sketchdata.zero_shot.closed_form import SemanticAutoencoder, learn_eszsl
+from sketchdata.zero_shot.networks import score_by_probabilities
+from sketchdata.zero_shot.recogniser import combine_vectors
+from sketchdata.zero_shot.training_set import check_lesson
 from tests.zero_shot_toys import SEEN, Toy, make_toy
 
 #: Drawings of classes are unequally many, so that weights of classes matter.

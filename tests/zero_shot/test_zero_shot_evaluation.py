@@ -14,25 +14,27 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from sketchdata.bitmaps import read_split
-from sketchdata.encoder import Architecture, read_encoder, write_encoder
-from sketchdata.encoding import outputs
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.pipelines import quickdraw, synth
+from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.encoder import Architecture, outputs, read_encoder, write_encoder
 from sketchdata.zero_shot import Recogniser
-from sketchdata.zero_shot.embeddings import Embedding
 from sketchdata.zero_shot.evaluation import (
     MOST_CLASSES,
     PICTURE_FILE,
+    Asked,
+    Roster,
+    chance_of_hubness,
     draw_embeddings,
     evaluate_zero_shot,
+    measure_recogniser,
     principal_plane,
     spread_by_accuracy,
+    zero_shot_markdown,
 )
-from sketchdata.zero_shot.experiment import Asked, Roster, chance_of_hubness, measure_recogniser
 from sketchdata.zero_shot.measures import hubness
-from sketchdata.zero_shot.report import zero_shot_markdown
+from sketchdata.zero_shot.recogniser import Embedding
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
 from tests.bitmap_folders import bitmap_folder, generated_bitmaps
 from tests.builds import IN_PROCESS

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sketchdata.errors import ConfigError
-from sketchdata.recognition_measures import generalised_zero_shot
 from sketchdata.zero_shot.measures import (
     accuracy_by_class,
     chance_of_hit,
     confusion_pairs,
+    generalised_zero_shot,
     hubness,
     measure_zero_shot,
     occurrences,
 )
-from sketchdata.zero_shot.stacking import choose_gamma
+from sketchdata.zero_shot.method import choose_gamma
 
 RANDOM = np.random.default_rng(0)
 CLASSES, UNSEEN = 12, [1, 4, 7, 8, 11]

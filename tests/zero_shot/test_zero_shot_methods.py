@@ -18,13 +18,12 @@ from sketchdata.zero_shot import (
     Embedding,
     Recogniser,
     Regression,
-    checks,
     fit_oracle,
-    lesson,
     restore_recogniser,
+    training_set,
 )
-from sketchdata.zero_shot.lesson import check_lesson
 from sketchdata.zero_shot.method import hold_back
+from sketchdata.zero_shot.training_set import check_lesson
 from tests.zero_shot_toys import CLASSES, SEEN, UNSEEN, make_toy, small
 
 VALIDATION = SEEN[::4]
@@ -240,7 +239,7 @@ def test_drawings_and_prototypes_lie_in_one_space() -> None:
 def test_rows_in_blocks_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = make_toy()
     whole = [small(name).fit(*toy.seen()).scores(toy.features) for name in CLOSED]
-    monkeypatch.setattr(lesson, "CELLS_AT_ONCE", 1000)
+    monkeypatch.setattr(training_set, "CELLS_AT_ONCE", 1000)
     monkeypatch.setattr("sketchdata.zero_shot.recogniser._CELLS_AT_ONCE", 1000)
     parts = [small(name).fit(*toy.seen()).scores(toy.features) for name in CLOSED]
     assert np.array(parts) == pytest.approx(np.array(whole), rel=1e-4, abs=1e-5)
@@ -252,7 +251,7 @@ def test_features_are_not_copied(name: str, tmp_path: Path, monkeypatch: pytest.
     file = np.memmap(tmp_path / "features", np.float32, "w+", shape=(40_000, 128))
     file[:] = random.random(file.shape, np.float32)
     labels = np.arange(len(file)) % 10
-    for module in (lesson, checks):
+    for module in (training_set, training_set):
         monkeypatch.setattr(module, "CELLS_AT_ONCE", 1 << 17)
     method = small(name)
     vectors = random.normal(size=(12, 6)).astype(np.float32)

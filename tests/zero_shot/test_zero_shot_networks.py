@@ -10,11 +10,16 @@ import torch
 from torch.nn import functional
 
 from sketchdata.zero_shot import Recipe, Regression, RelationNetwork
-from sketchdata.zero_shot.eve import embedding_loss, scales_of
-from sketchdata.zero_shot.lesson import Lesson, check_lesson
-from sketchdata.zero_shot.recipe import Encoder
-from sketchdata.zero_shot.relation import Relation
-from sketchdata.zero_shot.steps import chance_of, make_optimiser, perceptron
+from sketchdata.zero_shot.networks import (
+    Encoder,
+    Relation,
+    chance_of,
+    embedding_loss,
+    make_optimiser,
+    perceptron,
+    scales_of,
+)
+from sketchdata.zero_shot.training_set import Lesson, check_lesson
 from tests.zero_shot_toys import SEEN, make_toy
 
 TOY = make_toy()

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from sketchdata.checkpoints import read_tensors, write_tensors
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.training.checkpoints import read_tensors, write_tensors
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, Recogniser, restore_recogniser
-from sketchdata.zero_shot.conse import ConvexCombination
-from sketchdata.zero_shot.embeddings import PerceptronEmbedding
-from sketchdata.zero_shot.relation import Relation
-from sketchdata.zero_shot.steps import chance_of, layers_of, perceptron
+from sketchdata.zero_shot.networks import ConvexCombination, Relation, chance_of, layers_of, perceptron
+from sketchdata.zero_shot.recogniser import PerceptronEmbedding
 from sketchdata.zero_shot.store import (
     KeptRecogniser,
     choose_recogniser,
@@ -64,8 +62,8 @@ def test_every_method_comes_back_from_its_file_as_it_was(name: str, tmp_path: Pa
 
 
 def test_the_hit_of_validation_classes_is_that_of_the_constants_chosen() -> None:
-    from sketchdata.zero_shot.lesson import check_lesson
     from sketchdata.zero_shot.method import hold_back
+    from sketchdata.zero_shot.training_set import check_lesson
 
     method = small("sae")
     found = method.fit(*TOY.seen(), VALIDATION)
@@ -100,7 +98,7 @@ def test_a_relation_of_arrays_is_that_of_torch() -> None:
 
 
 def test_the_classifier_of_conse_gives_its_own_probabilities() -> None:
-    from sketchdata.zero_shot.lesson import check_lesson
+    from sketchdata.zero_shot.training_set import check_lesson
 
     (found,) = ConvexCombination(steps=20)(check_lesson(*TOY.seen()), [{"top": 1}])
     # Of one class alone, the combination is that class's vector.

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sketchdata.comparisons.zero_shot import TABLE_IX, TABLE_X, Row, markdown, summarise
 from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.published import TABLE_IX, TABLE_X
-from sketchdata.zero_shot.tables import Row, markdown, summarise
 
 
 def evaluation(hit: float, candidates: int = 4) -> dict[str, Any]:

@@ -12,9 +12,7 @@ PAMI 2011. The numbers follow the official code of BSDS500, in the form that the
 
 from __future__ import annotations
 
-from sketchdata.boundaries.counts import TOLERANCE, Counts, agreement, evaluate, even_thresholds
-from sketchdata.boundaries.matching import match
-from sketchdata.boundaries.ridges import ridges
-from sketchdata.boundaries.scores import Scores, summarise
+from sketchdata.edges.boundaries.matching import TOLERANCE, Counts, agreement, evaluate, even_thresholds, match, ridges
+from sketchdata.edges.boundaries.scores import Scores, summarise
 
 __all__ = ["TOLERANCE", "Counts", "Scores", "agreement", "evaluate", "even_thresholds", "match", "ridges", "summarise"]

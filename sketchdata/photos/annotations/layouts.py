@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from sketchdata.annotations.coco import read_coco
-from sketchdata.annotations.open_images import (
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.formats.files import Fault
+from sketchdata.photos.annotations.boxes import (
     PhotoFacts,
+    read_coco,
     read_open_images,
     read_open_images_facts,
     read_open_images_names,
+    read_voc,
+    read_yolo,
+    read_yolo_names,
 )
-from sketchdata.annotations.photo_folder import PhotoFolder
-from sketchdata.annotations.record import Annotation, Reading
-from sketchdata.annotations.voc import read_voc
-from sketchdata.annotations.yolo import read_yolo, read_yolo_names
-from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.files import Fault
+from sketchdata.photos.annotations.record import Annotation, PhotoFolder, Reading
 
 _VOC_PHOTOS, _VOC_BOXES = ("JPEGImages", "images"), ("Annotations", "annotations")
 _YOLO_PHOTOS, _YOLO_BOXES = ("images",), ("labels",)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
-from sketchdata.errors import FormatError
+from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.files import Fault
+from sketchdata.photos.image import DAMAGE
 
 
 class Size(NamedTuple):
@@ -122,3 +126,152 @@ def parse_number(value: object) -> float:
     except (ValueError, OverflowError):
         pass
     raise FormatError("not a number", f"{value!r:.60}")
+
+
+# Tables of text with a header line, row by row.
+
+Row = dict[str, str]
+
+
+def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path: Path) -> None:
+    """See to it that of each group of columns one is there, whatever its capitals; `path` is for the message.
+
+    Raises:
+        FormatError: One is missing.
+    """
+    have = {name.strip().lower() for name in names}
+    missing = [" or ".join(group) for group in needed if not have & {name.lower() for name in group}]
+    if missing:
+        found = ", ".join(names)[:200] or "none"
+        raise FormatError("missing columns", f"{path} has no column {', no '.join(missing)}; it has {found}")
+
+
+def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = ",") -> Iterator[tuple[int, Row]]:
+    """Yield each row's line number and {column in small letters: text}, without columns that the row is too short for.
+
+    Args:
+        path: The file, in UTF-8.
+        needed: Groups of columns, as for `require_columns`.
+        delimiter: What stands between columns.
+
+    Raises:
+        FormatError: It cannot be read, a needed column is missing, or its quotes are broken.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+            require_columns(rows.fieldnames or (), needed, path)
+            for row in rows:
+                yield (
+                    rows.line_num,
+                    {name.strip().lower(): text for name, text in row.items() if name and text is not None},
+                )
+    except csv.Error as error:
+        raise FormatError("broken table", f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise FormatError("not UTF-8", f"{path}: {error}") from error
+    except OSError as error:
+        raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
+
+
+# A folder of photos that annotations speak of: finds each by the name they use, and tells its size.
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+
+_KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+#: EXIF's tag of the orientation, and its values with width and height exchanged.
+_ORIENTATION, _TURNED = 0x0112, frozenset({5, 6, 7, 8})
+
+
+class PhotoFolder:
+    """The photos below a folder, listed once.
+
+    What is found is always one of the listed files, so that no annotation can name a file elsewhere.
+
+    Raises:
+        ConfigError: It is not a folder, or there is no photo below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names: set[str] = set()
+        self._by_stem: dict[str, list[str]] = {}
+        self._by_last: dict[str, list[str]] = {}
+        self._sizes: dict[str, Size] = {}
+        for path in sorted(root.rglob("*")):
+            if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
+                self._add(path.relative_to(root).as_posix())
+        if not self._names:
+            raise ConfigError(f"{root} is no folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
+
+    def _add(self, name: str) -> None:
+        stem = _stem(name)
+        self._names.add(name)
+        self._by_stem.setdefault(stem, []).append(name)
+        self._by_last.setdefault(PurePosixPath(stem).name, []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the photos' paths within the folder, sorted."""
+        return iter(sorted(self._names))
+
+    def stems(self) -> Collection[str]:
+        """Return the photos' file names without folder and suffix."""
+        return self._by_last.keys()
+
+    def find(self, *names: str) -> str:
+        """Return the path within the folder of the first name that has a photo.
+
+        A name is a path or a file name, with any of the suffixes or without one, as annotations leave it out
+        (ImageNet), keep it through a change of format, or put it behind another machine's folders (VOC).
+
+        Raises:
+            FormatError: None has a photo, or one fits several photos.
+        """
+        tidy = [name.strip().replace("\\", "/") for name in names]
+        for name in tidy:
+            if name in self._names:
+                return name
+        for index, keys in ((self._by_stem, map(_stem, tidy)), (self._by_last, map(_last, tidy))):
+            for key in keys:
+                if len(found := index.get(key, ())) > 1:
+                    raise FormatError("photo not clear", f"{key} may be any of {', '.join(found[:3])} in {self.root}")
+                if found:
+                    return found[0]
+        raise FormatError("photo missing", f"{self.root} has no {' and no '.join(tidy)}"[:300])
+
+    def size(self, photo: str) -> Size:
+        """Return the size of a photo of this folder, upright as EXIF tells, reading no more than its header.
+
+        Raises:
+            FormatError: It cannot be read as a photo.
+        """
+        if photo not in self._sizes:
+            self._sizes[photo] = _read_size(self.root / photo)
+        return self._sizes[photo]
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES else str(path)
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(_stem(name)).name
+
+
+def _read_size(path: Path) -> Size:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Of large and of oddly tagged photos: decoding judges the former, the latter do no harm.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_KINDS) as image:
+                width, height = image.size
+                turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise FormatError("photo not readable", f"{path}: {error}") from error
+    return Size(height, width) if turned else Size(width, height)

@@ -9,9 +9,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from sketchdata.annotations.record import Annotation, Box, Reading, attempt, parse_number, pixel_box
-from sketchdata.annotations.table import read_table, require_columns
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.photos.annotations.record import (
+    Annotation,
+    Box,
+    Reading,
+    attempt,
+    parse_number,
+    pixel_box,
+    read_table,
+    require_columns,
+)
 
 #: {what: the columns that it may stand in, the first being ours}, whatever their capitals.
 COLUMNS = {

@@ -10,7 +10,7 @@ README.md, manifest.json
 
 from __future__ import annotations
 
-from sketchdata.collection.tables import (
+from sketchdata.photos.collection.tables import (
     BOXES_FILE,
     NAME,
     PHOTOS_FILE,

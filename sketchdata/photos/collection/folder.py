@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sketchdata.collection.tables import FAILED, PHOTOS_FOLDER, REFUSED
-from sketchdata.manifest import replacing
-from sketchdata.photos import PhotoLimits, decode, perceptual_hash, sniff
+from sketchdata.photos.collection.tables import FAILED, PHOTOS_FOLDER, REFUSED
+from sketchdata.photos.image import PhotoLimits, decode, perceptual_hash, sniff
+from sketchdata.storage.manifest import replacing
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif"}
 #: What `photos.decode` finds wrong, as a collection calls it: (status, error).

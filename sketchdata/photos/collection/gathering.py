@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sketchdata.annotations.record import Annotation, Box, Reading
-from sketchdata.collection.tables import OUTCOME_COLUMNS
+import pyarrow.compute as pc
+
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.files import Fault
+from sketchdata.photos.annotations.layouts import (
+    LabelledPhotos,
+    open_coco,
+    open_folders,
+    open_imagenet,
+    open_open_images,
+    open_voc,
+    open_yolo,
+)
+from sketchdata.photos.annotations.record import Annotation, Box, Reading
+from sketchdata.photos.collection.tables import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
+from sketchdata.storage.manifest import hash_file
+from sketchdata.version import __version__
 
 #: What is known of a photo before it is fetched or read.
 _FACTS = ("page", "author", "licence", "title")
@@ -181,3 +198,220 @@ def _is_text(name: str) -> bool:
         return name.isascii() or bool(name.encode())
     except UnicodeEncodeError:
         return False
+
+
+# The folders of photos with labels that a user names as sources of a collection.
+
+_OPENERS: dict[str, Callable[[Path], LabelledPhotos]] = {
+    "imagenet": open_imagenet,
+    "folders": open_folders,
+    "voc": open_voc,
+    "yolo": open_yolo,
+    "open_images": open_open_images,
+}
+#: Open Images' tables are of millions of photos, of which hardly anybody has all.
+_UNLISTED = {"open_images": ("photo missing",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSource:
+    """A folder of photos with labels, to be opened when its turn comes.
+
+    Attributes:
+        origin: What it is and how it is called; its photos' ids begin with that name.
+        root: The folder.
+        open: Opens it.
+    """
+
+    origin: Origin
+    root: Path
+    open: Callable[[], LabelledPhotos]
+
+    def locator(self, photos: Path) -> Callable[[str], tuple[str, Path]]:
+        """Return what gives the id and the file of a photo by its path within the folder `photos` of this source."""
+        inner = photos.relative_to(self.root).as_posix()
+        start = self.origin.name if inner == "." else f"{self.origin.name}/{inner}"
+        return lambda photo: (f"{start}/{photo}", photos / photo)
+
+
+def local_sources(folders: Mapping[str, Sequence[Path]], coco: Sequence[str]) -> Iterator[LocalSource]:
+    """Yield the local sources, each under a name of its own: its folder's, numbered where two are the same.
+
+    Args:
+        folders: {kind of source: folders}.
+        coco: COCO's files and folders as `JSON=DIR`.
+
+    Raises:
+        ConfigError: A text is not of that form, or its file cannot be read.
+    """
+    named: Counter[str] = Counter()
+    for kind, roots in folders.items():
+        for root in roots:
+            origin = Origin(source=kind, name=_name(root, named), unlisted=_UNLISTED.get(kind, ()))
+            yield LocalSource(origin=origin, root=root, open=partial(_OPENERS[kind], root))
+    for text in coco:
+        path, _, folder = text.partition("=")
+        if not (path and folder):
+            raise ConfigError(f"--coco {text}: expected JSON=DIR, such as instances_val2017.json=val2017")
+        root = Path(folder)
+        origin = Origin(source="coco", name=_name(root, named), sha256=hash_of_list(Path(path)))
+        yield LocalSource(origin=origin, root=root, open=partial(open_coco, Path(path), root))
+
+
+def _name(root: Path, named: Counter[str]) -> str:
+    name = root.resolve().name or "photos"
+    named[name] += 1
+    return name if named[name] == 1 else f"{name}-{named[name]}"
+
+
+def hash_of_list(path: Path) -> str:
+    """Return the sha256 of a file that the user named.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return hash_file(path, "sha256")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+
+
+# What a collection holds, in numbers.
+
+_NAMED = [field.name for field in fields(Tally)]
+_COLUMNS = ("source", "name", "sha256", *_NAMED, *STATUSES)
+_NUMBERS = (*_NAMED, *STATUSES)
+
+
+def source_rows(gathering: Gathering, status_of: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Return a row a source, in the order in which they were read: what it named and what became of it.
+
+    Args:
+        gathering: All that was read.
+        status_of: Gives the status of a photo.
+    """
+    found: dict[Origin, dict[str, int]] = {origin: dict.fromkeys(STATUSES, 0) for origin in gathering.tallies}
+    for photo, origin in gathering.photos():
+        found[origin][status_of(photo)] += 1
+    return [
+        {"source": origin.source, "name": origin.name, "sha256": origin.sha256 or "", **asdict(tally), **found[origin]}
+        for origin, tally in gathering.tallies.items()
+    ]
+
+
+def sources_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the rows of `source_rows` as CSV."""
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return lines.getvalue().encode("utf-8")
+
+
+def read_sources(directory: Path) -> list[dict[str, Any]]:
+    """Read back what `sources_csv` wrote.
+
+    Raises:
+        SketchDataError: It cannot be read.
+    """
+    path = directory / SOURCES_FILE
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        return [{**row, **{name: int(row[name]) for name in _NUMBERS}} for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        raise SketchDataError(f"{path} cannot be read ({error}): collect the photos again") from error
+
+
+def summarise(collection: Collection, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a collection's counts, as plain data for JSON.
+
+    Args:
+        collection: The collection; of its manifest only name, classes, counts and rejects are looked at.
+        sources: The rows of its sources.
+    """
+    photos, boxes = collection.photos, collection.boxes
+    statuses = _counted(photos.column("status"))
+    there = photos.filter(pc.equal(photos.column("status"), "ok"))
+    return {
+        "name": collection.manifest.name,
+        "photos": {"asked": len(photos), **{status: statuses.get(status, 0) for status in STATUSES}},
+        "files": len(pc.unique(there.column("path"))),
+        "boxes": len(boxes),
+        "classes": len(pc.unique(boxes.column("word"))),
+        "class_table": len(collection.manifest.classes),
+        "sources": [dict(row) for row in sources],
+        "errors": _counted(photos.column("error")),
+        "licences": _counted(there.column("licence"), none="not stated"),
+        "rejected": sum(collection.manifest.rejects.values()),
+        "rejects": dict(collection.manifest.rejects),
+    }
+
+
+def _counted(column: Any, none: str = "") -> dict[str, int]:
+    """Return how often each value stands in a column, the most frequent first; null is called `none` or left out."""
+    found = [(each["values"], each["counts"]) for each in pc.value_counts(column).to_pylist()]
+    named: list[tuple[str, int]] = [(value or none, count) for value, count in found if value or none]
+    return dict(sorted(named, key=lambda pair: (-pair[1], pair[0])))
+
+
+# The card of a collection: a README that says what is in the folder, from where, and under which licences.
+
+_LISTED = 30
+
+
+def collection_card(counts: Mapping[str, Any]) -> str:
+    """Return the card: Markdown.
+
+    Args:
+        counts: As from `summary.summarise`.
+    """
+    photos, sources = counts["photos"], counts["sources"]
+    rows = [
+        (f"{each['source']}: {each['name']}", *(each[key] for key in ("photos", "ok", "failed", "refused", "boxes")))
+        for each in sources
+    ]
+    return f"""# {counts["name"]}
+
+{photos["ok"]:,} photos of {photos["asked"]:,} that were asked for, with {counts["boxes"]:,} annotations of
+{counts["classes"]:,} of {counts["class_table"]:,} classes, collected by sketchdata {__version__}.
+
+{_table(("source", "photos", "there", "failed", "refused", "annotations"), rows)}
+
+`photos.parquet` has a row for each photo asked for: its address or name, source, web page, author, licence and title,
+what became of it, and its sha256, perceptual hash, size and day. `boxes.parquet` has a row for each annotation: the
+class (`word`), the source's own name for it, and the box in pixels of the upright photo, left and top included, right
+and bottom not; without a box the whole photo is meant. `photos/` holds each photo once, under the sha256 of its bytes.
+
+## Licences
+
+{_table(("licence", "photos"), list(counts["licences"].items())[:_LISTED])}
+
+They are as the sources state them, photo by photo, and nobody has checked them: look at `page` before a photo is given
+on, and name the author where the licence asks for it. The rights of people and of trademarks shown are not the subject
+of such licences.
+
+## What is not there
+
+Photos of the web are fetched slowly and under the tool's own name. robots.txt and the header X-Robots-Tag (`noindex`,
+`none`, `noai`, `noimageai`) are obeyed: such photos are not kept, and stand in `photos.parquet` as refused
+(`robots.txt`, `opt-out`).
+
+{_table(("why not", "photos"), list(counts["errors"].items()))}
+
+{counts["rejected"]:,} annotations could not be read; `rejects.jsonl` lists them.
+"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    if not rows:
+        return "None."
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Return a cell whose text, which strangers may have written, cannot be taken for Markdown or HTML."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = "".join(f"\\{letter}" if letter in "\\`*_[]<>|&#!" else letter for letter in str(value))
+    return " ".join(text.split())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.manifest import FileEntry, Manifest, check_listed, read_manifest, replacing
+from sketchdata.storage.manifest import FileEntry, Manifest, check_listed, read_manifest, replacing
 
 #: A collection's name in its manifest.
 NAME = "edgemap-photos"

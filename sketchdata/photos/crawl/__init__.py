@@ -1,7 +1,7 @@
 """Photos of the web, fetched politely by Scrapy: from a list of URLs to files on disk and one outcome a URL."""
 
-from sketchdata.crawl.options import CrawlOptions
-from sketchdata.crawl.outcomes import Outcome, read_outcomes
-from sketchdata.crawl.parent import crawl
+from sketchdata.photos.crawl.options import CrawlOptions
+from sketchdata.photos.crawl.outcomes import Outcome, read_outcomes
+from sketchdata.photos.crawl.process import crawl
 
 __all__ = ["CrawlOptions", "Outcome", "crawl", "read_outcomes"]

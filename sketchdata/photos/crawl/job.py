@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from sketchdata.collection.tables import WORK_FOLDER
-from sketchdata.crawl.options import CrawlOptions
-from sketchdata.crawl.outcomes import digest_of
-from sketchdata.manifest import replacing
+from sketchdata.photos.collection.tables import WORK_FOLDER
+from sketchdata.photos.crawl.options import CrawlOptions
+from sketchdata.photos.crawl.outcomes import digest_of
+from sketchdata.storage.manifest import replacing
 
 _TODO_FILE = "todo.jsonl"
 _QUEUE_FOLDER = "queue"

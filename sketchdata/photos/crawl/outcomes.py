@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from sketchdata.collection.tables import WORK_FOLDER
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.photos.collection.tables import WORK_FOLDER
 
 OUTCOMES_FILE = "outcomes.jsonl"
 

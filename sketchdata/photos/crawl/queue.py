@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 from queuelib import FifoDiskQueue
 
-from sketchdata.crawl.spider import PhotoSpider
+from sketchdata.photos.crawl.spider import PhotoSpider
 
 if TYPE_CHECKING:
     from scrapy import Request

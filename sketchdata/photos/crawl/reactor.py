@@ -11,8 +11,7 @@ from typing import Any
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.main import installReactor
 
-from sketchdata.crawl.addresses import is_public
-from sketchdata.crawl.faults import refused
+from sketchdata.photos.crawl.options import is_public, refused
 
 
 class PublicReactor(AsyncioSelectorReactor):

@@ -4,27 +4,65 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from scrapy import Request, Spider
 from scrapy.exceptions import CloseSpider
 
-from sketchdata.collection.store import StoredPhoto
-from sketchdata.crawl.addresses import fault_of_url
-from sketchdata.crawl.faults import PhotoError, explain, failed, refused
-from sketchdata.crawl.outcomes import Outcome, OutcomeLog, today
-from sketchdata.crawl.photo_file import keep_photo
+from sketchdata.errors import FormatError
+from sketchdata.photos.collection.folder import VERDICTS, StoredPhoto, examine_photo
+from sketchdata.photos.crawl.options import PhotoError, explain, failed, fault_of_url, refused
+from sketchdata.photos.crawl.outcomes import Outcome, OutcomeLog, today
+from sketchdata.photos.image import PhotoLimits
 
 if TYPE_CHECKING:
     from scrapy.http import Response
     from twisted.python.failure import Failure
 
-    from sketchdata.crawl.job import Job
+    from sketchdata.photos.crawl.job import Job
+
+
+# Bytes that a server sent: judged, and kept under the name of their hash.
+
+
+def keep_photo(body: bytes, folder: Path, parts: Path, limits: PhotoLimits) -> StoredPhoto:
+    """Put a photo into a collection, once for all who have the same bytes.
+
+    Args:
+        body: The file's bytes.
+        folder: The collection.
+        parts: A folder on the same disk, for files that are being written.
+        limits: What the photo may cost.
+
+    Raises:
+        PhotoError: It is not let in.
+    """
+    try:
+        photo = examine_photo(body, limits)
+    except FormatError as error:
+        status, reason = VERDICTS[error.reason]
+        raise PhotoError(status, reason, error.detail) from error
+    if not (folder / photo.path).exists():
+        _write(body, folder / photo.path, parts / secrets.token_hex(8))
+    return photo
+
+
+def _write(body: bytes, path: Path, part: Path) -> None:
+    """Write a file that is whole, even after a power cut, as soon as it has its name."""
+    with part.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(path)
+
 
 #: After so many requests have been queued, those under way have a turn.
 _PORTION = 32

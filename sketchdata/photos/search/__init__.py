@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sketchdata.annotations.record import Reading
-from sketchdata.photo_search.flickr import Flickr
-from sketchdata.photo_search.openverse import Openverse
-from sketchdata.photo_search.record import (
-    NO_PHOTO,
-    OTHER_LICENCE,
-    PhotoSearch,
-    SearchResult,
-    SearchSettings,
-)
-from sketchdata.photo_search.wikimedia import Wikimedia
+from sketchdata.photos.annotations.record import Reading
+from sketchdata.photos.search.api import NO_PHOTO, OTHER_LICENCE, PhotoSearch, SearchResult, SearchSettings
+from sketchdata.photos.search.services import Flickr, Openverse, Wikimedia
 
 __all__ = ["NO_PHOTO", "OTHER_LICENCE", "SEARCHES", "PhotoSearch", "SearchResult", "SearchSettings", "find_photos"]
 

@@ -1,21 +1,273 @@
-"""Asking a web API: one question at a time, not too fast, again after passing faults, and never the same one twice."""
+"""What the searches of photos share: their record of a photo, licences, and requests with limits and a cache."""
 
 from __future__ import annotations
 
 import hashlib
+import html.parser
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import httpx
 import orjson
 
-from sketchdata.errors import FetchError
-from sketchdata.fetch import FetchPolicy, retry_after, ssl_context
-from sketchdata.manifest import replacing
+from sketchdata.errors import ConfigError, FetchError, FormatError
+from sketchdata.formats.files import Fault
+from sketchdata.names import names_in
+from sketchdata.photos.annotations.record import Annotation
+from sketchdata.photos.annotations.url_list import checked_url
+from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, retry_after, ssl_context
+from sketchdata.storage.manifest import replacing
+
+# Creative Commons' licences by their short codes, as the searches' answers name them in many ways.
+# Source: creativecommons.org/share-your-work/cclicenses, whose addresses hold code, version and jurisdiction.
+
+#: Those under which a photo and what is made of it may be given on, by anybody to anybody.
+FREE = ("cc0", "pdm", "by", "by-sa")
+CODES = (*FREE, "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
+ANY = "any"
+
+_CODE = r"by(?:-nc)?(?:-sa|-nd)?"
+_VERSION = r"(?P<version>\d\.\d)"
+_LICENCE_URL = re.compile(
+    rf"https?://(?:www\.)?creativecommons\.org/licenses/(?P<code>{_CODE})/{_VERSION}(?:/(?P<place>[a-z]+)\b)?", re.I
+)
+_DOMAIN_URL = re.compile(rf"https?://(?:www\.)?creativecommons\.org/publicdomain/(?P<code>zero|mark)/{_VERSION}", re.I)
+_NAME = re.compile(rf"cc[ -](?P<code>{_CODE})[ -]{_VERSION}(?:[ -](?P<place>[a-z]+))?", re.I)
+_ZERO_NAME = re.compile(r"cc0\b.*|cc[ -]zero\b.*", re.I)
+_DOMAIN_NAME = re.compile(r"(?:pdm?|public domain)\b.*", re.I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """One of CODES with its version, and the country it was adapted to if it was."""
+
+    code: str
+    version: str | None = None
+    place: str | None = None
+
+    def __str__(self) -> str:
+        """Return the name by which people know it, such as `CC BY-SA 4.0`."""
+        if self.code == "cc0":
+            return "CC0 1.0"
+        if self.code == "pdm":
+            # The mark has a version, and a work that is in the public domain for another reason has none.
+            return "Public domain" if self.version is None else f"Public Domain Mark {self.version}"
+        return " ".join(filter(None, ["CC", self.code.upper(), self.version, self.place]))
+
+
+def parse_licence(*names: str | None) -> Licence | None:
+    """Return the licence that the first recognizable of some names or addresses stands for; None when none is."""
+    return next((found for name in names if name and (found := _parse(name.strip()))), None)
+
+
+def _parse(name: str) -> Licence | None:
+    if match := _LICENCE_URL.match(name) or _NAME.fullmatch(name):
+        place = (match["place"] or "").upper()
+        return Licence(code=match["code"].lower(), version=match["version"], place=place if len(place) == 2 else None)
+    if match := _DOMAIN_URL.match(name):
+        return Licence(code="cc0" if match["code"].lower() == "zero" else "pdm", version=match["version"])
+    if _ZERO_NAME.fullmatch(name):
+        return Licence(code="cc0")
+    return Licence(code="pdm") if _DOMAIN_NAME.fullmatch(name) else None
+
+
+def parse_filter(text: str) -> frozenset[str] | None:
+    """Return the codes of a comma-separated list; None for `any`.
+
+    Raises:
+        ConfigError: There is no such licence, or none is named.
+    """
+    codes = set(names_in(text.lower()))
+    if codes == {ANY}:
+        return None
+    if unknown := sorted(codes - set(CODES)) or ([] if codes else [""]):
+        raise ConfigError(f"--licence {text!r}: {unknown[0]!r} is none of {', '.join(CODES)}, nor `{ANY}` alone")
+    return frozenset(codes)
+
+
+# What a search finds, and what a search needs to know.
+
+#: Why a photo that was found is left out, though nothing is wrong with it.
+OTHER_LICENCE, NO_PHOTO = "other licence", "no photo"
+
+_MOST_TEXT = 300
+#: What is looked at, so that nobody's text takes long.
+_MOST_HTML = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResult:
+    """One photo that a search found.
+
+    Attributes:
+        url: The photo's address, of a size that is enough.
+        page: The web page that it is shown on.
+        author: Who made it, as plain text.
+        licence: Its name, such as `CC BY 2.0`.
+        title: What its author calls it, as plain text.
+        width: In pixels, as the search says.
+        height: In pixels, as the search says.
+        where: Which search, page and result.
+    """
+
+    url: str
+    page: str | None
+    author: str | None
+    licence: str | None
+    title: str | None
+    width: int | None
+    height: int | None
+    where: str
+
+    def annotation(self, word: str) -> Annotation:
+        """Return it as a photo of a class, without a box."""
+        return Annotation(
+            photo=self.url,
+            category=word,
+            box=None,
+            where=self.where,
+            page=self.page,
+            author=self.author,
+            licence=self.licence,
+            title=self.title,
+        )
+
+
+Finding: TypeAlias = SearchResult | Fault
+
+
+class PhotoSearch(Protocol):
+    """One API that photos can be searched with."""
+
+    def find(self, query: str) -> Iterator[Finding]:
+        """Yield photos, the best first, asking for the next page only when this one is used up; or why not a photo.
+
+        Raises:
+            FetchError: The API gives no answer.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What every search needs.
+
+    Attributes:
+        folder: Where answers are kept.
+        user_agent: Who asks.
+        licences: Codes of `licences.CODES` that photos may have; None for any.
+        delay: Seconds between two questions to an API whose own pace is not known.
+        environment: Keys and addresses of APIs, as in `os.environ`.
+        policy: How patient to be.
+    """
+
+    folder: Path
+    user_agent: str
+    licences: frozenset[str] | None
+    delay: float = 1.0
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    policy: FetchPolicy = DEFAULT_POLICY
+
+    def lets_in(self, licence: Licence | None) -> bool:
+        """Tell whether photos of a licence are wanted; one that could not be recognized only where any is."""
+        return self.licences is None or (licence is not None and licence.code in self.licences)
+
+    def address(self, variable: str, official: str, pause: float) -> tuple[str, float]:
+        """Return an API's address, and the seconds between two questions that it wants.
+
+        The variable is for mirrors and for tests; the official one's pace says nothing about them.
+        """
+        other = self.environment.get(variable)
+        return (other, self.delay) if other else (official, max(pause, self.delay))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an API says about a photo, in its own words; whatever is no text is taken for missing."""
+
+    url: object
+    page: object = None
+    author: object = None
+    licence: Licence | None = None
+    licence_name: object = None
+    title: object = None
+    width: object = None
+    height: object = None
+
+
+def result(facts: Facts, settings: SearchSettings, where: str) -> Finding:
+    """Return a photo as a result, or why it is none."""
+    if not settings.lets_in(facts.licence):
+        name = plain_text(facts.licence_name)
+        return Fault(where=where, reason=OTHER_LICENCE, detail=str(facts.licence or name or "none is stated"))
+    try:
+        url = checked_url(facts.url if isinstance(facts.url, str) else None)
+    except FormatError as error:
+        return Fault(where=where, reason=error.reason, detail=error.detail)
+    return SearchResult(
+        url=url,
+        page=_web_page(facts.page),
+        author=plain_text(facts.author),
+        licence=str(facts.licence) if facts.licence else plain_text(facts.licence_name),
+        title=plain_text(facts.title),
+        width=_length(facts.width),
+        height=_length(facts.height),
+        where=where,
+    )
+
+
+def _web_page(value: object) -> str | None:
+    try:
+        return checked_url(value if isinstance(value, str) else None)
+    except FormatError:
+        return None
+
+
+def _length(value: object) -> int | None:
+    """Return a number of pixels; Flickr writes them as text too."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def plain_text(value: object) -> str | None:
+    """Return what a stranger wrote as one short line of plain text; HTML's tags, scripts and styles are left out."""
+    if not isinstance(value, str):
+        return None
+    reader = _Text()
+    reader.feed(value[:_MOST_HTML])
+    reader.close()
+    # Control characters and the marks that turn the direction of writing would make a table unreadable, or a lie.
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]", " ", reader.text)
+    text = " ".join(text.split())
+    return (text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…") or None
+
+
+class _Text(html.parser.HTMLParser):
+    """Keeps the text of HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text, self._hidden = "", 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin to skip what is no text."""
+        self._hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        """End skipping."""
+        self._hidden -= tag in ("script", "style") and self._hidden > 0
+
+    def handle_data(self, data: str) -> None:
+        """Keep a piece of text."""
+        if not self._hidden:
+            self.text += data
+
+
+# Asking a web API: one question at a time, not too fast, again after passing faults, and never the same one twice.
 
 Answer = dict[str, Any]
 
@@ -125,7 +377,7 @@ class Answers:
             self._last = time.monotonic()
         if response.status_code != 200:
             self._refuse(response, body)
-        answer = _parse(body)
+        answer = _parse_answers(body)
         self.api.judge(answer)
         return answer
 
@@ -159,7 +411,7 @@ def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _parse(body: bytes) -> Answer:
+def _parse_answers(body: bytes) -> Answer:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:

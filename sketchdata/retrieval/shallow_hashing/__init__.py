@@ -9,17 +9,18 @@ Sketches, and PCA-RR. `dsh_density` is so named because two deep methods are cal
 
 from __future__ import annotations
 
-from sketchdata.shallow_hashing.density import learn_dsh_density
-from sketchdata.shallow_hashing.discrete import learn_sdh
-from sketchdata.shallow_hashing.hasher import MOST_ROWS, Hasher, Method
-from sketchdata.shallow_hashing.projections import (
+from sketchdata.retrieval.shallow_hashing.hasher import MOST_ROWS, Hasher, Method
+from sketchdata.retrieval.shallow_hashing.methods import (
     learn_cca_itq,
+    learn_dsh_density,
     learn_lsh,
     learn_pca_itq,
     learn_pca_rr,
     learn_pcah,
+    learn_sdh,
+    learn_sh,
+    learn_sklsh,
 )
-from sketchdata.shallow_hashing.spectral import learn_sh, learn_sklsh
 
 __all__ = ["MOST_ROWS", "SHALLOW_HASHERS", "Hasher", "Method"]
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from sketchdata.synth.prototypes.prototype import Prototype, drawn
-from sketchdata.synth.randomness import stream
 from sketchdata.synth.shapes import (
     Stroke,
     blob,
@@ -22,6 +21,7 @@ from sketchdata.synth.shapes import (
     rectangle,
     regular,
     scallops,
+    stream,
     wave,
     zigzag,
 )

@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from sketchdata.synth.prototypes.prototype import Prototype, drawn
-from sketchdata.synth.shapes import (
-    arc,
-    blob,
-    curve,
-    dot,
-    oval,
-    polygon,
-    polyline,
-    rectangle,
-    scallops,
-    spiral,
-    zigzag,
-)
+from sketchdata.synth.shapes import arc, blob, curve, dot, oval, polygon, polyline, rectangle, scallops, spiral, zigzag
 
 _CONE = polyline(30, 46, 50, 97, 70, 46)
 _SPRINKLES = [

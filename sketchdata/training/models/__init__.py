@@ -1,8 +1,14 @@
 """The networks: picture networks, the recurrent branch, the network that fuses both, and pretrained weights."""
 
-from sketchdata.models.backbones import MODELS, TRANSFORMERS, ModelEntry, build
-from sketchdata.models.branches import THRESHOLDS, Activation, CosineClassifier, FusionNetwork, RecurrentEncoder
-from sketchdata.models.pretrained import (
+from sketchdata.training.models.backbones import MODELS, TRANSFORMERS, ModelEntry, build
+from sketchdata.training.models.branches import (
+    THRESHOLDS,
+    Activation,
+    CosineClassifier,
+    FusionNetwork,
+    RecurrentEncoder,
+)
+from sketchdata.training.models.pretrained import (
     hash_weights,
     load_pretrained,
     load_weights,

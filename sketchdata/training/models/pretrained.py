@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError
-from sketchdata.models.backbones import (
+from sketchdata.training.models.backbones import (
     MODELS,
     TRANSFORMERS,
     TRANSFORMERS_TYPES,

@@ -1,1 +1,0 @@
-"""What every export shares: its parent data set, its folder, its card."""

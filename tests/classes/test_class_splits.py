@@ -1,0 +1,151 @@
+"""Splits of classes: nobody's order decides them, they grow without forgetting, and nothing unseen is ever seen."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sketchdata.classes.splits import ClassSplit, SplitNames, choose_validation, split_by_names, split_classes
+from sketchdata.drawings.sampling import plain
+from sketchdata.errors import ConfigError
+
+WORDS = tuple(f"class {number}" for number in range(60))
+TABLE = ("axe", "bear", "cat", "dog", "palm tree", "The Eiffel Tower")
+
+tables = st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=5, max_size=40, unique=True)
+seeds = st.integers(0, 2**64 - 1)
+
+
+@given(tables, st.data(), seeds, st.sampled_from([0.0, 0.2, 0.5]))
+def test_every_class_has_one_part_and_validation_is_seen(
+    words: list[str], data: st.DataObject, seed: int, share: float
+) -> None:
+    seen = data.draw(st.integers(4, len(words) - 1))
+    split = split_classes(words, seen, validation_share=share, seed=seed)
+    assert len(split.seen) == seen
+    assert sorted(split.seen + split.unseen) == sorted(words)
+    assert set(split.validation) <= set(split.seen)
+    assert set(split.learned) == set(split.seen) - set(split.validation)
+    assert bool(split.validation) == bool(share)
+    for part in (split.seen, split.validation, split.unseen, split.learned):
+        assert list(part) == [word for word in words if word in part]
+
+
+@given(tables, st.data(), seeds)
+def test_the_order_and_the_spelling_of_the_table_do_not_count(words: list[str], data: st.DataObject, seed: int) -> None:
+    mixed = data.draw(st.permutations(words))
+    one = split_classes(words, 3, seed=seed)
+    other = split_classes([f"The {word.upper()}" for word in mixed], 3, seed=seed)
+    for part in ("seen", "validation", "unseen"):
+        assert {plain(name) for name in getattr(one, part)} == {plain(name) for name in getattr(other, part)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_seen_classes_are_those_of_fewer_and_others(seed: int) -> None:
+    seen = [set(split_classes(WORDS, count, seed=seed).seen) for count in range(3, 60)]
+    assert all(fewer < more for fewer, more in pairwise(seen))
+
+
+def test_a_larger_share_for_validation_adds_to_a_smaller_one() -> None:
+    chosen = [set(choose_validation(WORDS, share)) for share in (0, 0.1, 0.2, 0.4, 0.9)]
+    assert [len(own) for own in chosen] == [0, 6, 12, 24, 54]
+    assert all(fewer < more for fewer, more in pairwise(chosen))
+
+
+def test_a_share_above_0_is_one_class_at_least() -> None:
+    assert len(choose_validation(WORDS[:3], 0.01)) == 1
+
+
+def test_seeds_give_different_splits() -> None:
+    assert len({split_classes(WORDS, 30, seed=seed).unseen for seed in range(10)}) == 10
+    assert split_classes(WORDS, 30, seed=1) == split_classes(WORDS, 30, seed=1)
+
+
+def test_200_seen_classes_have_40_for_validation() -> None:
+    split = split_classes([f"class {number}" for number in range(345)], 200)
+    assert (len(split.seen), len(split.validation), len(split.learned), len(split.unseen)) == (200, 40, 160, 145)
+
+
+@pytest.mark.parametrize("seen", [-1, 0, 1, 6, 7])
+def test_so_many_seen_classes_as_cannot_be_are_refused(seen: int) -> None:
+    with pytest.raises(ConfigError, match=f"of 6 classes 2 to 5 can be seen, not {seen}"):
+        split_classes(TABLE, seen)
+
+
+def test_what_would_leave_too_few_to_learn_from_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"of 2 seen classes 1 are for validation.*two others at least, not 1"):
+        split_classes(TABLE, 2)
+    assert split_classes(TABLE, 2, validation_share=0).validation == ()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="must lie from 0 to below 1"):
+        split_classes(TABLE, 4, validation_share=share)
+
+
+@pytest.mark.parametrize(
+    ("seen", "validation", "unseen", "message"),
+    [
+        (("a", "b", "palm tree"), (), ("palm_tree", "c"), "'palm tree' cannot be both seen and unseen"),
+        (("a", "b", "c"), ("d",), ("d",), "validation classes are seen ones, and 'd' is not seen"),
+        (("a", "b"), (), (), "no class is unseen"),
+        (("a", "b", "b"), (), ("c",), "have 'b' twice"),
+        (("a",), (), ("c",), "two others at least, not 1"),
+    ],
+)
+def test_a_split_that_would_leak_or_has_nothing_to_learn_cannot_be_made(
+    seen: tuple[str, ...], validation: tuple[str, ...], unseen: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ClassSplit(seen=seen, validation=validation, unseen=unseen)
+
+
+def test_unseen_names_alone_leave_the_rest_to_be_seen() -> None:
+    split, unknown = split_by_names(TABLE, SplitNames(unseen=("eiffel tower", "DOG")), validation_share=0.5)
+    assert split.unseen == ("dog", "The Eiffel Tower")
+    assert split.seen == ("axe", "bear", "cat", "palm tree")
+    assert len(split.validation) == 2
+    assert unknown == ()
+
+
+def test_seen_names_alone_leave_the_rest_unseen() -> None:
+    split, _ = split_by_names(TABLE, SplitNames(seen=("palm_tree", "cat", "axe")))
+    assert (split.seen, split.unseen) == (("axe", "cat", "palm tree"), ("bear", "dog", "The Eiffel Tower"))
+
+
+def test_names_of_both_leave_out_what_is_in_neither() -> None:
+    names = SplitNames(seen=("axe", "bear", "cat"), unseen=("dog",), validation=("Bear",))
+    split, _ = split_by_names(TABLE, names, validation_share=0.9)
+    assert split == ClassSplit(seen=("axe", "bear", "cat"), validation=("bear",), unseen=("dog",))
+
+
+def test_names_may_say_that_nothing_is_for_validation() -> None:
+    split, _ = split_by_names(TABLE, SplitNames(unseen=("dog",), validation=()))
+    assert split.validation == ()
+
+
+def test_unknown_names_of_every_part_are_told_at_once_or_passed_over() -> None:
+    names = SplitNames(seen=("axe", "bear", "cat", "yak"), unseen=("dog", "gnu"))
+    with pytest.raises(ConfigError, match="2 of 6 names are none of the 6 classes: 'yak', 'gnu'"):
+        split_by_names(TABLE, names)
+    split, unknown = split_by_names(TABLE, names, allow_unknown=True)
+    assert (split.seen, split.unseen, unknown) == (("axe", "bear", "cat"), ("dog",), ("yak", "gnu"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (SplitNames(), "a split names the classes that are seen, or those that are unseen"),
+        (SplitNames(unseen=("gnu",)), "no class is unseen"),
+        (SplitNames(seen=("axe", "cat", "bear"), unseen=("Axe",)), "'axe' cannot be both seen and unseen"),
+        (SplitNames(unseen=("axe", "AXE")), "'axe' and 'AXE' both name the class 'axe'"),
+        (SplitNames(unseen=("axe",), validation=("Axe",)), "'axe' is not seen"),
+    ],
+)
+def test_names_that_make_no_split_are_refused(names: SplitNames, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split_by_names(TABLE, names, allow_unknown=True)

@@ -1,0 +1,139 @@
+"""Pictures of drawings become strokes that lie where the lines were, whichever way the picture was made."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sketchdata import synth
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.raster import raster
+from sketchdata.errors import FormatError
+from sketchdata.formats.tracing import LONGEST_SIDE, ink_of, lines_of, trace
+
+
+def photo_of(ink: np.ndarray, *, dark: bool = True) -> np.ndarray:
+    """Return (H, W) ink of 0..255 as a picture, of dark lines on light ground or the other way round."""
+    return np.repeat((255 - ink if dark else ink)[:, :, None], 3, axis=2)
+
+
+def page(*lines: list[tuple[int, int]], size: int = 200, width: int = 3) -> np.ndarray:
+    """Return a picture of some lines."""
+    ink = np.zeros((size, size), np.uint8)
+    for line in lines:
+        cv2.polylines(ink, [np.array(line, np.int32)], False, 255, width)
+    return photo_of(ink)
+
+
+def drawn(drawing: Drawing, size: int = 128) -> np.ndarray:
+    """Return where a drawing has ink."""
+    found: np.ndarray = raster(to_batch([drawing], Words()), size=size)[0] > 0
+    return found
+
+
+def near(ink: np.ndarray) -> np.ndarray:
+    return cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+@pytest.mark.parametrize("word", ["cat", "house", "star"])
+@pytest.mark.parametrize(("size", "width", "dark"), [(256, 1, True), (256, 4, False), (900, 12, True)])
+def test_a_traced_picture_lies_where_the_drawing_was(word: str, size: int, width: int, dark: bool) -> None:
+    batch = synth.generate(word, 6, seed=3, start=0, label=0)
+    pictures = raster(batch, size=size, line_width=width)
+    for picture, drawing in zip(pictures, batch.drawings([word]), strict=True):
+        traced = trace(photo_of(picture, dark=dark), word)
+        one, other = drawn(drawing), drawn(traced)
+        assert (one & near(other)).sum() > 0.9 * one.sum()
+        assert (other & near(one)).sum() > 0.9 * other.sum()
+        points = sum(map(len, traced.strokes))
+        assert points < 2 * sum(map(len, drawing.strokes)) + 10
+
+
+def test_a_traced_drawing_is_as_simplified_ones_are() -> None:
+    drawing = trace(page([(50, 60), (150, 60), (150, 110)]), "corner")
+    (stroke,) = drawing.strokes
+    assert stroke.dtype == np.uint8
+    assert len(stroke) <= 4
+    for corner in ((0, 0), (255, 0), (255, 127)):
+        assert np.abs(stroke.astype(int) - corner).max(axis=1).min() <= 6
+    assert (stroke.min(), stroke.max()) == (0, 255)
+    assert (drawing.word, drawing.recognized, drawing.countrycode) == ("corner", True, None)
+    assert drawing.timestamp.year == 1970
+
+
+def test_the_same_picture_gives_the_same_drawing() -> None:
+    one, two = (trace(page([(50, 60), (150, 60)], [(80, 20), (80, 190)])) for _ in range(2))
+    assert one.key_id == two.key_id >= 2**63
+    assert all((a == b).all() for a, b in zip(one.strokes, two.strokes, strict=True))
+
+
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_lines_that_cross_go_on_straight(width: int) -> None:
+    traced = trace(page([(20, 20), (180, 180)], [(20, 180), (180, 20)], width=width))
+    assert len(traced.strokes) == 2
+    assert all(np.ptp(stroke, axis=0).min() > 240 for stroke in traced.strokes)
+
+
+def test_a_line_that_ends_on_another_is_a_stroke_of_its_own() -> None:
+    traced = trace(page([(20, 100), (180, 100)], [(100, 100), (100, 180)]))
+    assert sorted(tuple((np.ptp(stroke, axis=0) > 20).tolist()) for stroke in traced.strokes) == [
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_a_circle_is_one_closed_stroke_and_a_dot_two_equal_points() -> None:
+    ink = np.zeros((200, 200), np.uint8)
+    cv2.circle(ink, (90, 90), 60, 255, 2)
+    ink[190, 190] = 255
+    circle, dot = sorted(trace(photo_of(ink)).strokes, key=len, reverse=True)
+    assert np.abs(circle[0].astype(int) - circle[-1]).max() <= 2
+    assert len(circle) > 8
+    assert dot.tolist() == [dot[0].tolist()] * 2
+
+
+def test_fine_lines_of_a_large_picture_are_not_lost() -> None:
+    ink = np.zeros((4000, 3000), np.uint8)
+    ink[2000, 100:2900] = 255
+    assert max(ink_of(photo_of(ink)).shape) == LONGEST_SIDE
+    (stroke,) = trace(photo_of(ink)).strokes
+    assert np.ptp(stroke, axis=0).tolist() == [255, 0]
+
+
+def test_a_line_along_the_edge_of_the_picture_is_seen() -> None:
+    ink = np.zeros((60, 60), np.uint8)
+    ink[0], ink[:, 59] = 255, 255
+    assert sum(len(line) for line in lines_of(ink_of(photo_of(ink)))) > 100
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_picture_of_one_shade_is_an_empty_drawing(shade: int) -> None:
+    with pytest.raises(FormatError, match="empty drawing: the picture is of one shade"):
+        trace(np.full((40, 50, 3), shade, np.uint8))
+
+
+@given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
+@settings(max_examples=60)
+def test_whatever_the_picture_the_drawing_is_a_valid_one(height: int, width: int, seed: int, share: float) -> None:
+    ink = np.where(np.random.default_rng(seed).random((height, width)) < share, 255, 0).astype(np.uint8)
+    if ink.min() == ink.max():
+        return
+    drawing = trace(photo_of(ink))
+    assert drawing.strokes
+    for stroke in drawing.strokes:
+        assert stroke.dtype == np.uint8
+        assert stroke.shape[1] == 2
+        assert len(stroke) >= 2
+
+
+@given(st.integers(3, 20), st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
+def test_lines_go_from_pixel_to_near_pixel_within_the_ink(size: int, seed: int) -> None:
+    ink = np.random.default_rng(seed).random((size, size)) < 0.4
+    for line in lines_of(ink) if ink.any() else ():
+        assert ink[line[:, 1].astype(int), line[:, 0].astype(int)].all()
+        # Over a crossing, the pen may leap by the width of the lines.
+        assert np.abs(np.diff(line, axis=0)).max(initial=1) <= 6

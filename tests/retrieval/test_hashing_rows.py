@@ -1,0 +1,254 @@
+"""The rows of the comparison, chosen by name, and its tables, with the published figures beside the measured ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sketchdata.comparisons import hashing
+from sketchdata.comparisons.hashing import (
+    ABLATIONS,
+    Kind,
+    Measured,
+    Row,
+    all_rows,
+    chosen_rows,
+    markdown,
+    without_centers,
+)
+from sketchdata.errors import ConfigError
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
+
+
+def names(wanted: str, *, lengths: str = "16,64", fixed: int = 32, unseen: int = 20) -> list[str]:
+    return [row.name for row in chosen_rows(wanted, lengths, fixed, unseen)]
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_has_a_name_of_its_own_and_a_title() -> None:
+    rows = chosen_rows("all", "16,24,32,64", 32, 20)
+    assert len({row.name for row in rows}) == len(rows)
+    assert all(row.title for row in rows)
+    deep = [row for row in rows if row.table == "II"]
+    assert len(deep) == 4 * 11
+    assert len([row for row in rows if row.table == "III"]) == 4 * 2 * len(SHALLOW_HASHERS)
+    assert [row.name for row in rows if row.table == "ours"] == [f"{name}-32" for name in ABLATIONS]
+    assert [row.name for row in rows if row.table == "VII"] == [
+        f"unseen-{name}-32" for name in ("dlbhc", "dsh-sketch", "cr-scl-ql", "sketchcode")
+    ]
+    assert [row.name for row in rows if row.table == "V"] == [
+        "sketch-a-net", "resnet50", "recognise-cnn", "recognise-cel", "recognise-scl"
+    ]  # fmt: skip
+
+
+def test_a_name_means_all_lengths_and_a_longer_one_a_single_row() -> None:
+    assert names("cr-cel") == ["cr-cel-16", "cr-cel-64"]
+    assert names("cr-cel-64") == ["cr-cel-64"]
+    assert names("pca_itq-deep-16,sketchcode") == ["sketchcode-16", "sketchcode-64", "pca_itq-deep-16"]
+    assert names("sketchcode-ink") == ["sketchcode-ink-32"]
+    assert names("recognise-cel") == ["recognise-cel"]
+    assert names("unseen-dlbhc", fixed=16) == ["unseen-dlbhc-16"]
+
+
+def test_a_star_means_all_rows_that_begin_so() -> None:
+    assert names("unseen-*") == [row.name for row in all_rows((16, 64), 32, 20) if row.unseen]
+    assert names("recognise-*") == ["recognise-cnn", "recognise-cel", "recognise-scl"]
+    assert names("lsh*") == ["lsh-deep-16", "lsh-hog-16", "lsh-deep-64", "lsh-hog-64"]
+    assert names("cr-cel-6*") == ["cr-cel-64"]
+    assert names("*") == names("all")
+
+
+def test_rows_come_once_and_in_their_own_order_however_they_are_named() -> None:
+    assert names(" sketchcode-64, cr-cel-64 ,cr-*,,sketchcode-64", lengths="64, 64") == [
+        *names("cr-*", lengths="64"), "sketchcode-64"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", ["nothing", "cr-cel-24", "cr-", "nothing*", "cr-cel-16x", "unseen-csq"])
+def test_an_unknown_row_is_refused_by_name_with_those_there_are(wanted: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no row '.*': choose from dsh-pair, .*sketchcode.*, or all"
+    ) as error:
+        names(f"cr-cel,{wanted}")
+    assert repr(wanted) in str(error.value)
+
+
+@pytest.mark.parametrize("lengths", ["", ",", "a", "0", "-16", "16;64", "16.0"])
+def test_other_lengths_are_refused(lengths: str) -> None:
+    with pytest.raises(ConfigError, match=r"--bits takes lengths such as 16,64, not '"):
+        names("all", lengths=lengths)
+
+
+def test_zero_shot_rows_need_two_classes_and_none_leaves_them_out() -> None:
+    with pytest.raises(ConfigError, match="--unseen takes 2 classes at least"):
+        names("cr-cel", unseen=1)
+    assert not [name for name in names("all", unseen=0) if name.startswith("unseen")]
+    with pytest.raises(ConfigError, match="no row 'unseen-dlbhc'"):
+        names("unseen-dlbhc", unseen=0)
+    assert {row.unseen for row in chosen_rows("unseen-*", "16", 32, 7)} == {7}
+
+
+def test_bitmaps_are_enough_for_rows_of_pictures_of_ink() -> None:
+    enough = {
+        row.key for row in chosen_rows("all", "16", 16, 2) if not row.needs_points and row.kind is not Kind.SHALLOW
+    }
+    pictures = {"sketch-a-net", "resnet50", "recognise-cnn", "dlbhc", "sketchcode"}
+    assert enough == pictures | {"dsh-pair", "dsh-sketch", "greedyhash", "csq", "orthohash"} | {
+        name
+        for name in ABLATIONS
+        if name != "sketchcode-ink"  # which is sketchcode itself there
+    }
+    assert not any(row.needs_points for row in chosen_rows("all", "16", 16, 2) if row.kind is Kind.SHALLOW)
+
+
+def test_rows_with_centres_go_on_from_the_row_without() -> None:
+    (row,) = chosen_rows("unseen-cr-scl-ql", "16", 32, 4)
+    (plain,) = chosen_rows("cr-cel", "32", 32, 4)
+    found = without_centers(row)
+    assert (found.name, found.loss, found.unseen) == ("unseen-cr-cel-32", "cel", 4)
+    assert (found.bits, found.branch, found.kind) == (plain.bits, plain.branch, plain.kind)
+    (row,) = chosen_rows("cr-cl-64", "64", 32, 4)
+    assert without_centers(row).name == "cr-cel-64"
+
+
+def test_every_published_figure_belongs_to_a_row() -> None:
+    rows = chosen_rows("all", "16,24,32,64", 32, 20)
+    keys = {row.key for row in rows if row.table in ("II", "III")}
+    for table in (hashing.MAP, hashing.PRECISION, hashing.SPREAD):
+        assert set(table) <= keys
+        assert all(tuple(columns) == hashing.BITS for columns in table.values())
+    assert set(hashing.ACCURACY) <= {row.name for row in rows}
+    assert set(hashing.ZERO_SHOT) <= {row.key for row in rows if row.unseen}
+    assert all(0 < value < 1 for columns in hashing.MAP.values() for value in columns.values())
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+FACTS: dict[str, Any] = {
+    "classes": 19,
+    "drawings": {"train": 1900, "val": 190, "gallery": 380, "query": 76},
+    "options": {
+        "backbone": "small",
+        "size": 32,
+        "layers": 2,
+        "hidden": 64,
+        "recipe_backbone": "thin",
+        "recipe_size": None,
+        "seed": 3,
+    },
+    "device": "cuda:0",
+    "threads": 1,
+    "torch": "2.0",
+}
+
+
+def retrieval(expected: float) -> dict[str, Any]:
+    measures = {"expected": expected, "pessimistic": expected - 0.01, "optimistic": expected + 0.0213}
+    return {
+        "definition": "The mean over queries of what was defined.",
+        "chance": 0.0526,
+        "k": 200,
+        "map": {**measures, "query_interval": [expected - 0.1, expected + 0.1]},
+        "precision_at_k": {"expected": 0.4321},
+    }
+
+
+def measured(name: str, expected: float = 0.5, unseen: int = 20, **others: Any) -> Measured:
+    (row,) = chosen_rows(name, "16,24,32,64", 32, unseen)
+    facts = {"accuracy": 0.7777, "parameters": 1_234_567, "seconds": 61.7}
+    if row.kind is not Kind.RECOGNITION:
+        facts |= {"retrieval": retrieval(expected), "spread": {"d1": 1.0, "d2": 8.0, "ratio": 0.125}}
+    return Measured(row=row, values={**facts, **others})
+
+
+def table(text: str, title: str) -> list[dict[str, str]]:
+    """Return the rows of the table below a title, by column."""
+    below = text.split(f"## {title}")[1].split("\n## ")[0].splitlines()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in below if line.startswith("|")]
+    head, _, *rows = lines
+    assert all(len(row) == len(head) for row in rows)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_a_table_has_what_was_measured_beside_what_was_published() -> None:
+    text = markdown(FACTS, [measured("cr-scl-ql-64", 0.5), measured("csq-16", 0.25), measured("dlbhc-24", 0.125)])
+    full, csq, dlbhc = table(text, "Deep methods (Tables II and VI of the paper)")
+    assert full == {
+        "method": "CR + CEL + SCL + QL",
+        "bits": "64",
+        "mAP": "0.5000",
+        "worst to best order of ties": "0.4900 – 0.5213",
+        "95 % over queries": "0.400 – 0.600",
+        "P@200": "0.4321",
+        "top-1": "0.7777",
+        "d1/d2": "0.125",
+        "parameters": "1,234,567",
+        "seconds": "62",
+        # Table II, its last row and column, and Table VI.
+        "paper's mAP": "0.6791",
+        "paper's P@200": "0.6882",
+        "paper's d1/d2": "0.143",
+    }
+    assert (csq["mAP"], csq["paper's mAP"], csq["paper's P@200"], csq["paper's d1/d2"]) == ("0.2500", "–", "–", "–")
+    assert (dlbhc["paper's mAP"], dlbhc["paper's P@200"], dlbhc["paper's d1/d2"]) == ("0.5910", "0.5917", "–")
+
+
+def test_shallow_and_zero_shot_and_recognition_rows_have_tables_of_their_own() -> None:
+    rows = ["sdh-deep-16", "dsh_density-hog-24", "pca_rr-hog-32", "unseen-cr-scl-ql", "unseen-sketchcode"]
+    text = markdown(FACTS, [measured(name) for name in (*rows, "recognise-scl", "resnet50", "recognise-cnn")])
+    shallow = table(text, "Shallow methods (Table III)")
+    assert [(row["method"], row["paper's mAP"]) for row in shallow] == [
+        ("SDH, deep features", "0.5781"),
+        ("DSH, HOG", "0.0183"),
+        ("PCA-RR, HOG", "–"),
+    ]
+    zero = table(text, "Zero-shot hashing (Table VII)")
+    assert [row["paper's mAP"] for row in zero] == ["0.7547", "–"]
+    assert "20 classes that no training saw: chance is 0.0526." in text
+    assert "top-1" not in zero[0]
+    recognition = table(text, "Recognition (Table V)")
+    assert [row["paper's"] for row in recognition] == ["0.8051", "0.7864", "–"]
+    assert {row["top-1 of gallery"] for row in recognition} == {"0.7777"}
+    assert {row["chance"] for row in recognition} == {f"{1 / 19:.4f}"}
+
+
+def test_the_papers_zero_shot_figure_stands_beside_its_own_length_alone() -> None:
+    for fixed, shown in ((32, "0.7094"), (16, "–")):
+        (row,) = chosen_rows("unseen-dlbhc", "16,32", fixed, 20)
+        values = measured("unseen-dlbhc").values
+        (found,) = table(markdown(FACTS, [Measured(row=row, values=values)]), "Zero-shot hashing (Table VII)")
+        assert found["paper's mAP"] == shown
+
+
+def test_ablations_have_no_published_figures_and_what_is_unknown_is_a_dash() -> None:
+    text = markdown(FACTS, [measured("sketchcode-ink", spread={"d1": 1.0, "d2": 0.0, "ratio": None})])
+    (row,) = table(text, "What each part of our recipe brings")
+    assert row["d1/d2"] == "–"
+    assert "paper's mAP" not in row
+
+
+def test_the_notes_tell_the_data_the_chance_and_the_definition() -> None:
+    text = markdown(FACTS, [measured("unseen-dlbhc"), measured("cr-cel-16")])
+    assert "19 classes: 1,900 drawings to learn from, 190 of val" in text
+    assert "76 of query are looked for among 380 of gallery" in text
+    assert "Chance is a mean average precision of 0.0526. The mean over queries of what was defined." in text
+    assert "small at 32 pixels, a GRU of 2 layers, 64 wide; sketchcode's: thin at 32 pixels." in text
+    assert "on cuda:0, 1 threads" in text
+    larger = {**FACTS, "options": {**FACTS["options"], "recipe_size": 64}}
+    assert "sketchcode's: thin at 64 pixels." in markdown(larger, [])
+    assert "torch 2.0; seed 3." in text
+    assert text.endswith("\n")
+
+
+def test_without_rows_there_are_notes_alone() -> None:
+    text = markdown(FACTS, [])
+    assert "Chance" not in text
+    assert "## " not in text
+
+
+def test_a_key_is_the_name_without_length_and_kind_of_classes() -> None:
+    assert Row(name="unseen-dlbhc-32", kind=Kind.HASHING, method="dlbhc", bits=32, unseen=5).key == "dlbhc"
+    assert Row(name="resnet50", kind=Kind.RECOGNITION, method="resnet50").key == "resnet50"
