@@ -47,7 +47,7 @@ try:
     from sketchdata import synth
     from sketchdata.trainers import recognition
     from sketchdata.training.distributed import device_of
-    from sketchdata.training.encoder import SketchEncoder
+    from sketchdata.training.encoder import SketchEncoder, view_of
     from sketchdata.training.loader import Batch, Order, PackedLoader, View
     from sketchdata.training.loop import OPTIMISERS
     from sketchdata.training.losses import CodeLoss
@@ -110,7 +110,7 @@ class Bench:
         return self.drawings.offset_scale()
 
     def view(self, branch: str) -> View:
-        return dataclasses.replace(self.plan.network, branch=branch).view(self.scale)
+        return view_of(dataclasses.replace(self.plan.network, branch=branch), self.scale)
 
     def size(self, wanted: int) -> int:
         return min(wanted, len(self.drawings))
