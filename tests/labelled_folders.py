@@ -12,8 +12,8 @@ from typing import Any
 from sketchdata.engine import EngineOptions
 from sketchdata.photos.crawl import CrawlOptions
 from sketchdata.pipelines import edgemaps_collect
-from tests.photos.labelled_photos import voc, voc_object, write
 from tests.photo_servers import PhotoServer, photo_of
+from tests.photos.labelled_photos import voc, voc_object, write
 
 #: So that days do not differ: 2024-05-06.
 EPOCH = {"SOURCE_DATE_EPOCH": "1714953600"}

@@ -40,8 +40,8 @@ from sketchdata.photos.collection.gathering import (
 from sketchdata.photos.collection.tables import BOXES_SCHEMA, OUTCOME_COLUMNS, PHOTOS_SCHEMA
 from sketchdata.photos.image import DEFAULT_LIMITS, PhotoLimits
 from sketchdata.storage.manifest import Manifest, file_entry
-from tests.photos.labelled_photos import write
 from tests.photo_servers import photo_of
+from tests.photos.labelled_photos import write
 from tests.trees import tree
 
 DAY = datetime.date(2024, 5, 6)

@@ -17,9 +17,9 @@ from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.collection import Collection, read_collection
 from sketchdata.storage.manifest import hash_file
-from tests.photos.labelled_photos import voc, voc_object, write
 from tests.labelled_folders import EPOCH, SIDE, collect, run, voc_folder, yolo_folder
 from tests.photo_servers import photo_of
+from tests.photos.labelled_photos import voc, voc_object, write
 from tests.trees import tree
 
 

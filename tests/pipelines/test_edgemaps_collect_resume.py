@@ -15,8 +15,8 @@ import pytest
 from sketchdata.photos.collection import read_collection
 from tests.commands import stop
 from tests.labelled_folders import EPOCH, command, run, url_list, voc_folder
-from tests.photos.photo_apis import ApiServer, openverse, openverse_photo
 from tests.photo_servers import PhotoServer
+from tests.photos.photo_apis import ApiServer, openverse, openverse_photo
 from tests.trees import tree
 
 pytest.importorskip("scrapy")

@@ -11,6 +11,7 @@ import pytest
 
 from sketchdata.errors import FetchError, SketchDataError
 from tests.labelled_folders import EPOCH, collect, url_list, voc_folder
+from tests.photo_servers import PhotoServer
 from tests.photos.photo_apis import (
     FLICKR_KEY,
     ApiServer,
@@ -23,7 +24,6 @@ from tests.photos.photo_apis import (
     openverse_photo,
     wikimedia,
 )
-from tests.photo_servers import PhotoServer
 from tests.trees import tree
 
 pytest.importorskip("scrapy")
