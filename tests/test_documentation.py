@@ -36,7 +36,7 @@ def shell_of(page: Path) -> str:
         return text
     blocks = [(language, block) for language, block in fences(text) if language in SHELLS]
     return "\n".join(
-        "\n".join(re.findall(r"^ *\$ (.*(?:\\\n.*)*)", block, flags=re.MULTILINE)) if language == "console" else block
+        "\n".join(re.findall(r"^ *\$ ((?:.*\\\n)*.*)", block, flags=re.MULTILINE)) if language == "console" else block
         for language, block in blocks
     )
 
