@@ -188,9 +188,11 @@ def test_the_first_lines_of_the_readme_run(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "quickdraw-3.8m").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
-    block = fences(README[README.index("\n## Use it\n") :])[0][1]
+    blocks = [block for language, block in fences(README[: README.index("\n## Train\n")]) if language == "python"]
+    assert len(blocks) == 2
     names: dict[str, Any] = {}
-    exec(block, names)
+    for block in blocks:
+        exec(block, names)
     assert names["bitmaps"].shape == (60, 224, 224)
     assert names["table"].key_id.tolist() == key_ids(train)
     assert len(sketchdata.read("some.npz")) == 60
