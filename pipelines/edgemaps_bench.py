@@ -35,19 +35,16 @@ from sketchdata.edges import (
     THIN_DETECTORS,
     WEIGHTED_DETECTORS,
     Detector,
-    boundaries,
     detector,
     line_finder,
 )
-from sketchdata.edges.boundaries import TOLERANCE, Counts, agreement, evaluate, summarise
-from sketchdata.edges.boundaries.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings, read_file, read_map
-from sketchdata.edges.boundaries.matching import Mask, Strength, ridges
-from sketchdata.edges.boundaries.scores import HUMAN, OTHERS, PUBLISHED, Comparison, Line, markdown
+from sketchdata.edges.boundaries import TOLERANCE, Counts, Scores, agreement, evaluate, ridges, summarise
+from sketchdata.edges.bsds import SPLITS, DrawnPhoto, drawn_photos, read_drawings, read_file, read_map
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.names import names_in
-from sketchdata.photos.image import Photo, decode
+from sketchdata.photos.image import decode
 from sketchdata.progress import one_opencv_thread, task_bar
 from sketchdata.storage.manifest import file_entry, hash_file, leftovers, replacing
 from sketchdata.version import __version__
@@ -61,8 +58,8 @@ PUBLISHED_SCALES = {"tin": (0.5, 1.0, 1.5)}
 
 _COUNTS = "counts"
 _MAP_SUFFIXES = (".png", ".npy")
-#: Modules of sketchdata.edges beside a detector's own.
-_SHARED_BY_DETECTORS = ("gradient", "networks")
+#: Modules of sketchdata.edges that decide a detector's counts, beside its own.
+_SHARED_MODULES = ("boundaries", "bsds", "filters", "networks")
 #: Packages that decide the figures.
 _PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-contrib-python-headless", "torch")
 
@@ -119,7 +116,7 @@ def run(config: Config, engine: EngineOptions) -> Comparison | None:
         TasksFailedError: Photos, drawings or maps are damaged or of another size; each is named.
     """
     photos = drawn_photos(config.bsds.absolute(), config.split)[: config.limit]
-    rows = _rows(config, photos)
+    rows = _contenders(config, photos)
     tasks = _tasks(config, rows, photos)
     results = run_stage(score_photo, tasks, engine, title="Scoring edge maps")
     if results is None:
@@ -139,17 +136,17 @@ def run(config: Config, engine: EngineOptions) -> Comparison | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of the table to be: people, a detector, or a folder of edge maps.
+class Contender:
+    """What gets a line of the table: the people, a detector, or a folder of edge maps.
 
     Attributes:
-        name: Different for every row.
+        name: Unique in the table.
         detector: The detector's name; None for people and for maps.
         weights: Its file of weights.
         sha256: That file's hash.
         scales: At which a network sees a photo.
         maps: The folder of maps that another program made.
-        thin: Whether its edges are one pixel wide by themselves.
+        thin: Whether its edges are one pixel wide already.
         needs: What is missing, so that it cannot be measured.
     """
 
@@ -163,8 +160,8 @@ class Row:
     needs: str = ""
 
 
-def _rows(config: Config, photos: Sequence[DrawnPhoto]) -> list[Row]:
-    """Return the rows in the table's order.
+def _contenders(config: Config, photos: Sequence[DrawnPhoto]) -> list[Contender]:
+    """Return the contenders in the table's order.
 
     Raises:
         ConfigError: Options contradict each other, or a detector or a map cannot be had.
@@ -172,15 +169,21 @@ def _rows(config: Config, photos: Sequence[DrawnPhoto]) -> list[Row]:
     chosen = config.detectors if config.detectors is not None else "" if config.predictions else DEFAULT_DETECTORS
     names = list(names_in(chosen))
     weights, scales = _by_name("--weights", config.weights, names), _by_name("--scales", config.scales, names)
-    rows = [Row(name=PEOPLE)]
+    found = [Contender(name=PEOPLE)]
     for name in names:
-        seen_at = _scales(scales[name][-1]) if name in scales else PUBLISHED_SCALES.get(name, (1.0,))
-        rows += [_detector_row(name, file, seen_at) for file in weights.get(name, [None])]
-    rows += [_map_row(text, photos, thin=config.thin) for text in config.predictions]
-    twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+        seen_at: tuple[float, ...] = PUBLISHED_SCALES.get(name, (1.0,))
+        if name in scales:
+            text = scales[name][-1]
+            try:
+                seen_at = tuple(map(float, names_in(text) or ("",)))
+            except ValueError as error:
+                raise ConfigError(f"--scales must be numbers, such as tin=0.5,1,1.5, and not {text!r}") from error
+        found += [_contending_detector(name, file, seen_at) for file in weights.get(name, [None])]
+    found += [_contending_maps(text, photos, thin=config.thin) for text in config.predictions]
+    twice = [name for name, count in Counter(each.name for each in found).items() if count > 1]
     if twice:
         raise ConfigError(f"two lines of the table would be named {twice[0]}: rename a file or a folder")
-    return rows
+    return found
 
 
 def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
@@ -200,27 +203,20 @@ def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str,
     return found
 
 
-def _scales(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(map(float, names_in(text) or ("",)))
-    except ValueError as error:
-        raise ConfigError(f"--scales must be numbers, such as tin=0.5,1,1.5, and not {text!r}") from error
-
-
-def _detector_row(name: str, file: str | None, scales: tuple[float, ...]) -> Row:
-    """Return the row of a detector that can be had, or of one that lacks what a user can add.
+def _contending_detector(name: str, file: str | None, scales: tuple[float, ...]) -> Contender:
+    """Return a detector that can be had, or one that lacks what a user can add.
 
     Raises:
         ConfigError: It cannot be had.
     """
     if name in NETWORKS and importlib.util.find_spec("torch") is None:
-        return Row(name=name, needs="needs pip install 'sketchdata[train]'")
+        return Contender(name=name, needs="needs pip install 'sketchdata[train]'")
     if name in WEIGHTED_DETECTORS and file is None:
-        return Row(name=name, needs=f"needs --weights {name}=FILE")
+        return Contender(name=name, needs=f"needs --weights {name}=FILE")
     weights = None if file is None else Path(file).absolute()
     if weights is not None and not weights.is_file():
         raise ConfigError(f"--weights {name}={file}: there is no such file")
-    row = Row(
+    found = Contender(
         name=name if weights is None else f"{name} {weights.stem}",
         detector=name,
         weights=None if weights is None else str(weights),
@@ -228,16 +224,11 @@ def _detector_row(name: str, file: str | None, scales: tuple[float, ...]) -> Row
         scales=scales,
         thin=name in THIN_DETECTORS,
     )
-    _finder(row)
-    return row
+    _finder(found)
+    return found
 
 
-def _map_row(text: str, photos: Sequence[DrawnPhoto], *, thin: bool) -> Row:
-    """Return the row of a folder of maps, [NAME=]DIR.
-
-    Raises:
-        ConfigError: There is no such folder, or it lacks maps.
-    """
+def _contending_maps(text: str, photos: Sequence[DrawnPhoto], *, thin: bool) -> Contender:
     name, sign, place = text.partition("=")
     folder = Path(place if sign else text).absolute()
     missing = [photo.name for photo in photos if _map_file(folder, photo.name) is None]
@@ -246,7 +237,7 @@ def _map_row(text: str, photos: Sequence[DrawnPhoto], *, thin: bool) -> Row:
             f"--predictions {folder} lacks the maps of {len(missing):,} of {len(photos):,} photos: "
             f"expected {missing[0]}.png or {missing[0]}.npy, among others"
         )
-    return Row(name=name if sign else folder.name, maps=str(folder), thin=thin)
+    return Contender(name=name if sign else folder.name, maps=str(folder), thin=thin)
 
 
 def _map_file(folder: Path, name: str) -> Path | None:
@@ -254,8 +245,7 @@ def _map_file(folder: Path, name: str) -> Path | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _finder(row: Row) -> Detector:
-    """Return a row's detector: made once in each process."""
+def _finder(row: Contender) -> Detector:
     assert row.detector is not None, "people and maps have none"  # noqa: S101
     weights = None if row.weights is None else Path(row.weights)
     return detector(row.detector, weights, row.sha256, scales=row.scales)
@@ -264,8 +254,7 @@ def _finder(row: Row) -> Detector:
 # ---- the stage: one photo by one detector ----------------------------------------------------------------------------
 
 
-def _tasks(config: Config, rows: Sequence[Row], photos: Sequence[DrawnPhoto]) -> list[Task]:
-    """Return a task for each photo and each row that can be measured."""
+def _tasks(config: Config, rows: Sequence[Contender], photos: Sequence[DrawnPhoto]) -> list[Task]:
     tasks, code = [], {row.name: _code(row) for row in rows}
     for photo in photos:
         files = {"photo": photo.photo, "drawings": photo.drawings}
@@ -288,54 +277,161 @@ def _tasks(config: Config, rows: Sequence[Row], photos: Sequence[DrawnPhoto]) ->
     return tasks
 
 
-def _output(config: Config, row: Row, photo: DrawnPhoto) -> Path:
+def _output(config: Config, row: Contender, photo: DrawnPhoto) -> Path:
     return config.out.absolute() / _COUNTS / re.sub(r"[^\w.-]", "_", row.name) / f"{photo.name}.json"
 
 
-def _code(row: Row) -> dict[str, str]:
-    """Return the hashes of the code that decides a row's counts: detectors are changed while they are compared."""
-    files = sorted(Path(boundaries.__path__[0]).glob("*.py"))
-    if row.detector:
-        own = {row.detector, *_SHARED_BY_DETECTORS}
-        files += [path for path in sorted(Path(edges.__path__[0]).iterdir()) if path.stem in own and path.is_file()]
+def _code(row: Contender) -> dict[str, str]:
+    """Return the hashes of the code that decides a contender's counts: detectors change while they are compared."""
+    own = {*_SHARED_MODULES, row.detector}
+    files = [path for path in sorted(Path(edges.__path__[0]).iterdir()) if path.stem in own and path.suffix != ".md"]
     if row.detector and ":" in row.detector:
         module = importlib.util.find_spec(row.detector.partition(":")[0])
         files += [Path(module.origin)] if module and module.origin else []
-    return {f"{path.parent.name}/{path.name}": hash_file(path, "sha256") for path in files}
+    return {path.name: hash_file(path, "sha256") for path in files}
 
 
 def score_photo(task: Task) -> TaskResult:
     """Count the pixels of one edge map against the drawings of its photo, at each threshold."""
-    row = Row(**{**task.config["row"], "scales": tuple(task.config["row"]["scales"])})
-    drawings = read_file(Path(task.config["drawings"]), read_drawings)
-    counts = agreement(drawings) if row.name == PEOPLE else _evaluated(_strength(task, row), drawings, task)
+    settings = task.config
+    row = Contender(**{**settings["row"], "scales": tuple(settings["row"]["scales"])})
+    drawings = read_file(Path(settings["drawings"]), read_drawings)
+    if row.name == PEOPLE:
+        counts = agreement(drawings)
+    else:
+        if settings["map"] is None:
+            strength = _finder(row)(read_file(Path(settings["photo"]), decode))
+        else:
+            strength = read_file(Path(settings["map"]), read_map)
+        if strength.shape != drawings[0].shape:
+            found, expected = (f"{shape[1]} × {shape[0]}" for shape in (strength.shape, drawings[0].shape))
+            raise SketchDataError(
+                f"the edge map is {found}, where the drawings in {settings['drawings']} are {expected}"
+            )
+        counts = evaluate(strength if row.thin else ridges(strength), drawings, settings["thresholds"])
     with replacing(task.output) as file:
         file.write(orjson.dumps(counts, option=orjson.OPT_SERIALIZE_NUMPY))
     entry = file_entry(task.output, task.output.parent, len(counts.thresholds))
     return TaskResult(task_id=task.id, files=(entry,), counts={"drawings": len(drawings)}, facts={"row": row.name})
 
 
-def _strength(task: Task, row: Row) -> Strength:
-    if task.config["map"] is None:
-        strength = _finder(row)(read_file(Path(task.config["photo"]), decode))
-    else:
-        strength = read_file(Path(task.config["map"]), read_map)
-    return strength if row.thin else ridges(strength)
-
-
-def _evaluated(strength: Strength, drawings: Sequence[Mask], task: Task) -> Counts:
-    if strength.shape != drawings[0].shape:
-        found, expected = (f"{shape[1]} × {shape[0]}" for shape in (strength.shape, drawings[0].shape))
-        raise SketchDataError(
-            f"the edge map is {found}, where the drawings in {task.config['drawings']} are {expected}"
-        )
-    return evaluate(strength, drawings, task.config["thresholds"])
-
-
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
-def _compare(config: Config, rows: Sequence[Row], photos: Sequence[DrawnPhoto], drawings: int) -> Comparison:
+@dataclass(frozen=True, kw_only=True)
+class PublishedScores:
+    """A paper's figures on the 200 test photos of BSDS500; None where it gives none."""
+
+    name: str
+    ods: float
+    ois: float | None = None
+    ap: float | None = None
+    source: str
+
+
+#: Of the people who drew, each against the others.
+HUMAN = PublishedScores(name="people", ods=0.803, ois=0.803, source="Arbeláez et al., PAMI 2011, as in HED's table 4")
+#: By detector, and for those with several files of weights by the file's name without suffix.
+PUBLISHED = {
+    "canny": PublishedScores(name="Canny", ods=0.60, ois=0.63, ap=0.58, source="Arbeláez et al., PAMI 2011"),
+    "structured": PublishedScores(
+        name="Structured Edges", ods=0.746, ois=0.767, ap=0.803, source="Dollár and Zitnick, PAMI 2015, SE+MS+SH"
+    ),
+    "TIN1": PublishedScores(name="TIN1", ods=0.749, source="Wibisono and Hang, ICIP 2020"),
+    "TIN2": PublishedScores(name="TIN2, three scales", ods=0.772, source="Wibisono and Hang, ICIP 2020"),
+    "table5_pidinet-tiny": PublishedScores(name="PiDiNet-tiny", ods=0.789, ois=0.806, source="Su et al., ICCV 2021"),
+    "table5_pidinet-tiny-l": PublishedScores(
+        name="PiDiNet-tiny-l", ods=0.787, ois=0.804, source="Su et al., ICCV 2021"
+    ),
+}
+#: What the package has no detector for.
+OTHERS = (PublishedScores(name="HED", ods=0.788, ois=0.808, ap=0.840, source="Xie and Tu, IJCV 2017"),)
+
+TITLES = ("detector", "ODS", "OIS", "AP", "photos/s", "parameters", "published")
+_NONE = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchLine:
+    """What was found of one detector.
+
+    Attributes:
+        name: The detector, with its file of weights where it has one.
+        scores: None where it was not measured.
+        rate: Photos a second of one core, from pixels to thin edges.
+        parameters: Numbers that were learned; 0 for a detector that learns nothing, None where they are not known.
+        scales: At which a network saw the photos.
+        weights_sha256: Of its file of weights.
+        needs: What it lacks to be measured.
+        published: What its authors, or others, report.
+    """
+
+    name: str
+    scores: Scores | None = None
+    rate: float | None = None
+    parameters: int | None = None
+    scales: tuple[float, ...] = (1.0,)
+    weights_sha256: str | None = None
+    needs: str = ""
+    published: PublishedScores | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All lines, and what one must know to compare them with those of others."""
+
+    data: str
+    split: str
+    photos: int
+    drawings: int
+    thresholds: int
+    tolerance: float
+    tool: str
+    machine: str
+    versions: dict[str, str]
+    lines: tuple[BenchLine, ...]
+
+
+def cells(line: BenchLine) -> list[str]:
+    """Return a line as text, a cell for each of TITLES."""
+    name = f"{line.name} ({line.needs})" if line.needs else line.name
+    return [
+        name if line.scales == (1.0,) else f"{name}, scales {', '.join(f'{scale:g}' for scale in line.scales)}",
+        *([_NONE] * 3 if line.scores is None else map(_share, (line.scores.ods, line.scores.ois, line.scores.ap))),
+        _NONE if line.rate is None else f"{line.rate:,.3g}" if line.rate < 100 else f"{line.rate:,.0f}",
+        _NONE if line.parameters is None else f"{line.parameters:,}",
+        _share(None if line.published is None else line.published.ods),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the comparison as a table in Markdown, with what it was measured on below."""
+    rows = [TITLES, ["---", *["--:"] * (len(TITLES) - 1)], *map(cells, comparison.lines)]
+    versions = ", ".join(f"{name} {version}" for name, version in comparison.versions.items())
+    lines = [
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        f"{comparison.data}, {comparison.photos:,} photos of {comparison.split}, {comparison.drawings:,} drawings; "
+        f"{comparison.thresholds} thresholds; pixels match within {comparison.tolerance:g} of the diagonal.",
+        f"Photos/s are of one core of {comparison.machine}, from pixels to thin edges. {comparison.tool}, {versions}.",
+        "Published ODS:",
+        "",
+        *(f"- {line.published.name}: {line.published.source}" for line in comparison.lines if line.published),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _compare(config: Config, rows: Sequence[Contender], photos: Sequence[DrawnPhoto], drawings: int) -> Comparison:
+    machine_info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    models = re.findall(r"^model name\s*: (.+)$", machine_info, re.MULTILINE)
+    versions = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     with task_bar() as bar:
         lines = [_line(config, row, photos) for row in bar.track(rows, description="Measuring rates")]
     return Comparison(
@@ -346,19 +442,20 @@ def _compare(config: Config, rows: Sequence[Row], photos: Sequence[DrawnPhoto], 
         thresholds=config.thresholds,
         tolerance=TOLERANCE,
         tool=f"sketchdata {__version__}",
-        machine=_machine(),
-        versions=_versions(),
-        lines=(*lines, *(Line(name=other.name, published=other) for other in OTHERS)),
+        machine=f"{models[0] if models else platform.machine()} ({len(os.sched_getaffinity(0))} cores)",
+        versions=versions,
+        lines=(*lines, *(BenchLine(name=other.name, published=other) for other in OTHERS)),
     )
 
 
-def _line(config: Config, row: Row, photos: Sequence[DrawnPhoto]) -> Line:
+def _line(config: Config, row: Contender, photos: Sequence[DrawnPhoto]) -> BenchLine:
     key = row.name if row.weights is None else Path(row.weights).stem
     published = HUMAN if row.name == PEOPLE else None if row.maps else PUBLISHED.get(key)
     if row.needs:
-        return Line(name=row.name, needs=row.needs, published=published)
-    counts = [_read_counts(_output(config, row, photo)) for photo in photos]
-    return Line(
+        return BenchLine(name=row.name, needs=row.needs, published=published)
+    stored = [orjson.loads(_output(config, row, photo).read_bytes()) for photo in photos]
+    counts = [Counts(**{name: np.array(values) for name, values in each.items()}) for each in stored]
+    return BenchLine(
         name=row.name,
         scores=summarise(counts),
         rate=_rate(row, photos[: config.timed]) if row.detector and config.timed else None,
@@ -369,30 +466,23 @@ def _line(config: Config, row: Row, photos: Sequence[DrawnPhoto]) -> Line:
     )
 
 
-def _read_counts(path: Path) -> Counts:
-    return Counts(**{name: np.array(values) for name, values in orjson.loads(path.read_bytes()).items()})
-
-
-def _rate(row: Row, photos: Sequence[DrawnPhoto]) -> float:
+def _rate(row: Contender, photos: Sequence[DrawnPhoto]) -> float:
     """Return photos a second of one core, by the processor's time: other programs may be at work beside this one."""
     assert row.detector is not None, "people and maps have none"  # noqa: S101
     # Thinned as edge maps of a data set are.
     find, pixels = line_finder(row.detector, _finder(row)), [read_file(photo.photo, decode) for photo in photos]
+    seconds = []
     with one_opencv_thread():
         # The first call also allocates and initialises.
         find(pixels[0])
-        seconds = [_seconds(find, photo) for photo in pixels]
+        for photo in pixels:
+            started = time.process_time()
+            find(photo)
+            seconds.append(time.process_time() - started)
     return 1 / statistics.median(seconds)
 
 
-def _seconds(find: Detector, photo: Photo) -> float:
-    started = time.process_time()
-    find(photo)
-    return time.process_time() - started
-
-
-def _parameters(row: Row) -> int | None:
-    """Return how many numbers a detector has learned; None where it does not tell."""
+def _parameters(row: Contender) -> int | None:
     if row.detector in EDGE_DETECTORS:
         return 0
     if row.detector not in NETWORKS:
@@ -403,18 +493,3 @@ def _parameters(row: Row) -> int | None:
         return int(sum(values.numel() for values in state.values()))
     module = importlib.import_module(f"sketchdata.edges.{row.detector}")
     return int(sum(values.numel() for values in module.load_network(module.WEIGHTS).parameters()))
-
-
-def _machine() -> str:
-    """Return the name of the processor, and how many cores this process may use."""
-    names = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", names.read_text() if names.is_file() else "", re.MULTILINE)
-    return f"{models[0] if models else platform.machine()} ({len(os.sched_getaffinity(0))} cores)"
-
-
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.io import savemat
 
-from sketchdata.edges.boundaries.bsds import boundaries_between
+from sketchdata.edges.bsds import boundaries_between
 
 PEOPLE = 3
 SHAPE = (80, 96)

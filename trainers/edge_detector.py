@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sketchdata.config import recorded
-from sketchdata.edges.boundaries.bsds import Divided, boundaries_between, read_split
+from sketchdata.edges.bsds import SegmentedPhoto, boundaries_between, read_split
 from sketchdata.edges.learned import EdgeNetwork
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
 from sketchdata.names import names_in
@@ -70,7 +70,7 @@ class Example:
     inside: npt.NDArray[np.uint8]
 
 
-def example(divided: Divided, config: Config, rng: np.random.Generator) -> Example:
+def example(divided: SegmentedPhoto, config: Config, rng: np.random.Generator) -> Example:
     """Cut a square out of a photo that is turned, mirrored, scaled and coloured at random.
 
     The people's segments are turned, not their lines: lines of one pixel would blur or break.
@@ -178,7 +178,7 @@ class Training:
         rest = (share - self.config.warm_up) / (1 - self.config.warm_up)
         return self.config.learning_rate * (1 + math.cos(math.pi * rest)) / 2
 
-    def gradients(self, divided: Divided, place: int) -> tuple[float, Gradients]:
+    def gradients(self, divided: SegmentedPhoto, place: int) -> tuple[float, Gradients]:
         """Return the loss of one photo of this step and the gradient of each parameter."""
         chosen = example(divided, self.config, np.random.default_rng((self.config.seed, 1, self.step, place)))
         pixels = torch.from_numpy(chosen.pixels).to(self.device).permute(2, 0, 1)[None].float()
@@ -295,7 +295,7 @@ def run(config: Config) -> dict[str, Any]:
     return _finish(training, seconds)
 
 
-def train(training: Training, photos: Sequence[Divided], before: float) -> float:
+def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -> float:
     """Take all steps that are left, with a checkpoint every few minutes; return the seconds of all of them.
 
     Raises:

@@ -16,7 +16,6 @@ from rich.table import Table
 from sketchdata.cli.output import echo_json, print_tables, run_server, serving_options
 from sketchdata.config import options
 from sketchdata.curation.audit import record_path
-from sketchdata.edges.boundaries.scores import TITLES, Comparison, cells
 from sketchdata.engine import EngineOptions
 from sketchdata.photos.crawl import CrawlOptions
 from sketchdata.pipelines import edgemaps_bench as edgemaps_bench_recipe
@@ -26,6 +25,7 @@ from sketchdata.pipelines import edgemaps_curate as edgemaps_curate_recipe
 from sketchdata.pipelines import edgemaps_extract as edgemaps_extract_recipe
 from sketchdata.pipelines import edgemaps_generate as edgemaps_generate_recipe
 from sketchdata.pipelines import edgemaps_vectors as edgemaps_vectors_recipe
+from sketchdata.pipelines.edgemaps_bench import TITLES, Comparison, cells
 from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest
 from sketchdata.storage.pictures import UNDIVIDED
 

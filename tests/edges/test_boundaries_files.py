@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings, read_map, read_variable
+from sketchdata.edges.bsds import drawn_photos, read_drawings, read_map, read_variable
 from sketchdata.errors import ConfigError, FormatError
 from tests.drawn_photos import SHAPE, mat_file, real_bsds, rectangle, small_bsds
 

@@ -15,9 +15,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sketchdata.edges import thin
-from sketchdata.edges.boundaries import TOLERANCE, evaluate, match
-from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings
-from sketchdata.edges.boundaries.matching import even_thresholds
+from sketchdata.edges.boundaries import TOLERANCE, evaluate, even_thresholds, match
+from sketchdata.edges.bsds import drawn_photos, read_drawings
 from sketchdata.edges.filters import sobel
 from sketchdata.photos.image import decode
 from tests.drawn_photos import real_bsds

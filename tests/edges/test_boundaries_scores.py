@@ -8,9 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from sketchdata.edges.boundaries import Counts, Scores, agreement, evaluate, even_thresholds, summarise
-from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings
-from sketchdata.edges.boundaries.scores import f_measure
+from sketchdata.edges.boundaries import Counts, Scores, agreement, evaluate, even_thresholds, f_measure, summarise
+from sketchdata.edges.bsds import drawn_photos, read_drawings
 from tests.drawn_photos import real_bsds, rectangle
 
 DRAWING = rectangle(8, 10, 40, 60, shape=(60, 90))

@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from sketchdata.edges import detector, thin
-from sketchdata.edges.boundaries import evaluate, summarise
-from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings, read_file
-from sketchdata.edges.boundaries.matching import ridges
+from sketchdata.edges.boundaries import evaluate, ridges, summarise
+from sketchdata.edges.bsds import drawn_photos, read_drawings, read_file
 from sketchdata.edges.learned import STRIDE, THRESHOLD, WEIGHTS, EdgeNetwork, load_learned
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import decode

@@ -19,12 +19,11 @@ import pytest
 from click.testing import CliRunner
 
 from sketchdata.cli import root
-from sketchdata.edges.boundaries.bsds import drawn_photos, read_drawings
-from sketchdata.edges.boundaries.scores import Comparison, Line
+from sketchdata.edges.bsds import drawn_photos, read_drawings
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, TasksFailedError
 from sketchdata.photos.image import Photo
-from sketchdata.pipelines.edgemaps_bench import PEOPLE, RESULTS_FILE, TABLE_FILE, Config, run
+from sketchdata.pipelines.edgemaps_bench import PEOPLE, RESULTS_FILE, TABLE_FILE, BenchLine, Comparison, Config, run
 from tests.drawn_photos import real_bsds, small_bsds
 
 IN_PROCESS = EngineOptions(workers=0)
@@ -36,7 +35,7 @@ def bsds(tmp_path: Path) -> Path:
     return small_bsds(tmp_path / "bsds")
 
 
-def bench(bsds: Path, out: Path, **options: Any) -> dict[str, Line]:
+def bench(bsds: Path, out: Path, **options: Any) -> dict[str, BenchLine]:
     """Run without measuring rates and return the table's lines by their names."""
     settings = {"detectors": "canny", "thresholds": 9, "timed": 0} | options
     comparison = run(Config(bsds=bsds, out=out, **settings), IN_PROCESS)

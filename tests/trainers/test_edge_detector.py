@@ -19,7 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchdata.edges.boundaries.bsds import Divided, boundaries_between
+from sketchdata.edges.bsds import SegmentedPhoto, boundaries_between
 from sketchdata.edges.learned import load_learned
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.trainers import edge_detector
@@ -109,7 +109,7 @@ def test_lines_stay_where_the_photo_changes_however_it_is_turned(seed: int) -> N
     y, x = np.indices((120, 160))
     segments = (((y - 50) ** 2 + (x - 90) ** 2 < 900) + 1).astype(np.uint16)
     photo = np.repeat(np.where(segments == 2, 255, 0).astype(np.uint8)[:, :, None], 3, axis=2)
-    divided = Divided(name="disc", photo=photo, segments=(segments,))
+    divided = SegmentedPhoto(photo=photo, segments=(segments,))
     options = Config(data=Path(), out=Path(), size=128, colour=0.0)
     found = example(divided, options, np.random.default_rng(seed))
     seen = boundaries_between((found.pixels[:, :, 0] > 127).astype(np.uint16))

@@ -1,9 +1,13 @@
-"""Pixels of two line drawings matched one to one, within a distance and at the least cost.
+"""The boundary benchmark of BSDS500: soft edge maps against what several people drew on the same photo.
 
-Source: `correspondPixels` of the BSDS500 benchmark (`match.cc`), after Martin, Fowlkes and Malik, PAMI 2004. As there,
-a pair costs its distance, a pixel that stays alone much more, and costs are whole numbers. There each pixel has a few
-outliers by chance, and CSA solves; here each has its own, so the least cost is always reached. Of several assignments
-of the same cost, the two may choose different ones.
+    counts = [evaluate(ridges(sobel(photo)), drawings) for photo, drawings in ...]
+    scores = summarise(counts)
+    scores.ods, scores.ois, scores.ap
+
+Sources: Martin, Fowlkes and Malik, "Learning to detect natural image boundaries using local brightness, color, and
+texture cues", PAMI 2004; Arbeláez, Maire, Fowlkes and Malik, "Contour detection and hierarchical image segmentation",
+PAMI 2011. The numbers follow the official code of BSDS500, in the form that the field reports: `edgesEvalImg` and
+`edgesEvalDir` of Dollár's Structured Edge Detection Toolbox 3.01.
 """
 
 from __future__ import annotations
@@ -20,17 +24,24 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from skimage.morphology import thin as bwmorph_thin
 
-# Non-maximum suppression as the boundary benchmark has it, before a soft edge map is compared at any threshold.
-# Edge maps of a data set go through `sketchdata.edges.thin`, whose lines are one pixel wide everywhere. What people
-# publish is of this one, under which a network's ODS comes out higher by half a hundredth.
-# Source: `edgesNms` of Dollár's Structured Edge Detection Toolbox with the settings under which HED and its successors
-# are evaluated: `E = convTri(E, 1)`, directions from `convTri(E, 4)`, `edgesNmsMex(E, O, 1, 5, 1.01)`.
-
+Mask = npt.NDArray[np.bool_]
 Strength = npt.NDArray[np.uint8]
 _Plane = npt.NDArray[np.float32]
+_Places = npt.NDArray[np.intp]
+_Counts = npt.NDArray[np.int64]
+_Values = npt.NDArray[np.float64]
+
+#: The longest distance of a matched pair, as a share of the photo's diagonal: 4.3 pixels of 481 × 321. `maxDist`.
+TOLERANCE = 0.0075
+#: The official code takes 99; a third of them changes the scores by less than a thousandth.
+DEFAULT_THRESHOLDS = 33
+
+# ---- ridges ----------------------------------------------------------------------------------------------------------
+# Edge maps of a data set go through `sketchdata.edges.thin`, whose lines are one pixel wide everywhere. Published
+# figures use the non-maximum suppression below, under which a network's ODS is higher by half a hundredth.
 
 #: A pixel stays if it is within 1 % of its neighbours across the edge.
-_TOLERANCE = np.float32(1.01)
+_RIDGE_TOLERANCE = np.float32(1.01)
 #: Pixels from the photo's border over which strength fades in: networks see edges there that are none.
 _FADE = 5
 #: Triangles of radius 1 and 4.
@@ -39,15 +50,20 @@ _COARSE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1], np.float32) / np.float32(25)
 
 
 def ridges(strength: Strength) -> Strength:
-    """Keep the ridges of an edge map, nearly one pixel wide: (H, W) uint8 → (H, W) uint8, 0 elsewhere."""
+    """Keep the ridges of an edge map, nearly one pixel wide: (H, W) uint8 → (H, W) uint8, 0 elsewhere.
+
+    Source: `edgesNms` of Dollár's toolbox with the settings under which HED and its successors are evaluated:
+    `E = convTri(E, 1)`, directions from `convTri(E, 4)`, `edgesNmsMex(E, O, 1, 5, 1.01)`.
+    """
     fine = _smoothed(strength.astype(np.float32), _FINE)
     dx, dy = _across(_smoothed(fine, _COARSE))
     height, width = fine.shape
     y, x = np.indices(fine.shape, dtype=np.float32, sparse=True)
     ahead, behind = (
-        cv2.remap(fine, *_inside(x + side * dx, y + side * dy, width, height), cv2.INTER_LINEAR) for side in (1, -1)
+        cv2.remap(fine, np.clip(x + side * dx, 0, width - 1), np.clip(y + side * dy, 0, height - 1), cv2.INTER_LINEAR)
+        for side in (1, -1)
     )
-    kept = np.where(fine * _TOLERANCE >= np.maximum(ahead, behind), fine, np.float32(0))
+    kept = np.where(fine * _RIDGE_TOLERANCE >= np.maximum(ahead, behind), fine, np.float32(0))
     kept *= _fade(height)[:, None] * _fade(width)
     found: Strength = np.rint(kept).astype(np.uint8)
     return found
@@ -72,10 +88,6 @@ def _across(smooth: _Plane) -> tuple[_Plane, _Plane]:
     return np.cos(angle), np.sin(angle)
 
 
-def _inside(x: _Plane, y: _Plane, width: int, height: int) -> tuple[_Plane, _Plane]:
-    return np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-
-
 def _fade(length: int) -> _Plane:
     """Return what strength is multiplied with along a side: 0 at its ends, 1 from five pixels on: (length,)."""
     at = np.arange(length)
@@ -84,9 +96,7 @@ def _fade(length: int) -> _Plane:
     return fade
 
 
-Mask = npt.NDArray[np.bool_]
-_Places = npt.NDArray[np.intp]
-_Costs = npt.NDArray[np.float64]
+# ---- matching --------------------------------------------------------------------------------------------------------
 
 #: What a pixel that stays alone costs, in tolerances: `outlierCost` of the official code.
 _OUTLIER_TOLERANCES = 100
@@ -95,7 +105,12 @@ _FINENESS = 100
 
 
 def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
-    """Match the pixels of two masks one to one, as many as can be, at the least sum of distances.
+    """Match the pixels of two (H, W) masks one to one, as many as can be, at the least sum of distances.
+
+    Source: `correspondPixels` of the BSDS500 benchmark (`match.cc`). As there, a pair costs its distance, a pixel that
+    stays alone much more, and costs are whole numbers. There each pixel has a few outliers by chance, and CSA solves;
+    here each has its own, so the least cost is always reached. Of several assignments of the same cost, the two may
+    choose different ones.
 
     Args:
         first: (H, W) bool.
@@ -112,19 +127,24 @@ def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
         raise ValueError(f"expected two masks of one shape, not {first.shape} and {second.shape}")
     if np.count_nonzero(first) > np.count_nonzero(second):
         return match(second, first, tolerance)[::-1]
-    one, other, costs = _pairs(first, second, tolerance)
-    chosen_one, chosen_other = _assigned(one, other, costs, math.ceil(_FINENESS * _OUTLIER_TOLERANCES * tolerance))
-    return _mask(chosen_one, first.shape), _mask(chosen_other, first.shape)
-
-
-def _mask(places: _Places, shape: tuple[int, ...]) -> Mask:
-    mask = np.zeros(shape, np.bool_)
-    mask.flat[places] = True
-    return mask
+    # Each pair of pixels within reach, as places in the flat masks; the margin is one that no offset leaves.
+    width, reach = first.shape[1], math.floor(tolerance)
+    dy, dx, offset_costs = _disc(tolerance)
+    around = np.pad(second, reach)
+    places = np.flatnonzero(first)
+    at = (places // width + reach) * around.shape[1] + places % width + reach
+    pair, offset = np.nonzero(around.ravel()[at[:, None] + (dy * around.shape[1] + dx)])
+    one = places[pair]
+    other, costs = one + dy[offset] * width + dx[offset], offset_costs[offset]
+    masks = np.zeros_like(first), np.zeros_like(second)
+    chosen = _assigned(one, other, costs, math.ceil(_FINENESS * _OUTLIER_TOLERANCES * tolerance))
+    for mask, matched in zip(masks, chosen, strict=True):
+        mask.flat[matched] = True
+    return masks
 
 
 @functools.lru_cache(maxsize=64)
-def _disc(tolerance: float) -> tuple[_Places, _Places, _Costs]:
+def _disc(tolerance: float) -> tuple[_Places, _Places, _Values]:
     """Return dy, dx and cost of each offset within reach, the nearest first: (D,) each."""
     reach = math.floor(tolerance)
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -135,20 +155,7 @@ def _disc(tolerance: float) -> tuple[_Places, _Places, _Costs]:
     return dy[within][order], dx[within][order], costs
 
 
-def _pairs(first: Mask, second: Mask, tolerance: float) -> tuple[_Places, _Places, _Costs]:
-    """Return each pair of pixels that may be matched, as places in the flat pictures, and its cost: (P,) each."""
-    width, reach = first.shape[1], math.floor(tolerance)
-    dy, dx, costs = _disc(tolerance)
-    # With a margin that no offset leaves.
-    around = np.pad(second, reach)
-    places = np.flatnonzero(first)
-    at = (places // width + reach) * around.shape[1] + places % width + reach
-    pair, offset = np.nonzero(around.ravel()[at[:, None] + (dy * around.shape[1] + dx)])
-    one = places[pair]
-    return one, one + dy[offset] * width + dx[offset], costs[offset]
-
-
-def _assigned(one: _Places, other: _Places, costs: _Costs, outlier: int) -> tuple[_Places, _Places]:
+def _assigned(one: _Places, other: _Places, costs: _Values, outlier: int) -> tuple[_Places, _Places]:
     """Return the places of the least costly assignment, pair by pair."""
     # What has nobody within reach is in no pair, and stays alone in any assignment.
     rows, row = _numbered(one)
@@ -164,7 +171,7 @@ def _assigned(one: _Places, other: _Places, costs: _Costs, outlier: int) -> tupl
     return rows[chosen_rows[matched]], columns[chosen_columns[matched]]
 
 
-def _square(row: _Places, column: _Places, costs: _Costs, outlier: int) -> csr_array:
+def _square(row: _Places, column: _Places, costs: _Values, outlier: int) -> csr_array:
     """Return the costs of P pairs of R rows and C columns, and of staying alone, as a matrix of (R + C, C + R).
 
     Row i may take column C + i at the price of an outlier, and column j row R + j for nothing. Where i and j take each
@@ -181,7 +188,7 @@ def _square(row: _Places, column: _Places, costs: _Costs, outlier: int) -> csr_a
 
 
 def _numbered(places: _Places) -> tuple[_Places, _Places]:
-    """Return the different places, rising, and the number of each of (P,) places among them."""
+    """Return the distinct places in ascending order, and the index of each of (P,) places among them."""
     present = np.zeros(places.max(initial=-1) + 1, np.bool_)
     present[places] = True
     different = np.flatnonzero(present)
@@ -190,14 +197,8 @@ def _numbered(places: _Places) -> tuple[_Places, _Places]:
     return different, numbers[places]
 
 
-# How many pixels of an edge map people drew too, and how many of theirs it found, threshold by threshold.
+# ---- counts of a photo -----------------------------------------------------------------------------------------------
 
-#: The longest distance of a matched pair, as a share of the photo's diagonal: 4.3 pixels of 481 × 321. `maxDist`.
-TOLERANCE = 0.0075
-#: The official code takes 99; a third of them changes the scores by less than a thousandth.
-DEFAULT_THRESHOLDS = 33
-
-_Counts = npt.NDArray[np.int64]
 #: scikit-image's form of MATLAB's bwmorph(…, 'thin', inf), which the official code calls; its skeletonize is four times
 #: faster and keeps other pixels.
 _thinned: Callable[[Mask], Mask] = bwmorph_thin
@@ -205,7 +206,7 @@ _thinned: Callable[[Mask], Mask] = bwmorph_thin
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """The counts of one photo, or of several, at K thresholds; the official names in brackets.
+    """The counts of one photo at K thresholds; the official names in brackets.
 
     Attributes:
         thresholds: (K,) float64 in 0..1, rising.
@@ -215,14 +216,14 @@ class Counts:
         drawn_matched: (K,) int64, those of them that are matched, drawing by drawing [cntR].
     """
 
-    thresholds: npt.NDArray[np.float64]
+    thresholds: _Values
     found: _Counts
     found_matched: _Counts
     drawn: _Counts
     drawn_matched: _Counts
 
 
-def even_thresholds(number: int) -> npt.NDArray[np.float64]:
+def even_thresholds(number: int) -> _Values:
     """Return K thresholds at even distances inside of 0..1, as `edgesEvalImg` takes them: (K,) float64."""
     return np.linspace(1 / (number + 1), 1 - 1 / (number + 1), number, dtype=np.float64)
 
@@ -230,11 +231,13 @@ def even_thresholds(number: int) -> npt.NDArray[np.float64]:
 def evaluate(
     strength: npt.NDArray[np.uint8] | npt.NDArray[np.floating],
     drawings: Sequence[npt.NDArray[np.generic]],
-    thresholds: int | npt.NDArray[np.float64] = DEFAULT_THRESHOLDS,
+    thresholds: int | _Values = DEFAULT_THRESHOLDS,
     *,
     tolerance: float = TOLERANCE,
 ) -> Counts:
     """Compare an edge map with every drawing of its photo, at each threshold.
+
+    Source: `edgesEvalImg`; at each threshold the map is thinned again.
 
     Args:
         strength: (H, W), uint8 or 0..1 in floating point; its ridges alone, as `ridges` leaves them.
@@ -244,8 +247,6 @@ def evaluate(
 
     Raises:
         ValueError: There is no drawing, or one has another shape than the map.
-
-    Source: `edgesEvalImg`; at each threshold the map is thinned again.
     """
     soft = np.asarray(strength, np.float64) / (255 if strength.dtype == np.uint8 else 1)
     levels = even_thresholds(thresholds) if isinstance(thresholds, int) else thresholds
@@ -293,3 +294,102 @@ def _compare(found: Mask, drawings: Sequence[Mask], tolerance: float) -> tuple[i
         matched |= of_found
         recalled += np.count_nonzero(of_drawing)
     return np.count_nonzero(found), np.count_nonzero(matched), recalled
+
+
+# ---- scores of all photos --------------------------------------------------------------------------------------------
+
+_EPS = np.finfo(np.float64).eps
+#: Steps from one threshold to the next, ends included, in search of the best.
+_STEPS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """How well a detector does over many photos; all are shares in 0..1.
+
+    Attributes:
+        ods: F = 2PR / (P + R) at the one threshold that is best for all photos (optimal dataset scale).
+        ods_precision: P at that threshold: found pixels that somebody drew.
+        ods_recall: R at that threshold: drawn pixels that were found.
+        ods_threshold: That threshold.
+        ois: F when each photo has the threshold that is best for it (optimal image scale).
+        ois_precision: P with these.
+        ois_recall: R with these.
+        ap: The area under the curve of precision over recall; None where there is but one threshold.
+    """
+
+    ods: float
+    ods_precision: float
+    ods_recall: float
+    ods_threshold: float
+    ois: float
+    ois_precision: float
+    ois_recall: float
+    ap: float | None
+
+
+def summarise(counts: Sequence[Counts]) -> Scores:
+    """Return the scores over photos whose counts were taken at the same K thresholds.
+
+    Source: `edgesEvalDir` of Dollár's toolbox, which gives the numbers of BSDS500's `boundaryBench`.
+
+    Raises:
+        ValueError: There are no counts, or their thresholds differ.
+    """
+    if not counts:
+        raise ValueError("expected the counts of at least one photo")
+    thresholds = counts[0].thresholds
+    if any(not np.array_equal(each.thresholds, thresholds) for each in counts):
+        raise ValueError("expected counts at the same thresholds for every photo")
+    each = np.array([[one.found, one.found_matched, one.drawn, one.drawn_matched] for one in counts])
+    precision, recall = _rates(each.sum(axis=0))
+    best_threshold, ods_precision, ods_recall = _best(thresholds, precision, recall)
+    best = f_measure(*_rates(each.transpose(1, 0, 2))).argmax(axis=1)
+    ois_precision, ois_recall = _rates(each[np.arange(len(each)), :, best].sum(axis=0))
+    return Scores(
+        ods=float(f_measure(ods_precision, ods_recall)),
+        ods_precision=ods_precision,
+        ods_recall=ods_recall,
+        ods_threshold=best_threshold,
+        ois=float(f_measure(ois_precision, ois_recall)),
+        ois_precision=float(ois_precision),
+        ois_recall=float(ois_recall),
+        ap=_average_precision(precision, recall) if len(thresholds) > 1 else None,
+    )
+
+
+def f_measure(precision: npt.ArrayLike, recall: npt.ArrayLike) -> _Values:
+    """Return 2PR / (P + R), 0 where both are; shapes broadcast."""
+    p, r = np.asarray(precision, np.float64), np.asarray(recall, np.float64)
+    f: _Values = 2 * p * r / np.maximum(_EPS, p + r)
+    return f
+
+
+def _rates(numbers: _Counts) -> tuple[_Values, _Values]:
+    """Return precision and recall of (4, …) counts, 0 where there is nothing to count."""
+    found, found_matched, drawn, drawn_matched = numbers
+    return found_matched / np.maximum(_EPS, found), drawn_matched / np.maximum(_EPS, drawn)
+
+
+def _best(thresholds: _Values, precision: _Values, recall: _Values) -> tuple[float, float, float]:
+    """Return the threshold of the highest F, and P and R there, each interpolated linearly between thresholds."""
+    steps = np.linspace(0, 1, _STEPS)
+    lines = (
+        np.outer(1 - steps, v[:-1]) + np.outer(steps, v[1:]) if len(v) > 1 else v
+        for v in (thresholds, precision, recall)
+    )
+    t, p, r = (line.T.ravel() for line in lines)
+    at = int(np.argmax(f_measure(p, r)))
+    return float(t[at]), float(p[at]), float(r[at])
+
+
+def _average_precision(precision: _Values, recall: _Values) -> float:
+    """Return the mean of the interpolated precision at recalls 0, 0.01 to 1; beyond the ends of the curve it is 0.
+
+    The official code divides the sum of 101 values by 100, and says so; so do we, to be comparable.
+    """
+    rising, first = np.unique(recall, return_index=True)
+    if len(rising) < 2:
+        return 0.0
+    at = np.linspace(0, 1, 101)
+    return float(np.interp(at, rising, precision[first], left=0, right=0).sum() / 100)

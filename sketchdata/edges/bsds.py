@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.edges.boundaries.matching import Mask
+from sketchdata.edges.boundaries import Mask
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
 
-# MATLAB's MAT-files of level 5, as far as drawings need them: cells, structs and arrays of numbers.
-# SciPy reads many more, and damaged ones end the process (a segmentation fault, seen with 1.15): these come from afar.
+# ---- MATLAB's MAT-files of level 5: cells, structs and arrays of numbers ---------------------------------------------
+# SciPy reads more kinds, but damaged files crash it (a segmentation fault, seen with 1.15).
 # Source: "MAT-File Format", The MathWorks, chapter 1, Level 5.
 
 #: A cell is a list of what it holds, by columns; a struct array a list of dicts, by columns.
@@ -58,20 +58,15 @@ def read_variable(data: bytes, name: str) -> Value:
     if data[124:_HEAD_BYTES] != _VERSION:
         raise ValueError("no MAT-file of level 5, such as MATLAB writes by save -v7")
     try:
-        for matrix in _matrices(data[_HEAD_BYTES:]):
-            _, _, (_, own_name), *_ = _elements(matrix)
-            if own_name == name.encode():
-                return _value(matrix)
+        for kind, content in _elements(data[_HEAD_BYTES:]):
+            for inner_kind, matrix in _elements(_inflated(content)) if kind == _COMPRESSED else [(kind, content)]:
+                if inner_kind == _MATRIX:
+                    _, _, (_, own_name), *_ = _elements(matrix)
+                    if own_name == name.encode():
+                        return _value(matrix)
     except (LookupError, TypeError, ArithmeticError, RecursionError, MemoryError, struct.error, zlib.error) as error:
         raise ValueError(f"a damaged MAT-file: {type(error).__name__}: {error}") from error
     raise ValueError(f"a MAT-file without a variable {name}")
-
-
-def _matrices(data: bytes) -> Iterator[bytes]:
-    """Yield the content of each variable's element, inflated where it is compressed."""
-    for kind, content in _elements(data):
-        inner = _elements(_inflated(content)) if kind == _COMPRESSED else iter([(kind, content)])
-        yield from (matrix for each, matrix in inner if each == _MATRIX)
 
 
 def _inflated(content: bytes) -> bytes:
@@ -83,7 +78,7 @@ def _inflated(content: bytes) -> bytes:
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (type, content) of the data elements that stand one after the other."""
+    """Yield (type, content) of consecutive data elements."""
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from("<II", data, at)
@@ -98,7 +93,6 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _value(matrix: bytes) -> Value:
-    """Return the value of an array, given the content of its element."""
     if not matrix:
         return np.empty((0, 0))
     (_, flags), (_, sides), _, *parts = _elements(matrix)
@@ -126,23 +120,19 @@ def _structs(parts: list[tuple[int, bytes]]) -> list[dict[str, Value]]:
     return [{field: _value(content) for field, (_, content) in zip(fields, row, strict=True)} for row in rows]
 
 
-# Edge maps that other programs made: pictures in which white is an edge, or arrays.
+# ---- edge maps that other programs made ------------------------------------------------------------------------------
 
 _NPY_MAGIC = b"\x93NUMPY"
 
 
 def read_map(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return edge strength, (H, W) uint8, from a picture's bytes or those of a .npy file, of uint8 or of 0 to 1.
+    """Return edge strength, (H, W) uint8, from the bytes of a picture, white on black, or of a .npy of uint8 or 0 to 1.
 
     Raises:
         FormatError: `not an edge map`, or what `decode` raises of pictures.
     """
-    if data.startswith(_NPY_MAGIC):
-        return _array(data)
-    return np.asarray(cv2.cvtColor(decode(data), cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _array(data: bytes) -> npt.NDArray[np.uint8]:
+    if not data.startswith(_NPY_MAGIC):
+        return np.asarray(cv2.cvtColor(decode(data), cv2.COLOR_RGB2GRAY), np.uint8)
     try:
         found = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
@@ -156,6 +146,8 @@ def _array(data: bytes) -> npt.NDArray[np.uint8]:
     strength: npt.NDArray[np.uint8] = np.rint(255 * found.astype(np.float64)).astype(np.uint8)
     return strength
 
+
+# ---- the folder ------------------------------------------------------------------------------------------------------
 
 SPLITS = ("train", "val", "test")
 
@@ -175,16 +167,9 @@ class DrawnPhoto:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divided:
-    """A photo, and how several people divided it into parts.
+class SegmentedPhoto:
+    """A photo, (H, W, 3) uint8 RGB, and its parts as each person numbered them, (H, W) uint16."""
 
-    Attributes:
-        name: The photo's file name without suffix, such as 100007.
-        photo: (H, W, 3) uint8 RGB.
-        segments: (H, W) uint16 for each person, the parts numbered.
-    """
-
-    name: str
     photo: Photo
     segments: tuple[Segments, ...]
 
@@ -214,24 +199,23 @@ def drawn_photos(directory: Path, split: str) -> list[DrawnPhoto]:
     return found
 
 
-def read_split(directory: Path, split: str) -> list[Divided]:
+def read_split(directory: Path, split: str) -> list[SegmentedPhoto]:
     """Read all photos of a split (train, val or test) and their segments, in the order of their names.
 
     Raises:
         ConfigError: The folder has no photos of that split, or some of them have no drawings.
         SketchDataError: A photo or its drawings are damaged, or differ in size.
     """
-    return [_read_divided(each) for each in drawn_photos(directory, split)]
-
-
-def _read_divided(drawn: DrawnPhoto) -> Divided:
-    photo, segments = read_file(drawn.photo, decode), read_file(drawn.drawings, read_segments)
-    if segments[0].shape != photo.shape[:2]:
-        raise SketchDataError(
-            f"{drawn.drawings}: expected drawings of {photo.shape[:2]}, as {drawn.photo} is, and found "
-            f"{segments[0].shape}; fetch BSDS500 again"
-        )
-    return Divided(name=drawn.name, photo=photo, segments=tuple(segments))
+    found = []
+    for drawn in drawn_photos(directory, split):
+        photo, segments = read_file(drawn.photo, decode), read_file(drawn.drawings, read_segments)
+        if segments[0].shape != photo.shape[:2]:
+            raise SketchDataError(
+                f"{drawn.drawings}: expected drawings of {photo.shape[:2]}, as {drawn.photo} is, and found "
+                f"{segments[0].shape}; fetch BSDS500 again"
+            )
+        found.append(SegmentedPhoto(photo=photo, segments=tuple(segments)))
+    return found
 
 
 def read_file(path: Path, reader: Callable[[bytes], Content]) -> Content:
@@ -276,10 +260,16 @@ def boundaries_between(segments: Segments) -> npt.NDArray[np.uint8]:
 
 
 def _people(data: bytes, field: str) -> list[npt.NDArray[np.generic]]:
-    """Return one field of each person's struct: (H, W), all of one shape."""
+    """Return a field of each person's struct: (H, W), all of one shape."""
     try:
         people = read_variable(data, "groundTruth")
-        found = [_field_of(person, field) for person in (people if isinstance(people, list) else [people])]
+        found = []
+        for person in people if isinstance(people, list) else [people]:
+            fields = person[0] if isinstance(person, list) and len(person) == 1 else None
+            value = fields.get(field) if isinstance(fields, dict) else None
+            if not isinstance(value, np.ndarray) or value.ndim != 2:
+                raise ValueError(f"a person's cell without a struct of two-dimensional {field}")
+            found.append(value)
     except ValueError as error:
         raise FormatError("damaged drawings", f"{error}, where BSDS500's groundTruth was expected") from error
     if not found or not found[0].size:
@@ -287,11 +277,3 @@ def _people(data: bytes, field: str) -> list[npt.NDArray[np.generic]]:
     if len({each.shape for each in found}) > 1:
         raise FormatError("damaged drawings", f"of several shapes, {sorted({each.shape for each in found})}")
     return found
-
-
-def _field_of(person: Value | dict[str, Value], field: str) -> npt.NDArray[np.generic]:
-    if isinstance(person, list) and len(person) == 1 and isinstance(fields := person[0], dict):
-        found = fields.get(field)
-        if isinstance(found, np.ndarray) and found.ndim == 2:
-            return found
-    raise ValueError(f"a person's cell without a struct of two-dimensional {field}")
