@@ -1,9 +1,9 @@
 """Build a set of edge maps for training: curated, split by photo, in WebDataset tars with an index.
 
 Two stages. `examine_shard` decodes every map of a Parquet shard once and keeps those that are whole in an Arrow file,
-out of which single rows can be taken. Then, here: what the curation removes, which split each map's photo falls into,
-and the order of rows, in which classes are mixed: a plan of which map stands where. `write_tar_shard` carries a part of
-it out. So nothing is read more than twice, and no task holds more than one tar.
+out of which single rows can be taken. Then `lay_out` decides what the curation removes, which split each map's photo
+falls into, and the order of rows, in which classes are mixed; its plan lies in an Arrow file too. `write_tar_shard`
+carries a part of the plan out. So nothing is read more than twice, and no task holds more than one tar.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import csv
 import dataclasses
 import io
 import math
+import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -21,23 +22,24 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
 from sketchdata.config import option
 from sketchdata.curation.audit_folder import map_table, write_columns
 from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation
+from sketchdata.drawings.sampling import mix_classes, ranks
 from sketchdata.edges import dataset
-from sketchdata.edges.dataset import ATTRIBUTION_FILE, SPLITS
-from sketchdata.edges.release import (
-    Choice,
-    EdgeMapPlan,
-    attribution_list,
-    class_list,
-    curation_list,
-    edgemap_card,
-    lay_out,
-    store,
+from sketchdata.edges.dataset import (
+    ATTRIBUTION_COLUMNS,
+    ATTRIBUTION_FILE,
+    DEFAULT_SIDE,
+    INDEX_FOLDER,
+    SPLITS,
+    TARS_FOLDER,
+    VAL,
+    tars_of,
 )
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
@@ -46,13 +48,12 @@ from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage import pictures
-from sketchdata.storage.manifest import FileEntry, Manifest, file_entry
+from sketchdata.storage.cards import size_category
+from sketchdata.storage.manifest import Manifest, file_entry, hash_file, replacing
 from sketchdata.storage.tars import write_members
 
 REJECTS_FILE, CLASSES_FILE = "rejects.jsonl", "classes.csv"
-_NAMES = frozenset(
-    {dataset.TARS_FOLDER, dataset.INDEX_FOLDER, ATTRIBUTION_FILE, CURATION_FILE, REJECTS_FILE, CLASSES_FILE}
-)
+_NAMES = frozenset({TARS_FOLDER, INDEX_FOLDER, ATTRIBUTION_FILE, CURATION_FILE, REJECTS_FILE, CLASSES_FILE})
 _DECIMALS = 6
 
 
@@ -103,19 +104,52 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     """
     parent = open_parent(config.edges.absolute(), None, config.out)
     curation = _curation(parent, config)
-    folder = OutputFolder(
-        out=config.out.absolute(), plan=_plan(parent, config, curation), names=_NAMES, noun="EdgeMap-345C"
+    applied = curation and {
+        "noise": not config.no_noise,
+        "decisions": curation.decisions,
+        "audit": dict(curation.audit.record.options),
+    }
+    plan = Manifest(
+        name=dataset.NAME,
+        config={
+            "val_share": str(config.share()),
+            "seed": config.seed,
+            "maps_per_shard": config.maps_per_shard,
+            "curation": applied,
+            "edges": parent.manifest.config,
+        },
+        classes=parent.manifest.classes,
+        counts={},
+        rejects={},
+        sources=parent.manifest.sources,
+        files=(),
+        parent=parent.entry,
     )
+    folder = OutputFolder(out=config.out.absolute(), plan=plan, names=_NAMES, noun="EdgeMap-345C")
     if (finished := folder.begin(overwrite=config.overwrite, check=parent.check_files)) is not None:
         return finished
-    if (examined := _examine(parent, folder, engine)) is None:
+    shards = [shard for split in parent.splits for shard in parent.manifest.shards(split)]
+    examining = [
+        Task(
+            id=shard.path,
+            output=folder.work / "examined" / f"{PurePosixPath(shard.path).stem}.arrow",
+            inputs={shard.path: shard.sha256},
+            config={
+                "shard": str(parent.directory / shard.path),
+                "classes": list(parent.manifest.classes),
+                "side": parent.manifest.config.get("size", DEFAULT_SIDE),
+            },
+        )
+        for shard in shards
+    ]
+    if (examined := run_stage(examine_shard, examining, engine, title="Examining edge maps")) is None:
         return None
-    choice = Choice(seed=config.seed, share=config.share(), curation=curation)
-    maps = lay_out(examined.paths, folder.work / "plan.arrow", parent.manifest.classes, choice)
-    tasks = [_tar_task(parent, folder, maps, span) for span in _spans(maps.counts, config.maps_per_shard)]
+    paths = [task.output for task in examining]
+    layout = lay_out(paths, folder.work / "plan.arrow", parent.manifest.classes, config, curation)
+    tasks = _tar_tasks(parent, folder, layout, config.maps_per_shard)
     if (written := run_final(write_tar_shard, tasks, engine, title="Writing tars")) is None:
         return None
-    return _finish(folder, maps, examined, written)
+    return _finish(folder, layout, examined, written)
 
 
 def _curation(parent: Parent, config: Config) -> Curation | None:
@@ -138,73 +172,28 @@ def _curation(parent: Parent, config: Config) -> Curation | None:
     return curation
 
 
-def _plan(parent: Parent, config: Config, curation: Curation | None) -> Manifest:
-    """Return the manifest as far as it is known beforehand."""
-    applied = curation and {
-        "noise": not config.no_noise,
-        "decisions": curation.decisions,
-        "audit": dict(curation.audit.record.options),
-    }
-    return Manifest(
-        name=dataset.NAME,
-        config={
-            "val_share": str(config.share()),
-            "seed": config.seed,
-            "maps_per_shard": config.maps_per_shard,
-            "curation": applied,
-            "edges": parent.manifest.config,
-        },
-        classes=parent.manifest.classes,
-        counts={},
-        rejects={},
-        sources=parent.manifest.sources,
-        files=(),
-        parent=parent.entry,
-    )
-
-
 # ---- first stage: one task a shard of the edge maps ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Examined:
-    """The shards once they were examined: each one's Arrow file, and what came of it."""
-
-    paths: tuple[Path, ...]
-    results: tuple[TaskResult, ...]
-
-
-def _examine(parent: Parent, folder: OutputFolder, engine: EngineOptions) -> _Examined | None:
-    shards = [shard for split in parent.splits for shard in parent.manifest.shards(split)]
-    tasks = [
-        Task(
-            id=shard.path,
-            output=folder.work / "examined" / f"{PurePosixPath(shard.path).stem}.arrow",
-            inputs={shard.path: shard.sha256},
-            config={
-                "shard": str(parent.directory / shard.path),
-                "classes": list(parent.manifest.classes),
-                "side": parent.manifest.config.get("size", dataset.DEFAULT_SIDE),
-            },
-        )
-        for shard in shards
-    ]
-    results = run_stage(examine_shard, tasks, engine, title="Examining edge maps")
-    if results is None:
-        return None
-    return _Examined(paths=tuple(task.output for task in tasks), results=tuple(results))
 
 
 def examine_shard(task: Task) -> TaskResult:
     """Keep the maps of one shard that decode to the side asked for; count the others, and say why."""
-    tables, rejects = [], []
+    tables, rejects, classes = [], [], task.config["classes"]
     for table in pictures.read_shard(Path(task.config["shard"])):
-        _check_words(task, table)
-        faults = [_fault(png, task.config["side"]) for png in pictures.image_bytes(table)]
-        tables.append(table.filter(pa.array([fault is None for fault in faults])))
-        for row, fault in enumerate(faults):
-            if fault is not None:
-                rejects.append(_reject(table.slice(row, 1), fault))
+        for label, word in zip(table.column("label").to_pylist(), table.column("word").to_pylist(), strict=True):
+            if label >= len(classes) or classes[label] != word:
+                raise SketchDataError(
+                    f"{task.config['shard']} has label {label} with word {word!r}, which is not so in the class table "
+                    "of its manifest: extract the edge maps again"
+                )
+        whole = []
+        for row, png in enumerate(pictures.image_bytes(table)):
+            try:
+                dataset.decode_map(png, task.config["side"])
+                whole.append(row)
+            except FormatError as error:
+                told = {name: str(table.column(name)[row]) for name in ("key_id", "word", "photo")}
+                rejects.append({**told, "reason": error.reason, "detail": error.detail})
+        tables.append(table.take(pa.array(whole, pa.int64())))
     kept = pa.concat_tables(tables) if tables else pictures.schema().empty_table()
     # The word follows from the label, and an Arrow file wants one dictionary for all of its batches.
     columns = {name: kept.column(name) for name in kept.column_names if name != "word"}
@@ -213,66 +202,121 @@ def examine_shard(task: Task) -> TaskResult:
     return dataclasses.replace(result, rejects=dict(sorted(reasons.items())), facts={"rejects": rejects})
 
 
-def _check_words(task: Task, table: pa.Table) -> None:
-    classes = task.config["classes"]
-    for label, word in zip(table.column("label").to_pylist(), table.column("word").to_pylist(), strict=True):
-        if label >= len(classes) or classes[label] != word:
-            raise SketchDataError(
-                f"{task.config['shard']} has label {label} with word {word!r}, which is not so in the class table of "
-                "its manifest: extract the edge maps again"
-            )
+# ---- the plan --------------------------------------------------------------------------------------------------------
+
+#: What a curation does to a map: removes it as noise, drops it by a decision, keeps it by one though it is noise.
+CURATED = ("noise", "dropped", "kept")
+#: Name of the audit's score among the scores; the others are its measures.
+SCORE = "messiness"
 
 
-def _fault(png: bytes, side: int) -> FormatError | None:
-    try:
-        dataset.decode_map(png, side)
-    except FormatError as error:
-        return error
-    return None
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Which edge map stands where in a data set.
+
+    Attributes:
+        stored: The plan as an Arrow file: `shard` and `row` of each map, in the order of the data set, and its scores.
+        sha256: Of that file.
+        paths: The Arrow files of edge maps that `shard` counts.
+        counts: {split: {class: maps}}.
+        curated: {one of CURATED: {class: maps}}.
+        scores: Names of the scores that some map has.
+        complete: Names of those that every map has.
+    """
+
+    stored: Path
+    sha256: str
+    paths: tuple[Path, ...]
+    counts: dict[str, dict[str, int]]
+    curated: dict[str, dict[str, int]]
+    scores: tuple[str, ...]
+    complete: tuple[str, ...]
 
 
-def _reject(row: pa.Table, fault: FormatError) -> dict[str, str]:
-    values = {name: str(row.column(name)[0]) for name in ("key_id", "word", "photo")}
-    return {**values, "reason": fault.reason, "detail": fault.detail}
+def lay_out(
+    paths: Sequence[Path], stored: Path, classes: Sequence[str], config: Config, curation: Curation | None
+) -> Layout:
+    """Decide about every edge map in some Arrow files, and store which stand where.
+
+    Raises:
+        SketchDataError: A key_id stands twice, the audit lacks one, or nothing would be left.
+    """
+    tables = [map_table(path).select(["key_id", "label", "photo_sha256"]) for path in paths]
+    whole = pa.concat_tables(tables)
+    key_id, label = whole.column("key_id").to_numpy(), whole.column("label").to_numpy()
+    if repeated := pictures.repeated(key_id):
+        raise SketchDataError(f"the edge maps have key_id {repeated[0]} twice: extract them again")
+    curated, scores = dict.fromkeys(CURATED, np.zeros(len(key_id), np.bool_)), {}
+    if curation is not None:
+        rows = curation.audit.rows_of(key_id)
+        curated = {name: getattr(curation, name)[rows] for name in CURATED}
+        measured = {SCORE: curation.audit.score, **curation.audit.measures}
+        scores = {name: values[rows].astype(np.float32) for name, values in measured.items()}
+    stays = ~(curated["noise"] | curated["dropped"])
+    if not stays.any():
+        raise SketchDataError(f"of {len(key_id):,} edge maps that could be read, none would be left")
+    in_val = dataset.falls_into_val(whole.column("photo_sha256").to_pylist(), config.seed, config.share())
+    chosen = {split: np.flatnonzero(stays & (in_val == (split == VAL))) for split in SPLITS}
+    order = np.concatenate(
+        [rows[mix_classes(label[rows], ranks(key_id[rows], config.seed))] for rows in chosen.values()]
+    )
+    told = {name: values[order] for name, values in scores.items() if not np.isnan(values[order]).all()}
+    sizes = [table.num_rows for table in tables]
+    row = np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)])
+    _store(stored, {"shard": np.repeat(np.arange(len(sizes)), sizes)[order], "row": row[order], **told})
+
+    def count(rows: npt.NDArray[np.generic]) -> dict[str, int]:
+        return dict(zip(classes, np.bincount(label[rows], minlength=len(classes)).tolist(), strict=True))
+
+    return Layout(
+        stored=stored,
+        sha256=hash_file(stored, "sha256"),
+        paths=tuple(paths),
+        counts={split: count(rows) for split, rows in chosen.items()},
+        curated={name: count(mask) for name, mask in curated.items()},
+        scores=tuple(told),
+        complete=tuple(name for name, values in told.items() if not np.isnan(values).any()),
+    )
+
+
+def _store(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns as an Arrow file, to be mapped by `map_table`, whole or not at all."""
+    table = pa.table(dict(columns))
+    with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 # ---- second stage: one task a tar ------------------------------------------------------------------------------------
 
 
-_Span = tuple[str, int, int]
-
-
-def _spans(counts: Mapping[str, Mapping[str, int]], maps_per_shard: int) -> list[_Span]:
-    """Return (tar's path, first row of the plan, last row + 1) of each tar."""
-    spans, before = [], 0
-    for split, classes in counts.items():
+def _tar_tasks(parent: Parent, folder: OutputFolder, layout: Layout, maps_per_shard: int) -> list[Task]:
+    tasks, before = [], 0
+    for split, classes in layout.counts.items():
         rows = sum(classes.values())
         tars = math.ceil(rows / maps_per_shard)
-        bounds = [before + rows * tar // tars for tar in range(tars)] + [before + rows]
-        spans += [(dataset.tar_name(split, tar), bounds[tar], bounds[tar + 1]) for tar in range(tars)]
+        for tar in range(tars):
+            name = dataset.tar_name(split, tar)
+            tasks.append(
+                Task(
+                    id=name,
+                    output=folder.out / name,
+                    inputs={"edge maps": parent.sha256, "plan": layout.sha256},
+                    config={
+                        "plan": str(layout.stored),
+                        "start": before + rows * tar // tars,
+                        "stop": before + rows * (tar + 1) // tars,
+                        "examined": [str(path) for path in layout.paths],
+                        "classes": list(parent.manifest.classes),
+                        "detector": parent.manifest.config["detector"],
+                        "scores": list(layout.complete),
+                        "written": str(folder.work / name),
+                        "index": str(_index_part(folder, name)),
+                    },
+                    markers=folder.work / "done",
+                )
+            )
         before += rows
-    return spans
-
-
-def _tar_task(parent: Parent, folder: OutputFolder, maps: EdgeMapPlan, span: _Span) -> Task:
-    name, start, stop = span
-    return Task(
-        id=name,
-        output=folder.out / name,
-        inputs={"edge maps": parent.sha256, "plan": maps.sha256},
-        config={
-            "plan": str(maps.stored),
-            "start": start,
-            "stop": stop,
-            "examined": [str(path) for path in maps.paths],
-            "classes": list(parent.manifest.classes),
-            "detector": parent.manifest.config["detector"],
-            "scores": list(maps.complete),
-            "written": str(folder.work / name),
-            "index": str(_index_part(folder, name)),
-        },
-        markers=folder.work / "done",
-    )
+    return tasks
 
 
 def _index_part(folder: OutputFolder, tar: str) -> Path:
@@ -289,7 +333,7 @@ def write_tar_shard(task: Task) -> TaskResult:
     columns = {name: provenance.column(name) for name in provenance.column_names}
     columns |= {name: plan.column(name) for name in plan.column_names if name not in ("shard", "row")}
     places = {"offset": [member.offset for member in members], "bytes": [member.bytes for member in members]}
-    store(Path(settings["index"]), {**columns, **places})
+    _store(Path(settings["index"]), {**columns, **places})
     publish(Path(settings["written"]), task.output)
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(pngs)),))
 
@@ -323,31 +367,46 @@ def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes
 # ---- the end: index, lists, card, manifest ---------------------------------------------------------------------------
 
 
-def _finish(folder: OutputFolder, maps: EdgeMapPlan, examined: _Examined, written: Sequence[TaskResult]) -> Manifest:
-    rejects = [reject for result in examined.results for reject in result.facts["rejects"]]
+def _finish(
+    folder: OutputFolder, layout: Layout, examined: Sequence[TaskResult], written: Sequence[TaskResult]
+) -> Manifest:
+    rejects = [reject for result in examined for reject in result.facts["rejects"]]
     reasons = Counter(reject["reason"] for reject in rejects)
     tars = [dataclasses.replace(file, path=result.task_id) for result in written for file in result.files]
-    facts: dict[str, Any] = {"counts": maps.counts, "rejects": dict(sorted(reasons.items()))}
+    facts: dict[str, Any] = {"counts": layout.counts, "rejects": dict(sorted(reasons.items()))}
     plan = dataclasses.replace(folder.plan, files=tuple(tars), **facts)
-    indexes = {split: _index(folder, plan, maps.scores, split) for split in SPLITS}
+    indexes, files = {split: _index(folder, plan, layout.scores, split) for split in SPLITS}, []
+    for split, table in indexes.items():
+        name = dataset.index_name(split)
+        about = {"name": plan.name, "split": split, "seed": plan.config["seed"]}
+        dataset.write_index(folder.work / name, table, about)
+        files.append(folder.publish(name, table.num_rows))
     refused = Counter(reject["word"] for reject in rejects)
-    lists = {
-        ATTRIBUTION_FILE: attribution_list(indexes.values()),
-        CLASSES_FILE: class_list(plan),
-        CURATION_FILE: curation_list(plan, refused, maps.curated),
+    lists: dict[str, list[list[object]]] = {
+        ATTRIBUTION_FILE: _attribution_rows(indexes.values()),
+        CLASSES_FILE: [
+            ["label", "word", *plan.counts],
+            *(
+                [label, word, *(plan.counts[split][word] for split in plan.counts)]
+                for label, word in enumerate(plan.classes)
+            ),
+        ],
+        CURATION_FILE: _curation_rows(plan, refused, layout.curated),
     }
-    files = [_write_index(folder, split, table) for split, table in indexes.items()]
-    files += [_write_list(folder, name, rows) for name, rows in lists.items()]
+    for name, rows in lists.items():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        files.append(folder.put(name, text.getvalue().encode("utf-8"), len(rows) - 1))
     lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
     files.append(folder.put(REJECTS_FILE, lines, len(rejects)))
-    sweep = (dataset.TARS_FOLDER, dataset.INDEX_FOLDER)
-    return folder.finish([*tars, *files], edgemap_card, sweep=sweep, **facts)
+    sweep = (TARS_FOLDER, INDEX_FOLDER)
+    return folder.finish([*tars, *files], _card, sweep=sweep, **facts)
 
 
 def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: str) -> pa.Table:
     """Return a split's index: the rows that the tars' tasks left, one tar after the other."""
     schema, classes = dataset.index_schema(scores), plan.classes
-    names = [tar.path for tar in dataset.tars_of(plan, split)]
+    names = [tar.path for tar in tars_of(plan, split)]
     parts = [map_table(_index_part(folder, name)) for name in names]
     if not parts:
         return schema.empty_table()
@@ -361,14 +420,160 @@ def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: s
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_index(folder: OutputFolder, split: str, table: pa.Table) -> FileEntry:
-    name = dataset.index_name(split)
-    facts = {"name": folder.plan.name, "split": split, "seed": folder.plan.config["seed"]}
-    dataset.write_index(folder.work / name, table, facts)
-    return folder.publish(name, table.num_rows)
+def _attribution_rows(indexes: Iterable[pa.Table]) -> list[list[object]]:
+    """Return a row a photo of which there are maps, by source and photo, with the number of its maps."""
+    columns = list(ATTRIBUTION_COLUMNS)
+    photos = pa.concat_tables([index.select(columns) for index in indexes])
+    counted = photos.group_by(columns).aggregate([([], "count_all")])
+    keys = ["source", "photo", "photo_sha256", *(name for name in columns if name not in ("source", "photo"))]
+    counted = counted.sort_by([(name, "ascending") for name in dict.fromkeys(keys)])
+    values = [counted.column(name).to_pylist() for name in (*columns, "count_all")]
+    head = ["photo", "page", "author", "licence", "title", "source", "sha256", "maps"]
+    return [head, *([*row] for row in zip(*values, strict=True))]
 
 
-def _write_list(folder: OutputFolder, name: str, rows: Sequence[Sequence[object]]) -> FileEntry:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return folder.put(name, text.getvalue().encode("utf-8"), len(rows) - 1)
+def _curation_rows(
+    manifest: Manifest, refused: Mapping[str, int], curated: Mapping[str, Mapping[str, int]]
+) -> list[list[object]]:
+    """Return a row a class: what became of the edge maps that were there.
+
+    Columns: label, word; edge maps `found`; `refused` because they could not be read; removed as `noise`; `dropped` by
+    a decision; `kept` by a decision though noise; and the maps in each split. Found are those that were refused,
+    removed and dropped, and those in the splits.
+    """
+    counts, rows = manifest.counts, []
+    for label, word in enumerate(manifest.classes):
+        bad, left = refused.get(word, 0), [classes[word] for classes in counts.values()]
+        gone = {name: curated[name][word] for name in CURATED}
+        found = bad + gone["noise"] + gone["dropped"] + sum(left)
+        rows.append([label, word, found, bad, *gone.values(), *left])
+    head: list[object] = ["label", "word", "found", "refused", *CURATED, *counts]
+    return [head, *rows]
+
+
+# ---- the card --------------------------------------------------------------------------------------------------------
+
+_BSDS = "trained on BSDS500, which is for non-commercial research and education"
+#: What limits the use of maps that a detector's weights made; a detector that is not named here has no weights.
+_WEIGHTS = {
+    "learned": f"were {_BSDS}",
+    "pidinet": f"were published for research only, and {_BSDS}",
+    "structured": f"were {_BSDS}; see also the licence of the model file",
+    "tin": f"are under the MIT licence, and were {_BSDS}",
+}
+
+
+def _card(manifest: Manifest) -> str:
+    """Return the card: Markdown with the front matter by which `datasets` finds the splits."""
+    filled = [split for split in manifest.counts if tars_of(manifest, split)]
+    paragraphs = [
+        *_contents(manifest),
+        *_loading(manifest, filled[0]),
+        *_making(manifest),
+        *_limits(manifest),
+        "`manifest.json` lists every file with its sha256; `sketchdata verify` checks them.",
+    ]
+    # Tables, lists and code stay as they are.
+    wrapped = (
+        text
+        if text.startswith(("|", "-", "```"))
+        else textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+        for text in paragraphs
+    )
+    return "\n\n".join([_front_matter(manifest, filled), f"# {manifest.name}", *wrapped]) + "\n"
+
+
+def _front_matter(manifest: Manifest, splits: Sequence[str]) -> str:
+    lines = ["license: other", "license_name: per-photo", f"license_link: {ATTRIBUTION_FILE}"]
+    lines += [f"pretty_name: {manifest.name}"]
+    lines += ["size_categories:", f"  - {size_category(sum(manifest.splits.values()))}"]
+    lines += ["task_categories:", "  - image-classification", "tags:", "  - webdataset", "  - edge-maps", "  - sketch"]
+    lines += ["configs:", "  - config_name: default", "    data_files:"]
+    lines += [f"      - split: {split}\n        path: {TARS_FOLDER}/{split}-*.tar" for split in splits]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _contents(manifest: Manifest) -> list[str]:
+    photos = next(file.records for file in manifest.files if file.path == ATTRIBUTION_FILE)
+    side, parent = manifest.config["edges"].get("size", DEFAULT_SIDE), manifest.parent
+    origin = "" if parent is None else f" from {parent.name} (sha256 of its manifest: `{parent.sha256}`)"
+    present = {word for classes in manifest.counts.values() for word, maps in classes.items() if maps}
+    rows = ["| split | edge maps | classes | tars |", "|---|--:|--:|--:|"]
+    for split, maps in manifest.splits.items():
+        classes = sum(1 for count in manifest.counts[split].values() if count)
+        rows.append(f"| {split} | {maps:,} | {classes:,} | {len(tars_of(manifest, split)):,} |")
+    return [
+        f"{sum(manifest.splits.values()):,} edge maps of {side} × {side} pixels from {photos:,} photos, of "
+        f"{len(present):,} of the {len(manifest.classes):,} classes of "
+        "[Quick, Draw!](https://github.com/googlecreativelab/quickdraw-dataset), written by "
+        f"{manifest.tool}{origin}. They stand for pictures where free-hand sketches are compared with such; labels are "
+        "those of the sketches' class table.",
+        "\n".join(rows),
+    ]
+
+
+def _loading(manifest: Manifest, split: str) -> list[str]:
+    edges = manifest.config["edges"]
+    ink = "white edges on black" if edges.get("ink") == "white" else "black edges on white"
+    channels = "grey" if edges.get("channels") == 1 else "red, green and blue of equal values"
+    scores = ", and the audit's `scores`" if manifest.config["curation"] else ""
+    address = f"{TARS_FOLDER}/{split}-{{000000..{len(tars_of(manifest, split)) - 1:06d}}}.tar"
+    return [
+        "Each tar holds a contiguous part of its split. Of each map there is:",
+        f"- `{{key_id}}.png`: 8 bits, {ink}, {channels}\n"
+        "- `{key_id}.json`: `word`, `label`, where it is from (`photo`, `page`, `author`, `licence`, `title`,\n"
+        "  `source`, `category`, `photo_sha256`, `phash`, `fetched`), the annotated `box` in the photo, "
+        f"`detector`{scores}",
+        "`index/{split}.parquet` has the same in columns, a row a map in the order of the tars, with `tar`, `offset` "
+        "and `bytes` of each PNG, so that any map can be read by itself.",
+        "```python\nimport webdataset\n"
+        f'samples = webdataset.WebDataset("{address}", shardshuffle=False).decode("l8")\n```',
+        "```python\nfrom sketchdata.edges.dataset import open_edgemaps\n"
+        f'for batch in open_edgemaps(".").batches("{split}", batch_size=256, seed=0):\n'
+        "    print(batch.images.shape, batch.labels)\n```",
+    ]
+
+
+def _making(manifest: Manifest) -> list[str]:
+    config, edges, curation = manifest.config, manifest.config["edges"], manifest.config["curation"]
+    if curation is None:
+        curated = "Not at all: every map that the detector made is here."
+    else:
+        noise = "what the messiness audit flags, unless a curator kept it, and " if curation["noise"] else ""
+        curated = (
+            f"Removed were {noise}what a curator dropped (sha256 of the decisions: `{curation['decisions']}`). "
+            f"`{CURATION_FILE}` counts it by class."
+        )
+    return [
+        f"**Edges** by the detector `{edges['detector']}`, the object in the middle of the frame; `manifest.json` has "
+        "all of the options, under `config`, `edges`.",
+        f"**Curated.** {curated}",
+        "**Split** by photo, so that no photo has maps in both: val has those with `rank(photo) < "
+        f"{config['val_share']} · 2^64`, where `rank(photo) = splitmix64(h XOR splitmix64(seed))`, h is the first 8 "
+        f"bytes of the sha256 of the photo's file, big-endian, and seed is {config['seed']}. The share is met in "
+        "expectation. More photos move none from one split to the other.",
+        "**Order.** Maps stand by their place in the class, by `rank(key_id)`: the first maps of a split hold one of "
+        "each class that has any, the next ones a second one, and so on. So every prefix is a random sample, with "
+        "classes as equal as they can be.",
+    ]
+
+
+def _limits(manifest: Manifest) -> list[str]:
+    detector = str(manifest.config["edges"]["detector"])
+    weights = f" The weights of the detector `{detector}` {_WEIGHTS[detector]}." if detector in _WEIGHTS else ""
+    return [
+        f"**Licences.** Each photo has its own: `{ATTRIBUTION_FILE}` names author, licence and page of every photo of "
+        "which there is a map, as far as the source told them, and so does each sample. An empty field means that it "
+        "is not known, not that there is no owner. A map is derived from its photo; whoever passes maps on must see to "
+        f"each photo's terms.{weights}",
+        "**Known limits.** Maps are made by a program, not drawn: they have texture, background and broken lines where "
+        "a person would draw an outline. Scores find many of the messy ones, not all, and labels are those of the "
+        "photos' annotations or search words, which are wrong at times. Classes have unequal numbers of maps "
+        "(`classes.csv`).",
+        f"**Refused while building**: {sum(manifest.rejects.values()):,} maps that were no whole pictures, listed in "
+        "`rejects.jsonl`.",
+        "**To cite**: Xu et al., *On Learning Semantic Representations for Million-Scale Free-Hand Sketches*, whose "
+        "EdgeMap-345C this follows in classes, size and share of val; photos and maps are others. The paper's edges "
+        "are those of the toolbox of Zitnick and Dollár, *Edge Boxes: Locating Object Proposals from Edges*, ECCV "
+        "2014, whose detector is that of Dollár and Zitnick, *Structured Forests for Fast Edge Detection*, ICCV 2013.",
+    ]

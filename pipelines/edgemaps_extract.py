@@ -25,7 +25,6 @@ import pyarrow as pa
 
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
-from sketchdata.edges.release import edges_card
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.exports import Parent, open_parent
 from sketchdata.engine.output_folder import OutputFolder, publish
@@ -34,6 +33,7 @@ from sketchdata.names import names_in
 from sketchdata.photos.image import decode
 from sketchdata.progress import console, one_opencv_thread
 from sketchdata.storage import pictures
+from sketchdata.storage.cards import picture_card_head, reject_rows
 from sketchdata.storage.fetch import download
 from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, hash_file
 from sketchdata.version import SCHEMA_VERSION, __version__
@@ -335,4 +335,31 @@ def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:
         raise SketchDataError(f"no crop gives an edge map: {said}; {folder.out / REJECTS_FILE} lists them")
     counts = {pictures.UNDIVIDED: {word: found[word] for word in folder.plan.classes}}
     shards = [dataclasses.replace(file, path=result.task_id) for result in results for file in result.files]
-    return folder.finish([*shards, rejects], edges_card, counts=counts, rejects=reasons)
+    return folder.finish([*shards, rejects], _card, counts=counts, rejects=reasons)
+
+
+def _card(manifest: Manifest) -> str:
+    """Return the README of a set of edge maps: Markdown with the front matter that `datasets` reads."""
+    config = manifest.config
+    weights = f" with the weights of sha256\n`{config['weights_sha256']}`" if config["weights_sha256"] else ""
+    ground = {"black": "white", "white": "black"}[config["ink"]]
+    channels = "three equal channels" if config["channels"] == 3 else "one channel"
+    return f"""{picture_card_head(manifest, "edge maps")}
+**Edges** are those of the detector `{config["detector"]}`{weights}, thinned to lines one pixel wide. Their bounding box
+was scaled so that its longer side takes {config["fill"]:g} of the picture, and centred: PNGs of {config["size"]} ×
+{config["size"]} pixels with {channels}, {config["ink"]} ink on {ground}; the stronger the edge, the more ink.
+
+**Rows** stand by class, then by `key_id`, which is that of the crop. **Columns**: `key_id` uint64, `word`, `label`
+uint16 (the row of the class table in `manifest.json`), `image`, `width`, `height`; `photo`, `photo_sha256`, `source`,
+`page`, `author`, `licence`, `title`, `fetched` of the photo; `x0`, `y0`, `x1`, `y1`, the annotated box in pixels of the
+upright photo, or null; `category`, the source's own class; `phash` of the crop.
+
+**Licences** are those of the photos: see `licence`, `author` and `page` of each row before you share one. The weights
+of a detector may be limited in use, too.
+
+**Refused**: {sum(manifest.rejects.values()):,} crops, listed in `rejects.jsonl`.
+
+| reason | crops |
+|---|--:|
+{reject_rows(manifest)}
+"""
