@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,6 +16,11 @@ import pytest
 
 from sketchdata.cli import root
 from tests.command_lines import commands_in, parse
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("[!_]*/**/*.md")])
@@ -148,3 +155,42 @@ def test_the_reference_page_has_every_command_and_option(tmp_path: Path) -> None
         expected |= {re.sub(r"\W+", " ", name) for name in [context.command_path, *names]}
     assert len(expected) > 400
     assert expected - found == set()
+
+
+def defined_in(path: Path, name: str) -> bool:
+    """Whether a module defines a function, a class, or a method as `Class.method`."""
+    body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
+    for part in name.split("."):
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        found = [node for node in body if isinstance(node, kinds) and node.name == part]
+        if not found:
+            return False
+        body = found[0].body
+    return True
+
+
+@every_page
+def test_every_function_that_a_page_names_by_its_file_exists(page: Path) -> None:
+    named = re.findall(r"`([\w/]+\.py):([\w.]+)`", page.read_text(encoding="utf-8"))
+    assert [f"{path}:{name}" for path, name in named if not defined_in(ROOT / "sketchdata" / path, name)] == []
+    assert len(named) > 25 or page != ROOT / "docs/design/index.md"
+
+
+@every_page
+def test_every_name_of_the_package_that_a_page_imports_or_mentions_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {tuple(name.split(".")) for name in re.findall(r"`(sketchdata(?:\.\w+)+)[`(]", text)}
+    for block in [block for language, block in fences(text) if language == "python"]:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sketchdata"):
+                named |= {(*(node.module or "").split("."), alias.name) for alias in node.names}
+    for parts in named:
+        pkgutil.resolve_name(".".join(parts))
+
+
+def test_the_design_page_has_the_rooms_in_the_order_of_their_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    section = (ROOT / "docs/design/index.md").read_text(encoding="utf-8").split("\n## ")[1]
+    rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [[name.strip().removeprefix("sketchdata.") for name in layer.split("|")] for layer in layers]

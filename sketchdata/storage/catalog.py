@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,9 @@ def official_path(format_name: str, category: str) -> str:
     return f"{folder}/{category}{suffix}"
 
 
+@functools.cache
 def read_official_files(path: Path) -> dict[str, OfficialFile]:
-    """Read a list of files with the columns path, bytes, md5, keyed by path.
+    """Read a list of files with the columns path, bytes, md5, keyed by path; once a process.
 
     Raises:
         ConfigError: The file cannot be read or has other columns.
