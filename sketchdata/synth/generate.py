@@ -17,11 +17,12 @@ from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, concatenat
 from sketchdata.errors import ConfigError
 from sketchdata.synth.hand import Ink, draw, plan
 from sketchdata.synth.prototypes import find
-from sketchdata.synth.prototypes.prototype import Prototype, StrokeTable, pack, pack_open
 from sketchdata.synth.shapes import (
     Floats,
     Indices,
+    Prototype,
     Stroke,
+    StrokeTable,
     arc,
     bell,
     below,
@@ -29,6 +30,8 @@ from sketchdata.synth.shapes import (
     cosine,
     curve,
     dot,
+    pack,
+    pack_open,
     polyline,
     sine,
     stable_hash,

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.synth.prototypes.prototype import Prototype, StrokeTable
-from sketchdata.synth.shapes import Floats, Indices, bell, below, between, cosine, sine
+from sketchdata.synth.shapes import Floats, Indices, Prototype, StrokeTable, bell, below, between, cosine, sine
 
 #: Shares of strokes that are drawn twice, drawn in two goes, and drawn backwards; and of drawings in an unusual order.
 _DOUBLED, _SPLIT, _BACKWARDS, _REORDERED = 0.025, 0.10, 0.2, 0.35

@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
 from sketchdata.synth.prototypes import find
-from sketchdata.synth.prototypes.prototype import Prototype
-from sketchdata.synth.shapes import Floats, Stroke, bell, below, between, stream
+from sketchdata.synth.shapes import Floats, Prototype, Stroke, bell, below, between, stream
 
 # What surrounds the subject of a generated photo: a textured ground, things that lie about, light and a lens.
 

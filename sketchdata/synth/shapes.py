@@ -1,17 +1,19 @@
-"""The strokes that prototypes are made of, and random numbers that are the same everywhere."""
+"""Strokes, the prototypes that are made of them, and random numbers that are the same on every machine."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-# Random numbers that are the same everywhere: seeded by a hash, and made of `Generator.random` alone.
+# ---- random numbers --------------------------------------------------------------------------------------------------
+
+# Seeded by a hash, and made of `Generator.random` alone.
 # The uniform doubles of numpy's PCG64 have been the same bits since numpy 1.17. Its normal and other distributions may
 # change between versions, and the last bit of a sine differs between processors, so neither is used for drawings.
 
@@ -62,7 +64,9 @@ def cosine(turns: Floats) -> Floats:
     return sine(turns + 0.25)
 
 
-# The strokes that prototypes are made of: lines, arcs and curves on a canvas of 100 × 100 units, y downwards.
+# ---- strokes ---------------------------------------------------------------------------------------------------------
+
+# Lines, arcs and curves on a canvas of 100 × 100 units, y downwards.
 # Points are spaced as a simplified drawing has them: corners, a point or two along a straight side so that a hand can
 # bend it, and some twenty around a circle.
 
@@ -152,6 +156,11 @@ def oval(x: float, y: float, rx: float, ry: float | None = None) -> Stroke:
     return arc(x, y, rx, rx if ry is None else ry, start=270, stop=-90)
 
 
+def polar(x: float, y: float, radii: Floats | float, angles: Floats) -> list[float]:
+    """Return x, y of each place at a distance and an angle, clockwise from the right, from x, y."""
+    return np.stack([x + radii * np.cos(angles), y + radii * np.sin(angles)], axis=1).ravel().tolist()
+
+
 def regular(corners: int, x: float, y: float, r: float, *, turn: float = -90.0) -> Stroke:
     """Draw a regular polygon whose first corner lies at an angle of `turn` degrees."""
     return star_polygon(corners, 1, x, y, r, turn=turn)
@@ -160,14 +169,14 @@ def regular(corners: int, x: float, y: float, r: float, *, turn: float = -90.0) 
 def star_polygon(corners: int, step: int, x: float, y: float, r: float, *, turn: float = -90.0) -> Stroke:
     """Join every `step`-th of the corners of a regular polygon: (5, 2) is the pentagram."""
     angles = np.radians(turn + 360 * step / corners * np.arange(corners))
-    return polygon(*np.stack([x + r * np.cos(angles), y + r * np.sin(angles)], axis=1).ravel().tolist())
+    return polygon(*polar(x, y, r, angles))
 
 
 def star_outline(tips: int, x: float, y: float, r: float, inner: float) -> Stroke:
     """Draw a star's outline, the inner corners at the radius `inner`."""
     angles = np.radians(-90 + 180 / tips * np.arange(2 * tips))
     radii = np.where(np.arange(2 * tips) % 2, inner, r)
-    return polygon(*np.stack([x + radii * np.cos(angles), y + radii * np.sin(angles)], axis=1).ravel().tolist())
+    return polygon(*polar(x, y, radii, angles))
 
 
 def curve(*xy: float) -> Stroke:
@@ -240,3 +249,89 @@ def _spline(points: Points) -> Points:
     t = (np.arange(_CURVE_STEPS) / _CURVE_STEPS)[None, :, None]
     between = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
     return np.concatenate([between.reshape(-1, 2), points[-2:-1]])
+
+
+# ---- prototypes ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototype:
+    """How people draw a category.
+
+    Attributes:
+        variants: Ways of drawing it; each a tuple of strokes in their usual order.
+        spin: A drawing is turned by up to this many degrees either way.
+        stretch: Standard deviation of the aspect ratio.
+        mirrors: Whether some drawings face the other way.
+    """
+
+    variants: tuple[tuple[Stroke, ...], ...]
+    spin: float
+    stretch: float
+    mirrors: bool
+
+
+def drawn(*variants: Iterable[Stroke], spin: float = 7.0, stretch: float = 0.11, mirrors: bool = True) -> Prototype:
+    """Describe a category by the ways in which people draw it."""
+    return Prototype(variants=tuple(tuple(v) for v in variants), spin=spin, stretch=stretch, mirrors=mirrors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrokeTable:
+    """S strokes as flat arrays.
+
+    Attributes:
+        offsets: (S + 1,) int64, stroke s is points offsets[s]:offsets[s + 1].
+        x: (P,) float64, units of the canvas.
+        y: (P,) float64.
+        closed: (S,) bool.
+        chance: (S,) float64, the share of drawings that have the stroke.
+        centre: (2, S) float64, the middle of the stroke's bounds.
+        extent: (S,) float64, the larger side of the stroke's bounds.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    x: Points
+    y: Points
+    closed: npt.NDArray[np.bool_]
+    chance: Points
+    centre: Points
+    extent: Points
+
+    def __len__(self) -> int:
+        return len(self.closed)
+
+    def joined(self, other: StrokeTable) -> StrokeTable:
+        """Append another table's strokes."""
+        return StrokeTable(
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            x=np.concatenate([self.x, other.x]),
+            y=np.concatenate([self.y, other.y]),
+            closed=np.concatenate([self.closed, other.closed]),
+            chance=np.concatenate([self.chance, other.chance]),
+            centre=np.concatenate([self.centre, other.centre], axis=1),
+            extent=np.concatenate([self.extent, other.extent]),
+        )
+
+
+def pack(strokes: Sequence[Stroke]) -> StrokeTable:
+    """Lay strokes side by side."""
+    x, y = np.concatenate([s.points for s in strokes]).T
+    table = pack_open(np.array([len(s.points) for s in strokes]), np.ascontiguousarray(x), np.ascontiguousarray(y))
+    closed = np.array([s.is_closed for s in strokes])
+    return replace(table, closed=closed, chance=np.array([s.chance for s in strokes]))
+
+
+def pack_open(lengths: npt.NDArray[np.int64], x: Points, y: Points) -> StrokeTable:
+    """Make a table of strokes that are open and sure to be drawn: points of each (S,), and flat coordinates (P,)."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    low, high = (np.stack([bound.reduceat(v, offsets[:-1]) for v in (x, y)]) for bound in (np.minimum, np.maximum))
+    return StrokeTable(
+        offsets=offsets,
+        x=x,
+        y=y,
+        closed=np.zeros(len(lengths), np.bool_),
+        chance=np.ones(len(lengths)),
+        centre=(low + high) / 2,
+        extent=(high - low).max(axis=0),
+    )

@@ -3,15 +3,15 @@ import pytest
 
 from sketchdata.storage.catalog import manifest_path, read_classes
 from sketchdata.synth import shapes
-from sketchdata.synth.prototypes import designed, find
-from sketchdata.synth.prototypes.prototype import pack
+from sketchdata.synth.prototypes import DESIGNED, find
+from sketchdata.synth.shapes import pack
 
 WORDS = read_classes(manifest_path("quickdraw-categories.txt"))
 
 
 def test_every_designed_prototype_is_of_an_official_category():
-    assert set(designed()) <= set(WORDS)
-    assert len(designed()) >= 45
+    assert set(DESIGNED) <= set(WORDS)
+    assert len(DESIGNED) >= 45
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -27,7 +27,7 @@ def test_every_variant_has_strokes_that_can_be_drawn(word):
 
 
 def test_invented_prototypes_differ_by_name_and_stay_the_same():
-    words = [word for word in WORDS if word not in designed()]
+    words = [word for word in WORDS if word not in DESIGNED]
     seen = {np.concatenate([s.points for s in find(word).variants[0]]).tobytes() for word in words}
     assert len(seen) == len(words)
     again = np.concatenate([s.points for s in find(words[0]).variants[0]]).tobytes()

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sketchdata.synth.prototypes.prototype import Prototype, drawn
 from sketchdata.synth.shapes import (
+    Prototype,
     Stroke,
     blob,
     curve,
+    drawn,
     oval,
+    polar,
     polygon,
     polyline,
     rectangle,
@@ -45,6 +47,12 @@ class _Dice:
     def numbers(self, count: int, low: float, high: float) -> list[float]:
         return [self.number(low, high) for _ in range(count)]
 
+    def ring(self, count: int, low: float, high: float) -> list[float]:
+        """x, y of corners around the middle of the canvas, at random distances."""
+        angles = 2 * np.pi * np.arange(count) / count
+        radii = np.array(self.numbers(count, low, high))
+        return polar(50, 50, radii, angles)
+
 
 def invent(word: str) -> Prototype:
     """Compose a prototype for a name: the same one each time, another one for each name."""
@@ -69,18 +77,12 @@ def _box_body(dice: _Dice) -> list[Stroke]:
 
 
 def _many_sided_body(dice: _Dice) -> list[Stroke]:
-    return [
-        regular(dice.whole(3, 7), 50, 50, dice.number(30, 44), turn=dice.number(-180, 180)).scaled(
-            1, dice.number(0.6, 1)
-        )
-    ]
+    body = regular(dice.whole(3, 7), 50, 50, dice.number(30, 44), turn=dice.number(-180, 180))
+    return [body.scaled(1, dice.number(0.6, 1))]
 
 
 def _lumpy_body(dice: _Dice) -> list[Stroke]:
-    count = dice.whole(5, 9)
-    angles = 2 * np.pi * np.arange(count) / count
-    radii = np.array(dice.numbers(count, 18, 44))
-    return [blob(*np.stack([50 + radii * np.cos(angles), 50 + radii * np.sin(angles)], axis=1).ravel().tolist())]
+    return [blob(*dice.ring(dice.whole(5, 9), 18, 44))]
 
 
 def _bumpy_body(dice: _Dice) -> list[Stroke]:
@@ -88,10 +90,7 @@ def _bumpy_body(dice: _Dice) -> list[Stroke]:
 
 
 def _jagged_body(dice: _Dice) -> list[Stroke]:
-    count = dice.whole(6, 12)
-    angles = 2 * np.pi * np.arange(count) / count
-    radii = np.array(dice.numbers(count, 16, 45))
-    return [polygon(*np.stack([50 + radii * np.cos(angles), 50 + radii * np.sin(angles)], axis=1).ravel().tolist())]
+    return [polygon(*dice.ring(dice.whole(6, 12), 16, 45))]
 
 
 def _two_bodies(dice: _Dice) -> list[Stroke]:
@@ -103,11 +102,8 @@ def _two_bodies(dice: _Dice) -> list[Stroke]:
 
 def _long_body(dice: _Dice) -> list[Stroke]:
     half = dice.number(4, 12)
-    return [
-        polygon(4, 50 - half, 96, 50 - half * dice.number(0.2, 1.2), 96, 50 + half, 4, 50 + half).turned(
-            dice.number(0, 180)
-        )
-    ]
+    body = polygon(4, 50 - half, 96, 50 - half * dice.number(0.2, 1.2), 96, 50 + half, 4, 50 + half)
+    return [body.turned(dice.number(0, 180))]
 
 
 def _open_body(dice: _Dice) -> list[Stroke]:
@@ -156,18 +152,8 @@ def _tail(dice: _Dice) -> list[Stroke]:
 
 def _handle(dice: _Dice) -> list[Stroke]:
     y, height = dice.number(28, 44), dice.number(14, 34)
-    return [
-        curve(
-            74,
-            y,
-            74 + dice.number(12, 22),
-            y + 0.2 * height,
-            74 + dice.number(12, 22),
-            y + 0.8 * height,
-            74,
-            y + height,
-        )
-    ]
+    out, back = 74 + dice.number(12, 22), 74 + dice.number(12, 22)
+    return [curve(74, y, out, y + 0.2 * height, back, y + 0.8 * height, 74, y + height)]
 
 
 def _mast(dice: _Dice) -> list[Stroke]:
@@ -182,28 +168,13 @@ def _spikes(dice: _Dice) -> list[Stroke]:
 
 
 def _teeth(dice: _Dice) -> list[Stroke]:
-    y = dice.number(30, 72)
-    return [
-        zigzag(
-            50 - dice.number(12, 34),
-            50 + dice.number(12, 34),
-            top=y - dice.number(4, 12),
-            bottom=y,
-            teeth=dice.whole(2, 6),
-        )
-    ]
+    y, left, right = dice.number(30, 72), 50 - dice.number(12, 34), 50 + dice.number(12, 34)
+    return [zigzag(left, right, top=y - dice.number(4, 12), bottom=y, teeth=dice.whole(2, 6))]
 
 
 def _ripple(dice: _Dice) -> list[Stroke]:
-    return [
-        wave(
-            50 - dice.number(12, 36),
-            50 + dice.number(12, 36),
-            dice.number(25, 80),
-            height=dice.number(2, 7),
-            periods=dice.whole(1, 4),
-        )
-    ]
+    left, right, y = 50 - dice.number(12, 36), 50 + dice.number(12, 36), dice.number(25, 80)
+    return [wave(left, right, y, height=dice.number(2, 7), periods=dice.whole(1, 4))]
 
 
 _BODIES: tuple[Callable[[_Dice], list[Stroke]], ...] = (
