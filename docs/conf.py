@@ -21,11 +21,14 @@ html_theme = "furo"
 html_title = f"sketchdata {version}"
 html_copy_source = False
 smartquotes = False
+default_role = "code"
 pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_dark_style = "github-dark"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+napoleon_use_ivar = True
+napoleon_use_rtype = False
 # Types of other libraries have no page here, and the site is built without a network.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sketchdata\b).*"),

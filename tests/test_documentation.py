@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import click
 import pytest
 
+import sketchdata
 from sketchdata.cli import root
 from tests.command_lines import commands_in, parse
 
@@ -194,3 +195,9 @@ def test_the_design_page_has_the_rooms_in_the_order_of_their_imports() -> None:
     section = (ROOT / "docs/design/index.md").read_text(encoding="utf-8").split("\n## ")[1]
     rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
     assert rows == [[name.strip().removeprefix("sketchdata.") for name in layer.split("|")] for layer in layers]
+
+
+def test_the_reference_page_has_every_public_name() -> None:
+    page = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\.\. auto\w+:: sketchdata\.(\w+)$", page, flags=re.MULTILINE))
+    assert shown == set(sketchdata.__all__) - {"__version__"}
