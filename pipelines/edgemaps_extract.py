@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -26,7 +25,7 @@ import pyarrow as pa
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.engine.exports import Parent, open_parent
+from sketchdata.engine.exports import open_parent
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.names import names_in
@@ -35,14 +34,11 @@ from sketchdata.progress import console, one_opencv_thread
 from sketchdata.storage import pictures
 from sketchdata.storage.cards import picture_card_head, reject_rows
 from sketchdata.storage.fetch import download
-from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, hash_file
+from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, file_entry, hash_file
 from sketchdata.version import SCHEMA_VERSION, __version__
 
 NAME = "edgemap-edges"
 REJECTS_FILE = "rejects.jsonl"
-
-#: What a curator did lies here, beside the edge maps.
-_AUDIT = "audit"
 #: zlib's level: of lines on paper, higher ones take longer and save little.
 _PNG_LEVEL = 3
 
@@ -101,12 +97,7 @@ class Config:
 
 
 def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
-    """Make the edge maps and return their manifest; None in an unfinished share of a job array.
-
-    Args:
-        directory: What `sketchdata edgemaps crop` made.
-        config: How to find edges, and where to put them.
-        engine: Who does it.
+    """Make edge maps of what `sketchdata edgemaps crop` made; None in an unfinished share of a job array.
 
     Raises:
         SketchDataError: The crops are not there or damaged, no crop has edges, or tasks failed.
@@ -115,47 +106,15 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     if config.channels not in (1, 3):
         raise ConfigError(f"--channels must be 1 or 3, not {config.channels}")
     # Workers on other machines may start in other folders.
-    parent = _open_crops(directory.absolute(), config.out)
-    weights = local_weights(config)
-    folder = _folder(parent, config, weights)
-    check = partial(_check, folder, config, weights)
-    if (finished := folder.begin(overwrite=config.overwrite, check=check)) is not None:
-        return finished
-    settings = _settings(folder, config, weights)
-    tasks = [_task(parent, folder, shard, settings) for shard in parent.manifest.shards(pictures.UNDIVIDED)]
-    if (results := run_final(extract_shard, tasks, engine, title="Extracting edges")) is None:
-        return None
-    return _finish(folder, results)
-
-
-def _open_crops(directory: Path, out: Path) -> Parent:
-    """Open a finished set of crops.
-
-    Raises:
-        SketchDataError: There is none.
-        ConfigError: It holds something else, or the edge maps would lie in it.
-    """
-    parent = open_parent(directory, None, out)
+    directory = directory.absolute()
+    parent = open_parent(directory, None, config.out)
     if tuple(parent.manifest.counts) != (pictures.UNDIVIDED,) or "detector" in parent.manifest.config:
         raise ConfigError(
             f"{directory} holds {parent.manifest.name}, and crops of photos were expected: give the folder that "
             "`sketchdata edgemaps crop` made"
         )
-    return parent
-
-
-def _check(folder: OutputFolder, config: Config, weights: Path | None) -> None:
-    """See that the detector can be had, and that nobody's decisions are left beside maps that they are not about."""
-    detector(config.detector, weights, config.weights_sha256, scales=config.scale_values(), device=config.device)
-    if config.overwrite and (folder.out / _AUDIT).exists():
-        raise ConfigError(
-            f"{folder.out / _AUDIT} holds the curation of the edge maps that are there: move it away first, or choose "
-            "another --out"
-        )
-
-
-def _folder(parent: Parent, config: Config, weights: Path | None) -> OutputFolder:
-    """Return where the edge maps go, with the manifest as far as it is known beforehand."""
+    weights = local_weights(config)
+    # Of the file as it is when the run begins, whether the user gave it or not.
     sha256 = None if weights is None else hash_file(weights, "sha256")
     plan = Manifest(
         name=NAME,
@@ -168,7 +127,49 @@ def _folder(parent: Parent, config: Config, weights: Path | None) -> OutputFolde
         parent=parent.entry,
     )
     names = frozenset({"data", REJECTS_FILE})
-    return OutputFolder(out=config.out.absolute(), plan=plan, names=names, noun="set of edge maps")
+    folder = OutputFolder(out=config.out.absolute(), plan=plan, names=names, noun="set of edge maps")
+
+    def check() -> None:
+        detector(config.detector, weights, config.weights_sha256, scales=config.scale_values(), device=config.device)
+        if config.overwrite and (folder.out / AUDIT_FOLDER).exists():
+            raise ConfigError(
+                f"{folder.out / AUDIT_FOLDER} holds the curation of the edge maps that are there: move it away first, "
+                "or choose another --out"
+            )
+
+    if (finished := folder.begin(overwrite=config.overwrite, check=check)) is not None:
+        return finished
+    settings = {
+        "detector": {
+            "name": config.detector,
+            "weights": None if weights is None else str(weights),
+            "sha256": sha256,
+            "scales": config.scale_values(),
+            "device": config.device,
+            "threshold": config.threshold,
+        },
+        "picture": {name: plan.config[name] for name in ("size", "fill", "ink", "channels")},
+        "classes": list(plan.classes),
+        "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__},
+    }
+    tasks = [
+        Task(
+            id=shard.path,
+            output=folder.out / shard.path,
+            inputs={shard.path: shard.sha256},
+            config={
+                **settings,
+                "shard": str(parent.directory / shard.path),
+                "sha256": shard.sha256,
+                "written": str(folder.work / shard.path),
+            },
+            markers=folder.work / "done",
+        )
+        for shard in parent.manifest.shards(pictures.UNDIVIDED)
+    ]
+    if (results := run_final(extract_shard, tasks, engine, title="Extracting edges")) is None:
+        return None
+    return _finish(folder, results)
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
@@ -192,13 +193,11 @@ def local_weights(config: Config) -> Path | None:
         return path
     if config.weights_sha256 is None:
         raise ConfigError(f"--weights {config.weights} is an address: say with --weights-sha256 which file is expected")
-    return _fetched(config.weights, config.weights_sha256.lower())
-
-
-def _fetched(url: str, sha256: str) -> Path:
-    """Fetch a file once, and keep it under its hash: so it makes no difference who served it."""
+    # Kept under its hash, so that it makes no difference who served it. Source: XDG Base Directory Specification 0.8.
+    url, sha256, given = config.weights, config.weights_sha256.lower(), os.environ.get("XDG_CACHE_HOME", "")
     name = PurePosixPath(urlsplit(url).path).name or "weights"
-    path = _cache() / sha256 / name
+    cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
+    path = cache / "sketchdata" / "weights" / sha256 / name
     if not path.is_file():
         console.print(f"fetching {name} to {path.parent}", soft_wrap=True, highlight=False)
         download(url, path)
@@ -208,47 +207,7 @@ def _fetched(url: str, sha256: str) -> Path:
     return path
 
 
-def _cache() -> Path:
-    """Return the folder for weights. Source: XDG Base Directory Specification 0.8."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "sketchdata" / "weights"
-
-
 # ---- the stage: a shard of edge maps of a shard of crops -------------------------------------------------------------
-
-
-def _settings(folder: OutputFolder, config: Config, weights: Path | None) -> dict[str, Any]:
-    """Return what a task needs to know, as plain data."""
-    options = folder.plan.config
-    return {
-        "detector": {
-            "name": config.detector,
-            "weights": None if weights is None else str(weights),
-            # Of the file as it was when the run began, whether the user gave it or not.
-            "sha256": options["weights_sha256"],
-            "scales": config.scale_values(),
-            "device": config.device,
-            "threshold": config.threshold,
-        },
-        "picture": {name: options[name] for name in ("size", "fill", "ink", "channels")},
-    }
-
-
-def _task(parent: Parent, folder: OutputFolder, shard: FileEntry, settings: Mapping[str, Any]) -> Task:
-    return Task(
-        id=shard.path,
-        output=folder.out / shard.path,
-        inputs={shard.path: shard.sha256},
-        config={
-            **settings,
-            "shard": str(parent.directory / shard.path),
-            "sha256": shard.sha256,
-            "classes": list(parent.manifest.classes),
-            "written": str(folder.work / shard.path),
-            "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__},
-        },
-        markers=folder.work / "done",
-    )
 
 
 def extract_shard(task: Task) -> TaskResult:
@@ -257,11 +216,18 @@ def extract_shard(task: Task) -> TaskResult:
     tables, rejects = [pictures.schema().empty_table()], []
     with one_opencv_thread():
         for crops in pictures.read_shard(Path(task.config["shard"]), task.config["sha256"]):
-            maps = [_edge_map(content, find, task.config["picture"]) for content in pictures.image_bytes(crops)]
-            rejects += _rejects(crops, maps)
-            rows = [row for row, found in enumerate(maps) if isinstance(found, bytes)]
-            made = [found for found in maps if isinstance(found, bytes)]
-            tables.append(_replaced(crops.take(pa.array(rows, pa.int64())), made, task.config))
+            made: dict[int, bytes] = {}
+            for row, content in enumerate(pictures.image_bytes(crops)):
+                try:
+                    made[row] = png(centre(find(decode(content)), **task.config["picture"]))
+                except FormatError as error:
+                    told = {name: str(crops.column(name)[row]) for name in ("key_id", "word")}
+                    rejects.append({**told, "reason": error.reason, "detail": error.detail})
+            kept = crops.take(pa.array(list(made), pa.int64()))
+            columns = {name: kept.column(name) for name in kept.column_names}
+            side = np.full(len(made), task.config["picture"]["size"], np.uint16)
+            columns |= {"image": list(made.values()), "width": side, "height": side}
+            tables.append(pictures.to_table(columns, task.config["classes"]))
     table, written = pa.concat_tables(tables), Path(task.config["written"])
     pictures.write_shard(written, table, task.config["facts"])
     publish(written, task.output)
@@ -278,17 +244,9 @@ def extract_shard(task: Task) -> TaskResult:
 def _line_finder(
     *, name: str, weights: str | None, sha256: str | None, scales: Sequence[float], device: str, threshold: int | None
 ) -> Detector:
-    """Return the detector of lines; made once a worker, since some take seconds to load."""
+    # Made once a worker, since some take seconds to load.
     find = detector(name, None if weights is None else Path(weights), sha256, scales=scales, device=device)
     return line_finder(name, find, threshold)
-
-
-def _edge_map(content: bytes, find: Detector, picture: Mapping[str, Any]) -> bytes | FormatError:
-    """Return a crop's edge map as PNG, or why it has none."""
-    try:
-        return png(centre(find(decode(content)), **picture))
-    except FormatError as error:
-        return error
 
 
 def png(edges: npt.NDArray[np.uint8]) -> bytes:
@@ -299,32 +257,10 @@ def png(edges: npt.NDArray[np.uint8]) -> bytes:
     return content.tobytes()
 
 
-def _rejects(crops: pa.Table, maps: Sequence[bytes | FormatError]) -> list[dict[str, Any]]:
-    """Return {key_id, word, reason, detail} of each crop that has no edge map."""
-    columns = (crops.column(name).to_pylist() for name in ("key_id", "word"))
-    return [
-        {"key_id": str(key_id), "word": word, "reason": found.reason, "detail": found.detail}
-        for key_id, word, found in zip(*columns, maps, strict=True)
-        if isinstance(found, FormatError)
-    ]
-
-
-def _replaced(crops: pa.Table, maps: Sequence[bytes], config: Mapping[str, Any]) -> pa.Table:
-    """Return the rows of (N,) crops with their edge maps as pictures."""
-    columns = {name: crops.column(name) for name in crops.column_names}
-    side = np.full(len(maps), config["picture"]["size"], np.uint16)
-    return pictures.to_table({**columns, "image": maps, "width": side, "height": side}, config["classes"])
-
-
 # ---- the end ---------------------------------------------------------------------------------------------------------
 
 
 def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:
-    """Write the list of rejects, the card and, last, the manifest.
-
-    Raises:
-        SketchDataError: There is no edge map at all.
-    """
     listed = [reject for result in results for reject in result.facts["rejects"]]
     lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in listed)
     rejects = folder.put(REJECTS_FILE, lines, len(listed))
@@ -339,7 +275,6 @@ def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:
 
 
 def _card(manifest: Manifest) -> str:
-    """Return the README of a set of edge maps: Markdown with the front matter that `datasets` reads."""
     config = manifest.config
     weights = f" with the weights of sha256\n`{config['weights_sha256']}`" if config["weights_sha256"] else ""
     ground = {"black": "white", "white": "black"}[config["ink"]]

@@ -1,12 +1,11 @@
 """Generate photos of the classes, in folders that `sketchdata edgemaps collect --folders` reads.
 
-They are painted by `sketchdata.synth.photos` and show nothing real; a note beside them says so. With them the whole way
-from photos to edge maps and on to class vectors can be tried without a download.
+They are painted by `sketchdata.synth.photos` and show nothing real, as a note beside them says. With them every step
+from photos to edge maps and class vectors can be tried without a download.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,65 +43,55 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generated:
-    """What was written: classes, photos and bytes in all."""
+class GeneratedPhotos:
+    """How many classes, photos and bytes were written."""
 
     classes: int
     photos: int
     bytes: int
 
 
-def run(config: Config, engine: EngineOptions) -> Generated | None:
+def run(config: Config, engine: EngineOptions) -> GeneratedPhotos | None:
     """Generate the photos; None when other shares of a job array must finish first.
 
     Raises:
         ConfigError: A category is unknown, or the folder holds files that were not generated.
     """
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
-    tasks = [_task(config, word) for word in choose_classes(classes, config.categories)]
-    _claim(config.out)
+    tasks = [
+        Task(
+            id=word,
+            output=config.out / word,
+            inputs={},
+            config={"word": word, "photos": config.photos, "seed": config.seed, "side": config.size},
+            markers=config.out / _WORK,
+        )
+        for word in choose_classes(classes, config.categories)
+    ]
+    if config.out.is_dir() and any(config.out.iterdir()) and not (config.out / _WORK).is_dir():
+        raise ConfigError(
+            f"{config.out} is not empty and was not made by `sketchdata edgemaps generate`: choose another --out"
+        )
+    (config.out / _WORK).mkdir(parents=True, exist_ok=True)
+    with replacing(config.out / _NOTE_NAME) as note:
+        note.write(NOTE.encode("utf-8"))
     results = run_stage(write_class, tasks, engine, title="Generating photos")
     if results is None:
         return None
     files = [file for result in results for file in result.files]
-    return Generated(classes=len(results), photos=len(files), bytes=sum(file.bytes for file in files))
-
-
-def _claim(out: Path) -> None:
-    """Mark the folder as generated, unless it holds what may be real photos."""
-    if out.is_dir() and any(out.iterdir()) and not (out / _WORK).is_dir():
-        raise ConfigError(
-            f"{out} is not empty and was not made by `sketchdata edgemaps generate`: choose another --out"
-        )
-    (out / _WORK).mkdir(parents=True, exist_ok=True)
-    with replacing(out / _NOTE_NAME) as note:
-        note.write(NOTE.encode("utf-8"))
-
-
-def _task(config: Config, word: str) -> Task:
-    return Task(
-        id=word,
-        output=config.out / word,
-        inputs={},
-        config={"word": word, "photos": config.photos, "seed": config.seed, "side": config.size},
-        markers=config.out / _WORK,
-    )
+    return GeneratedPhotos(classes=len(results), photos=len(files), bytes=sum(file.bytes for file in files))
 
 
 def write_class(task: Task) -> TaskResult:
-    """Write one class's folder of photos; those of an earlier run that made more of them go."""
-    written = []
+    """Write one class's folder of photos, and remove those of an earlier run that made more of them."""
+    settings, written = task.config, []
     with one_opencv_thread():
-        for name, content in _photos(**task.config):
-            with replacing(task.output / name) as file:
-                file.write(content)
-            written.append(task.output / name)
+        for index in range(settings["photos"]):
+            path = task.output / f"{index:04}{_SUFFIX}"
+            with replacing(path) as file:
+                file.write(jpeg(settings["word"], index, seed=settings["seed"], side=settings["side"]))
+            written.append(path)
     for path in {*task.output.glob(f"*{_SUFFIX}"), *leftovers(task.output)}.difference(written):
         path.unlink()
     root = task.output.parent
     return TaskResult(task_id=task.id, files=tuple(file_entry(path, root, 1) for path in written))
-
-
-def _photos(*, word: str, photos: int, seed: int, side: int) -> Iterator[tuple[str, bytes]]:
-    for index in range(photos):
-        yield f"{index:04}{_SUFFIX}", jpeg(word, index, seed=seed, side=side)

@@ -1,11 +1,10 @@
-"""Compute the edge-map vector of each class: the mean of what a trained classifier sees of its edge maps.
+"""Compute the edge-map vector of each class: the mean of a trained classifier's features of its edge maps.
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section III-D.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from sketchdata.classes.vectors import write_vectors
 from sketchdata.config import option
-from sketchdata.edges.dataset import TRAIN, EdgeMaps, open_edgemaps
+from sketchdata.edges.dataset import TRAIN, open_edgemaps
 from sketchdata.errors import ConfigError
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 
@@ -34,17 +33,12 @@ class Config:
 
 
 def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
-    """Write the vectors, and return what they are and where they come from.
-
-    Args:
-        run_folder: Of a classifier of edge maps.
-        data: A built set of edge maps, of any classes; its class table gives the order.
-        config: Which, and where to.
+    """Write the vectors, in the order of the class table, and return what they are and where they come from.
 
     Returns:
         `kind`, `run` and `data` (sha256 of the model and of the manifest), `backbone`, `size`, `split`, `missing`
-        (classes without edge maps), which the file says as well; then `out`, `classes`, `edge_maps` and `numbers`, how
-        many a vector has.
+        (classes without edge maps), which the file says as well; then `out`, `classes`, `edge_maps` and `numbers`, the
+        length of a vector.
 
     Raises:
         ConfigError: Classes have no edge map, there is no such split, or torch is not installed.
@@ -60,7 +54,15 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
         ) from error
     classifier = read_classifier(run_folder)
     maps = open_edgemaps(data, size=classifier.size)
-    missing = _missing(maps, config)
+    counts = np.bincount(maps.entries(config.split).labels, minlength=len(maps.classes))
+    missing = [word for word, count in zip(maps.classes, counts.tolist(), strict=False) if not count]
+    if len(missing) == len(maps.classes):
+        raise ConfigError(f"{maps.directory} has no edge map at all in {config.split}")
+    if missing and not config.allow_missing:
+        raise ConfigError(
+            f"{maps.directory} has no edge map in {config.split} of {len(missing):,} of its {len(maps.classes):,} "
+            f"classes: {', '.join(missing)}; collect photos of them, or leave them out with --allow-missing"
+        )
     vectors, counts = mean_features(classifier, maps, config.split, device_of(config.device))
     source = {
         "kind": KIND,
@@ -76,21 +78,3 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
     write_vectors(config.out, words, vectors[has], counts[has], source)
     told = {"out": str(config.out), "classes": len(words), "edge_maps": int(counts.sum()), "numbers": vectors.shape[1]}
     return source | told
-
-
-def _missing(maps: EdgeMaps, config: Config) -> Sequence[str]:
-    """Return the classes without an edge map, before anything is computed.
-
-    Raises:
-        ConfigError: There are some, and that is not allowed; or there are no others.
-    """
-    counts = np.bincount(maps.entries(config.split).labels, minlength=len(maps.classes))
-    missing = [word for word, count in zip(maps.classes, counts.tolist(), strict=False) if not count]
-    if len(missing) == len(maps.classes):
-        raise ConfigError(f"{maps.directory} has no edge map at all in {config.split}")
-    if missing and not config.allow_missing:
-        raise ConfigError(
-            f"{maps.directory} has no edge map in {config.split} of {len(missing):,} of its {len(maps.classes):,} "
-            f"classes: {', '.join(missing)}; collect photos of them, or leave them out with --allow-missing"
-        )
-    return missing

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
@@ -25,39 +24,34 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
 from sketchdata.config import recorded
 from sketchdata.edges.bsds import SegmentedPhoto, boundaries_between, read_split
 from sketchdata.edges.learned import EdgeNetwork
+from sketchdata.edges.networks import one_thread
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
 from sketchdata.names import names_in
 from sketchdata.photos.image import Photo
 from sketchdata.progress import one_opencv_thread, task_bar
 from sketchdata.storage.manifest import hash_file, replacing
 from sketchdata.trainers.options import EdgeDetectorConfig as Config
-from sketchdata.training.distributed import wishes_to_stop
+from sketchdata.training.checkpoints import read_tensors, restore, state_of, write_tensors
+from sketchdata.training.distributed import device_of, wishes_to_stop
 from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
 METRICS, REPORT = "metrics.jsonl", "training.json"
-#: What AdamW remembers of each parameter.
-_MEMORY = ("exp_avg", "exp_avg_sq")
 #: Of how many steps at the end the report gives the mean loss.
 _LAST = 100
 
 Gradients = tuple[Tensor, ...]
 
 
-# ---- one photo, never twice the same ---------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """What one photo of a step teaches.
+    """One photo of a step.
 
     Attributes:
         pixels: (S, S, 3) uint8 RGB.
@@ -86,7 +80,12 @@ def example(divided: SegmentedPhoto, config: Config, rng: np.random.Generator) -
     whole = np.ones(divided.photo.shape[:2], np.uint8)
     inside = cv2.warpAffine(whole, matrix, (config.size, config.size), flags=cv2.INTER_NEAREST)
     if rng.random() < config.colour:
-        pixels = _recoloured(pixels, rng)
+        # Contrast, the balance of colours and brightness change; one in five becomes grey.
+        gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
+        changed = pixels * gain.astype(np.float32) + np.float32(rng.uniform(-25, 25))
+        if rng.random() < 0.2:
+            changed = np.broadcast_to(changed.mean(axis=2, keepdims=True), changed.shape)
+        pixels = np.clip(changed, 0, 255).astype(np.uint8)
     return Example(pixels=pixels, agreement=agreement, inside=np.asarray(inside, np.uint8))
 
 
@@ -109,17 +108,8 @@ def _placement(shape: Sequence[int], config: Config, rng: np.random.Generator) -
     return np.column_stack([turn, config.size / 2 - turn @ middle]), scale
 
 
-def _recoloured(pixels: Photo, rng: np.random.Generator) -> Photo:
-    """Change contrast, the balance of colours and brightness; one in five photos becomes grey."""
-    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
-    changed = pixels * gain.astype(np.float32) + np.float32(rng.uniform(-25, 25))
-    if rng.random() < 0.2:
-        changed = np.broadcast_to(changed.mean(axis=2, keepdims=True), changed.shape)
-    return np.clip(changed, 0, 255).astype(np.uint8)
-
-
 def order(photos: int, config: Config, step: int) -> list[int]:
-    """Return which photos a step is made of: all photos come once before any comes twice."""
+    """Return which photos a step takes: all photos come once before any comes twice."""
     first = step * config.batch
     places = range(first, first + config.batch)
     shuffled = {
@@ -127,9 +117,6 @@ def order(photos: int, config: Config, step: int) -> list[int]:
         for epoch in {p // photos for p in places}
     }
     return [int(shuffled[place // photos][place % photos]) for place in places]
-
-
-# ---- the loss --------------------------------------------------------------------------------------------------------
 
 
 def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config: Config) -> Tensor:
@@ -158,7 +145,7 @@ class Training:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.device = torch.device(config.device)
+        self.device = device_of(config.device)
         torch.manual_seed(config.seed)
         self.network = EdgeNetwork().to(self.device)
         self.parameters: list[Tensor] = list(self.network.parameters())
@@ -211,18 +198,12 @@ class Training:
         return loss, norm
 
 
-# ---- what survives a crash -------------------------------------------------------------------------------------------
-
-
 def save_checkpoint(training: Training, seconds: float) -> None:
     """Write all of a training's state to one file, which takes the place of the last one as a whole."""
-    tensors = {f"network.{name}": value.detach() for name, value in training.network.named_parameters()}
+    tensors = state_of(training.network, training.optimiser)
     tensors |= {f"average.{name}": value for name, value in training.average.items()}
-    for name, parameter in training.network.named_parameters():
-        memory = training.optimiser.state[parameter]
-        tensors |= {f"{key}.{name}": memory[key] for key in _MEMORY}
     facts = {"step": training.step, "seconds": seconds, "config": recorded(training.config)}
-    _write_tensors(training.config.out / CHECKPOINT, tensors, facts)
+    write_tensors(training.config.out / CHECKPOINT, tensors, facts)
 
 
 def load_checkpoint(training: Training) -> float:
@@ -235,18 +216,11 @@ def load_checkpoint(training: Training) -> float:
     path = training.config.out / CHECKPOINT
     if not path.is_file():
         raise ConfigError(f"--resume: there is no checkpoint at {path}; leave out --resume to begin")
-    tensors, facts = _read_tensors(path)
+    tensors, facts = read_tensors(path)
     _check_options(facts["config"], training.config)
-    try:
-        with torch.no_grad():
-            for name, parameter in training.network.named_parameters():
-                parameter.copy_(tensors[f"network.{name}"])
-                training.average[name].copy_(tensors[f"average.{name}"])
-                memory = {key: torch.empty_like(parameter).copy_(tensors[f"{key}.{name}"]) for key in _MEMORY}
-                steps = torch.tensor(float(facts["step"]), device=training.device)
-                training.optimiser.state[parameter] = {"step": steps, **memory}
-    except (KeyError, RuntimeError) as error:
-        raise SketchDataError(f"{path} is the checkpoint of another network: {error}") from error
+    restore(tensors, path, training.network, training.optimiser)
+    for name, value in training.average.items():
+        value.copy_(tensors[f"average.{name}"])
     training.step = facts["step"]
     return float(facts["seconds"])
 
@@ -258,25 +232,6 @@ def _check_options(before: dict[str, Any], config: Config) -> None:
         raise ConfigError(f"{config.out} holds a training with {', '.join(changed)}: take that, or another --out")
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    # One entry of metadata alone: the format does not keep the order of several, and so not the bytes.
-    data = save({name: value.contiguous() for name, value in tensors.items()}, {"facts": orjson.dumps(facts).decode()})
-    with replacing(path) as file:
-        file.write(data)
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = orjson.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
-    except (SafetensorError, KeyError, orjson.JSONDecodeError) as error:
-        raise SketchDataError(f"{path} is no checkpoint: {error}; begin again in another --out") from error
-
-
-# ---- from the photos to the weights ----------------------------------------------------------------------------------
-
-
 def run(config: Config) -> dict[str, Any]:
     """Train, write the averaged weights, and return the report that is written beside them.
 
@@ -285,8 +240,13 @@ def run(config: Config) -> dict[str, Any]:
         SketchDataError: The data is damaged, or the training diverged.
         InterruptedRunError: Ctrl-C; a checkpoint is there, and `--resume` goes on.
     """
-    _check(config)
-    if (report := _finished(config)) is not None:
+    if config.smallest > config.largest:
+        raise ConfigError(f"--smallest {config.smallest:g} must not be above --largest {config.largest:g}")
+    if (config.out / CHECKPOINT).exists() and not config.resume:
+        raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
+    if (config.out / REPORT).is_file():
+        report: dict[str, Any] = orjson.loads((config.out / REPORT).read_bytes())
+        _check_options(report["config"], config)
         return report
     training = Training(config)
     before = load_checkpoint(training) if config.resume else 0.0
@@ -307,7 +267,10 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
     with (
         wishes_to_stop() as wishes,
         _metrics(training) as metrics,
-        _workers(config) as workers,
+        # Several threads on one photo wait for each other at every layer: each works on a photo of its own instead.
+        one_thread(),
+        one_opencv_thread(),
+        ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
         task_bar() as bar,
     ):
         shown = bar.add_task("Training", total=config.steps, completed=training.step)
@@ -326,27 +289,6 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
     return before + time.monotonic() - started
 
 
-def _check(config: Config) -> None:
-    if config.smallest > config.largest:
-        raise ConfigError(f"--smallest {config.smallest:g} must not be above --largest {config.largest:g}")
-    try:
-        torch.zeros(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {config.device} cannot be used: {str(error).splitlines()[0]}") from error
-    if (config.out / CHECKPOINT).exists() and not config.resume:
-        raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
-
-
-def _finished(config: Config) -> dict[str, Any] | None:
-    """Return the report of a training that is done already."""
-    path = config.out / REPORT
-    if not path.is_file():
-        return None
-    report: dict[str, Any] = orjson.loads(path.read_bytes())
-    _check_options(report["config"], config)
-    return report
-
-
 def _finish(training: Training, seconds: float) -> dict[str, Any]:
     """Write the weights, and last the report, whose existence means that the training is whole."""
     config = training.config
@@ -356,7 +298,7 @@ def _finish(training: Training, seconds: float) -> dict[str, Any]:
         "photos": config.steps * config.batch,
         "version": __version__,
     }
-    _write_tensors(config.out / WEIGHTS, training.average, facts)
+    write_tensors(config.out / WEIGHTS, training.average, facts)
     lines = (config.out / METRICS).read_bytes().splitlines()[-_LAST:]
     report = {
         **facts,
@@ -381,21 +323,3 @@ def _metrics(training: Training) -> Iterator[BinaryIO]:
         file.writelines(kept)
     with path.open("ab") as file:
         yield file
-
-
-@contextmanager
-def _workers(config: Config) -> Iterator[ThreadPoolExecutor]:
-    """Give threads that each work on a photo of their own, with libraries that start no further ones.
-
-    Several threads on one photo wait for each other at every layer, for long where other programs run too.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with (
-            one_opencv_thread(),
-            ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
-        ):
-            yield workers
-    finally:
-        torch.set_num_threads(before)

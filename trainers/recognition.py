@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sketchdata.classes.splits import draw_classes
 from sketchdata.config import recorded
 from sketchdata.curation.plan import normal_rows
-from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
 from sketchdata.storage.manifest import hash_file
 from sketchdata.trainers.options import RecognitionConfig as Config
@@ -149,7 +149,7 @@ def prepare(
     """
     facts = facts_of(trainer, config, network, training)
     classes = facts["classes"]
-    unseen = held_out(classes, config.unseen)
+    unseen = draw_classes(classes, config.unseen, leave=2)
     facts |= {"classes": [word for word in classes if word not in unseen], "unseen": list(unseen)}
     return begin(config, facts, training.resume, ranks), facts
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import plain
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.deephash import PictureList
 

@@ -1,20 +1,37 @@
-"""Spellings of class names: which names of two sources stand for one class."""
+"""Spellings of class names: which names of two sources mean one class."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sketchdata.drawings.sampling import plain
 from sketchdata.errors import ConfigError
 from sketchdata.names import did_you_mean
 
 Found = TypeVar("Found")
 
-#: Plain names that differ in more than spelling: what Sketchy says, and so QuickDraw-Extended, and what QuickDraw says.
+#: Plain names that differ in more than spelling: of Sketchy, and so of QuickDraw-Extended, and of QuickDraw.
 _SYNONYMS = {"crocodilian": "crocodile", "motorcycle": "motorbike"}
 _OTHER_NAMES = _SYNONYMS | {theirs: own for own, theirs in _SYNONYMS.items()}
+
+
+def plain(name: str) -> str:
+    """Return a class's name without what its spellings differ in.
+
+    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
+
+    >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
+    ['winebottle', 'hotairballoon', 'eiffeltower']
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    # Letters, digits and the marks that belong to letters.
+    words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
+    if len(words) > 1 and words[0] == "the":
+        words = words[1:]
+    # Names of signs alone, such as + and -, are as different as they look.
+    return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()
 
 
 def plain_names(name: str) -> tuple[str, ...]:
@@ -28,7 +45,7 @@ def plain_names(name: str) -> tuple[str, ...]:
 
 
 def find(name: str, by_plain: Mapping[str, Found]) -> Found | None:
-    """Return what a table by plain names has for a class: by its own name, else by its other one; None for neither.
+    """Return the value of a class in a table by plain names: by its own name, else by its other one; None for neither.
 
     `motorcycle` finds `motorbike` only where nothing is called `motorcycle`.
     """
@@ -54,7 +71,7 @@ def by_spelling(classes: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """What names of a list stand for.
+    """The classes that a list names.
 
     Attributes:
         classes: As the class table spells them, in its order.

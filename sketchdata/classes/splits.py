@@ -1,4 +1,4 @@
-"""Splits of classes: which ones a training sees, which of these it keeps aside for its choices, which it never sees.
+"""Splits of classes into seen, validation and unseen ones, by a keyed hash of their names or by lists of names.
 
 A checkpoint or a constant that was chosen on unseen classes has seen them. So every split has validation classes, which
 are seen ones: a choice is made by learning from the other seen classes and measuring on these, as if they were unseen.
@@ -6,16 +6,18 @@ are seen ones: a choice is made by learning from the other seen classes and meas
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
-from sketchdata.classes.spellings import by_spelling, match
+from sketchdata.classes.spellings import by_spelling, match, plain
 from sketchdata.config import option
-from sketchdata.drawings.sampling import chosen_words, held_out, plain
+from sketchdata.drawings.sampling import ranks
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.names import did_you_mean
 
@@ -25,12 +27,12 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSplit:
-    """Classes that are seen and unseen, in the order of the class table, as it spells them.
+    """Classes of a table, in its order and spelling.
 
     Attributes:
         seen: All that may be learned from.
         validation: Those of the seen ones that choices are made on; none where nothing is chosen.
-        unseen: What is never looked at before the last measurement.
+        unseen: Not looked at before the last measurement.
 
     Raises:
         ConfigError: A class is both seen and unseen or listed twice, validation has one that is not seen, fewer than
@@ -47,10 +49,10 @@ class ClassSplit:
             told = ", ".join(repr(name) for name in self.seen if plain(name) in both)
             raise ConfigError(f"{told} cannot be both seen and unseen: take it away from one of the two lists")
         for part in (self.seen, self.validation, self.unseen):
-            by_spelling(part)  # which refuses a class that is there twice
-        strange = [name for name in self.validation if name not in set(self.seen)]
-        if strange:
-            raise ConfigError(f"validation classes are seen ones, and {', '.join(map(repr, strange))} is not seen")
+            by_spelling(part)  # refuses a class that is there twice
+        not_seen = [name for name in self.validation if name not in set(self.seen)]
+        if not_seen:
+            raise ConfigError(f"validation classes are seen ones, and {', '.join(map(repr, not_seen))} is not seen")
         if len(self.learned) < 2:
             raise ConfigError(
                 f"of {len(self.seen):,} seen classes {len(self.validation):,} are for validation, and a training needs "
@@ -61,7 +63,7 @@ class ClassSplit:
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """The seen classes that are learned from while something is chosen: those that are not for validation."""
+        """The seen classes that are not for validation: those learned from while something is chosen."""
         aside = set(self.validation)
         return tuple(name for name in self.seen if name not in aside)
 
@@ -81,12 +83,38 @@ class SplitNames:
     unseen: tuple[str, ...] | None = None
 
 
+def draw_classes(classes: Sequence[str], count: int, seed: int = 0, *, leave: int = 0) -> tuple[str, ...]:
+    """Choose classes by a keyed hash of their names.
+
+    Each class is chosen by the rank of its own name, however spelled, so the order of the classes does not count, and a
+    larger count only adds to a smaller one's.
+
+    Args:
+        classes: The class table.
+        count: How many to choose; all of them where there are not more.
+        seed: The key.
+        leave: How many others must be left to learn from, if any is chosen.
+
+    Returns:
+        The chosen ones, in the order of the table.
+
+    Raises:
+        ConfigError: Fewer than `leave` would be left.
+    """
+    free = max(len(classes) - leave, 0)
+    if leave and count > free:
+        raise ConfigError(
+            f"of {len(classes):,} classes {free:,} can be held out, as a training needs {leave} at least, not {count:,}"
+        )
+    hashes = [int.from_bytes(hashlib.sha256(plain(word).encode()).digest()[:8], "big") for word in classes]
+    chosen = np.argsort(ranks(np.array(hashes, np.uint64), seed), kind="stable")[:count]
+    return tuple(classes[place] for place in sorted(chosen.tolist()))
+
+
 def split_classes(
     classes: Sequence[str], seen: int, *, validation_share: float = VALIDATION_SHARE, seed: int = 0
 ) -> ClassSplit:
-    """Split a class table at random: by a keyed hash of each class's name, however that is spelt.
-
-    The order of the table does not count, and of one table and seed, more seen classes are those of fewer and others.
+    """Split a class table at random, by `draw_classes`; more seen classes are those of fewer and others.
 
     Args:
         classes: The class table.
@@ -100,7 +128,7 @@ def split_classes(
     table = by_spelling(classes)
     if not 2 <= seen < len(table):
         raise ConfigError(f"of {len(table):,} classes 2 to {len(table) - 1:,} can be seen, not {seen:,}")
-    unseen = set(held_out(list(table), len(table) - seen, seed))
+    unseen = set(draw_classes(list(table), len(table) - seen, seed))
     known = tuple(word for key, word in table.items() if key not in unseen)
     return ClassSplit(
         seen=known,
@@ -124,10 +152,10 @@ def split_by_names(
         names: Of the seen or the unseen classes, or of both; classes in neither of two lists are left out.
         validation_share: As for `split_classes`, where the names say nothing about validation.
         seed: The key by which validation classes are chosen.
-        allow_unknown: Whether names that are no class of the table are passed over.
+        allow_unknown: Whether names that are no class of the table are ignored.
 
     Returns:
-        The split, and the names that were passed over.
+        The split, and the names that were ignored.
 
     Raises:
         ConfigError: Names are no class and that is not allowed, or the split cannot be: see `ClassSplit`.
@@ -151,10 +179,7 @@ def split_by_names(
 
 
 def choose_validation(seen: Sequence[str], share: float, seed: int = 0) -> tuple[str, ...]:
-    """Choose a share of the seen classes for validation, by a keyed hash of their names; a larger share adds to it.
-
-    Returns:
-        The chosen ones, in their order: none for a share of 0, one at least otherwise.
+    """Draw a share of the seen classes for validation: none for a share of 0, otherwise one at least.
 
     Raises:
         ConfigError: The share does not lie in 0..1.
@@ -163,11 +188,10 @@ def choose_validation(seen: Sequence[str], share: float, seed: int = 0) -> tuple
         raise ConfigError(f"the share of validation classes must lie from 0 to below 1, not {share}")
     table = by_spelling(seen)
     count = max(int(share * len(table) + 0.5), 1) if share else 0
-    return tuple(table[key] for key in chosen_words(list(table), count, seed))
+    return tuple(table[key] for key in draw_classes(list(table), count, seed))
 
 
-# Splits of classes as text: a class a line, under `[seen]`, `[validation]` or `[unseen]`; `#` begins a comment line.
-# Lines before any such heading are unseen classes, so a bare list of names is one of those.
+# ---- as text: a class a line, under `[seen]`, `[validation]` or `[unseen]` -------------------------------------------
 
 PARTS = ("seen", "validation", "unseen")
 SUFFIX = ".txt"
@@ -176,11 +200,11 @@ _REASON = "not a split of classes"
 
 
 def parse(lines: Iterable[str]) -> SplitNames:
-    """Read a split, line by line.
+    """Read a split from its lines. `#` begins a comment; lines before any heading are unseen classes.
 
     Raises:
-        FormatError: A heading is unknown, a class stands twice, a validation class is none of those listed as seen, or
-            there are no classes; with the number of the line.
+        FormatError: A heading is unknown, a class is listed twice, a validation class is not among those listed as
+            seen, or there are no classes; with the number of the line.
     """
     found: dict[str, dict[str, tuple[int, str]]] = {}
     part = "unseen"
@@ -188,7 +212,9 @@ def parse(lines: Iterable[str]) -> SplitNames:
         text = line.strip()
         heading = _HEADING.fullmatch(text)
         if heading is not None:
-            part = _part(heading[1].strip().casefold(), number)
+            part = heading[1].strip().casefold()
+            if part not in PARTS:
+                raise FormatError(_REASON, f"line {number:,} begins [{part[:40]}], which is none of {', '.join(PARTS)}")
             found.setdefault(part, {})
         elif text and not text.startswith("#"):
             own = found.setdefault(part, {})
@@ -198,12 +224,6 @@ def parse(lines: Iterable[str]) -> SplitNames:
     _check(found)
     names = {part: tuple(text for _, text in own.values()) for part, own in found.items()}
     return SplitNames(seen=names.get("seen"), validation=names.get("validation"), unseen=names.get("unseen"))
-
-
-def _part(name: str, number: int) -> str:
-    if name not in PARTS:
-        raise FormatError(_REASON, f"line {number:,} begins [{name[:40]}], which is none of {', '.join(PARTS)}")
-    return name
 
 
 def _check(found: Mapping[str, Mapping[str, tuple[int, str]]]) -> None:
@@ -219,11 +239,7 @@ def _check(found: Mapping[str, Mapping[str, tuple[int, str]]]) -> None:
 
 
 def dump(split: SplitNames | ClassSplit, head: Sequence[str] = ()) -> str:
-    """Write a split as text, which `parse` reads as it was.
-
-    Args:
-        split: What it says.
-        head: Lines of a comment, to stand above.
+    """Return the text of a split, below the lines of `head` as a comment; `parse` reads it back.
 
     Raises:
         ConfigError: A name cannot stand in a line.
@@ -232,14 +248,17 @@ def dump(split: SplitNames | ClassSplit, head: Sequence[str] = ()) -> str:
     for part in PARTS:
         own = getattr(split, part)
         if own is not None:
-            lines += [f"[{part}]", *map(_line, own)]
+            for name in own:
+                if (
+                    not name.isprintable()
+                    or name != name.strip()
+                    or not name
+                    or name[0] == "#"
+                    or _HEADING.fullmatch(name)
+                ):
+                    raise ConfigError(f"the class name {name!r} cannot stand in a list of names")
+            lines += [f"[{part}]", *own]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _line(name: str) -> str:
-    if not name.isprintable() or name != name.strip() or not name or name[0] == "#" or _HEADING.fullmatch(name):
-        raise ConfigError(f"the class name {name!r} cannot stand in a list of names")
-    return name
 
 
 def read(path: Path) -> SplitNames:
@@ -258,7 +277,7 @@ def read(path: Path) -> SplitNames:
 
 
 def read_all(names: Sequence[str], published: Path) -> SplitNames:
-    """Read several files, each of which may say something about another part: one the seen, one the unseen classes.
+    """Read several files, each of other parts: one may list the seen classes, another the unseen ones.
 
     Args:
         names: Paths, or names of published lists, such as `sketchy-21`.
@@ -294,12 +313,12 @@ def path_of(name: str, published: Path) -> Path:
     raise ConfigError(f"{name} is neither a file nor a published list; {hint}")
 
 
-# The options by which commands split the classes into seen and unseen ones: all the same, and all in one place.
+# ---- as options of commands ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """Which classes are seen, and which of these are kept aside for choices."""
+    """Which classes are seen, and which of these are validation classes."""
 
     seen: int | None = option(None, help="How many classes are seen, chosen by --split-seed.", type=click.IntRange(2))
     class_split: tuple[str, ...] = option(
@@ -317,11 +336,7 @@ class SplitOptions:
     allow_unknown: bool = option(False, help="Pass over names of the split that are no class here.")
 
     def choose(self, classes: Sequence[str], published: Path) -> tuple[ClassSplit, tuple[str, ...]]:
-        """Split a class table; return that, and the names of the split that were passed over.
-
-        Args:
-            classes: The class table.
-            published: The folder of published lists.
+        """Split a class table by the options; return that, and the names that were ignored as no class of it.
 
         Raises:
             ConfigError: Neither or both ways of choosing are given, a file cannot be read, names are no class and that

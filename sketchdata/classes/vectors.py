@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib import format as npy_format
 
-from sketchdata.classes.spellings import by_spelling, find
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import by_spelling, find, plain
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import hash_file, replacing
 

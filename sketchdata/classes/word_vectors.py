@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from sketchdata.classes.spellings import by_spelling, plain_names
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import by_spelling, plain, plain_names
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.gzipped import gunzip
 

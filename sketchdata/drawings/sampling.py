@@ -10,10 +10,8 @@ Sebastiano Vigna's public-domain splitmix64.c.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -61,42 +59,6 @@ def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
     """
     limit = math.ceil(share * 2**64)
     return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
-
-
-def held_out(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
-    """Choose classes that a training is not to see, by a keyed hash of their names.
-
-    A class is chosen by its own name's rank, whatever its spelling, so the choice does not depend on the order of the
-    classes, and a larger count only adds to a smaller one's.
-
-    Args:
-        classes: The class table.
-        count: How many to choose.
-        seed: The key.
-
-    Returns:
-        The chosen ones, in the order of the class table.
-
-    Raises:
-        ConfigError: Fewer than two classes would be left to learn from.
-    """
-    if count and count > len(classes) - 2:
-        raise ConfigError(
-            f"of {len(classes):,} classes {max(len(classes) - 2, 0):,} can be held out, as a training needs two at "
-            f"least, not {count:,}"
-        )
-    return chosen_words(classes, count, seed)
-
-
-def chosen_words(classes: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
-    """Choose classes by a keyed hash of their names, as `held_out` does, and as many as are asked for.
-
-    Returns:
-        The chosen ones, in the order of the class table; all of them where there are not more.
-    """
-    hashes = [int.from_bytes(hashlib.sha256(plain(word).encode()).digest()[:8], "big") for word in classes]
-    chosen = np.argsort(ranks(np.array(hashes, np.uint64), seed), kind="stable")[:count]
-    return tuple(classes[place] for place in sorted(chosen.tolist()))
 
 
 def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
@@ -218,20 +180,3 @@ def places_of_rows(counts: npt.NDArray[np.int64], start: int, stop: int) -> tupl
     """Return the half-open range of places that rows start..stop of a split touch."""
     before = np.array([rows_before(counts, place) for place in range(int(counts.max(initial=0)) + 1)])
     return int(np.searchsorted(before, start, side="right")) - 1, int(np.searchsorted(before, stop, side="left"))
-
-
-def plain(name: str) -> str:
-    """Return a class's name without what its spellings differ in.
-
-    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
-
-    >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
-    ['winebottle', 'hotairballoon', 'eiffeltower']
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    # Letters, digits and the marks that belong to letters.
-    words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
-    if len(words) > 1 and words[0] == "the":
-        words = words[1:]
-    # Names of signs alone, such as + and -, are as different as they look.
-    return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()

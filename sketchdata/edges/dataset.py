@@ -5,8 +5,9 @@
         for batch in maps.batches("train", batch_size=256, seed=epoch):
             batch.images, batch.labels        # (256, 1, 112, 112) uint8, (256,) uint16
 
-numpy alone; the tars need not be unpacked, and any map can be had by itself. Those who train from afar, or want no
-random access, read the same tars with `webdataset`.
+The tars need not be unpacked, and any map can be read by itself; `webdataset` reads the same tars as streams. An
+index's columns are those of the pictures (`storage.pictures`) without the picture, then one float32 column a score,
+then `tar` (its path within the data set), `offset` and `bytes` of the PNG in it.
 """
 
 from __future__ import annotations
@@ -36,18 +37,13 @@ from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.manifest import FileEntry, Manifest, check_listed, read_manifest, replacing
 from sketchdata.storage.parquet import METADATA_KEY
 
-# The layout of a finished set of edge maps: WebDataset tars, and an index by which each map can be read by itself.
-# An index's columns are those of the pictures (`shards.pictures`) without the picture, then one float32 column a
-# score,
-# then `tar` (its path within the data set), `offset` and `bytes` of the PNG in it.
-
 NAME = "edgemap-345c"
 SPLITS = TRAIN, VAL = "train", "val"
 TARS_FOLDER, INDEX_FOLDER = "shards", "index"
 ATTRIBUTION_FILE = "ATTRIBUTION.csv"
-#: What is told of a photo, in the order of ATTRIBUTION.csv; `maps` follows.
+#: Columns of ATTRIBUTION.csv about a photo; `maps` follows.
 ATTRIBUTION_COLUMNS = ("photo", "page", "author", "licence", "title", "source", "photo_sha256")
-#: A side in pixels, where the edge maps' own options do not say. Source: the paper's 224 × 224 × 3.
+#: Side in pixels, where the edge maps' own options do not say. Source: the paper's 224 × 224 × 3.
 DEFAULT_SIDE = 224
 
 _PICTURE_COLUMNS = ("image", "width", "height")
@@ -93,13 +89,10 @@ def decode_map(png: bytes, side: int) -> Photo:
     return found
 
 
-# ---- the split -------------------------------------------------------------------------------------------------------
-
-
 def falls_into_val(photo_sha256: Sequence[str], seed: int, share: Fraction) -> Mask:
     """Tell which pictures belong to val: those of which the photo's rank lies below the share. (N,) bool.
 
-    The photo alone decides, so all crops of one photo fall into one split, and photos that are added move nobody.
+    The photo alone decides, so all crops of one photo fall into one split, and photos that are added move no other.
 
     Args:
         photo_sha256: (N,) hexadecimal; the first 8 bytes are what is ranked (`sampling.ranks`).
@@ -109,17 +102,11 @@ def falls_into_val(photo_sha256: Sequence[str], seed: int, share: Fraction) -> M
     Raises:
         SketchDataError: A hash is not one.
     """
-    return below_share(ranks(_photo_ids(photo_sha256), seed), share)
-
-
-def _photo_ids(photo_sha256: Sequence[str]) -> npt.NDArray[np.uint64]:
     try:
-        return np.array([int(sha256[:16], 16) for sha256 in photo_sha256], np.uint64)
+        ids = np.array([int(sha256[:16], 16) for sha256 in photo_sha256], np.uint64)
     except (ValueError, OverflowError) as error:
-        raise SketchDataError(f"a photo's sha256 is none, so its split cannot be told: {error}") from error
-
-
-# ---- a sample's JSON -------------------------------------------------------------------------------------------------
+        raise SketchDataError(f"expected the sha256 of each photo, from which its split follows: {error}") from error
+    return below_share(ranks(ids, seed), share)
 
 
 def sample(row: Mapping[str, Any], scores: Mapping[str, float], detector: str) -> bytes:
@@ -131,7 +118,7 @@ def sample(row: Mapping[str, Any], scores: Mapping[str, float], detector: str) -
 
     Args:
         row: A row of pictures, without the picture.
-        scores: The audit's numbers, the same names in every sample.
+        scores: The audit's, of the same names in every sample.
         detector: What found the edges.
     """
     box = [row[edge] for edge in ("x0", "y0", "x1", "y1")]
@@ -147,9 +134,6 @@ def sample(row: Mapping[str, Any], scores: Mapping[str, float], detector: str) -
         "scores": dict(scores),
     }
     return orjson.dumps(content)
-
-
-# ---- the index -------------------------------------------------------------------------------------------------------
 
 
 def index_schema(scores: Iterable[str]) -> pa.Schema:
@@ -185,12 +169,7 @@ def write_index(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
 
 
 def read_index(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read an index, some columns of it.
-
-    Args:
-        path: The file.
-        sha256: Of the file, if it shall be checked before anything is read.
-        columns: Names; None for all.
+    """Read an index, or some of its columns, after checking its sha256 where one is given.
 
     Raises:
         SketchDataError: It is missing, damaged, or has other columns.
@@ -232,7 +211,7 @@ class EdgeMapBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Entries:
-    """N edge maps of a split: what they are, and where their PNGs lie.
+    """N edge maps of a split, and where their PNGs are.
 
     Attributes:
         key_ids: (N,) uint64.
@@ -261,15 +240,7 @@ class Entries:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeMaps:
-    """A finished set of edge maps, and how its pictures are wanted.
-
-    Attributes:
-        directory: Its folder.
-        manifest: Its manifest.
-        size: The side S of the pictures in pixels.
-        channels: 1 or 3.
-        threads: How many decode at once.
-    """
+    """A finished set of edge maps, read as pictures of a side of `size` pixels with 1 or 3 channels."""
 
     directory: Path
     manifest: Manifest
@@ -352,13 +323,13 @@ class EdgeMaps:
         labels: Sequence[int] | None = None,
         seed: int | None = None,
     ) -> Iterator[EdgeMapBatch]:
-        """Yield every edge map of a split once; the last batch may be smaller. A few batches are read ahead.
+        """Yield every edge map of a split once, a few batches read ahead; the last batch may be smaller.
 
         Args:
             split: Its name.
             batch_size: The edge maps B in a batch.
-            labels: Of the classes that are wanted; None for all.
-            seed: Shuffles, the same for the same seed; None keeps the data set's order. Give each epoch its own.
+            labels: Of the classes to read; None for all.
+            seed: Of the order; None keeps the data set's. Give each epoch its own.
 
         Raises:
             ConfigError: There is no such split, or a batch would be empty.
@@ -378,7 +349,7 @@ class EdgeMaps:
                 while ahead:
                     yield ahead.popleft().result()
             finally:
-                # Whoever stops early, or meets damage, need not wait for what was read ahead.
+                # A caller that stops early, or meets damage, need not wait for what was read ahead.
                 for future in ahead:
                     future.cancel()
 
@@ -402,8 +373,7 @@ def open_edgemaps(
 
     Args:
         directory: Its folder.
-        size: The side of the pictures in pixels; None for that of the stored ones, of which others are made by
-            averaging over areas.
+        size: The side of the pictures in pixels, made by averaging over areas; None for that of the stored ones.
         channels: 1 for grey, 3 for red, green and blue, whatever is stored.
         threads: How many decode at once; None for as many as this process has processors, 8 at most.
 
@@ -458,26 +428,24 @@ def first_pictures(directory: Path, manifest: Manifest, split: str, count: int, 
         return PictureSample(pictures=shown, label=found.labels, key_id=found.key_ids)
     if not holds_pictures(manifest):
         raise ConfigError(f"{directory} holds {manifest.name}, which has no pictures of classes to show")
-    return _first_of_shards(directory, [shard.path for shard in manifest.shards(split)], count, label)
-
-
-def _first_of_shards(directory: Path, shards: Sequence[str], count: int, wanted: int | None) -> PictureSample:
-    columns = ["key_id", "label"]
-    tables = [pa.concat_tables(pictures.read_shard(directory / path, columns=columns)) for path in shards]
-    label, key_id = (
+    shards = [directory / shard.path for shard in manifest.shards(split)]
+    tables = [pa.concat_tables(pictures.read_shard(path, columns=["key_id", "label"])) for path in shards]
+    labels, key_id = (
         np.concatenate([table.column(name).to_numpy() for table in tables]) for name in ("label", "key_id")
     )
-    order = mix_classes(label, key_id)
-    chosen = (order if wanted is None else order[label[order] == wanted])[:count]
+    order = mix_classes(labels, key_id)
+    chosen = (order if label is None else order[labels[order] == label])[:count]
     ends = np.cumsum([len(table) for table in tables])
-    shown: dict[int, Photo] = {}
+    decoded: dict[int, Photo] = {}
     for shard in np.unique(np.searchsorted(ends, chosen, side="right")).tolist():
         start = int(ends[shard]) - len(tables[shard])
         rows = np.sort(chosen[(chosen >= start) & (chosen < ends[shard])])
-        whole = pa.concat_tables(pictures.read_shard(directory / shards[shard], columns=["image"]))
+        whole = pa.concat_tables(pictures.read_shard(shards[shard], columns=["image"]))
         contents = pictures.image_bytes(whole.take(pa.array(rows - start)))
-        shown |= {row: decode(content) for row, content in zip(rows.tolist(), contents, strict=True)}
-    return PictureSample(pictures=[shown[row] for row in chosen.tolist()], label=label[chosen], key_id=key_id[chosen])
+        decoded |= {row: decode(content) for row, content in zip(rows.tolist(), contents, strict=True)}
+    return PictureSample(
+        pictures=[decoded[row] for row in chosen.tolist()], label=labels[chosen], key_id=key_id[chosen]
+    )
 
 
 def is_edgemaps(manifest: Manifest) -> bool:
@@ -491,7 +459,7 @@ def holds_pictures(manifest: Manifest) -> bool:
 
 
 def noun_of(manifest: Manifest) -> str:
-    """Return what people call that which a data set's `counts` count."""
+    """Return what a data set's `counts` count, such as `drawings`."""
     if manifest.name == collection.NAME:
         return "annotations"
     if is_edgemaps(manifest) or "detector" in manifest.config:

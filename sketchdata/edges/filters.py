@@ -18,24 +18,17 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
 
-# The smoothed gradient of a colour photo, in grey levels, on which canny and sobel stand.
-
 #: Derivatives are whole numbers of this many parts of a grey level: fine enough, and four times as fast as float32.
 FINENESS = 8
 
 #: (H, W, 3) int16, in 1/FINENESS of a grey level.
 Derivatives = npt.NDArray[np.int16]
-_Kernel = npt.NDArray[np.float32]
 
 
 def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
-    """Return ∂x and ∂y of every channel, smoothed: (H, W, 3) int16 each, in 1/FINENESS of a grey level.
+    """Return ∂x and ∂y of every channel, smoothed by a Gaussian of `sigma` pixels: (H, W, 3) int16, in 1/FINENESS.
 
     The scale is that of steps: over a straight step of c grey levels the magnitude peaks at about c, whatever sigma.
-
-    Args:
-        photo: (H, W, 3) uint8.
-        sigma: Standard deviation in pixels of the Gaussian that smooths first.
     """
     across, along = _kernels(sigma)
     dx = cv2.sepFilter2D(photo, cv2.CV_16S, across, along, borderType=cv2.BORDER_REFLECT)
@@ -44,7 +37,7 @@ def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
 
 
 @functools.cache
-def _kernels(sigma: float) -> tuple[_Kernel, _Kernel]:
+def _kernels(sigma: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return the filters across an edge and along it: a Gaussian of three deviations to either side, then Sobel's."""
     gaussian = np.asarray(cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma), np.float64)[:, 0]
     # Sobel's kernel of 3 × 3 gives four times the difference of the neighbours at ±1, which of a unit step smoothed by
@@ -55,15 +48,7 @@ def _kernels(sigma: float) -> tuple[_Kernel, _Kernel]:
 
 
 def steepness(dx: Derivatives, dy: Derivatives) -> npt.NDArray[np.uint8]:
-    """Return the magnitude of each pixel's steepest channel, as in Canny's detector for colour.
-
-    Args:
-        dx: ∂x, (H, W, 3) int16 in 1/FINENESS of a grey level.
-        dy: ∂y, likewise.
-
-    Returns:
-        (H, W) uint8, in grey levels.
-    """
+    """Return the magnitude of each pixel's steepest channel, as in Canny's detector for colour: (H, W) uint8."""
     channels = zip(cv2.split(dx), cv2.split(dy), strict=True)
     steepest, *others = (cv2.magnitude(x.astype(np.float32), y.astype(np.float32)) for x, y in channels)
     for other in others:
@@ -77,15 +62,7 @@ def to_uint8(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     return rounded
 
 
-# Canny's detector with thresholds from the photo itself.
-# Source: Canny, "A computational approach to edge detection", PAMI 1986. The high threshold is Otsu's ("A threshold
-# selection method from gray-level histograms", 1979) and the low one half of it, as Fang, Yue and Yu have it ("The
-# study
-# on an application of Otsu method in Canny operator", ISIP 2009, pp. 109–112); here Otsu sees the gradient's
-# magnitudes,
-# which the thresholds are compared with. He parts edges from background whether edges are many, as in a street, or
-# few,
-# as in a cut-out on white, where a fixed percentile would take in noise.
+# ---- Canny -----------------------------------------------------------------------------------------------------------
 
 #: Pixels of smoothing: Canny's usual √2.
 SIGMA = math.sqrt(2)
@@ -93,15 +70,14 @@ SIGMA = math.sqrt(2)
 LEAST_STEP = 6
 
 
-def thresholds(magnitude: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the low and the high threshold, in grey levels, for (H, W) uint8 magnitudes."""
-    otsu, _ = cv2.threshold(magnitude, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    high = max(float(otsu), LEAST_STEP)
-    return high / 2, high
-
-
 def canny(photo: Photo) -> npt.NDArray[np.uint8]:
     """Return the gradient's magnitude in grey levels where Canny finds an edge, 0 elsewhere.
+
+    Source: Canny, "A computational approach to edge detection", PAMI 1986. The high threshold is Otsu's ("A threshold
+    selection method from gray-level histograms", 1979) and the low one half of it, as in Fang, Yue and Yu ("The study
+    on an application of Otsu method in Canny operator", ISIP 2009, pp. 109-112); here Otsu sees the magnitudes that
+    the thresholds are compared with. He parts edges from background whether edges are many, as in a street, or few, as
+    in a cut-out on white, where a fixed percentile would take in noise.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -111,13 +87,14 @@ def canny(photo: Photo) -> npt.NDArray[np.uint8]:
     """
     dx, dy = derivatives(photo, SIGMA)
     magnitude = steepness(dx, dy)
-    low, high = (FINENESS * threshold for threshold in thresholds(magnitude))
+    otsu, _ = cv2.threshold(magnitude, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    high = FINENESS * max(float(otsu), LEAST_STEP)
     # Of several channels OpenCV, too, follows the steepest.
-    edges = cv2.Canny(dx, dy, low, high, L2gradient=True)
+    edges = cv2.Canny(dx, dy, high / 2, high, L2gradient=True)
     return np.asarray(cv2.bitwise_and(magnitude, edges), np.uint8)
 
 
-# Sobel's gradient magnitude, the simplest detector.
+# ---- Sobel -----------------------------------------------------------------------------------------------------------
 
 #: Pixels of smoothing, enough to hide the grain of a photo.
 SIGMA_SOBEL = 1.0
@@ -131,11 +108,7 @@ def sobel(photo: Photo) -> npt.NDArray[np.uint8]:
     return steepness(*derivatives(photo, SIGMA_SOBEL))
 
 
-# XDoG, the extended difference of Gaussians: lines as an ink drawing has them.
-# Source: Winnemöller, Kyprianidis and Olsen, "XDoG: an eXtended difference-of-Gaussians compendium including advanced
-# image stylization", Computers & Graphics 36(6), 2012, pp. 740–753, in the parameters of its section 2.5. With G_σ the
-# luminance in 0..1 smoothed by σ,
-# T is the picture's brightness; the edge strength is the ink, 1 − T.
+# ---- XDoG ------------------------------------------------------------------------------------------------------------
 
 SIGMA_XDOG = 1.4
 #: The ratio of the two Gaussians at which their difference comes nearest to Marr and Hildreth's Laplacian.
@@ -149,18 +122,19 @@ PHI = 4.0
 
 
 def xdog(photo: Photo) -> npt.NDArray[np.uint8]:
-    """Return the ink of XDoG: (H, W, 3) uint8 RGB → (H, W) uint8; lines are as wide as a pen's, not thinned."""
+    """Return the ink of the extended difference of Gaussians: (H, W, 3) uint8 RGB → (H, W) uint8, not thinned.
+
+    Source: Winnemöller, Kyprianidis and Olsen, "XDoG: an eXtended difference-of-Gaussians compendium including advanced
+    image stylization", Computers & Graphics 36(6), 2012, pp. 740-753, in the parameters of its section 2.5. With T the
+    brightness of its picture, the edge strength is the ink, 1 - T.
+    """
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (SIGMA_XDOG, K * SIGMA_XDOG))
     sharpened = (1 + P) * fine - P * coarse
     return to_uint8(-255 * np.tanh(PHI * np.minimum(sharpened - EPSILON, 0)))
 
 
-# Structured Edges, the detector behind EdgeMap-345C, by OpenCV, with a model file of the user's.
-# Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. OpenCV's model
-# is
-# testdata/cv/ximgproc/model.yml.gz of github.com/opencv/opencv_extra. No publisher states its hash, so none is pinned
-# here: whoever fetches it says which file is expected.
+# ---- Structured Edges ------------------------------------------------------------------------------------------------
 
 #: The options stand first in the file.
 _HEAD_BYTES = 1 << 16
@@ -169,21 +143,29 @@ _HEAD_BYTES = 1 << 16
 def load_structured(model: Path, sha256: str | None = None) -> Callable[[Photo], npt.NDArray[np.uint8]]:
     """Return the detector of a model file; it maps (H, W, 3) uint8 RGB to (H, W) uint8, not thinned.
 
+    Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. It is the
+    detector behind EdgeMap-345C.
+
     Args:
         model: The forest as OpenCV stores it, `model.yml.gz`.
-        sha256: The file's hash in hexadecimal digits, if it shall be checked.
+        sha256: The file's hash in hexadecimal digits, if it shall be checked; no publisher states one.
 
     Raises:
         ConfigError: The file is absent, is another than its hash says, or is no such model.
     """
-    if not model.is_file():
-        raise ConfigError(
-            f"no Structured Edges model at {model}; github.com/opencv/opencv_extra has it as "
-            "testdata/cv/ximgproc/model.yml.gz, and --detector canny needs none"
-        )
-    if sha256 is not None:
-        _check(model, sha256)
-    _check_head(model)
+    absent = (
+        f"no Structured Edges model at {model}; github.com/opencv/opencv_extra has it as "
+        "testdata/cv/ximgproc/model.yml.gz, and --detector canny needs none"
+    )
+    read_weights(model, sha256, absent)
+    try:
+        with gzip.open(model) if model.suffix == ".gz" else model.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{model} cannot be read as a Structured Edges model: {error}; fetch it again") from error
+    # Of YAML without a forest OpenCV would divide by its number of trees, and the process would die.
+    if re.search(rb"\bnumberOfTrees: *[1-9]", head) is None:
+        raise ConfigError(f"{model} is not a Structured Edges model of OpenCV: its head names no numberOfTrees")
     try:
         forest = cv2.ximgproc.createStructuredEdgeDetection(str(model))
     except cv2.error as error:
@@ -195,18 +177,16 @@ def load_structured(model: Path, sha256: str | None = None) -> Callable[[Photo],
     return structured
 
 
-def _check_head(model: Path) -> None:
-    """Refuse YAML without a forest: OpenCV would divide by its number of trees, and the process would die."""
-    try:
-        with gzip.open(model) if model.suffix == ".gz" else model.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{model} cannot be read as a Structured Edges model: {error}; fetch it again") from error
-    if re.search(rb"\bnumberOfTrees: *[1-9]", head) is None:
-        raise ConfigError(f"{model} is not a Structured Edges model of OpenCV: its head names no numberOfTrees")
+def read_weights(path: Path, sha256: str | None, absent: str) -> tuple[bytes, str]:
+    """Return a file's content and its sha256.
 
-
-def _check(model: Path, sha256: str) -> None:
-    found = hashlib.sha256(model.read_bytes()).hexdigest()
-    if found != sha256.lower():
-        raise ConfigError(f"{model} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
+    Raises:
+        ConfigError: It is absent, for which `absent` is the message, or another than the given hash says.
+    """
+    if not path.is_file():
+        raise ConfigError(absent)
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise ConfigError(f"{path} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
+    return data, found

@@ -10,7 +10,6 @@ without normalisation: Su et al., "Pixel difference networks for efficient edge 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,8 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.edges.networks import Pixels, edge_finder, fill
+from sketchdata.edges.filters import read_weights
+from sketchdata.edges.networks import edge_finder, fill
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
 
@@ -47,20 +47,9 @@ STRIDE = 16
 def load_learned(
     weights: Path | None = None, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector; it maps (H, W, 3) uint8 RGB of any size to (H, W) uint8, not thinned.
-
-    Args:
-        weights: A file of `sketchdata train edge-detector`; without it, the weights of the package.
-        sha256: The file's hash in hexadecimal digits, if it shall be checked.
-        scales: At which the photo is seen; the results are averaged.
-        device: As torch names it.
-
-    Raises:
-        ConfigError: The file is absent, another than its hash says, damaged or another network's, or there is no such
-            device.
-    """
+    """Return the detector of a file of `sketchdata train edge-detector`, or of the package; see `edges.detector`."""
     network = load_network(WEIGHTS if weights is None else weights, sha256)
-    return edge_finder(_Answer(network), _as_it_is, scales=scales, device=device)
+    return edge_finder(_Answer(network), lambda photo: photo, scales=scales, device=device)
 
 
 def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
@@ -69,30 +58,18 @@ def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
     Raises:
         ConfigError: The file is absent, another than its hash says, damaged or another network's.
     """
-    if not weights.is_file():
-        raise ConfigError(f"no weights at {weights}; `sketchdata train edge-detector` makes them")
-    data = weights.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        raise ConfigError(f"{weights} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
+    data, _ = read_weights(weights, sha256, f"no weights at {weights}; `sketchdata train edge-detector` makes them")
     try:
         state = load(data)
     except SafetensorError as error:
         raise ConfigError(f"{weights} cannot be read as safetensors: {error}; fetch it again") from error
-    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
     network = EdgeNetwork()
     fill(network, state, weights)
     return network
 
 
-def _as_it_is(photo: Pixels) -> Pixels:
-    return photo
-
-
 class Residual(nn.Module):
-    """(B, C, H, W) → (B, C, H, W): a depthwise window, then a mixing of channels, added to what came in."""
+    """(B, C, H, W) → (B, C, H, W): a depthwise window, then a mixing of channels, added to the input."""
 
     def __init__(self, channels: int, window: int = 3) -> None:
         super().__init__()

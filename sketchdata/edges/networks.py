@@ -5,7 +5,6 @@ It needs the extra `train`, and is imported only with a network that is asked fo
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 import warnings
@@ -20,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sketchdata.edges.filters import to_uint8
+from sketchdata.edges.filters import read_weights, to_uint8
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
 
@@ -44,15 +43,18 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
         published: {sha256: name} of those.
 
     Returns:
-        {name: finite tensor}, without the prefix that `nn.DataParallel` puts before names.
+        {name: tensor}, without the prefix that `nn.DataParallel` puts before names.
 
     Raises:
         ConfigError: The file is absent, unknown, another than its hash says, or no weights.
     """
-    if not weights.is_file():
-        raise ConfigError(f"no weights at {weights}; {_known(published)}")
-    data = weights.read_bytes()
-    _check_hash(weights, hashlib.sha256(data).hexdigest(), sha256, published)
+    known = f"the published files are {', '.join(published.values())}"
+    data, found = read_weights(weights, sha256, f"no weights at {weights}; {known}")
+    if sha256 is None and found not in published:
+        raise ConfigError(
+            f"{weights} is not known by its sha256, {found}: {known}. "
+            "For weights of your own give that hash too (--weights-sha256)"
+        )
     try:
         # torch warns of pickles that it did not write itself: they are judged by what comes of them.
         with warnings.catch_warnings():
@@ -65,21 +67,10 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
         ) from error
     except _DAMAGE as error:
         raise ConfigError(f"{weights} cannot be read as weights of torch: {_first(error)}; fetch it again") from error
-    return _checked_state(weights, content)
-
-
-def _known(published: Mapping[str, str]) -> str:
-    return f"the published files are {', '.join(published.values())}"
-
-
-def _check_hash(weights: Path, found: str, sha256: str | None, published: Mapping[str, str]) -> None:
-    if sha256 is not None and found != sha256.lower():
-        raise ConfigError(f"{weights} has sha256 {found} where {sha256.lower()} was expected; fetch it again")
-    if sha256 is None and found not in published:
-        raise ConfigError(
-            f"{weights} is not known by its sha256, {found}: {_known(published)}. "
-            "For weights of your own give that hash too (--weights-sha256)"
-        )
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigError(f"{weights} holds no state dict, {{name: tensor}}, but {type(content).__name__}")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
 def _first(error: BaseException) -> str:
@@ -87,22 +78,15 @@ def _first(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _checked_state(weights: Path, content: object) -> State:
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ConfigError(f"{weights} holds no state dict, {{name: tensor}}, but {type(content).__name__}")
-    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
-
-
 def fill(network: nn.Module, state: State, weights: Path) -> None:
     """Put weights into the network they belong to, ready to be used.
 
     Raises:
-        ConfigError: They belong to another one.
+        ConfigError: They are of another network, or not finite.
     """
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -126,7 +110,7 @@ def edge_finder(
     Args:
         network: (1, 3, H, W) float32 → (1, 1, H, W) float32 in 0..1.
         prepare: What is done to pixels first.
-        scales: By which the photo is resized before; 1 is as it is.
+        scales: By which the photo is resized before.
         device: As torch names it: cpu, cuda, cuda:1.
         margin: Pixels by which the photo is mirrored beyond its border: there the zeros that convolutions see would
             be edges.
@@ -137,14 +121,21 @@ def edge_finder(
     """
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
         raise ConfigError(f"expected scales above 0 and at most {_LARGEST_SCALE}, such as 0.5, 1, 2; not {scales}")
-    place = _device(device)
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"the device {device} cannot be used: {_first(error)}") from error
     network.to(place)
 
     def probability(photo: Pixels) -> Pixels:
-        planes = torch.from_numpy(np.ascontiguousarray(prepare(photo).transpose(2, 0, 1)[None]))
-        with torch.inference_mode(), _one_thread():
+        height, width = photo.shape[:2]
+        below, right = (margin + -(side + 2 * margin) % multiple for side in (height, width))
+        seen = np.asarray(cv2.copyMakeBorder(photo, margin, below, margin, right, cv2.BORDER_REFLECT_101), np.float32)
+        planes = torch.from_numpy(np.ascontiguousarray(prepare(seen).transpose(2, 0, 1)[None]))
+        with torch.inference_mode(), one_thread():
             found: Pixels = network(planes.to(place))[0, 0].cpu().numpy()
-        return found
+        return found[margin : margin + height, margin : margin + width]
 
     def find(photo: Photo) -> npt.NDArray[np.uint8]:
         pixels = photo.astype(np.float32)
@@ -152,24 +143,15 @@ def edge_finder(
         maps = []
         for scale in scales:
             seen = _resized(pixels, max(round(height * scale), 1), max(round(width * scale), 1))
-            maps.append(_resized(_bordered(probability, seen, margin, multiple), height, width))
+            maps.append(_resized(probability(seen), height, width))
         return to_uint8(np.mean(maps, axis=0) * np.float32(255))
 
     return find
 
 
-def _device(name: str) -> torch.device:
-    try:
-        place = torch.device(name)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"the device {name} cannot be used: {_first(error)}") from error
-    return place
-
-
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch work in one thread: workers share the cores already, and sums come out the same everywhere."""
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: workers share the cores already, and sums come out the same everywhere."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -183,11 +165,3 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _bordered(probability: Callable[[Pixels], Pixels], photo: Pixels, margin: int, multiple: int) -> Pixels:
-    """Return the (H, W) probabilities on a (H, W, 3) photo that the network sees with a mirrored border."""
-    height, width = photo.shape[:2]
-    below, right = (margin + -(side + 2 * margin) % multiple for side in (height, width))
-    seen = cv2.copyMakeBorder(photo, margin, below, margin, right, cv2.BORDER_REFLECT_101)
-    return probability(np.asarray(seen, np.float32))[margin : margin + height, margin : margin + width]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.edges.networks import Pixels, State, edge_finder, fill, load_state
+from sketchdata.edges.networks import Pixels, edge_finder, fill, load_state
 from sketchdata.photos.image import Photo
 
 #: {sha256: name} of the authors' files, in `trained_models/` of github.com/hellozhuo/pidinet.
@@ -56,19 +56,17 @@ _MARGIN = 16
 def load_pidinet(
     weights: Path, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector of a file of weights; it maps (H, W, 3) uint8 RGB to (H, W) uint8, not thinned.
+    """Return the detector of the authors' PiDiNet-tiny or tiny-l, which the file tells; see `edges.detector`.
 
-    Args:
-        weights: PiDiNet-tiny's or tiny-l's; which of them, and how wide, the file tells.
-        sha256: The file's hash, unless it is one of the published ones.
-        scales: At which the photo is seen; the results are averaged. The published figures are of one.
-        device: As torch names it.
-
-    Raises:
-        ConfigError: The file is absent, unknown, damaged or another network's, or there is no such device.
+    The published figures are of one scale.
     """
     network = load_network(weights, sha256)
-    return edge_finder(network, _prepare, scales=scales, device=device, margin=_MARGIN, multiple=8)
+
+    def prepare(photo: Pixels) -> Pixels:
+        prepared: Pixels = (photo / np.float32(255) - _MEAN) / _DEVIATION
+        return prepared
+
+    return edge_finder(network, prepare, scales=scales, device=device, margin=_MARGIN, multiple=8)
 
 
 def load_network(weights: Path, sha256: str | None = None) -> PiDiNet:
@@ -81,22 +79,13 @@ def load_network(weights: Path, sha256: str | None = None) -> PiDiNet:
     channels = len(state.get("init_block.weight", range(20)))
     dilated = state.get("dilations.0.conv1.weight")
     network = PiDiNet(channels, dilated=None if dilated is None else len(dilated))
-    fill(network, _as_plain(state), weights)
-    return network
-
-
-def _prepare(photo: Pixels) -> Pixels:
-    prepared: Pixels = (photo / np.float32(255) - _MEAN) / _DEVIATION
-    return prepared
-
-
-def _as_plain(state: State) -> State:
-    """Return weights of pixel differences, by name, as those of plain convolutions; what is not 3 × 3 stays."""
     kinds = {f"{layer}.weight": kind for layer, kind in DIFFERENCES.items()}
-    return {
+    plain = {
         name: plain_kernel(weight, kinds.get(name, "cv")) if weight.shape[2:] == (3, 3) else weight
         for name, weight in state.items()
     }
+    fill(network, plain, weights)
+    return network
 
 
 def plain_kernel(weight: Tensor, kind: Difference) -> Tensor:
@@ -174,15 +163,10 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(before, after, 1, bias=False)
 
     def forward(self, seen: Tensor) -> Tensor:
-        if self.shortcut is None:
-            return seen + self._residual(seen)
-        seen = functional.max_pool2d(seen, 2)
-        halved: Tensor = self.shortcut(seen)
-        return halved + self._residual(seen)
-
-    def _residual(self, seen: Tensor) -> Tensor:
+        if self.shortcut is not None:
+            seen = functional.max_pool2d(seen, 2)
         residual: Tensor = self.conv2(torch.relu(self.conv1(seen)))
-        return residual
+        return residual + (seen if self.shortcut is None else self.shortcut(seen))
 
 
 class _Dilation(nn.Module):

@@ -39,20 +39,12 @@ _MARGIN = 16
 def load_tin(
     weights: Path, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector of a file of weights; it maps (H, W, 3) uint8 RGB to (H, W) uint8, not thinned.
+    """Return the detector of the authors' TIN1 or TIN2, which the file tells; see `edges.detector`.
 
-    Args:
-        weights: TIN1's or TIN2's; which of them, the file tells.
-        sha256: The file's hash, unless it is one of the published ones.
-        scales: At which the photo is seen; the results are averaged. The published figures are of three:
-            0.5, 1 and 1.5.
-        device: As torch names it.
-
-    Raises:
-        ConfigError: The file is absent, unknown, damaged or another network's, or there is no such device.
+    The published figures average three scales: 0.5, 1 and 1.5.
     """
     network = load_network(weights, sha256)
-    return edge_finder(network, _prepare, scales=scales, device=device, margin=_MARGIN, multiple=2)
+    return edge_finder(network, _as_bgr, scales=scales, device=device, margin=_MARGIN, multiple=2)
 
 
 def load_network(weights: Path, sha256: str | None = None) -> TIN:
@@ -67,8 +59,7 @@ def load_network(weights: Path, sha256: str | None = None) -> TIN:
     return network
 
 
-def _prepare(photo: Pixels) -> Pixels:
-    """RGB becomes BGR, and no mean is taken off: so it was trained."""
+def _as_bgr(photo: Pixels) -> Pixels:
     return photo[:, :, ::-1]
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sketchdata.classes.splits import draw_classes
 from sketchdata.display.charts import Curve
-from sketchdata.drawings.sampling import chosen_words
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.index import make_index
@@ -225,7 +225,7 @@ def unseen_classes(
             f"--unseen {count}: of the {len(table):,} classes of the data the network has learned all but "
             f"{len(strange):,}; train with --unseen {count}, which holds classes out, or take --data with more classes"
         )
-    return chosen_words(strange, count)
+    return draw_classes(strange, count)
 
 
 def evaluate_codes(subject: Subject, unseen: Sequence[str]) -> tuple[dict[str, Any], Encoded]:

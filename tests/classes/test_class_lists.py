@@ -20,7 +20,7 @@ from sketchdata.classes.lists import (
     picture_lines,
     read_folder,
 )
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import plain
 from sketchdata.errors import ConfigError, FormatError
 
 names = st.text("ab é_-(#[]1", min_size=1, max_size=12).map(str.strip).filter(bool)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.classes.spellings import by_spelling, find, match
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import by_spelling, find, match, plain
 from sketchdata.errors import ConfigError
 
 CLASSES = ("palm tree", "hot air balloon", "The Eiffel Tower", "motorbike", "bear", "teddy-bear")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.classes.splits import ClassSplit, SplitNames, choose_validation, split_by_names, split_classes
-from sketchdata.drawings.sampling import plain
+from sketchdata.classes.spellings import plain
+from sketchdata.classes.splits import (
+    ClassSplit,
+    SplitNames,
+    choose_validation,
+    draw_classes,
+    split_by_names,
+    split_classes,
+)
+from sketchdata.drawings.sampling import ranks
 from sketchdata.errors import ConfigError
 
 WORDS = tuple(f"class {number}" for number in range(60))
@@ -149,3 +159,51 @@ def test_unknown_names_of_every_part_are_told_at_once_or_passed_over() -> None:
 def test_names_that_make_no_split_are_refused(names: SplitNames, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split_by_names(TABLE, names, allow_unknown=True)
+
+
+# ---- drawn by their names --------------------------------------------------------------------------------------------
+
+# No two of a data set's classes are one name but for the spelling.
+names = st.lists(st.text(min_size=1, max_size=6), min_size=2, max_size=12, unique_by=plain)
+
+
+@given(words=names, seed=seeds, data=st.data())
+def test_drawn_classes_are_those_whose_names_have_the_smallest_ranks(
+    words: list[str], seed: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(0, len(words) - 2))
+    hashes = {word: hashlib.sha256(plain(word).encode()).digest()[:8] for word in words}
+    rank = {word: int(ranks(np.frombuffer(own, ">u8").astype(np.uint64), seed)[0]) for word, own in hashes.items()}
+    expected = set(sorted(words, key=rank.__getitem__)[:count])
+    found = draw_classes(words, count, seed)
+    assert found == tuple(word for word in words if word in expected)
+
+
+@given(words=names, data=st.data())
+def test_the_choice_of_classes_knows_no_order_and_a_larger_one_keeps_a_smaller_one(
+    words: list[str], data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(0, len(words) - 2))
+    found = draw_classes(words, count)
+    assert set(draw_classes(data.draw(st.permutations(words)), count)) == set(found)
+    assert set(draw_classes(words, max(count - 1, 0))) <= set(found)
+
+
+def test_another_seed_holds_out_other_classes() -> None:
+    many = [f"class {number}" for number in range(50)]
+    assert set(draw_classes(many, 10, seed=0)) != set(draw_classes(many, 10, seed=1))
+    assert len(draw_classes(many, 10)) == 10
+    # What a data set holds out must never change.
+    assert draw_classes(many, 3) == ("class 11", "class 32", "class 49")
+    assert draw_classes([word.replace(" ", "_").title() for word in many], 3) == tuple(
+        word.replace(" ", "_").title() for word in ("class 11", "class 32", "class 49")
+    )
+
+
+def test_more_classes_than_leave_two_are_refused_and_words_may_all_be_chosen() -> None:
+    with pytest.raises(ConfigError, match=r"of 4 classes 2 can be held out, as a training needs 2 at least, not 3"):
+        draw_classes("abcd", 3, leave=2)
+    with pytest.raises(ConfigError, match="of 1 classes 0 can be held out"):
+        draw_classes("a", 1, leave=2)
+    assert draw_classes("abcd", 3) == tuple(word for word in "abcd" if word in set(draw_classes("dcba", 3)))
+    assert draw_classes("abcd", 9) == tuple("abcd")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sketchdata.classes.spellings import plain
 from sketchdata.classes.word_vectors import Match, WordSearch, parts_of
-from sketchdata.drawings.sampling import plain
 from sketchdata.errors import ConfigError
 
 

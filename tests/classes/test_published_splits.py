@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from sketchdata.classes.lists import ClassLists, parse_pictures, read_folder
-from sketchdata.classes.spellings import match
+from sketchdata.classes.spellings import match, plain
 from sketchdata.classes.splits import SplitNames, SplitOptions, read, read_all, split_by_names
-from sketchdata.drawings.sampling import plain
 from sketchdata.pipelines import export_splits
 from sketchdata.storage.catalog import manifest_path, read_classes
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sketchdata.classes.spellings import plain
 from sketchdata.classes.splits import ClassSplit, SplitNames, dump, parse, path_of, read, read_all
-from sketchdata.drawings.sampling import plain
 from sketchdata.errors import ConfigError, FormatError
 
 printable = st.text("ab é_-(#[]1", min_size=1, max_size=12)

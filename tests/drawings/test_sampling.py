@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from fractions import Fraction
 
@@ -14,11 +13,8 @@ from hypothesis import strategies as st
 from sketchdata.drawings.sampling import (
     BottomK,
     below_share,
-    chosen_words,
-    held_out,
     mix_classes,
     places_of_rows,
-    plain,
     ranks,
     row_order,
     rows_before,
@@ -182,51 +178,3 @@ def test_classes_are_mixed_place_by_place(rows: list[tuple[int, int]]) -> None:
     order = mix_classes(labels, np.array([rank for _, rank in rows], np.uint64)).tolist()
     place = {row: sum(r[0] == row[0] and r[1] < row[1] for r in rows) for row in rows}
     assert [rows[i] for i in order] == sorted(rows, key=lambda row: (place[row], mix(row[1])))
-
-
-# ---- classes that are held out ---------------------------------------------------------------------------------------
-
-# No two of a data set's classes are one name but for the spelling.
-names = st.lists(st.text(min_size=1, max_size=6), min_size=2, max_size=12, unique_by=plain)
-
-
-@given(words=names, seed=st.integers(0, MASK), data=st.data())
-def test_held_out_classes_are_those_whose_names_have_the_smallest_ranks(
-    words: list[str], seed: int, data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(0, len(words) - 2))
-    hashes = {word: hashlib.sha256(plain(word).encode()).digest()[:8] for word in words}
-    rank = {word: mix(int.from_bytes(own, "big") ^ mix(seed)) for word, own in hashes.items()}
-    expected = set(sorted(words, key=rank.__getitem__)[:count])
-    found = held_out(words, count, seed)
-    assert found == tuple(word for word in words if word in expected)
-
-
-@given(words=names, data=st.data())
-def test_the_choice_of_classes_knows_no_order_and_a_larger_one_keeps_a_smaller_one(
-    words: list[str], data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(0, len(words) - 2))
-    found = held_out(words, count)
-    assert set(held_out(data.draw(st.permutations(words)), count)) == set(found)
-    assert set(held_out(words, max(count - 1, 0))) <= set(found)
-
-
-def test_another_seed_holds_out_other_classes() -> None:
-    many = [f"class {number}" for number in range(50)]
-    assert set(held_out(many, 10, seed=0)) != set(held_out(many, 10, seed=1))
-    assert len(held_out(many, 10)) == 10
-    # What a data set holds out must never change.
-    assert held_out(many, 3) == ("class 11", "class 32", "class 49")
-    assert held_out([word.replace(" ", "_").title() for word in many], 3) == tuple(
-        word.replace(" ", "_").title() for word in ("class 11", "class 32", "class 49")
-    )
-
-
-def test_more_classes_than_leave_two_are_refused_and_words_may_all_be_chosen() -> None:
-    with pytest.raises(ConfigError, match=r"of 4 classes 2 can be held out, as a training needs two at least, not 3"):
-        held_out("abcd", 3)
-    with pytest.raises(ConfigError, match="of 1 classes 0 can be held out"):
-        held_out("a", 1)
-    assert chosen_words("abcd", 3) == tuple(word for word in "abcd" if word in set(chosen_words("dcba", 3)))
-    assert chosen_words("abcd", 9) == tuple("abcd")

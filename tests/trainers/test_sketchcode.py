@@ -12,8 +12,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from sketchdata.classes.splits import draw_classes
 from sketchdata.cli import train
-from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.code_validation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
@@ -215,7 +215,7 @@ def test_each_branch_reads_along(branch: str, channels: str, data: Path, tmp_pat
 def test_unseen_classes_have_no_centre(data: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path, unseen=1), small(), loop(**QUICK))
     assert fixed(tmp_path)["centers"].shape == (2, 16)
-    assert set(read_encoder(tmp_path).classes) == set(CLASSES) - set(held_out(CLASSES, 1))
+    assert set(read_encoder(tmp_path).classes) == set(CLASSES) - set(draw_classes(CLASSES, 1))
 
 
 @pytest.mark.slow

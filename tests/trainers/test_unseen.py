@@ -10,8 +10,8 @@ import orjson
 import pytest
 import torch
 
+from sketchdata.classes.splits import draw_classes
 from sketchdata.curation.plan import normal_rows
-from sketchdata.drawings.sampling import held_out
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import audit_entropy, quickdraw, synth
 from sketchdata.trainers import hashing, recognition
@@ -27,7 +27,7 @@ from tests.builds import IN_PROCESS
 from tests.trainings import EPOCHS, loop, network
 
 CLASSES = ("cat", "fish", "house", "star")
-UNSEEN = held_out(CLASSES, 1)
+UNSEEN = draw_classes(CLASSES, 1)
 SEEN = tuple(word for word in CLASSES if word not in UNSEEN)
 ONE_EACH = dict.fromkeys(EPOCHS, 1)
 
@@ -118,7 +118,7 @@ def test_stages_of_a_training_on_all_classes_are_not_taken_over(place: Path, hel
 @pytest.mark.parametrize("trainer", [recognition, hashing])
 def test_too_many_unseen_classes_are_refused_before_anything_is_written(trainer: Any, place: Path) -> None:
     options = trainer.Config(data=place / "all", out=place / "none", unseen=3)
-    with pytest.raises(ConfigError, match="of 4 classes 2 can be held out, as a training needs two at least, not 3"):
+    with pytest.raises(ConfigError, match="of 4 classes 2 can be held out, as a training needs 2 at least, not 3"):
         trainer.run(options, network(), loop())
     assert not (place / "none").exists()
 
@@ -143,5 +143,5 @@ def test_bitmaps_of_a_class_can_be_held_out_too(tmp_path: Path) -> None:
     options = hashing.Config(data=data, out=out, bits="16", loss="cel", unseen=1, cnn_epochs=1, fusion_epochs=1)
     report = hashing.run(options, network(branch="cnn"), loop(batch_size=64))
     train, seen = read_bitmaps(data, "train"), read_encoder(out).classes
-    assert seen == tuple(word for word in BITMAP_CLASSES if word not in held_out(BITMAP_CLASSES, 1))
+    assert seen == tuple(word for word in BITMAP_CLASSES if word not in draw_classes(BITMAP_CLASSES, 1))
     assert report["drawings"] == sum(BITMAP_CLASSES[label] in seen for label in train.labels.tolist()) < len(train)
