@@ -24,7 +24,7 @@ from numpy.lib import format as npy_format
 
 from sketchdata.classes.spellings import by_spelling, plain, plain_names
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.gzipped import gunzip
+from sketchdata.formats.files import gunzip
 
 Vector = npt.NDArray[np.float32]
 #: Tells whether a word, as the file spells it in UTF-8, is needed; called for every word.

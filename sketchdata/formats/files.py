@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,6 @@ from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, co
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import binary, ndjson, npz, strokes, svg
 from sketchdata.formats import ndjson as ndjson_scan
-from sketchdata.formats.gzipped import gunzip
 from sketchdata.formats.records import RecordBlock
 
 GZIP_SUFFIX = ".gz"
@@ -35,6 +35,8 @@ _MAX_RECORD_BYTES = 1 << 26
 _PORTION = 4096
 _BLOCK_BYTES = 1 << 21
 _GZIP_MAGIC, _GZIP_LEVEL = b"\x1f\x8b", 6
+#: zlib's window size that asks for gzip, and the largest piece that is unpacked at once.
+_GZIP, _PIECE_BYTES = 16 + zlib.MAX_WBITS, 1 << 20
 #: SVG documents that become one batch, at most.
 _TOGETHER = 1000
 #: Where official lines have their word; others are parsed for it.
@@ -227,6 +229,32 @@ def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = 
     first = next(blocks, b"")
     whole = chain([first], blocks)
     return gunzip(whole, name) if first.startswith(_GZIP_MAGIC) else whole
+
+
+def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Unpack gzip of one or more members (RFC 1952) in pieces of at most 1 MiB; `name` is for messages.
+
+    Raises:
+        FormatError: The gzip is damaged or ends early.
+    """
+    unpack = zlib.decompressobj(_GZIP)
+    try:
+        for block in blocks:
+            rest = block
+            # Between members, and after the last one, gzip allows padding with zeros.
+            while rest := rest.lstrip(b"\0") if unpack.eof else rest:
+                unpack = zlib.decompressobj(_GZIP) if unpack.eof else unpack
+                # Bounded, since 1 MiB of gzip may hold 1 GiB.
+                piece = unpack.decompress(rest, _PIECE_BYTES)
+                rest = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+                if piece:
+                    yield piece
+        while not unpack.eof and (piece := unpack.decompress(b"", _PIECE_BYTES)):
+            yield piece
+    except zlib.error as error:
+        raise FormatError("damaged gzip", f"{name}: {error}; fetch it again") from error
+    if not unpack.eof:
+        raise FormatError("truncated gzip", f"{name} ends in the middle of its data; fetch it again")
 
 
 def read_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portion]:

@@ -13,8 +13,7 @@ from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import svg, tracing
-from sketchdata.formats.files import GZIP_SUFFIX, read_ndjson
-from sketchdata.formats.gzipped import gunzip
+from sketchdata.formats.files import GZIP_SUFFIX, gunzip, read_ndjson
 from sketchdata.formats.records import made_up_key_id
 from sketchdata.photos import image
 from sketchdata.storage import parquet

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.gzipped import gunzip
+from sketchdata.formats.files import gunzip
 from sketchdata.storage.catalog import BUCKET
 from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
 from sketchdata.storage.manifest import hash_file, replacing

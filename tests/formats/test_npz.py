@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import FormatError
-from sketchdata.formats import npz, pickled_arrays
+from sketchdata.formats import npz
 from sketchdata.formats.strokes import to_stroke3
 from tests.strategies import batches
 
@@ -99,7 +99,7 @@ def test_every_protocol_that_numpy_has_written_is_read(protocol: int, old_names:
     data = pickle.dumps(objects(ONE, OTHER, np.asfortranarray(ONE)), protocol=protocol)
     names = [b"numpy.core.multiarray\n", b"numpy._core.multiarray\n"]
     data = data.replace(names[old_names], names[not old_names]) if protocol < 4 else data
-    assert_equal(pickled_arrays.loads(data), [ONE, OTHER, ONE])
+    assert_equal(npz.load_pickle(data), [ONE, OTHER, ONE])
 
 
 def test_a_file_that_python_2_wrote_is_read() -> None:
@@ -261,7 +261,7 @@ def test_a_made_up_pickle_is_refused_quickly(data: bytes) -> None:
 def outcome(data: bytes) -> str:
     """Return what became of a pickle: `read`, or the reason of its refusal; any other error fails the test."""
     try:
-        arrays = pickled_arrays.loads(data)
+        arrays = npz.load_pickle(data)
     except FormatError as error:
         return error.reason
     return "read" if all(array.dtype.kind in "iuf" for array in arrays) else "something else"

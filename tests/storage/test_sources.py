@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.gzipped import gunzip
+from sketchdata.formats.files import gunzip
 from sketchdata.storage.fetch import FetchPolicy, SourceChangedError
 from sketchdata.storage.sources import Source, WebSource, describe_missing, open_source, read_content
 from tests.servers import BucketServer
