@@ -137,7 +137,13 @@ def _read_part(place: str) -> _Part:
     binary, label, key_id = (Path(place + kind) for kind in (_BINARY, _LABEL, _KEY_ID))
     packed, bits = _read_bits(_load(binary), binary.name)
     labels, width = _read_labels(_load(label), label.name)
-    key_ids = _read_key_ids(_load(key_id), key_id.name) if key_id.exists() else None
+    key_ids = None
+    if key_id.exists():
+        found = _load(key_id)
+        if found.ndim != 1 or found.dtype.kind != "u":
+            kind = f"{found.dtype} of shape {found.shape}"
+            raise FormatError("not key_ids", f"{key_id.name} holds {kind}, not (N,) uint64")
+        key_ids = found.astype(np.uint64)
     for name, count in ((label.name, len(labels)), (key_id.name, len(packed) if key_ids is None else len(key_ids))):
         if count != len(packed):
             raise FormatError("arrays of different lengths", f"{binary.name} {len(packed):,} rows, {name} {count:,}")
@@ -169,7 +175,13 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
     for start, block in _blocks(array):
         ones = block == 1
         lows = {value: block == value for value in first_row}
-        _refuse(~(ones | lows[-1] | lows[0]), block, start, name)
+        bad = ~(ones | lows[-1] | lows[0])
+        if bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            raise FormatError(
+                "values that are no bits",
+                f"{name} has {block[row, column]} in row {start + row:,}, column {column}; expected 1 and −1, or 1, 0",
+            )
         for value, low in lows.items():
             if first_row[value] is None and low.any():
                 first_row[value] = start + int(np.flatnonzero(low.any(1))[0])
@@ -183,28 +195,17 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
     return np.concatenate(packed), int(array.shape[1])
 
 
-def _refuse(bad: npt.NDArray[np.bool_], block: _Array, start: int, name: str) -> None:
-    if bad.any():
-        row, column = np.argwhere(bad)[0].tolist()
-        raise FormatError(
-            "values that are no bits",
-            f"{name} has {block[row, column]} in row {start + row:,}, column {column}; 1 and −1, or 1 and 0, are bits",
-        )
-
-
 def _read_labels(array: _Array, name: str) -> tuple[_Labels, int | None]:
     """Return labels, and the number of columns that they had; None of indices."""
+    empty: _Labels = np.empty(0, np.uint16)
     if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
-        return np.concatenate([_EMPTY, *(_of_indices(b.reshape(-1), at, name) for at, b in _blocks(array))]), None
+        return np.concatenate([empty, *(_of_indices(b.reshape(-1), at, name) for at, b in _blocks(array))]), None
     if array.ndim != 2 or not 1 <= array.shape[1] <= MAX_CLASSES:
         raise FormatError(
             "not labels",
             f"{name} has the shape {array.shape}, not a column a class (at most {MAX_CLASSES:,}), or indices",
         )
-    return np.concatenate([_EMPTY, *(_of_columns(b, at, name) for at, b in _blocks(array))]), int(array.shape[1])
-
-
-_EMPTY: _Labels = np.empty(0, np.uint16)
+    return np.concatenate([empty, *(_of_columns(b, at, name) for at, b in _blocks(array))]), int(array.shape[1])
 
 
 def _of_indices(indices: _Array, start: int, name: str) -> _Labels:
@@ -233,12 +234,6 @@ def _of_columns(rows: _Array, start: int, name: str) -> _Labels:
         )
     labels: _Labels = ones.argmax(1).astype(np.uint16)
     return labels
-
-
-def _read_key_ids(array: _Array, name: str) -> npt.NDArray[np.uint64]:
-    if array.ndim != 1 or array.dtype.kind != "u":
-        raise FormatError("not key_ids", f"{name} holds {array.dtype} of the shape {array.shape}, not (N,) uint64")
-    return array.astype(np.uint64)
 
 
 def _class_table(parts: Sequence[_Part], classes: Sequence[str] | None) -> tuple[str, ...]:
@@ -289,11 +284,12 @@ def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
         file.write(np.ascontiguousarray(rows, dtype).data)
 
 
-# Lists of pictures as HashNet and DeepHash-pytorch read them: a line a picture, its path and its class.
-# The class is a column a class, 1 in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split
-# lines
-# at any blank, so a path has none. Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet;
-# `ImageList` in utils/tools.py of github.com/swuxyj/DeepHash-pytorch.
+# ---- lists of pictures -----------------------------------------------------------------------------------------------
+
+# As HashNet and DeepHash-pytorch read them: a line a picture, its path and its class. The class is a column a class, 1
+# in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split lines at any blank: a path has none.
+# Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet; `ImageList` in utils/tools.py of
+# github.com/swuxyj/DeepHash-pytorch.
 
 #: {split: its list}; there is none for validation.
 FILES = {"train": "train.txt", "gallery": "database.txt", "query": "test.txt"}

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path, PurePath
 from secrets import token_hex
 from typing import BinaryIO, cast
@@ -25,7 +25,6 @@ import orjson
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import binary, ndjson, npz, strokes, svg
-from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats.records import RecordBlock
 
 GZIP_SUFFIX = ".gz"
@@ -73,7 +72,6 @@ class FileFormat:
 
     Attributes:
         name: Its suffix without the dot, and its name for `--from` and `--to`.
-        title: What people call it.
         read: None where it cannot be read.
         write: How batches are written to one file.
         text: Whether it can come from standard input and go to standard output.
@@ -81,7 +79,6 @@ class FileFormat:
     """
 
     name: str
-    title: str
     read: Reader | None
     write: Writer
     text: bool = False
@@ -93,21 +90,22 @@ class FileFormat:
 
 def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
     """Read official lines, simplified or raw, whichever the first readable line is; of one category or of many."""
+
+    def bounded() -> Iterator[bytes]:
+        open_ = 0
+        for block in blocks:
+            ended = block.rfind(b"\n") + 1
+            open_ = len(block) - ended if ended else open_ + len(block)
+            if open_ > _MAX_RECORD_BYTES:
+                message = f"more than {_MAX_RECORD_BYTES:,} bytes without a line end: not ndjson"
+                raise FormatError("line too long", message)
+            yield block
+
     raw: bool | None = None
-    for block in ndjson_scan.scan(_bounded_lines(blocks)):
+    for block in ndjson.scan(bounded()):
         lines = block.records(np.arange(len(block)))
         raw = _is_raw(lines) if raw is None else raw
         yield _portion(block, _parse_lines(lines, words, word, raw=bool(raw)))
-
-
-def _bounded_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    open_ = 0
-    for block in blocks:
-        ended = block.rfind(b"\n") + 1
-        open_ = len(block) - ended if ended else open_ + len(block)
-        if open_ > _MAX_RECORD_BYTES:
-            raise FormatError("line too long", f"more than {_MAX_RECORD_BYTES:,} bytes without a line end: not ndjson")
-        yield block
 
 
 def _is_raw(lines: Sequence[bytes]) -> bool | None:
@@ -123,19 +121,24 @@ def _is_raw(lines: Sequence[bytes]) -> bool | None:
 
 
 def _parse_lines(lines: Sequence[bytes], words: Words, word: str | None, *, raw: bool) -> Parsed:
-    # Every digit of a raw pixel is kept: simplifying needs them, and what is written again is then what was read.
-    parse = partial(ndjson.parse, raw=raw, full_precision=True)
-    if word is not None:
-        return parse(lines, word=word, label=words.label(word))
     by_word: dict[str | None, list[int]] = {}
     for row, line in enumerate(lines):
-        by_word.setdefault(_word_of(line), []).append(row)
+        by_word.setdefault(_word_of(line) if word is None else word, []).append(row)
     parts = []
     for name, rows in by_word.items():
         # A line that names no word is refused for what is wrong with it, and must not make up a label.
         label = 0 if name is None else words.label(name)
-        parts.append((rows, parse([lines[row] for row in rows], word=name or "", label=label)))
-    return parts[0][1] if len(parts) == 1 else _merge(parts, raw=raw)
+        # Every digit of a raw pixel is kept: simplifying needs them, and what is written again is then what was read.
+        some = [lines[row] for row in rows]
+        parts.append((rows, ndjson.parse(some, word=name or "", label=label, raw=raw, full_precision=True)))
+    if len(parts) == 1:
+        return parts[0][1]
+    # The records of the groups go back into their order.
+    batch = concatenate([empty_batch(raw=raw), *(parsed.batch for _, parsed in parts)])
+    good = np.concatenate([np.empty(0, np.int64), *(np.array(rows, np.int64)[parsed.rows] for rows, parsed in parts)])
+    faults = [(rows[number], error) for rows, parsed in parts for number, error in parsed.faults]
+    order = np.argsort(good)
+    return Parsed(batch=batch.take(order), rows=good[order], faults=sorted(faults, key=itemgetter(0)))
 
 
 def _word_of(line: bytes) -> str | None:
@@ -147,15 +150,6 @@ def _word_of(line: bytes) -> str | None:
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
         return None
     return word if isinstance(word, str) else None
-
-
-def _merge(parts: Sequence[tuple[list[int], Parsed]], *, raw: bool) -> Parsed:
-    """Put records that were parsed in groups back into their order; `parts` has the rows of each group."""
-    batch = concatenate([empty_batch(raw=raw), *(parsed.batch for _, parsed in parts)])
-    rows = np.concatenate([np.empty(0, np.int64), *(np.array(rows, np.int64)[parsed.rows] for rows, parsed in parts)])
-    faults = [(rows[number], error) for rows, parsed in parts for number, error in parsed.faults]
-    order = np.argsort(rows)
-    return Parsed(batch=batch.take(order), rows=rows[order], faults=sorted(faults, key=lambda fault: fault[0]))
 
 
 def _portion(block: RecordBlock, parsed: Parsed) -> Portion:
@@ -404,18 +398,11 @@ def write_folder(
 FORMATS = {
     found.name: found
     for found in (
-        FileFormat(
-            name="ndjson",
-            title="official text, simplified or raw",
-            read=read_ndjson,
-            write=write_ndjson,
-            text=True,
-            names_word=True,
-        ),
-        FileFormat(name="bin", title="official binary", read=read_binary, write=write_binary),
-        FileFormat(name="npz", title="sketch-rnn's stroke-3", read=read_npz, write=write_npz),
-        FileFormat(name="svg", title="SVG", read=read_svg, write=write_svg, text=True, names_word=True),
-        FileFormat(name="npy", title="official bitmaps", read=None, write=write_npy),
+        FileFormat(name="ndjson", read=read_ndjson, write=write_ndjson, text=True, names_word=True),
+        FileFormat(name="bin", read=read_binary, write=write_binary),
+        FileFormat(name="npz", read=read_npz, write=write_npz),
+        FileFormat(name="svg", read=read_svg, write=write_svg, text=True, names_word=True),
+        FileFormat(name="npy", read=None, write=write_npy),
     )
 }
 

@@ -11,7 +11,6 @@ import dataclasses
 import gc
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, pairwise, repeat
 from operator import itemgetter
 from typing import Any
@@ -24,14 +23,16 @@ from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, Parsed, co
 from sketchdata.errors import FormatError
 from sketchdata.formats.records import RecordBlock
 
-# Finding lines and key_ids in official ndjson without parsing it, at the speed at which md5 reads.
+# ---- scanning --------------------------------------------------------------------------------------------------------
+
 # Selecting needs nothing of a drawing but its key_id, and 12 of 13 lines are never chosen. So lines are found, and
-# their
-# key_ids read, by whole-block array operations; `formats.ndjson` parses what was chosen.
+# their key_ids read, by whole-block array operations at the speed at which md5 reads; `parse` is for what was chosen.
 
 _NEWLINE, _RETURN, _QUOTE, _ZERO = ord("\n"), ord("\r"), ord('"'), ord("0")
 _MARK = b'"key_id"'
 _MARK_WORD = np.frombuffer(_MARK, np.uint64)[0]
+#: A key_id up to the first digit of its value, a string.
+_KEY_ID = re.compile(_MARK + rb' {0,6}: {0,6}"')
 #: A 64-bit integer has at most 20 digits; those with 20 may overflow, so they are left to the parser.
 _MAX_DIGITS = 19
 #: Bytes after a block that may be looked at without belonging to it.
@@ -91,12 +92,12 @@ def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[n
     todo: npt.NDArray[np.int64] = np.arange(len(starts))
     while len(todo):  # one turn for each different length, about a dozen in the official files
         first = todo[0]
-        mark = data.find(_MARK, starts[first], ends[first])
-        digits = _value_start(data, mark)
-        if mark < 0 or digits < 0:
+        value = _KEY_ID.search(data, starts[first], ends[first])
+        if value is None:
             todo = todo[1:]
             continue
-        to_mark, gap = mark - starts[first], digits - mark
+        mark = value.start()
+        to_mark, gap = mark - starts[first], value.end() - mark
         marks = np.minimum(starts[todo] + to_mark, len(words) - len(_PADDING))
         hit = words[marks] == _MARK_WORD
         # Between mark and digits only `:` and blanks and `"` may stand, as in the line just searched.
@@ -105,18 +106,6 @@ def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[n
         found[todo[hit]] = marks[hit] + gap
         todo = todo[~hit]
     return np.where(found < ends, found, -1)
-
-
-def _value_start(data: bytes, mark: int) -> int:
-    """Return where the string value after a `"key_id"` begins, -1 when no string follows closely."""
-    after = data[mark + len(_MARK) : mark + len(_MARK) + 8]
-    text = after.lstrip(b" ")
-    if not text.startswith(b":"):
-        return -1
-    text = text[1:].lstrip(b" ")
-    if not text.startswith(b'"'):
-        return -1
-    return mark + len(_MARK) + len(after) - len(text) + 1
 
 
 def _read_digits(
@@ -139,12 +128,14 @@ def _read_digits(
     return np.where(found, values, np.uint64(0)), found
 
 
+# ---- parsing ---------------------------------------------------------------------------------------------------------
+
 _FIELDS = ("word", "countrycode", "timestamp", "recognized", "key_id", "drawing")
 _get_fields = itemgetter(*_FIELDS)
 _ZONE = " UTC"
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? UTC", re.ASCII)
 _MAX_KEY_ID = 2**64 - 1
-_MAX_KEY_ID_DIGITS = 20
+_KEY_ID_DIGITS = re.compile(r"[0-9]{1,20}")
 _MAX_TIME = 2**32 - 1
 #: Raw pixels are kept as float32, whose largest number is a little above.
 _MAX_PIXEL = 3e38
@@ -163,8 +154,14 @@ def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False, f
         full_precision: Give raw pixels as float64, for `simplify`, which needs every digit, instead of float32.
     """
     chunks = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
-    with _no_cycle_search():
+    # JSON has no reference cycles, and looking for them takes two thirds of the time.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
         parts = [_parse_chunk(chunk, word=word, label=label, raw=raw) for chunk in chunks]
+    finally:
+        if enabled:
+            gc.enable()
     batch = concatenate([empty_batch(raw=raw), *(part.batch for part in parts)])
     if raw and not full_precision:
         batch = dataclasses.replace(batch, x=batch.x.astype(np.float32), y=batch.y.astype(np.float32))
@@ -175,28 +172,13 @@ def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False, f
     )
 
 
-@contextmanager
-def _no_cycle_search() -> Iterator[None]:
-    """Pause the search for reference cycles: JSON has none, and looking for them takes two thirds of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def _parse_chunk(lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> Parsed:
     try:
         # Official files are good: the whole chunk at once, in C loops. Only when that fails, each line on its own.
         batch = _assemble(list(map(orjson.loads, lines)), lines, word=word, label=label, raw=raw)
         return Parsed(batch=batch, rows=np.arange(len(lines)), faults=[])
     except (FormatError, ValueError, TypeError, KeyError, OverflowError):
-        return _parse_each(lines, word=word, label=label, raw=raw)
-
-
-def _parse_each(lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> Parsed:
+        pass
     good: list[dict[str, Any]] = []
     rows: list[int] = []
     faults: list[tuple[int, FormatError]] = []
@@ -228,11 +210,14 @@ def _assemble(records: list[Any], lines: Sequence[bytes], *, word: str, label: i
     # JSON's true would pass for 1 below; in a good line it stands once, as the value of "recognized".
     if any(line.count(b"true") + line.count(b"false") != 1 for line in lines):
         raise FormatError("some line is bad")
-    x, y, t = (_raw_points if raw else _simplified_points)(columns)
+    digits = all(map(str.isdigit, key_ids)) and all(map(str.isascii, key_ids))
+    if not digits or not all(map(_is_country, set(countries))):
+        raise FormatError("some line is bad")
+    x, y, t = _points(columns, raw=raw)
     return DrawingBatch(
-        key_id=_key_ids(key_ids),
+        key_id=np.array(list(map(int, key_ids)), np.uint64),
         label=np.full(len(records), label, np.uint16),
-        countrycode=_countries(countries),
+        countrycode=np.array([code.encode() if code else b"" for code in countries], "S2"),
         timestamp=_microseconds(timestamps),
         recognized=np.array(recognized, np.bool_),
         strokes=offsets_of(counts),
@@ -243,42 +228,21 @@ def _assemble(records: list[Any], lines: Sequence[bytes], *, word: str, label: i
     )
 
 
-_Points = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic], npt.NDArray[np.uint32] | None]
-
-
-def _simplified_points(columns: list[list[int]]) -> _Points:
-    # bytes() of a list is the fastest loop there is that also refuses what is no whole number in 0..255.
-    x, y = (np.frombuffer(b"".join(map(bytes, columns[axis::2])), np.uint8) for axis in (0, 1))
-    return x, y, None
-
-
-def _raw_points(columns: list[list[float]]) -> _Points:
-    x, y, t = (list(chain.from_iterable(columns[axis::3])) for axis in (0, 1, 2))
-    if not {*map(type, x), *map(type, y)} <= {int, float} or set(map(type, t)) != {int}:
+def _points(
+    columns: list[list[Any]], *, raw: bool
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic], npt.NDArray[np.uint32] | None]:
+    if not raw:
+        # bytes() of a list is the fastest loop there is that also refuses what is no whole number in 0..255.
+        x, y = (np.frombuffer(b"".join(map(bytes, columns[axis::2])), np.uint8) for axis in (0, 1))
+        return x, y, None
+    xs, ys, ts = (list(chain.from_iterable(columns[axis::3])) for axis in (0, 1, 2))
+    if not {*map(type, xs), *map(type, ys)} <= {int, float} or set(map(type, ts)) != {int}:
         raise FormatError("some line is bad")
-    pixels = np.array([x, y], np.float64)
+    pixels = np.array([xs, ys], np.float64)
     # Written so that not-a-number fails too.
-    if not (np.abs(pixels).max() < _MAX_PIXEL and min(t) >= 0 and max(t) <= _MAX_TIME):
+    if not (np.abs(pixels).max() < _MAX_PIXEL and min(ts) >= 0 and max(ts) <= _MAX_TIME):
         raise FormatError("some line is bad")
-    return pixels[0], pixels[1], np.array(t, np.uint32)
-
-
-def _key_ids(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
-    if not all(map(str.isdigit, texts)) or not all(map(str.isascii, texts)):
-        raise FormatError("some line is bad")
-    return np.array(list(map(int, texts)), np.uint64)
-
-
-def _countries(codes: Sequence[str | None]) -> npt.NDArray[np.bytes_]:
-    for code in set(codes):
-        if not _is_country(code):
-            raise FormatError("some line is bad")
-    return np.array([code.encode() if code else b"" for code in codes], "S2")
-
-
-def _is_key_id(text: str) -> bool:
-    # The length is asked first: Python refuses to read a number of thousands of digits.
-    return len(text) <= _MAX_KEY_ID_DIGITS and text.isdigit() and text.isascii() and int(text) <= _MAX_KEY_ID
+    return pixels[0], pixels[1], np.array(ts, np.uint32)
 
 
 def _is_country(code: object) -> bool:
@@ -319,7 +283,7 @@ def _check_metadata(record: dict[str, Any]) -> None:
     if not isinstance(record["recognized"], bool):
         raise FormatError("bad recognized", repr(record["recognized"]))
     key_id = record["key_id"]
-    if not (isinstance(key_id, str) and _is_key_id(key_id)):
+    if not (isinstance(key_id, str) and _KEY_ID_DIGITS.fullmatch(key_id) and int(key_id) <= _MAX_KEY_ID):
         raise FormatError("bad key_id", repr(key_id))
     if not _is_country(record["countrycode"]):
         raise FormatError("bad countrycode", repr(record["countrycode"]))

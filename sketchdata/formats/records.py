@@ -48,7 +48,7 @@ class RecordBlock:
         return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
 
 
-# Points from elsewhere brought into the 0..255 square of the simplified format, with stand-ins for the metadata.
+# ---- points from elsewhere, in the 0..255 square of the simplified format, and stand-ins for the metadata ------------
 
 Points = npt.NDArray[np.float64]
 

@@ -50,7 +50,7 @@ def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
 
 
 def from_stroke3(arrays: Sequence[Offsets], *, word: str, label: int = 0, first: int = 0) -> Parsed:
-    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `square.without_metadata`.
+    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `without_metadata`.
 
     Whole offsets are taken as they are where the drawing fits into the 0..255 square, moved if need be; drawings of
     fractions (normalised offsets, say) and larger ones are scaled so that their larger side is 255.

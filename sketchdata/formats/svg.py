@@ -64,7 +64,7 @@ def load(content: bytes, *, word: str | None = None) -> Drawing:
     Each subpath and shape is a stroke. Curves are flattened, see TOLERANCE. Where the viewBox is that of the 0..255
     square, points stay where they are, rounded; all other drawings are moved and scaled into the square as official
     simplified ones are. Files that `dump` wrote come back exactly; of others, the metadata are made up:
-    `square.made_up_key_id`, no country, time 1970, recognized.
+    `made_up_key_id`, no country, time 1970, recognized.
 
     Args:
         content: The whole document.

@@ -280,7 +280,7 @@ def _cubic_points(a: complex, b: complex, c: complex, d: complex, *, tolerance: 
     return [*inner, d]
 
 
-# The elements of SVG that draw, as outlines; and their transforms. Source: SVG 2, chapters 8 and 10.
+# ---- elements that draw, and their transforms: SVG 2, chapters 8 and 10 ----------------------------------------------
 
 Attributes = Mapping[str, str]
 

@@ -11,7 +11,6 @@ import dataclasses
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import cv2
 import numpy as np
@@ -35,7 +34,6 @@ _LEAST_CONTRAST = 32
 _REACH = 6
 #: Where lines meet, the pen goes on at most 60° aside.
 _LEAST_COSINE = 0.5
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 #: To the right, below, and the two diagonals below.
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -49,20 +47,13 @@ def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
 
     Returns:
         A simplified drawing: moved to the corner of the 0..255 square, its larger side 255, thinned out as the official
-        ones are. Its metadata are made up: `square.made_up_key_id`, no country, time 1970, recognized.
+        ones are. Its metadata are made up: `made_up_key_id`, no country, time 1970, recognized.
 
     Raises:
         FormatError: `empty drawing`: nothing stands out from the ground.
     """
     strokes = _simplified(list(lines_of(ink_of(photo))))
-    return Drawing(
-        key_id=made_up_key_id(strokes, word, 0),
-        word=word,
-        strokes=tuple(strokes),
-        recognized=True,
-        countrycode=None,
-        timestamp=_EPOCH,
-    )
+    return Drawing(key_id=made_up_key_id(strokes, word, 0), word=word, strokes=tuple(strokes))
 
 
 def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
@@ -78,10 +69,7 @@ def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
         raise FormatError("empty drawing", "the picture is of one shade; where it is transparent, it was laid on white")
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     dark = np.asarray(grey, np.uint8) <= threshold
-    return _shrunk(dark if 2 * np.count_nonzero(dark) <= dark.size else ~dark)
-
-
-def _shrunk(ink: Mask) -> Mask:
+    ink = dark if 2 * np.count_nonzero(dark) <= dark.size else ~dark
     scale = LONGEST_SIDE / max(ink.shape)
     if scale >= 1:
         return ink
