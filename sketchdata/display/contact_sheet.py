@@ -188,7 +188,8 @@ def _draw_cells(batch: DrawingBatch, cell: int, line_width: int) -> Bitmaps:
     side = max(cell - 1 - 2 * margin, 0)
     middle = np.repeat(_middles(batch, points), np.diff(batch.points[batch.strokes]), axis=0)
     pixels = to_pixels(points - middle, scale=side / MAX_COORDINATE, shift=(cell - 1) / 2)
-    coverage = paint(batch, pixels, size=cell, line_width=line_width, antialias=True)
+    bitmaps = np.empty((len(batch), cell, cell), np.uint8)
+    coverage = paint(batch, pixels, bitmaps, line_width=line_width, antialias=True)
     return (coverage.astype(np.uint16) * _INK // 255).astype(np.uint8)
 
 

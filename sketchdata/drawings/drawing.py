@@ -94,8 +94,15 @@ class Drawing:
             "timestamp": self.timestamp.isoformat(),
         }
         attributes = " ".join(f'data-{name}="{html.escape(str(value))}"' for name, value in data.items())
+        view_box = "0 0 255 255"
+        if self.strokes and self.strokes[0].shape[1] == 3:
+            xy = np.concatenate(self.strokes)[:, :2].astype(np.float64)
+            if not np.abs(xy).max() <= _MAX_PLACE:
+                raise FormatError("no SVG form", f"drawing {self.key_id} has a point beyond ±10^9")
+            low, side = xy.min(axis=0), np.maximum(np.ptp(xy, axis=0), 1)
+            view_box = " ".join(f"{value:g}" for value in (*low.tolist(), *side.tolist()))
         head = (
-            f'<svg xmlns="{SVG_NAMESPACE}" viewBox="{_view_box(self)}" overflow="visible" {attributes} fill="none" '
+            f'<svg xmlns="{SVG_NAMESPACE}" viewBox="{view_box}" overflow="visible" {attributes} fill="none" '
             f'stroke="black" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">\n'
             f"<title>{html.escape(self.word)}</title>\n"
         )
@@ -107,29 +114,12 @@ class Drawing:
         return self.svg().replace("<svg ", paper, 1)
 
 
-def _view_box(drawing: Drawing) -> str:
-    if not drawing.strokes or drawing.strokes[0].shape[1] == 2:
-        return "0 0 255 255"
-    xy = np.concatenate(drawing.strokes)[:, :2].astype(np.float64)
-    if not np.abs(xy).max() <= _MAX_PLACE:
-        raise FormatError("no SVG form", f"drawing {drawing.key_id} has a point beyond ±10^9")
-    low, side = xy.min(axis=0), np.maximum(xy.max(axis=0) - xy.min(axis=0), 1)
-    return " ".join(f"{value:g}" for value in (*low.tolist(), *side.tolist()))
-
-
 def _path(stroke: Stroke) -> str:
-    texts = [_shortest(column) for column in stroke[:, :2].T]
-    (x, y), *rest = zip(*texts, strict=True)
+    (x, y), *rest = [[str(value).removesuffix(".0") for value in place] for place in stroke[:, :2].tolist()]
     # A lone point is closed, which draws a dot; a bare moveto would draw nothing.
     lines = f"L{' '.join(f'{x} {y}' for x, y in rest)}" if rest else "Z"
     times = f' data-t="{" ".join(map(str, stroke[:, 2].astype(np.int64).tolist()))}"' if stroke.shape[1] == 3 else ""
     return f'<path d="M{x} {y}{lines}"{times}/>\n'
-
-
-def _shortest(column: npt.NDArray[np.generic]) -> list[str]:
-    if column.dtype == np.uint8:
-        return [str(value) for value in column.tolist()]
-    return [str(value).removesuffix(".0") for value in column.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,17 +308,12 @@ def concatenate(batches: Sequence[DrawingBatch]) -> DrawingBatch:
         countrycode=np.concatenate([b.countrycode for b in batches]),
         timestamp=np.concatenate([b.timestamp for b in batches]),
         recognized=np.concatenate([b.recognized for b in batches]),
-        strokes=_join_offsets([b.strokes for b in batches]),
-        points=_join_offsets([b.points for b in batches]),
+        strokes=offsets_of(np.concatenate([np.diff(b.strokes) for b in batches])),
+        points=offsets_of(np.concatenate([np.diff(b.points) for b in batches])),
         x=np.concatenate([b.x for b in batches]),
         y=np.concatenate([b.y for b in batches]),
         t=np.concatenate(raw) if raw else None,
     )
-
-
-def _join_offsets(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    lengths = np.concatenate([np.diff(o) for o in offsets])
-    return offsets_of(lengths)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,10 +59,16 @@ def raster(
         ConfigError: `size`, `line_width` or `threads` is out of its range, or `out` does not fit.
         FormatError: A raw coordinate is not a finite number.
     """
+    if out is not None and (
+        out.shape != (len(batch), size, size) or out.dtype != np.uint8 or not out.flags.c_contiguous
+    ):
+        raise ConfigError(
+            f"to draw in, contiguous uint8 of shape {(len(batch), size, size)} is needed, not "
+            f"{'' if out.flags.c_contiguous else 'scattered '}{out.dtype} of shape {out.shape}"
+        )
     pixels = _pixels(batch, size)
-    bitmaps = np.empty((len(batch), size, size), np.uint8) if out is None else _checked(out, len(batch), size)
-    _paint(bitmaps, batch, pixels, line_width=line_width, antialias=antialias, threads=threads)
-    return bitmaps
+    bitmaps = np.empty((len(batch), size, size), np.uint8) if out is None else out
+    return paint(batch, pixels, bitmaps, line_width=line_width, antialias=antialias, threads=threads)
 
 
 def ink_counts(
@@ -124,8 +130,13 @@ def fit(batch: DrawingBatch) -> npt.NDArray[np.float64]:
     xy = np.stack([batch.x, batch.y], axis=1).astype(np.float64)
     if batch.x.dtype == np.uint8:
         return xy
-    _check_finite(batch, xy)
     bounds = batch.points[batch.strokes]
+    finite = np.isfinite(xy).all(axis=1)
+    if not finite.all():
+        point = int(np.argmin(finite))
+        row = int(np.searchsorted(bounds, point, side="right")) - 1
+        place = f"x, y = {xy[point].tolist()} in drawing {row}, key_id {batch.key_id[row]}"
+        raise FormatError("a coordinate is not a finite number", place)
     # A drawing without points has no corner, and reduceat would give it that of the next drawing.
     inked = np.flatnonzero(np.diff(bounds))
     if len(inked) == 0:
@@ -150,8 +161,8 @@ def to_pixels(
 def paint(
     batch: DrawingBatch,
     pixels: npt.NDArray[np.int32],
+    out: Bitmaps,
     *,
-    size: int = DEFAULT_SIZE,
     line_width: int = 1,
     antialias: bool = False,
     threads: int | None = None,
@@ -161,21 +172,23 @@ def paint(
     Args:
         batch: Where each drawing's strokes and each stroke's points begin; its coordinates are not looked at.
         pixels: (P, 2) int32, x and y of each point, all of them inside the square.
-        size: The side S in pixels.
+        out: (N, S, S) uint8, contiguous, whatever it holds: it gets ink 255 on background 0, and is returned.
         line_width: In pixels, 1..64.
         antialias: Smooth the lines.
         threads: As for `raster`.
-
-    Returns:
-        (N, S, S) uint8, ink 255 on background 0.
 
     Raises:
         ConfigError: `line_width` or `threads` is out of its range.
         FormatError: A point lies outside of the square.
     """
-    bitmaps = np.empty((len(batch), size, size), np.uint8)
-    _paint(bitmaps, batch, pixels, line_width=line_width, antialias=antialias, threads=threads)
-    return bitmaps
+    _check_line_width(line_width)
+
+    def draw(start: int, stop: int) -> None:
+        part, points = batch.slice(start, stop), _pixels_of(batch, pixels, start, stop)
+        _draw(out[start:stop], part, points, ink=_INK, line_width=line_width, antialias=antialias)
+
+    over_slices(draw, len(batch), rows=slice_rows(out.shape[1]), threads=threads)
+    return out
 
 
 def slice_rows(size: int) -> int:
@@ -203,36 +216,9 @@ def over_slices(work: Callable[[int, int], None], count: int, *, rows: int, thre
             pass
 
 
-def _checked(out: Bitmaps, count: int, size: int) -> Bitmaps:
-    if out.shape != (count, size, size) or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise ConfigError(
-            f"to draw in, contiguous uint8 of shape {(count, size, size)} is needed, not "
-            f"{'' if out.flags.c_contiguous else 'scattered '}{out.dtype} of shape {out.shape}"
-        )
-    return out
-
-
 def _check_line_width(line_width: int) -> None:
     if not 1 <= line_width <= MAX_LINE_WIDTH:
         raise ConfigError(f"the line width must be 1 to {MAX_LINE_WIDTH} pixels, not {line_width}")
-
-
-def _paint(
-    bitmaps: Bitmaps,
-    batch: DrawingBatch,
-    pixels: npt.NDArray[np.int32],
-    *,
-    line_width: int,
-    antialias: bool,
-    threads: int | None,
-) -> None:
-    _check_line_width(line_width)
-
-    def draw(start: int, stop: int) -> None:
-        part, points = batch.slice(start, stop), _pixels_of(batch, pixels, start, stop)
-        _draw(bitmaps[start:stop], part, points, ink=_INK, line_width=line_width, antialias=antialias)
-
-    over_slices(draw, len(batch), rows=slice_rows(bitmaps.shape[1]), threads=threads)
 
 
 def _pixels_of(batch: DrawingBatch, pixels: npt.NDArray[np.int32], start: int, stop: int) -> npt.NDArray[np.int32]:
@@ -284,15 +270,3 @@ def _paint_dots(bitmaps: Bitmaps, pixels: npt.NDArray[np.int32], batch: DrawingB
     x, y = pixels[first[still]].T
     drawing = np.searchsorted(batch.strokes, filled[still], side="right") - 1
     bitmaps[drawing, y, x] = 255
-
-
-def _check_finite(batch: DrawingBatch, xy: npt.NDArray[np.float64]) -> None:
-    finite = np.isfinite(xy).all(axis=1)
-    if finite.all():
-        return
-    point = int(np.argmin(finite))
-    row = int(np.searchsorted(batch.points[batch.strokes], point, side="right")) - 1
-    raise FormatError(
-        "a coordinate is not a finite number",
-        f"x, y = {xy[point].tolist()} in drawing {row}, key_id {batch.key_id[row]}",
-    )

@@ -53,16 +53,28 @@ def simplify(batch: DrawingBatch) -> DrawingBatch:
         FormatError: A coordinate is not a finite float32 number, a drawing or stroke is empty, or a stroke's path is
             longer than MAX_LENGTH.
     """
-    _check_filled(batch)
+    bare = np.flatnonzero(np.diff(batch.strokes) == 0)
+    if len(bare):
+        raise FormatError("empty drawing", _name(batch, int(bare[0])))
+    bare = np.flatnonzero(np.diff(batch.points) == 0)
+    if len(bare):
+        raise FormatError("empty stroke", _name_stroke(batch, int(bare[0])))
     x, y = _fit(batch)
     distance = _distances(batch, x, y)
-    # The two ends, and every whole unit of the way between them.
+    # The two ends, and every whole unit of length between them.
     lengths = np.floor(distance[batch.points[1:] - 1]).astype(np.int64) + 2
-    _check_lengths(batch, lengths)
+    if lengths.max(initial=0) > MAX_LENGTH:
+        stroke = int(np.argmax(lengths > MAX_LENGTH))
+        raise FormatError(
+            "stroke too long",
+            f"{lengths[stroke]:,} times 1/255 of the drawing's larger side, more than {MAX_LENGTH:,}, "
+            f"in {_name_stroke(batch, stroke)}",
+        )
     counts: list[Indices] = [np.empty(0, np.int64)]
     xs: list[npt.NDArray[np.uint8]] = [np.empty(0, np.uint8)]
     ys = xs.copy()
-    for first, last in pairwise(_chunks(lengths)):
+    chunk = offsets_of(lengths)[:-1] // _CHUNK
+    for first, last in pairwise([*np.flatnonzero(np.diff(chunk, prepend=-1)).tolist(), len(lengths)]):
         offsets = offsets_of(lengths[first:last])
         span = slice(batch.points[first], batch.points[last])
         starts = batch.points[first:last] - batch.points[first]
@@ -81,10 +93,7 @@ def simplify_records(parsed: Parsed) -> Parsed:
     try:
         return dataclasses.replace(parsed, batch=simplify(parsed.batch))
     except FormatError:
-        return _simplify_each(parsed)
-
-
-def _simplify_each(parsed: Parsed) -> Parsed:
+        pass
     good, faults = [], list(parsed.faults)
     for number, row in enumerate(parsed.rows.tolist()):
         try:
@@ -93,15 +102,8 @@ def _simplify_each(parsed: Parsed) -> Parsed:
         except FormatError as error:
             faults.append((row, error))
     kept = np.array(good, np.int64)
-    return Parsed(
-        batch=simplify(parsed.batch.take(kept)), rows=parsed.rows[kept], faults=sorted(faults, key=itemgetter(0))
-    )
-
-
-def _chunks(lengths: Indices) -> list[int]:
-    """Return the bounds of runs of strokes with about _CHUNK resampled points each."""
-    chunk = offsets_of(lengths)[:-1] // _CHUNK
-    return [*np.flatnonzero(np.diff(chunk, prepend=-1)).tolist(), len(lengths)]
+    batch = simplify(parsed.batch.take(kept))
+    return Parsed(batch=batch, rows=parsed.rows[kept], faults=sorted(faults, key=itemgetter(0)))
 
 
 # ---- align, scale and measure ---------------------------------------------------------------------------------------
@@ -110,7 +112,12 @@ def _chunks(lengths: Indices) -> list[int]:
 def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
     """Return all points (P,), (P,) moved to the top-left corner of their drawings, the larger sides being 255."""
     x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
-    _check_finite(batch, x, y)
+    # Written so that not-a-number fails too.
+    good = (np.abs(x) <= _MAX_PIXEL) & (np.abs(y) <= _MAX_PIXEL)
+    if not good.all():
+        point = int(np.argmin(good))
+        place = _name_stroke(batch, int(np.searchsorted(batch.points, point, side="right")) - 1)
+        raise FormatError("a coordinate is not a finite number", f"x, y = {x[point]}, {y[point]} in {place}")
     if not len(batch):
         return x, y
     starts = batch.points[batch.strokes[:-1]]
@@ -123,7 +130,7 @@ def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
 
 
 def _distances(batch: DrawingBatch, x: Floats, y: Floats) -> Floats:
-    """Return each point's way (P,) along its stroke from the stroke's first point."""
+    """Return each point's distance (P,) from its stroke's first point, along the stroke."""
     dx, dy = np.diff(x, prepend=0), np.diff(y, prepend=0)
     distance: Floats = np.sqrt(dx * dx + dy * dy)
     distance[batch.points[:-1]] = 0
@@ -138,7 +145,7 @@ def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Float
 
     Args:
         starts: (S,) where each stroke begins among the P points.
-        offsets: (S + 1,) where each stroke shall lie among the Q resampled points.
+        offsets: (S + 1,) where each stroke begins among the Q resampled points.
         distance: (P,) from the stroke's first point, along it.
         points: (2, P).
 
@@ -151,7 +158,7 @@ def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Float
     between = np.ones(offsets[-1], np.bool_)
     between[offsets[:-1]] = between[offsets[1:] - 1] = False
     whole = np.floor(distance).astype(np.int64)
-    # Of the way from point i − 1 to point i, the whole units passed; none between two strokes.
+    # The whole units passed from point i − 1 to point i; none between two strokes.
     passed = np.diff(whole, prepend=0)
     passed[starts] = 0
     right = np.repeat(np.arange(len(distance)), passed)
@@ -212,40 +219,6 @@ def _line_distances(first: Indices, last: Indices, inside: Indices, x: Floats, y
         around = np.repeat(closed, counts)
         distance[around] = np.sqrt(px[around] * px[around] + py[around] * py[around])
     return distance
-
-
-# ---- what cannot be simplified --------------------------------------------------------------------------------------
-
-
-def _check_filled(batch: DrawingBatch) -> None:
-    bare = np.flatnonzero(np.diff(batch.strokes) == 0)
-    if len(bare):
-        raise FormatError("empty drawing", _name(batch, int(bare[0])))
-    bare = np.flatnonzero(np.diff(batch.points) == 0)
-    if len(bare):
-        raise FormatError("empty stroke", _name_stroke(batch, int(bare[0])))
-
-
-def _check_finite(batch: DrawingBatch, x: Floats, y: Floats) -> None:
-    # Written so that not-a-number fails too.
-    good = (np.abs(x) <= _MAX_PIXEL) & (np.abs(y) <= _MAX_PIXEL)
-    if not good.all():
-        point = int(np.argmin(good))
-        stroke = int(np.searchsorted(batch.points, point, side="right")) - 1
-        raise FormatError(
-            "a coordinate is not a finite number", f"x, y = {x[point]}, {y[point]} in {_name_stroke(batch, stroke)}"
-        )
-
-
-def _check_lengths(batch: DrawingBatch, lengths: Indices) -> None:
-    long = np.flatnonzero(lengths > MAX_LENGTH)
-    if len(long):
-        stroke = int(long[0])
-        raise FormatError(
-            "stroke too long",
-            f"{lengths[stroke]:,} times 1/255 of the drawing's larger side, more than {MAX_LENGTH:,}, "
-            f"in {_name_stroke(batch, stroke)}",
-        )
 
 
 def _name_stroke(batch: DrawingBatch, stroke: int) -> str:

@@ -47,7 +47,8 @@ def fast_raster(batch: DrawingBatch) -> npt.NDArray[np.uint8]:
         part = batch.slice(start, min(start + _AT_ONCE, len(batch)))
         points = fit(part)
         pixels = to_pixels(points + _margins(part, points), scale=_FINE * SIDE / _CANVAS, shift=-0.5)
-        fine = paint(part, pixels, size=_FINE * SIDE, line_width=round(_FINE * SIDE * _LINE_WIDTH / _CANVAS))
+        fine = np.empty((len(part), _FINE * SIDE, _FINE * SIDE), np.uint8)
+        paint(part, pixels, fine, line_width=round(_FINE * SIDE * _LINE_WIDTH / _CANVAS))
         for row, bitmap in enumerate(fine, start):
             cv2.resize(bitmap, (SIDE, SIDE), dst=bitmaps[row], interpolation=cv2.INTER_AREA)
     return bitmaps

@@ -439,7 +439,7 @@ def _draw_by_opencv(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
         x=np.zeros(len(pixels), np.uint8),
         y=np.zeros(len(pixels), np.uint8),
     )
-    return torch.from_numpy(paint(batch, pixels.numpy(), size=size))
+    return torch.from_numpy(paint(batch, pixels.numpy(), np.empty((len(batch), size, size), np.uint8)))
 
 
 def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:

@@ -233,7 +233,7 @@ def test_a_scribble_of_5000_points_is_drawn_beside_others() -> None:
 def test_points_outside_of_the_square_are_refused_and_reach_no_other_drawing(x: int, y: int) -> None:
     batch = batch_of([[(0, 0)]], [[(0, 0)]])
     with pytest.raises(FormatError, match="outside of the raster"):
-        paint(batch, np.array([[x, y], [1, 1]], np.int32), size=32)
+        paint(batch, np.array([[x, y], [1, 1]], np.int32), np.empty((1, 32, 32), np.uint8))
 
 
 @pytest.mark.parametrize("threads", [0, -2])
