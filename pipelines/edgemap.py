@@ -382,17 +382,15 @@ def _finish(
         dataset.write_index(folder.work / name, table, about)
         files.append(folder.publish(name, table.num_rows))
     refused = Counter(reject["word"] for reject in rejects)
-    lists: dict[str, list[list[object]]] = {
-        ATTRIBUTION_FILE: _attribution_rows(indexes.values()),
-        CLASSES_FILE: [
-            ["label", "word", *plan.counts],
-            *(
-                [label, word, *(plan.counts[split][word] for split in plan.counts)]
-                for label, word in enumerate(plan.classes)
-            ),
-        ],
-        CURATION_FILE: _curation_rows(plan, refused, layout.curated),
-    }
+    classes: list[list[object]] = [["label", "word", *plan.counts]]
+    # Found are the maps that were refused, removed as noise or dropped, and those in the splits.
+    curated: list[list[object]] = [["label", "word", "found", "refused", *CURATED, *plan.counts]]
+    for label, word in enumerate(plan.classes):
+        left, gone = [counts[word] for counts in plan.counts.values()], [layout.curated[name][word] for name in CURATED]
+        found = refused[word] + sum(gone[:2]) + sum(left)
+        classes.append([label, word, *left])
+        curated.append([label, word, found, refused[word], *gone, *left])
+    lists = {ATTRIBUTION_FILE: _attribution_rows(indexes.values()), CLASSES_FILE: classes, CURATION_FILE: curated}
     for name, rows in lists.items():
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
@@ -432,25 +430,6 @@ def _attribution_rows(indexes: Iterable[pa.Table]) -> list[list[object]]:
     return [head, *([*row] for row in zip(*values, strict=True))]
 
 
-def _curation_rows(
-    manifest: Manifest, refused: Mapping[str, int], curated: Mapping[str, Mapping[str, int]]
-) -> list[list[object]]:
-    """Return a row a class: what became of the edge maps that were there.
-
-    Columns: label, word; edge maps `found`; `refused` because they could not be read; removed as `noise`; `dropped` by
-    a decision; `kept` by a decision though noise; and the maps in each split. Found are those that were refused,
-    removed and dropped, and those in the splits.
-    """
-    counts, rows = manifest.counts, []
-    for label, word in enumerate(manifest.classes):
-        bad, left = refused.get(word, 0), [classes[word] for classes in counts.values()]
-        gone = {name: curated[name][word] for name in CURATED}
-        found = bad + gone["noise"] + gone["dropped"] + sum(left)
-        rows.append([label, word, found, bad, *gone.values(), *left])
-    head: list[object] = ["label", "word", "found", "refused", *CURATED, *counts]
-    return [head, *rows]
-
-
 # ---- the card --------------------------------------------------------------------------------------------------------
 
 _BSDS = "trained on BSDS500, which is for non-commercial research and education"
@@ -480,17 +459,26 @@ def _card(manifest: Manifest) -> str:
         else textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
         for text in paragraphs
     )
-    return "\n\n".join([_front_matter(manifest, filled), f"# {manifest.name}", *wrapped]) + "\n"
-
-
-def _front_matter(manifest: Manifest, splits: Sequence[str]) -> str:
-    lines = ["license: other", "license_name: per-photo", f"license_link: {ATTRIBUTION_FILE}"]
-    lines += [f"pretty_name: {manifest.name}"]
-    lines += ["size_categories:", f"  - {size_category(sum(manifest.splits.values()))}"]
-    lines += ["task_categories:", "  - image-classification", "tags:", "  - webdataset", "  - edge-maps", "  - sketch"]
-    lines += ["configs:", "  - config_name: default", "    data_files:"]
-    lines += [f"      - split: {split}\n        path: {TARS_FOLDER}/{split}-*.tar" for split in splits]
-    return "\n".join(["---", *lines, "---"])
+    paths = "\n".join(f"      - split: {split}\n        path: {TARS_FOLDER}/{split}-*.tar" for split in filled)
+    front_matter = f"""---
+license: other
+license_name: per-photo
+license_link: {ATTRIBUTION_FILE}
+pretty_name: {manifest.name}
+size_categories:
+  - {size_category(sum(manifest.splits.values()))}
+task_categories:
+  - image-classification
+tags:
+  - webdataset
+  - edge-maps
+  - sketch
+configs:
+  - config_name: default
+    data_files:
+{paths}
+---"""
+    return "\n\n".join([front_matter, f"# {manifest.name}", *wrapped]) + "\n"
 
 
 def _contents(manifest: Manifest) -> list[str]:

@@ -316,7 +316,7 @@ def _finish(training: Training, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def _metrics(training: Training) -> Iterator[BinaryIO]:
-    """Open the file with a line a step; what steps after the checkpoint wrote goes, as they are taken again."""
+    """Open the file of a line a step, without the lines of steps after the checkpoint, which are taken again."""
     path = training.config.out / METRICS
     kept = path.read_bytes().splitlines(keepends=True)[: training.step] if path.exists() else []
     with replacing(path) as file:

@@ -6,6 +6,7 @@ are seen ones: a choice is made by learning from the other seen classes and meas
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,10 +73,7 @@ class ClassSplit:
 class SplitNames:
     """Names of a published split, as its own source spells them; None where it says nothing.
 
-    Attributes:
-        seen: None stands for all classes that are not unseen.
-        validation: None stands for a share of the seen ones.
-        unseen: None stands for all classes that are not seen.
+    No `seen` means all classes that are not unseen, no `unseen` the reverse, no `validation` a share of the seen ones.
     """
 
     seen: tuple[str, ...] | None = None
@@ -152,29 +150,23 @@ def split_by_names(
         names: Of the seen or the unseen classes, or of both; classes in neither of two lists are left out.
         validation_share: As for `split_classes`, where the names say nothing about validation.
         seed: The key by which validation classes are chosen.
-        allow_unknown: Whether names that are no class of the table are ignored.
-
-    Returns:
-        The split, and the names that were ignored.
+        allow_unknown: Whether names that are no class of the table are ignored; they are returned with the split.
 
     Raises:
-        ConfigError: Names are no class and that is not allowed, or the split cannot be: see `ClassSplit`.
+        ConfigError: Names are no class and that is not allowed, or `ClassSplit` refuses the split.
     """
     if names.seen is None and names.unseen is None:
         raise ConfigError("a split names the classes that are seen, or those that are unseen")
     parts = (names.seen, names.validation, names.unseen)
-    # All at once, so that the names that are no class are told at once; a validation class stands among the seen too.
+    # All parts at once, so that one error lists every unknown name; a validation class is among the seen ones, too.
     listed = {plain(name): name for part in parts for name in part or ()}
     unknown = match(list(listed.values()), classes, allow_unknown=allow_unknown).unknown
     seen, validation, unseen = (
         None if part is None else match(part, classes, allow_unknown=True).classes for part in parts
     )
-    if unseen is None:
-        unseen = tuple(word for word in classes if word not in set(seen or ()))
-    if seen is None:
-        seen = tuple(word for word in classes if word not in set(unseen))
-    if validation is None:
-        validation = choose_validation(seen, validation_share, seed)
+    unseen = tuple(word for word in classes if word not in set(seen or ())) if unseen is None else unseen
+    seen = tuple(word for word in classes if word not in set(unseen)) if seen is None else seen
+    validation = choose_validation(seen, validation_share, seed) if validation is None else validation
     return ClassSplit(seen=seen, validation=validation, unseen=unseen), unknown
 
 
@@ -222,8 +214,7 @@ def parse(lines: Iterable[str]) -> SplitNames:
             if first != number:
                 raise FormatError(_REASON, f"line {number:,}: {text!r} stands in line {first:,} already")
     _check(found)
-    names = {part: tuple(text for _, text in own.values()) for part, own in found.items()}
-    return SplitNames(seen=names.get("seen"), validation=names.get("validation"), unseen=names.get("unseen"))
+    return SplitNames(**{part: tuple(text for _, text in own.values()) for part, own in found.items()})
 
 
 def _check(found: Mapping[str, Mapping[str, tuple[int, str]]]) -> None:
@@ -265,7 +256,7 @@ def read(path: Path) -> SplitNames:
     """Read a file of a split.
 
     Raises:
-        ConfigError: It cannot be read, or is none.
+        ConfigError: It cannot be read, or is not one.
     """
     try:
         with path.open(encoding="utf-8-sig") as lines:
@@ -284,18 +275,17 @@ def read_all(names: Sequence[str], published: Path) -> SplitNames:
         published: The folder of these.
 
     Raises:
-        ConfigError: There is no such file, or it is none; or two of them name classes of one part.
+        ConfigError: There is no such file, it is not a split, or two of them name classes of one part.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    found = SplitNames()
     for name in names:
         read_names = read(path_of(name, published))
-        parts = {part: getattr(read_names, part) for part in PARTS}
-        told = {part: own for part, own in parts.items() if own is not None}
-        twice = sorted(found.keys() & told)
-        if twice:
-            raise ConfigError(f"{', '.join(names)}: more than one names {twice[0]} classes, and {name} is the second")
-        found |= told
-    return SplitNames(seen=found.get("seen"), validation=found.get("validation"), unseen=found.get("unseen"))
+        own = {part: getattr(read_names, part) for part in PARTS if getattr(read_names, part) is not None}
+        for part in sorted(own):
+            if getattr(found, part) is not None:
+                raise ConfigError(f"{', '.join(names)}: more than one names {part} classes, and {name} is the second")
+        found = dataclasses.replace(found, **own)
+    return found
 
 
 def path_of(name: str, published: Path) -> Path:
@@ -339,8 +329,7 @@ class SplitOptions:
         """Split a class table by the options; return that, and the names that were ignored as no class of it.
 
         Raises:
-            ConfigError: Neither or both ways of choosing are given, a file cannot be read, names are no class and that
-                is not allowed, or the split cannot be.
+            ConfigError: Neither or both ways of choosing are given, a file cannot be read, or the split is refused.
         """
         if (self.seen is None) == (not self.class_split):
             raise ConfigError("say which classes are seen: --seen for a random split, or --class-split, not both")

@@ -105,12 +105,12 @@ _FINENESS = 100
 
 
 def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
-    """Match the pixels of two (H, W) masks one to one, as many as can be, at the least sum of distances.
+    """Match the pixels of two (H, W) masks one to one, as many as possible, at the least sum of distances.
 
-    Source: `correspondPixels` of the BSDS500 benchmark (`match.cc`). As there, a pair costs its distance, a pixel that
-    stays alone much more, and costs are whole numbers. There each pixel has a few outliers by chance, and CSA solves;
-    here each has its own, so the least cost is always reached. Of several assignments of the same cost, the two may
-    choose different ones.
+    Source: `correspondPixels` of the BSDS500 benchmark (`match.cc`). As there, a pair costs its distance, an unmatched
+    pixel much more, and costs are whole numbers. There each pixel has a few outliers by chance, and CSA solves; here
+    each has its own, so the least cost is always reached. Of several assignments of the same cost, the two may choose
+    different ones.
 
     Args:
         first: (H, W) bool.
@@ -118,7 +118,7 @@ def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
         tolerance: The longest distance of a pair, in pixels.
 
     Returns:
-        (H, W) bool twice: the matched pixels of the first mask and those of the second, equally many.
+        The matched pixels of each mask, equally many: (H, W) bool twice.
 
     Raises:
         ValueError: The masks differ in shape.
@@ -157,7 +157,7 @@ def _disc(tolerance: float) -> tuple[_Places, _Places, _Values]:
 
 def _assigned(one: _Places, other: _Places, costs: _Values, outlier: int) -> tuple[_Places, _Places]:
     """Return the places of the least costly assignment, pair by pair."""
-    # What has nobody within reach is in no pair, and stays alone in any assignment.
+    # Pixels without any other within reach are in no pair.
     rows, row = _numbered(one)
     columns, column = _numbered(other)
     if len(rows) > len(columns):
@@ -256,14 +256,9 @@ def evaluate(
     # Not even a threshold of 0 takes what has no strength at all.
     least = np.maximum(levels, np.finfo(np.float64).eps)
     rows = [_compare(_thinned(soft >= level), drawn, tolerance) for level in least]
-    found, found_matched, drawn_matched = np.array(rows, np.int64).reshape(-1, 3).T.copy()
-    return Counts(
-        thresholds=levels,
-        found=found,
-        found_matched=found_matched,
-        drawn=np.full(len(levels), sum(np.count_nonzero(each) for each in drawn), np.int64),
-        drawn_matched=drawn_matched,
-    )
+    found, matched, drawn_matched = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+    total = np.full(len(levels), sum(np.count_nonzero(each) for each in drawn), np.int64)
+    return Counts(thresholds=levels, found=found, found_matched=matched, drawn=total, drawn_matched=drawn_matched)
 
 
 def agreement(drawings: Sequence[npt.NDArray[np.generic]], *, tolerance: float = TOLERANCE) -> Counts:
@@ -274,15 +269,10 @@ def agreement(drawings: Sequence[npt.NDArray[np.generic]], *, tolerance: float =
     drawn = [np.asarray(drawing, np.bool_) for drawing in drawings]
     others = [[*drawn[:i], *drawn[i + 1 :]] for i in range(len(drawn))] if len(drawn) > 1 else []
     rows = [_compare(own, rest, tolerance) for own, rest in zip(drawn, others, strict=False)]
-    found, found_matched, drawn_matched = np.array(rows, np.int64).reshape(-1, 3).sum(axis=0, keepdims=True).T
-    total = sum(np.count_nonzero(each) for rest in others for each in rest)
-    return Counts(
-        thresholds=np.ones(1),
-        found=found,
-        found_matched=found_matched,
-        drawn=np.array([total], np.int64),
-        drawn_matched=drawn_matched,
-    )
+    found, matched, drawn_matched = np.array(rows, np.int64).reshape(-1, 3).sum(axis=0, keepdims=True).T
+    total = np.array([sum(np.count_nonzero(each) for rest in others for each in rest)], np.int64)
+    ones = np.ones(1)
+    return Counts(thresholds=ones, found=found, found_matched=matched, drawn=total, drawn_matched=drawn_matched)
 
 
 def _compare(found: Mask, drawings: Sequence[Mask], tolerance: float) -> tuple[int, int, int]:
