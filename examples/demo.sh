@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole chain on generated drawings, and from photographs to edge maps: `make demo` runs it. The drawings are not from
-# Quick, Draw!; the photographs are those that scikit-image ships, served by a web server of the demo's own.
+# `make demo` runs this: the whole chain on generated drawings, and from photographs to edge maps. The drawings are not from
+# Quick, Draw!; the photographs are those that scikit-image ships, served by a local web server.
 set -eu
 demo=${1:-demo}
 rm -rf "$demo"
@@ -26,7 +26,7 @@ run sketchdata audit report "$demo/dataset"
 kinds=apple,cat,clock,envelope,fish,house,star,sun,tree,umbrella
 run sketchdata build quickdraw-3.8m --source "$demo/source" --out "$demo/ten" --categories $kinds \
     --train 200 --val 40 --gallery 40 --query 10
-# torch's threads wait for one another: where other jobs use the cores, several take many times as long as one.
+# PyTorch's threads wait for one another: if other jobs use the cores, several take many times as long as one.
 export OMP_NUM_THREADS=1
 run sketchdata train recognition --data "$demo/ten" --out "$demo/run" --backbone small --size 32 --hidden 32 \
     --width 64 --batch-size 64 --learning-rate 5e-3 --cnn-learning-rate 5e-3 --max-points 64 \
@@ -54,8 +54,8 @@ run sketchdata build edgemap-345c --edges "$demo/edges" --val-share 1/4 --out "$
 run sketchdata verify "$demo/edgemap"
 run sketchdata show "$demo/edges" -n 8 -o "$demo/edges.png"
 
-# Classes that nobody drew for the network: edge maps of photographs tell it what they look like. There are none of most
-# classes among those above, so these photographs are generated too.
+# Unseen classes: edge maps of photographs describe them. Most classes have none among the photographs above, so these
+# photographs are generated too.
 things=apple,bear,bicycle,book,butterfly,cactus,candle,cat,chair,clock,cup,donut,envelope,eyeglasses,fish,flower,fork,house
 things=$things,key,ladder,leaf,mushroom,pants,pear,pizza,sailboat,snail,spider,star,umbrella
 run sketchdata build quickdraw-3.8m --source "$demo/source" --out "$demo/thirty" --categories $things \
@@ -90,11 +90,11 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
   dataset/audit/report.html    open it in a browser: classes, histograms, examples
   photos, crops, edges, edgemap   six photographs on their way to a data set of edge maps, with
   edges/audit/report.html         each edge map beside its photo     edges.png    all of them
-  run          a small network that learned ten classes of ten/, and evaluation.md, how well
-  codes-run, codes, index   binary codes of the same ten classes, to be searched:
+  run          a small network that learned the ten classes of ten/; evaluation.md has its accuracy
+  codes-run, codes, index   binary codes of the same ten classes; search them with
     .venv/bin/sketchdata search $demo/index --run $demo/codes-run YOUR.svg --data $demo/ten --html found.html
-  zsl          a network that recognises classes it never saw drawn, and evaluation.md, how well
-  recognised.png   what it says of a drawing of each of six classes that it never saw drawn, right or wrong
-To judge drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
+  zsl          a network that recognises unseen classes; evaluation.md has its accuracy
+  recognised.png   its predictions for a drawing of each of six unseen classes, right or wrong
+To curate drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END

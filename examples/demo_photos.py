@@ -2,7 +2,7 @@
 
     python examples/demo_photos.py demo/photos.csv    # writes the list, then serves until it is stopped
 
-So the demonstration has real photographs and a real web server, and needs no network.
+The demo thus has real photographs and a real web server, and needs no network.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ PHOTOS = [
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder without a line for each request."""
+    """Serves a folder without logging."""
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
             writer = csv.writer(file)
             writer.writerow(["url", "class", "box", "author", "licence"])
             writer.writerows([f"{address}/{name}", *facts] for name, *facts in PHOTOS)
-        # Whoever waits for the list finds it whole, and the server listening.
+        # By renaming, the list appears complete, after the server has begun to listen.
         part.rename(path)
         server.serve_forever()
 
