@@ -128,7 +128,7 @@ def test_version_names_the_tool_and_its_version() -> None:
 def no_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that, on the PYTHONPATH, keeps torch from every process, spawned workers included."""
     folder = tmp_path_factory.mktemp("no-torch")
-    (folder / "torch.py").write_text("raise ImportError('torch is blocked by the test')\n")
+    (folder / "torch.py").write_text("raise ModuleNotFoundError('torch is blocked by the test', name='torch')\n")
     return folder
 
 
