@@ -6,8 +6,7 @@ and every engine gives the same bytes.
 
 from __future__ import annotations
 
-from sketchdata.engine.options import EngineOptions
 from sketchdata.engine.run import run, run_final
-from sketchdata.engine.task import Stage, Task, TaskResult
+from sketchdata.engine.task import EngineOptions, Stage, Task, TaskResult
 
 __all__ = ["EngineOptions", "Stage", "Task", "TaskResult", "run", "run_final"]

@@ -13,14 +13,13 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from sketchdata.engine.options import EngineOptions
-from sketchdata.engine.task import Outcome, Stage, Task, execute
+from sketchdata.engine.task import EngineOptions, Stage, Task, TaskOutcome, execute
 from sketchdata.progress import ctrl_c_held_back
 
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[Outcome]:
+def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[TaskOutcome]:
     """Yield each task's outcome as it completes."""
     processes = min(options.processes(), len(tasks))
     if processes == 0:
@@ -30,8 +29,9 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
     workers: list[_Worker] = []
     try:
         while todo or any(worker.task for worker in workers):
-            _hand_out(stage, todo, workers, processes)
-            for worker in _answering(workers):
+            _assign(stage, todo, workers, processes)
+            ready = wait([worker.connection for worker in workers if worker.task is not None])
+            for worker in [worker for worker in workers if worker.connection in ready]:
                 task, outcome = worker.take_answer()
                 if outcome is None:
                     workers.remove(worker)
@@ -39,11 +39,11 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
                     if deaths[task.id] <= options.retries:
                         todo.append(task)
                         continue
-                    outcome = Outcome(task_id=task.id, error=f"its worker process died {deaths[task.id]} times")
+                    outcome = TaskOutcome(task_id=task.id, error=f"its worker process died {deaths[task.id]} times")
                 yield outcome
     finally:
         for worker in workers:
-            worker.dismiss()
+            worker.stop()
         for worker in workers:
             worker.process.join()
 
@@ -59,22 +59,21 @@ class _Worker:
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_work, args=(theirs, stage))
         self.process.start()
-        # With the other end open here too, nobody would see that the worker is gone.
+        # While the other end is open here too, the worker's death goes unnoticed.
         theirs.close()
 
     def give(self, task: Task) -> None:
-        """Let it begin a task."""
         self.task = task
-        # When it died meanwhile, there is no answer to be had either, and that counts.
+        # A worker that died meanwhile does not answer either, and that is noticed.
         with contextlib.suppress(OSError):
             self.connection.send(task)
 
-    def take_answer(self) -> tuple[Task, Outcome | None]:
-        """Return its task and how that ended; None when the process died of it."""
+    def take_answer(self) -> tuple[Task, TaskOutcome | None]:
+        """Return its task and the task's outcome; None when the process died."""
         task, self.task = self.task, None
         assert task is not None, "an idle worker has no answer"  # noqa: S101
         try:
-            answer: Outcome | str = self.connection.recv()
+            answer: TaskOutcome | str = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             self.connection.close()
@@ -83,19 +82,19 @@ class _Worker:
             raise RuntimeError(f"task {task.id} hit a fault of the program:\n{answer}")
         return task, answer
 
-    def dismiss(self) -> None:
-        """Send it home; a task that is cut off leaves nothing but a temporary file, and runs again next time."""
+    def stop(self) -> None:
+        """Stop the worker; a task that is cut off leaves nothing but a temporary file, and runs again next time."""
         if self.task is not None:
             self.process.terminate()
         self.connection.close()
 
 
-def _hand_out(stage: Stage, todo: deque[Task], workers: list[_Worker], processes: int) -> None:
+def _assign(stage: Stage, todo: deque[Task], workers: list[_Worker], processes: int) -> None:
     """Give tasks to idle workers, and to new ones up to a number of processes."""
     idle = [worker for worker in workers if worker.task is None]
     while todo and (idle or len(workers) < processes):
         if not idle:
-            # multiprocessing starts a process of its own with the first worker, and unblocks the signal as it does.
+            # With the first worker, multiprocessing starts a process of its own and unblocks the signal.
             resource_tracker.ensure_running()
             with ctrl_c_held_back():
                 workers.append(_Worker(stage))
@@ -103,30 +102,24 @@ def _hand_out(stage: Stage, todo: deque[Task], workers: list[_Worker], processes
         idle.pop().give(todo.popleft())
 
 
-def _answering(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Wait until busy workers have answered or died, and return those."""
-    ready = wait([worker.connection for worker in workers if worker.task is not None])
-    return [worker for worker in workers if worker.connection in ready]
-
-
 def _work(connection: Connection[Any, Any], stage: Stage) -> None:
     """Do tasks until the parent closes the pipe."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
     while True:
         try:
             task = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer: Outcome | str = execute(stage, task)
+            answer: TaskOutcome | str = execute(stage, task)
         except Exception:  # noqa: BLE001 - it is raised again where the run is
             answer = traceback.format_exc()
         connection.send(answer)
 
 
-def _follow(parent: int) -> None:
-    """Leave when the parent is gone, even by kill -9, and not only after the task at hand."""
+def _exit_with(parent: int) -> None:
+    """Exit when the parent is gone, even by kill -9, and not only after the current task."""
     wait([parent])
     os._exit(1)

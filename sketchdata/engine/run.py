@@ -1,18 +1,19 @@
-"""The one loop around every stage, whatever engine does the mapping."""
+"""The one loop around every stage, whatever engine does the mapping: processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from sketchdata.engine.options import EngineOptions
-from sketchdata.engine.task import Outcome, Stage, Task, TaskResult, read_marker, stage_name
-from sketchdata.errors import TasksFailedError
+from sketchdata.engine import local
+from sketchdata.engine.task import EngineOptions, Stage, Task, TaskOutcome, TaskResult, execute, read_marker, stage_name
+from sketchdata.errors import ConfigError, TasksFailedError
 from sketchdata.progress import console, task_bar
 
-Engine = Callable[[Stage, Sequence[Task], EngineOptions], Iterator[Outcome]]
-
+_CONNECT_SECONDS = 30
+_SCHEMES = ("tcp", "tls", "ucx", "ws", "wss")
 _POLL_SECONDS = 0.5
 _FAILURES_SHOWN = 20
 
@@ -38,19 +39,28 @@ def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: s
     done = _finished(tasks, name)
     index, count = options.share()
     todo = [task for task in tasks[index::count] if task.id not in done]
-    failures: list[Outcome] = []
+    failures: list[TaskOutcome] = []
     with task_bar() as bar:
         row = bar.add_task(title, total=len(tasks), completed=len(done))
-        for outcome in _engine(options)(stage, todo, options):
+        # A job of an array is a local run over its share.
+        outcomes = _dask_outcomes if options.engine == "dask" else local.outcomes
+        for outcome in outcomes(stage, todo, options):
             if outcome.result is None:
                 failures.append(outcome)
             else:
                 done[outcome.task_id] = outcome.result
             bar.advance(row)
     if failures:
-        raise TasksFailedError(_describe(title, failures, len(tasks)))
-    if len(done) < len(tasks):
-        done = _await_others(tasks, name, options.wait)
+        lines = [f"  {outcome.task_id}: {outcome.error}" for outcome in failures[:_FAILURES_SHOWN]]
+        lines += [f"  and {len(failures) - _FAILURES_SHOWN} more"] if len(failures) > _FAILURES_SHOWN else []
+        head = f"{title}: {len(failures)} of {len(tasks)} tasks failed; what is finished is kept, and the same command"
+        raise TasksFailedError("\n".join([f"{head} goes on:", *lines]))
+    deadline = time.monotonic() + options.wait
+    while len(done) < len(tasks):
+        done = _finished(tasks, name)
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_POLL_SECONDS)
     if len(done) < len(tasks):
         console.print(f"{title}: share {index}/{count} is done; {len(tasks) - len(done)} tasks of other shares are not")
         return None
@@ -72,34 +82,47 @@ def run_final(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, ti
     return None
 
 
-def _engine(options: EngineOptions) -> Engine:
-    if options.engine == "dask":
-        from sketchdata.engine import dask
-
-        return dask.outcomes
-    # A job of an array is a local run over its share.
-    from sketchdata.engine import local
-
-    return local.outcomes
-
-
 def _finished(tasks: Sequence[Task], name: str) -> dict[str, TaskResult]:
     markers = ((task.id, read_marker(task, name)) for task in tasks)
     return {task_id: result for task_id, result in markers if result is not None}
 
 
-def _await_others(tasks: Sequence[Task], name: str, seconds: float) -> dict[str, TaskResult]:
-    deadline = time.monotonic() + seconds
-    while True:
-        done = _finished(tasks, name)
-        if len(done) == len(tasks) or time.monotonic() >= deadline:
-            return done
-        time.sleep(_POLL_SECONDS)
+def _dask_outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[TaskOutcome]:
+    """Yield each task's outcome as it completes on a Dask cluster, which may be a SLURM or PBS queue behind.
 
-
-def _describe(title: str, failures: Sequence[Outcome], total: int) -> str:
-    lines = [f"  {outcome.task_id}: {outcome.error}" for outcome in failures[:_FAILURES_SHOWN]]
-    more = len(failures) - len(lines)
-    lines += [f"  and {more} more"] if more else []
-    head = f"{title}: {len(failures)} of {total} tasks failed; what is finished is kept, and the same command goes on:"
-    return "\n".join([head, *lines])
+    Raises:
+        ConfigError: dask is not installed, no scheduler was named, or none answers there.
+    """
+    scheme, separator, _ = (options.scheduler or "").partition("://")
+    # Dask itself would look for an unknown scheme's plug-in for a minute.
+    if options.scheduler is None or (separator and scheme not in _SCHEMES):
+        raise ConfigError(f"--engine dask needs --scheduler tcp://host:port, not {options.scheduler}")
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ConfigError("--engine dask needs the extra: pip install 'sketchdata[dask]'") from error
+    if not tasks:
+        return
+    try:
+        client = Client(options.scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {options.scheduler}: {error}") from error
+    # It would print tracebacks when the scheduler goes away; the outcomes tell of that.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    with client:
+        name = stage_name(stage)
+        keys = {f"{task.id}-{task.fingerprint(name)}": task for task in tasks}
+        # Dask itself moves the tasks of a worker that died to others; `retries` is for those that died with it.
+        futures = [client.submit(execute, stage, task, key=key, retries=options.retries) for key, task in keys.items()]
+        for future in as_completed(futures, loop=client.loop):
+            task_id, reason = keys[future.key].id, future.status
+            try:
+                if future.status == "finished":
+                    yield future.result()
+                    continue
+                if future.status == "error":
+                    yield TaskOutcome(task_id=task_id, error=repr(future.exception()))
+                    continue
+            except OSError as error:
+                reason = str(error)
+            yield TaskOutcome(task_id=task_id, error=f"the Dask scheduler went away or dropped the task: {reason}")

@@ -1,20 +1,92 @@
-"""What an engine moves: a Task describes one output, a stage makes it, a TaskResult says what came of it."""
+"""What an engine moves: a Task describes one output, a stage makes it, a TaskResult says what came of it; its options."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 
-from sketchdata.errors import SketchDataError
+from sketchdata.config import option
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import FileEntry, replacing
 from sketchdata.version import SCHEMA_VERSION, __version__
+
+ENGINES = ("local", "slurm", "dask")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where and how tasks run; none of these options changes a byte of what is written."""
+
+    engine: str = option("local", help="Who runs the tasks.", record=False, type=click.Choice(ENGINES))
+    workers: int | None = option(
+        None,
+        help="Processes on this machine; 0 runs everything in this one. Default: the processors this process may use.",
+        record=False,
+        type=click.IntRange(0, 1024),
+    )
+    scheduler: str | None = option(
+        None, help="Address of the Dask scheduler, such as tcp://host:8786.", record=False, metavar="ADDRESS"
+    )
+    task_range: str | None = option(
+        None,
+        help="This job's share of a job array: i/n with i from 0. Default: SLURM's own variables.",
+        record=False,
+        metavar="I/N",
+    )
+    wait: float = option(
+        0.0,
+        help="Seconds that a share waits for the others between two stages, before it leaves the rest to a later call.",
+        record=False,
+        type=click.FloatRange(0),
+    )
+    retries: int = option(
+        2, help="How often a task is tried again when its worker died.", record=False, type=click.IntRange(0, 100)
+    )
+
+    def processes(self) -> int:
+        """Return the number of worker processes on this machine."""
+        if self.workers is not None:
+            return self.workers
+        allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+        return int(allotted) if self.engine == "slurm" and allotted.isdigit() else len(os.sched_getaffinity(0))
+
+    def share(self) -> tuple[int, int]:
+        """Return (i, n): this call does every n-th task from the i-th on; (0, 1) is all of them.
+
+        Raises:
+            ConfigError: The range cannot be understood, or is given to another engine than slurm.
+        """
+        if self.engine != "slurm":
+            if self.task_range is not None:
+                raise ConfigError("--task-range is for --engine slurm")
+            return 0, 1
+        if self.task_range is not None:
+            i, _, n = self.task_range.partition("/")
+            if not (i.isdecimal() and n.isdecimal() and int(i) < int(n)):
+                raise ConfigError(f"--task-range must be i/n with 0 ≤ i < n, such as 3/8, not {self.task_range!r}")
+            return int(i), int(n)
+        if "SLURM_ARRAY_TASK_ID" not in os.environ:
+            return 0, 1
+        # Such as --array=0-7, --array=1-8 or --array=0-14:2.
+        settings = {name: os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "STEP", "COUNT")}
+        try:
+            first, step, count = int(settings["MIN"] or 0), int(settings["STEP"] or 1), int(settings["COUNT"])
+            index, rest = divmod(int(settings["ID"]) - first, step)
+        except (ValueError, ZeroDivisionError):
+            index, rest, count = 0, 0, 0
+        if rest or not 0 <= index < count:
+            found = ", ".join(f"SLURM_ARRAY_TASK_{name}={value}" for name, value in settings.items())
+            raise ConfigError(f"{found} are not those of an even job array such as --array=0-7: give --task-range i/n")
+        return index, count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +146,7 @@ Stage = Callable[[Task], TaskResult]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TaskOutcome:
     """How a task ended: with a result, or with an error for the user to read."""
 
     task_id: str
@@ -87,17 +159,17 @@ def stage_name(stage: Stage) -> str:
     return f"{stage.__module__.rpartition('.')[2]}.{stage.__qualname__}"
 
 
-def execute(stage: Stage, task: Task) -> Outcome:
+def execute(stage: Stage, task: Task) -> TaskOutcome:
     """Run one task where an engine put it, and mark it as done."""
     started = time.perf_counter()
     try:
         result = stage(task)
     except (SketchDataError, OSError) as error:
         # Known faults travel as text: they are final, and no traceback of a worker reaches the user.
-        return Outcome(task_id=task.id, error=str(error) or type(error).__name__)
+        return TaskOutcome(task_id=task.id, error=str(error) or type(error).__name__)
     result = dataclasses.replace(result, seconds=time.perf_counter() - started)
     write_marker(task, stage_name(stage), result)
-    return Outcome(task_id=task.id, result=result)
+    return TaskOutcome(task_id=task.id, result=result)
 
 
 def write_marker(task: Task, stage: str, result: TaskResult) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.engine import EngineOptions, dask, run
+from sketchdata.engine import EngineOptions, run
 from sketchdata.errors import ConfigError, TasksFailedError
 from tests.engine import stages
 from tests.engine.stages import tasks_in
@@ -140,7 +140,7 @@ def _kill_after_the_first_task(folder: Path, process: subprocess.Popen[bytes]) -
 
 @pytest.mark.slow
 def test_no_scheduler_named_or_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(sys.modules[run.__module__], "_CONNECT_SECONDS", 1)
     tasks = tasks_in(tmp_path, NAMES)
     for scheduler in (None, "nonsense://x", "http://127.0.0.1:8786"):
         with pytest.raises(ConfigError, match="--engine dask needs --scheduler"):
