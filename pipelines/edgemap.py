@@ -43,12 +43,12 @@ from sketchdata.edges.dataset import (
 )
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
-from sketchdata.engine.exports import Parent, open_parent
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage import pictures
 from sketchdata.storage.cards import size_category
+from sketchdata.storage.dataset import Parent, open_parent
 from sketchdata.storage.manifest import Manifest, file_entry, hash_file, replacing
 from sketchdata.storage.tars import write_members
 

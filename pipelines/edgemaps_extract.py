@@ -25,7 +25,6 @@ import pyarrow as pa
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
-from sketchdata.engine.exports import open_parent
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.names import names_in
@@ -33,6 +32,7 @@ from sketchdata.photos.image import decode
 from sketchdata.progress import console, one_opencv_thread
 from sketchdata.storage import pictures
 from sketchdata.storage.cards import picture_card_head, reject_rows
+from sketchdata.storage.dataset import open_parent
 from sketchdata.storage.fetch import download
 from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, file_entry, hash_file
 from sketchdata.version import SCHEMA_VERSION, __version__

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sketchdata.config import option
-from sketchdata.engine.exports import open_parent
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.storage.dataset import open_parent
 from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Check a data set against its manifest and against the rules of its split.
 
-Everything that a manifest promises is recomputed from the files: sizes and hashes, then what the Parquet shards hold.
+Everything that a manifest promises is recomputed from the files: sizes and hashes, then what is in them. There is a
+function for each kind of data set: drawings, codes and indexes, sets of edge maps, collections of photos, and pictures.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import csv
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +29,162 @@ from sketchdata.edges import dataset
 from sketchdata.edges.dataset import ATTRIBUTION_FILE, VAL, holds_pictures, is_edgemaps, noun_of
 from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.photos import collection
-from sketchdata.photos.collection import Collection, read_collection
+from sketchdata.photos.collection import read_collection
 from sketchdata.photos.image import decode
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.code_folder import CodeFolder, file_name
 from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, open_index
 from sketchdata.storage import parquet, pictures
-from sketchdata.storage.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifest
-from sketchdata.storage.parquet import read_facts
-from sketchdata.storage.verification import Verification, check_counts, check_files, unlisted
-
-# Check a folder of codes, or an index over codes, against its manifest.
+from sketchdata.storage.dataset import file_faults
+from sketchdata.storage.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, Manifest, read_manifest
 
 
-def holds_codes(manifest: Manifest) -> bool:
-    """Tell whether a manifest is that of a folder of codes or of an index over codes."""
-    return "bits" in manifest.config and ("splits" in manifest.config or manifest.config.get("kind") in KINDS)
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One kind of fault: what is wrong with the first case, and how many cases there are."""
+
+    kind: str
+    first: str
+    count: int
 
 
-def check_codes(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    """Check the codes of each split, or of the one split of an index.
+@dataclass
+class Verification:
+    """What was checked and what was found.
 
-    Args:
-        directory: The folder.
-        manifest: Its manifest.
-        whole: Files whose size and hash are as they should be.
-        verification: Where to note what is found.
+    Attributes:
+        files: Files whose size and hash were checked.
+        records: Rows or photos that were checked.
+        noun: What people call these.
+        checks: Kinds of fault that were looked for.
     """
-    for split, told in manifest.counts.items():
+
+    files: int = 0
+    records: int = 0
+    noun: str = "drawings"
+    checks: list[str] = field(default_factory=list)
+    _faults: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Every kind of fault that was found, in the order of the checks."""
+        return [
+            Fault(kind=k, first=self._faults[k][0], count=len(self._faults[k]))
+            for k in self.checks
+            if k in self._faults
+        ]
+
+    def check(self, kind: str, faults: Iterable[str]) -> bool:
+        """Note a check and what it found; true when it found nothing."""
+        found = list(faults)
+        if kind not in self.checks:
+            self.checks.append(kind)
+        if found:
+            self._faults.setdefault(kind, []).extend(found)
+        return not found
+
+
+def run(directory: Path) -> Verification:
+    """Check a data set.
+
+    Raises:
+        SketchDataError: There is no manifest to check against.
+    """
+    manifest = read_manifest(directory)
+    verification = Verification(noun=noun_of(manifest))
+    if manifest.name == collection.NAME:
+        _check_collection(directory, manifest, verification)
+        return verification
+    verification.check("unlisted file", _unlisted(directory, manifest.files))
+    whole = _check_files(directory, manifest.files, verification)
+    if is_edgemaps(manifest):
+        check = _check_edgemaps
+    elif holds_pictures(manifest):
+        check = _check_pictures
+    elif "bits" in manifest.config and ("splits" in manifest.config or manifest.config.get("kind") in KINDS):
+        check = _check_codes
+    else:
+        check = _check_drawings
+    check(directory, manifest, whole, verification)
+    return verification
+
+
+# ---- what every kind has in common -----------------------------------------------------------------------------------
+
+
+def _unlisted(directory: Path, listed: Iterable[FileEntry]) -> Iterator[str]:
+    names = {entry.path for entry in listed} | {MANIFEST_NAME}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        # Audits come after the data set and are no part of it; each has a record of its own.
+        if path.is_file() and name not in names and not name.startswith(f"{AUDIT_FOLDER}/"):
+            yield f"{name} is not in the manifest"
+
+
+def _check_files(directory: Path, entries: Collection[FileEntry], verification: Verification) -> set[str]:
+    """Check the presence, sizes and hashes of files; return the paths of those without a fault."""
+    for kind in ("missing file", "size", "sha256"):
+        verification.check(kind, [])
+    whole: set[str] = set()
+    with task_bar() as bar:
+        row = bar.add_task("Hashing files", total=len(entries))
+        for entry, fault in file_faults(directory, entries):
+            if fault is None:
+                whole.add(entry.path)
+            else:
+                verification.check(fault[0], [f"{entry.path} {fault[1]}"])
+            bar.advance(row)
+    verification.files += len(entries)
+    return whole
+
+
+def _check_counts(
+    labels: npt.NDArray[np.integer[Any]], manifest: Manifest, split: str, verification: Verification
+) -> None:
+    """Compare the rows of each class of a split, from their labels (N,), with the manifest's counts."""
+    counts = np.bincount(labels, minlength=len(manifest.classes)).tolist()
+    told = manifest.counts[split]
+    where = "the data set" if split == pictures.UNDIVIDED else split
+    faults = [
+        f"{where} has {found:,} {verification.noun} of {word} instead of {told.get(word, 0):,}"
+        for found, word in zip(counts, manifest.classes, strict=False)
+        if found != told.get(word, 0)
+    ]
+    verification.check("class balance", faults)
+
+
+def _wrong_words(table: pa.Table, manifest: Manifest, where: str) -> Iterator[str]:
+    label, encoded = table.column("label").to_numpy(), table.column("word").combine_chunks().dictionary_encode()
+    words = np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()]
+    expected = np.array([*manifest.classes, None], object)[np.minimum(label, len(manifest.classes))]
+    for row in np.flatnonzero(words != expected).tolist():
+        yield f"{where}: key_id {table.column('key_id')[row]} has label {label[row]} and word {words[row]!r}"
+
+
+def _disorder(label: npt.NDArray[Any], key_id: npt.NDArray[np.uint64], seed: int, split: str) -> Iterator[str]:
+    wrong = np.flatnonzero(mix_classes(label, ranks(key_id, seed)) != np.arange(len(label)))
+    if len(wrong):
+        yield f"{split}: row {wrong[0]:,} (key_id {key_id[wrong[0]]}) is not the one that the ranks put there"
+
+
+def _repeated(key_ids: Mapping[str, npt.NDArray[np.uint64]]) -> Iterator[str]:
+    """Yield the key_ids that are in two splits, or in one of them twice."""
+    ids = np.concatenate([np.empty(0, np.uint64), *key_ids.values()])
+    splits = np.repeat(list(key_ids), [len(own) for own in key_ids.values()])
+    order = np.argsort(ids, kind="stable")
+    for at in np.flatnonzero(ids[order[1:]] == ids[order[:-1]]).tolist():
+        yield f"key_id {ids[order[at]]} is in {splits[order[at]]} and in {splits[order[at + 1]]}"
+
+
+def _wrong_rows(shard: FileEntry, rows: int) -> list[str]:
+    return [] if rows == shard.records else [f"{shard.path} has {rows:,} rows instead of {shard.records:,}"]
+
+
+# ---- codes, and indexes over them ------------------------------------------------------------------------------------
+
+
+def _check_codes(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
+    for split in manifest.counts:
         try:
             if "kind" in manifest.config:
                 labels = open_index(directory).labels if {CODES, KEY_IDS, LABELS} <= whole else None
@@ -67,28 +197,29 @@ def check_codes(directory: Path, manifest: Manifest, whole: set[str], verificati
         verification.check("unreadable codes", [])
         if labels is not None:
             verification.records += len(labels)
-            check_counts(np.bincount(labels, minlength=len(told)).tolist(), told, split, verification)
+            _check_counts(labels, manifest, split, verification)
 
 
-# Check a finished set of edge maps: its tars against its index, and its index against the rules of its split.
+# ---- sets of edge maps: tars against their index, and the index against the rules of its split ----------------------
 
 #: What a sample's JSON has in common with its row of the index, as text.
 _SAME = ("key_id", "word", "label", "photo", "photo_sha256", "source")
 
 
-def check_edgemaps(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    """Check every split's index and tars, then the splits against each other and the photos that are named."""
+def _check_edgemaps(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
     indexes = {split: _read_index(directory, split, whole, verification) for split in manifest.counts}
     found = {split: index for split, index in indexes.items() if index is not None}
     for split, index in found.items():
-        _check_split(manifest, split, index, verification)
+        _check_index(manifest, split, index, verification)
         listed = set(index.column("tar").to_pylist())
         tars = dataset.tars_of(manifest, split)
-        strangers = [f"the index of {split} has no rows of {tar.path}" for tar in tars if tar.path not in listed]
-        verification.check("tars of the index", strangers)
+        unmatched = [f"the index of {split} has no rows of {tar.path}" for tar in tars if tar.path not in listed]
+        verification.check("tars of the index", unmatched)
         _check_tars(directory, manifest, [tar for tar in tars if tar.path in whole], index, verification)
     if len(found) == len(manifest.counts):
-        verification.check("key_id twice", _twice(found))
+        verification.check(
+            "key_id twice", _repeated({s: index.column("key_id").to_numpy() for s, index in found.items()})
+        )
         verification.check("photos across splits", _photos_across(found))
         if ATTRIBUTION_FILE in whole:
             verification.check("attribution", _wrong_attribution(directory / ATTRIBUTION_FILE, found))
@@ -108,28 +239,15 @@ def _read_index(directory: Path, split: str, whole: set[str], verification: Veri
     return index
 
 
-def _check_split(manifest: Manifest, split: str, index: pa.Table, verification: Verification) -> None:
+def _check_index(manifest: Manifest, split: str, index: pa.Table, verification: Verification) -> None:
     seed, share = manifest.config["seed"], Fraction(manifest.config["val_share"])
     key_id, label = index.column("key_id").to_numpy(), index.column("label").to_numpy()
-    told = {word: manifest.counts[split].get(word, 0) for word in manifest.classes}
-    check_counts(np.bincount(label, minlength=len(told))[: len(told)].tolist(), told, split, verification)
-    words = index.column("word").to_pylist()
-    known = dict(enumerate(manifest.classes))
-    wrong = [row for row, word in enumerate(words) if known.get(int(label[row])) != word]
-    verification.check(
-        "word and label",
-        [f"{split}: key_id {key_id[row]} has label {label[row]} and word {words[row]!r}" for row in wrong],
-    )
-    moved = np.flatnonzero(mix_classes(label, ranks(key_id, seed)) != np.arange(len(index)))
-    verification.check(
-        "order of rows", [f"{split}: row {row:,} is not the one of that rank" for row in moved[:1].tolist()]
-    )
+    _check_counts(label, manifest, split, verification)
+    verification.check("word and label", _wrong_words(index, manifest, split))
+    verification.check("order of rows", _disorder(label, key_id, seed, split))
     in_val = dataset.falls_into_val(index.column("photo_sha256").to_pylist(), seed, share)
     strays = np.flatnonzero(in_val != (split == VAL)).tolist()
     verification.check("split by photo", [f"key_id {key_id[row]} does not belong to {split}" for row in strays])
-
-
-# ---- tars against the index ------------------------------------------------------------------------------------------
 
 
 def _check_tars(
@@ -141,10 +259,7 @@ def _check_tars(
         row = bar.add_task("Reading tars", total=len(tars))
         for tar in tars:
             rows = index.take(pa.array(np.flatnonzero(names == tar.path))).to_pylist()
-            wrong = (
-                [] if len(rows) == tar.records else [f"{tar.path} has {len(rows):,} rows, and {tar.records:,} are told"]
-            )
-            verification.check("rows of the index", wrong)
+            verification.check("rows of the index", _wrong_rows(tar, len(rows)))
             try:
                 verification.check("members of the tar", _wrong_members(directory / tar.path, tar.path, rows))
                 verification.check("picture", _wrong_pictures(directory / tar.path, rows, side))
@@ -199,14 +314,6 @@ def _wrong_pictures(path: Path, rows: list[dict[str, Any]], side: int) -> Iterat
                 yield f"{row['tar']}: {row['key_id']}.png: {found}"
 
 
-# ---- splits against each other ---------------------------------------------------------------------------------------
-
-
-def _twice(indexes: Mapping[str, pa.Table]) -> Iterator[str]:
-    key_ids = np.concatenate([index.column("key_id").to_numpy() for index in indexes.values()])
-    yield from (f"key_id {key_id} stands twice" for key_id in pictures.repeated(key_ids))
-
-
 def _photos_across(indexes: Mapping[str, pa.Table]) -> Iterator[str]:
     owner: dict[str, str] = {}
     for split, index in indexes.items():
@@ -234,15 +341,12 @@ def _wrong_attribution(path: Path, indexes: Mapping[str, pa.Table]) -> Iterator[
             yield f"{path.name} has {told:,} maps of {photo}, and the index {maps:,}"
 
 
-# Check what the stages of `sketchdata edgemaps` hand over: collections of photos, crops of them, and edge maps.
-
-# ---- photos ----------------------------------------------------------------------------------------------------------
+# ---- collections of photos -------------------------------------------------------------------------------------------
 
 
-def check_collection(directory: Path, manifest: Manifest, verification: Verification) -> None:
-    """Check a collection's tables, then every photo that they list against its sha256."""
+def _check_collection(directory: Path, manifest: Manifest, verification: Verification) -> None:
     verification.noun = "photos"
-    whole = check_files(directory, manifest.files, verification)
+    whole = _check_files(directory, manifest.files, verification)
     if not {collection.PHOTOS_FILE, collection.BOXES_FILE} <= whole:
         return
     try:
@@ -251,43 +355,36 @@ def check_collection(directory: Path, manifest: Manifest, verification: Verifica
         verification.check("unreadable table", [str(error)])
         return
     verification.check("unreadable table", [])
-    photos = _photo_files(found)
-    check_files(directory, photos, verification)
-    # What is not finished may be tried again, and lies in a folder of its own.
-    strangers = unlisted(directory, [*manifest.files, *photos])
-    verification.check("unlisted file", [name for name in strangers if not name.startswith(".")])
-    verification.check("file name", [f"{e.path} is not named after its sha256" for e in photos if not _is_named(e)])
-    verification.check("unknown photo", _unknown_photos(found))
-    words = Counter(found.boxes.column("word").to_pylist())
-    verification.check("unknown class", [f"{word} is no class" for word in sorted(set(words) - set(manifest.classes))])
-    told = manifest.counts[pictures.UNDIVIDED]
-    check_counts([words[word] for word in told], told, "the collection", verification)
-    verification.records = len(photos)
-
-
-def _photo_files(found: Collection) -> list[FileEntry]:
-    """Return the files of the photos that are there, each once: several addresses may lead to the same photo."""
+    # Several addresses may lead to the same photo.
     there = found.photos.filter(pc.is_valid(found.photos.column("path")))
     columns = (there.column(name).to_pylist() for name in ("path", "bytes", "sha256"))
     files = {path: (size, sha256) for path, size, sha256 in zip(*columns, strict=True)}
-    return [FileEntry(path=path, bytes=size, sha256=sha256, records=1) for path, (size, sha256) in files.items()]
-
-
-def _is_named(photo: FileEntry) -> bool:
-    return photo.path.startswith(f"{collection.PHOTOS_FOLDER}/{photo.sha256[:2]}/{photo.sha256}.")
-
-
-def _unknown_photos(found: Collection) -> Iterator[str]:
+    photos = [FileEntry(path=path, bytes=size, sha256=sha256, records=1) for path, (size, sha256) in files.items()]
+    _check_files(directory, photos, verification)
+    # What is not finished may be tried again, and lies in a folder of its own.
+    extra = _unlisted(directory, [*manifest.files, *photos])
+    verification.check("unlisted file", [name for name in extra if not name.startswith(".")])
+    folder = collection.PHOTOS_FOLDER
+    unnamed = [p.path for p in photos if not p.path.startswith(f"{folder}/{p.sha256[:2]}/{p.sha256}.")]
+    verification.check("file name", [f"{path} is not named after its sha256" for path in unnamed])
     known = set(found.photos.column("photo").to_pylist())
-    for photo in dict.fromkeys(found.boxes.column("photo").to_pylist()):
-        if photo not in known:
-            yield f"boxes are of {photo}, which {collection.PHOTOS_FILE} does not have"
+    unknown = [photo for photo in dict.fromkeys(found.boxes.column("photo").to_pylist()) if photo not in known]
+    message = f"which {collection.PHOTOS_FILE} does not have"
+    verification.check("unknown photo", [f"boxes are of {photo}, {message}" for photo in unknown])
+    words = Counter(found.boxes.column("word").to_pylist())
+    verification.check("unknown class", [f"{word} is no class" for word in sorted(set(words) - set(manifest.classes))])
+    told = manifest.counts[pictures.UNDIVIDED].items()
+    verification.check(
+        "class balance",
+        [f"the collection has {words[w]:,} photos of {w} instead of {n:,}" for w, n in told if words[w] != n],
+    )
+    verification.records = len(photos)
 
 
 # ---- crops and edge maps ---------------------------------------------------------------------------------------------
 
 
-def check_pictures(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
+def _check_pictures(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
     """Check shards of crops or edge maps: columns, key_ids, classes, order, and that every picture decodes."""
     tables = []
     side = manifest.config.get("size", dataset.DEFAULT_SIDE) if "detector" in manifest.config else None
@@ -295,26 +392,25 @@ def check_pictures(directory: Path, manifest: Manifest, whole: set[str], verific
     with task_bar() as bar:
         row = bar.add_task("Decoding pictures", total=len(shards))
         for shard in shards:
-            tables += _check_shard(directory, manifest, shard, side, verification)
+            tables += _check_picture_shard(directory, manifest, shard, side, verification)
             bar.advance(row)
     if len(tables) < len(manifest.shards(pictures.UNDIVIDED)):
         return
     rows = pa.concat_tables(tables)
     label, key_id = rows.column("label").to_numpy(), rows.column("key_id").to_numpy()
     verification.records = len(rows)
-    verification.check("key_id twice", [f"key_id {each} stands twice" for each in pictures.repeated(key_id)])
+    verification.check("key_id twice", _repeated({"the data set": key_id}))
     wrong = np.flatnonzero(pictures.row_numbers(label, key_id) != np.arange(len(rows)))
     verification.check("order of rows", [f"row {each:,} is out of order" for each in wrong[:1].tolist()])
-    told = manifest.counts[pictures.UNDIVIDED]
-    check_counts(np.bincount(label, minlength=len(told))[: len(told)].tolist(), told, "the data set", verification)
+    _check_counts(label, manifest, pictures.UNDIVIDED, verification)
 
 
-def _check_shard(
+def _check_picture_shard(
     directory: Path, manifest: Manifest, shard: FileEntry, side: int | None, verification: Verification
 ) -> list[pa.Table]:
     """Check one shard by itself; return its labels and key_ids, nothing when it cannot be used."""
     try:
-        schema, _ = read_facts(directory / shard.path)
+        schema, _ = parquet.read_facts(directory / shard.path)
         same = schema == pictures.schema()
         if not verification.check("schema", [] if same else [f"{shard.path} has other columns: {schema}"]):
             return []
@@ -324,23 +420,14 @@ def _check_shard(
         verification.check("unreadable shard", [str(error)])
         return []
     for table in groups:
-        verification.check("word and label", _wrong_words(table, manifest, shard))
+        verification.check("word and label", _wrong_words(table, manifest, shard.path))
         verification.check("key_id", _wrong_key_ids(table, shard))
-        verification.check("picture", _wrong_pictures_verify_pictures(table, shard, side))
+        verification.check("picture", _wrong_stored_pictures(table, shard, side))
     rows = sum(table.num_rows for table in groups)
-    wrong = [] if rows == shard.records else [f"{shard.path} has {rows:,} rows instead of {shard.records:,}"]
-    verification.check("rows", wrong)
+    verification.check("rows", _wrong_rows(shard, rows))
     empty = pa.schema([("label", pa.uint16()), ("key_id", pa.uint64())]).empty_table()
     kept = [table.select(["label", "key_id"]).cast(empty.schema) for table in groups]
     return [pa.concat_tables([empty, *kept])]
-
-
-def _wrong_words(table: pa.Table, manifest: Manifest, shard: FileEntry) -> Iterator[str]:
-    known = dict(enumerate(manifest.classes))
-    columns = (table.column(name).to_pylist() for name in ("key_id", "label", "word"))
-    for key_id, label, word in zip(*columns, strict=True):
-        if known.get(label) != word:
-            yield f"{shard.path}: key_id {key_id} has label {label} and word {word!r}"
 
 
 def _wrong_key_ids(table: pa.Table, shard: FileEntry) -> Iterator[str]:
@@ -350,180 +437,109 @@ def _wrong_key_ids(table: pa.Table, shard: FileEntry) -> Iterator[str]:
             yield f"{shard.path}: key_id {key_id} of {word} should be {expected} by its photo, box and class"
 
 
-def _wrong_pictures_verify_pictures(table: pa.Table, shard: FileEntry, side: int | None) -> Iterator[str]:
+def _wrong_stored_pictures(table: pa.Table, shard: FileEntry, side: int | None) -> Iterator[str]:
     """Yield what is wrong with pictures: crops must have the size that is told, edge maps be PNGs of one side."""
     key_ids = table.column("key_id").to_pylist()
     sizes = zip(table.column("width").to_pylist(), table.column("height").to_pylist(), strict=True)
+
+    def fault(content: bytes, size: tuple[int, int]) -> str | None:
+        try:
+            picture = decode(content) if side is None else dataset.decode_map(content, side)
+        except FormatError as error:
+            return str(error)
+        height, width = picture.shape[:2]
+        return None if (width, height) == size else f"it is {width} × {height}, and {size[0]} × {size[1]} is told"
+
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        faults = pool.map(_picture_fault, pictures.image_bytes(table), sizes, [side] * len(key_ids))
-        for key_id, fault in zip(key_ids, faults, strict=True):
-            if fault is not None:
-                yield f"{shard.path}: key_id {key_id}: {fault}"
+        faults = pool.map(fault, pictures.image_bytes(table), sizes)
+        for key_id, found in zip(key_ids, faults, strict=True):
+            if found is not None:
+                yield f"{shard.path}: key_id {key_id}: {found}"
 
 
-def _picture_fault(content: bytes, size: tuple[int, int], side: int | None) -> str | None:
-    try:
-        picture = decode(content) if side is None else dataset.decode_map(content, side)
-    except FormatError as error:
-        return str(error)
-    height, width = picture.shape[:2]
-    return None if (width, height) == size else f"it is {width} × {height}, and {size[0]} × {size[1]} is told"
+# ---- drawings --------------------------------------------------------------------------------------------------------
 
 
-Check = Callable[[Path, Manifest, set[str], Verification], None]
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """The key_ids, (N,) uint64, and labels, (N,) uint16, of some rows."""
 
-
-def run(directory: Path) -> Verification:
-    """Check a data set.
-
-    Raises:
-        SketchDataError: There is no manifest to check against.
-    """
-    manifest = read_manifest(directory)
-    verification = Verification(noun=noun_of(manifest))
-    if manifest.name == collection.NAME:
-        check_collection(directory, manifest, verification)
-        return verification
-    verification.check("unlisted file", unlisted(directory, manifest.files))
-    whole = check_files(directory, manifest.files, verification)
-    _check_of(manifest)(directory, manifest, whole, verification)
-    return verification
-
-
-def _check_of(manifest: Manifest) -> Check:
-    """Return what looks into the files of a data set of this kind."""
-    kinds: dict[Check, bool] = {
-        check_edgemaps: is_edgemaps(manifest),
-        check_pictures: holds_pictures(manifest),
-        check_codes: holds_codes(manifest),
-    }
-    return next((check for check, holds in kinds.items() if holds), _check_drawings)
+    key_id: npt.NDArray[np.uint64]
+    label: npt.NDArray[np.uint16]
 
 
 def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    splits = _splits(directory, manifest)
-    verification.check("no shards", [f"{s} has drawings and no shards" for s in splits if not manifest.shards(s)])
-    rows = {split: _Rows.read(directory, manifest, split, whole, verification) for split in splits}
-    for split, split_rows in rows.items():
-        if split_rows is not None:
-            _check_split_verify(directory, manifest, split, split_rows, verification)
-    complete = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
-    if complete:
-        verification.check("key_id twice", _twice_verify(complete))
-        # What fills the holes of train ranks behind all that was in query before.
-        if not manifest.config.get("curation", {}).get("refill", False):
-            verification.check("ranks across splits", _ranks_across(complete, manifest))
-
-
-def _splits(directory: Path, manifest: Manifest) -> list[str]:
-    """Return the splits that should lie in Parquet shards.
-
-    Raises:
-        SketchDataError: The manifest does not say how the data set was split.
-    """
     # An export has files of its own, whose rows were checked where they came from. A curated data set has a parent too.
     if manifest.parent is not None and not any(manifest.shards(split) for split in manifest.counts):
-        return []
+        return
     missing = [name for name in ("seed", "input_format") if name not in manifest.config]
     if missing:
         raise SketchDataError(
             f"{directory / MANIFEST_NAME} does not record {' and '.join(missing)}, so the split cannot be checked: "
             "build the data set again"
         )
-    return [split for split, drawings in manifest.splits.items() if drawings or manifest.shards(split)]
+    splits = [split for split, drawings in manifest.splits.items() if drawings or manifest.shards(split)]
+    verification.check("no shards", [f"{s} has drawings and no shards" for s in splits if not manifest.shards(s)])
+    complete: dict[str, _Rows] = {}
+    for split in splits:
+        if (rows := _read_split(directory, manifest, split, whole, verification)) is not None:
+            complete[split] = rows
+            _check_counts(rows.label, manifest, split, verification)
+            order = _disorder(rows.label, rows.key_id, manifest.config["seed"], split)
+            verification.check("order of rows", order)
+            verification.check("key_id list", _wrong_list(directory, split, rows))
+    if complete:
+        verification.check("key_id twice", _repeated({split: rows.key_id for split, rows in complete.items()}))
+        # A refill puts train drawings behind all the ranks that were in query before.
+        if not manifest.config.get("curation", {}).get("refill", False):
+            verification.check("ranks across splits", _ranks_across(complete, manifest))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """What the checks need of a split's N rows, and where each shard's rows begin."""
-
-    key_id: npt.NDArray[np.uint64]
-    label: npt.NDArray[np.uint16]
-
-    @staticmethod
-    def read(
-        directory: Path, manifest: Manifest, split: str, whole: set[str], verification: Verification
-    ) -> _Rows | None:
-        """Read a split's shards, checking each by itself; None when one of them cannot be used."""
-        parts, usable = [], True
-        for shard in manifest.shards(split):
-            if shard.path not in whole:
-                usable = False
-                continue
+def _read_split(
+    directory: Path, manifest: Manifest, split: str, whole: set[str], verification: Verification
+) -> _Rows | None:
+    """Read a split's shards, checking each by itself; None when one of them cannot be used."""
+    shards = manifest.shards(split)
+    parts = []
+    for shard in shards:
+        if shard.path in whole:
             try:
                 parts.append(_read_shard(directory, manifest, split, shard, verification))
                 verification.check("unreadable shard", [])
             except SketchDataError as error:
-                usable = verification.check("unreadable shard", [str(error)])
-        if not usable or not parts:
-            return None
-        key_ids, labels = zip(*parts, strict=True)
-        verification.records += sum(map(len, labels))
-        return _Rows(key_id=np.concatenate(key_ids), label=np.concatenate(labels))
+                verification.check("unreadable shard", [str(error)])
+    if not parts or len(parts) < len(shards):
+        return None
+    rows = _Rows(
+        key_id=np.concatenate([part.key_id for part in parts]), label=np.concatenate([part.label for part in parts])
+    )
+    verification.records += len(rows.label)
+    return rows
 
 
-def _read_shard(
-    directory: Path, manifest: Manifest, split: str, shard: FileEntry, verification: Verification
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint16]]:
-    """Check one shard's columns, metadata and rows; return its key_ids and labels."""
+def _read_shard(directory: Path, manifest: Manifest, split: str, shard: FileEntry, verification: Verification) -> _Rows:
+    """Check one shard's columns, metadata and rows."""
     schema, facts = parquet.read_facts(directory / shard.path)
-    expected = parquet.schema(raw=manifest.is_raw)
-    if not verification.check(
-        "schema", [] if schema.equals(expected) else [f"{shard.path} has other columns: {schema}"]
-    ):
+    same = schema.equals(parquet.schema(raw=manifest.is_raw))
+    if not verification.check("schema", [] if same else [f"{shard.path} has other columns: {schema}"]):
         raise SketchDataError(f"{shard.path} was not read, since its columns are others")
     told = {"split": split, "seed": manifest.config["seed"], "version": manifest.version, "tool": manifest.tool}
     found = {**facts, "tool": f"sketchdata {facts.get('tool')}"}
-    differing = [
-        f"{name} is {found.get(name)!r} instead of {value!r}"
-        for name, value in told.items()
-        if found.get(name) != value
-    ]
+    differing = [f"{name} is {found.get(name)!r} instead of {v!r}" for name, v in told.items() if found.get(name) != v]
     verification.check("metadata", [f"{shard.path}: {', '.join(differing)}"] if differing else [])
     key_ids, labels = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
     for table in parquet.read_row_groups(directory / shard.path, ["key_id", "word", "label", "drawing"]):
         key_ids.append(table.column("key_id").to_numpy())
         labels.append(table.column("label").to_numpy())
-        verification.check("word and label", _wrong_words_verify(table, manifest, shard))
-        verification.check("empty drawing", _empty(table, shard))
-    rows = sum(map(len, labels))
-    verification.check(
-        "rows", [] if rows == shard.records else [f"{shard.path} has {rows:,} rows instead of {shard.records:,}"]
-    )
-    return np.concatenate(key_ids), np.concatenate(labels)
-
-
-def _wrong_words_verify(table: pa.Table, manifest: Manifest, shard: FileEntry) -> Iterator[str]:
-    words, labels = table.column("word").combine_chunks(), table.column("label").to_numpy()
-    names = np.array(words.dictionary.to_pylist(), object)[words.indices.to_numpy()]
-    classes = np.array([*manifest.classes, None], object)
-    expected = classes[np.minimum(labels, len(manifest.classes))]
-    for row in np.flatnonzero(names != expected)[:1].tolist():
-        yield f"{shard.path}: key_id {table.column('key_id')[row]} has label {labels[row]} and word {names[row]!r}"
-
-
-def _empty(table: pa.Table, shard: FileEntry) -> Iterator[str]:
-    drawings = table.column("drawing").combine_chunks()
-    strokes = pc.list_value_length(drawings).to_numpy()
-    points = pc.list_value_length(drawings.flatten()).to_numpy()
-    if strokes.min(initial=1) < 1 or points.min(initial=1) < 1:
-        yield f"{shard.path} has a drawing without strokes or a stroke without points"
-
-
-def _check_split_verify(
-    directory: Path, manifest: Manifest, split: str, rows: _Rows, verification: Verification
-) -> None:
-    counts = np.bincount(rows.label, minlength=len(manifest.classes))
-    told = {word: manifest.counts[split].get(word, 0) for word in manifest.classes}
-    check_counts(counts[: len(told)].tolist(), told, split, verification)
-    verification.check("order of rows", _disorder(split, rows, manifest.config["seed"]))
-    verification.check("key_id list", _wrong_list(directory, split, rows))
-
-
-def _disorder(split: str, rows: _Rows, seed: int) -> Iterator[str]:
-    wrong = np.flatnonzero(mix_classes(rows.label, ranks(rows.key_id, seed)) != np.arange(len(rows.label)))
-    if len(wrong):
-        yield f"{split}: row {wrong[0]:,} (key_id {rows.key_id[wrong[0]]}) is not the one that the ranks put there"
+        verification.check("word and label", islice(_wrong_words(table, manifest, shard.path), 1))
+        drawings = table.column("drawing").combine_chunks()
+        strokes = pc.list_value_length(drawings).to_numpy()
+        points = pc.list_value_length(drawings.flatten()).to_numpy()
+        empty = strokes.min(initial=1) < 1 or points.min(initial=1) < 1
+        fault = f"{shard.path} has a drawing without strokes or a stroke without points"
+        verification.check("empty drawing", [fault] if empty else [])
+    verification.check("rows", _wrong_rows(shard, sum(map(len, labels))))
+    return _Rows(key_id=np.concatenate(key_ids), label=np.concatenate(labels))
 
 
 def _wrong_list(directory: Path, split: str, rows: _Rows) -> Iterator[str]:
@@ -533,22 +549,10 @@ def _wrong_list(directory: Path, split: str, rows: _Rows) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         yield f"{path.name} cannot be read: {error}"
         return
-    held = [str(key_id) for key_id in rows.key_id.tolist()]
-    if listed != held:
-        line = next(
-            (i for i, pair in enumerate(zip(listed, held, strict=False)) if pair[0] != pair[1]),
-            min(len(listed), len(held)),
-        )
-        yield f"key_ids/{split}.txt differs from the shards in line {line + 1:,}"
-
-
-def _twice_verify(rows: dict[str, _Rows]) -> Iterator[str]:
-    key_ids = np.concatenate([split_rows.key_id for split_rows in rows.values()])
-    splits = np.repeat(list(rows), [len(split_rows.key_id) for split_rows in rows.values()])
-    order = np.argsort(key_ids, kind="stable")
-    for at in np.flatnonzero(key_ids[order[1:]] == key_ids[order[:-1]]).tolist():
-        first, second = order[at], order[at + 1]
-        yield f"key_id {key_ids[first]} is in {splits[first]} and in {splits[second]}"
+    held = map(str, rows.key_id.tolist())
+    differing = (line for line, (one, other) in enumerate(zip_longest(listed, held), 1) if one != other)
+    if (line := next(differing, None)) is not None:
+        yield f"key_ids/{split}.txt differs from the shards in line {line:,}"
 
 
 def _ranks_across(rows: dict[str, _Rows], manifest: Manifest) -> Iterator[str]:

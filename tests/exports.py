@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sketchdata.engine import EngineOptions
-from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
+from sketchdata.pipelines.exports import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 from sketchdata.storage.manifest import Manifest, hash_file
 from tests.builds import IN_PROCESS
 from tests.commands import sketchdata

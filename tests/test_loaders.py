@@ -19,7 +19,7 @@ import webdataset
 
 from sketchdata.drawings.drawing import Drawing
 from sketchdata.drawings.raster import raster
-from sketchdata.pipelines.export import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
+from sketchdata.pipelines.exports import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
 from sketchdata.storage.dataset import open_dataset
 from tests.builds import IN_PROCESS, SIZES, small_dataset
 

@@ -13,15 +13,7 @@ from sketchdata.cli.output import echo_json
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import needs_extra
-from sketchdata.pipelines import export as export_recipe
-from sketchdata.pipelines import export_bitmaps as export_bitmaps_recipe
-from sketchdata.pipelines import export_codes as export_codes_recipe
-from sketchdata.pipelines import export_lists as export_lists_recipe
-from sketchdata.pipelines import export_splits as export_splits_recipe
-from sketchdata.pipelines import import_codes as import_codes_recipe
-from sketchdata.pipelines import import_lists as import_lists_recipe
-from sketchdata.pipelines import import_splits as import_splits_recipe
-from sketchdata.pipelines import import_vectors as import_vectors_recipe
+from sketchdata.pipelines import exports, imports
 from sketchdata.storage.manifest import Manifest
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -29,8 +21,8 @@ _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_oka
 
 @click.command("webdataset")
 @_DIRECTORY
-@options(config=export_recipe.WebDatasetConfig, engine=EngineOptions)
-def export_webdataset(directory: Path, config: export_recipe.WebDatasetConfig, engine: EngineOptions) -> None:
+@options(config=exports.WebDatasetConfig, engine=EngineOptions)
+def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
 
     Every drawing becomes {key_id}.json and, with --png, {key_id}.png, in tars of equal length, in the order of the data
@@ -40,13 +32,13 @@ def export_webdataset(directory: Path, config: export_recipe.WebDatasetConfig, e
 
     Example: sketchdata export webdataset data/quickdraw-3.8m --out pictures --png 224 --splits train,val
     """
-    _report(config.out, lambda: export_recipe.export_webdataset(directory, config, engine))
+    _report(config.out, lambda: exports.export_webdataset(directory, config, engine))
 
 
 @click.command("ndjson")
 @_DIRECTORY
-@options(config=export_recipe.NdjsonConfig, engine=EngineOptions)
-def export_ndjson(directory: Path, config: export_recipe.NdjsonConfig, engine: EngineOptions) -> None:
+@options(config=exports.NdjsonConfig, engine=EngineOptions)
+def export_ndjson(directory: Path, config: exports.NdjsonConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as the official one-drawing-a-line text, a file a category and split.
 
     With --merge, a category's splits become one file, laid out like the official bucket: the folder can then be built
@@ -56,13 +48,13 @@ def export_ndjson(directory: Path, config: export_recipe.NdjsonConfig, engine: E
 
     Example: sketchdata export ndjson data/quickdraw-3.8m --out mirror --merge --gzip
     """
-    _report(config.out, lambda: export_recipe.export_ndjson(directory, config, engine))
+    _report(config.out, lambda: exports.export_ndjson(directory, config, engine))
 
 
 @click.command("bitmaps")
 @_DIRECTORY
-@options(config=export_bitmaps_recipe.Config, engine=EngineOptions)
-def export_bitmaps(directory: Path, config: export_bitmaps_recipe.Config, engine: EngineOptions) -> None:
+@options(config=exports.BitmapsConfig, engine=EngineOptions)
+def export_bitmaps(directory: Path, config: exports.BitmapsConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as the official bitmaps: full/numpy_bitmap/{category}.npy, uint8 (N, 784).
 
     A category's splits follow one another in its file, in the order of the data set's rows; row i is line i of `export
@@ -72,7 +64,7 @@ def export_bitmaps(directory: Path, config: export_bitmaps_recipe.Config, engine
 
     Example: sketchdata export bitmaps data/quickdraw-3.8m --out pixels --raster fast --size 64 --splits train
     """
-    _report(config.out, lambda: export_bitmaps_recipe.run(directory, config, engine))
+    _report(config.out, lambda: exports.export_bitmaps(directory, config, engine))
 
 
 def _report(out: Path, export: Callable[[], Manifest | None]) -> None:
@@ -93,8 +85,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print what was wri
 @click.command("codes")
 @click.argument("directory", metavar="CODES", type=click.Path(file_okay=False, path_type=Path))
 @_JSON
-@options(config=export_codes_recipe.Config)
-def export_codes(directory: Path, as_json: bool, config: export_codes_recipe.Config) -> None:
+@options(config=exports.CodesConfig)
+def export_codes(directory: Path, as_json: bool, config: exports.CodesConfig) -> None:
     """Export the binary codes in CODES to the arrays of DeepHash-pytorch.
 
     The gallery becomes trn_binary.npy, 1 and −1, and trn_label.npy, a column a class; the queries tst_binary.npy and
@@ -102,18 +94,18 @@ def export_codes(directory: Path, as_json: bool, config: export_codes_recipe.Con
 
     Example: sketchdata export codes codes --format deephash --out deephash
     """
-    manifest = export_codes_recipe.run(directory, config)
+    manifest = exports.export_codes(directory, config)
     _say(manifest, config.out, "codes", as_json)
     if not as_json:
-        table = config.out / export_codes_recipe.CLASSES_FILE
+        table = config.out / exports.CLASSES_FILE
         click.echo(f"Read them back with: sketchdata import codes {config.out} --classes {table} --out CODES")
 
 
 @click.command("lists")
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @_JSON
-@options(config=export_lists_recipe.Config, engine=EngineOptions)
-def export_lists(directory: Path, as_json: bool, config: export_lists_recipe.Config, engine: EngineOptions) -> None:
+@options(config=exports.ListsConfig, engine=EngineOptions)
+def export_lists(directory: Path, as_json: bool, config: exports.ListsConfig, engine: EngineOptions) -> None:
     """Export the lists of the data set in DIR: train.txt, database.txt (the gallery) and test.txt (the queries).
 
     A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it: they then train on the
@@ -121,7 +113,7 @@ def export_lists(directory: Path, as_json: bool, config: export_lists_recipe.Con
 
     Example: sketchdata export lists data/quickdraw-3.8m --format hashnet --out lists
     """
-    manifest = export_lists_recipe.run(directory, config, engine)
+    manifest = exports.export_lists(directory, config, engine)
     if manifest is not None:
         _say(manifest, config.out, "pictures", as_json)
 
@@ -139,8 +131,8 @@ def _say(manifest: Manifest, out: Path, noun: str, as_json: bool) -> None:
 
 @click.command("splits")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
-@options(config=export_splits_recipe.Config, split=SplitOptions)
-def export_splits(as_json: bool, config: export_splits_recipe.Config, split: SplitOptions) -> None:
+@options(config=exports.SplitsConfig, split=SplitOptions)
+def export_splits(as_json: bool, config: exports.SplitsConfig, split: SplitOptions) -> None:
     """Export a split of classes into seen and unseen ones, for zero-shot work.
 
     Classes are chosen by a keyed hash of their names, so the split depends on these and the seed alone; or they are
@@ -151,7 +143,7 @@ def export_splits(as_json: bool, config: export_splits_recipe.Config, split: Spl
 
     Example: sketchdata export splits --class-split quickdraw-30 --classes data/quickdraw-3.8m --format sake --out lists
     """
-    exported = export_splits_recipe.run(config, split)
+    exported = exports.export_splits(config, split)
     sizes = {part: len(getattr(exported.split, part)) for part in ("seen", "validation", "unseen")}
     if as_json:
         told = {
@@ -217,8 +209,8 @@ def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
 @click.command("codes")
 @click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
-@options(config=import_codes_recipe.Config)
-def import_codes(directory: Path, as_json: bool, config: import_codes_recipe.Config) -> None:
+@options(config=imports.CodesConfig)
+def import_codes(directory: Path, as_json: bool, config: imports.CodesConfig) -> None:
     """Import the binary codes in FOLDER, of any program, so that they are measured exactly as ours are.
 
     FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
@@ -227,7 +219,7 @@ def import_codes(directory: Path, as_json: bool, config: import_codes_recipe.Con
 
     Example: sketchdata import codes save/DPSH/cifar10-1_48bits_0.7731 --out codes
     """
-    manifest = import_codes_recipe.run(directory, config)
+    manifest = imports.import_codes(directory, config)
     splits, bits = manifest.splits, manifest.config["bits"]
     if as_json:
         told = {
@@ -248,8 +240,8 @@ def import_codes(directory: Path, as_json: bool, config: import_codes_recipe.Con
 @click.command("lists")
 @click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
-@options(config=import_lists_recipe.Config)
-def import_lists(directory: Path, as_json: bool, config: import_lists_recipe.Config) -> None:
+@options(config=imports.ListsConfig)
+def import_lists(directory: Path, as_json: bool, config: imports.ListsConfig) -> None:
     """Import the lists in FOLDER, train.txt, database.txt and test.txt of HashNet, as tables.
 
     A line of a list is a picture's path and a column a class, 1 in its own. Out come train.csv, gallery.csv and
@@ -257,7 +249,7 @@ def import_lists(directory: Path, as_json: bool, config: import_lists_recipe.Con
 
     Example: sketchdata import lists HashNet/data/cifar10 --out lists
     """
-    counts = import_lists_recipe.run(directory, config)
+    counts = imports.import_lists(directory, config)
     if as_json:
         echo_json({"out": str(config.out), "splits": counts})
         return
@@ -268,8 +260,8 @@ def import_lists(directory: Path, as_json: bool, config: import_lists_recipe.Con
 @click.command("splits")
 @click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was read as JSON on standard output.")
-@options(config=import_splits_recipe.Config)
-def import_splits(directory: Path, as_json: bool, config: import_splits_recipe.Config) -> None:
+@options(config=imports.SplitsConfig)
+def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) -> None:
     """Import the split of classes that FOLDER has in the lists of SAKE or ZSE-SBIR.
 
     FOLDER has cname_cid.txt, the seen classes, and cname_cid_zero.txt, the unseen ones. Lists of pictures beside them,
@@ -278,7 +270,7 @@ def import_splits(directory: Path, as_json: bool, config: import_splits_recipe.C
 
     Example: sketchdata import splits zse-sbir/Sketchy/zeroshot1 --out sketchy.txt
     """
-    imported = import_splits_recipe.run(directory, config)
+    imported = imports.import_splits(directory, config)
     seen, unseen = imported.names.seen or (), imported.names.unseen or ()
     if as_json:
         pictures = {name: {"pictures": count, "classes": own} for name, (count, own) in imported.pictures.items()}
@@ -293,8 +285,8 @@ def import_splits(directory: Path, as_json: bool, config: import_splits_recipe.C
 @click.command("vectors")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
-@options(config=import_vectors_recipe.Config)
-def import_vectors(file: Path, as_json: bool, config: import_vectors_recipe.Config) -> None:
+@options(config=imports.VectorsConfig)
+def import_vectors(file: Path, as_json: bool, config: imports.VectorsConfig) -> None:
     """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
 
     FILE is text of a word and its numbers a line, as of GloVe and fastText (.vec), a .bin of word2vec, either of them
@@ -307,7 +299,7 @@ def import_vectors(file: Path, as_json: bool, config: import_vectors_recipe.Conf
     Example: sketchdata import vectors clip.npy --words names.txt --classes data/quickdraw-3.8m --out clip.parquet
     """
     started = time.monotonic()
-    found = import_vectors_recipe.run(file, config)
+    found = imports.import_vectors(file, config)
     if as_json:
         echo_json(found)
         return

@@ -1,4 +1,4 @@
-"""What an engine moves: a Task describes one output, a stage makes it, a TaskResult says what came of it; its options."""
+"""What an engine moves, and its options: a Task describes one output, a stage makes it, a TaskResult says what came."""
 
 from __future__ import annotations
 

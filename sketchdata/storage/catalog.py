@@ -24,6 +24,10 @@ FORMATS = {
 }
 
 
+#: What --classes calls the class table of the official files.
+QUICKDRAW = "quickdraw"
+
+
 def manifest_path(name: str) -> Path:
     """Return the path of a file of `manifests/`, such as `quickdraw-files.csv`."""
     return Path(__file__).parents[1] / "manifests" / name
@@ -64,12 +68,13 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
-def read_class_table(path: Path) -> tuple[str, ...]:
-    """Read a class table that a user gave as --classes: `read_classes`, with errors that name the option.
+def read_class_table(name: str | Path) -> tuple[str, ...]:
+    """Read a class table that a user gave as --classes: `quickdraw`, or a file with a name a line.
 
     Raises:
         ConfigError: The file cannot be read, has an empty line or no line at all.
     """
+    path = manifest_path("quickdraw-categories.txt") if name == QUICKDRAW else Path(name)
     try:
         names = read_classes(path)
     except (OSError, UnicodeDecodeError) as error:

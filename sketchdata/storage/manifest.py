@@ -155,21 +155,38 @@ def hash_file(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
-    """See to it that a file of a manifest is there and is the one that was listed.
+def file_fault(path: Path, *, size: int | None = None, sha256: str | None = None) -> tuple[str, str] | None:
+    """Compare a file with what a manifest lists; return (kind of fault, what is wrong), or None.
 
     Args:
         path: The file.
-        sha256: What the manifest says; None looks only whether the file is there.
+        size: Its listed size in bytes; None does not compare it.
+        sha256: Its listed hash; None does not compare it.
+    """
+    if not path.is_file():
+        return "missing file", "is missing"
+    if size is not None and (found := path.stat().st_size) != size:
+        return "size", f"has {found:,} bytes instead of {size:,}"
+    if sha256 is not None and (digest := hash_file(path, "sha256")) != sha256:
+        return "sha256", f"has sha256 {digest[:16]}… instead of {sha256[:16]}…"
+    return None
+
+
+def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
+    """Check that a file is the one that a manifest lists.
+
+    Args:
+        path: The file.
+        sha256: Its listed hash; None checks only that the file exists.
         remedy: What to do if it is not, such as `build the data set again`.
 
     Raises:
         SketchDataError: It is missing or damaged.
     """
-    if not path.is_file():
-        raise SketchDataError(f"{path} is missing, and the manifest lists it: {remedy}")
-    if sha256 is not None and (found := hash_file(path, "sha256")) != sha256:
-        raise SketchDataError(f"{path} is damaged: it has sha256 {found[:16]}… instead of {sha256[:16]}…: {remedy}")
+    if (fault := file_fault(path, sha256=sha256)) is not None:
+        kind, wrong = fault
+        told = "is missing, and the manifest lists it" if kind == "missing file" else f"is damaged: it {wrong}"
+        raise SketchDataError(f"{path} {told}: {remedy}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from sketchdata.classes.lists import ClassLists, parse_pictures, read_folder
 from sketchdata.classes.spellings import match, plain
 from sketchdata.classes.splits import SplitNames, SplitOptions, read, read_all, split_by_names
-from sketchdata.pipelines import export_splits
+from sketchdata.pipelines import exports
 from sketchdata.storage.catalog import manifest_path, read_classes
 
 PUBLISHED = manifest_path("splits")
@@ -80,8 +80,8 @@ def test_the_lists_of_quickdraw_are_classes_of_quickdraw_80_and_30_of_them() -> 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_our_splits_are_made_again_to_the_byte(seed: int, tmp_path: Path) -> None:
-    config = export_splits.Config(out=tmp_path / "split.txt")
-    made = export_splits.run(config, SplitOptions(seen=200, split_seed=seed)).split
+    config = exports.SplitsConfig(out=tmp_path / "split.txt")
+    made = exports.export_splits(config, SplitOptions(seen=200, split_seed=seed)).split
     assert (len(made.seen), len(made.validation), len(made.unseen)) == (200, 40, 145)
     assert config.out.read_bytes() == (PUBLISHED / f"{OURS[seed]}.txt").read_bytes()
     assert split_by_names(QUICKDRAW, names(OURS[seed]), seed=99)[0] == made

@@ -14,7 +14,7 @@ from sketchdata.drawings.raster_cairo import load_cairo, official_raster
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError
 from sketchdata.formats import ndjson
-from sketchdata.pipelines import export_bitmaps, verify
+from sketchdata.pipelines import exports, verify
 from sketchdata.storage.manifest import Manifest, read_manifest
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
 from tests.exports import command, text, tree
@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bitmaps(directory: Path, out: Path, engine: EngineOptions = IN_PROCESS, **options: Any) -> Manifest | None:
-    return export_bitmaps.run(directory, export_bitmaps.Config(out=out, **options), engine)
+    return exports.export_bitmaps(directory, exports.BitmapsConfig(out=out, **options), engine)
 
 
 def fast(directory: Path, out: Path, engine: EngineOptions = IN_PROCESS, **options: Any) -> Manifest | None:

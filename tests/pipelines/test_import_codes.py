@@ -12,7 +12,7 @@ import pytest
 
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats.codes import Codes, pack_bits, unpack_bits
-from sketchdata.pipelines import export_codes, import_codes, verify
+from sketchdata.pipelines import exports, imports, verify
 from sketchdata.retrieval.code_folder import (
     KEY_IDS,
     ROW_NUMBERS,
@@ -57,11 +57,11 @@ def some_folder(out: Path, splits: dict[str, Codes] | None = None) -> Path:
 
 
 def bring(directory: Path, out: Path, **options: Any) -> Manifest:
-    return import_codes.run(directory, import_codes.Config(out=out, **options))
+    return imports.import_codes(directory, imports.CodesConfig(out=out, **options))
 
 
 def give(directory: Path, out: Path, **options: Any) -> Manifest:
-    return export_codes.run(directory, export_codes.Config(out=out, **options))
+    return exports.export_codes(directory, exports.CodesConfig(out=out, **options))
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

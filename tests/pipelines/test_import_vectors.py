@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sketchdata.classes.vectors import read_source, read_vectors
 from sketchdata.cli.exports import import_vectors as command
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.pipelines.import_vectors import KIND, Config, run
+from sketchdata.pipelines.imports import KIND, VectorsConfig, import_vectors
 from sketchdata.storage.manifest import hash_file
 from tests import word_files
 from tests.quickdraw_builds import CATEGORIES, build, generate
@@ -32,14 +32,14 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def config(folder: Path, **options: Any) -> Config:
-    return Config(**{"out": folder / "words.parquet", "classes": str(folder / "classes.txt"), **options})
+def config(folder: Path, **options: Any) -> VectorsConfig:
+    return VectorsConfig(**{"out": folder / "words.parquet", "classes": str(folder / "classes.txt"), **options})
 
 
 @pytest.mark.parametrize("kind", word_files.KINDS)
 def test_every_kind_of_file_gives_the_same_vectors(kind: str, table: Path, tmp_path: Path) -> None:
     path = word_files.write(tmp_path, kind, WORDS, VECTORS)
-    told = run(path, config(tmp_path))
+    told = import_vectors(path, config(tmp_path))
     words, vectors, counts = read_vectors(tmp_path / "words.parquet")
     assert words == CLASSES
     assert vectors.tolist() == EXPECTED
@@ -58,11 +58,11 @@ def test_every_kind_of_file_gives_the_same_vectors(kind: str, table: Path, tmp_p
 def test_an_array_and_its_words_give_them_too_and_the_same_bytes_again(table: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", VECTORS)
     (tmp_path / "names.txt").write_text("\n".join(WORDS))
-    run(tmp_path / "clip.npy", config(tmp_path, words=tmp_path / "names.txt"))
+    import_vectors(tmp_path / "clip.npy", config(tmp_path, words=tmp_path / "names.txt"))
     assert read_vectors(tmp_path / "words.parquet")[1].tolist() == EXPECTED
     assert read_source(tmp_path / "words.parquet")["words"]["sha256"] == hash_file(tmp_path / "names.txt", "sha256")
     before = (tmp_path / "words.parquet").read_bytes()
-    run(tmp_path / "clip.npy", config(tmp_path, words=tmp_path / "names.txt"))
+    import_vectors(tmp_path / "clip.npy", config(tmp_path, words=tmp_path / "names.txt"))
     assert (tmp_path / "words.parquet").read_bytes() == before
 
 
@@ -72,35 +72,35 @@ def test_classes_without_a_word_are_listed_or_left_out_and_zeros_are_no_word(tab
     with pytest.raises(
         ConfigError, match=r"glove\.txt has no word for 2 of the 3 classes: yoga, unknown; .*--allow-mis"
     ):
-        run(path, config(tmp_path))
+        import_vectors(path, config(tmp_path))
     assert not (tmp_path / "words.parquet").exists()
-    told = run(path, config(tmp_path, allow_missing=True))
+    told = import_vectors(path, config(tmp_path, allow_missing=True))
     assert told["missing"] == ["yoga", "unknown"]
     assert read_vectors(tmp_path / "words.parquet")[0] == ("cat",)
     table.write_text("yoga\nunknown\n")
     with pytest.raises(ConfigError, match="has no word for any of the 2 classes"):
-        run(path, config(tmp_path, allow_missing=True))
+        import_vectors(path, config(tmp_path, allow_missing=True))
 
 
 def test_classes_are_those_of_a_data_set_or_of_quickdraw(tmp_path: Path) -> None:
     build(generate(tmp_path / "source"), tmp_path / "set")
     words = [word.replace(" ", "_") for word in sorted(CATEGORIES)]
     path = word_files.write(tmp_path, "glove.txt", words, np.eye(len(words), dtype=np.float32) + 1)
-    run(path, config(tmp_path, classes=str(tmp_path / "set")))
+    import_vectors(path, config(tmp_path, classes=str(tmp_path / "set")))
     assert set(read_vectors(tmp_path / "words.parquet")[0]) == set(CATEGORIES)
-    told = run(path, Config(out=tmp_path / "all.parquet", allow_missing=True))
+    told = import_vectors(path, VectorsConfig(out=tmp_path / "all.parquet", allow_missing=True))
     assert told["classes"] + len(told["missing"]) == 345
 
 
 def test_a_class_table_or_a_file_that_is_not_there_is_named(table: Path, tmp_path: Path) -> None:
     path = word_files.write(tmp_path, "glove.txt", WORDS, VECTORS)
     with pytest.raises(ConfigError, match=r"--classes none\.txt cannot be read as a class table"):
-        run(path, config(tmp_path, classes="none.txt"))
+        import_vectors(path, config(tmp_path, classes="none.txt"))
     table.write_text("cat\n\n")
     with pytest.raises(ConfigError, match=r"line 2 is empty"):
-        run(path, config(tmp_path))
+        import_vectors(path, config(tmp_path))
     with pytest.raises(SketchDataError, match=r"none\.vec"):
-        run(tmp_path / "none.vec", Config(out=tmp_path / "words.parquet"))
+        import_vectors(tmp_path / "none.vec", VectorsConfig(out=tmp_path / "words.parquet"))
 
 
 def test_the_command_says_what_it_left_out_and_averaged(table: Path, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_the_command_says_what_it_left_out_and_averaged(table: Path, tmp_path: P
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no word vectors")
 def test_real_word_vectors_put_like_beside_like(tmp_path: Path) -> None:
     folder = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "wordvectors"
-    told = run(
+    told = import_vectors(
         folder / "semantic_labels_tuberlin.npy",
-        Config(out=tmp_path / "words.parquet", words=folder / "classes_tuberlin.txt", allow_missing=True),
+        VectorsConfig(out=tmp_path / "words.parquet", words=folder / "classes_tuberlin.txt", allow_missing=True),
     )
     assert told["numbers"] == 300
     words, vectors, _ = read_vectors(tmp_path / "words.parquet")

@@ -163,7 +163,7 @@ def test_rows_out_of_order_and_twice_are_found(edges: Path) -> None:
     rewrite(edges, FIRST, shuffle)
     found = faults(edges)
     assert found["order of rows"] == "row 0 is out of order"
-    assert "stands twice" in found["key_id twice"]
+    assert "is in the data set and in the data set" in found["key_id twice"]
 
 
 def test_counts_that_are_not_the_manifests_are_named(edges: Path) -> None:
@@ -306,7 +306,7 @@ def test_what_is_no_tar_is_named(maps: Path) -> None:
         (lambda table: table.slice(1), "rows of the index", f"{TAR} has "),
         (lambda table: table.slice(1), "attribution", "ATTRIBUTION.csv has "),
         (lambda table: table.take([1, 0, *range(2, len(table))]), "order of rows", "train: row 0"),
-        (lambda table: table.take([0, 0, *range(2, len(table))]), "key_id twice", "stands twice"),
+        (lambda table: table.take([0, 0, *range(2, len(table))]), "key_id twice", "is in train and in train"),
         (lambda table: with_value(table, "word", 0, "cat"), "word and label", "and word 'cat'"),
         (lambda table: with_value(table, "offset", 0, 0), "members of the tar", "the index says 0"),
         (lambda table: with_value(table, "offset", 0, 0), "picture", "not a PNG"),

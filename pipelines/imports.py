@@ -1,0 +1,255 @@
+"""Import what other programs wrote: codes, lists of pictures, splits of classes, and word vectors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+import numpy as np
+
+from sketchdata.classes import lists as class_lists
+from sketchdata.classes import splits
+from sketchdata.classes.splits import SplitNames
+from sketchdata.classes.vectors import write_vectors
+from sketchdata.classes.word_vectors import Vector, WordSearch, read_file
+from sketchdata.config import option
+from sketchdata.engine.output_folder import claim_folder
+from sketchdata.errors import ConfigError, FormatError
+from sketchdata.formats import deephash
+from sketchdata.formats.deephash import PictureList
+from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.storage.catalog import QUICKDRAW, read_class_table
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file, replacing
+
+#: The columns of the tables of pictures.
+COLUMNS = ("path", "key_id", "class")
+#: What a file of imported class vectors says that its vectors are.
+KIND = "words"
+
+_KEY_ID = re.compile(r"\d{1,20}")
+
+
+# ---- binary codes ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesConfig:
+    """What the codes are, and where they go."""
+
+    out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    format: str = option("deephash", help="Of what is imported.", type=click.Choice(["deephash"]))
+    classes: Path | None = option(
+        None,
+        help="Class table, a name a line. Default: class 0, class 1 and so on.",
+        type=click.Path(dir_okay=False, path_type=Path),
+    )
+    overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
+
+
+def import_codes(directory: Path, config: CodesConfig) -> Manifest:
+    """Write the codes in a folder of arrays as a folder of codes, and return its manifest.
+
+    Raises:
+        ConfigError: The class table cannot be read or does not fit, or the folder holds something else.
+        FormatError: An array is missing, or holds something that is no code or no single class.
+    """
+    found = deephash.read_folder(directory, None if config.classes is None else read_class_table(config.classes))
+    listed = "".join(f"{path.name} {hash_file(path, 'sha256')}\n" for path in deephash.files_of(directory))
+    source = ParentEntry(name=config.format, sha256=hashlib.sha256(listed.encode()).hexdigest())
+    ids = KEY_IDS if found.has_key_ids else ROW_NUMBERS
+    origin = Origin(data=source, bits=found.gallery.bits, classes=found.gallery.classes, model=None, ids=ids)
+    splits = {"gallery": lambda: found.gallery, "query": lambda: found.query}
+    return write_codes(code_folder(config.out, origin, list(splits)), splits, overwrite=config.overwrite)
+
+
+# ---- the lists of HashNet --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListsConfig:
+    """What the classes are called, and where the tables go."""
+
+    out: Path = option(help="Folder of the tables.", type=click.Path(file_okay=False, path_type=Path))
+    classes: Path | None = option(
+        None,
+        help="Class table, a name a line. Default: the pictures' folders, or class 0, class 1 and so on.",
+        type=click.Path(dir_okay=False, path_type=Path),
+    )
+
+
+def import_lists(directory: Path, config: ListsConfig) -> dict[str, int]:
+    """Write the lists of a folder as `{split}.csv`, and return how many pictures each has.
+
+    Raises:
+        ConfigError: There are no lists, the class table does not fit, or the folder is not free.
+        FormatError: A list is damaged, or has another number of classes than the others.
+    """
+    lists = _read_lists(directory)
+    names = _class_names(lists, config.classes)
+    claim_folder(config.out, own=[f"{split}.csv" for split in deephash.FILES])
+    for split, found in lists.items():
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for path, label in zip(found.paths, found.labels.tolist(), strict=True):
+            stem = PurePosixPath(path).stem
+            writer.writerow([path, stem if _KEY_ID.fullmatch(stem) else "", names[label]])
+        with replacing(config.out / f"{split}.csv") as file:
+            file.write(text.getvalue().encode())
+    return {split: len(found.paths) for split, found in lists.items()}
+
+
+def _read_lists(directory: Path) -> dict[str, PictureList]:
+    files = {split: directory / name for split, name in deephash.FILES.items() if (directory / name).is_file()}
+    if not files:
+        raise ConfigError(f"{directory} has none of the lists {', '.join(deephash.FILES.values())}")
+    lists: dict[str, PictureList] = {}
+    for split, path in files.items():
+        try:
+            with path.open(encoding="utf-8") as text:
+                lists[split] = deephash.read_list(text)
+        except UnicodeDecodeError as error:
+            raise FormatError("not a list of pictures", f"{path}: {error}") from error
+        except FormatError as error:
+            raise FormatError(error.reason, f"{path}: {error.detail}") from error
+    return lists
+
+
+def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[str, ...]:
+    """Return the classes' names: given, or those of the folders in which all pictures of a class are, or numbers."""
+    count = max(found.classes for found in lists.values())
+    if table is not None:
+        names = read_class_table(table)
+        if len(names) < count:
+            raise ConfigError(f"--classes {table} has {len(names):,} names, and the lists have {count:,} classes")
+        return names
+    folders: dict[int, set[str]] = defaultdict(set)
+    for found in lists.values():
+        for path, label in zip(found.paths, found.labels.tolist(), strict=True):
+            folders[label].add(PurePosixPath(path).parent.name)
+    own = {label: next(iter(names)) for label, names in folders.items() if len(names) == 1}
+    distinct = len(set(own.values())) == len(own) == len(folders) and "" not in own.values()
+    return tuple(own.get(label, f"class {label}") if distinct else f"class {label}" for label in range(count))
+
+
+# ---- the splits of SAKE and ZSE-SBIR ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitsConfig:
+    """Where the split goes."""
+
+    out: Path = option(help="The file to write.", type=click.Path(dir_okay=False, path_type=Path))
+    overwrite: bool = option(False, help="Replace that file.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedSplit:
+    """What was read.
+
+    Attributes:
+        names: The split.
+        pictures: {list of pictures: (how many, of how many classes)}.
+    """
+
+    names: SplitNames
+    pictures: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def import_splits(directory: Path, config: SplitsConfig) -> ImportedSplit:
+    """Read the lists of a folder, all of them, and write the split of the classes as one list of names.
+
+    Raises:
+        ConfigError: There is no such folder, or the file is there already.
+        FormatError: A list is missing or damaged.
+    """
+    if config.out.exists() and not config.overwrite:
+        raise ConfigError(f"{config.out} is there already: choose another --out, or --overwrite it")
+    lists = class_lists.read_folder(directory)
+    names = SplitNames(seen=lists.seen, unseen=lists.unseen)
+    head = [f"{len(lists.seen):,} seen and {len(lists.unseen):,} unseen classes, from lists in the manner of SAKE."]
+    with replacing(config.out) as file:
+        file.write(splits.dump(names, head).encode())
+    pictures = {name: (len(own.paths), len(set(own.labels.tolist()))) for name, own in lists.pictures.items()}
+    return ImportedSplit(names=names, pictures=pictures)
+
+
+# ---- word vectors ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorsConfig:
+    """Of which classes, and where the vectors go."""
+
+    out: Path = option(help="The file, such as words.parquet.", type=click.Path(dir_okay=False, path_type=Path))
+    words: Path | None = option(
+        None,
+        help="The words of a .npy file's rows, a text file with a line each.",
+        type=click.Path(dir_okay=False, path_type=Path),
+    )
+    classes: str = option(
+        QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
+    )
+    allow_missing: bool = option(False, help="Leave out classes that have no word, instead of refusing.")
+
+
+def import_vectors(path: Path, config: VectorsConfig) -> dict[str, Any]:
+    """Write the vectors, and return what they are and where they come from.
+
+    A vector is the file's own, unchanged, or the mean of those of the words of a name. One of zeros alone, which stands
+    for an unknown word in files of many programs, counts as none.
+
+    Args:
+        path: Word vectors, of any kind that `formats.word_vectors` knows.
+        config: Of which classes, and where to.
+
+    Returns:
+        `kind`, `file` and `words` (names and sha256), `missing` (classes without a vector) and `stand_ins` ({class: its
+        words, where they are not its name as it stands}), which the file says as well; then `out`, `classes` and
+        `numbers`, how many a vector has.
+
+    Raises:
+        ConfigError: Classes have no word, the class table cannot be read, or `words` does not go with the file.
+        FormatError: The file is missing, damaged or of another kind.
+        SketchDataError: The data set is missing or damaged, or the file cannot be written.
+    """
+    is_folder = config.classes != QUICKDRAW and Path(config.classes).is_dir()
+    classes = open_dataset(Path(config.classes)).manifest.classes if is_folder else read_class_table(config.classes)
+    search: WordSearch[Vector] = WordSearch(classes)
+    for each in read_file(path, config.words, search.wants):
+        if each.vector.any():
+            search.offer(each.word, each.vector)
+    found = {name: match for name in classes if (match := search.find(name))}
+    missing = [name for name in classes if name not in found]
+    if not found:
+        raise ConfigError(f"{path} has no word for any of the {len(classes):,} classes, {', '.join(missing[:3])}…")
+    if missing and not config.allow_missing:
+        raise ConfigError(
+            f"{path} has no word for {len(missing):,} of the {len(classes):,} classes: {', '.join(missing)}; give them "
+            "a word there, choose another class table by --classes, or leave them out with --allow-missing"
+        )
+    source = {
+        "kind": KIND,
+        "file": _named(path),
+        "words": None if config.words is None else _named(config.words),
+        "missing": missing,
+        "stand_ins": {name: match.words for name, match in found.items() if match.words != (name,)},
+    }
+    vectors: Vector = np.array([np.mean(m.entries, axis=0, dtype=np.float64) for m in found.values()], np.float32)
+    counts = np.array([len(match.words) for match in found.values()], np.int64)
+    write_vectors(config.out, list(found), vectors, counts, source)
+    return source | {"out": str(config.out), "classes": len(found), "numbers": vectors.shape[1]}
+
+
+def _named(path: Path) -> dict[str, str]:
+    # The name alone, as folders mean nothing elsewhere.
+    return {"name": path.name, "sha256": hash_file(path, "sha256")}
