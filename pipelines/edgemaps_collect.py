@@ -12,9 +12,8 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,8 @@ from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.url_list import read_url_list
-from sketchdata.photos.classes import ClassNames, PhotoClass, read_class_names, read_photo_classes
-from sketchdata.photos.collection.folder import VERDICTS, remove_others, store_photo
-from sketchdata.photos.collection.gathering import (
-    Gathering,
-    Origin,
-    collection_card,
-    hash_of_list,
-    local_sources,
-    read_sources,
-    source_rows,
-    sources_csv,
-    summarise,
-)
-from sketchdata.photos.collection.tables import (
+from sketchdata.photos.classes import ClassNames, read_class_names, read_photo_classes
+from sketchdata.photos.collection import (
     BOXES_FILE,
     FAILED,
     NAME,
@@ -52,18 +39,40 @@ from sketchdata.photos.collection.tables import (
     REFUSED,
     REJECTS_FILE,
     SOURCES_FILE,
+    VERDICTS,
     WORK_FOLDER,
     Collection,
     boxes_table,
     photos_table,
     read_collection,
+    remove_others,
+    store_photo,
     write_table,
 )
-from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl
-from sketchdata.photos.crawl.outcomes import today
+from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
+from sketchdata.photos.crawl.outcomes import format_outcome, parse_outcome, today
+from sketchdata.photos.gathering import (
+    Gathering,
+    PhotoSource,
+    collection_card,
+    hash_of_list,
+    local_sources,
+    read_sources,
+    source_rows,
+    sources_csv,
+    summarise,
+)
 from sketchdata.photos.image import PhotoLimits
-from sketchdata.photos.search import NO_PHOTO, OTHER_LICENCE, SEARCHES, PhotoSearch, SearchSettings, find_photos
-from sketchdata.photos.search.api import FREE, parse_filter
+from sketchdata.photos.search import (
+    FREE,
+    NO_PHOTO,
+    OTHER_LICENCE,
+    SEARCHES,
+    PhotoSearch,
+    SearchSettings,
+    find_photos,
+    parse_filter,
+)
 from sketchdata.progress import console, task_bar
 from sketchdata.storage.catalog import choose_classes, manifest_path, read_classes
 from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, file_entry, hash_file, leftovers, replacing
@@ -133,37 +142,40 @@ class Config:
         metavar="FILE",
     )
     max_failed_fraction: float = option(
-        0.5, help="Fail when a larger share of the photos could not be had.", record=False, type=click.FloatRange(0, 1)
+        0.5, help="Fail when a larger share of the photos failed.", record=False, type=click.FloatRange(0, 1)
     )
     overwrite: bool = option(False, help="Replace another collection in the folder.", record=False)
 
     def searches(self) -> list[str]:
-        """Return the searches that are wanted."""
+        """Return the names of the searches that are switched on."""
         return [name for name in SEARCHES if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """A finished collection, its counts, and the class names of its sources that stood for none of the classes."""
+    """A finished collection, its counts, and how often each class name of its sources matched no wanted class."""
 
     collection: Collection
     counts: Mapping[str, Any]
-    strangers: Mapping[str, int]
+    unmatched: Mapping[str, int]
 
 
 def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collected | None:
     """Collect the photos; None in a share of a job array, which copies local photos alone.
 
     Raises:
-        ConfigError: No source is given, one cannot be what it is said to be, or the folder holds something else.
+        ConfigError: No source is given, one is not what its option says, or the folder holds something else.
         FetchError: A search gives no answer.
-        SketchDataError: A source cannot be read, no photo could be had, or too many could not.
+        SketchDataError: A source cannot be read, no photo could be fetched or copied, or too many could not.
     """
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
-    job = _Job(config=config, options=options, classes=choose_classes(classes, config.categories))
+    sources = _Sources(config=config, options=options, classes=choose_classes(classes, config.categories))
+    plan = Manifest(
+        name=NAME, config=sources.recorded(), classes=tuple(classes), counts={}, rejects={}, sources=(), files=()
+    )
     folder = OutputFolder(
         out=config.out.absolute(),
-        plan=_plan(job, classes),
+        plan=plan,
         names=frozenset({PHOTOS_FOLDER, PHOTOS_FILE, BOXES_FILE, REJECTS_FILE, SOURCES_FILE}),
         noun="collection",
         work_name=WORK_FOLDER,
@@ -174,49 +186,60 @@ def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collect
     finished = None if config.overwrite or folder.finished() is None else read_collection(folder.out)
     if finished is not None:
         _tidy(finished)
-        if not (options.retry_failed and _failures(finished)):
-            return _as_it_is(finished)
-    # They are opened first: what is missing in the environment should show before any work.
-    searches = _open_searches(job, folder)
+        failed = _failures(finished)
+        if not (options.retry_failed and failed):
+            hint = f"; --retry-failed asks again for the {failed:,} photos that failed" if failed else ""
+            console.print(f"{folder.out} is collected already{hint}", highlight=False, soft_wrap=True)
+            return Collected(collection=finished, counts=summarise(finished, read_sources(folder.out)), unmatched={})
+    # They are opened first: what is missing in the environment is an error before any work.
+    settings = SearchSettings(
+        folder=folder.work / "search",
+        user_agent=options.user_agent,
+        licences=sources.licences,
+        delay=options.delay,
+        environment=os.environ,
+    )
+    searches = {name: SEARCHES[name](settings) for name in config.searches()}
     if finished is not None:
         # Back to unfinished, so that failed photos can be asked for again.
         (folder.out / MANIFEST_NAME).unlink()
     folder.claim(overwrite=config.overwrite)
-    return _collect(job, folder, searches, engine)
-
-
-def _as_it_is(collection: Collection) -> Collected:
-    failed = _failures(collection)
-    hint = f"; --retry-failed asks again for the {failed:,} photos that failed" if failed else ""
-    console.print(f"{collection.directory} is collected already{hint}", highlight=False, soft_wrap=True)
-    return Collected(
-        collection=collection, counts=summarise(collection, read_sources(collection.directory)), strangers={}
-    )
+    return _collect(sources, folder, searches, engine)
 
 
 def _collect(
-    job: _Job, folder: OutputFolder, searches: Mapping[str, PhotoSearch], engine: EngineOptions
+    sources: _Sources, folder: OutputFolder, searches: Mapping[str, PhotoSearch], engine: EngineOptions
 ) -> Collected | None:
     rejects: list[tuple[str, Fault]] = []
-    gathering = Gathering(report=lambda origin, fault: rejects.append((origin.name, fault)))
-    for source in job.local:
-        opened = source.open()
-        locate = source.locator(opened.photos.root)
-        gathering.add(source.origin, opened.readings, job.word_of(source.origin.source), locate)
-    if (imported := _import(gathering, folder, job.options.limits, engine)) is None:
+    gathering = Gathering(report=lambda source, fault: rejects.append((source.name, fault)))
+    for local in sources.local:
+        opened = local.open()
+        locate = local.locator(opened.photos.root)
+        gathering.add(local.source, opened.readings, sources.word_of(local.source.kind), locate)
+    tasks = _import_tasks(gathering.files, folder, sources.options.limits)
+    if run_final(import_photos, tasks, engine, title="Copying photos") is None:
         return None
-    _read_the_web(job, gathering, searches)
+    found = [parse_outcome(line) for task in tasks for line in task.output.read_bytes().splitlines()]
+    outcomes = {outcome.url: outcome for outcome in found}
+    _read_the_web(sources, gathering, searches)
     if not len(gathering):
-        raise SketchDataError(f"no photo of the classes is named by the sources{_seen(gathering.strangers)}")
-    outcomes = {**imported, **_crawl(gathering.addresses, folder, job.options)}
-    return _finish(job, folder, gathering, outcomes, rejects)
+        hint = ""
+        if gathering.unmatched:
+            names = ", ".join(list(gathering.unmatched)[:_NAMES_SHOWN])
+            hint = f"; their class names, such as {names}, match none of them: --map FILE gives them one"
+        raise SketchDataError(f"no photo of the classes is named by the sources{hint}")
+    if gathering.addresses:
+        if sources.options.contact is None:
+            console.print("no --contact is given: owners of servers cannot tell you when something is wrong")
+        outcomes |= crawl(gathering.addresses, folder.out, sources.options)
+    return _finish(sources.config, folder, gathering, outcomes, rejects)
 
 
 # ---- the sources -----------------------------------------------------------------------------------------------------
 
 
-class _Job:
-    """What the options come to: the sources, and which class each of their names stands for.
+class _Sources:
+    """The sources that the options name, and which class each of their names stands for.
 
     Raises:
         ConfigError: There is no source, or an option is not what it should be.
@@ -224,39 +247,32 @@ class _Job:
 
     def __init__(self, *, config: Config, options: CrawlOptions, classes: Sequence[str]) -> None:
         self.config, self.options, self.classes = config, options, classes
-        self.photo_classes = read_photo_classes(manifest_path("edgemap-345c.csv"))
-        words = [photo_class.word for photo_class in self.photo_classes]
+        photo_classes = read_photo_classes(manifest_path("edgemap-345c.csv"))
+        words = [photo_class.word for photo_class in photo_classes]
         own = {} if config.class_map is None else read_class_names(config.class_map, words)
-        self._names = ClassNames(self.photo_classes, own)
+        self._names = ClassNames(photo_classes, own)
+        self.searched = [photo_class for photo_class in photo_classes if photo_class.word in classes]
         self.licences = parse_filter(config.licence)
         folders = {kind: getattr(config, kind) for kind in ("imagenet", "folders", "voc", "yolo", "open_images")}
         self.local = list(local_sources(folders, config.coco))
-        self.lists = [(Origin(source="urls", name=path.name, sha256=hash_of_list(path)), path) for path in config.urls]
+        self.lists = [
+            (PhotoSource(kind="urls", name=path.name, sha256=hash_of_list(path)), path) for path in config.urls
+        ]
         if not (self.local or self.lists or config.searches()):
             raise ConfigError(
                 "there is nothing to collect: give a source, such as --yolo DIR, --urls FILE, --openverse"
             )
 
-    def word_of(self, source: str) -> Callable[[str], str | None]:
-        """Return what finds the wanted class that a source's name stands for."""
-        find, wanted = self._names.of(source), frozenset(self.classes)
-
-        def word_of(category: str) -> str | None:
-            word = find(category)
-            return word if word in wanted else None
-
-        return word_of
-
-    def searched(self) -> list[PhotoClass]:
-        """Return the classes to search for."""
-        wanted = frozenset(self.classes)
-        return [photo_class for photo_class in self.photo_classes if photo_class.word in wanted]
+    def word_of(self, kind: str) -> Callable[[str], str | None]:
+        """Return what finds the wanted class that a name stands for in sources of a kind."""
+        find, wanted = self._names.of(kind), frozenset(self.classes)
+        return lambda category: word if (word := find(category)) in wanted else None
 
     def recorded(self) -> dict[str, Any]:
         """Return what decides the collection, for its manifest."""
         config = self.config
-        origins = [source.origin for source in self.local] + [origin for origin, _ in self.lists]
-        named = [{"source": each.source, "name": each.name, "sha256": each.sha256} for each in origins]
+        sources = [local.source for local in self.local] + [source for source, _ in self.lists]
+        named = [{"source": each.kind, "name": each.name, "sha256": each.sha256} for each in sources]
         search = {"searches": config.searches(), "per_class": config.per_class, "licence": sorted(self.licences or [])}
         return {
             "sources": named,
@@ -267,46 +283,19 @@ class _Job:
         }
 
 
-def _plan(job: _Job, classes: Sequence[str]) -> Manifest:
-    return Manifest(
-        name=NAME, config=job.recorded(), classes=tuple(classes), counts={}, rejects={}, sources=(), files=()
-    )
-
-
-def _open_searches(job: _Job, folder: OutputFolder) -> dict[str, PhotoSearch]:
-    settings = SearchSettings(
-        folder=folder.work / "search",
-        user_agent=job.options.user_agent,
-        licences=job.licences,
-        delay=job.options.delay,
-        environment=os.environ,
-    )
-    return {name: SEARCHES[name](settings) for name in job.config.searches()}
-
-
-def _read_the_web(job: _Job, gathering: Gathering, searches: Mapping[str, PhotoSearch]) -> None:
+def _read_the_web(sources: _Sources, gathering: Gathering, searches: Mapping[str, PhotoSearch]) -> None:
     """Read lists of addresses, and search for every class."""
-    for origin, path in job.lists:
-        gathering.add(origin, read_url_list(path), job.word_of("urls"))
-    todo = [(name, search, each) for name, search in searches.items() for each in job.searched()]
+    for source, path in sources.lists:
+        gathering.add(source, read_url_list(path), sources.word_of("urls"))
+    todo = [(name, search, each) for name, search in searches.items() for each in sources.searched]
     with task_bar() as bar:
         for name, search, each in bar.track(todo, description="Searching"):
-            origin = Origin(source=name, name=name, unlisted=(OTHER_LICENCE, NO_PHOTO))
-            found = find_photos(search, each.word, each.search_words, job.config.per_class)
-            gathering.add(origin, found, lambda word: word)
+            source = PhotoSource(kind=name, name=name, unlisted=(OTHER_LICENCE, NO_PHOTO))
+            found = find_photos(search, each.word, each.search_words, sources.config.per_class)
+            gathering.add(source, found, lambda word: word)
 
 
 # ---- the stage: local photos are copied and measured -----------------------------------------------------------------
-
-
-def _import(
-    gathering: Gathering, folder: OutputFolder, limits: PhotoLimits, engine: EngineOptions
-) -> dict[str, Outcome] | None:
-    """Copy local photos into the collection; None when this call is a share of a job array, which crawls nothing."""
-    tasks = _import_tasks(gathering.files, folder, limits)
-    if run_final(import_photos, tasks, engine, title="Copying photos") is None:
-        return None
-    return {outcome.url: outcome for task in tasks for outcome in _read_outcomes(task.output)}
 
 
 def _import_tasks(files: Mapping[str, Path], folder: OutputFolder, limits: PhotoLimits) -> list[Task]:
@@ -330,7 +319,7 @@ def _import_tasks(files: Mapping[str, Path], folder: OutputFolder, limits: Photo
 
 
 def _identity(file: Path) -> str:
-    """Return what changes when a file does, without reading it."""
+    """Return what changes when a file changes, without reading it."""
     try:
         status = file.stat()
     except OSError as error:
@@ -343,79 +332,64 @@ def import_photos(task: Task) -> TaskResult:
     folder, limits = Path(task.config["folder"]), PhotoLimits(**task.config["limits"])
     with replacing(task.output) as file:
         for photo, path in task.config["files"].items():
-            outcome = _import_photo(photo, Path(path), folder, limits)
-            file.write(orjson.dumps(dataclasses.asdict(outcome), option=orjson.OPT_APPEND_NEWLINE))
+            file.write(format_outcome(_import_photo(photo, Path(path), folder, limits)))
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(task.config["files"])),))
 
 
-def _import_photo(photo: str, path: Path, folder: Path, limits: PhotoLimits) -> Outcome:
+def _import_photo(photo: str, path: Path, folder: Path, limits: PhotoLimits) -> PhotoOutcome:
+    values: dict[str, Any] = {"status": FAILED}
     try:
         with path.open("rb") as file:
-            stored = store_photo(file.read(limits.bytes + 1), folder, limits)
+            values = {"status": OK, **dataclasses.asdict(store_photo(file.read(limits.bytes + 1), folder, limits))}
     except FormatError as error:
         status, reason = VERDICTS[error.reason]
-        return Outcome(url=photo, status=status, error=reason, detail=error.detail, fetched=today())
+        values = {"status": status, "error": reason, "detail": error.detail}
     except FileNotFoundError as error:
-        return Outcome(url=photo, status=FAILED, error="file missing", detail=str(error), fetched=today())
+        values |= {"error": "file missing", "detail": str(error)}
     except PermissionError as error:
-        return Outcome(url=photo, status=FAILED, error="file not readable", detail=str(error), fetched=today())
-    return Outcome(url=photo, status=OK, **dataclasses.asdict(stored), fetched=today())
-
-
-def _read_outcomes(path: Path) -> Iterator[Outcome]:
-    for line in path.read_bytes().splitlines():
-        values = orjson.loads(line)
-        yield Outcome(**{**values, "fetched": date.fromisoformat(values["fetched"])})
-
-
-# ---- the photos of the web -------------------------------------------------------------------------------------------
-
-
-def _crawl(addresses: Sequence[str], folder: OutputFolder, options: CrawlOptions) -> dict[str, Outcome]:
-    if not addresses:
-        return {}
-    if options.contact is None:
-        console.print("no --contact is given: those whose servers are asked cannot tell you when something is wrong")
-    return crawl(addresses, folder.out, options)
+        values |= {"error": "file not readable", "detail": str(error)}
+    return PhotoOutcome(url=photo, fetched=today(), **values)
 
 
 # ---- tables, card and manifest ---------------------------------------------------------------------------------------
 
 
 def _finish(
-    job: _Job,
+    config: Config,
     folder: OutputFolder,
     gathering: Gathering,
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, PhotoOutcome],
     rejects: Sequence[tuple[str, Fault]],
 ) -> Collected:
-    photos = photos_table(gathering.photo_columns(lambda photo: _values(outcomes[photo])))
+    photos = photos_table(
+        gathering.photo_columns(lambda photo: [getattr(outcomes[photo], name) for name in OUTCOME_COLUMNS])
+    )
     boxes = boxes_table(gathering.box_columns())
-    sources = source_rows(gathering, lambda photo: outcomes[photo].status)
+    rows = source_rows(gathering, lambda photo: outcomes[photo].status)
     write_table(folder.work / PHOTOS_FILE, photos)
     write_table(folder.work / BOXES_FILE, boxes)
     files = [
         folder.publish(PHOTOS_FILE, len(photos)),
         folder.publish(BOXES_FILE, len(boxes)),
         folder.put(REJECTS_FILE, b"".join(_reject_line(name, fault) for name, fault in rejects), len(rejects)),
-        folder.put(SOURCES_FILE, sources_csv(sources), len(sources)),
+        folder.put(SOURCES_FILE, sources_csv(rows), len(rows)),
     ]
-    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), job.config)
+    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), config)
     words = Counter(boxes.column("word").to_pylist())
 
-    def collection(manifest: Manifest) -> Collection:
-        return Collection(directory=folder.out, manifest=manifest, photos=photos, boxes=boxes)
+    def counts(manifest: Manifest) -> dict[str, Any]:
+        return summarise(Collection(directory=folder.out, manifest=manifest, photos=photos, boxes=boxes), rows)
 
     manifest = folder.finish(
         files,
-        lambda manifest: collection_card(summarise(collection(manifest), sources)),
+        lambda manifest: collection_card(counts(manifest)),
         keep_work=True,
         counts={"all": {word: words[word] for word in folder.plan.classes}},
         rejects=dict(sorted(Counter(fault.reason for _, fault in rejects).items())),
     )
-    _tidy(collection(manifest))
-    counts = summarise(collection(manifest), sources)
-    return Collected(collection=collection(manifest), counts=counts, strangers=dict(gathering.strangers.most_common()))
+    collection = Collection(directory=folder.out, manifest=manifest, photos=photos, boxes=boxes)
+    _tidy(collection)
+    return Collected(collection=collection, counts=counts(manifest), unmatched=dict(gathering.unmatched.most_common()))
 
 
 def _tidy(collection: Collection) -> None:
@@ -445,16 +419,8 @@ def _reject_line(name: str, fault: Fault) -> bytes:
     return orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _values(outcome: Outcome) -> list[Any]:
-    return [getattr(outcome, name) for name in OUTCOME_COLUMNS]
-
-
 def _check_outcomes(folder: OutputFolder, statuses: Mapping[str, int], config: Config) -> None:
-    """See that photos are there, and not too few of them.
-
-    Raises:
-        SketchDataError: None could be had, or too many failed.
-    """
+    """Raise a SketchDataError when there is no photo, or too many failed."""
     asked, failed, refused = sum(statuses.values()), statuses.get(FAILED, 0), statuses.get(REFUSED, 0)
     if statuses.get(OK, 0) and failed <= config.max_failed_fraction * asked:
         return
@@ -463,11 +429,3 @@ def _check_outcomes(folder: OutputFolder, statuses: Mapping[str, int], config: C
         f"of {asked:,} photos {failed:,} failed ({failed / asked:.1%}; {share}) and {refused:,} were refused: "
         f"{folder.out / PHOTOS_FILE} says why. What is there is kept; --retry-failed asks for the failed ones again"
     )
-
-
-def _seen(strangers: Mapping[str, int]) -> str:
-    """Say which names the sources have, if they have any."""
-    if not strangers:
-        return ""
-    names = ", ".join(list(strangers)[:_NAMES_SHOWN])
-    return f"; their class names, such as {names}, stand for none of them: --map FILE gives them one"

@@ -17,9 +17,16 @@ import numpy as np
 from PIL import Image
 
 from sketchdata.engine import EngineOptions
-from sketchdata.photos.collection import BOXES_FILE, NAME, PHOTOS_FILE, boxes_table, photos_table, write_table
-from sketchdata.photos.collection.folder import store_photo
-from sketchdata.photos.collection.tables import PHOTOS_SCHEMA
+from sketchdata.photos.collection import (
+    BOXES_FILE,
+    NAME,
+    PHOTOS_FILE,
+    PHOTOS_SCHEMA,
+    boxes_table,
+    photos_table,
+    store_photo,
+    write_table,
+)
 from sketchdata.photos.image import DEFAULT_LIMITS, Photo, crop, perceptual_hash
 from sketchdata.pipelines import edgemaps_crop
 from sketchdata.storage import pictures

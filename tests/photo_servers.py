@@ -22,11 +22,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from sketchdata.photos.crawl.outcomes import OutcomeLog, PhotoOutcome
 
 _PIECE = 4 << 10
 
@@ -44,6 +47,11 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def read_outcomes(folder: Path) -> dict[str, PhotoOutcome]:
+    """Return the latest outcome of every URL in a collection's log."""
+    return {outcome.url: outcome for outcome in OutcomeLog(folder).read()}
 
 
 @dataclass(kw_only=True)

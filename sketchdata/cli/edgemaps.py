@@ -55,7 +55,7 @@ def collect(as_json: bool, config: edgemaps_collect_recipe.Config, crawl: CrawlO
         echo_json(collected.counts)
         return
     print_tables(_source_table(collected.counts), _error_table(collected.counts))
-    _say_strangers(collected.strangers)
+    _say_unmatched(collected.unmatched)
     counts = collected.counts
     click.echo(
         f"{config.out}: {counts['photos']['ok']:,} photos with {counts['boxes']:,} annotations of "
@@ -87,13 +87,13 @@ def _error_table(counts: Mapping[str, Any]) -> Table | None:
     return table
 
 
-def _say_strangers(strangers: Mapping[str, int]) -> None:
-    if not strangers:
+def _say_unmatched(names: Mapping[str, int]) -> None:
+    if not names:
         return
-    shown = ", ".join(f"{name} {count:,}" for name, count in list(strangers.items())[:_NAMES_SHOWN])
-    more = len(strangers) - _NAMES_SHOWN
+    shown = ", ".join(f"{name} {count:,}" for name, count in list(names.items())[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
     click.echo(
-        f"left out, as they stand for none of the classes that are wanted: {shown}"
+        f"left out, as they match none of the wanted classes: {shown}"
         f"{f' and {more:,} more names' if more > 0 else ''} (--map FILE gives names a class)",
         err=True,
     )

@@ -264,7 +264,9 @@ def _answer(method: str, url: str, headers: dict[str, str], policy: FetchPolicy)
 def _check_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if status in (408, 429) or status >= 500:
-        raise _CutError(f"status {status} {response.reason_phrase}", retry_after(response))
+        raise _CutError(
+            f"status {status} {response.reason_phrase}", retry_after(response.headers.get("Retry-After", ""))
+        )
     if status in (404, 410):
         raise NotFoundError(f"{_shown(url)}: status {status}, {_ADVICE[status]}")
     if status not in (200, 206):
@@ -276,9 +278,8 @@ def _check_status(response: httpx.Response, url: str) -> None:
         raise FetchError(f"{_shown(url)}: the server sends it compressed ({encoding}), although asked not to")
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Read the Retry-After header, a number of seconds or a date (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("Retry-After", "")
+def retry_after(value: str) -> float | None:
+    """Return the seconds of a Retry-After header, a number or a date; None if neither (RFC 9110, section 10.2.3)."""
     if value.strip().isdecimal():
         return float(value)
     try:

@@ -18,26 +18,28 @@ from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.record import Annotation, Box, Reading
 from sketchdata.photos.collection import (
     BOXES_FILE,
+    BOXES_SCHEMA,
     NAME,
+    OUTCOME_COLUMNS,
     PHOTOS_FILE,
-    BoxRecord,
+    PHOTOS_SCHEMA,
     Collection,
     boxes_table,
     photos_table,
     read_collection,
+    remove_others,
+    store_photo,
     write_table,
 )
-from sketchdata.photos.collection.folder import remove_others, store_photo
-from sketchdata.photos.collection.gathering import (
+from sketchdata.photos.gathering import (
     Gathering,
-    Origin,
+    PhotoSource,
     collection_card,
     read_sources,
     source_rows,
     sources_csv,
     summarise,
 )
-from sketchdata.photos.collection.tables import BOXES_SCHEMA, OUTCOME_COLUMNS, PHOTOS_SCHEMA
 from sketchdata.photos.image import DEFAULT_LIMITS, PhotoLimits
 from sketchdata.storage.manifest import Manifest, file_entry
 from tests.photo_servers import photo_of
@@ -45,7 +47,7 @@ from tests.photos.labelled_photos import write
 from tests.trees import tree
 
 DAY = datetime.date(2024, 5, 6)
-YOLO, URLS = Origin(source="yolo", name="coco128"), Origin(source="urls", name="list.csv", sha256="ab")
+YOLO, URLS = PhotoSource(kind="yolo", name="coco128"), PhotoSource(kind="urls", name="list.csv", sha256="ab")
 
 
 def photo_row(photo: str, **values: object) -> dict[str, Any]:
@@ -116,22 +118,6 @@ def test_boxes_come_by_their_edges_and_whole_photos_behind_them(tmp_path: Path) 
     found = write_collection(tmp_path, [photo_row("p")], boxes).boxes
     assert found.column("x0").to_pylist() == [1, 1, 5, None]
     assert found.column("y0").to_pylist() == [2, 7, 0, None]
-
-
-def test_the_photos_that_are_there_come_with_their_boxes(tmp_path: Path) -> None:
-    photos = [photo_row("b", title="B"), photo_row("a", status="failed", path=None), photo_row("ä"), photo_row("none")]
-    boxes = [box_row("ä", "dog"), box_row("b", "cat", (1, 2, 3, 4), flags=["group"]), box_row("a", "cat")]
-    collection = write_collection(tmp_path, photos, [*boxes, box_row("b", "ant")])
-    found = {photo.photo: boxes for photo, boxes in collection.labelled()}
-    assert {photo: [box.word for box in boxes] for photo, boxes in found.items()} == {
-        "b": ["ant", "cat"],
-        "none": [],
-        "ä": ["dog"],
-    }
-    edges = {"x0": 1, "y0": 2, "x1": 3, "y1": 4}
-    assert found["b"][1] == BoxRecord(photo="b", word="cat", category="cat", flags=("group",), where="here", **edges)
-    [first, *_] = [photo for photo, _ in collection.labelled()]
-    assert (first.title, collection.file(str(first.path))) == ("B", tmp_path / "photos/aa/b.jpg")
 
 
 def test_columns_are_of_the_documented_types(tmp_path: Path) -> None:
@@ -250,7 +236,7 @@ def seen(photo: str, category: str = "cat", box: Box | None = None, **facts: Any
     return Annotation(photo=photo, category=category, box=box, where=f"{photo} {category}", **facts)
 
 
-def gather(*sources: tuple[Origin, list[Reading]]) -> tuple[Gathering, list[tuple[str, Fault]]]:
+def gather(*sources: tuple[PhotoSource, list[Reading]]) -> tuple[Gathering, list[tuple[str, Fault]]]:
     faults: list[tuple[str, Fault]] = []
     gathering = Gathering(report=lambda origin, fault: faults.append((origin.name, fault)))
     for origin, readings in sources:
@@ -276,21 +262,21 @@ def test_a_photo_that_two_sources_name_keeps_the_firsts_facts_and_all_its_boxes(
         ("http://a.test/1", "cat", 1),
         ("http://a.test/2", "cat", None),
     ]
-    tally = gathering.tallies[URLS]
-    assert (tally.annotations, tally.boxes, tally.repeated, tally.photos, tally.named_before) == (3, 2, 1, 1, 1)
+    named = gathering.counts[URLS]
+    assert (named.annotations, named.boxes, named.repeated, named.photos, named.named_before) == (3, 2, 1, 1, 1)
 
 
 def test_every_annotation_is_counted_as_taken_repeated_left_out_or_refused() -> None:
-    origin = Origin(source="open_images", name="train", unlisted=("photo missing",))
+    origin = PhotoSource(kind="open_images", name="train", unlisted=("photo missing",))
     broken, absent = (Fault(where="x", reason=reason, detail="") for reason in ("no box", "photo missing"))
     readings: list[Reading] = [seen("a"), seen("a"), seen("b", "person"), seen("b", "person"), broken, absent]
     gathering, faults = gather((origin, readings))
-    tally = gathering.tallies[origin]
-    counts = (tally.boxes, tally.repeated, tally.left_out, tally.rejects)
+    named = gathering.counts[origin]
+    counts = (named.boxes, named.repeated, named.left_out, named.rejects)
     assert counts == (1, 1, 3, 1)
-    assert sum(counts) == tally.annotations == len(readings)
+    assert sum(counts) == named.annotations == len(readings)
     assert faults == [("train", broken)]
-    assert gathering.strangers == {"person": 2}
+    assert gathering.unmatched == {"person": 2}
 
 
 def test_a_photo_none_of_whose_annotations_is_wanted_is_not_asked_for() -> None:
@@ -316,7 +302,7 @@ def counted(tmp_path: Path) -> dict[str, Any]:
         photo_row("d", status="refused", error="opt-out", path=None),
     ]
     collection = write_collection(tmp_path, photos, [box_row("a", "cat"), box_row("c", "dog")])
-    gathering, _ = gather((Origin(source="yolo", name="<b>|`x`"), [seen("a"), seen("c", "dog"), seen("c", "ox")]))
+    gathering, _ = gather((PhotoSource(kind="yolo", name="<b>|`x`"), [seen("a"), seen("c", "dog"), seen("c", "ox")]))
     rows = source_rows(gathering, {"a": "ok", "c": "failed"}.__getitem__)
     return summarise(collection, rows)
 

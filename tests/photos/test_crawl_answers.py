@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl, read_outcomes
+from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
 from sketchdata.photos.image import decode, perceptual_hash
-from tests.photo_servers import PhotoServer, encoded, photo_of
+from tests.photo_servers import PhotoServer, encoded, photo_of, read_outcomes
 from tests.servers import closed_port
 
 OPTIONS = CrawlOptions(
@@ -156,7 +156,7 @@ class Crawled:
         urls = [server.url(path) for path in (*TAKEN, *REFUSED, *FAILED, "/plain.jpg")]
         self.outcomes = crawl([*urls, self.closed, *ELSEWHERE], folder, OPTIONS)
 
-    def outcome(self, path: str) -> Outcome:
+    def outcome(self, path: str) -> PhotoOutcome:
         return self.outcomes[self.server.url(path)]
 
     def verdict(self, path: str) -> tuple[str, str | None]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sketchdata.errors import ConfigError
-from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl
-from sketchdata.photos.crawl.middlewares import MOST_SILENCES, retry_after
+from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
+from sketchdata.photos.crawl.middlewares import MOST_SILENCES
+from sketchdata.storage.fetch import retry_after
 from sketchdata.version import __version__
 from tests.photo_servers import PhotoServer, photo_of
 
@@ -62,7 +63,7 @@ class Visit:
         found = [self.outcomes[self.servers[host].url(f"/{number}.jpg")] for number in range(4)]
         return [(each.status, each.error) for each in found]
 
-    def outcome(self, host: str, path: str) -> Outcome:
+    def outcome(self, host: str, path: str) -> PhotoOutcome:
         return self.outcomes[self.servers[host].url(path)]
 
 

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.photos.crawl import Outcome, read_outcomes
-from sketchdata.photos.crawl.outcomes import OutcomeLog, today
+from sketchdata.photos.crawl import PhotoOutcome
+from sketchdata.photos.crawl.outcomes import OutcomeLog, OutcomeWriter, today
+from tests.photo_servers import read_outcomes
 
 DAY = datetime.date(2024, 5, 6)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 OUTCOMES = st.builds(
-    Outcome,
+    PhotoOutcome,
     url=TEXTS,
     status=st.sampled_from(["ok", "failed", "refused"]),
     error=st.none() | TEXTS,
@@ -32,23 +33,23 @@ OUTCOMES = st.builds(
 )
 
 
-def write(folder: Path, *outcomes: Outcome) -> Path:
+def write(folder: Path, *outcomes: PhotoOutcome) -> Path:
     log = OutcomeLog(folder)
-    writer = log.open()
+    writer = OutcomeWriter(log)
     for outcome in outcomes:
         writer.append(outcome)
     writer.close()
     return log.path
 
 
-def outcome(url: str, **fields: Any) -> Outcome:
-    return Outcome(**{"url": url, "status": "ok", "fetched": DAY, **fields})
+def outcome(url: str, **fields: Any) -> PhotoOutcome:
+    return PhotoOutcome(**{"url": url, "status": "ok", "fetched": DAY, **fields})
 
 
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(outcomes=st.lists(OUTCOMES, max_size=5, unique_by=lambda each: each.url))
-def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, outcomes: list[Outcome]) -> None:
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, outcomes: list[PhotoOutcome]) -> None:
     folder = tmp_path_factory.mktemp("log")
     write(folder, *outcomes)
     assert read_outcomes(folder) == {each.url: each for each in outcomes}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl
+from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
 from tests.photo_servers import PhotoServer
 
 OPTIONS = CrawlOptions(delay=0, timeout=10, fetch_retries=0, concurrency_per_host=8)
@@ -20,10 +20,10 @@ SPELLINGS = [
 _START_ELSEWHERE = """
 import sys
 sys.path[:] = sys.argv[1:]
-from sketchdata.photos.crawl import options as addresses, child
-is_public = addresses.is_public
-addresses.is_public = lambda host: host == "127.0.0.2" or is_public(host)
-child.main()
+from sketchdata.photos.crawl import spider
+is_public = spider.is_public
+spider.is_public = lambda host: host == "127.0.0.2" or is_public(host)
+spider.main()
 """
 
 
@@ -33,7 +33,7 @@ def private() -> Iterator[PhotoServer]:
         yield server
 
 
-def verdict(outcome: Outcome) -> tuple[str, str | None]:
+def verdict(outcome: PhotoOutcome) -> tuple[str, str | None]:
     return outcome.status, outcome.error
 
 
@@ -53,7 +53,7 @@ def test_no_spelling_of_an_address_that_is_not_public_is_connected_to(private: P
 def test_nothing_public_leads_to_what_is_not(
     private: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sketchdata.photos.crawl.process._START", _START_ELSEWHERE)
+    monkeypatch.setattr("sketchdata.photos.crawl._START", _START_ELSEWHERE)
     with PhotoServer("127.0.0.2") as public, PhotoServer("127.0.0.2") as misled:
         public.answer("/by-address", redirect=private.url("/a.jpg"))
         public.answer("/by-name", redirect=private.url("/a.jpg", "localhost"))

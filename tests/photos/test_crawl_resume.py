@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from sketchdata.errors import SketchDataError
-from sketchdata.photos.crawl import CrawlOptions, Outcome, crawl, read_outcomes
-from tests.photo_servers import PhotoServer
+from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
+from tests.photo_servers import PhotoServer, read_outcomes
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in (folder / "photos").rglob("*") if path.is_file()}
 
 
-def assert_whole(folder: Path, outcomes: dict[str, Outcome], urls: list[str]) -> None:
+def assert_whole(folder: Path, outcomes: dict[str, PhotoOutcome], urls: list[str]) -> None:
     """Assert that all photos are there, and nothing else."""
     assert set(outcomes) == set(urls)
     assert {outcome.status for outcome in outcomes.values()} == {"ok"}
@@ -216,7 +216,7 @@ def test_the_crawling_process_is_started_again_when_it_dies(server: PhotoServer,
 def test_a_crawl_that_dies_again_and_again_is_given_up_with_its_last_words(
     server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sketchdata.photos.crawl.process._START", "raise SystemExit('the roof is on fire')")
+    monkeypatch.setattr("sketchdata.photos.crawl._START", "raise SystemExit('the roof is on fire')")
     with pytest.raises(SketchDataError, match=r"died 3 times in a row with 2 photos to go.*the roof is on fire"):
         crawl(photos(server, 2), tmp_path, OPTIONS)
 
@@ -231,7 +231,7 @@ def test_a_disk_that_takes_no_photos_ends_the_crawl_with_its_reason(server: Phot
 
 
 def test_two_crawls_do_not_share_a_folder(server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sketchdata.photos.crawl.process._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("sketchdata.photos.crawl._LOCK_SECONDS", 0.2)
     (tmp_path / ".collect").mkdir()
     with (tmp_path / ".collect" / "lock").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -6,9 +6,8 @@ import pytest
 
 from sketchdata.errors import ConfigError, FetchError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.search import SearchResult, SearchSettings
-from sketchdata.photos.search.api import FREE, Finding
-from sketchdata.photos.search.services import Flickr
+from sketchdata.photos.annotations.record import Annotation, Reading
+from sketchdata.photos.search import FREE, Flickr, SearchSettings
 from sketchdata.storage.fetch import FetchPolicy
 from tests.photos.photo_apis import FLICKR_KEY, ApiServer, Reply, flickr, flickr_photo
 
@@ -24,7 +23,7 @@ def search(
     )
 
 
-def find(folder: Path, *photos: dict[str, object], licences: frozenset[str] | None = frozenset(FREE)) -> list[Finding]:
+def find(folder: Path, *photos: dict[str, object], licences: frozenset[str] | None = frozenset(FREE)) -> list[Reading]:
     with ApiServer(flickr(photos)) as server:
         return list(search(server, folder, licences=licences).find("cat"))
 
@@ -33,14 +32,14 @@ def test_a_result_has_the_documented_facts(tmp_path: Path) -> None:
     with ApiServer(flickr([flickr_photo(7)])) as server:
         found = list(search(server, tmp_path).find("house cat"))
     assert found == [
-        SearchResult(
-            url="https://live.staticflickr.example/4065/7_b.jpg",
+        Annotation(
+            category="house cat",
+            box=None,
+            photo="https://live.staticflickr.example/4065/7_b.jpg",
             page="https://www.flickr.com/photos/18090920@N07/7",
             author="Sean",
             licence="CC BY 2.0",
             title="cat 7",
-            width=1024,
-            height=683,
             where="flickr: house cat, page 1, result 1",
         )
     ]
@@ -55,7 +54,7 @@ def test_licences_go_by_what_flickr_calls_them_and_not_by_numbers_known_beforeha
     with ApiServer(flickr(photos)) as server:
         found = list(search(server, tmp_path).find("cat"))
         assert server.questions[-1].parameters["license"] == "10,31,4,5,9"
-    assert [each.licence for each in found if isinstance(each, SearchResult)] == [
+    assert [each.licence for each in found if isinstance(each, Annotation)] == [
         "CC BY 2.0",
         "CC BY-SA 2.0",
         "CC0 1.0",
@@ -66,7 +65,7 @@ def test_licences_go_by_what_flickr_calls_them_and_not_by_numbers_known_beforeha
 
 def test_any_licence_lets_all_in_under_their_own_names(tmp_path: Path) -> None:
     found = find(tmp_path, flickr_photo(1, license="0"), flickr_photo(2, license="7"), licences=None)
-    names = [each.licence for each in found if isinstance(each, SearchResult)]
+    names = [each.licence for each in found if isinstance(each, Annotation)]
     assert names == ["All Rights Reserved", "No known copyright restrictions"]
 
 
@@ -77,7 +76,7 @@ def test_licences_that_flickr_does_not_have_find_nothing_instead_of_everything(t
 def test_pages_go_on_to_the_last_and_not_beyond(tmp_path: Path) -> None:
     with ApiServer(flickr([flickr_photo(number) for number in range(501)])) as server:
         found = list(search(server, tmp_path).find("cat"))
-    assert len({each.url for each in found if isinstance(each, SearchResult)}) == len(found) == 501
+    assert len({each.photo for each in found if isinstance(each, Annotation)}) == len(found) == 501
     assert [question.parameters.get("page") for question in server.questions] == [None, "1", "2", "3"]
 
 
@@ -91,16 +90,16 @@ def test_the_licences_are_asked_for_once(tmp_path: Path) -> None:
 
 def test_the_next_best_size_is_taken(tmp_path: Path) -> None:
     [found] = find(tmp_path, flickr_photo(7, url_l=None))
-    assert isinstance(found, SearchResult)
-    assert (found.url, found.width, found.height) == ("https://live.staticflickr.example/4065/7_z.jpg", 640, 427)
+    assert isinstance(found, Annotation)
+    assert found.photo == "https://live.staticflickr.example/4065/7_z.jpg"
 
 
 def test_a_photo_without_an_address_is_passed_over_and_missing_facts_are_missing(tmp_path: Path) -> None:
     first, second = find(tmp_path, flickr_photo(7, url_l=None, url_z=""), {"license": "4", "url_l": "http://a.test/1"})
     assert isinstance(first, Fault)
     assert first.reason == "no address"
-    assert isinstance(second, SearchResult)
-    assert (second.page, second.author, second.title, second.width) == (None,) * 4
+    assert isinstance(second, Annotation)
+    assert (second.page, second.author, second.title) == (None,) * 3
 
 
 def test_no_key_and_a_wrong_key_are_said(tmp_path: Path) -> None:

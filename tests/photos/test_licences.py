@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sketchdata.errors import ConfigError
-from sketchdata.photos.search.api import Licence, parse_filter, parse_licence
+from sketchdata.photos.search import Licence, parse_filter, parse_licence
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ import pytest
 
 from sketchdata.errors import ConfigError, FetchError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.search import SearchResult, SearchSettings
-from sketchdata.photos.search.api import FREE
-from sketchdata.photos.search.services import Openverse
+from sketchdata.photos.annotations.record import Annotation
+from sketchdata.photos.search import FREE, Openverse, SearchSettings
 from sketchdata.storage.fetch import FetchPolicy
 from tests.photos.photo_apis import CLIENT, TOKEN, ApiServer, Reply, openverse, openverse_photo
 
@@ -35,14 +34,14 @@ def search(
 
 
 def test_a_result_has_the_documented_facts(server: ApiServer, tmp_path: Path) -> None:
-    assert next(search(server, tmp_path).find("tree bark")) == SearchResult(
-        url="https://cdn.photos.example/0.jpg",
+    assert next(search(server, tmp_path).find("tree bark")) == Annotation(
+        category="tree bark",
+        box=None,
+        photo="https://cdn.photos.example/0.jpg",
         page="https://photos.example/photo/0",
         author="Tim Sullivan",
         licence="CC BY-SA 2.0",
         title="Tree Bark 0",
-        width=1024,
-        height=768,
         where="openverse: tree bark, page 1, result 1",
     )
     [question] = server.questions
@@ -109,10 +108,10 @@ def test_every_licence_is_named_and_others_than_asked_for_are_passed_over(tmp_pa
     body = {"page_count": 1, "results": photos}
     with ApiServer(lambda question: Reply(body=body)) as server:
         *found, last = search(server, tmp_path).find("tree")
-        assert [each.licence for each in found if isinstance(each, SearchResult)] == [name for *_, name in named]
+        assert [each.licence for each in found if isinstance(each, Annotation)] == [name for *_, name in named]
         assert isinstance(last, Fault)
         assert (last.reason, last.detail) == ("other licence", "CC BY-NC 2.0")
-        assert all(isinstance(each, SearchResult) for each in search(server, tmp_path, licences=None).find("tree"))
+        assert all(isinstance(each, Annotation) for each in search(server, tmp_path, licences=None).find("tree"))
         assert "license" not in server.questions[-1].parameters
 
 
@@ -132,15 +131,15 @@ def test_a_result_that_lacks_what_it_needs_is_passed_over_with_the_reason(
         first, second = search(server, tmp_path).find("tree")
     assert isinstance(first, Fault)
     assert (first.where, first.reason) == ("openverse: tree, page 1, result 1", reason)
-    assert isinstance(second, SearchResult)
+    assert isinstance(second, Annotation)
 
 
 def test_missing_facts_are_missing_and_not_made_up(tmp_path: Path) -> None:
     bare = {name: openverse_photo(0)[name] for name in ("url", "license", "license_version")}
     with ApiServer(openverse([bare])) as server:
         [found] = search(server, tmp_path).find("tree")
-    assert isinstance(found, SearchResult)
-    assert (found.page, found.author, found.title, found.width, found.height) == (None,) * 5
+    assert isinstance(found, Annotation)
+    assert (found.page, found.author, found.title) == (None,) * 3
 
 
 @pytest.mark.parametrize("body", [{}, {"results": []}, {"results": None}, {"results": "none"}, {"detail": "?"}])

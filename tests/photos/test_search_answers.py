@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sketchdata.errors import FetchError
-from sketchdata.photos.search.api import Answers, Api
+from sketchdata.photos.web_api import WebApi
 from sketchdata.storage.fetch import FetchPolicy
 from tests.photos.photo_apis import ApiServer, Reply
 from tests.servers import closed_port
@@ -26,9 +27,9 @@ def server() -> Iterator[ApiServer]:
         yield running
 
 
-def answers(url: str, folder: Path, pause: float = 0.0, **fields: object) -> Answers:
-    api = Api(name="api", address=url, user_agent="sketchdata/1 (+me@a.test)", pause=pause, **fields)  # type: ignore[arg-type]
-    return Answers(api, folder, QUICK)
+def answers(url: str, folder: Path, pause: float = 0.0, **fields: Any) -> WebApi:
+    agent = "sketchdata/1 (+me@a.test)"
+    return WebApi(name="api", address=url, user_agent=agent, pause=pause, folder=folder, policy=QUICK, **fields)
 
 
 def test_an_answer_is_kept_and_not_asked_for_again_even_by_another_run(server: ApiServer, tmp_path: Path) -> None:
@@ -47,8 +48,8 @@ def test_who_asks_is_said_and_secrets_are_sent_and_kept_nowhere(server: ApiServe
     assert question.headers["user-agent"] == "sketchdata/1 (+me@a.test)"
     assert question.parameters == {"q": "cat", "api_key": "s3cret"}
     assert question.headers["authorization"] == "Bearer t0ken"
-    assert "s3cret" not in repr(asking.api) + repr(tree(tmp_path))
-    assert "t0ken" not in repr(asking.api) + repr(tree(tmp_path))
+    assert "s3cret" not in repr(asking) + repr(tree(tmp_path))
+    assert "t0ken" not in repr(asking) + repr(tree(tmp_path))
 
 
 def test_a_damaged_answer_on_disk_is_asked_for_again(server: ApiServer, tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.formats.files import Fault
-from sketchdata.photos.annotations.record import Annotation
-from sketchdata.photos.search import SEARCHES, SearchResult, find_photos
-from sketchdata.photos.search.api import Finding, plain_text
+from sketchdata.photos.annotations.record import Annotation, Reading
+from sketchdata.photos.search import SEARCHES, find_photos, plain_text
 from tests.photos.labelled_photos import reasons
 
 
@@ -51,15 +50,14 @@ class Found:
     def __init__(self, *numbers: int) -> None:
         self.numbers, self.given = numbers, 0
 
-    def find(self, query: str) -> Iterator[Finding]:
+    def find(self, query: str) -> Iterator[Reading]:
         for place, number in enumerate(self.numbers):
             self.given += 1
             where = f"{query} {place}"
             if number < 0:
                 yield Fault(where=where, reason="other licence", detail="GFDL")
                 continue
-            facts = dict.fromkeys(("page", "author", "licence", "title", "width", "height"))
-            yield SearchResult(url=f"http://a.test/{number}", where=where, **facts)
+            yield Annotation(photo=f"http://a.test/{number}", category=query, box=None, where=where)
 
 
 def test_a_class_gets_so_many_different_photos_and_no_more_are_asked_for() -> None:
@@ -78,6 +76,6 @@ def test_there_may_be_fewer_photos_than_asked_for() -> None:
 
 
 def test_every_search_is_a_kind_of_source() -> None:
-    from sketchdata.photos.collection.tables import SOURCES
+    from sketchdata.photos.collection import SOURCES
 
     assert set(SEARCHES) <= set(SOURCES)

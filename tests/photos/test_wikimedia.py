@@ -8,9 +8,8 @@ import pytest
 
 from sketchdata.errors import FetchError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.search import SearchResult, SearchSettings
-from sketchdata.photos.search.api import FREE, Finding
-from sketchdata.photos.search.services import Wikimedia
+from sketchdata.photos.annotations.record import Annotation, Reading
+from sketchdata.photos.search import FREE, SearchSettings, Wikimedia
 from sketchdata.storage.fetch import FetchPolicy
 from tests.photos.photo_apis import ApiServer, Reply, commons_file, wikimedia
 
@@ -24,7 +23,7 @@ def search(server: ApiServer, folder: Path, *, licences: frozenset[str] | None =
     )
 
 
-def find(folder: Path, *files: dict[str, Any], licences: frozenset[str] | None = frozenset(FREE)) -> list[Finding]:
+def find(folder: Path, *files: dict[str, Any], licences: frozenset[str] | None = frozenset(FREE)) -> list[Reading]:
     with ApiServer(wikimedia(files)) as server:
         return list(search(server, folder, licences=licences).find("cat"))
 
@@ -33,14 +32,14 @@ def test_a_result_has_the_documented_facts_as_plain_text(tmp_path: Path) -> None
     with ApiServer(wikimedia([commons_file(0)])) as server:
         found = list(search(server, tmp_path).find("house cat"))
     assert found == [
-        SearchResult(
-            url="https://upload.wikimedia.example/wikipedia/commons/thumb/a/ab/Cat_0.jpg/1280px-Cat_0.jpg",
+        Annotation(
+            category="house cat",
+            box=None,
+            photo="https://upload.wikimedia.example/wikipedia/commons/thumb/a/ab/Cat_0.jpg/1280px-Cat_0.jpg",
             page="https://commons.wikimedia.example/wiki/File:Cat_0.jpg",
             author="A. Author 0",
             licence="CC BY-SA 4.0",
             title="Cat 0",
-            width=1280,
-            height=853,
             where="wikimedia: house cat, page 1, result 1",
         )
     ]
@@ -53,16 +52,16 @@ def test_a_result_has_the_documented_facts_as_plain_text(tmp_path: Path) -> None
 def test_a_small_photo_is_taken_in_its_own_size(tmp_path: Path) -> None:
     whole = {"url": "https://a.test/cat.jpg", "thumburl": "https://a.test/cat.jpg?x", "width": 800, "height": 600}
     [found] = find(tmp_path, commons_file(0, **whole, thumbwidth=800, thumbheight=600))
-    assert isinstance(found, SearchResult)
-    assert (found.url, found.width, found.height) == ("https://a.test/cat.jpg", 800, 600)
+    assert isinstance(found, Annotation)
+    assert found.photo == "https://a.test/cat.jpg"
 
 
 def test_results_come_in_the_order_of_the_search_over_all_pages(tmp_path: Path) -> None:
     with ApiServer(wikimedia([commons_file(number) for number in range(120)])) as server:
         found = search(server, tmp_path).find("cat")
-        first = [each.title for each in islice(found, 50) if isinstance(each, SearchResult)]
+        first = [each.title for each in islice(found, 50) if isinstance(each, Annotation)]
         assert len(server.questions) == 1
-        rest = [each.title for each in found if isinstance(each, SearchResult)]
+        rest = [each.title for each in found if isinstance(each, Annotation)]
     assert first + rest == [f"Cat {number}" for number in range(120)]
     assert [question.parameters.get("gsroffset") for question in server.questions] == [None, "50", "100"]
 
@@ -79,7 +78,7 @@ def test_results_come_in_the_order_of_the_search_over_all_pages(tmp_path: Path) 
 )
 def test_free_licences_are_recognized(tmp_path: Path, name: str, url: str | None, expected: str) -> None:
     [found] = find(tmp_path, commons_file(0, extmetadata={"LicenseShortName": name, "LicenseUrl": url}))
-    assert isinstance(found, SearchResult)
+    assert isinstance(found, Annotation)
     assert found.licence == expected
 
 
@@ -93,7 +92,7 @@ def test_other_licences_are_passed_over_unless_any_will_do(tmp_path: Path, name:
     assert isinstance(found, Fault)
     assert (found.reason, found.detail) == ("other licence", detail)
     [found] = find(tmp_path / "any", file, licences=None)
-    assert isinstance(found, SearchResult)
+    assert isinstance(found, Annotation)
     assert found.licence == (None if name is None else detail)
 
 
@@ -112,7 +111,7 @@ def test_what_is_no_photo_is_passed_over_with_the_reason(
     first, second = find(tmp_path, commons_file(0, **changes), commons_file(1))
     assert isinstance(first, Fault)
     assert (first.where, first.reason) == ("wikimedia: cat, page 1, result 1", reason)
-    assert isinstance(second, SearchResult)
+    assert isinstance(second, Annotation)
 
 
 def test_files_without_facts_are_passed_over(tmp_path: Path) -> None:
@@ -124,7 +123,7 @@ def test_metadata_of_another_shape_are_missing_ones(tmp_path: Path) -> None:
     file = commons_file(0)
     file["imageinfo"][0]["extmetadata"] = {"Artist": "?", "LicenseShortName": {"value": 7}, "LicenseUrl": {}}
     [found] = find(tmp_path, file, licences=None)
-    assert isinstance(found, SearchResult)
+    assert isinstance(found, Annotation)
     assert (found.author, found.licence, found.title) == (None, None, "Cat 0.jpg")
 
 

@@ -206,7 +206,7 @@ def test_a_collection_without_a_single_photo_is_an_error(tmp_path: Path) -> None
 
 
 def test_sources_without_our_classes_are_an_error_that_names_theirs(tmp_path: Path) -> None:
-    with pytest.raises(SketchDataError, match=r"class names, such as fox, stand for none of them: --map FILE"):
+    with pytest.raises(SketchDataError, match=r"class names, such as fox, match none of them: --map FILE"):
         collect(tmp_path / "out", voc=voc_folder(tmp_path / "a", name="fox"))
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.photos import collection
-from sketchdata.photos.collection.tables import PHOTOS_SCHEMA
+from sketchdata.photos.collection import PHOTOS_SCHEMA
 from sketchdata.photos.image import perceptual_hash
 from sketchdata.pipelines import verify
 from sketchdata.storage import pictures

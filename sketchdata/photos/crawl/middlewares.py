@@ -1,92 +1,138 @@
-"""The crawler's manners: pace, robots.txt, opt-outs, and limits on what a response may hold."""
+"""What the crawler does between Scrapy and the network: pace, robots.txt, opt-outs, limits, and errors in our terms."""
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import functools
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from OpenSSL import SSL
 from protego import Protego
-from scrapy import Request, signals
+from scrapy import Request, exceptions, signals
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import IgnoreRequest, StopDownload
 from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http.request import NO_CALLBACK
+from twisted.internet import error as network
 
-from sketchdata.photos.crawl.options import BOT_NAME, PhotoError, explain, failed, refused
+from sketchdata.photos.crawl.options import BOT_NAME
 from sketchdata.photos.image import sniff
+from sketchdata.storage.fetch import retry_after
 
 if TYPE_CHECKING:
-    from scrapy import Request, Spider
+    from scrapy import Spider
     from scrapy.core.downloader import Slot
-    from scrapy.crawler import Crawler
-    from scrapy.http import Response
-
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.http import Response
-
-if TYPE_CHECKING:
-    from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Headers, Response
 
+# Why a photo was not fetched, in a few words and a status.
 
-# How fast a host is asked: as slowly as its answers take, its robots.txt says, and its errors suggest.
 
-#: The longest wish of a Retry-After that is waited for; a host that wishes for more is left alone for as long.
+class PhotoError(IgnoreRequest):
+    """A photo that was not fetched; Scrapy neither retries nor logs an IgnoreRequest.
+
+    Args:
+        status: `failed` or `refused`.
+        reason: A few words fit for a table of counts.
+        detail: What was found.
+    """
+
+    def __init__(self, status: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.status, self.reason, self.detail = status, reason, detail[:300]
+
+
+def failed(reason: str, detail: str = "") -> PhotoError:
+    """Return the error of a photo that may be fetched another time."""
+    return PhotoError("failed", reason, detail)
+
+
+def refused(reason: str, detail: str = "") -> PhotoError:
+    """Return the error of a photo that we must not or will not take, now or later."""
+    return PhotoError("refused", reason, detail)
+
+
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((exceptions.DownloadTimeoutError, network.TimeoutError), "timeout"),
+    ((exceptions.CannotResolveHostError, network.DNSLookupError), "unknown host"),
+    ((exceptions.DownloadConnectionRefusedError, network.ConnectError), "no connection"),
+    ((exceptions.ResponseDataLossError, exceptions.DownloadFailedError, network.ConnectionClosed), "connection broken"),
+)
+
+
+def explain(error: BaseException) -> PhotoError:
+    """Return what an exception of Scrapy or Twisted, or one of our own, means for the photo."""
+    chain = list(_chain(error))
+    for each in chain:
+        if isinstance(each, PhotoError):
+            return PhotoError(each.status, each.reason, each.detail)
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, exceptions.DownloadCancelledError):
+        # Only Scrapy cancels downloads here: when DOWNLOAD_MAXSIZE is announced or reached.
+        return refused("too many bytes", str(error) or "more than it announced, and than are let in")
+    if isinstance(error, (exceptions.UnsupportedURLSchemeError, exceptions.NotSupported)):
+        return refused("not http", text)
+    if any(isinstance(each, SSL.Error) for each in chain):
+        return failed("no secure connection", text)
+    for kinds, reason in _FAILURES:
+        if isinstance(error, kinds):
+            return failed(reason, text)
+    return failed("broken answer", f"{type(error).__name__}: {text}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and its causes; Twisted keeps some of them in `reasons`."""
+    while error is not None:
+        yield error
+        for reason in getattr(error, "reasons", None) or ():
+            yield from _chain(getattr(reason, "value", reason))
+        error = error.__cause__
+
+
+# How fast a host is asked: as slowly as it answers, as its robots.txt says, and as its errors suggest.
+
+#: The longest Retry-After that is waited for; a host that asks for more is left alone for as long.
 LONGEST_PAUSE = 120.0
-#: The longest Crawl-delay that is kept to.
+#: The longest Crawl-delay that is kept.
 LONGEST_DELAY = 60.0
 #: A host that failed to answer so many photos in a row, each after every try, is given up: waiting for its many others
 #: could take days.
 MOST_SILENCES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rest:
-    """Until when a host is left alone, by time.monotonic(), and what its photos fail of."""
-
-    until: float
-    reason: str
-    detail: str
-
-
 class Pace(AutoThrottle):
     """Scrapy's AutoThrottle, which follows a host's latency, with Crawl-delay, Retry-After and pauses after errors.
 
-    It is also a downloader middleware, since it lets nothing through to a host that is to be left alone.
+    It is also a downloader middleware, since it stops requests to a host that must be left alone.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._crawl_delays: dict[str, float] = {}
-        self._rests: dict[str, _Rest] = {}
+        #: {host: (until when it is left alone, by time.monotonic(); what its photos fail with)}.
+        self._rests: dict[str, tuple[float, PhotoError]] = {}
         self._silences = Counter[str]()
 
     def slow_down(self, host: str, seconds: float) -> None:
-        """Keep to a host's Crawl-delay from now on."""
+        """Keep a host's Crawl-delay from now on."""
         self._crawl_delays[host] = min(seconds, LONGEST_DELAY)
         slot = self.crawler.engine.downloader.slots.get(host)
         if slot is not None:
             self._keep_delay(host, slot)
 
     def process_request(self, request: Request) -> None:
-        """Let a request go on, or raise a PhotoError when its host is to be left alone."""
-        rest = self._rests.get(self.crawler.engine.downloader.get_slot_key(request))
-        if rest is not None and monotonic() < rest.until:
-            raise failed(rest.reason, f"{rest.detail}: try again later with --retry-failed")
+        """Raise a PhotoError when the host must be left alone."""
+        until, fault = self._rests.get(self.crawler.engine.downloader.get_slot_key(request), (0.0, None))
+        if fault is not None and monotonic() < until:
+            raise failed(fault.reason, f"{fault.detail}: try again later with --retry-failed")
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Count the photos in a row that a host has not answered; Scrapy calls this after the last try of each."""
@@ -97,7 +143,7 @@ class Pace(AutoThrottle):
         self._silences[host] += 1
         if self._silences[host] >= MOST_SILENCES:
             detail = f"the host has failed to answer {MOST_SILENCES} times in a row and is given up"
-            self._rests[host] = _Rest(until=math.inf, reason=fault.reason, detail=detail)
+            self._rests[host] = math.inf, failed(fault.reason, detail)
 
     def _response_downloaded(self, response: Response, request: Request, spider: Spider) -> None:
         super()._response_downloaded(response, request, spider)
@@ -106,19 +152,17 @@ class Pace(AutoThrottle):
             return
         self._silences.pop(host, None)
         self._keep_delay(host, slot)
-        if response.status == 429 or response.status >= 500:
-            self._pause(host, slot, request, response)
-
-    def _pause(self, host: str, slot: Slot, request: Request, response: Response) -> None:
-        wish = retry_after((response.headers.get("Retry-After") or b"").decode("latin-1")) or 0.0
-        if wish > LONGEST_PAUSE:
-            detail = f"the host asks to be left alone for {wish:,.0f} seconds"
-            self._rests[host] = _Rest(until=monotonic() + wish, reason=f"http {response.status}", detail=detail)
+        if response.status != 429 and response.status < 500:
+            return
+        wait = retry_after((response.headers.get("Retry-After") or b"").decode("latin-1")) or 0.0
+        if wait > LONGEST_PAUSE:
+            detail = f"the host asks to be left alone for {wait:,.0f} seconds"
+            self._rests[host] = monotonic() + wait, failed(f"http {response.status}", detail)
             request.meta["dont_retry"] = True
             return
         doubled = self.mindelay * 2 ** request.meta.get("retry_times", 0)
-        # As if the last request were to be sent only then: the downloader counts the delay from there.
-        slot.lastseen = max(slot.lastseen, monotonic() + min(max(wish, doubled), LONGEST_PAUSE))
+        # As if the last request were sent only then: the downloader counts the delay from there.
+        slot.lastseen = max(slot.lastseen, monotonic() + min(max(wait, doubled), LONGEST_PAUSE))
 
     def _keep_delay(self, host: str, slot: Slot) -> None:
         seconds = self._crawl_delays.get(host, 0.0)
@@ -128,10 +172,7 @@ class Pace(AutoThrottle):
 
 
 class PacedHandler(HTTP11DownloadHandler):
-    """Scrapy's handler of http and https, which asks again whether a host is to be left alone.
-
-    A request may have waited for its turn since it passed the middleware.
-    """
+    """Scrapy's handler of http and https, which checks the pace again: a request may have waited for its turn."""
 
     async def download_request(self, request: Request) -> Response:
         """Send a request, or raise a PhotoError."""
@@ -141,33 +182,14 @@ class PacedHandler(HTTP11DownloadHandler):
         return await super().download_request(request)
 
 
-def retry_after(value: str) -> float | None:
-    """Return the seconds that a Retry-After header asks for, by a number or a date; None when it is neither.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    value = value.strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
-
-
-# robots.txt (RFC 9309), asked for once a host and obeyed.
-# Scrapy's own middleware takes an error page for rules, and a server that does not answer for one without rules. By
-# the
-# RFC's section 2.3.1 a missing robots.txt allows everything, and one that cannot be had forbids everything.
+# robots.txt (RFC 9309), requested once a host and obeyed. Scrapy's own middleware reads an error page as rules, and a
+# server that does not answer as one without rules; by section 2.3.1 of the RFC a missing robots.txt allows everything,
+# and an unreachable one forbids everything.
 
 #: Marks requests for robots.txt itself.
 IS_ROBOTS = "robots"
-#: What is read of a robots.txt. Source: RFC 9309, section 2.5, which asks for at least this.
+#: How much of a robots.txt is read. Source: RFC 9309, section 2.5, which asks for at least this.
 MOST_BYTES = 500 << 10
-_PARSED_AT_ONCE = 256
-_PRIORITY = 1000
 
 
 class Robots:
@@ -175,7 +197,7 @@ class Robots:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        # Of many thousand hosts: packed texts are kept and not parsed rules, which take tens of times as much memory.
+        # Compressed texts, since parsed rules of many thousand hosts would take tens of times as much memory.
         self._answers: dict[str, asyncio.Task[bytes | PhotoError]] = {}
 
     @classmethod
@@ -184,49 +206,41 @@ class Robots:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Let a request go on, or raise a PhotoError: `robots.txt`, or why that could not be had."""
+        """Raise a PhotoError when robots.txt forbids a request or cannot be fetched."""
         if request.meta.get(IS_ROBOTS):
             return
         parts = urlsplit(request.url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._answers:
-            self._answers[origin] = asyncio.ensure_future(self._ask(origin))
+            self._answers[origin] = asyncio.ensure_future(self._fetch(f"{origin}/robots.txt"))
         answer = await asyncio.shield(self._answers[origin])
         if isinstance(answer, PhotoError):
             raise PhotoError(answer.status, answer.reason, answer.detail)
         rules = _parse(answer)
-        self._set_pace(parts.hostname or "", rules)
+        delay = rules.crawl_delay(BOT_NAME)
+        pace = self._crawler.get_downloader_middleware(Pace)
+        if delay and pace is not None:
+            pace.slow_down(parts.hostname or "", float(delay))
         if not rules.can_fetch(request.url, BOT_NAME):
             raise refused("robots.txt", f"{origin}/robots.txt forbids it")
 
-    async def _ask(self, origin: str) -> bytes | PhotoError:
-        """Return a host's rules, packed, or why they could not be had."""
-        request = Request(
-            f"{origin}/robots.txt", priority=_PRIORITY, meta={IS_ROBOTS: True}, callback=NO_CALLBACK, dont_filter=True
-        )
+    async def _fetch(self, url: str) -> bytes | PhotoError:
+        """Return a host's rules, compressed, or why they could not be fetched."""
+        meta = {IS_ROBOTS: True}
+        request = Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True)
         try:
             response = await self._crawler.engine.download_async(request)
-        except Exception as error:  # noqa: BLE001 - explained, and told with every photo of the host
+        except Exception as error:  # noqa: BLE001 - explained, and reported with every photo of the host
             fault = explain(error)
             return PhotoError(fault.status, fault.reason, f"at robots.txt: {fault.detail}")
-        return _judge(response)
-
-    def _set_pace(self, host: str, rules: Protego) -> None:
-        seconds = rules.crawl_delay(BOT_NAME)
-        pace = self._crawler.get_downloader_middleware(Pace)
-        if seconds and pace is not None:
-            pace.slow_down(host, float(seconds))
+        if response.status == 429 or response.status >= 500:
+            return failed("robots.txt unreachable", f"status {response.status}")
+        return zlib.compress(response.body[:MOST_BYTES] if response.status == 200 else b"")
 
 
-def _judge(response: Response) -> bytes | PhotoError:
-    if response.status == 429 or response.status >= 500:
-        return failed("robots.txt unreachable", f"status {response.status}")
-    return zlib.compress(response.body[:MOST_BYTES] if response.status == 200 else b"")
-
-
-@functools.lru_cache(_PARSED_AT_ONCE)
-def _parse(packed: bytes) -> Protego:
-    return Protego.parse(zlib.decompress(packed).decode("utf-8", "ignore"))
+@functools.lru_cache(256)
+def _parse(compressed: bytes) -> Protego:
+    return Protego.parse(zlib.decompress(compressed).decode("utf-8", "ignore"))
 
 
 # X-Robots-Tag, by which a server says with its answer that a photo is not for collecting.
@@ -242,8 +256,8 @@ _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview"
 def opt_out(headers: Iterable[str], robot: str) -> str | None:
     """Return the first directive that keeps a photo from this robot, or None.
 
-    A directive counts when it is for everyone or for this robot: `noai`, `sketchdata: noindex`. A name holds for what
-    follows it in the same header: after `otherbot: nofollow, noindex`, neither counts against us.
+    A directive counts when it is for everyone or for this robot: `noai`, `sketchdata: noindex`. A name applies to what
+    follows it in the same header: of `otherbot: nofollow, noindex`, neither counts for us.
 
     Args:
         headers: The values of the X-Robots-Tag headers.
@@ -264,13 +278,14 @@ def opt_out(headers: Iterable[str], robot: str) -> str | None:
     return None
 
 
-# What is let in of an answer: downloader middlewares that stop reading, unpacking and following where it is enough.
+# What is accepted of an answer: downloader middlewares that limit reading, unpacking and following.
 
 #: So much may come with the headers in one read (Twisted reads 64 KiB). A shorter answer is read to its end, whatever
-#: it is: its connection is then used again, and one that is being closed would take the next request down with it.
+#: it is, so that its connection can be used again.
 _SHORT = 64 << 10
 #: Enough for every format to show itself.
 _SNIFFED_BYTES = 16
+#: Keys of a request's meta.
 _START, _READ, _UNWANTED = "start", "read", "unwanted"
 
 
@@ -308,7 +323,7 @@ class Gate:
             raise StopDownload(fail=False)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Let an answer go on, or raise a PhotoError: `opt-out`."""
+        """Raise a PhotoError when the headers opt out."""
         directive = None if request.meta.get(IS_ROBOTS) else _opt_out_of(response.headers)
         if directive is not None and response.status < 400:
             raise refused("opt-out", f"X-Robots-Tag: {directive}")
@@ -320,12 +335,12 @@ def _opt_out_of(headers: Headers) -> str | None:
 
 
 class Unpacking(HttpCompressionMiddleware):
-    """Scrapy's unpacking of gzip and the like, with a byte limit whose excess has its own reason."""
+    """Scrapy's unpacking of gzip and the like, with a reason of its own for too many bytes."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """Unpack an answer, or raise a PhotoError: `too many bytes`."""
+        """Unpack an answer, or raise a PhotoError when it becomes too large."""
         try:
             return super().process_response(request, response)
         except IgnoreRequest as error:
@@ -333,12 +348,12 @@ class Unpacking(HttpCompressionMiddleware):
 
 
 class Redirects(RedirectMiddleware):
-    """Scrapy's redirects, whose end has its own reason. Those to other schemes than http and https it leaves alone."""
+    """Scrapy's redirects, with a reason of its own for too many. Those to other schemes it does not follow."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """Follow a redirect, or raise a PhotoError: `too many redirects`."""
+        """Follow a redirect, or raise a PhotoError after too many."""
         try:
             return super().process_response(request, response)
         except IgnoreRequest as error:

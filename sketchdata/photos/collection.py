@@ -1,20 +1,28 @@
-"""The two tables of a collection of photos, and reading them back."""
+"""A collection of photos: the folder that `sketchdata edgemaps collect` makes and that crops are cut from.
+
+photos/ab/abcd….jpg   each photo under the sha256 of its bytes, so that equal photos are stored once
+photos.parquet        a row a photo asked for: where it comes from, whose it is, what became of it
+boxes.parquet         a row an annotation: which class, where in the photo
+rejects.jsonl         a line an annotation that could not be read
+sources.csv           a row a source: how much it named, and what became of that
+README.md, manifest.json
+"""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sketchdata.errors import SketchDataError
-from sketchdata.storage.manifest import FileEntry, Manifest, check_listed, read_manifest, replacing
+from sketchdata.photos.image import PhotoLimits, decode, perceptual_hash, sniff
+from sketchdata.storage.manifest import Manifest, check_listed, read_manifest, replacing
 
 #: A collection's name in its manifest.
 NAME = "edgemap-photos"
@@ -26,11 +34,12 @@ WORK_FOLDER = ".collect"
 
 #: Kinds of source, in the order in which a photo that several of them name is given to the first.
 SOURCES = ("imagenet", "folders", "voc", "coco", "yolo", "open_images", "urls", "openverse", "wikimedia", "flickr")
-#: `refused` is for good: against somebody's wish, or over a limit. `failed` may go well another time.
+#: `refused` is final: against somebody's wish, or over a limit. `failed` may succeed another time.
 OK, FAILED, REFUSED = STATUSES = ("ok", "failed", "refused")
 
 PHOTOS_SCHEMA = pa.schema(
     [
+        # Its address; for local sources the source's name and the photo's path in it.
         pa.field("photo", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("page", pa.string()),
@@ -38,11 +47,13 @@ PHOTOS_SCHEMA = pa.schema(
         pa.field("licence", pa.string()),
         pa.field("title", pa.string()),
         pa.field("status", pa.string(), nullable=False),
+        # Why it is not there, in a few words fit for a table of counts, and what was found.
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("sha256", pa.string()),
         pa.field("phash", pa.uint64()),
         pa.field("bytes", pa.uint64()),
+        # In pixels, upright as EXIF tells.
         pa.field("width", pa.uint32()),
         pa.field("height", pa.uint32()),
         pa.field("format", pa.string()),
@@ -54,95 +65,29 @@ BOXES_SCHEMA = pa.schema(
     [
         pa.field("photo", pa.string(), nullable=False),
         pa.field("word", pa.string(), nullable=False),
+        # The class under the source's own name.
         pa.field("category", pa.string(), nullable=False),
+        # In pixels of the upright photo, right and bottom exclusive; null where only the whole photo is named. In lists
+        # that were written without the photo's size, a box may reach beyond the photo.
         pa.field("x0", pa.int32()),
         pa.field("y0", pa.int32()),
         pa.field("x1", pa.int32()),
         pa.field("y1", pa.int32()),
+        # Sorted, see `annotations.record.Annotation`.
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("where", pa.string(), nullable=False),
     ]
 )
 
-#: What is known of a photo only once it was fetched or read.
+#: What is known of a photo only after it was fetched or read.
 OUTCOME_COLUMNS = tuple(PHOTOS_SCHEMA.names[PHOTOS_SCHEMA.get_field_index("status") :])
 
 _PHOTO_ORDER = ("source", "photo")
 #: The last two are for boxes that are equal otherwise, so that every order of reading gives one order of rows. Whole
-#: photos come behind boxes.
+#: photos come after boxes.
 _BOX_ORDER = ("photo", "word", "x0", "y0", "x1", "y1", "category", "where")
 _REPEATED = ["source", "author", "licence", "status", "error", "detail", "format", "fetched", "word", "category"]
 _ROW_GROUP_ROWS = 1 << 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhotoRecord:
-    """One row of photos.parquet.
-
-    Attributes:
-        photo: Its address; for local sources the source's name and the photo's path in it.
-        source: One of SOURCES.
-        page: The web page that it is shown on.
-        author: Who made it.
-        licence: Its name or address.
-        title: What its author calls it.
-        status: One of STATUSES.
-        error: Why it is not there, in a few words fit for a table of counts.
-        detail: What was found.
-        sha256: Of the file, in hexadecimal.
-        phash: Its perceptual hash (`photos.perceptual_hash`).
-        bytes: The file's size.
-        width: In pixels, upright as EXIF tells.
-        height: In pixels, upright.
-        format: JPEG, PNG, WEBP, BMP or GIF.
-        path: Of the file within the collection.
-        fetched: The UTC day.
-    """
-
-    photo: str
-    source: str
-    page: str | None
-    author: str | None
-    licence: str | None
-    title: str | None
-    status: str
-    error: str | None
-    detail: str | None
-    sha256: str | None
-    phash: int | None
-    bytes: int | None
-    width: int | None
-    height: int | None
-    format: str | None
-    path: str | None
-    fetched: datetime.date | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoxRecord:
-    """One row of boxes.parquet.
-
-    Attributes:
-        photo: As in photos.parquet.
-        word: The class.
-        category: The class under the source's own name.
-        x0: Left in pixels of the upright photo; None, as all four, where only the whole photo is named.
-        y0: Top.
-        x1: Right, exclusive. Beyond the photo in lists that were written without knowing its size.
-        y1: Bottom, exclusive.
-        flags: Such as `group` and `depiction`, sorted (`annotations.record.Annotation`).
-        where: Where this stands in its source.
-    """
-
-    photo: str
-    word: str
-    category: str
-    x0: int | None
-    y0: int | None
-    x1: int | None
-    y1: int | None
-    flags: tuple[str, ...]
-    where: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,26 +105,6 @@ class Collection:
     manifest: Manifest
     photos: pa.Table
     boxes: pa.Table
-
-    def labelled(self) -> Iterator[tuple[PhotoRecord, tuple[BoxRecord, ...]]]:
-        """Yield each photo that is there with its annotations, in the order of `photos`."""
-        there = self.photos.filter(pc.equal(self.photos.column("status"), OK))
-        names = self.boxes.column("photo").to_numpy()
-        # Rows are in the order of UTF-8, which is that of Python's strings too.
-        wanted = there.column("photo").to_numpy()
-        starts, stops = (np.searchsorted(names, wanted, side=side) for side in ("left", "right"))
-        for row, start, stop in zip(_rows(there), starts.tolist(), stops.tolist(), strict=True):
-            boxes = self.boxes.slice(start, stop - start).to_pylist()
-            yield PhotoRecord(**row), tuple(BoxRecord(**{**box, "flags": tuple(box["flags"])}) for box in boxes)
-
-    def file(self, path: str) -> Path:
-        """Return the file of a photo by its `path`."""
-        return self.directory / path
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.to_batches(max_chunksize=4096):
-        yield from batch.to_pylist()
 
 
 def photos_table(columns: Mapping[str, Any]) -> pa.Table:
@@ -210,7 +135,7 @@ def _table(columns: Mapping[str, Any], schema: pa.Schema, order: tuple[str, ...]
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write one of the tables, whole or not at all; the same rows give the same bytes."""
+    """Write one of the tables, whole or not at all; equal rows give equal bytes."""
     repeated = [name for name in _REPEATED if name in table.column_names]
     with replacing(path) as file:
         pq.write_table(
@@ -236,14 +161,15 @@ def read_collection(directory: Path) -> Collection:
             f"{directory} holds {manifest.name}, and a collection of photos was expected: give the folder that "
             "`sketchdata edgemaps collect` made"
         )
-    entries = {entry.path: entry for entry in manifest.files}
-    photos = _read_table(directory, entries.get(PHOTOS_FILE), PHOTOS_FILE, PHOTOS_SCHEMA)
-    boxes = _read_table(directory, entries.get(BOXES_FILE), BOXES_FILE, BOXES_SCHEMA)
+    photos, boxes = (
+        _read_table(manifest, directory / name, schema)
+        for name, schema in ((PHOTOS_FILE, PHOTOS_SCHEMA), (BOXES_FILE, BOXES_SCHEMA))
+    )
     return Collection(directory=directory, manifest=manifest, photos=photos, boxes=boxes)
 
 
-def _read_table(directory: Path, entry: FileEntry | None, name: str, schema: pa.Schema) -> pa.Table:
-    path = directory / name
+def _read_table(manifest: Manifest, path: Path, schema: pa.Schema) -> pa.Table:
+    entry = next((entry for entry in manifest.files if entry.path == path.name), None)
     if entry is None:
         raise SketchDataError(f"{path} is missing, and the manifest does not list it: collect the photos again")
     check_listed(path, entry.sha256, "collect the photos again")
@@ -254,3 +180,75 @@ def _read_table(directory: Path, entry: FileEntry | None, name: str, schema: pa.
     if table.schema.remove_metadata() != schema:
         raise SketchDataError(f"{path} has other columns than a collection of this version: collect the photos again")
     return table
+
+
+# The photos themselves.
+
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif"}
+#: What `image.decode` finds wrong, as a collection calls it: (status, error).
+VERDICTS = {
+    "too many bytes": (REFUSED, "too many bytes"),
+    "too many pixels": (REFUSED, "too many pixels"),
+    "not a picture": (REFUSED, "not a photo"),
+    "truncated picture": (FAILED, "truncated photo"),
+    "damaged picture": (FAILED, "damaged photo"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPhoto:
+    """A photo on disk; the fields are columns of photos.parquet."""
+
+    sha256: str
+    phash: int
+    bytes: int
+    width: int
+    height: int
+    format: str
+    path: str
+
+
+def examine_photo(body: bytes, limits: PhotoLimits) -> StoredPhoto:
+    """Decode a photo's file, and return its columns of photos.parquet.
+
+    Raises:
+        FormatError: It is not accepted; the reason is one of VERDICTS.
+    """
+    photo = decode(body, limits)
+    kind = sniff(body) or ""
+    sha256 = hashlib.sha256(body).hexdigest()
+    height, width = photo.shape[:2]
+    return StoredPhoto(
+        sha256=sha256,
+        phash=perceptual_hash(photo),
+        bytes=len(body),
+        width=width,
+        height=height,
+        format=kind,
+        path=f"{PHOTOS_FOLDER}/{sha256[:2]}/{sha256}{_SUFFIXES[kind]}",
+    )
+
+
+def store_photo(body: bytes, folder: Path, limits: PhotoLimits) -> StoredPhoto:
+    """Put a photo's file into a collection, once for all photos with the same bytes.
+
+    Raises:
+        FormatError: It is not accepted; the reason is one of VERDICTS.
+    """
+    stored = examine_photo(body, limits)
+    path = folder / stored.path
+    # After a power cut a file may have its name and not yet its bytes.
+    if not path.exists() or path.stat().st_size != len(body):
+        with replacing(path) as file:
+            file.write(body)
+    return stored
+
+
+def remove_others(folder: Path, paths: set[str]) -> None:
+    """Remove the photos that are not among `paths` (within the collection), which unfinished runs left."""
+    for path in sorted((folder / PHOTOS_FOLDER).glob("*/*")):
+        if path.relative_to(folder).as_posix() not in paths:
+            path.unlink()
+    for place in sorted((folder / PHOTOS_FOLDER).glob("*")):
+        if not any(place.iterdir()):
+            place.rmdir()

@@ -1,4 +1,4 @@
-"""Annotations of many sources put together: every photo once, every box once, and a count of all that is left out."""
+"""Annotations of many sources merged: every photo once, every box once, and a count of all that is left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sketchdata.photos.annotations.layouts import (
     open_yolo,
 )
 from sketchdata.photos.annotations.record import Annotation, Box, Reading
-from sketchdata.photos.collection.tables import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
+from sketchdata.photos.collection import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
 from sketchdata.storage.manifest import hash_file
 from sketchdata.version import __version__
 
@@ -35,31 +35,31 @@ _EDGES = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class PhotoSource:
     """One source of photos as the user named it.
 
     Attributes:
-        source: Its kind, one of `tables.SOURCES`.
+        kind: One of `collection.SOURCES`.
         name: What it is called; the first part of its photos' ids when they are local.
         sha256: Of a list that is one file; None for folders and searches.
-        unlisted: Reasons of faults that are counted and not listed, since they are no faults of this kind of source.
+        unlisted: Reasons of faults that are counted but not listed, as they are usual for this kind of source.
     """
 
-    source: str
+    kind: str
     name: str
     sha256: str | None = None
     unlisted: Sequence[str] = ()
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """What one source named.
+class SourceCounts:
+    """What one source named; boxes, left_out, repeated and rejects add up to annotations.
 
     Attributes:
         annotations: All that were read.
         boxes: Those that were taken.
-        left_out: Those of no class that is wanted, or of photos that the folder need not have.
-        repeated: Those that name a photo's class and box once more.
+        left_out: Those of no wanted class, or of photos that the folder need not have.
+        repeated: Those that repeat a photo's class and box.
         rejects: Those that could not be read, and are listed.
         photos: Photos that this source is the first to name.
         named_before: Photos that another source named before.
@@ -79,100 +79,92 @@ class Gathering:
     """Photos and boxes in the order in which they were read.
 
     Attributes:
-        report: Is handed every fault that belongs into the list of rejects.
-        strangers: {a source's class name: how often it stood for no class that is wanted}.
-        tallies: {source: what it named}.
+        report: Is called with every fault that belongs into the list of rejects.
+        unmatched: {a source's class name: how often it matched no wanted class}.
+        counts: {source: what it named}.
         files: {photo: its file} of local photos.
         addresses: The photos that are addresses.
     """
 
-    report: Callable[[Origin, Fault], object]
-    strangers: Counter[str] = field(default_factory=Counter)
-    tallies: dict[Origin, Tally] = field(default_factory=dict)
+    report: Callable[[PhotoSource, Fault], object]
+    unmatched: Counter[str] = field(default_factory=Counter)
+    counts: dict[PhotoSource, SourceCounts] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     addresses: list[str] = field(default_factory=list)
     _rows: dict[str, int] = field(default_factory=dict)
-    _origins: list[Origin] = field(default_factory=list)
+    _sources: list[PhotoSource] = field(default_factory=list)
     _facts: list[tuple[str | None, ...]] = field(default_factory=list)
     _boxes: dict[tuple[int, str, Box | None], tuple[str, frozenset[str], str]] = field(default_factory=dict)
 
     def add(
         self,
-        origin: Origin,
+        source: PhotoSource,
         readings: Iterable[Reading],
         word_of: Callable[[str], str | None],
         locate: Callable[[str], tuple[str, Path]] | None = None,
     ) -> None:
-        """Take in what a source says.
+        """Add what a source says.
 
         Args:
-            origin: The source.
+            source: The source.
             readings: Its annotations, under its own class names.
-            word_of: Gives the class of a name; None when it is not wanted.
-            locate: Gives the id and the file of a local photo; without it photos are addresses.
+            word_of: Returns the class of a name; None when it is not wanted.
+            locate: Returns the id and the file of a local photo; without it photos are addresses.
         """
-        tally, others = self.tallies.setdefault(origin, Tally()), set()
+        counts, others = self.counts.setdefault(source, SourceCounts()), set()
         for reading in readings:
-            tally.annotations += 1
+            counts.annotations += 1
             if isinstance(reading, Fault):
-                self._refuse(origin, tally, reading)
+                self._refuse(source, reading)
                 continue
             word = word_of(reading.category)
             photo, file = (reading.photo, None) if locate is None else locate(reading.photo)
             if word is None:
-                tally.left_out += 1
-                self.strangers[reading.category] += 1
+                counts.left_out += 1
+                self.unmatched[reading.category] += 1
             elif not _is_text(photo):
                 fault = Fault(where=ascii(reading.where), reason="name not UTF-8", detail=ascii(photo))
-                self._refuse(origin, tally, fault)
+                self._refuse(source, fault)
             else:
-                row = self._row(origin, photo, file, reading)
-                if self._origins[row] is not origin:
+                row = self._row(source, photo, file, reading)
+                if self._sources[row] is not source:
                     others.add(row)
-                self._take(tally, row, word, reading)
-        tally.named_before += len(others)
+                key = (row, word, reading.box)
+                if key in self._boxes:
+                    counts.repeated += 1
+                else:
+                    counts.boxes += 1
+                    self._boxes[key] = (reading.category, reading.flags, reading.where)
+        counts.named_before += len(others)
 
-    def _refuse(self, origin: Origin, tally: Tally, fault: Fault) -> None:
-        if fault.reason in origin.unlisted:
-            tally.left_out += 1
+    def _refuse(self, source: PhotoSource, fault: Fault) -> None:
+        if fault.reason in source.unlisted:
+            self.counts[source].left_out += 1
         else:
-            tally.rejects += 1
-            self.report(origin, fault)
+            self.counts[source].rejects += 1
+            self.report(source, fault)
 
-    def _row(self, origin: Origin, photo: str, file: Path | None, first: Annotation) -> int:
-        """Return a photo's row, a new one with its first annotation's facts where need be."""
+    def _row(self, source: PhotoSource, photo: str, file: Path | None, first: Annotation) -> int:
         row = self._rows.setdefault(photo, len(self._rows))
-        if row == len(self._origins):
-            self._origins.append(origin)
+        if row == len(self._sources):
+            self._sources.append(source)
             self._facts.append(tuple(getattr(first, name) for name in _FACTS))
-            self.tallies[origin].photos += 1
+            self.counts[source].photos += 1
             if file is None:
                 self.addresses.append(photo)
             else:
                 self.files[photo] = file
         return row
 
-    def _take(self, tally: Tally, row: int, word: str, reading: Annotation) -> None:
-        key = (row, word, reading.box)
-        if key in self._boxes:
-            tally.repeated += 1
-        else:
-            tally.boxes += 1
-            self._boxes[key] = (reading.category, reading.flags, reading.where)
-
     def photo_columns(self, outcome: Callable[[str], Sequence[Any]]) -> dict[str, list[Any]]:
-        """Return photos as columns of `tables.PHOTOS_SCHEMA`.
-
-        Args:
-            outcome: Gives a photo's values of `tables.OUTCOME_COLUMNS`.
-        """
-        columns: dict[str, list[Any]] = {"photo": list(self._rows), "source": [each.source for each in self._origins]}
+        """Return photos as columns of `collection.PHOTOS_SCHEMA`; `outcome` gives a photo's OUTCOME_COLUMNS."""
+        columns: dict[str, list[Any]] = {"photo": list(self._rows), "source": [each.kind for each in self._sources]}
         columns.update({name: [facts[at] for facts in self._facts] for at, name in enumerate(_FACTS)})
         outcomes = [outcome(photo) for photo in self._rows]
         return {**columns, **{name: [each[at] for each in outcomes] for at, name in enumerate(OUTCOME_COLUMNS)}}
 
     def box_columns(self) -> dict[str, list[Any]]:
-        """Return boxes as columns of `tables.BOXES_SCHEMA`."""
+        """Return boxes as columns of `collection.BOXES_SCHEMA`."""
         photos = list(self._rows)
         sides = [(None,) * 4 if box is None else box for _, _, box in self._boxes]
         return {
@@ -184,16 +176,16 @@ class Gathering:
             "where": [where for _, _, where in self._boxes.values()],
         }
 
-    def photos(self) -> Iterator[tuple[str, Origin]]:
+    def photos(self) -> Iterator[tuple[str, PhotoSource]]:
         """Yield each photo and the source that named it first."""
-        return zip(self._rows, self._origins, strict=True)
+        return zip(self._rows, self._sources, strict=True)
 
     def __len__(self) -> int:
         return len(self._rows)
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a name can be written as UTF-8; a file's name on disk need not be."""
+    """Return whether a name can be written as UTF-8; a file's name on disk need not be."""
     try:
         return name.isascii() or bool(name.encode())
     except UnicodeEncodeError:
@@ -215,22 +207,16 @@ _UNLISTED = {"open_images": ("photo missing",)}
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSource:
-    """A folder of photos with labels, to be opened when its turn comes.
+    """A folder of photos with labels, and what opens it when its turn comes."""
 
-    Attributes:
-        origin: What it is and how it is called; its photos' ids begin with that name.
-        root: The folder.
-        open: Opens it.
-    """
-
-    origin: Origin
+    source: PhotoSource
     root: Path
     open: Callable[[], LabelledPhotos]
 
     def locator(self, photos: Path) -> Callable[[str], tuple[str, Path]]:
         """Return what gives the id and the file of a photo by its path within the folder `photos` of this source."""
         inner = photos.relative_to(self.root).as_posix()
-        start = self.origin.name if inner == "." else f"{self.origin.name}/{inner}"
+        start = self.source.name if inner == "." else f"{self.source.name}/{inner}"
         return lambda photo: (f"{start}/{photo}", photos / photo)
 
 
@@ -245,23 +231,22 @@ def local_sources(folders: Mapping[str, Sequence[Path]], coco: Sequence[str]) ->
         ConfigError: A text is not of that form, or its file cannot be read.
     """
     named: Counter[str] = Counter()
+
+    def name(root: Path) -> str:
+        name = root.resolve().name or "photos"
+        named[name] += 1
+        return name if named[name] == 1 else f"{name}-{named[name]}"
+
     for kind, roots in folders.items():
         for root in roots:
-            origin = Origin(source=kind, name=_name(root, named), unlisted=_UNLISTED.get(kind, ()))
-            yield LocalSource(origin=origin, root=root, open=partial(_OPENERS[kind], root))
+            source = PhotoSource(kind=kind, name=name(root), unlisted=_UNLISTED.get(kind, ()))
+            yield LocalSource(source=source, root=root, open=partial(_OPENERS[kind], root))
     for text in coco:
         path, _, folder = text.partition("=")
         if not (path and folder):
             raise ConfigError(f"--coco {text}: expected JSON=DIR, such as instances_val2017.json=val2017")
-        root = Path(folder)
-        origin = Origin(source="coco", name=_name(root, named), sha256=hash_of_list(Path(path)))
-        yield LocalSource(origin=origin, root=root, open=partial(open_coco, Path(path), root))
-
-
-def _name(root: Path, named: Counter[str]) -> str:
-    name = root.resolve().name or "photos"
-    named[name] += 1
-    return name if named[name] == 1 else f"{name}-{named[name]}"
+        source = PhotoSource(kind="coco", name=name(Path(folder)), sha256=hash_of_list(Path(path)))
+        yield LocalSource(source=source, root=Path(folder), open=partial(open_coco, Path(path), Path(folder)))
 
 
 def hash_of_list(path: Path) -> str:
@@ -276,26 +261,20 @@ def hash_of_list(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
-# What a collection holds, in numbers.
+# What a collection holds, in numbers and as a README.
 
-_NAMED = [field.name for field in fields(Tally)]
-_COLUMNS = ("source", "name", "sha256", *_NAMED, *STATUSES)
-_NUMBERS = (*_NAMED, *STATUSES)
+_NUMBERS = (*(field.name for field in fields(SourceCounts)), *STATUSES)
+_COLUMNS = ("source", "name", "sha256", *_NUMBERS)
 
 
 def source_rows(gathering: Gathering, status_of: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return a row a source, in the order in which they were read: what it named and what became of it.
-
-    Args:
-        gathering: All that was read.
-        status_of: Gives the status of a photo.
-    """
-    found: dict[Origin, dict[str, int]] = {origin: dict.fromkeys(STATUSES, 0) for origin in gathering.tallies}
-    for photo, origin in gathering.photos():
-        found[origin][status_of(photo)] += 1
+    """Return a row a source, in the order of reading: what it named and how many of its photos have each status."""
+    found: dict[PhotoSource, dict[str, int]] = {source: dict.fromkeys(STATUSES, 0) for source in gathering.counts}
+    for photo, source in gathering.photos():
+        found[source][status_of(photo)] += 1
     return [
-        {"source": origin.source, "name": origin.name, "sha256": origin.sha256 or "", **asdict(tally), **found[origin]}
-        for origin, tally in gathering.tallies.items()
+        {"source": source.kind, "name": source.name, "sha256": source.sha256 or "", **asdict(counts), **found[source]}
+        for source, counts in gathering.counts.items()
     ]
 
 
@@ -323,12 +302,7 @@ def read_sources(directory: Path) -> list[dict[str, Any]]:
 
 
 def summarise(collection: Collection, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a collection's counts, as plain data for JSON.
-
-    Args:
-        collection: The collection; of its manifest only name, classes, counts and rejects are looked at.
-        sources: The rows of its sources.
-    """
+    """Return a collection's counts, with the rows of its sources, as plain data for JSON."""
     photos, boxes = collection.photos, collection.boxes
     statuses = _counted(photos.column("status"))
     there = photos.filter(pc.equal(photos.column("status"), "ok"))
@@ -354,17 +328,11 @@ def _counted(column: Any, none: str = "") -> dict[str, int]:
     return dict(sorted(named, key=lambda pair: (-pair[1], pair[0])))
 
 
-# The card of a collection: a README that says what is in the folder, from where, and under which licences.
-
 _LISTED = 30
 
 
 def collection_card(counts: Mapping[str, Any]) -> str:
-    """Return the card: Markdown.
-
-    Args:
-        counts: As from `summary.summarise`.
-    """
+    """Return the README of a collection with the counts of `summarise`: Markdown."""
     photos, sources = counts["photos"], counts["sources"]
     rows = [
         (f"{each['source']}: {each['name']}", *(each[key] for key in ("photos", "ok", "failed", "refused", "boxes")))
@@ -410,7 +378,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return a cell whose text, which strangers may have written, cannot be taken for Markdown or HTML."""
+    """Return a cell whose text, whoever wrote it, is not read as Markdown or HTML."""
     if isinstance(value, int):
         return f"{value:,}"
     text = "".join(f"\\{letter}" if letter in "\\`*_[]<>|&#!" else letter for letter in str(value))
