@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.names import did_you_mean
@@ -53,50 +54,32 @@ def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
     """
     classes: list[PhotoClass] = []
     seen: dict[tuple[str, str], int] = {}
-    for line, row in _read_rows(path, COLUMNS):
-        fault = _fault_of(row)
-        if fault:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            found = tuple(reader.fieldnames or ())
+            if found != COLUMNS:
+                raise ConfigError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(found)}")
+            rows: list[tuple[int, dict[str, Any]]] = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read as a CSV file: {error}") from error
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise ConfigError(f"{path}, line {line}: expected {len(COLUMNS)} values; quote those that hold a comma")
+        if fault := _fault_of(row):
             raise ConfigError(f"{path}, line {line}: {fault}; correct the row {row['word']!r}")
         for column in UNIQUE_COLUMNS:
             first = seen.setdefault((column, row[column]), line) if row[column] else line
             if first != line:
                 raise ConfigError(f"{path}, line {line}: {column} {row[column]!r} is that of line {first} already")
-        classes.append(_photo_class(row))
+        values: dict[str, Any] = {column: row[column] or None for column in COLUMNS}
+        classes.append(PhotoClass(**values))
     return tuple(classes)
-
-
-def read_imagenet_classes(path: Path) -> dict[str, str]:
-    """Read a list of synsets with the columns wnid, words.
-
-    Raises:
-        ConfigError: It cannot be read, has other columns, or a wnid is malformed or listed twice.
-    """
-    words: dict[str, str] = {}
-    for line, row in _read_rows(path, ("wnid", "words")):
-        wnid = row["wnid"]
-        if not _WNID.fullmatch(wnid) or not row["words"]:
-            raise ConfigError(f"{path}, line {line}: expected a wnid such as n02690373 and its words, found {row}")
-        if wnid in words:
-            raise ConfigError(f"{path}, line {line}: {wnid} is listed already, as {words[wnid]!r}")
-        words[wnid] = row["words"]
-    return words
 
 
 def words_by(classes: Iterable[PhotoClass], name: Callable[[PhotoClass], str | None]) -> dict[str, str]:
     """Return which word an annotation's class name stands for: `words_by(classes, lambda c: c.coco)["tv"]`."""
     return {key: photo_class.word for photo_class in classes if (key := name(photo_class)) is not None}
-
-
-def _photo_class(row: Mapping[str, str]) -> PhotoClass:
-    return PhotoClass(
-        word=row["word"],
-        source=row["source"],
-        wnid=row["wnid"] or None,
-        imagenet_words=row["imagenet_words"] or None,
-        search_words=row["search_words"],
-        coco=row["coco"] or None,
-        open_images=row["open_images"] or None,
-    )
 
 
 def _fault_of(row: Mapping[str, str]) -> str:
@@ -112,23 +95,6 @@ def _fault_of(row: Mapping[str, str]) -> str:
     if not _WNID.fullmatch(row["wnid"]):
         return f"wnid is {row['wnid']!r}, expected n and 8 digits, as source is imagenet"
     return "" if row["imagenet_words"] else "imagenet_words are missing"
-
-
-def _read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV file's rows, each with the number of its last line in the file."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            found = tuple(reader.fieldnames or ())
-            if found != columns:
-                raise ConfigError(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(found)}")
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} cannot be read as a CSV file: {error}") from error
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise ConfigError(f"{path}, line {line}: expected {len(columns)} values; quote those that hold a comma")
-    return rows
 
 
 # Which of our classes a source's class name stands for.

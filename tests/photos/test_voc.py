@@ -69,7 +69,7 @@ def test_an_unusable_object_is_a_fault_and_the_others_stay(tmp_path: Path, thing
         ("", "broken XML"),
         ("<a>" * 200_000, "broken XML"),
         ("<a>" * 200_000 + "</a>" * 200_000, "not PASCAL VOC"),
-        (" " * ((1 << 24) + 1), "XML too large"),
+        (" " * ((1 << 24) + 1), "file too large"),
         ("<svg/>", "not PASCAL VOC"),
         (voc("b.jpg", voc_object("cat", (1, 1, 9, 9))), None),
         (voc("a.jpg", size=(100, 200)), "photo of another size"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sketchdata.errors import FormatError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import read_yolo, read_yolo_names
-from sketchdata.photos.annotations.record import Annotation, Box, PhotoFolder, Size, separate, with_classes
+from sketchdata.photos.annotations.record import Annotation, Box, PhotoFolder, Size
 from tests.photos.labelled_photos import only, photo, reasons, write
 
 NAMES = {0: "person", 15: "cat"}
@@ -164,18 +164,6 @@ def test_a_config_without_readable_names_is_refused_with_its_path(tmp_path: Path
     path = write(tmp_path / "data.yaml", config)
     with pytest.raises(FormatError, match=r"data\.yaml"):
         read_yolo_names(path)
-
-
-def test_classes_are_renamed_and_unknown_ones_reported(tmp_path: Path) -> None:
-    photos = photo(tmp_path / "images", "a.jpg")
-    write(tmp_path / "labels/a.txt", "15 0.5 0.5 1 1\n0 0.5 0.5 1 1\n7 0.5 0.5 1 1\n")
-    faults: list[Fault] = []
-    readings = with_classes(read_yolo(tmp_path / "labels", photos, NAMES), {"cat": "lion"})
-    assert [annotation.category for annotation in separate(readings, faults.append)] == ["lion"]
-    assert [(fault.where, fault.detail[:8]) for fault in faults] == [
-        ("a.txt: line 2", "'person'"),
-        ("a.txt: line 3", "'7' is n"),
-    ]
 
 
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no folder of photos")

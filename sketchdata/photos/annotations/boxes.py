@@ -1,8 +1,13 @@
-"""Boxes of objects in photos, read from PASCAL VOC, ImageNet, COCO, YOLO and Open Images."""
+"""Boxes of objects in photos, read from PASCAL VOC, ImageNet, COCO, YOLO and Open Images.
+
+Every reader yields an `Annotation` for each box that it could read and a `Fault` for each that it could not; a file
+that is broken as a whole raises FormatError.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -18,7 +23,6 @@ from sketchdata.errors import FormatError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.record import (
     Annotation,
-    Box,
     PhotoFolder,
     Reading,
     Row,
@@ -26,15 +30,26 @@ from sketchdata.photos.annotations.record import (
     attempt,
     parse_number,
     pixel_box,
+    read_bytes,
     read_table,
+    read_text,
 )
 
-# PASCAL VOC's XML and ImageNet's, which is the same with synsets for classes.
-# Sources: the VOC 2012 development kit (pixels counted from 1, the last one included); image-net.org's bounding boxes,
-# where `filename` has no suffix and is `%s` in some files.
+
+def _check_size(stated: tuple[object, object], size: Size) -> Size:
+    """Return the photo's real size when it is the one that its annotations are for; some tools write 0 or none."""
+    given = stated[0] or size.width, stated[1] or size.height
+    if given != size:
+        raise FormatError("photo of another size", f"the boxes are for {given}, and the photo has {size}")
+    return size
+
+
+# PASCAL VOC's XML and ImageNet's, which is the same with synsets for classes. Sources: the VOC 2012 development kit
+# (pixels counted from 1, the last one included); image-net.org's bounding boxes, where `filename` has no suffix and is
+# `%s` in some files.
 
 #: The largest real files have a few hundred objects in 100 kB.
-_MAX_BYTES = 1 << 24
+_MOST_XML_BYTES = 1 << 24
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = ("difficult", "occluded", "truncated")
 
@@ -51,40 +66,22 @@ def read_voc(annotations: Path, photos: PhotoFolder) -> Iterator[Reading]:
     for path in paths:
         name = path.relative_to(annotations).as_posix()
         try:
-            readings = read_voc_file(path, photos, name=name)
+            readings = _read_voc_file(path, photos, name)
         except FormatError as error:
             readings = [Fault(where=name, reason=error.reason, detail=error.detail)]
         yield from readings
 
 
-def read_voc_file(path: Path, photos: PhotoFolder, *, name: str) -> list[Reading]:
-    """Read one photo's boxes.
-
-    Args:
-        path: The file.
-        photos: Where the photo is, under the name that the file states or under the file's own.
-        name: The file's path within its folder.
-
-    Raises:
-        FormatError: It cannot be read, is not such XML, declares entities, or its photo is missing or of another size.
-    """
+def _read_voc_file(path: Path, photos: PhotoFolder, name: str) -> list[Reading]:
     root = parse_xml(path)
     if root.tag != "annotation":
         raise FormatError("not PASCAL VOC", f"{path} is of <{root.tag[:60]}> where <annotation> was expected")
     stated = root.findtext("filename", "")
     photo = photos.find(f"{root.findtext('folder', '')}/{stated}", stated, name.removesuffix(".xml"))
-    size = _checked_size(root, photos.size(photo), path)
+    width, height = (parse_number(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
+    size = _check_size((width, height), photos.size(photo))
     places = ((f"{name}: object {number}", thing) for number, thing in enumerate(root.findall("object"), 1))
     return [attempt(where, partial(_read_object, thing, photo, size, where)) for where, thing in places]
-
-
-def _checked_size(root: Element, size: Size, path: Path) -> Size:
-    """Return the photo's real size, once it is that of the file; some tools write 0×0."""
-    stated = root.findtext("size/width", "0"), root.findtext("size/height", "0")
-    width, height = map(parse_number, stated)
-    if (width, height) not in ((0, 0), size):
-        raise FormatError("photo of another size", f"{path} is for {width:g}×{height:g}, and the photo has {size}")
-    return size
 
 
 def _read_object(thing: Element, photo: str, size: Size, where: str) -> Annotation:
@@ -111,31 +108,25 @@ def parse_xml(path: Path) -> Element:
     Raises:
         FormatError: It cannot be read, is too large, broken, or has a document type.
     """
+
+    def refuse(*_: object) -> NoReturn:
+        raise FormatError("XML with declarations", f"{path}: no <!DOCTYPE> and no entities are read: remove them")
+
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.SkippedEntityHandler = _refuse_declarations
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.SkippedEntityHandler = refuse
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise FormatError("XML too large", f"{path} has more than {_MAX_BYTES:,} bytes")
-        parser.Parse(path.read_bytes(), True)
-    except FormatError as error:
-        raise FormatError(error.reason, f"{path}: {error.detail}") from error
+        parser.Parse(read_bytes(path, _MOST_XML_BYTES), True)
     except (expat.ExpatError, UnicodeError, ValueError, LookupError) as error:
         raise FormatError("broken XML", f"{path}: {error}") from error
-    except OSError as error:
-        raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
     return builder.close()
-
-
-def _refuse_declarations(*_: object) -> NoReturn:
-    raise FormatError("XML with declarations", "no <!DOCTYPE> and no entities are read: remove them")
 
 
 # COCO's JSON of object instances. Source: cocodataset.org, "Data format".
 
-Entries = Mapping[object, Mapping[str, Any]]
+_ById = Mapping[object, Mapping[str, Any]]
 
 
 def read_coco(path: Path, photos: PhotoFolder) -> Iterator[Reading]:
@@ -144,86 +135,59 @@ def read_coco(path: Path, photos: PhotoFolder) -> Iterator[Reading]:
     Raises:
         FormatError: It cannot be read, or is not such JSON.
     """
-    document = _load(path)
-    images, categories = _by_id(document, "images", path), _by_id(document, "categories", path)
-    licences = _by_id(document, "licenses", path) if document.get("licenses") else {}
-    read = partial(_read_annotation, photos=photos, images=images, categories=categories, licences=licences)
-    for number, entry in enumerate(_entries(document, "annotations", path), 1):
-        where = f"{path.name}: annotation {number}"
-        yield attempt(where, partial(read, entry, where))
-
-
-def _load(path: Path) -> dict[str, Any]:
     try:
-        document = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
+        document = orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
         raise FormatError("broken JSON", f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise FormatError("not COCO", f"{path} holds a {type(document).__name__} where an object was expected")
-    return document
+
+    def entries(key: str) -> list[Mapping[str, Any]]:
+        found = document.get(key)
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+            raise FormatError("not COCO", f"{path} has no list of objects under {key!r}")
+        return found
+
+    def by_id(key: str) -> _ById:
+        if not all(isinstance(entry.get("id"), int | str) for entry in entries(key)):
+            raise FormatError("not COCO", f"{path} has {key} without an 'id'")
+        return {entry["id"]: entry for entry in entries(key)}
+
+    tables = by_id("images"), by_id("categories"), by_id("licenses") if document.get("licenses") else {}
+    for number, entry in enumerate(entries("annotations"), 1):
+        where = f"{path.name}: annotation {number}"
+        yield attempt(where, partial(_read_coco_entry, entry, photos, tables, where))
 
 
-def _entries(document: Mapping[str, Any], key: str, path: Path) -> list[Mapping[str, Any]]:
-    entries = document.get(key)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise FormatError("not COCO", f"{path} has no list of objects under {key!r}")
-    return entries
-
-
-def _by_id(document: Mapping[str, Any], key: str, path: Path) -> Entries:
-    entries = _entries(document, key, path)
-    if not all(isinstance(entry.get("id"), int | str) for entry in entries):
-        raise FormatError("not COCO", f"{path} has {key} without an 'id'")
-    return {entry["id"]: entry for entry in entries}
-
-
-def _read_annotation(
-    entry: Mapping[str, Any],
-    where: str,
-    *,
-    photos: PhotoFolder,
-    images: Entries,
-    categories: Entries,
-    licences: Entries,
+def _read_coco_entry(
+    entry: Mapping[str, Any], photos: PhotoFolder, tables: tuple[_ById, _ById, _ById], where: str
 ) -> Annotation:
-    image = _refer(entry, "image_id", images, "unknown photo")
-    category = str(_refer(entry, "category_id", categories, "unknown class").get("name") or "")
+    def refer(key: str, table: _ById, reason: str) -> Mapping[str, Any]:
+        value = entry.get(key)
+        if not isinstance(value, int | str) or value not in table:
+            raise FormatError(reason, f"{key} {value!r:.60} is not listed")
+        return table[value]
+
+    images, categories, licences = tables
+    image = refer("image_id", images, "unknown photo")
+    category = str(refer("category_id", categories, "unknown class").get("name") or "")
     if not category:
         raise FormatError("unknown class", f"category {entry['category_id']!r} has no name")
     photo = photos.find(str(image.get("file_name", "")))
     licence = licences.get(image["license"], {}) if isinstance(image.get("license"), int | str) else {}
+    size, box = _check_size((image.get("width"), image.get("height")), photos.size(photo)), entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise FormatError("no box", f"bbox is {box!r:.60} where [x, y, width, height] was expected")
+    x, y, width, height = map(parse_number, box)
     return Annotation(
         photo=photo,
         category=category,
-        box=_read_box(entry.get("bbox"), _checked_size_coco(image, photos.size(photo))),
+        box=pixel_box((x, y, x + width, y + height), size),
         where=where,
         flags=frozenset({"group"}) if entry.get("iscrowd") else frozenset(),
         page=str(image.get("flickr_url") or image.get("coco_url") or "") or None,
         licence=str(licence.get("name") or licence.get("url") or "") or None,
     )
-
-
-def _refer(entry: Mapping[str, Any], key: str, table: Entries, reason: str) -> Mapping[str, Any]:
-    value = entry.get(key)
-    if not isinstance(value, int | str) or value not in table:
-        raise FormatError(reason, f"{key} {value!r:.60} is not listed")
-    return table[value]
-
-
-def _checked_size_coco(image: Mapping[str, Any], size: Size) -> Size:
-    stated: tuple[object, object] = image.get("width") or size.width, image.get("height") or size.height
-    if stated != size:
-        raise FormatError("photo of another size", f"the boxes are for {stated}, and the photo has {size}")
-    return size
-
-
-def _read_box(box: object, size: Size) -> Box:
-    if not isinstance(box, list) or len(box) != 4:
-        raise FormatError("no box", f"bbox is {box!r:.60} where [x, y, width, height] was expected")
-    x, y, width, height = map(parse_number, box)
-    return pixel_box((x, y, x + width, y + height), size)
 
 
 # YOLO's label files: a line a box, `class centre-x centre-y width height`, as parts of the photo's width and height.
@@ -256,44 +220,38 @@ def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str]) -> It
     for path in paths:
         name = path.relative_to(labels).as_posix()
         try:
-            lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            lines = [line.split() for line in read_text(path).splitlines()]
             photo = photos.find(name.removesuffix(".txt"))
             size = photos.size(photo)
         except FormatError as error:
             yield Fault(where=name, reason=error.reason, detail=error.detail)
             continue
-        except (OSError, UnicodeDecodeError) as error:
-            yield Fault(where=name, reason="unreadable file", detail=f"{path}: {error}")
-            continue
         for number, words in enumerate(lines, 1):
             if words:
                 where = f"{name}: line {number}"
-                yield attempt(where, partial(_read_line, words, photo, size, names, where))
+                yield attempt(where, partial(_read_yolo_line, words, photo, size, names, where))
 
 
-def _read_line(words: list[str], photo: str, size: Size, names: Mapping[int, str], where: str) -> Annotation:
+def _read_yolo_line(words: list[str], photo: str, size: Size, names: Mapping[int, str], where: str) -> Annotation:
     if not words[0].isascii() or not words[0].isdecimal() or int(words[0][:9]) not in names:
         raise FormatError("unknown class", f"{words[0]!r:.60} is not the number of one of the {len(names)} names")
-    left, top, right, bottom = _parts([parse_number(word) for word in words[1:]])
+    numbers = [parse_number(word) for word in words[1:]]
+    # A box has 4 numbers, or 5 with its confidence; an outline has 6, 8, …
+    if len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2):
+        raise FormatError("broken line", f"{len(numbers)} numbers after the class where 4 were expected")
+    outline = len(numbers) > 5
+    if not all(-_SLACK <= number <= 1 + _SLACK for number in (numbers if outline else numbers[:4])):
+        raise FormatError("parts not from 0 to 1", f"{numbers[:4]}: divide pixels by the photo's width and height")
+    x, y, width, height = numbers[:4]
+    left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    if outline:
+        left, top, right, bottom = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
     return Annotation(
         photo=photo,
         category=names[int(words[0])],
         box=pixel_box((left * size.width, top * size.height, right * size.width, bottom * size.height), size),
         where=where,
     )
-
-
-def _parts(numbers: list[float]) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a box (4 numbers, or 5 with its confidence) or of an outline (6, 8, …)."""
-    if len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2):
-        raise FormatError("broken line", f"{len(numbers)} numbers after the class where 4 were expected")
-    outline = len(numbers) > 5
-    if not all(-_SLACK <= number <= 1 + _SLACK for number in (numbers if outline else numbers[:4])):
-        raise FormatError("parts not from 0 to 1", f"{numbers[:4]}: divide pixels by the photo's width and height")
-    if outline:
-        return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
-    x, y, width, height = numbers[:4]
-    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
 def read_yolo_names(path: Path) -> dict[int, str]:
@@ -304,16 +262,14 @@ def read_yolo_names(path: Path) -> dict[int, str]:
     Raises:
         FormatError: It cannot be read, is larger than 1 MiB, or has no names; the message names the file.
     """
+    text = read_text(path, _MOST_CONFIG_BYTES)
     try:
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            raise FormatError("unreadable file", f"{path} has more than {_MOST_CONFIG_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in (".yaml", ".yml"):
             # Nodes and no values: nothing is constructed, and an alias of an alias costs nothing.
-            pairs = _named(yaml.compose(text, yaml.SafeLoader), path)
+            pairs = _named_entries(yaml.compose(text, yaml.SafeLoader), path)
         else:
             pairs = list(enumerate(line.strip() for line in text.splitlines() if line.strip()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise FormatError("unreadable file", f"{path}: {error}") from error
     names = dict(pairs)
     if not names or len(names) < len(pairs):
@@ -322,7 +278,7 @@ def read_yolo_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _named(config: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
+def _named_entries(config: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
     keys = config.value if isinstance(config, yaml.MappingNode) else []
     match next((value for key, value in keys if key.value == "names"), None):
         case yaml.SequenceNode(value=values):
@@ -342,8 +298,8 @@ def _named(config: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
 # Source: storage.googleapis.com/openimages/web/download_v7.html.
 
 #: As `read_table` gives them, in small letters.
-_NEEDED = [("imageid",), ("labelname",), *((edge,) for edge in _EDGES)]
-_FLAGS_OPEN_IMAGES = {
+_OPEN_IMAGES_COLUMNS = [("imageid",), ("labelname",), *((edge,) for edge in _EDGES)]
+_OPEN_IMAGES_FLAGS = {
     "isdepiction": "depiction",
     "isgroupof": "group",
     "isinside": "inside",
@@ -363,12 +319,12 @@ def read_open_images(path: Path, photos: PhotoFolder, names: Mapping[str, str]) 
     Raises:
         FormatError: It cannot be read, or is not such a table.
     """
-    for line, row in read_table(path, needed=_NEEDED):
+    for line, row in read_table(path, needed=_OPEN_IMAGES_COLUMNS):
         where = f"{path.name}: line {line}"
-        yield attempt(where, partial(_read_row, row, photos, names, where))
+        yield attempt(where, partial(_read_open_images_row, row, photos, names, where))
 
 
-def _read_row(row: Row, photos: PhotoFolder, names: Mapping[str, str], where: str) -> Annotation:
+def _read_open_images_row(row: Row, photos: PhotoFolder, names: Mapping[str, str], where: str) -> Annotation:
     label = row.get("labelname", "")
     if label not in names:
         raise FormatError("unknown class", f"{label!r:.60} is not among the {len(names)} names")
@@ -381,7 +337,7 @@ def _read_row(row: Row, photos: PhotoFolder, names: Mapping[str, str], where: st
         box=pixel_box((left * size.width, top * size.height, right * size.width, bottom * size.height), size),
         where=where,
         # -1 stands for unknown.
-        flags=frozenset(flag for column, flag in _FLAGS_OPEN_IMAGES.items() if row.get(column) == "1"),
+        flags=frozenset(flag for column, flag in _OPEN_IMAGES_FLAGS.items() if row.get(column) == "1"),
     )
 
 
@@ -415,9 +371,9 @@ def read_open_images_names(path: Path) -> dict[str, str]:
         FormatError: It cannot be read, or is not such a table.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file, strict=True) if row and row[0] != "LabelName"]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        rows = [row for row in lines if row and row[0] != "LabelName"]
+    except csv.Error as error:
         raise FormatError("unreadable file", f"{path}: {error}") from error
     if not rows or not all(len(row) == 2 and row[0].startswith("/") and row[1] for row in rows):
         raise FormatError("not class descriptions", f"{path}: lines such as `/m/0bt9lr,Dog` were expected")

@@ -1,10 +1,12 @@
-"""Folders of photos with labels as they are found on disk: where in them the photos, the boxes and the names are."""
+"""Folders of photos with labels as data sets lay them out: where in them the photos, the boxes and the names are.
+
+Every function raises a ConfigError for a folder without photos or without what its labels need.
+"""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -12,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import (
-    PhotoFacts,
     read_coco,
     read_open_images,
     read_open_images_facts,
@@ -23,25 +24,19 @@ from sketchdata.photos.annotations.boxes import (
 )
 from sketchdata.photos.annotations.record import Annotation, PhotoFolder, Reading
 
-_VOC_PHOTOS, _VOC_BOXES = ("JPEGImages", "images"), ("Annotations", "annotations")
-_YOLO_PHOTOS, _YOLO_BOXES = ("images",), ("labels",)
 _YOLO_LISTS = ("classes.txt", "labels.txt", "obj.names", "labels/classes.txt", "labels/labels.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledPhotos:
-    """Photos of one folder, and what is read about them as it is asked for."""
+    """Photos of one folder, and their annotations, read as they are iterated over."""
 
     photos: PhotoFolder
     readings: Iterator[Reading]
 
 
 def open_folders(folder: Path) -> LabelledPhotos:
-    """Open a folder of folders, each named after the class of all photos in it, at whatever depth.
-
-    Raises:
-        ConfigError: There are no photos.
-    """
+    """Open a folder of folders, each named after the class of all photos in it, at whatever depth."""
     photos = PhotoFolder(folder)
     return LabelledPhotos(photos=photos, readings=(_of_folder(photo, photo.partition("/")[0]) for photo in photos))
 
@@ -49,42 +44,46 @@ def open_folders(folder: Path) -> LabelledPhotos:
 def open_imagenet(folder: Path) -> LabelledPhotos:
     """Open a folder of synset folders with photos and, anywhere below it, the XML files of the boxes that there are.
 
-    Of most of ImageNet's photos there are none; such a photo as a whole shows what its folder is named after.
-
-    Raises:
-        ConfigError: There are no photos.
+    Most of ImageNet's photos have none; such a photo as a whole shows what its folder is named after.
     """
     photos = PhotoFolder(folder)
-    return LabelledPhotos(photos=photos, readings=_boxes_or_wholes(folder, photos))
+
+    def readings() -> Iterator[Reading]:
+        boxed: set[str] = set()
+        for reading in read_voc(folder, photos) if any(folder.rglob("*.xml")) else ():
+            if isinstance(reading, Annotation):
+                boxed.add(reading.photo)
+            yield reading
+        yield from (_of_folder(photo, PurePosixPath(photo).parent.name) for photo in photos if photo not in boxed)
+
+    return LabelledPhotos(photos=photos, readings=readings())
 
 
 def open_voc(folder: Path) -> LabelledPhotos:
-    """Open a folder of PASCAL VOC's: `JPEGImages` or `images`, and `Annotations`; or both kinds of files together.
-
-    Raises:
-        ConfigError: There are no photos.
-    """
+    """Open a folder of PASCAL VOC: `JPEGImages` or `images`, and `Annotations`; or both kinds of files together."""
     # The development kit has masks of the same names in other folders.
-    photos = PhotoFolder(_inner(folder, _VOC_PHOTOS))
-    return LabelledPhotos(photos=photos, readings=read_voc(_inner(folder, _VOC_BOXES), photos))
+    photos = PhotoFolder(_inner(folder, "JPEGImages", "images"))
+    return LabelledPhotos(photos=photos, readings=read_voc(_inner(folder, "Annotations", "annotations"), photos))
 
 
 def open_yolo(folder: Path) -> LabelledPhotos:
-    """Open a folder of YOLO's: `images`, `labels` laid out alike, and the names in a `.yaml` or in `classes.txt`.
-
-    Raises:
-        ConfigError: There are no photos, or no class names.
-    """
-    photos = PhotoFolder(_inner(folder, _YOLO_PHOTOS))
-    return LabelledPhotos(photos=photos, readings=read_yolo(_inner(folder, _YOLO_BOXES), photos, _yolo_names(folder)))
+    """Open a folder of YOLO: `images`, `labels` laid out alike, and the names in a `.yaml` or in `classes.txt`."""
+    photos = PhotoFolder(_inner(folder, "images"))
+    configs = [path for path in sorted(folder.glob("*.y*ml")) if path.suffix in (".yaml", ".yml")]
+    lists = [path for path in map(folder.joinpath, _YOLO_LISTS) if path.is_file()]
+    for path in [*configs, *lists]:
+        try:
+            names = read_yolo_names(path)
+            return LabelledPhotos(photos=photos, readings=read_yolo(_inner(folder, "labels"), photos, names))
+        except FormatError as error:
+            # Other .yaml files may lie there too; of one that has names, the user must know the fault.
+            if error.reason != "no names":
+                raise
+    raise ConfigError(f"{folder} has no class names: expected a .yaml with `names:`, or classes.txt with one a line")
 
 
 def open_coco(annotations: Path, folder: Path) -> LabelledPhotos:
-    """Open COCO's JSON of instances and the folder of its photos.
-
-    Raises:
-        ConfigError: There are no photos.
-    """
+    """Open COCO's JSON of instances and the folder of its photos."""
     photos = PhotoFolder(folder)
     return LabelledPhotos(photos=photos, readings=read_coco(annotations, photos))
 
@@ -107,17 +106,15 @@ def open_open_images(folder: Path) -> LabelledPhotos:
         raise ConfigError(f"{folder} is no folder of Open Images: a table such as {missing} was expected in it")
     labels = {label: name for path in names for label, name in read_open_images_names(path).items()}
     known = {image: found for path in facts for image, found in read_open_images_facts(path, photos.stems()).items()}
-    readings = chain.from_iterable(read_open_images(path, photos, labels) for path in boxes)
-    return LabelledPhotos(photos=photos, readings=_with_facts(readings, known))
 
+    def readings() -> Iterator[Reading]:
+        for reading in chain.from_iterable(read_open_images(path, photos, labels) for path in boxes):
+            if isinstance(reading, Annotation) and (facts := known.get(PurePosixPath(reading.photo).stem)):
+                yield replace(reading, **facts._asdict())
+            else:
+                yield reading
 
-def _boxes_or_wholes(folder: Path, photos: PhotoFolder) -> Iterator[Reading]:
-    boxed: set[str] = set()
-    for reading in read_voc(folder, photos) if any(folder.rglob("*.xml")) else ():
-        if isinstance(reading, Annotation):
-            boxed.add(reading.photo)
-        yield reading
-    yield from (_of_folder(photo, PurePosixPath(photo).parent.name) for photo in photos if photo not in boxed)
+    return LabelledPhotos(photos=photos, readings=readings())
 
 
 def _of_folder(photo: str, category: str) -> Reading:
@@ -127,22 +124,9 @@ def _of_folder(photo: str, category: str) -> Reading:
     return Annotation(photo=photo, category=category, box=None, where=photo)
 
 
-def _inner(folder: Path, names: Sequence[str]) -> Path:
+def _inner(folder: Path, *names: str) -> Path:
     """Return the first of some folders within a folder, else the folder itself."""
     return next((folder / name for name in names if (folder / name).is_dir()), folder)
-
-
-def _yolo_names(folder: Path) -> dict[int, str]:
-    configs = [path for path in sorted(folder.glob("*.y*ml")) if re.fullmatch(r"\.ya?ml", path.suffix)]
-    lists = [path for path in map(folder.joinpath, _YOLO_LISTS) if path.is_file()]
-    for path in [*configs, *lists]:
-        try:
-            return read_yolo_names(path)
-        except FormatError as error:
-            # Other .yaml files may lie there too; of one that has names, the fault is the user's to know.
-            if error.reason != "no names":
-                raise
-    raise ConfigError(f"{folder} has no class names: expected a .yaml with `names:`, or classes.txt with one a line")
 
 
 def _header(path: Path) -> set[str]:
@@ -151,11 +135,3 @@ def _header(path: Path) -> set[str]:
             return set(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FormatError("unreadable file", f"{path}: {error}") from error
-
-
-def _with_facts(readings: Iterator[Reading], known: dict[str, PhotoFacts]) -> Iterator[Reading]:
-    for reading in readings:
-        if isinstance(reading, Annotation) and (facts := known.get(PurePosixPath(reading.photo).stem)):
-            yield replace(reading, **facts._asdict())
-        else:
-            yield reading

@@ -1,12 +1,12 @@
-"""One annotation as a record: a photo, what it shows, the box around it, and where that is written."""
+"""What every reader of annotations uses: the record of an annotation, tables of text, and the folder of the photos."""
 
 from __future__ import annotations
 
 import csv
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
@@ -63,31 +63,11 @@ Reading: TypeAlias = Annotation | Fault
 
 
 def attempt(where: str, read: Callable[[], Annotation]) -> Reading:
-    """Return an annotation, or as a fault the reason why there is none."""
+    """Return an annotation, or the reason why there is none as a fault."""
     try:
         return read()
     except FormatError as error:
         return Fault(where=where, reason=error.reason, detail=error.detail)
-
-
-def separate(readings: Iterable[Reading], report: Callable[[Fault], object]) -> Iterator[Annotation]:
-    """Yield the annotations, and hand each fault to `report`, such as a list's append."""
-    for reading in readings:
-        if isinstance(reading, Fault):
-            report(reading)
-        else:
-            yield reading
-
-
-def with_classes(readings: Iterable[Reading], classes: Mapping[str, str]) -> Iterator[Reading]:
-    """Give each category the name that `classes` has for it; one that it lacks becomes an `unknown class` fault."""
-    for reading in readings:
-        if isinstance(reading, Fault):
-            yield reading
-        elif reading.category in classes:
-            yield replace(reading, category=classes[reading.category])
-        else:
-            yield Fault(where=reading.where, reason="unknown class", detail=repr(reading.category))
 
 
 def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Box:
@@ -115,11 +95,7 @@ def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Bo
 
 
 def parse_number(value: object) -> float:
-    """Return a number that is one already or is written as one.
-
-    Raises:
-        FormatError: It is neither.
-    """
+    """Return a number that is one or is written as one; anything else raises a FormatError."""
     try:
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             return float(value)
@@ -128,17 +104,40 @@ def parse_number(value: object) -> float:
     raise FormatError("not a number", f"{value!r:.60}")
 
 
-# Tables of text with a header line, row by row.
+# Files of text, and tables with a header line, row by row.
 
+#: {column in small letters: text}.
 Row = dict[str, str]
 
 
-def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path: Path) -> None:
-    """See to it that of each group of columns one is there, whatever its capitals; `path` is for the message.
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Read a file that is held in memory.
 
     Raises:
-        FormatError: One is missing.
+        FormatError: It cannot be read, or has more than `most` bytes.
     """
+    try:
+        if most is not None and path.stat().st_size > most:
+            raise FormatError("file too large", f"{path} has more than {most:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
+
+
+def read_text(path: Path, most: int | None = None) -> str:
+    """Read a file of UTF-8 text, with or without a byte order mark, that is held in memory.
+
+    Raises:
+        FormatError: It cannot be read, is not UTF-8, or has more than `most` bytes.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("unreadable file", f"{path}: {error}") from error
+
+
+def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path: Path) -> None:
+    """Raise a FormatError unless one column of each group is there, whatever its capitals."""
     have = {name.strip().lower() for name in names}
     missing = [" or ".join(group) for group in needed if not have & {name.lower() for name in group}]
     if missing:
@@ -152,7 +151,7 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
     Args:
         path: The file, in UTF-8.
         needed: Groups of columns, as for `require_columns`.
-        delimiter: What stands between columns.
+        delimiter: Between columns.
 
     Raises:
         FormatError: It cannot be read, a needed column is missing, or its quotes are broken.
@@ -174,7 +173,7 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
         raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
 
 
-# A folder of photos that annotations speak of: finds each by the name they use, and tells its size.
+# The folder of photos that annotations refer to.
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
@@ -200,15 +199,13 @@ class PhotoFolder:
         self._sizes: dict[str, Size] = {}
         for path in sorted(root.rglob("*")):
             if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
-                self._add(path.relative_to(root).as_posix())
+                name = path.relative_to(root).as_posix()
+                stem = _stem(name)
+                self._names.add(name)
+                self._by_stem.setdefault(stem, []).append(name)
+                self._by_last.setdefault(PurePosixPath(stem).name, []).append(name)
         if not self._names:
             raise ConfigError(f"{root} is no folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
-
-    def _add(self, name: str) -> None:
-        stem = _stem(name)
-        self._names.add(name)
-        self._by_stem.setdefault(stem, []).append(name)
-        self._by_last.setdefault(PurePosixPath(stem).name, []).append(name)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -234,7 +231,8 @@ class PhotoFolder:
         for name in tidy:
             if name in self._names:
                 return name
-        for index, keys in ((self._by_stem, map(_stem, tidy)), (self._by_last, map(_last, tidy))):
+        stems = [_stem(name) for name in tidy]
+        for index, keys in ((self._by_stem, stems), (self._by_last, [PurePosixPath(stem).name for stem in stems])):
             for key in keys:
                 if len(found := index.get(key, ())) > 1:
                     raise FormatError("photo not clear", f"{key} may be any of {', '.join(found[:3])} in {self.root}")
@@ -256,10 +254,6 @@ class PhotoFolder:
 def _stem(name: str) -> str:
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES else str(path)
-
-
-def _last(name: str) -> str:
-    return PurePosixPath(_stem(name)).name
 
 
 def _read_size(path: Path) -> Size:
