@@ -60,7 +60,7 @@ def test_folders_become_photos_by_hash_with_boxes_of_our_classes(tmp_path: Path)
         assert (row["bytes"], f"{row['fetched']}") == (len(body), "2024-05-06")
     box = collection.boxes.to_pylist()[0]
     assert (box["x0"], box["y0"], box["x1"], box["y1"]) == (16, 16, 48, 48)
-    assert made.strangers == {"person": 2}
+    assert made.unmatched == {"person": 2}
     assert collection.manifest.counts["all"]["cat"] == 2
     assert len(collection.manifest.classes) == len(collection.manifest.counts["all"]) == 345
 
@@ -128,7 +128,7 @@ def test_categories_and_a_map_of_names_decide_what_is_taken(tmp_path: Path) -> N
     made = collect(tmp_path / "out", yolo=source, class_map=table, categories="cat,lion")
     assert {word for _, word, _ in boxes_of(made.collection)} == {"cat"}
     assert {category for *_, category in boxes_of(made.collection)} == {"kitty"}
-    assert made.strangers == {"dog": 2}
+    assert made.unmatched == {"dog": 2}
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
