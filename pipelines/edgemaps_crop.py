@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -33,12 +32,11 @@ from sketchdata.photos.collection import read_collection
 from sketchdata.photos.crops import (
     ENCODINGS,
     NO_BOX,
-    ChunkWriter,
     Crop,
     CropRules,
     Crops,
     DuplicateCounts,
-    Reject,
+    RejectedAnnotation,
     Row,
     annotations_of,
     choose,
@@ -48,6 +46,7 @@ from sketchdata.photos.crops import (
     read_chunk,
     read_crops,
     staying,
+    write_chunk,
     write_duplicates,
     write_rejects,
 )
@@ -61,11 +60,6 @@ DUPLICATES, REJECTS = "duplicates.csv", "rejects.jsonl"
 FLAGS = ("group", "depiction", "inside", "occluded", "truncated", "difficult")
 
 _FAULTS_SHOWN = 10
-
-
-def _bits(value: Any) -> Any:
-    """Return a number of bits, or None for `none`."""
-    return None if value == "none" else click.IntRange(0, MOST_BITS).convert(value, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +84,7 @@ class Config:
         4,
         help=f"Bits in which perceptual hashes of near duplicates may differ, 0 to {MOST_BITS}; with none, only equal "
         "crops are duplicates.",
-        type=_bits,
+        type=lambda bits: None if bits == "none" else click.IntRange(0, MOST_BITS).convert(bits, None, None),
         metavar="BITS|none",
     )
     skip_flags: str = option(
@@ -175,11 +169,6 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
 
 
 def _folder(directory: Path, photos: Manifest, config: Config) -> OutputFolder:
-    """Return where the crops go, with their manifest as far as it is known beforehand.
-
-    Raises:
-        ConfigError: They would lie among the photos.
-    """
     out = config.out.absolute()
     if directory.resolve() in (out.resolve(), *out.resolve().parents):
         raise ConfigError(
@@ -209,7 +198,6 @@ def _chunk_tasks(directory: Path, annotations: pa.Table, folder: OutputFolder, r
         "rules": dataclasses.asdict(rules),
         "classes": list(folder.plan.classes),
     }
-    prefixes = sorted(pc.unique(annotations["prefix"]).drop_null().to_pylist())
     return [
         Task(
             id=prefix,
@@ -217,50 +205,46 @@ def _chunk_tasks(directory: Path, annotations: pa.Table, folder: OutputFolder, r
             inputs={MANIFEST_NAME: manifest},
             config=settings,
         )
-        for prefix in prefixes
+        for prefix in sorted(pc.unique(annotations["prefix"]).drop_null().to_pylist())
     ]
 
 
 def crop_photos(task: Task) -> TaskResult:
-    """Crop the photos whose sha256 begins with the task's id, in the order of these hashes.
-
-    Raises:
-        SketchDataError: Photos are missing or damaged; they are named.
-    """
-    settings, rejects, faults = task.config, list[Reject](), list[str]()
+    """Crop the photos whose sha256 begins with the task's id, in the order of these hashes."""
+    settings, rejects, faults = task.config, list[RejectedAnnotation](), list[str]()
     directory, rules = Path(settings["directory"]), CropRules(**settings["rules"])
     table = _annotations(settings["directory"], settings["manifest"])
     rows = sorted(table.filter(pc.equal(table["prefix"], task.id)).to_pylist(), key=_sha256)
-    with replacing(task.output) as file:
-        crops = ChunkWriter(file, settings["classes"])
+
+    def crops() -> Iterator[Crop]:
         for _, group in groupby(rows, _sha256):
             annotations = list(group)
             data = _read_photo(directory, annotations[0], faults)
             for made in crop_photo(data, annotations, rules) if data is not None else ():
-                if isinstance(made, Crop):
-                    crops.add(made)
-                else:
+                if isinstance(made, RejectedAnnotation):
                     rejects.append(made)
-        crops.close()
+                else:
+                    yield made
+
+    with replacing(task.output) as file:
+        written = write_chunk(file, crops(), settings["classes"])
         if faults:
-            raise SketchDataError(_describe(directory, faults))
+            more = f"\n  and {len(faults) - _FAULTS_SHOWN:,} more" if len(faults) > _FAULTS_SHOWN else ""
+            lines = "\n  ".join(faults[:_FAULTS_SHOWN])
+            raise SketchDataError(f"photos in {directory} are missing or damaged: collect them again\n  {lines}{more}")
     listed = write_rejects(task.output.with_suffix(".rejects.jsonl"), rejects)
     root = task.output.parent
     return TaskResult(
         task_id=task.id,
-        files=(file_entry(task.output, root, crops.rows), file_entry(listed, root, len(rejects))),
-        counts={"crops": crops.rows},
+        files=(file_entry(task.output, root, written), file_entry(listed, root, len(rejects))),
+        counts={"crops": written},
         rejects=dict(Counter(reject.reason for reject in rejects)),
     )
 
 
 @lru_cache(maxsize=1)
 def _annotations(directory: str, manifest: str) -> pa.Table:
-    """Read the annotations, once a worker.
-
-    Raises:
-        SketchDataError: They are not those of a manifest with that sha256 any more.
-    """
+    """Read the annotations, once a worker; a SketchDataError when they are no longer those of that manifest."""
     collection = read_collection(Path(directory))
     if hash_file(Path(directory) / MANIFEST_NAME, "sha256") != manifest:
         raise SketchDataError(f"{directory} changed while it was cropped: run the command again")
@@ -279,21 +263,18 @@ def _read_photo(directory: Path, row: Row, faults: list[str]) -> bytes | None:
         faults.append(f"{row['path']} cannot be read: {error.strerror}")
         return None
     found = hashlib.sha256(data).hexdigest()
-    if found != row["sha256"]:
-        faults.append(f"{row['path']} is damaged: it has sha256 {found[:16]}… instead of {row['sha256'][:16]}…")
-    return data if found == row["sha256"] else None
-
-
-def _describe(directory: Path, faults: Sequence[str]) -> str:
-    more = f"\n  and {len(faults) - _FAULTS_SHOWN:,} more" if len(faults) > _FAULTS_SHOWN else ""
-    lines = "\n  ".join(faults[:_FAULTS_SHOWN])
-    return f"photos in {directory} are missing or damaged: collect them again\n  {lines}{more}"
+    if found == row["sha256"]:
+        return data
+    faults.append(f"{row['path']} is damaged: it has sha256 {found[:16]}… instead of {row['sha256'][:16]}…")
+    return None
 
 
 def _write_rejects(annotations: pa.Table, folder: OutputFolder, chunks: Sequence[TaskResult]) -> dict[str, int]:
-    """Join the lists of rejects, those first whose photo was never had; return {reason: annotations}."""
-    missing = annotations.filter(annotations["prefix"].is_null()).to_pylist()
-    without = [Reject(annotation=row, reason="photo not collected", detail=row["error"] or "") for row in missing]
+    """Join the lists of rejects, first those without a photo; return {reason: annotations}."""
+    without = [
+        RejectedAnnotation(annotation=row, reason="photo not collected", detail=row["error"] or "")
+        for row in annotations.filter(annotations["prefix"].is_null()).to_pylist()
+    ]
     counts = sum((Counter(chunk.rejects) for chunk in chunks), Counter(reject.reason for reject in without))
     listed = write_rejects(folder.work / "not-collected.jsonl", without)
     paths = [listed, *(folder.work / "crops" / chunk.files[1].path for chunk in chunks)]
@@ -332,30 +313,28 @@ def _choose(folder: OutputFolder, chunks: Sequence[TaskResult], near: int | None
 
 
 def _shard_tasks(folder: OutputFolder, chosen: _Chosen) -> list[Task]:
-    spans = pictures.shard_spans(len(chosen.rows))
-    names = [pictures.shard_name(pictures.UNDIVIDED, shard, len(spans)) for shard in range(len(spans))]
-    return [_shard_task(folder, name, chosen, start, stop) for name, (start, stop) in zip(names, spans, strict=True)]
-
-
-def _shard_task(folder: OutputFolder, name: str, chosen: _Chosen, start: int, stop: int) -> Task:
-    rows, paths = np.sort(chosen.rows[start:stop]), list(chosen.chunks)
-    chunk = np.searchsorted(chosen.crops.starts, rows, side="right") - 1
-    parts = {
-        paths[number]: (rows[chunk == number] - chosen.crops.starts[number]).tolist()
-        for number in np.unique(chunk).tolist()
-    }
-    return Task(
-        id=name,
-        output=folder.out / name,
-        inputs={Path(path).name: chosen.chunks[path] for path in parts},
-        config={
-            "parts": parts,
-            "classes": list(folder.plan.classes),
-            "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__, "split": pictures.UNDIVIDED},
-            "written": str(folder.work / "shards" / Path(name).name),
-        },
-        markers=folder.work / "shards",
-    )
+    tasks, paths, spans = [], list(chosen.chunks), pictures.shard_spans(len(chosen.rows))
+    for shard, (start, stop) in enumerate(spans):
+        name, rows = pictures.shard_name(pictures.UNDIVIDED, shard, len(spans)), np.sort(chosen.rows[start:stop])
+        chunk = np.searchsorted(chosen.crops.starts, rows, side="right") - 1
+        parts = {
+            paths[number]: (rows[chunk == number] - chosen.crops.starts[number]).tolist()
+            for number in np.unique(chunk).tolist()
+        }
+        task = Task(
+            id=name,
+            output=folder.out / name,
+            inputs={Path(path).name: chosen.chunks[path] for path in parts},
+            config={
+                "parts": parts,
+                "classes": list(folder.plan.classes),
+                "facts": {"name": NAME, "version": SCHEMA_VERSION, "tool": __version__, "split": pictures.UNDIVIDED},
+                "written": str(folder.work / "shards" / Path(name).name),
+            },
+            markers=folder.work / "shards",
+        )
+        tasks.append(task)
+    return tasks
 
 
 def gather_shard(task: Task) -> TaskResult:

@@ -53,7 +53,7 @@ from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import MANIFEST_NAME, file_entry, replacing
 from sketchdata.storage.sources import FolderSource, read_content
 
-# A few drawings of each class, to compare other pictures with: from a built data set or from official files.
+# A few drawings of each class, to compare edge maps with: from a built data set or from official files.
 
 #: Official files are read in pieces of some hundred drawings, since a few are wanted of each.
 _PIECE_BYTES = 1 << 17
@@ -83,11 +83,11 @@ class DrawingSample:
 
 
 def sample_drawings(directory: Path, wanted: Sequence[str], count: int) -> DrawingSample:
-    """Take the first recognized drawings of each class; in a built data set those are a random sample of its train.
+    """Return the first recognized drawings of each class; in a built data set those are a random sample of its train.
 
     Args:
         directory: A data set that `sketchdata build` made, or a folder of official ndjson files, simplified or raw.
-        wanted: Class names. Classes of which it has none are left out.
+        wanted: Class names; those without a drawing are left out.
         count: Drawings a class at most.
 
     Raises:
@@ -124,21 +124,17 @@ def _from_dataset(directory: Path, wanted: Sequence[str], count: int) -> dict[st
 def _from_files(directory: Path, wanted: Sequence[str], count: int) -> dict[str, DrawingBatch]:
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a folder: give a built data set or a folder of official ndjson files")
-    source = FolderSource(location=str(directory))
-    files = {word: source.find(official_path("simplified", word)) for word in wanted}
-    return {
-        word: _first_of_file(_pieces(read_content(source, file)), word, count) for word, file in files.items() if file
-    }
-
-
-def _pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    for block in blocks:
-        yield from (block[start : start + _PIECE_BYTES] for start in range(0, len(block), _PIECE_BYTES))
+    source, found = FolderSource(location=str(directory)), {}
+    for word in wanted:
+        if file := source.find(official_path("simplified", word)):
+            found[word] = _first_of_file(read_content(source, file), word, count)
+    return found
 
 
 def _first_of_file(blocks: Iterator[bytes], word: str, count: int) -> DrawingBatch:
+    pieces = (block[start : start + _PIECE_BYTES] for block in blocks for start in range(0, len(block), _PIECE_BYTES))
     batches = []
-    for portion in read_ndjson(blocks, Words(), word):
+    for portion in read_ndjson(pieces, Words(), word):
         batches.append(portion.batch.take(np.flatnonzero(portion.batch.recognized)))
         if sum(map(len, batches)) >= count:
             break
@@ -224,7 +220,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord |
 
 
 def _open(directory: Path, config: Config) -> tuple[AuditFolder, DrawingSample | None]:
-    """Open the folder to audit, and take the drawings that its edge maps are compared with, if that is wanted."""
+    """Open the folder to audit, and sample the drawings that its edge maps are compared with, if there are any."""
     folder = open_audit(directory, "messiness", {})
     if "ink" not in folder.manifest.config:
         raise ConfigError(
@@ -235,15 +231,11 @@ def _open(directory: Path, config: Config) -> tuple[AuditFolder, DrawingSample |
     options = recorded(config) | {"few": FEW, "drawings": None}
     if sample is not None:
         options |= {"drawings": {"name": sample.origin, "sha256": sample.sha256, "classes": len(sample.classes)}}
-        _warn_of_missing(config.drawings, [word for word in words if word not in sample.classes])
+        if missing := [word for word in words if word not in sample.classes]:
+            more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
+            note = f"note: {config.drawings} has no drawings of {', '.join(missing[:_SHOWN])}{more}: scored without a "
+            console.print(f"{note}distance", soft_wrap=True, highlight=False)
     return dataclasses.replace(folder, options=options), sample
-
-
-def _warn_of_missing(drawings: Path | None, words: Sequence[str]) -> None:
-    if words:
-        more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
-        note = f"note: {drawings} has no drawings of {', '.join(words[:_SHOWN])}{more}: scored without a distance"
-        console.print(note, soft_wrap=True, highlight=False)
 
 
 # ---- first stage: the drawings of each class -------------------------------------------------------------------------
@@ -381,27 +373,22 @@ def _references(folder: AuditFolder, label: npt.NDArray[np.uint16], scores: npt.
 
 
 def _write_table(folder: AuditFolder, found: _Found) -> None:
-    words = {"split": (found.split, folder.splits), "flag": (found.flag, FLAGS)}
-    arrays = [
-        _words(*words[field.name]) if field.name in words else _numbers(found.columns[field.name]) for field in SCHEMA
-    ]
+    arrays: dict[str, pa.Array] = {
+        name: pa.array(values, mask=np.isnan(values) if values.dtype.kind == "f" else None)
+        for name, values in found.columns.items()
+    }
+    for name, codes, words in (("split", found.split, folder.splits), ("flag", found.flag, FLAGS)):
+        texts = pa.array(list(words), pa.string())
+        arrays[name] = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), texts)
     with replacing(folder.path / MESSINESS_FILE) as file:
         pq.write_table(
-            pa.Table.from_arrays(arrays, schema=SCHEMA),
+            pa.Table.from_arrays([arrays[field.name] for field in SCHEMA], schema=SCHEMA),
             file,
             row_group_size=_ROW_GROUP_ROWS,
             compression="zstd",
             use_dictionary=["split", "label", "flag"],
             write_statistics=["key_id", "label"],
         )
-
-
-def _words(codes: npt.NDArray[np.int8], words: Sequence[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(words), pa.string()))
-
-
-def _numbers(values: npt.NDArray[Any]) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values) if values.dtype.kind == "f" else None)
 
 
 def _write_thresholds(folder: AuditFolder, found: _Found) -> int:

@@ -1,4 +1,4 @@
-"""What becomes of one photo's annotations: a crop of each, or the reason why there is none."""
+"""Crops of photos: one for each annotation or the reason why there is none, and which of equal crops stay."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ NO_BOX = ("whole", "saliency", "skip")
 
 #: One annotation with the columns of its photo, as `annotations_of` has them.
 Row = Mapping[str, Any]
+#: One crop with the columns of `pictures.schema` and MEASURES, but without `label`.
+Crop = dict[str, Any]
+
+_EDGES = ("x0", "y0", "x1", "y1")
+#: Columns of an annotation and its photo that a crop keeps under the same name.
+_COPIED = ("word", "category", "photo", "source", "page", "author", "licence", "title", "fetched")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class CropRules:
         min_size: The least length in pixels of a box's longer side.
         longest_side: Larger crops are shrunk to it, in pixels.
         format: A key of ENCODINGS.
-        no_box: Of NO_BOX: what is done about an annotation without a box.
+        no_box: One of NO_BOX: what becomes of an annotation without a box.
         skip_flags: Annotations with one of these are left out.
     """
 
@@ -63,34 +70,7 @@ class CropRules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop:
-    """A crop, and what is needed to find its duplicates.
-
-    Attributes:
-        annotation: What it was made from.
-        key_id: Of `picture_id`.
-        box: The annotated box, clipped to the photo; None without one.
-        image: The encoded picture.
-        width: In pixels.
-        height: In pixels.
-        phash: Of `perceptual_hash`.
-        thumbnail: Of `near_duplicates.thumbnail`.
-        area: Of the crop in pixels of the photo, before it was shrunk.
-    """
-
-    annotation: Row
-    key_id: int
-    box: Box | None
-    image: bytes
-    width: int
-    height: int
-    phash: int
-    thumbnail: bytes
-    area: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reject:
+class RejectedAnnotation:
     """An annotation without a crop: why, in words fit for a table of counts, and what was found."""
 
     annotation: Row
@@ -103,7 +83,7 @@ class Reject:
         return {**told, "box": _stated_box(self.annotation), "reason": self.reason, "detail": self.detail}
 
 
-def crop_photo(data: bytes, annotations: Sequence[Row], rules: CropRules) -> Iterator[Crop | Reject]:
+def crop_photo(data: bytes, annotations: Sequence[Row], rules: CropRules) -> Iterator[Crop | RejectedAnnotation]:
     """Yield what becomes of each annotation of one photo. It is decoded once, and only if anything can be cropped.
 
     Args:
@@ -114,83 +94,74 @@ def crop_photo(data: bytes, annotations: Sequence[Row], rules: CropRules) -> Ite
     boxed = {row["word"] for row in annotations if _stated_box(row) is not None}
     wanted = []
     for row in annotations:
-        refusal = _refusal(row, rules, boxed)
-        if refusal is None:
+        reason = _refusal(row, rules, boxed)
+        if reason is None:
             wanted.append(row)
         else:
-            yield refusal
+            yield RejectedAnnotation(annotation=row, reason=reason)
     if not wanted:
         return
+    # What was accepted when it was collected, perhaps with other limits, is accepted here.
+    pixels = (wanted[0]["width"] or 0) * (wanted[0]["height"] or 0)
+    limits = PhotoLimits(bytes=max(len(data), DEFAULT_LIMITS.bytes), pixels=max(pixels, DEFAULT_LIMITS.pixels))
     try:
-        photo = decode(data, _limits(data, wanted[0]))
+        photo = decode(data, limits)
     except FormatError as error:
-        yield from (Reject(annotation=row, reason=error.reason, detail=error.detail) for row in wanted)
+        yield from (RejectedAnnotation(annotation=row, reason=error.reason, detail=error.detail) for row in wanted)
         return
     for row in wanted:
         try:
             yield _crop(photo, row, rules)
         except FormatError as error:
-            yield Reject(annotation=row, reason=error.reason, detail=error.detail)
+            yield RejectedAnnotation(annotation=row, reason=error.reason, detail=error.detail)
 
 
 def _stated_box(row: Row) -> Box | None:
     return None if row["x0"] is None else (row["x0"], row["y0"], row["x1"], row["y1"])
 
 
-def _refusal(row: Row, rules: CropRules, boxed: set[str]) -> Reject | None:
+def _refusal(row: Row, rules: CropRules, boxed: set[str]) -> str | None:
     """Return why an annotation is left out before its photo is looked at; None when it is not."""
     flags = [flag for flag in rules.skip_flags if flag in (row["flags"] or ())]
     if flags:
-        return Reject(annotation=row, reason=f"flagged {flags[0]}")
+        return f"flagged {flags[0]}"
     if _stated_box(row) is not None:
         return None
     if rules.no_box == "skip":
-        return Reject(annotation=row, reason="no box")
+        return "no box"
     # The whole photo would show once more what the box shows, or what the box was left out for.
-    return Reject(annotation=row, reason="boxed already") if row["word"] in boxed else None
-
-
-def _limits(data: bytes, row: Row) -> PhotoLimits:
-    # What was let in when it was collected, perhaps with other limits, is let in here.
-    pixels = (row["width"] or 0) * (row["height"] or 0)
-    return PhotoLimits(bytes=max(len(data), DEFAULT_LIMITS.bytes), pixels=max(pixels, DEFAULT_LIMITS.pixels))
+    return "boxed already" if row["word"] in boxed else None
 
 
 def _crop(photo: Photo, row: Row, rules: CropRules) -> Crop:
-    """Crop one annotation.
-
-    Raises:
-        FormatError: Its box lies outside the photo, or is too small.
-    """
-    box, part = _stated_box(row), _part(photo, row, rules)
+    """Crop one annotation, or raise a FormatError when its box lies outside the photo or is too small."""
+    box, context = _stated_box(row), rules.context
+    shown = box
+    if shown is None and rules.no_box == "saliency":
+        shown = salient_box(photo)
+    if shown is None:
+        shown, context = (0, 0, photo.shape[1], photo.shape[0]), 0.0
+    part = crop(photo, shown, context=context, min_size=rules.min_size)
     if box is not None:
         # Boxes of lists of addresses were written down by people who knew the photo's size; we did not until now.
         box = max(box[0], 0), max(box[1], 0), min(box[2], photo.shape[1]), min(box[3], photo.shape[0])
     height, width = part.shape[:2]
     picture = resize(part, rules.longest_side) if max(height, width) > rules.longest_side else part
-    return Crop(
-        annotation=row,
-        key_id=picture_id(row["sha256"], box, row["word"]),
-        box=box,
-        image=encode(picture, rules.format),
-        width=picture.shape[1],
-        height=picture.shape[0],
-        phash=perceptual_hash(picture),
-        thumbnail=thumbnail(picture),
-        area=height * width,
-    )
-
-
-def _part(photo: Photo, row: Row, rules: CropRules) -> Photo:
-    """Return what shall be seen of a photo, (h, w, 3) uint8."""
-    box, context = _stated_box(row), rules.context
-    if box is None:
-        salient = salient_box(photo) if rules.no_box == "saliency" else None
-        if salient is None:
-            box, context = (0, 0, photo.shape[1], photo.shape[0]), 0.0
-        else:
-            box = salient
-    return crop(photo, box, context=context, min_size=rules.min_size)
+    image = encode(picture, rules.format)
+    return {
+        **{name: row[name] for name in _COPIED},
+        **dict(zip(_EDGES, box or (None,) * 4, strict=True)),
+        "photo_sha256": row["sha256"],
+        "key_id": picture_id(row["sha256"], box, row["word"]),
+        "image": image,
+        "width": picture.shape[1],
+        "height": picture.shape[0],
+        "phash": perceptual_hash(picture),
+        "thumbnail": thumbnail(picture),
+        "area": height * width,
+        # Equal for equal pictures.
+        "content": int.from_bytes(hashlib.sha256(image).digest()[:8], "big"),
+    }
 
 
 def encode(picture: Photo, format: str) -> bytes:
@@ -206,23 +177,15 @@ def encode(picture: Photo, format: str) -> bytes:
     return bytes(content.tobytes())
 
 
-def content_hash(image: bytes) -> np.uint64:
-    """Return 64 bits of a hash of an encoded picture: equal for equal ones."""
-    return np.uint64(int.from_bytes(hashlib.sha256(image).digest()[:8], "big"))
-
-
 # The crops of some photos, on disk until it is known which of them stay: an Arrow file and a list of rejects.
 
-#: What a shard does not have: it serves to find duplicates.
+#: Columns of a chunk that a shard does not have: they serve to find duplicates.
 MEASURES = {"area": pa.uint32(), "content": pa.uint64(), "thumbnail": pa.binary(THUMBNAIL_BYTES)}
 #: Leading digits of a photo's sha256 that say which chunk it belongs to: 256 chunks, so that one of a full-sized data
 #: set has some 1,200 photos. It depends on no other photo.
 PREFIX_DIGITS = 2
 
 _ROWS_AT_ONCE = 64
-_EDGES = ("x0", "y0", "x1", "y1")
-#: Columns of a photo that its crops keep under the same name.
-_OF_PHOTO = ("photo", "source", "page", "author", "licence", "title", "fetched")
 
 
 def annotations_of(photos: pa.Table, boxes: pa.Table) -> pa.Table:
@@ -240,69 +203,29 @@ def annotations_of(photos: pa.Table, boxes: pa.Table) -> pa.Table:
     return joined.append_column("prefix", pc.utf8_slice_codeunits(sha256, 0, PREFIX_DIGITS))
 
 
-def schema() -> pa.Schema:
-    """Return the columns of a chunk."""
-    return pa.schema([*pictures.schema(), *(pa.field(name, kind, nullable=False) for name, kind in MEASURES.items())])
+def write_chunk(file: Any, crops: Iterator[Crop], classes: Sequence[str]) -> int:
+    """Write crops as they come, so that no more than a few are in memory; return how many.
+
+    Raises:
+        SketchDataError: A class is not in the class table.
+    """
+    measures = [pa.field(name, kind, nullable=False) for name, kind in MEASURES.items()]
+    labels = {word: label for label, word in enumerate(classes)}
+    rows = 0
+    with pa.ipc.new_file(file, pa.schema([*pictures.schema(), *measures])) as writer:
+        while some := list(islice(crops, _ROWS_AT_ONCE)):
+            if unknown := [crop["word"] for crop in some if crop["word"] not in labels]:
+                raise SketchDataError(f"{unknown[0]!r} is no class of the photos' class table: collect again")
+            columns = {name: [crop[name] for crop in some] for name in some[0]}
+            table = pictures.to_table({**columns, "label": [labels[word] for word in columns["word"]]}, classes)
+            for field in measures:
+                table = table.append_column(field, pa.array(columns[field.name], field.type))
+            writer.write_table(table)
+            rows += len(some)
+    return rows
 
 
-class ChunkWriter:
-    """Writes crops as they come, so that no more than a few are in memory."""
-
-    def __init__(self, file: Any, classes: Sequence[str]) -> None:
-        self._writer = pa.ipc.new_file(file, schema())
-        self._classes = list(classes)
-        self._labels = {word: label for label, word in enumerate(classes)}
-        self._waiting: list[Crop] = []
-        self.rows = 0
-
-    def add(self, crop: Crop) -> None:
-        """Add a crop.
-
-        Raises:
-            SketchDataError: Its class is not in the class table.
-        """
-        if crop.annotation["word"] not in self._labels:
-            raise SketchDataError(f"{crop.annotation['word']!r} is no class of the photos' class table: collect again")
-        self._waiting.append(crop)
-        if len(self._waiting) == _ROWS_AT_ONCE:
-            self._write()
-
-    def close(self) -> None:
-        """Write what is waiting, and the file's end."""
-        if self._waiting:
-            self._write()
-        self._writer.close()
-
-    def _write(self) -> None:
-        table = pictures.to_table(self._columns(self._waiting), self._classes)
-        measures: dict[str, list[Any]] = {
-            "area": [crop.area for crop in self._waiting],
-            "content": [content_hash(crop.image) for crop in self._waiting],
-            "thumbnail": [crop.thumbnail for crop in self._waiting],
-        }
-        for name, values in measures.items():
-            table = table.append_column(schema().field(name), pa.array(values, MEASURES[name]))
-        self._writer.write_table(table)
-        self.rows += len(self._waiting)
-        self._waiting = []
-
-    def _columns(self, crops: Sequence[Crop]) -> dict[str, list[Any]]:
-        columns: dict[str, list[Any]] = {
-            "key_id": [crop.key_id for crop in crops],
-            "label": [self._labels[crop.annotation["word"]] for crop in crops],
-            "image": [crop.image for crop in crops],
-            "width": [crop.width for crop in crops],
-            "height": [crop.height for crop in crops],
-            "phash": [crop.phash for crop in crops],
-            "photo_sha256": [crop.annotation["sha256"] for crop in crops],
-            "category": [crop.annotation["category"] for crop in crops],
-        }
-        for place, name in enumerate(_EDGES):
-            columns[name] = [None if crop.box is None else crop.box[place] for crop in crops]
-        return {**columns, **{name: [crop.annotation[name] for crop in crops] for name in _OF_PHOTO}}
-
-
-def write_rejects(path: Path, rejects: Iterable[Reject]) -> Path:
+def write_rejects(path: Path, rejects: Iterable[RejectedAnnotation]) -> Path:
     """Write rejects, one a line, whole or not at all; return the path."""
     with replacing(path) as file:
         file.writelines(orjson.dumps(reject.line(), option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
@@ -353,21 +276,20 @@ class Crops:
 
 
 def read_crops(paths: Sequence[Path]) -> Crops:
-    """Read of all chunks what finding duplicates needs; the pictures stay on disk."""
+    """Read what finding duplicates needs of all chunks; the pictures stay on disk."""
     tables = [read_chunk(path, _READ) for path in paths]
     table = pa.concat_tables(tables)
+    thumbnails = [
+        np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, THUMBNAIL_BYTES)[: len(chunk)]
+        for chunk in table["thumbnail"].chunks
+    ]
     return Crops(
         **{name: table[name].to_numpy() for name in ("key_id", "label", "phash", "area", "content")},
         boxed=table["x0"].is_valid().to_numpy(),
-        thumbnail=np.concatenate([_bytes(chunk) for chunk in table["thumbnail"].chunks]),
+        thumbnail=np.concatenate(thumbnails),
         photo=table["photo"],
         starts=np.cumsum([0, *map(len, tables)]),
     )
-
-
-def _bytes(thumbnails: pa.FixedSizeBinaryArray) -> Thumbnails:
-    """Return (n,) fixed-size binary values as (n, 256) uint8, without a copy."""
-    return np.frombuffer(thumbnails.buffers()[1], np.uint8).reshape(-1, THUMBNAIL_BYTES)[: len(thumbnails)]
 
 
 def choose(crops: Crops, near: int | None) -> npt.NDArray[np.int64]:
@@ -405,35 +327,25 @@ def staying(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def write_duplicates(path: Path, crops: Crops, kept: npt.NDArray[np.int64], classes: Sequence[str]) -> int:
-    """List the crops that go, by class and key_id, each with the one that stays for it; return how many there are."""
+    """List the removed crops, by class and key_id, each with the one that stays for it; return how many there are."""
     gone = np.flatnonzero(kept != np.arange(len(kept)))
     gone = gone[np.lexsort((gone, crops.key_id[gone], crops.label[gone]))]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
     for row, other in zip(gone.tolist(), kept[gone].tolist(), strict=True):
-        lines.writerow(_line(crops, row, other, classes))
+        bits = hamming(int(crops.phash[row]), int(crops.phash[other]))
+        kind = EXACT if crops.content[row] == crops.content[other] else NEAR
+        first, second = ([crops.key_id[each], classes[crops.label[each]]] for each in (row, other))
+        lines.writerow([*first, *second, bits, kind, crops.photo[row].as_py(), crops.photo[other].as_py()])
     with replacing(path) as file:
         file.write(text.getvalue().encode("utf-8"))
     return len(gone)
 
 
-def _line(crops: Crops, row: int, other: int, classes: Sequence[str]) -> list[Any]:
-    return [
-        crops.key_id[row],
-        classes[crops.label[row]],
-        crops.key_id[other],
-        classes[crops.label[other]],
-        hamming(int(crops.phash[row]), int(crops.phash[other])),
-        EXACT if crops.content[row] == crops.content[other] else NEAR,
-        crops.photo[row].as_py(),
-        crops.photo[other].as_py(),
-    ]
-
-
 @dataclass(frozen=True, kw_only=True)
 class DuplicateCounts:
-    """How many crops went: as exact and as near duplicates, and how many of either for one of another class."""
+    """How many crops were removed: as exact and as near duplicates, and of either for one of another class."""
 
     exact: int
     near: int
@@ -441,11 +353,7 @@ class DuplicateCounts:
 
 
 def count_duplicates(path: Path) -> DuplicateCounts:
-    """Count what a list of duplicates has.
-
-    Raises:
-        SketchDataError: It cannot be read.
-    """
+    """Count the rows of a list of duplicates; an unreadable one is a SketchDataError."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))

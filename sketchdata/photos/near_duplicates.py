@@ -6,8 +6,6 @@ correlate: among billions of pairs, some hashes are near by chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import cv2
@@ -59,17 +57,12 @@ def near_pairs(hashes: Hashes, bits: int) -> npt.NDArray[np.int64]:
     """
     if not 0 <= bits <= MOST_BITS:
         raise ConfigError(f"near duplicates differ in 0 to {MOST_BITS} bits of their hashes, not {bits}")
-    # Each pair as one number, which is found once for every two blocks that its hashes have in common.
-    pairs = np.unique(np.concatenate([_pairs_within(hashes, mask, bits) for mask in _masks(bits)]))
-    return np.stack(np.divmod(pairs, max(len(hashes), 1)), axis=1)
-
-
-def _masks(bits: int) -> Iterator[np.uint64]:
-    """Yield the bits of every two of bits + 2 blocks."""
     edges = [_HASH_BITS * block // (bits + 2) for block in range(bits + 3)]
     blocks = [(1 << stop) - (1 << start) for start, stop in pairwise(edges)]
-    for first, second in combinations(blocks, 2):
-        yield np.uint64(first | second)
+    masks = [np.uint64(first | second) for first, second in combinations(blocks, 2)]
+    # Each pair as one number, which is found once for every two blocks that its hashes have in common.
+    pairs = np.unique(np.concatenate([_pairs_within(hashes, mask, bits) for mask in masks]))
+    return np.stack(np.divmod(pairs, max(len(hashes), 1)), axis=1)
 
 
 def _pairs_within(hashes: Hashes, mask: np.uint64, bits: int) -> npt.NDArray[np.int64]:
@@ -108,11 +101,10 @@ def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np
     kept = np.arange(len(hashes))
     # A blank picture correlates with nothing, and its hash says nothing: thousands may have it.
     textured = np.flatnonzero((thumbnails != thumbnails[:, :1]).any(axis=1))
-    alike = _Neighbourhoods.of(hashes[textured], bits)
-    pictures = thumbnails[textured]
-    for row in alike.with_neighbours().tolist():
+    neighbours, pictures = _Neighbourhoods(hashes[textured], bits), thumbnails[textured]
+    for row in neighbours.not_alone.tolist():
         if kept[textured[row]] == textured[row]:
-            others = alike.of_row(row)
+            others = neighbours.of_row(row)
             others = others[(others > row) & (kept[textured[others]] == textured[others])]
             others = others[_correlation(pictures[row], pictures[others]) >= _LEAST_CORRELATION]
             kept[textured[others]] = textured[row]
@@ -131,44 +123,24 @@ def _correlation(one: npt.NDArray[np.uint8], others: Thumbnails) -> npt.NDArray[
     return np.asarray((count * products - sums * total) / deviation, np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Neighbourhoods:
     """Which of N rows have near hashes, without listing the pairs of equal ones.
 
-    Attributes:
-        value: (N,) which distinct hash each row has.
-        rows: (N,) the rows, those of one hash together, and from where to where in `starts` (V + 1,).
-        near: (E,) near distinct hashes, those of one hash together, and from where to where in `near_starts` (V + 1,).
+    Of `value` (N,), the distinct hash of each row, `starts` says where its rows begin in `rows`, and `near_starts`
+    where its near distinct hashes begin in `near`. `not_alone` are the rows with a neighbour, rising.
     """
 
-    value: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
-    near: npt.NDArray[np.int64]
-    near_starts: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, hashes: Hashes, bits: int) -> _Neighbourhoods:
-        """Find the neighbourhoods of hashes that differ in few bits."""
-        distinct, value = np.unique(hashes, return_inverse=True)
+    def __init__(self, hashes: Hashes, bits: int) -> None:
+        distinct, self.value = np.unique(hashes, return_inverse=True)
         pairs = near_pairs(distinct, bits)
-        ways = np.concatenate([pairs, pairs[:, ::-1]])
-        ways = ways[np.argsort(ways[:, 0], kind="stable")]
+        pairs = np.concatenate([pairs, pairs[:, ::-1]])
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
         numbers = np.arange(len(distinct) + 1)
-        order = np.argsort(value, kind="stable")
-        return cls(
-            value=value,
-            rows=order,
-            starts=np.searchsorted(value[order], numbers),
-            near=ways[:, 1],
-            near_starts=np.searchsorted(ways[:, 0], numbers),
-        )
-
-    def with_neighbours(self) -> npt.NDArray[np.int64]:
-        """Return the rows that are not alone, rising."""
+        self.rows = np.argsort(self.value, kind="stable")
+        self.starts = np.searchsorted(self.value[self.rows], numbers)
+        self.near, self.near_starts = pairs[:, 1], np.searchsorted(pairs[:, 0], numbers)
         alone = (np.diff(self.starts) == 1) & (np.diff(self.near_starts) == 0)
-        found: npt.NDArray[np.int64] = np.flatnonzero(~alone[self.value])
-        return found
+        self.not_alone = np.flatnonzero(~alone[self.value])
 
     def of_row(self, row: int) -> npt.NDArray[np.int64]:
         """Return the rows whose hash is near a row's, that row among them."""

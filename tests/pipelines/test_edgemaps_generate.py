@@ -123,7 +123,7 @@ def test_the_chain_makes_edge_maps_of_them(tmp_path: Path) -> None:
     generate(tmp_path / "generated", photos=many, size=128)
     collected = collect(tmp_path / "photos", folders=tmp_path / "generated")
     assert collected.counts["photos"]["ok"] == 3 * many
-    assert not collected.strangers
+    assert not collected.unmatched
     crops, edges = tmp_path / "crops", tmp_path / "edges"
     edgemaps_crop.run(tmp_path / "photos", edgemaps_crop.Config(out=crops), IN_PROCESS)
     edgemaps_extract.run(crops, edgemaps_extract.Config(out=edges), IN_PROCESS)
