@@ -30,6 +30,7 @@ from sketchdata.photos.annotations.url_list import read_url_list
 from sketchdata.photos.classes import ClassNames, read_class_names, read_photo_classes
 from sketchdata.photos.collection import (
     BOXES_FILE,
+    DECODING_FAULTS,
     FAILED,
     NAME,
     OK,
@@ -39,7 +40,6 @@ from sketchdata.photos.collection import (
     REFUSED,
     REJECTS_FILE,
     SOURCES_FILE,
-    VERDICTS,
     WORK_FOLDER,
     Collection,
     boxes_table,
@@ -342,7 +342,7 @@ def _import_photo(photo: str, path: Path, folder: Path, limits: PhotoLimits) -> 
         with path.open("rb") as file:
             values = {"status": OK, **dataclasses.asdict(store_photo(file.read(limits.bytes + 1), folder, limits))}
     except FormatError as error:
-        status, reason = VERDICTS[error.reason]
+        status, reason = DECODING_FAULTS[error.reason]
         values = {"status": status, "error": reason, "detail": error.detail}
     except FileNotFoundError as error:
         values |= {"error": "file missing", "detail": str(error)}

@@ -32,12 +32,12 @@ from sketchdata.photos.collection import read_collection
 from sketchdata.photos.crops import (
     ENCODINGS,
     NO_BOX,
+    AnnotationRow,
     Crop,
     CropRules,
     Crops,
     DuplicateCounts,
     RejectedAnnotation,
-    Row,
     annotations_of,
     choose,
     count_duplicates,
@@ -57,7 +57,7 @@ from sketchdata.version import SCHEMA_VERSION, __version__
 
 NAME = "edgemap-crops"
 DUPLICATES, REJECTS = "duplicates.csv", "rejects.jsonl"
-FLAGS = ("group", "depiction", "inside", "occluded", "truncated", "difficult")
+BOX_FLAGS = ("group", "depiction", "inside", "occluded", "truncated", "difficult")
 
 _FAULTS_SHOWN = 10
 
@@ -89,7 +89,7 @@ class Config:
     )
     skip_flags: str = option(
         "group,depiction,inside",
-        help=f"Comma-separated flags of boxes to leave out, of {', '.join(FLAGS)}; none leaves nothing out.",
+        help=f"Comma-separated flags of boxes to leave out, of {', '.join(BOX_FLAGS)}; none leaves nothing out.",
         metavar="A,B,…|none",
     )
     overwrite: bool = option(False, help="Replace other crops in the folder.", record=False)
@@ -101,8 +101,9 @@ class Config:
             ConfigError: A flag does not exist.
         """
         names = () if self.skip_flags == "none" else names_in(self.skip_flags) or ("",)
-        if unknown := [name for name in names if name not in FLAGS]:
-            raise ConfigError(f"--skip-flags takes {', '.join(FLAGS)} or none, and not {', '.join(map(repr, unknown))}")
+        if unknown := [name for name in names if name not in BOX_FLAGS]:
+            shown = ", ".join(map(repr, unknown))
+            raise ConfigError(f"--skip-flags takes {', '.join(BOX_FLAGS)} or none, and not {shown}")
         return CropRules(
             context=self.context,
             min_size=self.min_size,
@@ -251,11 +252,11 @@ def _annotations(directory: str, manifest: str) -> pa.Table:
     return annotations_of(collection.photos, collection.boxes)
 
 
-def _sha256(row: Row) -> str:
+def _sha256(row: AnnotationRow) -> str:
     return str(row["sha256"])
 
 
-def _read_photo(directory: Path, row: Row, faults: list[str]) -> bytes | None:
+def _read_photo(directory: Path, row: AnnotationRow, faults: list[str]) -> bytes | None:
     """Return a photo's file; None, and a fault noted, when it is not the one that was collected."""
     try:
         data = (directory / str(row["path"])).read_bytes()

@@ -13,8 +13,8 @@ from sketchdata.errors import ConfigError, FormatError
 from sketchdata.names import did_you_mean
 from sketchdata.photos.annotations.record import read_table
 
-SOURCES = ("imagenet", "search")
-COLUMNS = ("word", "source", "wnid", "imagenet_words", "search_words", "coco", "open_images")
+CLASS_SOURCES = ("imagenet", "search")
+CLASS_COLUMNS = ("word", "source", "wnid", "imagenet_words", "search_words", "coco", "open_images")
 
 #: Columns in which a name belongs to one class at most, so that an annotation of that name has one class to go to.
 UNIQUE_COLUMNS = ("word", "wnid", "coco", "open_images")
@@ -58,21 +58,21 @@ def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             found = tuple(reader.fieldnames or ())
-            if found != COLUMNS:
-                raise ConfigError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(found)}")
+            if found != CLASS_COLUMNS:
+                raise ConfigError(f"{path}: expected the columns {', '.join(CLASS_COLUMNS)}, found {', '.join(found)}")
             rows: list[tuple[int, dict[str, Any]]] = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read as a CSV file: {error}") from error
     for line, row in rows:
         if None in row or None in row.values():
-            raise ConfigError(f"{path}, line {line}: expected {len(COLUMNS)} values; quote those that hold a comma")
+            raise ConfigError(f"{path}, line {line}: expected {len(CLASS_COLUMNS)} values; quote those with a comma")
         if fault := _fault_of(row):
             raise ConfigError(f"{path}, line {line}: {fault}; correct the row {row['word']!r}")
         for column in UNIQUE_COLUMNS:
             first = seen.setdefault((column, row[column]), line) if row[column] else line
             if first != line:
                 raise ConfigError(f"{path}, line {line}: {column} {row[column]!r} is that of line {first} already")
-        values: dict[str, Any] = {column: row[column] or None for column in COLUMNS}
+        values: dict[str, Any] = {column: row[column] or None for column in CLASS_COLUMNS}
         classes.append(PhotoClass(**values))
     return tuple(classes)
 
@@ -86,7 +86,7 @@ def _fault_of(row: Mapping[str, str]) -> str:
     """Return what is wrong with a row by itself; nothing for a good one."""
     if not row["word"]:
         return "the word is missing"
-    if row["source"] not in SOURCES:
+    if row["source"] not in CLASS_SOURCES:
         return f"source is {row['source']!r}, expected imagenet or search"
     if not row["search_words"]:
         return "search_words are missing"

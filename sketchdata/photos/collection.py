@@ -186,7 +186,7 @@ def _read_table(manifest: Manifest, path: Path, schema: pa.Schema) -> pa.Table:
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif"}
 #: What `image.decode` finds wrong, as a collection calls it: (status, error).
-VERDICTS = {
+DECODING_FAULTS = {
     "too many bytes": (REFUSED, "too many bytes"),
     "too many pixels": (REFUSED, "too many pixels"),
     "not a picture": (REFUSED, "not a photo"),
@@ -212,7 +212,7 @@ def examine_photo(body: bytes, limits: PhotoLimits) -> StoredPhoto:
     """Decode a photo's file, and return its columns of photos.parquet.
 
     Raises:
-        FormatError: It is not accepted; the reason is one of VERDICTS.
+        FormatError: It is not accepted; the reason is one of DECODING_FAULTS.
     """
     photo = decode(body, limits)
     kind = sniff(body) or ""
@@ -233,7 +233,7 @@ def store_photo(body: bytes, folder: Path, limits: PhotoLimits) -> StoredPhoto:
     """Put a photo's file into a collection, once for all photos with the same bytes.
 
     Raises:
-        FormatError: It is not accepted; the reason is one of VERDICTS.
+        FormatError: It is not accepted; the reason is one of DECODING_FAULTS.
     """
     stored = examine_photo(body, limits)
     path = folder / stored.path

@@ -39,8 +39,8 @@ ENCODINGS: dict[str, tuple[str, tuple[int, ...]]] = {
 NO_BOX = ("whole", "saliency", "skip")
 
 #: One annotation with the columns of its photo, as `annotations_of` has them.
-Row = Mapping[str, Any]
-#: One crop with the columns of `pictures.schema` and MEASURES, but without `label`.
+AnnotationRow = Mapping[str, Any]
+#: One crop with the columns of `pictures.schema` and DUPLICATE_MEASURES, but without `label`.
 Crop = dict[str, Any]
 
 _EDGES = ("x0", "y0", "x1", "y1")
@@ -73,17 +73,19 @@ class CropRules:
 class RejectedAnnotation:
     """An annotation without a crop: why, in words fit for a table of counts, and what was found."""
 
-    annotation: Row
+    annotation: AnnotationRow
     reason: str
     detail: str = ""
 
     def line(self) -> dict[str, Any]:
         """Return what the list of rejects says."""
-        told = {name: self.annotation[name] for name in ("photo", "word", "category", "where")}
-        return {**told, "box": _stated_box(self.annotation), "reason": self.reason, "detail": self.detail}
+        place = {name: self.annotation[name] for name in ("photo", "word", "category", "where")}
+        return {**place, "box": _stated_box(self.annotation), "reason": self.reason, "detail": self.detail}
 
 
-def crop_photo(data: bytes, annotations: Sequence[Row], rules: CropRules) -> Iterator[Crop | RejectedAnnotation]:
+def crop_photo(
+    data: bytes, annotations: Sequence[AnnotationRow], rules: CropRules
+) -> Iterator[Crop | RejectedAnnotation]:
     """Yield what becomes of each annotation of one photo. It is decoded once, and only if anything can be cropped.
 
     Args:
@@ -116,11 +118,11 @@ def crop_photo(data: bytes, annotations: Sequence[Row], rules: CropRules) -> Ite
             yield RejectedAnnotation(annotation=row, reason=error.reason, detail=error.detail)
 
 
-def _stated_box(row: Row) -> Box | None:
+def _stated_box(row: AnnotationRow) -> Box | None:
     return None if row["x0"] is None else (row["x0"], row["y0"], row["x1"], row["y1"])
 
 
-def _refusal(row: Row, rules: CropRules, boxed: set[str]) -> str | None:
+def _refusal(row: AnnotationRow, rules: CropRules, boxed: set[str]) -> str | None:
     """Return why an annotation is left out before its photo is looked at; None when it is not."""
     flags = [flag for flag in rules.skip_flags if flag in (row["flags"] or ())]
     if flags:
@@ -133,7 +135,7 @@ def _refusal(row: Row, rules: CropRules, boxed: set[str]) -> str | None:
     return "boxed already" if row["word"] in boxed else None
 
 
-def _crop(photo: Photo, row: Row, rules: CropRules) -> Crop:
+def _crop(photo: Photo, row: AnnotationRow, rules: CropRules) -> Crop:
     """Crop one annotation, or raise a FormatError when its box lies outside the photo or is too small."""
     box, context = _stated_box(row), rules.context
     shown = box
@@ -180,7 +182,7 @@ def encode(picture: Photo, format: str) -> bytes:
 # The crops of some photos, on disk until it is known which of them stay: an Arrow file and a list of rejects.
 
 #: Columns of a chunk that a shard does not have: they serve to find duplicates.
-MEASURES = {"area": pa.uint32(), "content": pa.uint64(), "thumbnail": pa.binary(THUMBNAIL_BYTES)}
+DUPLICATE_MEASURES = {"area": pa.uint32(), "content": pa.uint64(), "thumbnail": pa.binary(THUMBNAIL_BYTES)}
 #: Leading digits of a photo's sha256 that say which chunk it belongs to: 256 chunks, so that one of a full-sized data
 #: set has some 1,200 photos. It depends on no other photo.
 PREFIX_DIGITS = 2
@@ -209,7 +211,7 @@ def write_chunk(file: Any, crops: Iterator[Crop], classes: Sequence[str]) -> int
     Raises:
         SketchDataError: A class is not in the class table.
     """
-    measures = [pa.field(name, kind, nullable=False) for name, kind in MEASURES.items()]
+    measures = [pa.field(name, kind, nullable=False) for name, kind in DUPLICATE_MEASURES.items()]
     labels = {word: label for label, word in enumerate(classes)}
     rows = 0
     with pa.ipc.new_file(file, pa.schema([*pictures.schema(), *measures])) as writer:
@@ -239,7 +241,7 @@ def read_chunk(path: Path, columns: Sequence[str]) -> pa.Table:
 
 # Which crops stay, of those that show the same.
 
-COLUMNS = ("key_id", "word", "kept_key_id", "kept_word", "bits", "kind", "photo", "kept_photo")
+DUPLICATE_COLUMNS = ("key_id", "word", "kept_key_id", "kept_word", "bits", "kind", "photo", "kept_photo")
 EXACT, NEAR = "exact", "near"
 
 _READ = ("key_id", "label", "phash", "photo", "x0", "area", "content", "thumbnail")
@@ -332,7 +334,7 @@ def write_duplicates(path: Path, crops: Crops, kept: npt.NDArray[np.int64], clas
     gone = gone[np.lexsort((gone, crops.key_id[gone], crops.label[gone]))]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(COLUMNS)
+    lines.writerow(DUPLICATE_COLUMNS)
     for row, other in zip(gone.tolist(), kept[gone].tolist(), strict=True):
         bits = hamming(int(crops.phash[row]), int(crops.phash[other]))
         kind = EXACT if crops.content[row] == crops.content[other] else NEAR

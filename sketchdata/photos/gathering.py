@@ -24,7 +24,7 @@ from sketchdata.photos.annotations.layouts import (
     open_voc,
     open_yolo,
 )
-from sketchdata.photos.annotations.record import Annotation, Box, Reading
+from sketchdata.photos.annotations.record import Annotation, PixelBox, Reading
 from sketchdata.photos.collection import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
 from sketchdata.storage.manifest import hash_file
 from sketchdata.version import __version__
@@ -94,7 +94,7 @@ class Gathering:
     _rows: dict[str, int] = field(default_factory=dict)
     _sources: list[PhotoSource] = field(default_factory=list)
     _facts: list[tuple[str | None, ...]] = field(default_factory=list)
-    _boxes: dict[tuple[int, str, Box | None], tuple[str, frozenset[str], str]] = field(default_factory=dict)
+    _boxes: dict[tuple[int, str, PixelBox | None], tuple[str, frozenset[str], str]] = field(default_factory=dict)
 
     def add(
         self,

@@ -1,4 +1,4 @@
-"""Photographs from strangers: decoded within limits, cropped to a box, resized, hashed by what they show."""
+"""Photos: decoded within limits, whoever made the file, cropped to a box, resized, hashed by what they show."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from sketchdata.errors import FormatError
 
 #: (H, W, 3) uint8 RGB.
 Photo = npt.NDArray[np.uint8]
-#: Left, top, right, bottom in pixels, the latter two exclusive.
-Box = tuple[float, float, float, float]
 
 #: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation. `ImageOps.exif_transpose` does
 #: the same and then writes the EXIF data anew, which fails where they are damaged and the picture is not.
@@ -35,6 +33,11 @@ _UPRIGHT = {
 #: What a whole file has near its end.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL_BYTES = 64
+#: How files begin that are often met in place of pictures.
+_OTHER_STARTS = (
+    ((b"<!doctype html", b"<html", b"<head", b"<body"), "an HTML page"),
+    ((b"<?xml", b"<svg"), "XML or SVG"),
+)
 #: What Pillow's readers let escape on damaged files, by their format.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -44,12 +47,7 @@ _HASHED_SIDE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoLimits:
-    """What a photo may cost before any of it is decoded.
-
-    Attributes:
-        bytes: The most bytes of the file.
-        pixels: The most pixels its header may declare. Above 178,956,970 Pillow refuses by itself.
-    """
+    """The largest photo that is decoded: bytes of its file, pixels by its header (Pillow's limit is 178,956,970)."""
 
     bytes: int = 20 << 20
     pixels: int = 50_000_000
@@ -74,26 +72,33 @@ def sniff(data: bytes) -> str | None:
 def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Decode a JPEG, PNG, WebP, BMP or GIF, by content and not by name, to (H, W, 3) uint8 RGB.
 
-    The EXIF orientation is applied, transparency is laid over white, 16-bit grey is brought to 8, and of an animation
+    The EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8, and of an animation
     the first frame counts. Limits are checked on the file's length and its header, before any pixel is decoded.
 
     Raises:
         FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
     """
     if len(data) > limits.bytes:
-        raise FormatError("too many bytes", f"{len(data):,} where at most {limits.bytes:,} are let in")
+        raise FormatError("too many bytes", f"{len(data):,} where at most {limits.bytes:,} are accepted")
     kind = sniff(data)
     if kind is None:
-        raise FormatError("not a picture", f"{_appearance(data)} where JPEG, PNG, WebP, BMP or GIF was expected")
+        start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        looks = next((name for starts, name in _OTHER_STARTS if start.startswith(starts)), None)
+        looks = looks or (f"bytes that begin with {data[:8]!r}" if start else "nothing")
+        raise FormatError("not a picture", f"{looks} where JPEG, PNG, WebP, BMP or GIF was expected")
     try:
-        # Pillow warns of large and of oddly tagged pictures: the limits judge the former, the latter do no harm.
+        # Pillow warns of large and of oddly tagged pictures: the limits catch the former, the latter do no harm.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decode_within(data, kind, limits)
     except Image.DecompressionBombError as error:
         raise FormatError("too many pixels", str(error)) from error
     except DAMAGE as error:
-        reason = "truncated picture" if _ends_early(data, kind, error) else "damaged picture"
+        if kind == "WEBP":
+            short = len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
+        else:
+            short = "truncated" in str(error).lower() or _ENDINGS.get(kind, b"") not in data[-_TAIL_BYTES:]
+        reason = "truncated picture" if short else "damaged picture"
         raise FormatError(reason, f"{kind} of {len(data):,} bytes: {error}") from error
 
 
@@ -101,7 +106,7 @@ def _decode_within(data: bytes, kind: str, limits: PhotoLimits) -> Photo:
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if image.width * image.height > limits.pixels:
             found = f"{image.width:,} × {image.height:,}"
-            raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are let in")
+            raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are accepted")
         image.load()
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return _rgb(image if turn is None else image.transpose(turn))
@@ -119,23 +124,7 @@ def _rgb(image: Image.Image) -> Photo:
     return np.array(image.convert("RGB"))
 
 
-def _appearance(data: bytes) -> str:
-    """Say what bytes that are no picture look like."""
-    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not start:
-        return "nothing"
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page"
-    return "XML or SVG" if start.startswith((b"<?xml", b"<svg")) else f"bytes that begin with {data[:8]!r}"
-
-
-def _ends_early(data: bytes, kind: str, error: BaseException) -> bool:
-    if kind == "WEBP":
-        return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
-    return "truncated" in str(error).lower() or _ENDINGS.get(kind, b"") not in data[-_TAIL_BYTES:]
-
-
-def crop(photo: Photo, box: Box, *, context: float = 0.1, min_size: int = 32) -> Photo:
+def crop(photo: Photo, box: tuple[float, float, float, float], *, context: float = 0.1, min_size: int = 32) -> Photo:
     """Cut out an annotated box with a margin.
 
     Args:

@@ -353,7 +353,7 @@ def _check_flickr(answer: JsonAnswer) -> None:
 #: Results on a page, with and without a token, and pages at most: what the API accepts.
 _OPENVERSE_PAGE, _OPENVERSE_ANONYMOUS_PAGE, _OPENVERSE_PAGES = 50, 20, 20
 _OPENVERSE_ADVICE = (
-    "check OPENVERSE_TOKEN, or OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET; without them fewer questions are let in"
+    "check OPENVERSE_TOKEN, or OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET; without them it answers fewer"
 )
 
 

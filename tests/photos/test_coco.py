@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sketchdata.errors import FormatError
 from sketchdata.photos.annotations.boxes import read_coco
-from sketchdata.photos.annotations.record import Annotation, Box, PhotoFolder, Size, pixel_box
+from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox, Size, pixel_box
 from tests.photos.labelled_photos import only, photo, reasons, write
 
 
@@ -37,7 +37,7 @@ def test_a_box_is_read_with_where_it_is_from(tmp_path: Path, photos: PhotoFolder
     assert only(list(read_coco(path, photos))) == Annotation(
         photo="a.jpg",
         category="teddy bear",
-        box=Box(10, 20, 40, 60),
+        box=PixelBox(10, 20, 40, 60),
         where="instances.json: annotation 1",
         page="http://f.test/3",
         licence="Attribution License",
@@ -132,4 +132,4 @@ def test_whole_pixels_of_coco_come_through_unchanged(x: int, y: int, width: int,
         content = document(bbox=[x, y, width, height])
         content["images"][0].update(width=600, height=600)
         path = write(Path(folder) / "i.json", json.dumps(content))
-        assert only(list(read_coco(path, photos))).box == Box(x, y, x + width, y + height)
+        assert only(list(read_coco(path, photos))).box == PixelBox(x, y, x + width, y + height)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.annotations.record import Annotation, Box, Reading
+from sketchdata.photos.annotations.record import Annotation, PixelBox, Reading
 from sketchdata.photos.collection import (
     BOXES_FILE,
     BOXES_SCHEMA,
@@ -232,7 +232,7 @@ def test_what_unfinished_runs_left_among_the_photos_goes(tmp_path: Path) -> None
 # ---- gathering -------------------------------------------------------------------------------------------------------
 
 
-def seen(photo: str, category: str = "cat", box: Box | None = None, **facts: Any) -> Annotation:
+def seen(photo: str, category: str = "cat", box: PixelBox | None = None, **facts: Any) -> Annotation:
     return Annotation(photo=photo, category=category, box=box, where=f"{photo} {category}", **facts)
 
 
@@ -247,7 +247,7 @@ def gather(*sources: tuple[PhotoSource, list[Reading]]) -> tuple[Gathering, list
 def test_a_photo_that_two_sources_name_keeps_the_firsts_facts_and_all_its_boxes() -> None:
     first = [seen("http://a.test/1", author="Ann"), seen("http://a.test/1", "dog")]
     second = [
-        seen("http://a.test/1", box=Box(1, 2, 3, 4), author="Bob"),
+        seen("http://a.test/1", box=PixelBox(1, 2, 3, 4), author="Bob"),
         seen("http://a.test/1", "dog", author="Bob"),
         seen("http://a.test/2", licence="CC0 1.0"),
     ]

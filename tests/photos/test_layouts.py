@@ -16,7 +16,7 @@ from sketchdata.photos.annotations.layouts import (
     open_voc,
     open_yolo,
 )
-from sketchdata.photos.annotations.record import Annotation, Box
+from sketchdata.photos.annotations.record import Annotation, PixelBox
 from tests.photos.labelled_photos import only, photo, reasons, voc, voc_object, write
 
 CAT = voc_object("cat", (1, 1, 50, 60))
@@ -41,7 +41,7 @@ def test_imagenets_photos_without_a_box_are_whole_ones_of_their_synset(tmp_path:
     thing = voc_object("n02123045", (1, 1, 50, 60))
     write(tmp_path / "boxes" / "n02123045_7.xml", voc("n02123045_7", thing))
     boxed, whole = open_imagenet(tmp_path).readings
-    assert (boxed.photo, boxed.box) == ("n02123045/n02123045_7.JPEG", Box(0, 0, 50, 60))
+    assert (boxed.photo, boxed.box) == ("n02123045/n02123045_7.JPEG", PixelBox(0, 0, 50, 60))
     assert (whole.photo, whole.category, whole.box) == ("n02123045/n02123045_8.JPEG", "n02123045", None)
 
 
@@ -85,7 +85,7 @@ def test_yolos_names_are_found_where_tools_put_them(tmp_path: Path, name: str, c
     write(tmp_path / "another.yaml", "epochs: 100\n")
     write(tmp_path / name, content)
     found = only(list(open_yolo(tmp_path).readings))
-    assert (found.category, found.photo, found.box) == ("cat", "train/a.jpg", Box(50, 25, 150, 75))
+    assert (found.category, found.photo, found.box) == ("cat", "train/a.jpg", PixelBox(50, 25, 150, 75))
 
 
 def test_yolos_labels_may_lie_beside_the_photos(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_cocos_file_and_folder(tmp_path: Path) -> None:
         "annotations": [{"id": 5, "image_id": 1, "category_id": 17, "bbox": [10, 20, 30, 40], "iscrowd": 0}],
     }
     path = write(tmp_path / "instances.json", json.dumps(document))
-    assert only(list(open_coco(path, tmp_path / "val2017").readings)).box == Box(10, 20, 40, 60)
+    assert only(list(open_coco(path, tmp_path / "val2017").readings)).box == PixelBox(10, 20, 40, 60)
 
 
 # ---- Open Images -----------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def open_images(folder: Path, *, facts: bool = True) -> Path:
 def test_open_images_tables_are_known_by_their_columns_and_give_authors_too(tmp_path: Path) -> None:
     readings = list(open_open_images(open_images(tmp_path)).readings)
     first, second = (reading for reading in readings if isinstance(reading, Annotation))
-    assert (first.photo, first.category, first.box) == ("train/aa.jpg", "Cat", Box(20, 20, 100, 80))
+    assert (first.photo, first.category, first.box) == ("train/aa.jpg", "Cat", PixelBox(20, 20, 100, 80))
     assert (first.page, first.author, first.title) == ("https://a.test/aa", "Ann", "A cat")
     assert first.licence == "https://creativecommons.org/licenses/by/2.0/"
     assert (second.page, second.author, second.licence, second.title) == (None,) * 4

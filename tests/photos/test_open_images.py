@@ -6,7 +6,7 @@ import pytest
 
 from sketchdata.errors import FormatError
 from sketchdata.photos.annotations.boxes import read_open_images, read_open_images_names
-from sketchdata.photos.annotations.record import Annotation, Box
+from sketchdata.photos.annotations.record import Annotation, PixelBox
 from tests.photos.labelled_photos import only, photo, reasons, write
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
@@ -19,7 +19,7 @@ def test_a_row_becomes_a_box_in_pixels_with_its_flags(tmp_path: Path) -> None:
     assert only(list(read_open_images(path, photos, {DOG: "Dog"}))) == Annotation(
         photo="0001eeaf4aed83f9.jpg",
         category="Dog",
-        box=Box(20, 20, 100, 80),
+        box=PixelBox(20, 20, 100, 80),
         where="b.csv: line 2",
         flags=frozenset({"occluded", "depiction"}),
     )
@@ -40,7 +40,7 @@ def test_an_unusable_or_cut_row_is_a_fault(tmp_path: Path, row: str, reason: str
     path = write(tmp_path / "b.csv", f"{HEADER}\n{row}\naa,xclick,{DOG},1,0,1,0,1,0,0,0,0,0\n")
     readings = list(read_open_images(path, photos, {DOG: "Dog"}))
     assert reasons(readings) == [("b.csv: line 2", reason)]
-    assert only(readings[1:]).box == Box(0, 0, 200, 100)
+    assert only(readings[1:]).box == PixelBox(0, 0, 200, 100)
 
 
 @pytest.mark.parametrize(

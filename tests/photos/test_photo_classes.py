@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sketchdata.errors import ConfigError
-from sketchdata.photos.classes import COLUMNS, PhotoClass, read_photo_classes, words_by
+from sketchdata.photos.classes import CLASS_COLUMNS, PhotoClass, read_photo_classes, words_by
 from sketchdata.storage.catalog import manifest_path, read_classes
 
 CLASSES = read_photo_classes(manifest_path("edgemap-345c.csv"))
@@ -122,7 +122,7 @@ def tokens(words: str) -> set[str]:
 
 
 def rows(*values: str) -> bytes:
-    return "\n".join([",".join(COLUMNS), *values, ""]).encode()
+    return "\n".join([",".join(CLASS_COLUMNS), *values, ""]).encode()
 
 
 def test_all_345_classes_are_there_once_in_the_order_of_the_class_table() -> None:

@@ -1,4 +1,4 @@
-"""Photographs: what is let in and what is refused, crops, and hashes that survive recompression."""
+"""Photographs: what is accepted and what is refused, crops, and hashes that survive recompression."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.photos.annotations.record import Annotation, Box, Reading
+from sketchdata.photos.annotations.record import Annotation, PixelBox, Reading
 from sketchdata.photos.annotations.url_list import read_url_list
 from tests.photos.labelled_photos import only, reasons, write
 
@@ -47,13 +47,13 @@ def test_every_format_gives_the_same_photos(tmp_path: Path, suffix: str) -> None
     where = f"list{suffix}: {'row' if suffix == '.parquet' else 'line'}"
     start = 2 if suffix in (".csv", ".tsv") else 1
     expected = {"photo": FACTS["url"], "category": "cat", "author": "A, B", "licence": "CC BY 4.0", "title": "A cat"}
-    assert first == Annotation(**expected, box=Box(1, 2, 30, 40), where=f"{where} {start}", page="http://a.test")
+    assert first == Annotation(**expected, box=PixelBox(1, 2, 30, 40), where=f"{where} {start}", page="http://a.test")
     assert second == Annotation(**expected, box=None, where=f"{where} {start + 1}")
 
 
 @pytest.mark.parametrize("box", ["1,2,30,40", "[1, 2, 30, 40]", [1, 2, 30, 40]])
 def test_a_box_may_be_one_column(tmp_path: Path, box: object) -> None:
-    assert only(read_row(tmp_path, box=box)).box == Box(1, 2, 30, 40)
+    assert only(read_row(tmp_path, box=box)).box == PixelBox(1, 2, 30, 40)
 
 
 @pytest.mark.parametrize(

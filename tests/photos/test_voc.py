@@ -7,7 +7,7 @@ import pytest
 
 from sketchdata.errors import FormatError
 from sketchdata.photos.annotations.boxes import parse_xml, read_voc
-from sketchdata.photos.annotations.record import Annotation, Box, PhotoFolder
+from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox
 from tests.photos.labelled_photos import only, photo, reasons, voc, voc_object, write
 
 BILLION_LAUGHS = """<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
@@ -22,7 +22,7 @@ def test_a_box_counted_from_1_with_its_last_pixel_becomes_half_open(tmp_path: Pa
     expected = Annotation(
         photo="a.jpg",
         category="cat",
-        box=Box(0, 10, 200, 20),
+        box=PixelBox(0, 10, 200, 20),
         where="a.xml: object 1",
         flags=frozenset({"difficult"}),
     )
@@ -54,7 +54,7 @@ def test_an_unusable_object_is_a_fault_and_the_others_stay(tmp_path: Path, thing
     write(tmp_path / "xml/a.xml", voc("a.jpg", thing, voc_object("dog", (-5, 1, 999, 50))))
     readings = list(read_voc(tmp_path / "xml", photos))
     assert reasons(readings) == [("a.xml: object 1", reason)]
-    assert only(readings[1:]).box == Box(0, 0, 200, 50)
+    assert only(readings[1:]).box == PixelBox(0, 0, 200, 50)
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_every_box_of_the_real_raccoons_is_read() -> None:
     annotations = [reading for reading in readings if isinstance(reading, Annotation)]
     assert len({annotation.photo for annotation in annotations}) == 200
     assert {annotation.category for annotation in annotations} == {"raccoon"}
-    assert annotations[0].box == Box(80, 87, 522, 408)
+    assert annotations[0].box == PixelBox(80, 87, 522, 408)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sketchdata.errors import FormatError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import read_yolo, read_yolo_names
-from sketchdata.photos.annotations.record import Annotation, Box, PhotoFolder, Size
+from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox, Size
 from tests.photos.labelled_photos import only, photo, reasons, write
 
 NAMES = {0: "person", 15: "cat"}
@@ -20,25 +20,27 @@ NAMES = {0: "person", 15: "cat"}
 def test_parts_become_pixels(tmp_path: Path) -> None:
     photos = photo(tmp_path / "images", "train/a.jpg")
     write(tmp_path / "labels/train/a.txt", "15 0.5 0.5 0.5 0.2\n\n")
-    expected = Annotation(photo="train/a.jpg", category="cat", box=Box(50, 40, 150, 60), where="train/a.txt: line 1")
+    expected = Annotation(
+        photo="train/a.jpg", category="cat", box=PixelBox(50, 40, 150, 60), where="train/a.txt: line 1"
+    )
     assert only(list(read_yolo(tmp_path / "labels", photos, NAMES))) == expected
 
 
 def test_parts_are_of_the_upright_photo(tmp_path: Path) -> None:
     photos = photo(tmp_path / "images", "a.jpg", (200, 100), orientation=6)
     write(tmp_path / "labels/a.txt", "0 0.5 0.5 1 1")
-    assert only(list(read_yolo(tmp_path / "labels", photos, NAMES))).box == Box(0, 0, 100, 200)
+    assert only(list(read_yolo(tmp_path / "labels", photos, NAMES))).box == PixelBox(0, 0, 100, 200)
 
 
 @pytest.mark.parametrize(
     ("line", "box"),
     [
-        ("0 0.5 0.5 0.5 0.5 0.93", Box(50, 25, 150, 75)),
-        ("0 0.1 0.1 0.9 0.2 0.5 0.8", Box(20, 10, 180, 80)),
-        ("0 0.9 0.5 0.4 0.5", Box(140, 25, 200, 75)),
+        ("0 0.5 0.5 0.5 0.5 0.93", PixelBox(50, 25, 150, 75)),
+        ("0 0.1 0.1 0.9 0.2 0.5 0.8", PixelBox(20, 10, 180, 80)),
+        ("0 0.9 0.5 0.4 0.5", PixelBox(140, 25, 200, 75)),
     ],
 )
-def test_confidence_outlines_and_overhanging_boxes_are_understood(tmp_path: Path, line: str, box: Box) -> None:
+def test_confidence_outlines_and_overhanging_boxes_are_understood(tmp_path: Path, line: str, box: PixelBox) -> None:
     photos = photo(tmp_path / "images", "a.jpg")
     write(tmp_path / "labels/a.txt", line)
     assert only(list(read_yolo(tmp_path / "labels", photos, NAMES))).box == box
@@ -64,7 +66,7 @@ def test_an_unusable_line_is_a_fault_and_the_others_stay(tmp_path: Path, line: s
     write(tmp_path / "labels/a.txt", f"{line}\n0 0.5 0.5 1 1\n")
     readings = list(read_yolo(tmp_path / "labels", photos, NAMES))
     assert reasons(readings) == [("a.txt: line 1", reason)]
-    assert only(readings[1:]).box == Box(0, 0, 200, 100)
+    assert only(readings[1:]).box == PixelBox(0, 0, 200, 100)
 
 
 def test_files_without_a_readable_photo_or_text_are_one_fault_each(tmp_path: Path) -> None:
@@ -86,14 +88,14 @@ def test_a_file_name_in_two_folders_is_not_guessed(tmp_path: Path) -> None:
 
 
 @st.composite
-def boxes(draw: st.DrawFn) -> tuple[Size, Box]:
+def boxes(draw: st.DrawFn) -> tuple[Size, PixelBox]:
     size = Size(draw(st.integers(1, 400)), draw(st.integers(1, 400)))
     x0, y0 = draw(st.integers(0, size.width - 1)), draw(st.integers(0, size.height - 1))
-    return size, Box(x0, y0, draw(st.integers(x0 + 1, size.width)), draw(st.integers(y0 + 1, size.height)))
+    return size, PixelBox(x0, y0, draw(st.integers(x0 + 1, size.width)), draw(st.integers(y0 + 1, size.height)))
 
 
 @given(boxes())
-def test_a_box_written_with_six_digits_comes_back_to_the_pixel(drawn: tuple[Size, Box]) -> None:
+def test_a_box_written_with_six_digits_comes_back_to_the_pixel(drawn: tuple[Size, PixelBox]) -> None:
     size, box = drawn
     x, width = (box.x0 + box.x1) / 2 / size.width, (box.x1 - box.x0) / size.width
     y, height = (box.y0 + box.y1) / 2 / size.height, (box.y1 - box.y0) / size.height

@@ -25,8 +25,8 @@ from sketchdata.photos.annotations.record import (
     Annotation,
     PhotoFolder,
     Reading,
-    Row,
     Size,
+    TableRow,
     attempt,
     parse_number,
     pixel_box,
@@ -324,7 +324,7 @@ def read_open_images(path: Path, photos: PhotoFolder, names: Mapping[str, str]) 
         yield attempt(where, partial(_read_open_images_row, row, photos, names, where))
 
 
-def _read_open_images_row(row: Row, photos: PhotoFolder, names: Mapping[str, str], where: str) -> Annotation:
+def _read_open_images_row(row: TableRow, photos: PhotoFolder, names: Mapping[str, str], where: str) -> Annotation:
     label = row.get("labelname", "")
     if label not in names:
         raise FormatError("unknown class", f"{label!r:.60} is not among the {len(names)} names")

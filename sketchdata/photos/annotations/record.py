@@ -22,7 +22,7 @@ class Size(NamedTuple):
     height: int
 
 
-class Box(NamedTuple):
+class PixelBox(NamedTuple):
     """A half-open box in pixels of the upright photo: columns x0 to x1 - 1, rows y0 to y1 - 1, counted from 0."""
 
     x0: int
@@ -50,7 +50,7 @@ class Annotation:
 
     photo: str
     category: str
-    box: Box | None
+    box: PixelBox | None
     where: str
     flags: frozenset[str] = frozenset()
     page: str | None = None
@@ -70,7 +70,7 @@ def attempt(where: str, read: Callable[[], Annotation]) -> Reading:
         return Fault(where=where, reason=error.reason, detail=error.detail)
 
 
-def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Box:
+def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> PixelBox:
     """Round edges to the nearest pixel border and clip them to the photo.
 
     Args:
@@ -85,9 +85,9 @@ def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Bo
     x0, y0, x1, y1 = (math.floor(edge + 0.5) for edge in edges)
     if x1 <= x0 or y1 <= y0:
         raise FormatError("box without area", f"left, top, right, bottom are {edges}")
-    box = Box(max(x0, 0), max(y0, 0), x1, y1)
+    box = PixelBox(max(x0, 0), max(y0, 0), x1, y1)
     if size is not None:
-        box = Box(box.x0, box.y0, min(x1, size.width), min(y1, size.height))
+        box = PixelBox(box.x0, box.y0, min(x1, size.width), min(y1, size.height))
     if box.x1 <= box.x0 or box.y1 <= box.y0:
         frame = "the photo" if size is None else f"{size.width}×{size.height}"
         raise FormatError("box outside the photo", f"left, top, right, bottom are {edges}, of {frame}")
@@ -107,7 +107,7 @@ def parse_number(value: object) -> float:
 # Files of text, and tables with a header line, row by row.
 
 #: {column in small letters: text}.
-Row = dict[str, str]
+TableRow = dict[str, str]
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -145,7 +145,7 @@ def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path:
         raise FormatError("missing columns", f"{path} has no column {', no '.join(missing)}; it has {found}")
 
 
-def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = ",") -> Iterator[tuple[int, Row]]:
+def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = ",") -> Iterator[tuple[int, TableRow]]:
     """Yield each row's line number and {column in small letters: text}, without columns that the row is too short for.
 
     Args:

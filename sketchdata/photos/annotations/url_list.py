@@ -12,7 +12,7 @@ import orjson
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.photos.annotations.record import (
     Annotation,
-    Box,
+    PixelBox,
     Reading,
     attempt,
     parse_number,
@@ -22,7 +22,7 @@ from sketchdata.photos.annotations.record import (
 )
 
 #: {what: the columns that it may stand in, the first being ours}, whatever their capitals.
-COLUMNS = {
+LIST_COLUMNS = {
     "url": ("url", "image_url"),
     "class": ("class", "category", "label", "word"),
     "licence": ("licence", "license"),
@@ -30,11 +30,11 @@ COLUMNS = {
     "page": ("page", "landing_url", "foreign_landing_url"),
     "title": ("title",),
 }
-_NEEDED = (COLUMNS["url"], COLUMNS["class"])
+_NEEDED = (LIST_COLUMNS["url"], LIST_COLUMNS["class"])
 _EDGES = ("x0", "y0", "x1", "y1")
 
 #: (place, {column: value}); or, of a row that cannot be read, the reason.
-Rows = Iterator[tuple[str, Mapping[str, object] | FormatError]]
+ListRows = Iterator[tuple[str, Mapping[str, object] | FormatError]]
 
 
 def read_url_list(path: Path) -> Iterator[Reading]:
@@ -64,7 +64,7 @@ def _read_row(row: Mapping[str, object] | FormatError, where: str) -> Annotation
     values = {name.strip().lower(): value for name, value in row.items()}
     category = _text(values, "class")
     if category is None:
-        raise FormatError("no class", f"expected in a column {' or '.join(COLUMNS['class'])}")
+        raise FormatError("no class", f"expected in a column {' or '.join(LIST_COLUMNS['class'])}")
     return Annotation(
         photo=checked_url(_text(values, "url")),
         category=category,
@@ -78,7 +78,7 @@ def _read_row(row: Mapping[str, object] | FormatError, where: str) -> Annotation
 
 
 def _text(values: Mapping[str, object], what: str) -> str | None:
-    found = (values[column] for column in COLUMNS[what] if column in values)
+    found = (values[column] for column in LIST_COLUMNS[what] if column in values)
     return next((text for value in found if value is not None and (text := str(value).strip())), None)
 
 
@@ -89,7 +89,7 @@ def checked_url(url: str | None) -> str:
         FormatError: `no address` or `not a web address`.
     """
     if url is None:
-        raise FormatError("no address", f"expected in a column {' or '.join(COLUMNS['url'])}")
+        raise FormatError("no address", f"expected in a column {' or '.join(LIST_COLUMNS['url'])}")
     try:
         parts = urlsplit(url)
         # Reading the port checks it.
@@ -101,7 +101,7 @@ def checked_url(url: str | None) -> str:
     return url
 
 
-def _read_box(values: Mapping[str, object]) -> Box | None:
+def _read_box(values: Mapping[str, object]) -> PixelBox | None:
     numbers: list[object] = [values.get(edge) for edge in _EDGES]
     box = values.get("box")
     if box not in (None, "", []):
@@ -117,12 +117,12 @@ def _read_box(values: Mapping[str, object]) -> Box | None:
 # ---- files of rows ---------------------------------------------------------------------------------------------------
 
 
-def _text_rows(path: Path, *, delimiter: str) -> Rows:
+def _text_rows(path: Path, *, delimiter: str) -> ListRows:
     for line, row in read_table(path, needed=_NEEDED, delimiter=delimiter):
         yield f"line {line}", row
 
 
-def _parquet_rows(path: Path) -> Rows:
+def _parquet_rows(path: Path) -> ListRows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -138,7 +138,7 @@ def _parquet_rows(path: Path) -> Rows:
         raise FormatError("broken Parquet", f"{path}: {error}") from error
 
 
-def _json_rows(path: Path) -> Rows:
+def _json_rows(path: Path) -> ListRows:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -156,7 +156,7 @@ def _parse_line(line: bytes) -> Mapping[str, object] | FormatError:
     return row if isinstance(row, dict) else FormatError("broken JSON", f"{row!r:.60} where an object was expected")
 
 
-_READERS: dict[str, Callable[[Path], Rows]] = {
+_READERS: dict[str, Callable[[Path], ListRows]] = {
     ".csv": partial(_text_rows, delimiter=","),
     ".jsonl": _json_rows,
     ".parquet": _parquet_rows,

@@ -77,7 +77,7 @@ def explain(error: BaseException) -> PhotoError:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, exceptions.DownloadCancelledError):
         # Only Scrapy cancels downloads here: when DOWNLOAD_MAXSIZE is announced or reached.
-        return refused("too many bytes", str(error) or "more than it announced, and than are let in")
+        return refused("too many bytes", str(error) or "more than it announced, and than are accepted")
     if isinstance(error, (exceptions.UnsupportedURLSchemeError, exceptions.NotSupported)):
         return refused("not http", text)
     if any(isinstance(each, SSL.Error) for each in chain):

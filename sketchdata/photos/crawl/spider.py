@@ -29,7 +29,7 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.main import installReactor
 
 from sketchdata.errors import FormatError
-from sketchdata.photos.collection import VERDICTS, WORK_FOLDER, StoredPhoto, examine_photo
+from sketchdata.photos.collection import DECODING_FAULTS, WORK_FOLDER, StoredPhoto, examine_photo
 from sketchdata.photos.crawl.middlewares import PhotoError, explain, failed, refused
 from sketchdata.photos.crawl.options import CrawlOptions, fault_of_url, is_public
 from sketchdata.photos.crawl.outcomes import (
@@ -335,7 +335,7 @@ def keep_photo(body: bytes, folder: Path, parts: Path, limits: PhotoLimits) -> S
     try:
         photo = examine_photo(body, limits)
     except FormatError as error:
-        status, reason = VERDICTS[error.reason]
+        status, reason = DECODING_FAULTS[error.reason]
         raise PhotoError(status, reason, error.detail) from error
     path = folder / photo.path
     if not path.exists():
