@@ -1,7 +1,7 @@
 """Generates drawings of any category, any number of them, the same for the same seed. Not from Quick, Draw!.
 
 A chunk of drawings is made at once, with arrays over all their strokes and points: variants of the category's prototype
-are chosen, a hand draws them (`hand`), and the ink is brought to the official simplified form (`simplified`).
+are chosen, a hand draws them (`hand`), and the ink is brought to the official simplified form (`simplify`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, concatenate, gather_ranges
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, concatenate, gather_ranges, offsets_of
 from sketchdata.errors import ConfigError
 from sketchdata.synth.hand import Ink, draw, plan
 from sketchdata.synth.prototypes import find
@@ -38,7 +38,137 @@ from sketchdata.synth.shapes import (
     stream,
 )
 
-# Drawings that are none: scrawls, and single lines where a picture was asked for. Generated, not from Quick, Draw!.
+#: Drawings made at once. It decides the random numbers, so another size gives other drawings.
+CHUNK = 1000
+
+#: Each category has its own share of either kind of noise, within these bounds.
+_NOISE_SHARE = 0.02, 0.06
+#: The share of a category's proper drawings that the game would have guessed, within these bounds.
+_RECOGNIZED_SHARE = 0.965, 1.0
+_NOISE_RECOGNIZED = 0.25
+#: Of the over-simple drawings, those that are the category's first stroke and no more.
+_UNFINISHED = 0.5
+_SHADED = 0.07
+
+#: Bits of a key_id's source that count a category's drawings; the label lies above them.
+INDEX_BITS = 32
+_MAX_DRAWINGS = 1 << INDEX_BITS
+_MAX_LABEL = int(np.iinfo(np.uint16).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Category:
+    """How a category is drawn: its variants, then the over-simple ones, as strokes of one table."""
+
+    table: StrokeTable
+    variants: Indices
+    prototype: Prototype
+    scribbles: float
+    simple: float
+    recognized: float
+
+
+def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0) -> DrawingBatch:
+    """Generate the drawings start … start + count − 1 of a category.
+
+    Drawing i depends on (seed, word, i) alone, so a range is the same however it is cut into calls; its key_id depends
+    on (seed, label, i). Words that nobody drew a prototype for get one of their own, invented from the name's hash.
+
+    Args:
+        word: The category's name, such as one of the 345 official ones.
+        count: How many.
+        seed: Which of many data sets.
+        start: The first drawing's number.
+        label: The word's index in the class table. Different words need different labels for key_ids to be unique.
+
+    Returns:
+        Simplified drawings: uint8 coordinates, each drawing aligned to the top-left with a larger side of 255.
+
+    Raises:
+        ConfigError: The count, start or label is out of range.
+    """
+    if count < 0 or start < 0 or start + count > _MAX_DRAWINGS:
+        raise ConfigError(f"drawings {start} to {start + count} of {word!r} were asked for; 0 to {_MAX_DRAWINGS} exist")
+    if not 0 <= label <= _MAX_LABEL:
+        raise ConfigError(f"a label lies in 0..{_MAX_LABEL}, but {word!r} was given {label}")
+    stop = start + count
+    batches = [
+        _chunk(word, seed, label, chunk).slice(max(start - chunk * CHUNK, 0), min(stop - chunk * CHUNK, CHUNK))
+        for chunk in range(start // CHUNK, max(-(-stop // CHUNK), start // CHUNK + 1))
+    ]
+    return concatenate(batches)
+
+
+def _chunk(word: str, seed: int, label: int, chunk: int) -> DrawingBatch:
+    """Make one whole chunk."""
+    category = _category(word)
+    rng = stream("drawings", seed, word, chunk)
+    table, drawing, stroke, is_noise = _choose_strokes(rng, category)
+    strokes, points, x, y = simplify(draw(rng, table, plan(rng, table, drawing, stroke), category.prototype))
+    index = np.arange(chunk * CHUNK, (chunk + 1) * CHUNK)
+    return DrawingBatch(
+        key_id=key_ids(index, label=label, seed=seed),
+        label=np.full(CHUNK, label, np.uint16),
+        countrycode=countries(rng, CHUNK),
+        timestamp=timestamps(rng, CHUNK),
+        recognized=rng.random(CHUNK) < np.where(is_noise, _NOISE_RECOGNIZED, category.recognized),
+        strokes=strokes,
+        points=points,
+        x=x,
+        y=y,
+    )
+
+
+@lru_cache(maxsize=512)
+def _category(word: str) -> _Category:
+    prototype = find(word)
+    variants = prototype.variants + SIMPLE
+    (low, high), (least, most) = _NOISE_SHARE, _RECOGNIZED_SHARE
+    scribbles, simple, recognized = stream("habits", word).random(3).tolist()
+    return _Category(
+        table=pack([stroke for variant in variants for stroke in variant]),
+        variants=np.cumsum([0] + [len(variant) for variant in variants], dtype=np.int64),
+        prototype=prototype,
+        scribbles=low + (high - low) * scribbles,
+        simple=low + (high - low) * simple,
+        recognized=least + (most - least) * recognized,
+    )
+
+
+def _choose_strokes(
+    rng: np.random.Generator, category: _Category
+) -> tuple[StrokeTable, Indices, Indices, npt.NDArray[np.bool_]]:
+    """Choose each drawing's strokes.
+
+    Returns:
+        The table of strokes with this chunk's scrawls added; the drawing (S,) ascending, and the row in the table (S,);
+        and which drawings are noise (CHUNK,).
+    """
+    lot, second = rng.random((2, CHUNK))
+    scribbled = lot < category.scribbles
+    over_simple = ~scribbled & (lot < category.scribbles + category.simple)
+    unfinished, simple = over_simple & (second < _UNFINISHED), over_simple & (second >= _UNFINISHED)
+    usual = len(category.prototype.variants)
+    variant = below(rng, usual, CHUNK)
+    variant[simple] = usual + below(rng, len(SIMPLE), int(simple.sum()))
+    offsets, stroke = gather_ranges(category.variants, variant)
+    drawing = np.repeat(np.arange(CHUNK), np.diff(offsets))
+    is_first = np.arange(len(stroke)) == offsets[drawing]
+    keep = ~scribbled[drawing] & (is_first | ~unfinished[drawing])
+
+    table, drawings, strokes = category.table, [drawing[keep]], [stroke[keep]]
+    shaded = ~scribbled & ~over_simple & (second < _SHADED)
+    for scrawls in (scribble(rng, np.flatnonzero(scribbled)), shade(rng, np.flatnonzero(shaded))):
+        if len(scrawls.owner):
+            drawings.append(scrawls.owner)
+            strokes.append(len(table) + np.arange(len(scrawls.owner)))
+            table = table.joined(pack_open(scrawls.lengths, scrawls.x, scrawls.y))
+    drawing, stroke = np.concatenate(drawings), np.concatenate(strokes)
+    order = np.argsort(drawing, kind="stable")
+    return table, drawing[order], stroke[order], scribbled | over_simple
+
+
+# ---- scrawls, and single lines where a picture was asked for --------------------------------------------------------
 
 #: What people leave behind when they give up at once.
 SIMPLE: tuple[tuple[Stroke, ...], ...] = (
@@ -99,7 +229,7 @@ def _scrawl(rng: np.random.Generator, owner: Indices, lengths: Indices, centre: 
     return Scrawls(owner=owner, lengths=lengths, x=x, y=y)
 
 
-# The metadata around generated drawings: identifiers, countries, times. Generated, not from Quick, Draw!.
+# ---- metadata: identifiers, countries, times ------------------------------------------------------------------------
 
 #: Official identifiers lie in [2**52, 1.5 · 2**52).
 KEY_BITS = 51
@@ -107,8 +237,6 @@ _KEY_MASK = np.uint64((1 << KEY_BITS) - 1)
 _KEY_BASE = np.uint64(1 << 52)
 #: Odd, so that multiplying modulo 2**51 can be undone. Source: splitmix64's constants.
 _MULTIPLIERS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-#: Bits of a key_id's source that count a category's drawings; the label lies above them.
-INDEX_BITS = 32
 
 #: {country: drawings} of the 45 most frequent ones among 33,552 drawings of the official files.
 _COUNTRIES = {
@@ -160,7 +288,7 @@ def timestamps(rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
     return first + ticks * _TICK_US
 
 
-# From ink to the official simplified form: top-left aligned, larger side 255, sparse points, whole numbers.
+# ---- from ink to the official simplified form -----------------------------------------------------------------------
 
 #: Pixels of the 256 × 256 frame. Less than the official ε of 2, since the errors of several passes add up.
 _EPSILON = 1.4
@@ -168,18 +296,8 @@ _EPSILON = 1.4
 _PASSES = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Simplified:
-    """Simplified strokes as in DrawingBatch: strokes (N + 1,), points (S + 1,), x, y (P,) uint8."""
-
-    strokes: Indices
-    points: Indices
-    x: npt.NDArray[np.uint8]
-    y: npt.NDArray[np.uint8]
-
-
-def simplify(ink: Ink) -> Simplified:
-    """Align, scale, thin out and round drawings, all at once.
+def simplify(ink: Ink) -> tuple[Indices, Indices, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Align, scale, thin out and round drawings, all at once: strokes, points, x and y as in DrawingBatch.
 
     Thinning drops every other point that lies within 1.4 pixels of the line through its neighbours, a few times over: a
     vectorised stand-in for Ramer-Douglas-Peucker, on points that are sparse already.
@@ -191,8 +309,7 @@ def simplify(ink: Ink) -> Simplified:
         lengths, x, y = _keep(lengths, _far_from_chord(lengths, x, y, turn % 2), x, y)
     x, y = (np.rint(v) for v in _fit(strokes, lengths, x, y))
     lengths, x, y = _keep(lengths, _moving(lengths, x, y), x, y)
-    points = np.concatenate([[0], np.cumsum(lengths)])
-    return Simplified(strokes=strokes, points=points, x=x.astype(np.uint8), y=y.astype(np.uint8))
+    return strokes, offsets_of(lengths), x.astype(np.uint8), y.astype(np.uint8)
 
 
 def _fit(strokes: Indices, lengths: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -234,154 +351,3 @@ def _moving(lengths: Indices, x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
 def _keep(lengths: Indices, keep: npt.NDArray[np.bool_], x: Floats, y: Floats) -> tuple[Indices, Floats, Floats]:
     starts = np.cumsum(lengths) - lengths
     return np.add.reduceat(keep, starts, dtype=np.int64), x[keep], y[keep]
-
-
-#: Drawings made at once. It decides the random numbers, so another size gives other drawings.
-CHUNK = 1000
-
-#: Each category has its own share of either kind of noise, within these bounds.
-_NOISE_SHARE = 0.02, 0.06
-#: The share of a category's proper drawings that the game would have guessed, within these bounds.
-_RECOGNIZED_SHARE = 0.965, 1.0
-_NOISE_RECOGNIZED = 0.25
-#: Of the over-simple drawings, those that are the category's first stroke and no more.
-_UNFINISHED = 0.5
-_SHADED = 0.07
-
-_MAX_DRAWINGS = 1 << INDEX_BITS
-_MAX_LABEL = int(np.iinfo(np.uint16).max)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Category:
-    """How a category is drawn: its variants, then the over-simple ones, as strokes of one table."""
-
-    table: StrokeTable
-    variants: Indices
-    prototype: Prototype
-    scribbles: float
-    simple: float
-    recognized: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kinds:
-    """What is drawn, for each drawing of a chunk, (B,) each."""
-
-    scribble: npt.NDArray[np.bool_]
-    unfinished: npt.NDArray[np.bool_]
-    simple: npt.NDArray[np.bool_]
-    shaded: npt.NDArray[np.bool_]
-
-
-def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0) -> DrawingBatch:
-    """Generate the drawings start … start + count − 1 of a category.
-
-    Drawing i depends on (seed, word, i) alone, so a range is the same however it is cut into calls; its key_id depends
-    on (seed, label, i). Words that nobody drew a prototype for get one of their own, invented from the name's hash.
-
-    Args:
-        word: The category's name, such as one of the 345 official ones.
-        count: How many.
-        seed: Which of many data sets.
-        start: The first drawing's number.
-        label: The word's index in the class table. Different words need different labels for key_ids to be unique.
-
-    Returns:
-        Simplified drawings: uint8 coordinates, each drawing aligned to the top-left with a larger side of 255.
-
-    Raises:
-        ConfigError: The count, start or label is out of range.
-    """
-    if count < 0 or start < 0 or start + count > _MAX_DRAWINGS:
-        raise ConfigError(f"drawings {start} to {start + count} of {word!r} were asked for; 0 to {_MAX_DRAWINGS} exist")
-    if not 0 <= label <= _MAX_LABEL:
-        raise ConfigError(f"a label lies in 0..{_MAX_LABEL}, but {word!r} was given {label}")
-    stop = start + count
-    batches = [
-        _chunk(word, seed, label, chunk).slice(max(start - chunk * CHUNK, 0), min(stop - chunk * CHUNK, CHUNK))
-        for chunk in range(start // CHUNK, max(-(-stop // CHUNK), start // CHUNK + 1))
-    ]
-    return concatenate(batches)
-
-
-def _chunk(word: str, seed: int, label: int, chunk: int) -> DrawingBatch:
-    """Make one whole chunk."""
-    category = _category(word)
-    rng = stream("drawings", seed, word, chunk)
-    kinds = _choose_kinds(rng, category)
-    table, drawing, stroke = _choose_strokes(rng, category, kinds)
-    ink = draw(rng, table, plan(rng, table, drawing, stroke), category.prototype)
-    simplified = simplify(ink)
-    is_noise = kinds.scribble | kinds.unfinished | kinds.simple
-    index = np.arange(chunk * CHUNK, (chunk + 1) * CHUNK)
-    return DrawingBatch(
-        key_id=key_ids(index, label=label, seed=seed),
-        label=np.full(CHUNK, label, np.uint16),
-        countrycode=countries(rng, CHUNK),
-        timestamp=timestamps(rng, CHUNK),
-        recognized=rng.random(CHUNK) < np.where(is_noise, _NOISE_RECOGNIZED, category.recognized),
-        strokes=simplified.strokes,
-        points=simplified.points,
-        x=simplified.x,
-        y=simplified.y,
-    )
-
-
-@lru_cache(maxsize=512)
-def _category(word: str) -> _Category:
-    prototype = find(word)
-    variants = prototype.variants + SIMPLE
-    (low, high), (least, most) = _NOISE_SHARE, _RECOGNIZED_SHARE
-    scribbles, simple, recognized = stream("habits", word).random(3).tolist()
-    return _Category(
-        table=pack([stroke for variant in variants for stroke in variant]),
-        variants=np.cumsum([0] + [len(variant) for variant in variants], dtype=np.int64),
-        prototype=prototype,
-        scribbles=low + (high - low) * scribbles,
-        simple=low + (high - low) * simple,
-        recognized=least + (most - least) * recognized,
-    )
-
-
-def _choose_kinds(rng: np.random.Generator, category: _Category) -> _Kinds:
-    lot, second = rng.random((2, CHUNK))
-    scribble = lot < category.scribbles
-    over_simple = ~scribble & (lot < category.scribbles + category.simple)
-    return _Kinds(
-        scribble=scribble,
-        unfinished=over_simple & (second < _UNFINISHED),
-        simple=over_simple & (second >= _UNFINISHED),
-        shaded=~scribble & ~over_simple & (second < _SHADED),
-    )
-
-
-def _choose_strokes(
-    rng: np.random.Generator, category: _Category, kinds: _Kinds
-) -> tuple[StrokeTable, Indices, Indices]:
-    """Choose each drawing's strokes.
-
-    Returns:
-        The table of strokes with this chunk's scrawls added; the drawing (S,) ascending, and the row in the table (S,).
-    """
-    usual = len(category.prototype.variants)
-    variant = below(rng, usual, CHUNK)
-    variant[kinds.simple] = usual + below(rng, len(SIMPLE), int(kinds.simple.sum()))
-    offsets, stroke = gather_ranges(category.variants, variant)
-    drawing = np.repeat(np.arange(CHUNK), np.diff(offsets))
-    is_first = np.arange(len(stroke)) == offsets[drawing]
-    keep = ~kinds.scribble[drawing] & (is_first | ~kinds.unfinished[drawing])
-
-    scrawls = [
-        scribble(rng, np.flatnonzero(kinds.scribble)),
-        shade(rng, np.flatnonzero(kinds.shaded)),
-    ]
-    table, drawings, strokes = category.table, [drawing[keep]], [stroke[keep]]
-    for scrawl in scrawls:
-        if len(scrawl.owner):
-            drawings.append(scrawl.owner)
-            strokes.append(len(table) + np.arange(len(scrawl.owner)))
-            table = table.joined(pack_open(scrawl.lengths, scrawl.x, scrawl.y))
-    drawing, stroke = np.concatenate(drawings), np.concatenate(strokes)
-    order = np.argsort(drawing, kind="stable")
-    return table, drawing[order], stroke[order]

@@ -20,7 +20,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.synth.prototypes import find
 from sketchdata.synth.shapes import Floats, Prototype, Stroke, bell, below, between, stream
 
-# What surrounds the subject of a generated photo: a textured ground, things that lie about, light and a lens.
+# ---- what surrounds the subject: a textured ground, things that lie about, light and a lens -------------------------
 
 #: (H, W, 3) float32, 0 to 255.
 Canvas = npt.NDArray[np.float32]
