@@ -201,3 +201,12 @@ def test_the_reference_page_has_every_public_name() -> None:
     page = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^\.\. auto\w+:: sketchdata\.(\w+)$", page, flags=re.MULTILINE))
     assert shown == set(sketchdata.__all__) - {"__version__"}
+
+
+def test_every_option_that_a_page_names_exists() -> None:
+    commands = [context.command for context in leaves(click.Context(root, info_name="sketchdata"))]
+    known = {"--help", *(name for command in commands for param in command.params for name in param.opts)}
+    spans = [(page, span) for page in PAGES for span in re.findall(r"`(--[^`\n]+)`", page.read_text(encoding="utf-8"))]
+    named = {(page.name, name) for page, span in spans for name in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", span)}
+    assert len(named) > 100
+    assert {(page, name) for page, name in named if name not in known} == set()
