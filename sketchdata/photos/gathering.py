@@ -122,7 +122,8 @@ class Gathering:
             if word is None:
                 counts.left_out += 1
                 self.unmatched[reading.category] += 1
-            elif not _is_text(photo):
+            elif not photo.isascii() and any("\ud800" <= letter <= "\udfff" for letter in photo):
+                # A file's name on disk need not be UTF-8.
                 fault = Fault(where=ascii(reading.where), reason="name not UTF-8", detail=ascii(photo))
                 self._refuse(source, fault)
             else:
@@ -182,14 +183,6 @@ class Gathering:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a name can be written as UTF-8; a file's name on disk need not be."""
-    try:
-        return name.isascii() or bool(name.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 # The folders of photos with labels that a user names as sources of a collection.

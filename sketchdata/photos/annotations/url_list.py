@@ -114,9 +114,6 @@ def _read_box(values: Mapping[str, object]) -> PixelBox | None:
     return pixel_box((x0, y0, x1, y1), None)
 
 
-# ---- files of rows ---------------------------------------------------------------------------------------------------
-
-
 def _text_rows(path: Path, *, delimiter: str) -> ListRows:
     for line, row in read_table(path, needed=_NEEDED, delimiter=delimiter):
         yield f"line {line}", row
