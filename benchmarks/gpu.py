@@ -45,7 +45,7 @@ try:
     from plain_loader import Files, plain_batches, sequences_of, write_pictures
 
     from sketchdata import synth
-    from sketchdata.trainers import recognition
+    from sketchdata.training import experiment
     from sketchdata.training.distributed import device_of
     from sketchdata.training.encoder import SketchEncoder, view_of
     from sketchdata.training.loader import Batch, Order, PackedLoader, View
@@ -344,9 +344,9 @@ def _objective(options: NetworkOptions) -> Any:
     width, classes = int(DEFAULTS["bits"]), len(CLASSES)
     encoder = SketchEncoder(options, width=width, classes=classes, activation="sigmoid")
     if options.branch in BRANCHES:
-        return recognition.BranchObjective(encoder, BRANCHES[options.branch], classes)
+        return experiment.BranchObjective(encoder, BRANCHES[options.branch], classes)
     weights = {name: DEFAULTS[name] for name in ("center_weight", "code_weight")}
-    return recognition.CodeObjective(encoder, CodeLoss(torch.rand(classes, width), **weights))
+    return experiment.CodeObjective(encoder, CodeLoss(torch.rand(classes, width), **weights))
 
 
 def _measure_training(bench: Bench) -> None:

@@ -14,15 +14,16 @@ ROOT = Path(__file__).parents[1]
 #: Wrong calls, and what mypy must say of each line.
 SNIPPET = """\
 from sketchdata.pipelines import quickdraw
-from sketchdata.trainers import recognition, zsl
+from sketchdata.trainers import zsl
+from sketchdata.training.experiment import Experiment
 from sketchdata.training.loop import fit
 
 zsl.run("nonsense", 42, bogus=None)
 quickdraw.run("nonsense", engine=42)
 fit("a stage", 42, "options")
-recognition.Experiment.view(42, learning="much")
+Experiment.view(42, learning="much")
 """
-EXPECTED = {5: {"call-arg", "arg-type"}, 6: {"arg-type"}, 7: {"arg-type"}, 8: {"arg-type"}}
+EXPECTED = {6: {"call-arg", "arg-type"}, 7: {"arg-type"}, 8: {"arg-type"}, 9: {"arg-type"}}
 
 
 @pytest.mark.slow

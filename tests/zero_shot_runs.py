@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Architecture, outputs, read_encoder, write_encoder
+from sketchdata.training.encoder import Architecture, embed, read_encoder, write_encoder
 from sketchdata.training.run_folder import RECORD, REPORT
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.store import KeptRecogniser, write_recogniser
@@ -61,4 +61,4 @@ def numbers_of(folder: Path, data: Path, words: Sequence[str]) -> tuple[np.ndarr
     """Return what the network of a run makes of the training drawings of some classes, and their labels."""
     packed = read_split(data, "train").of_classes(tuple(words))
     labels = np.array([CLASSES.index(packed.classes[label]) for label in packed.labels.tolist()])
-    return outputs(read_encoder(folder), packed), labels
+    return embed(read_encoder(folder), packed), labels

@@ -36,9 +36,10 @@ from sketchdata.names import names_in
 from sketchdata.photos.image import Photo
 from sketchdata.progress import one_opencv_thread, task_bar
 from sketchdata.storage.manifest import hash_file, replacing
+from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.trainers.options import EdgeDetectorConfig as Config
-from sketchdata.training.checkpoints import read_tensors, restore, state_of, write_tensors
-from sketchdata.training.distributed import device_of, wishes_to_stop
+from sketchdata.training.distributed import device_of, stop_signals
+from sketchdata.training.loop import restore, state_of
 from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
@@ -265,7 +266,7 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
     config = training.config
     started = saved = time.monotonic()
     with (
-        wishes_to_stop() as wishes,
+        stop_signals() as stopping,
         _metrics(training) as metrics,
         # Several threads on one photo wait for each other at every layer: each works on a photo of its own instead.
         one_thread(),
@@ -280,11 +281,11 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
             now = time.monotonic()
             metrics.write(orjson.dumps({"step": training.step, "loss": loss, "gradient": norm}) + b"\n")
             bar.update(shown, completed=training.step, description=f"Training: loss {loss:.4f}")
-            if wishes or now - saved >= 60 * config.save_minutes:
+            if stopping or now - saved >= 60 * config.save_minutes:
                 metrics.flush()
                 save_checkpoint(training, before + now - started)
                 saved = now
-            if wishes:
+            if stopping:
                 raise InterruptedRunError(f"stopped after step {training.step:,}; go on with --resume")
     return before + time.monotonic() - started
 

@@ -12,7 +12,7 @@ neither the number of epochs nor changes of the pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,13 +23,10 @@ from sketchdata.config import recorded
 from sketchdata.edges.dataset import TRAIN, VAL, EdgeMaps, open_edgemaps
 from sketchdata.errors import ConfigError
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
-from sketchdata.trainers import recognition
 from sketchdata.trainers.options import EdgeMapNetworkConfig as Config
-from sketchdata.training.augmentation import Augmentation
-from sketchdata.training.distributed import Ranks, joined
+from sketchdata.training.distributed import DistributedContext, distributed
 from sketchdata.training.edgemap_classifier import (
     EdgeMapClassifier,
-    PackedEdgeMaps,
     new_classifier,
     place_for,
     read_edge_maps,
@@ -37,46 +34,17 @@ from sketchdata.training.edgemap_classifier import (
     write_classifier,
 )
 from sketchdata.training.encoder import backbone_config, recorded_weights, start_pretrained, weights_record
-from sketchdata.training.loader import Batch, Order, PackedLoader, View
-from sketchdata.training.loop import Stage, fit
+from sketchdata.training.experiment import Validation, accuracy, loader_of
+from sketchdata.training.loader import Batch, View
+from sketchdata.training.loop import TrainingStage, fit
 from sketchdata.training.options import NetworkOptions, TrainingOptions
+from sketchdata.training.packed import Augmentation
 from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, stage_seconds
 
 #: The one stage.
 STAGE = "edgemap"
 #: Edge maps are pixels already, which turning would blur.
 _CHANGES = Augmentation(rotate=0.0)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Experiment:
-    """All that the training works with."""
-
-    folder: RunFolder
-    training: TrainingOptions
-    train: PackedEdgeMaps
-    val: PackedEdgeMaps
-    classifier: EdgeMapClassifier
-    augment: bool
-
-    @property
-    def ranks(self) -> Ranks:
-        """Who this process is."""
-        return self.folder.ranks
-
-    def loader(self, packed: PackedEdgeMaps, *, learning: bool) -> PackedLoader:
-        """Return this process's batches: mixed and changed for learning, in their order and as they are otherwise."""
-        order = Order(
-            count=len(packed),
-            batch_size=min(self.training.batch_size, len(packed)),
-            seed=self.training.seed,
-            shuffle=learning,
-            rank=self.ranks.rank,
-            world=self.ranks.world,
-        )
-        changes = _CHANGES if learning and self.augment else None
-        view = View(size=self.classifier.size, max_points=None, augment=changes)
-        return PackedLoader(packed=packed, order=order, view=view)
 
 
 # ---- before anything is written --------------------------------------------------------------------------------------
@@ -99,7 +67,7 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
     return found
 
 
-def check_batches(network: nn.Module, count: int, batch_size: int, world: int) -> None:
+def check_batches(network: nn.Module, count: int, batch_size: int, world_size: int) -> None:
     """Refuse batches of one edge map, of which batch normalisation makes nothing.
 
     Raises:
@@ -108,7 +76,7 @@ def check_batches(network: nn.Module, count: int, batch_size: int, world: int) -
     whole = min(batch_size, count)
     rest = count % whole
     # A last batch of fewer maps than processes is left out.
-    smallest = min([whole // world, *([rest // world] if rest >= world else [])])
+    smallest = min([whole // world_size, *([rest // world_size] if rest >= world_size else [])])
     if smallest < 2 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
         raise ConfigError(
             f"--batch-size {batch_size} leaves a process a batch of one edge map, of {count:,}, which this network's "
@@ -117,7 +85,7 @@ def check_batches(network: nn.Module, count: int, batch_size: int, world: int) -
 
 
 def prepare(
-    config: Config, training: TrainingOptions, maps: EdgeMaps, ranks: Ranks
+    config: Config, training: TrainingOptions, maps: EdgeMaps, context: DistributedContext
 ) -> tuple[RunFolder, EdgeMapClassifier]:
     """Build the network, see to it that it can learn here, and open the run folder.
 
@@ -130,7 +98,7 @@ def prepare(
     classes = known_classes(maps)
     torch.manual_seed(training.seed)
     classifier = new_classifier(config.backbone, config.size, classes, backbone_config(network, config.out))
-    check_batches(classifier.network, maps.splits[TRAIN], training.batch_size, ranks.world)
+    check_batches(classifier.network, maps.splits[TRAIN], training.batch_size, context.world_size)
     facts = {
         "trainer": "edgemap",
         "options": recorded(config) | recorded(training) | recorded_weights(weights),
@@ -139,34 +107,30 @@ def prepare(
         "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
         "data": str(config.data.resolve()),
     }
-    _place(maps, ranks)
-    folder = open_run(config.out, facts, resume=training.resume, ranks=ranks)
+    _place(maps, context)
+    folder = open_run(config.out, facts, resume=training.resume, context=context)
     if folder.report() is None:
         start_pretrained(network, folder, classifier.network)
     return folder, classifier
 
 
-def _place(maps: EdgeMaps, ranks: Ranks) -> torch.device:
+def _place(maps: EdgeMaps, context: DistributedContext) -> torch.device:
     """Return where the edge maps of both splits lie."""
-    return place_for(maps.splits[TRAIN] + maps.splits.get(VAL, 0), maps.size, ranks.device)
+    return place_for(maps.splits[TRAIN] + maps.splits.get(VAL, 0), maps.size, context.device)
 
 
 # ---- learning --------------------------------------------------------------------------------------------------------
 
 
 class Classification(nn.Module):
-    """A network and the cross entropy of its scores.
-
-    Args:
-        network: Gives scores.
-    """
+    """A network and the cross entropy of its scores."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def answers(self, batch: Batch) -> dict[str, Tensor]:
-        """Return (B, L) scores of a batch, named for what is measured by them."""
+    def scores(self, batch: Batch) -> dict[str, Tensor]:
+        """Return (B, L) scores of a batch, by the name of the measure."""
         assert batch.raster is not None  # noqa: S101 - the view makes one
         device = next(self.network.parameters()).device
         scores: Tensor = self.network(to_input(batch.raster.to(device)))
@@ -174,9 +138,9 @@ class Classification(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross entropy, and the share that is recognised."""
-        scores = self.answers(batch)["accuracy"]
+        scores = self.scores(batch)["accuracy"]
         labels = batch.labels.to(scores.device)
-        return functional.cross_entropy(scores, labels), {"accuracy": recognition.share(scores, labels)}
+        return functional.cross_entropy(scores, labels), {"accuracy": accuracy(scores, labels)}
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
@@ -187,56 +151,43 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
-    with joined(training.device) as ranks:
+    with distributed(training.device) as context:
         maps = open_edgemaps(config.data, size=config.size)
-        folder, classifier = prepare(config, training, maps, ranks)
+        folder, classifier = prepare(config, training, maps, context)
         if (report := folder.report()) is not None:
             return report
-        place = _place(maps, ranks)
+        place = _place(maps, context)
         train, val = (read_edge_maps(maps, split, classifier.classes, place) for split in (TRAIN, VAL))
-        experiment = Experiment(
-            folder=folder, training=training, train=train, val=val, classifier=classifier, augment=config.augment
+        network = classifier.network.to(context.device)
+        if training.compile:
+            network.forward = torch.compile(network.forward)
+        objective = Classification(network)
+        view = View(size=classifier.size, max_points=None)
+        learning = replace(view, augment=_CHANGES if config.augment else None)
+        stage = TrainingStage(
+            name=STAGE,
+            epochs=config.epochs,
+            objective=objective,
+            groups=[(list(network.parameters()), training.learning_rate)],
+            loader=loader_of(train, learning, training, context, shuffle=True),
+            validate=Validation(loader_of(val, view, training, context), context, objective.scores),
         )
-        record = learn(experiment, config.epochs)
-        return _conclude(experiment, record, left_out=maps.splits[VAL] - len(val))
-
-
-def learn(experiment: Experiment, epochs: int) -> dict[str, Any]:
-    """Train the network; return the stage's record."""
-    training, network = experiment.training, experiment.classifier.network.to(experiment.ranks.device)
-    if training.compile:
-        network.forward = torch.compile(network.forward)
-    objective = Classification(network)
-    val = experiment.loader(experiment.val, learning=False)
-    stage = Stage(
-        name=STAGE,
-        epochs=epochs,
-        objective=objective,
-        groups=[(list(network.parameters()), training.learning_rate)],
-        loader=experiment.loader(experiment.train, learning=True),
-        validate=recognition.Validation(val, experiment.ranks, objective.answers),
-    )
-    return fit(stage, experiment.folder, training)
-
-
-def _conclude(experiment: Experiment, record: dict[str, Any], left_out: int) -> dict[str, Any]:
-    """Write the network, and last the report; return the report."""
-    folder, classifier = experiment.folder, experiment.classifier
-    if folder.ranks.leads:
-        write_classifier(folder.path, classifier)
-    folder.ranks.wait()
-    return folder.finish(
-        {
-            "trainer": "edgemap",
-            "options": read_record(folder.path)["options"],
-            "stages": [record],
-            "classes": len(classifier.classes),
-            "chance": 1 / len(classifier.classes),
-            "edge_maps": {TRAIN: len(experiment.train), VAL: len(experiment.val)},
-            # Of classes that have none to learn from.
-            "val_left_out": left_out,
-            "parameters": sum(each.numel() for each in classifier.network.parameters()),
-            "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),
-            "sha256": hash_file(folder.path / MODEL, "sha256"),
-        }
-    )
+        record = fit(stage, folder, training)
+        if context.is_main:
+            write_classifier(folder.path, classifier)
+        context.barrier()
+        return folder.finish(
+            {
+                "trainer": "edgemap",
+                "options": read_record(folder.path)["options"],
+                "stages": [record],
+                "classes": len(classifier.classes),
+                "chance": 1 / len(classifier.classes),
+                "edge_maps": {TRAIN: len(train), VAL: len(val)},
+                # Of classes that have none to learn from.
+                "val_left_out": maps.splits[VAL] - len(val),
+                "parameters": sum(each.numel() for each in network.parameters()),
+                "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),
+                "sha256": hash_file(folder.path / MODEL, "sha256"),
+            }
+        )

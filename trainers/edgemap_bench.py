@@ -30,7 +30,7 @@ from sketchdata.names import names_in
 from sketchdata.progress import console
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.trainers import edgemap, options
-from sketchdata.training.models import MODELS, build
+from sketchdata.training.backbones import MODELS, build
 from sketchdata.training.options import EdgeMapConfig, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
 

@@ -14,56 +14,39 @@ these numbers to 0 and 1. From the fusion on, an epoch is chosen by what its bin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
-from sketchdata.trainers import recognition
 from sketchdata.trainers.options import HashingConfig as Config
-from sketchdata.training.distributed import joined
 from sketchdata.training.encoder import SketchEncoder
+from sketchdata.training.experiment import CodeObjective, Experiment, center_loss, pretrain, train_encoder
 from sketchdata.training.loader import Batch
 from sketchdata.training.losses import CodeLoss, codes
 from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train stage by stage, write the network, and return the report that is written beside it.
-
-    Raises:
-        ConfigError: Folders, options or the device do not fit.
-        SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` goes on.
-    """
-    with joined(training.device) as ranks:
-        folder, facts = recognition.prepare("hashing", config, network, training, ranks)
-        report: dict[str, Any] | None = folder.report()
-        if report is None:
-            experiment = recognition.read_experiment(folder, config, network, training, int(config.bits))
-            encoder = recognition.new_encoder(experiment)
-            records = [*recognition.pretrain(experiment, encoder, config), *_learn_codes(experiment, encoder, config)]
-            report = recognition.conclude(experiment, encoder, records, facts)
-        return report
+    """Train stage by stage; errors and report are those of `train_encoder`."""
+    return train_encoder("hashing", config, network, training, _learn, (int(config.bits), "sigmoid"))
 
 
-def _learn_codes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
-    """Train the whole network, step 3 to 5, as far as the loss goes; return the stages' records."""
+def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
+    def scores(batch: Batch) -> dict[str, Tensor]:
+        f, found = encoder(batch)
+        return {"accuracy": found, "code_accuracy": encoder.fusion.classifier(codes(f))}
 
-    def learn(name: str, epochs: int, loss: CodeLoss) -> dict[str, Any]:
-        validation = {"validate": experiment.validation(answers), "chooser": "code_accuracy"}
-        objective, rate = recognition.CodeObjective(encoder, loss), config.cnn_learning_rate
-        record: dict[str, Any] = experiment.fit(name, epochs, objective, rate, **validation)
-        return record
+    def fit(name: str, epochs: int, loss: CodeLoss) -> dict[str, Any]:
+        validate = experiment.validation(scores)
+        objective, rate = CodeObjective(encoder, loss), config.cnn_learning_rate
+        return experiment.fit(name, epochs, objective, rate, validate=validate, chooser="code_accuracy")
 
-    def answers(batch: Batch) -> dict[str, Tensor]:
-        f, scores = encoder(batch)
-        return {"accuracy": scores, "code_accuracy": encoder.fusion.classifier(codes(f))}
-
-    records = [learn("fusion", config.fusion_epochs, CodeLoss())]
+    yield from pretrain(experiment, encoder, config)
+    yield fit("fusion", config.fusion_epochs, CodeLoss())
     if config.loss != "cel":
-        loss = recognition.center_loss(experiment, encoder, config.loss, config.center_weight)
-        records.append(learn("centers", config.center_epochs, loss))
+        loss = center_loss(experiment, encoder, config.loss, config.center_weight)
+        yield fit("centers", config.center_epochs, loss)
     if config.loss.endswith("ql"):
         total = CodeLoss(loss.centers, center_weight=config.center_weight, code_weight=config.code_weight)
-        records.append(learn("codes", config.code_epochs, total))
-    return records
+        yield fit("codes", config.code_epochs, total)

@@ -12,6 +12,7 @@ trainer `hashing` with `--branch cnn --loss cel`. An epoch is chosen by how well
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,13 +22,11 @@ from sketchdata.classes.vectors import read_class_vectors
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.code_validation import CodeValidation, class_means
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
-from sketchdata.trainers import recognition
 from sketchdata.trainers.options import BaselinesConfig as Config
-from sketchdata.training.distributed import joined
-from sketchdata.training.encoder import SketchEncoder
+from sketchdata.training.encoder import THRESHOLDS, Activation, SketchEncoder
+from sketchdata.training.experiment import Experiment, pretrain, train_encoder
 from sketchdata.training.loader import Batch
 from sketchdata.training.losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
-from sketchdata.training.models import THRESHOLDS, Activation
 from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 #: {method: what its code layer ends in}.
@@ -71,20 +70,17 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
     """
     if config.method == "dsh-sketch" and (config.vectors is None or config.vector_words is None):
         raise ConfigError("--method dsh-sketch needs vectors of words: name --vectors and --vector-words")
-    with joined(training.device) as ranks:
-        folder, facts = recognition.prepare("hashing-baselines", config, network, training, ranks)
-        report: dict[str, Any] | None = folder.report()
-        if report is None:
-            activation, bits = METHODS[config.method], int(config.bits)
-            experiment = recognition.read_experiment(folder, config, network, training, bits, activation)
-            encoder = recognition.new_encoder(experiment)
-            records = [*recognition.pretrain(experiment, encoder, config), _learn_codes(experiment, encoder, config)]
-            _describe_classes(experiment, encoder, config)
-            report = recognition.conclude(experiment, encoder, records, facts)
-        return report
+    code_layer = int(config.bits), METHODS[config.method]
+    return train_encoder("hashing-baselines", config, network, training, _learn, code_layer)
 
 
-def _learn_codes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
+def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
+    yield from pretrain(experiment, encoder, config)
+    yield _learn_codes(experiment, encoder, config)
+    _describe_classes(experiment, encoder, config)
+
+
+def _learn_codes(experiment: Experiment, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
     """Train the whole network with the method's loss; return the stage's record."""
     objective = MethodObjective(encoder, _loss(experiment, encoder, config))
     measure = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[encoder.fusion.activation])
@@ -95,13 +91,11 @@ def _learn_codes(experiment: recognition.Experiment, encoder: SketchEncoder, con
         found = measure()
         return {name: found[name] for name in names}
 
-    record: dict[str, Any] = experiment.fit(
-        "codes", config.code_epochs, objective, config.cnn_learning_rate, validate=validate, chooser="map"
-    )
-    return record
+    rate = config.cnn_learning_rate
+    return experiment.fit("codes", config.code_epochs, objective, rate, validate=validate, chooser="map")
 
 
-def _loss(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> nn.Module:
+def _loss(experiment: Experiment, encoder: SketchEncoder, config: Config) -> nn.Module:
     """Return the method's loss, and fix the classifier where the method does not learn one."""
     classes, bits, seed = len(experiment.architecture.classes), int(config.bits), experiment.training.seed
     classifier = encoder.fusion.classifier
@@ -116,7 +110,7 @@ def _loss(experiment: recognition.Experiment, encoder: SketchEncoder, config: Co
         vectors, _ = read_class_vectors(config.vectors, config.vector_words, experiment.architecture.classes)
         return FactorLoss(torch.from_numpy(vectors), bits)
     make = hadamard_centers if config.method == "csq" else random_centers
-    centers = torch.from_numpy(make(classes, bits, seed)).float().to(experiment.ranks.device)
+    centers = torch.from_numpy(make(classes, bits, seed)).float().to(experiment.context.device)
     classifier.weight.data.copy_(centers)
     if config.method == "csq":
         # The score of a class is how many bits agree with its centre, but for a constant.
@@ -126,7 +120,7 @@ def _loss(experiment: recognition.Experiment, encoder: SketchEncoder, config: Co
     return MarginLoss(bits**0.5, _MARGIN)
 
 
-def _describe_classes(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> None:
+def _describe_classes(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
     """Give a network that learned no classifier that of the nearest class mean."""
     if not config.method.startswith("dsh"):
         return

@@ -45,10 +45,10 @@ from sketchdata.retrieval.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
 from sketchdata.retrieval.shallow_hashing.hog import hog_features
 from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import hashing, hashing_baselines, options, recognition, sketchcode
-from sketchdata.training.bitmaps import Packed, holds_bitmaps, identity, read_split
+from sketchdata.training.backbones import MODELS
+from sketchdata.training.bitmaps import PackedSplit, holds_bitmaps, identity, read_split
 from sketchdata.training.distributed import device_of
 from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorded_weights, weights_record
-from sketchdata.training.models import MODELS
 from sketchdata.training.options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
 
@@ -130,7 +130,7 @@ class _Bench:
         facts |= self.weights
         #: What a row that is kept must have been made with; which rows there are makes no difference to one of them.
         self.options = {name: value for name, value in facts.items() if name not in ("rows", "bits", "fixed_bits")}
-        self.splits: dict[tuple[str, tuple[str, ...]], Packed] = {}
+        self.splits: dict[tuple[str, tuple[str, ...]], PackedSplit] = {}
         self.kinds: dict[Kind, Callable[[Row], dict[str, Any]]] = {
             Kind.HASHING: lambda row: self._trained(row, self._hashing(row)),
             Kind.BASELINE: lambda row: self._trained(row, self._baseline(row)),
@@ -220,7 +220,7 @@ class _Bench:
         device = device_of(self.training.device)
         return _ask(trained, packed.to(device))
 
-    def _split(self, split: str, words: tuple[str, ...]) -> Packed:
+    def _split(self, split: str, words: tuple[str, ...]) -> PackedSplit:
         if (split, words) not in self.splits:
             self.splits[split, words] = read_split(self.config.data, split).of_classes(words)
         return self.splits[split, words]
@@ -377,7 +377,7 @@ _DATA = frozenset({"data", "out", "unseen", "augment"})
 class _Answers:
     """What a network made of N drawings: (N, D) float32 numbers, and the share that it recognised."""
 
-    packed: Packed
+    packed: PackedSplit
     numbers: npt.NDArray[np.float32]
     threshold: float
     accuracy: float
@@ -389,7 +389,7 @@ class _Answers:
 
 
 @torch.no_grad()
-def _ask(trained: Trained, packed: Packed, rows: Tensor | None = None) -> _Answers:
+def _ask(trained: Trained, packed: PackedSplit, rows: Tensor | None = None) -> _Answers:
     encoder = trained.encoder.to(packed.device).eval()
     parts, right = [], 0
     for f, scores, labels in answers(packed, encoder, trained.view, rows):

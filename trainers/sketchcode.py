@@ -19,6 +19,7 @@ An epoch is chosen by how well codes of `val` find one another; `gallery` and `q
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,15 +27,13 @@ from torch import Tensor, nn
 
 from sketchdata.retrieval.code_validation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
-from sketchdata.trainers import recognition
+from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.trainers.options import SketchcodeConfig as Config
 from sketchdata.trainers.options import SketchcodeNetwork as Network
-from sketchdata.training.checkpoints import read_tensors, write_tensors
-from sketchdata.training.distributed import joined
-from sketchdata.training.encoder import SketchEncoder, pictures_of
+from sketchdata.training.encoder import THRESHOLDS, SketchEncoder, pictures_of
+from sketchdata.training.experiment import Experiment, accuracy, train_encoder
 from sketchdata.training.loader import Batch
 from sketchdata.training.losses import MarginLoss, distillation, quantisation_angle
-from sketchdata.training.models import THRESHOLDS
 from sketchdata.training.options import TrainingOptions
 
 _CENTERS_FILE = "hash-centers"
@@ -64,7 +63,7 @@ class ProxyObjective(nn.Module):
         device = fusion.fuse.weight.device
         sequence = None if batch.sequence is None else batch.sequence.to(device)
         features = fusion.extract(pictures_of(batch, device), sequence, batch.lengths)
-        u = fusion.numbers(features).float()
+        u = fusion.embed(features).float()
         scores, y = fusion.classifier(u), batch.labels.to(device)
         loss, parts = self.margin(u, scores, y)
         parts["angle"] = quantisation_angle(u)
@@ -75,56 +74,39 @@ class ProxyObjective(nn.Module):
             parts["distillation"] = distillation(scores, taught)
             loss = loss + parts["teacher"] + self.distillation * parts["distillation"]
         shown = {name: part.detach() for name, part in parts.items()}
-        return loss, {**shown, "accuracy": recognition.share(scores, y)}
+        return loss, {**shown, "accuracy": accuracy(scores, y)}
 
 
 def run(config: Config, network: Network, training: TrainingOptions) -> dict[str, Any]:
-    """Train proxies, then codes; write the network, and return the report that is written beside it.
-
-    Raises:
-        ConfigError: Folders, options or the device do not fit.
-        SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` goes on.
-    """
-    with joined(training.device) as ranks:
-        folder, facts = recognition.prepare("sketchcode", config, network, training, ranks)
-        report: dict[str, Any] | None = folder.report()
-        if report is None:
-            experiment = recognition.read_experiment(folder, config, network, training, int(config.bits), "cosine")
-            encoder = recognition.new_encoder(experiment)
-            report = recognition.conclude(experiment, encoder, _learn(experiment, encoder, config), facts)
-        return report
+    """Train proxies, then codes; errors and report are those of `train_encoder`."""
+    return train_encoder("sketchcode", config, network, training, _learn, (int(config.bits), "cosine"))
 
 
-def _learn(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> list[dict[str, Any]]:
-    """Train both stages; return their records."""
-    fusion, device = encoder.fusion, experiment.ranks.device
-    teacher = nn.Linear(fusion.feature_size, len(experiment.architecture.classes)).to(device)
+def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
+    fusion, rate = encoder.fusion, experiment.training.learning_rate
+    teacher = nn.Linear(fusion.feature_size, len(experiment.architecture.classes)).to(experiment.context.device)
     teacher.requires_grad_(config.distillation > 0)
     validate = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[fusion.activation])
 
-    def learn(name: str, epochs: int, smoothing: float) -> dict[str, Any]:
+    def fit(name: str, epochs: int, smoothing: float) -> dict[str, Any]:
         margin = MarginLoss(float(fusion.classifier.scale), config.margin, smoothing)
         objective = ProxyObjective(encoder, teacher, margin, config.quantisation, config.distillation)
-        rate = experiment.training.learning_rate
-        record: dict[str, Any] = experiment.fit(name, epochs, objective, rate, validate=validate, chooser="map")
-        return record
+        return experiment.fit(name, epochs, objective, rate, validate=validate, chooser="map")
 
-    records = [learn("proxies", config.proxy_epochs, config.smoothing)]
+    yield fit("proxies", config.proxy_epochs, config.smoothing)
     if config.code_epochs:
         if config.centers != "learned":
             _fix_centers(experiment, encoder, config)
-        records.append(learn("codes", config.code_epochs, 0.0))
-    return records
+        yield fit("codes", config.code_epochs, 0.0)
 
 
 @torch.no_grad()
-def _fix_centers(experiment: recognition.Experiment, encoder: SketchEncoder, config: Config) -> None:
+def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
     """Give every class a binary code for good, computed once in a training, and turn the network towards it."""
     fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
-    if experiment.ranks.leads and not path.exists():
+    if experiment.context.is_main and not path.exists():
         write_tensors(path, _centers(fusion.classifier.weight, experiment.training.seed, config.centers), {})
-    experiment.ranks.wait()
+    experiment.context.barrier()
     found = {name: each.to(fusion.fuse.weight) for name, each in read_tensors(path)[0].items()}
     fusion.classifier.weight.copy_(found["centers"])
     fusion.classifier.weight.requires_grad_(False)

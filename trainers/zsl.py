@@ -34,11 +34,21 @@ from sketchdata.config import recorded
 from sketchdata.errors import ConfigError
 from sketchdata.progress import console
 from sketchdata.storage.catalog import manifest_path
-from sketchdata.trainers import recognition
 from sketchdata.trainers.options import ZeroShotConfig as Config
-from sketchdata.training.bitmaps import Packed, read_split
-from sketchdata.training.distributed import joined
-from sketchdata.training.encoder import SketchEncoder, outputs, read_encoder
+from sketchdata.training.bitmaps import read_split
+from sketchdata.training.distributed import distributed
+from sketchdata.training.encoder import embed, read_encoder
+from sketchdata.training.experiment import INDEPENDENT as STAGE_INDEPENDENT
+from sketchdata.training.experiment import (
+    TRAIN,
+    begin,
+    facts_of,
+    fine_tune,
+    new_encoder,
+    pretrain,
+    read_experiment,
+    write_network,
+)
 from sketchdata.training.losses import CodeLoss
 from sketchdata.training.options import NetworkOptions, PrototypeOptions, TrainingOptions
 from sketchdata.training.run_folder import RunFolder
@@ -50,7 +60,7 @@ from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, recogni
 _OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
 #: And those that make none but by which classes it learns, which are compared themselves.
 _OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
-INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in recognition.INDEPENDENT.items()}
+INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in STAGE_INDEPENDENT.items()}
 
 
 # ---- before anything is learned --------------------------------------------------------------------------------------
@@ -135,14 +145,13 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
         InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
     methods = chosen_methods(config, training.optimizer)
-    with joined(training.device) as ranks:
-        facts = recognition.facts_of("zsl", config, network, training)
+    with distributed(training.device) as context:
+        facts = facts_of("zsl", config, network, training)
         lessons = plan(config, splits, facts["classes"])
         facts["options"] |= recorded(splits) | {"class_split": list(splits.class_split)}
         facts |= {"classes": list(lessons.split.learned), "zero_shot": lessons.record()}
-        folder: RunFolder = recognition.begin(config, facts, training.resume, ranks, INDEPENDENT)
-        report: dict[str, Any] | None = folder.report()
-        if report is None:
+        folder = begin(config, facts, training.resume, context, INDEPENDENT)
+        if (report := folder.report()) is None:
             report = _learn_drawings(folder, config, network, training, facts)
             _learn_prototypes(folder, config, lessons, methods, training)
             report = folder.finish(report | _prototypes_record(folder.path, lessons.split))
@@ -153,13 +162,12 @@ def _learn_drawings(
     folder: RunFolder, config: Config, network: NetworkOptions, training: TrainingOptions, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Train the SE subnet, stage by stage, and write it; return what the report says of it."""
-    experiment = recognition.read_experiment(folder, config, network, training, config.width, "relu")
-    encoder: SketchEncoder = recognition.new_encoder(experiment)
-    records = list(recognition.pretrain(experiment, encoder, config))
+    experiment = read_experiment(folder, config, network, training, (config.width, "relu"))
+    encoder = new_encoder(experiment)
+    records = list(pretrain(experiment, encoder, config))
     rate = config.cnn_learning_rate
-    records.append(recognition.fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate))
-    report: dict[str, Any] = recognition.keep(experiment, encoder, records, facts)
-    return report
+    records.append(fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate))
+    return write_network(experiment, encoder, records, facts)
 
 
 def _learn_prototypes(
@@ -168,17 +176,17 @@ def _learn_prototypes(
     """Fit each method to each source of vectors, unless that is done; several processes share the work."""
     wanted = [(source, name) for source in lessons.sources for name in methods]
     missing = [pair for pair in wanted if not recogniser_path(folder.path, *pair).exists()]
-    own = missing[folder.ranks.rank :: folder.ranks.world]
+    own = missing[folder.context.rank :: folder.context.world_size]
     if own:
         features, labels = _features(folder, config, lessons)
         seen, validation = (lessons.places(words) for words in (lessons.split.seen, lessons.split.validation))
         for source, name in own:
             console.print(f"{name}, from {source}", highlight=False)
-            method = methods[name].on(str(folder.ranks.device))
+            method = methods[name].on(str(folder.context.device))
             found = method.fit(features, labels, lessons.sources[source], seen, validation, training.seed)
             kept = KeptRecogniser(source=source, method=name, classes=lessons.classes, recogniser=found)
             write_recogniser(folder.path, kept)
-    folder.ranks.wait()
+    folder.context.barrier()
 
 
 def _features(
@@ -186,10 +194,10 @@ def _features(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return what the frozen network makes of drawings of seen classes: (N, D) numbers and (N,) places of classes."""
     seen = lessons.split.seen
-    packed: Packed = read_split(config.data, recognition.TRAIN).of_classes(seen)
+    packed = read_split(config.data, TRAIN).of_classes(seen)
     labels = packed.labels.numpy().astype(np.int64)
     rows = first_of_each(labels, config.drawings)
-    found = outputs(read_encoder(folder.path), packed, rows=rows, device=str(folder.ranks.device))
+    found = embed(read_encoder(folder.path), packed, rows=rows, device=str(folder.context.device))
     return found, lessons.places(seen)[labels[rows]]
 
 

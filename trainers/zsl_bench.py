@@ -38,7 +38,7 @@ from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import options, zsl
 from sketchdata.training.bitmaps import holds_bitmaps, identity, read_split
 from sketchdata.training.distributed import device_of
-from sketchdata.training.encoder import outputs, read_encoder, recorded_weights, weights_record
+from sketchdata.training.encoder import embed, read_encoder, recorded_weights, weights_record
 from sketchdata.training.options import (
     EVERY,
     OURS,
@@ -206,7 +206,7 @@ class _Bench:
             packed = read_split(self.config.data, split).of_classes(roster.classes)
             labels = packed.labels.numpy().astype(np.int64)
             rows = np.arange(len(labels)) if most is None else zsl.first_of_each(labels, most)
-            return outputs(trained, packed, rows=rows, device=device), labels[rows]
+            return embed(trained, packed, rows=rows, device=device), labels[rows]
 
         features, labels = described("train", self.config.drawings)
         seen = np.setdiff1d(np.arange(len(roster.classes)), roster.places())

@@ -238,12 +238,12 @@ class Recogniser:
 
     def scores(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.floating[Any]]:
         """Return how likely each of M simplified drawings is of each class: (M, L), see `measure`."""
-        from sketchdata.training.encoder import outputs, probabilities
+        from sketchdata.training.encoder import embed, probabilities
         from sketchdata.training.packed import pack
 
         words = Words()
         packed = pack([to_batch(drawings, words)], tuple(words.names))
-        numbers = outputs(self.trained, packed, device=self.device)
+        numbers = embed(self.trained, packed, device=self.device)
         if self.kept is None:
             return probabilities(self.trained, numbers, device=self.device)
         return self.kept.recogniser.scores(numbers, calibrated=self.gamma != 0)

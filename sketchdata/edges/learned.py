@@ -17,15 +17,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.edges.filters import read_weights
 from sketchdata.edges.networks import edge_finder, fill
-from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
+from sketchdata.storage.tensors import read_state_dict
 
 #: What travels with the package.
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
@@ -59,12 +57,8 @@ def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
         ConfigError: The file is absent, another than its hash says, damaged or another network's.
     """
     data, _ = read_weights(weights, sha256, f"no weights at {weights}; `sketchdata train edge-detector` makes them")
-    try:
-        state = load(data)
-    except SafetensorError as error:
-        raise ConfigError(f"{weights} cannot be read as safetensors: {error}; fetch it again") from error
     network = EdgeNetwork()
-    fill(network, state, weights)
+    fill(network, read_state_dict(weights, data), weights)
     return network
 
 

@@ -5,10 +5,6 @@ It needs the extra `train`, and is imported only with a network that is asked fo
 
 from __future__ import annotations
 
-import io
-import pickle
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +18,7 @@ from torch import Tensor, nn
 from sketchdata.edges.filters import read_weights, to_uint8
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
+from sketchdata.storage.tensors import read_state_dict
 
 State = dict[str, Tensor]
 Pixels = npt.NDArray[np.float32]
@@ -30,8 +27,6 @@ Preparation = Callable[[Pixels], Pixels]
 
 #: Above it a photo costs more memory than anyone meant.
 _LARGEST_SCALE = 8
-#: What torch lets escape on files that are no weights, or not whole.
-_DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, AttributeError, zipfile.BadZipFile)
 
 
 def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) -> State:
@@ -43,7 +38,7 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
         published: {sha256: name} of those.
 
     Returns:
-        {name: tensor}, without the prefix that `nn.DataParallel` puts before names.
+        {name: finite tensor}, without the prefix that `nn.DataParallel` puts before names.
 
     Raises:
         ConfigError: The file is absent, unknown, another than its hash says, or no weights.
@@ -55,38 +50,15 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
             f"{weights} is not known by its sha256, {found}: {known}. "
             "For weights of your own give that hash too (--weights-sha256)"
         )
-    try:
-        # torch warns of pickles that it did not write itself: they are judged by what comes of them.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # What torch says here advises to trust the file.
-        raise ConfigError(
-            f"{weights} is not a file of weights alone: it is damaged, or asks for code to be run, which is refused"
-        ) from error
-    except _DAMAGE as error:
-        raise ConfigError(f"{weights} cannot be read as weights of torch: {_first(error)}; fetch it again") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ConfigError(f"{weights} holds no state dict, {{name: tensor}}, but {type(content).__name__}")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
-
-
-def _first(error: BaseException) -> str:
-    """Return the first line of what torch says."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return read_state_dict(weights, data)
 
 
 def fill(network: nn.Module, state: State, weights: Path) -> None:
     """Put weights into the network they belong to, ready to be used.
 
     Raises:
-        ConfigError: They are of another network, or not finite.
+        ConfigError: They are of another network.
     """
-    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ConfigError(f"{weights} holds values that are not finite, in {broken[0]}: its training failed")
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -125,7 +97,7 @@ def edge_finder(
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"the device {device} cannot be used: {_first(error)}") from error
+        raise ConfigError(f"the device {device} cannot be used: {str(error).splitlines()[0]}") from error
     network.to(place)
 
     def probability(photo: Pixels) -> Pixels:

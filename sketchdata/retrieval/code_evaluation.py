@@ -22,8 +22,8 @@ from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.index import make_index
 from sketchdata.retrieval.scores import score_codes
-from sketchdata.training.bitmaps import Packed, read_split
-from sketchdata.training.encoder import Trained, codes_of, outputs
+from sketchdata.training.bitmaps import PackedSplit, read_split
+from sketchdata.training.encoder import Trained, codes_of, embed
 
 # How far apart drawings of one class lie, and how far apart the classes do.
 # Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table VI, which names
@@ -154,7 +154,7 @@ class Subject:
     device: str
     batch_size: int
 
-    def drawings(self, split: str, words: Sequence[str]) -> Packed:
+    def drawings(self, split: str, words: Sequence[str]) -> PackedSplit:
         """Return the drawings of some classes, which become the class table.
 
         Raises:
@@ -179,7 +179,7 @@ class Subject:
             ConfigError: As of `drawings`.
         """
         packed = self.drawings(split, words)
-        numbers = outputs(self.trained, packed, device=self.device, batch_size=self.batch_size)
+        numbers = embed(self.trained, packed, device=self.device, batch_size=self.batch_size)
         return Encoded(packed=packed, numbers=numbers, codes=codes_of(numbers, self.trained.threshold, packed))
 
 
@@ -193,7 +193,7 @@ class Encoded:
         codes: N codes.
     """
 
-    packed: Packed
+    packed: PackedSplit
     numbers: npt.NDArray[np.float32]
     codes: Codes
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.scores import score_codes
-from sketchdata.training.bitmaps import Packed
+from sketchdata.training.bitmaps import PackedSplit
 from sketchdata.training.encoder import SketchEncoder, codes_of
 from sketchdata.training.loader import View
 from sketchdata.training.losses import class_centers
@@ -33,7 +33,7 @@ class CodeValidation:
         ConfigError: Of no drawing that asks is there another one that answers.
     """
 
-    def __init__(self, val: Packed, encoder: SketchEncoder, view: View, threshold: float) -> None:
+    def __init__(self, val: PackedSplit, encoder: SketchEncoder, view: View, threshold: float) -> None:
         self.val, self.encoder, self.view, self.threshold = val, encoder, view, threshold
         self.asks = np.arange(len(val)) % _EVERY == 0
         labels = val.labels.cpu().numpy()
@@ -57,7 +57,7 @@ class CodeValidation:
 
 
 def answers(
-    packed: Packed, encoder: SketchEncoder, view: View, rows: Tensor | None = None
+    packed: PackedSplit, encoder: SketchEncoder, view: View, rows: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield a network's numbers and scores and the labels of drawings, in their order: (B, D), (B, L), (B,).
 
@@ -74,7 +74,7 @@ def answers(
 
 
 @torch.no_grad()
-def class_means(packed: Packed, encoder: SketchEncoder, view: View) -> Tensor:
+def class_means(packed: PackedSplit, encoder: SketchEncoder, view: View) -> Tensor:
     """Return the mean numbers of each class: (L, D) float32."""
     encoder.eval()
     return class_centers(((f, y) for f, _, y in answers(packed, encoder, view)), len(packed.classes))

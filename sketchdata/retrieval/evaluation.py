@@ -26,7 +26,7 @@ from sketchdata.retrieval.code_evaluation import (
     unseen_classes,
 )
 from sketchdata.storage.manifest import replacing
-from sketchdata.training.bitmaps import Packed, identity
+from sketchdata.training.bitmaps import PackedSplit, identity
 from sketchdata.training.encoder import Trained, read_encoder
 from sketchdata.training.run_folder import read_record
 
@@ -129,7 +129,7 @@ class Evaluation:
 
 def evaluate(
     trained: Trained,
-    packed: Packed,
+    packed: PackedSplit,
     *,
     device: str = "cpu",
     batch_size: int = 512,
@@ -167,7 +167,7 @@ def evaluate(
 
 @torch.no_grad()
 def _answers(
-    trained: Trained, packed: Packed, batch_size: int, numbers: npt.NDArray[np.float32] | None
+    trained: Trained, packed: PackedSplit, batch_size: int, numbers: npt.NDArray[np.float32] | None
 ) -> Iterator[tuple[Counts, Counts, npt.NDArray[np.float64]]]:
     """Yield labels (B,), the five best classes (B, 5) or all there are, and the probability of the best one (B,)."""
     encoder = trained.encoder.to(packed.device).eval()

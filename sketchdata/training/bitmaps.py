@@ -1,8 +1,8 @@
 """Google's official 28 × 28 bitmaps as a data set for the picture branch, beside the built data sets of drawings.
 
-A place of bitmaps is a folder of `{class}.npy`, a folder that has such a folder as `full/numpy_bitmap` (what
-`sketchdata download quickdraw --format numpy_bitmap` and `sketchdata export bitmaps` write), or an `.npz` of one array
-a class. Each array is (N, 784) uint8, ink up to 255 on background 0.
+Bitmaps are a folder of `{class}.npy`, a folder that has such a folder as `full/numpy_bitmap` (as `sketchdata download
+quickdraw --format numpy_bitmap` and `sketchdata export bitmaps` write it), or an `.npz` of one array per class. Each
+array is (N, 784) uint8, ink up to 255 on background 0.
 
 Bitmaps carry no key_id, so their own bytes decide the split: equal bitmaps are never in two splits, whatever their
 class. The splits are not those of the drawings from which the bitmaps were made.
@@ -33,8 +33,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.npy import SIDE
 from sketchdata.storage.catalog import FORMATS
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, read_manifest
-from sketchdata.training.augmentation import Augmentation
-from sketchdata.training.packed import PackedSketches, read_packed, relabelled
+from sketchdata.training.packed import Augmentation, PackedSketches, read_packed, relabelled
 
 #: What each split gets of 11,100 bitmaps, on average; in the paper it is so of every class. In the order of the ranks.
 PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}
@@ -53,7 +52,7 @@ _Bitmaps: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedBitmaps:
-    """N bitmaps on one device; to those that make batches of pictures, the same as `PackedSketches`.
+    """N bitmaps on one device, with the methods of `PackedSketches`.
 
     Attributes:
         images: (N, S, S) uint8, ink up to 255 on background 0; S is 28 of the official ones.
@@ -115,7 +114,11 @@ class PackedBitmaps:
         if size != side:
             pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=size < side)
         if augment is not None:
-            pixels = moved_pixels(pixels, _affine(augment, len(indices), random))
+            if random is None:
+                raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+            if augment.drop_strokes:
+                raise ConfigError("bitmaps have no strokes to leave out: take an augmentation without drop_strokes")
+            pixels = moved_pixels(pixels, augment.affine(len(indices), random))
         return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
     def of_classes(self, words: Sequence[str]) -> PackedBitmaps:
@@ -128,36 +131,20 @@ class PackedBitmaps:
         return PackedBitmaps(images=self.images[rows], labels=labels, classes=tuple(words))
 
     def stroke_picture(self, *_: Any) -> Tensor:
-        """Refuse to, as there are no strokes.
-
-        Raises:
-            ConfigError: Always.
-        """
+        """Raise ConfigError, as bitmaps have no strokes."""
         raise ConfigError("bitmaps do not say when a pixel was drawn: take --channels ink")
 
     def sequence(self, *_: Any) -> tuple[Tensor, Tensor]:
-        """Refuse to, as there are no points.
-
-        Raises:
-            ConfigError: Always.
-        """
+        """Raise ConfigError, as bitmaps have no points."""
         raise ConfigError("bitmaps have no points for the point branch: take --branch cnn")
 
     def offset_scale(self) -> float:
-        """Return 1, as there are no ways from point to point."""
+        """Return 1, as bitmaps have no offsets."""
         return 1.0
 
 
-#: What batches are made of.
-Packed: TypeAlias = PackedSketches | PackedBitmaps
-
-
-def _affine(augment: Augmentation, count: int, random: torch.Generator | None) -> Tensor:
-    if random is None:
-        raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
-    if augment.drop_strokes:
-        raise ConfigError("bitmaps have no strokes to leave out: take an augmentation without drop_strokes")
-    return augment.affine(count, random)
+#: A split in memory, of which batches are made.
+PackedSplit: TypeAlias = PackedSketches | PackedBitmaps
 
 
 def moved_pixels(pixels: Tensor, affine: Tensor) -> Tensor:
@@ -170,7 +157,7 @@ def moved_pixels(pixels: Tensor, affine: Tensor) -> Tensor:
     Returns:
         (B, 1, S, S) float32.
     """
-    # Torch's square is -1..1, and it wants to know where each new pixel comes from.
+    # torch's square is -1..1, and its map goes from new pixels to old ones.
     linear, unit = affine[:, :, :2], MAX_COORDINATE / 2
     shift = linear.sum(2, keepdim=True) + affine[:, :, 2:] / unit - 1
     back = torch.linalg.inv(linear)
@@ -178,16 +165,13 @@ def moved_pixels(pixels: Tensor, affine: Tensor) -> Tensor:
     return functional.grid_sample(pixels, grid.to(pixels.device), align_corners=False)
 
 
-# ---- from files to splits --------------------------------------------------------------------------------------------
-
-
 def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
-    """Read a split of a place of bitmaps, on the CPU: class by class, in the order of the files.
+    """Read a split of bitmaps, on the CPU: class by class, in the order of the files.
 
     The share of each split is met in expectation: 9,000 of 11,100 are `train`, and so on.
 
     Raises:
-        ConfigError: There is no such split, or no bitmap is in it, or no array is in the place.
+        ConfigError: There is no such split, no bitmap in it, or no array at all.
         SketchDataError: A file cannot be read, or holds something else than (N, 784) uint8.
     """
     if split not in PROPORTIONS:
@@ -214,7 +198,6 @@ def split_ranks(bitmaps: _Bitmaps) -> Ranks:
 
 
 def _in_split(bitmaps: _Bitmaps, split: str) -> _Bitmaps:
-    """Return the bitmaps of a split, (N, 784) → (n, 784)."""
     names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
     before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
     after = before + Fraction(PROPORTIONS[split], total)
@@ -227,7 +210,7 @@ def _in_split(bitmaps: _Bitmaps, split: str) -> _Bitmaps:
 
 
 def classes_of(place: Path) -> tuple[str, ...]:
-    """Return the class table of a place of bitmaps: the names of its arrays, sorted.
+    """Return the class table of bitmaps: the names of their arrays, sorted.
 
     Raises:
         ConfigError: There are none.
@@ -256,13 +239,13 @@ def _read_arrays(place: Path, classes: tuple[str, ...]) -> Iterator[_Bitmaps]:
 
 
 def _checked(path: Path, name: str, read: Callable[[], npt.NDArray[Any]]) -> _Bitmaps:
-    wanted = f"{path}: the class {name!r} should be an array of (N, {_PIXELS}) uint8"
+    expected = f"{path}: the class {name!r} should be an array of (N, {_PIXELS}) uint8"
     try:
         array = read()
     except _READ_ERRORS as error:
-        raise SketchDataError(f"{wanted}, and cannot be read: {error}") from error
+        raise SketchDataError(f"{expected}, and cannot be read: {error}") from error
     if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != _PIXELS:
-        raise SketchDataError(f"{wanted}, and is {array.dtype} of shape {array.shape}")
+        raise SketchDataError(f"{expected}, and is {array.dtype} of shape {array.shape}")
     return array
 
 
@@ -277,7 +260,6 @@ def _is_archive(place: Path) -> bool:
 
 
 def _files(place: Path) -> list[Path]:
-    """Return the arrays in a folder, or in its folder of the official name."""
     return sorted(place.glob(f"*{_SUFFIX}")) or sorted((place / _OFFICIAL_FOLDER).glob(f"*{_SUFFIX}"))
 
 
@@ -289,22 +271,19 @@ def _open_archive(place: Path) -> zipfile.ZipFile:
 
 
 def fingerprint(place: Path) -> str:
-    """Return a sha256 that tells these bitmaps from others: of the archive, or of the names and hashes of all files."""
+    """Return the sha256 of the archive, or of the names and hashes of all files."""
     if _is_archive(place):
         return hash_file(place, "sha256")
     lines = [f"{hash_file(path, 'sha256')}  {path.name}\n" for path in _files(place)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-# ---- either kind of data ---------------------------------------------------------------------------------------------
-
-
 def holds_bitmaps(data: Path) -> bool:
-    """Tell whether `--data` names a place of bitmaps; otherwise it is to be a built data set."""
+    """Return whether `--data` names bitmaps; otherwise it names a built data set."""
     return _is_archive(data) or bool(_files(data))
 
 
-def read_split(data: Path, split: str) -> Packed:
+def read_split(data: Path, split: str) -> PackedSplit:
     """Pack a split of bitmaps or of a built data set, on the CPU.
 
     Raises:

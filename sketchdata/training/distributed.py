@@ -1,4 +1,4 @@
-"""The processes of one training: who this one is, where it computes, and what all of them agree upon.
+"""The processes of one training: this one's rank and device, and what all of them agree upon.
 
 `torchrun --nproc-per-node 8 -m sketchdata train …` starts several; without it there is one.
 """
@@ -21,62 +21,53 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
-    """One process among those that train together.
-
-    Attributes:
-        device: Where it computes.
-        rank: Its number.
-        world: How many there are.
-    """
+class DistributedContext:
+    """One process among the `world_size` that train together, its rank and its device."""
 
     device: torch.device
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and speaks for all."""
         return self.rank == 0
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process is here."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.barrier()
 
-    def total(self, *numbers: float) -> list[float]:
-        """Return the sum of each number over all processes."""
-        if self.world == 1:
-            return list(numbers)
-        together = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        dist.all_reduce(together)
-        return [float(each) for each in together]
+    def sum(self, *values: float) -> list[float]:
+        """Return the sum of each value over all processes."""
+        if self.world_size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return [float(each) for each in sums]
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def distributed(device: str) -> Iterator[DistributedContext]:
     """Join the other processes that torchrun started, if any, for the length of a block.
-
-    Args:
-        device: `auto` for a GPU when there is one, or as torch names it.
 
     Raises:
         ConfigError: There is no such device.
     """
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    ranks = Ranks(device=device_of(device), rank=rank, world=world)
-    if world == 1:
-        yield ranks
+    world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    context = DistributedContext(device=device_of(device), rank=rank, world_size=world_size)
+    if world_size == 1:
+        yield context
         return
-    dist.init_process_group("nccl" if ranks.device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if context.device.type == "cuda" else "gloo")
     try:
-        yield ranks
+        yield context
     finally:
         dist.destroy_process_group()
 
 
 def device_of(name: str) -> torch.device:
-    """Return a device that can be used, by its name; `auto` is a GPU when there is one.
+    """Return a device that can be used, by torch's name; `auto` is a GPU where there is one.
 
     Raises:
         ConfigError: There is no such device.
@@ -96,15 +87,15 @@ def device_of(name: str) -> torch.device:
 
 
 @contextmanager
-def wishes_to_stop() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a step is never left half done."""
-    wishes: list[int] = []
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of raising, so that a step is never left half done."""
+    caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield wishes
+        yield caught
         return
-    before = {number: signal.signal(number, lambda pressed, _: wishes.append(pressed)) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda received, _: caught.append(received)) for number in _SIGNALS}
     try:
-        yield wishes
+        yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

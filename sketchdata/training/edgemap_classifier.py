@@ -16,9 +16,9 @@ from torch import Tensor
 from sketchdata.edges.dataset import EdgeMaps, Images
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
+from sketchdata.storage.tensors import read_tensors, write_tensors
+from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps
-from sketchdata.training.checkpoints import read_tensors, write_tensors
-from sketchdata.training.models import build
 from sketchdata.training.packed import relabelled
 from sketchdata.training.run_folder import MODEL
 

@@ -1,37 +1,37 @@
-"""The network of a drawing: its options, what it reads of a drawing, and how it comes back from a run folder."""
+"""The network of drawings: its two branches, their fusion into one code, and how a run folder holds it.
+
+Source: Xu et al., section III-A, Figure 2 and section IV-A. Of the 4,096 features of the picture and the 1,024 of the
+points one dense layer makes D values, through a sigmoid for codes and recognition, through a ReLU for zero-shot
+recognition; another dense layer scores the classes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console, task_bar
-from sketchdata.training.augmentation import CHANNELS, Augmentation, to_floats
-from sketchdata.training.bitmaps import Packed, PackedBitmaps
-from sketchdata.training.checkpoints import read_tensors, write_tensors
+from sketchdata.storage.tensors import read_tensors, write_tensors
+from sketchdata.training.backbones import PictureNetwork, build
+from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.loader import Batch, View
-from sketchdata.training.models import (
-    THRESHOLDS,
-    Activation,
-    FusionNetwork,
-    RecurrentEncoder,
-    build,
-    hash_weights,
-    load_pretrained,
-    transformers_config,
-    weights_path,
-)
 from sketchdata.training.options import TRANSFORMERS, NetworkOptions
+from sketchdata.training.packed import CHANNELS, Augmentation, to_floats
+from sketchdata.training.pretrained import hash_weights, load_pretrained, transformers_config, weights_path
 from sketchdata.training.run_folder import MODEL, RECORD, STAGES, RunFolder, read_record
 
 _INK = 255
@@ -40,7 +40,7 @@ _WEIGHTS = "pretrained-weights"
 
 
 def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None = None) -> View:
-    """Return what the branches read of a drawing; `scale` is what ways from point to point are divided by."""
+    """Return what the branches read of a drawing; `scale` is the divisor of the offsets."""
     return View(
         size=None if network.branch == "rnn" else network.size,
         line_width=network.line_width,
@@ -51,12 +51,8 @@ def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None 
     )
 
 
-def picture_branch(options: NetworkOptions, config: Mapping[str, Any] | None = None) -> Any:
-    """Return a new picture branch, or None where there is none.
-
-    Args:
-        options: Name the backbone.
-        config: Of an encoder of transformers.
+def picture_branch(options: NetworkOptions, config: Mapping[str, Any] | None = None) -> PictureNetwork | None:
+    """Return a new picture branch, or None where there is none; `config` is that of an encoder of transformers.
 
     Raises:
         ConfigError: There is no such backbone.
@@ -65,18 +61,15 @@ def picture_branch(options: NetworkOptions, config: Mapping[str, Any] | None = N
         return None
     network = build(options.backbone, classes=1, channels=_channels(options), config=config)
     *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
-    # Only its features are used. What never has a gradient must not wait for one among several processes.
+    # Only its features are used. What never has a gradient must not be waited for by several processes.
     classifier.requires_grad_(False)
     return network
 
 
 def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str, str] | None:
-    """Return what is recorded of the weights, `source` and `sha256`, after trying them; None of none.
+    """Return `source` and `sha256` of pretrained weights, after loading them once; None without weights.
 
-    Args:
-        options: Name the weights.
-        run: The folder of the training. One that has begun does not need the weights any more, so that they may be
-            absent.
+    The training in `run`, once begun, does not need them any more, so that they may be absent then.
 
     Raises:
         ConfigError: They cannot be read, or are of another network.
@@ -109,7 +102,7 @@ def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str
 
 
 def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any] | None:
-    """Return the configuration of an encoder of transformers: a training's own, or else that of the weights.
+    """Return the configuration of an encoder of transformers: that of the training in `run`, or else of the weights.
 
     Raises:
         ConfigError: The folder of the weights holds no image encoder.
@@ -122,7 +115,7 @@ def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any]
 
 
 def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Module | None) -> None:
-    """Give a training's new picture network its pretrained weights, if there are any.
+    """Load the pretrained weights, if there are any, into a training's new picture network.
 
     The network as it begins is kept among the folder's stages, so that the weights are read once.
 
@@ -132,18 +125,18 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
     if options.weights is None or network is None:
         return
     path = _kept_weights(folder.path)
-    if folder.ranks.leads and not path.exists():
+    if folder.context.is_main and not path.exists():
         left_out = load_pretrained(network, options.backbone, options.weights)
         if left_out:
             names = ", ".join(sorted(left_out))
             console.print(f"--weights: {names} left out, of another number of classes", highlight=False, soft_wrap=True)
         write_tensors(path, network.state_dict(), {"config": getattr(network, "config", None)})
-    folder.ranks.wait()
+    folder.context.barrier()
     network.load_state_dict(read_tensors(path)[0])
 
 
 def recorded_weights(record: Mapping[str, str] | None) -> dict[str, str | None]:
-    """Return pretrained weights as an option of a record: by their sha256, wherever they are."""
+    """Return pretrained weights as a recorded option: by their sha256, wherever they are."""
     return {"weights": None if record is None else f"sha256:{record['sha256']}"}
 
 
@@ -155,6 +148,157 @@ def _channels(options: NetworkOptions) -> int:
     return CHANNELS if options.channels == "strokes" else 1
 
 
+Activation = Literal["sigmoid", "relu", "identity", "cosine"]
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "identity": lambda x: x,
+    "cosine": lambda x: x,
+}
+#: The smallest value that is a 1 in a binary code.
+THRESHOLDS: dict[str, float] = {"sigmoid": 0.5, "relu": 0.0, "identity": 0.0, "cosine": 0.0}
+
+
+class RecurrentEncoder(nn.Module):
+    """A bidirectional GRU over the points of a drawing; its feature is the last state of each direction's top layer.
+
+    Source: Xu et al., section IV-A; Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
+
+    Args:
+        hidden: Width of each direction's state.
+        layers: Number of layers.
+        columns: Values of a point: Δx, Δy and the two states of the pen.
+        dropout: Between layers.
+    """
+
+    def __init__(self, hidden: int = 512, layers: int = 2, columns: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.feature_size = 2 * hidden
+        self.gru = nn.GRU(columns, hidden, num_layers=layers, batch_first=True, bidirectional=True, dropout=dropout)
+
+    def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """Return each drawing's feature; what stands beyond its length never enters it.
+
+        Args:
+            sequence: (B, L, 4) float32.
+            lengths: (B,) int64 on the CPU, 1 to L.
+
+        Returns:
+            (B, 2 · hidden): the forward state after the last point, and the backward one after the first.
+        """
+        packed = pack_padded_sequence(sequence, lengths, batch_first=True, enforce_sorted=False)
+        kind = sequence.device.type
+        # Under autocast, torch computes a GRU on a GPU in float16, whatever was asked for, and gradients would vanish.
+        # The meta device, on which operations are counted, has no autocast.
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+            _, state = self.gru(packed)
+        return torch.cat([state[-2], state[-1]], 1)
+
+
+class CosineClassifier(nn.Module):
+    """Scores classes by the cosine between a drawing's code layer and a direction of each class.
+
+    Source: Hoe et al., "One loss for all: deep hashing with a single cosine similarity based learning objective",
+    NeurIPS 2021, equations 3 and 4.
+
+    Args:
+        width: D.
+        classes: L.
+        scale: s, the factor of the cosines; None takes max(8, 2 √D).
+    """
+
+    scale: Tensor
+
+    def __init__(self, width: int, classes: int, scale: float | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, width))
+        # Kept with the weights, so that a network that is read again gives the same scores.
+        self.register_buffer("scale", torch.tensor(max(8.0, 2 * math.sqrt(width)) if scale is None else scale))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return s · cos(u, c): (B, D) → (B, L)."""
+        return self.scale * functional.linear(functional.normalize(u), functional.normalize(self.weight))
+
+
+class BitNorm(nn.BatchNorm1d):
+    """Normalises each of the D values over the batch, so that each bit is 1 in about half of all drawings."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=False)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return (B, D) values; a batch of one, which has no spread of its own, is normalised as those before it."""
+        if self.training and len(u) == 1:
+            return functional.batch_norm(u, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(u)
+
+
+class FusionNetwork(nn.Module):
+    """One or both branches, a code layer of D values, and a classifier.
+
+    Args:
+        picture: The picture branch, of which `extract` is used; None for points alone.
+        points: The recurrent branch; None for pictures alone.
+        width: D.
+        classes: Number of classes L.
+        activation: Of the code layer; `cosine` normalises each value over the batch and compares angles.
+
+    Raises:
+        ConfigError: There is no branch.
+    """
+
+    def __init__(
+        self,
+        picture: Any,
+        points: Any,
+        *,
+        width: int,
+        classes: int,
+        activation: Activation = "sigmoid",
+    ) -> None:
+        super().__init__()
+        branches = [branch for branch in (picture, points) if branch is not None]
+        if not branches:
+            raise ConfigError("a network needs a picture branch, a point branch, or both")
+        self.picture, self.points = picture, points
+        self.feature_size = sum(int(branch.feature_size) for branch in branches)
+        self.fuse = nn.Linear(self.feature_size, width, bias=activation != "cosine")
+        self.norm = BitNorm(width) if activation == "cosine" else nn.Identity()
+        self.activation: str = activation
+        classifier: Any = CosineClassifier(width, classes) if activation == "cosine" else nn.Linear(width, classes)
+        self.classifier = classifier
+        if activation == "sigmoid":
+            # Few values in 0..1 would give scores so near one another that learning starts slowly.
+            nn.init.normal_(classifier.weight, std=4 / math.sqrt(width))
+            nn.init.zeros_(classifier.bias)
+
+    def extract(self, raster: Tensor | None, sequence: Tensor | None, lengths: Tensor | None) -> Tensor:
+        """Return the features of both branches, side by side.
+
+        Args:
+            raster: (B, channels, S, S) float32, for the picture branch.
+            sequence: (B, L, 4) float32, for the point branch.
+            lengths: (B,) int64 on the CPU.
+
+        Returns:
+            (B, feature_size).
+        """
+        # Appending to a list would make `torch.compile` begin anew at every step: the list's method is new each time.
+        picture = () if self.picture is None else (self.picture.extract(raster),)
+        points = () if self.points is None else (self.points(sequence, lengths),)
+        return torch.cat([*picture, *points], 1)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the code layer's values: (B, feature_size) → (B, D), in 0..1 for sigmoid, from 0 on for relu."""
+        return _ACTIVATIONS[self.activation](self.norm(self.fuse(features)))
+
+    def forward(self, raster: Tensor | None, sequence: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the code layer's values and the scores: (B, D), (B, L)."""
+        code = self.embed(self.extract(raster, sequence, lengths))
+        return code, self.classifier(code)
+
+
 class SketchEncoder(nn.Module):
     """A fusion network that takes batches as the loader makes them.
 
@@ -162,7 +306,7 @@ class SketchEncoder(nn.Module):
         options: Its branches.
         width: D, of the code layer.
         classes: Number of classes L.
-        activation: Of the D numbers.
+        activation: Of the code layer.
         config: Of an encoder of transformers.
 
     Raises:
@@ -184,7 +328,7 @@ class SketchEncoder(nn.Module):
         self.fusion = FusionNetwork(picture, points, width=width, classes=classes, activation=activation)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the D numbers and the scores of each drawing: (B, D), (B, L) float32."""
+        """Return the code layer's values and the scores of each drawing: (B, D), (B, L) float32."""
         device = self.fusion.fuse.weight.device
         sequence = None if batch.sequence is None else batch.sequence.to(device)
         code, scores = self.fusion(pictures_of(batch, device), sequence, batch.lengths)
@@ -201,14 +345,14 @@ def pictures_of(batch: Batch, device: torch.device) -> Tensor | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """A network that was trained, on the CPU and ready to be asked, and what it reads.
+    """A trained network on the CPU, in evaluation mode.
 
     Attributes:
         encoder: The network.
         view: What it reads of a drawing.
-        classes: The class table of the data that it learned from.
+        classes: The class table of its training data.
         width: D.
-        threshold: From which value on a number is a 1 in a binary code.
+        threshold: The smallest value that is a 1 in a binary code.
     """
 
     encoder: SketchEncoder
@@ -225,8 +369,8 @@ class Architecture:
     Attributes:
         network: Its branches.
         width: D.
-        activation: Of the D numbers.
-        scale: What the ways from point to point are divided by.
+        activation: Of the code layer.
+        scale: Divisor of the offsets.
         classes: The class table.
         config: Of an encoder of transformers.
     """
@@ -240,13 +384,8 @@ class Architecture:
 
     def encoder(self) -> SketchEncoder:
         """Return a new network with random weights."""
-        return SketchEncoder(
-            self.network,
-            width=self.width,
-            classes=len(self.classes),
-            activation=self.activation,
-            config=self.config,
-        )
+        classes, activation = len(self.classes), self.activation
+        return SketchEncoder(self.network, width=self.width, classes=classes, activation=activation, config=self.config)
 
 
 def write_encoder(folder: Path, encoder: SketchEncoder, architecture: Architecture) -> None:
@@ -292,19 +431,16 @@ def read_encoder(folder: Path) -> Trained:
     )
 
 
-# What a trained network makes of the drawings of a split: numbers, and binary codes of them.
-
-
 @torch.no_grad()
-def outputs(
+def embed(
     trained: Trained,
-    packed: Packed,
+    packed: PackedSplit,
     *,
     rows: npt.NDArray[np.int64] | None = None,
     device: str = "cpu",
     batch_size: int = 512,
 ) -> npt.NDArray[np.float32]:
-    """Return the numbers of the code layer for every drawing, in their order.
+    """Return the code layer's values for drawings in their order: (N, D) float32.
 
     Args:
         trained: The network.
@@ -312,9 +448,6 @@ def outputs(
         rows: (N,) which of them; None for all.
         device: Where to compute.
         batch_size: Drawings at a time.
-
-    Returns:
-        (N, D) float32.
     """
     packed = packed.to(device)
     encoder = trained.encoder.to(packed.device).eval()
@@ -332,31 +465,31 @@ def outputs(
 
 @torch.no_grad()
 def probabilities(
-    trained: Trained, numbers: npt.NDArray[np.float32], *, device: str = "cpu"
+    trained: Trained, embedding: npt.NDArray[np.float32], *, device: str = "cpu"
 ) -> npt.NDArray[np.float64]:
-    """Return what the classifier makes of numbers of the code layer, (N, D): (N, L), of the classes it learned."""
+    """Return the classifier's probabilities of the classes it learned, of embeddings: (N, D) → (N, L)."""
     classify = trained.encoder.to(device).eval().fusion.classifier
-    found: npt.NDArray[np.float64] = classify(torch.from_numpy(numbers).to(device)).double().softmax(1).cpu().numpy()
-    return found
+    scores: npt.NDArray[np.float64] = classify(torch.from_numpy(embedding).to(device)).double().softmax(1).cpu().numpy()
+    return scores
 
 
-def encode(trained: Trained, packed: Packed, *, device: str = "cpu", batch_size: int = 512) -> Codes:
-    """Return the binary codes of every drawing, in their order: Eq. 5, 1 where a number reaches the threshold.
+def encode(trained: Trained, packed: PackedSplit, *, device: str = "cpu", batch_size: int = 512) -> Codes:
+    """Return the binary codes of every drawing, in their order: Eq. 5, 1 where a value reaches the threshold.
 
-    The class table is that of the drawings, which the network need not know. Bitmaps have no key_ids: the number of the
-    row stands for it.
+    The class table is that of the drawings, which the network need not know. Bitmaps have no key_ids: the row's number
+    stands for it.
     """
-    return codes_of(outputs(trained, packed, device=device, batch_size=batch_size), trained.threshold, packed)
+    return codes_of(embed(trained, packed, device=device, batch_size=batch_size), trained.threshold, packed)
 
 
-def codes_of(numbers: npt.NDArray[np.float32], threshold: float, packed: Packed) -> Codes:
-    """Return the codes of drawings whose numbers are known: (N, D) float32."""
+def codes_of(embedding: npt.NDArray[np.float32], threshold: float, packed: PackedSplit) -> Codes:
+    """Return the binary codes of drawings, given their (N, D) embeddings."""
     key_ids: npt.NDArray[np.uint64] = np.arange(len(packed), dtype=np.uint64)
     if not isinstance(packed, PackedBitmaps):
         key_ids = packed.key_ids.cpu().numpy().view(np.uint64)
     return Codes(
-        bits=numbers.shape[1],
-        packed=pack_bits(numbers >= threshold),
+        bits=embedding.shape[1],
+        packed=pack_bits(embedding >= threshold),
         labels=packed.labels.cpu().numpy().astype(np.uint16),
         key_ids=key_ids,
         classes=packed.classes,

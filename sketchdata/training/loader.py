@@ -24,9 +24,8 @@ from sketchdata.drawings.drawing import DrawingBatch, empty_batch, offsets_of
 from sketchdata.drawings.raster import DEFAULT_SIZE, raster
 from sketchdata.drawings.sampling import splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.training.augmentation import Augmentation
-from sketchdata.training.bitmaps import Packed
-from sketchdata.training.packed import pack
+from sketchdata.training.bitmaps import PackedSplit
+from sketchdata.training.packed import Augmentation, pack
 
 #: What a bitmap shows of a drawing.
 Channels = Literal["ink", "strokes"]
@@ -44,7 +43,7 @@ class Order:
         seed: Of the shuffling.
         shuffle: Whether to.
         rank: This process's number.
-        world: How many there are; each takes every world-th item of a batch.
+        world_size: How many there are; each takes every world_size-th item of a batch.
     """
 
     count: int
@@ -52,13 +51,13 @@ class Order:
     seed: int = 0
     shuffle: bool = True
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
     def steps(self) -> int:
         """Steps of an epoch: a last batch of fewer items than ranks is left out, as a rank would have none."""
         whole, rest = divmod(self.count, self.batch_size)
-        return whole + (rest >= self.world)
+        return whole + (rest >= self.world_size)
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
         """Yield the items of this rank's batches, int64, of an epoch from step `start` on."""
@@ -67,7 +66,7 @@ class Order:
         else:
             order = torch.arange(self.count)
         for step in range(start, self.steps):
-            yield order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world]
+            yield order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world_size]
 
 
 def generator(seed: int, *path: int) -> torch.Generator:
@@ -117,7 +116,7 @@ class View:
     scale: float = 1.0
     augment: Augmentation | None = None
 
-    def batch(self, packed: Packed, indices: Tensor, *place: int) -> Batch:
+    def batch(self, packed: PackedSplit, indices: Tensor, *place: int) -> Batch:
         """Make a batch of some drawings.
 
         Args:
@@ -141,7 +140,7 @@ class View:
 class PackedLoader:
     """Batches of a split that lies packed on a device."""
 
-    packed: Packed
+    packed: PackedSplit
     order: Order
     view: View
 

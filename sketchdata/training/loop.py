@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,11 +22,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sketchdata.errors import InterruptedRunError, SketchDataError
 from sketchdata.progress import console, task_bar
-from sketchdata.training.checkpoints import CheckpointFolder, read_tensors, restore, state_of, write_tensors
-from sketchdata.training.distributed import wishes_to_stop
+from sketchdata.storage.tensors import read_tensors, write_tensors
+from sketchdata.training.distributed import stop_signals
 from sketchdata.training.loader import PackedLoader, generator
 from sketchdata.training.options import TrainingOptions
-from sketchdata.training.run_folder import CHECKPOINTS, METRICS, RunFolder, opened_log
+from sketchdata.training.run_folder import CHECKPOINTS, METRICS, CheckpointFolder, RunFolder, opened_log
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -34,12 +35,13 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 #: Xu et al. in their earlier paper: 0.01, and a tenth of it after every 10 epochs.
 _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
+_NETWORK, _OPTIMISER = "network.", "optimiser."
 #: A short stage warms up for this share of its steps.
 _WARM_UP_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stage:
+class TrainingStage:
     """One part of a training, with an optimiser of its own.
 
     Attributes:
@@ -67,7 +69,7 @@ class Stage:
         return self.epochs * self.loader.steps
 
 
-def fit(stage: Stage, folder: RunFolder, options: TrainingOptions) -> dict[str, Any]:
+def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> dict[str, Any]:
     """Train a stage from where it is to its end, and leave its best weights in its objective.
 
     Returns:
@@ -78,16 +80,16 @@ def fit(stage: Stage, folder: RunFolder, options: TrainingOptions) -> dict[str, 
         InterruptedRunError: Ctrl-C; a checkpoint is there.
     """
     path = folder.stage_path(stage.name)
-    stage.objective.to(folder.ranks.device)
+    stage.objective.to(folder.context.device)
     if not path.exists():
         _Loop(stage, folder, options).run()
-        folder.ranks.wait()
+        folder.context.barrier()
     tensors, facts = read_tensors(path)
     restore(tensors, path, stage.objective)
     return facts
 
 
-def learning_rate(peak: float, step: int, stage: Stage, options: TrainingOptions) -> float:
+def learning_rate(peak: float, step: int, stage: TrainingStage, options: TrainingOptions) -> float:
     """Return the rate of a step: a straight rise and a half cosine down to zero, or the paper's stairs."""
     if options.paper_lr:
         return float(_PAPER_RATE * 0.1 ** (step // stage.loader.steps // _PAPER_EPOCHS))
@@ -95,6 +97,46 @@ def learning_rate(peak: float, step: int, stage: Stage, options: TrainingOptions
     if step < rise:
         return peak * (step + 1) / rise
     return peak * (1 + math.cos(math.pi * (step - rise) / (stage.steps - rise))) / 2
+
+
+def state_of(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the tensors of a network and of its optimiser under one roof."""
+    tensors = {f"{_NETWORK}{name}": value for name, value in network.state_dict().items()}
+    for place, memory in optimiser.state_dict()["state"].items():
+        tensors |= {f"{_OPTIMISER}{place}.{key}": value for key, value in memory.items()}
+    return tensors
+
+
+def restore(
+    tensors: Mapping[str, Tensor], source: Path, network: nn.Module, optimiser: torch.optim.Optimizer | None = None
+) -> None:
+    """Bring a network, and an optimiser unless only the weights are wanted, to what `state_of` returned.
+
+    Args:
+        tensors: What it returned.
+        source: The file that they come from, for the error.
+        network: Gets the weights.
+        optimiser: Gets its memory.
+
+    Raises:
+        SketchDataError: They are of another network.
+    """
+    weights = {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    odd = sorted(
+        name for name in own.keys() | weights.keys() if name not in weights or own.get(name) != weights[name].shape
+    )
+    if odd:
+        raise SketchDataError(f"{source} is of another network: {odd[0]} does not fit; begin again in another --out")
+    network.load_state_dict(weights)
+    if optimiser is None:
+        return
+    memories: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMISER):
+            place, _, key = name.removeprefix(_OPTIMISER).partition(".")
+            memories.setdefault(int(place), {})[key] = value
+    optimiser.load_state_dict({"state": memories, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 @dataclass(kw_only=True)
@@ -111,14 +153,14 @@ class _Progress:
 class _Loop:
     """One stage at work."""
 
-    def __init__(self, stage: Stage, folder: RunFolder, options: TrainingOptions) -> None:
-        self.stage, self.folder, self.options, self.ranks = stage, folder, options, folder.ranks
+    def __init__(self, stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> None:
+        self.stage, self.folder, self.options, self.context = stage, folder, options, folder.context
         groups = [{"params": list(parameters), "peak": peak} for parameters, peak in stage.groups]
         make = OPTIMISERS[options.optimizer]
         self.optimiser = make(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
         self.parameters = [parameter for parameters, _ in stage.groups for parameter in parameters]
-        self.model = stage.objective if self.ranks.world == 1 else DistributedDataParallel(stage.objective)
-        self.amp = options.amp == "on" or (options.amp == "auto" and self.ranks.device.type == "cuda")
+        self.model = stage.objective if self.context.world_size == 1 else DistributedDataParallel(stage.objective)
+        self.amp = options.amp == "on" or (options.amp == "auto" and self.context.device.type == "cuda")
         self.checkpoints = CheckpointFolder(directory=folder.path / CHECKPOINTS, stage=stage.name, keep=options.keep)
         self.at = _Progress()
         self.last: dict[str, Tensor] = {}
@@ -133,13 +175,14 @@ class _Loop:
         """
         self._go_on()
         board = self.folder.path / "tensorboard" if self.options.tensorboard else None
-        log = opened_log(
-            self.folder.path / METRICS, self.stage.name, step=self.at.step, epochs=self.at.epochs, board=board
-        )
-        with wishes_to_stop() as wishes, log if self.ranks.leads else nullcontext() as self.log, task_bar() as self.bar:
+        path, at = self.folder.path / METRICS, self.at
+        log: Any = nullcontext()
+        if self.context.is_main:
+            log = opened_log(path, self.stage.name, step=at.step, epochs=at.epochs, board=board)
+        with stop_signals() as signals, log as self.log, task_bar() as self.bar:
             self.shown = self.bar.add_task(self.stage.name, total=self.stage.steps, completed=self.at.step)
             while self.at.epochs < self.stage.epochs:
-                self._epoch(wishes)
+                self._epoch(signals)
         self._finish()
 
     def _go_on(self) -> None:
@@ -151,9 +194,9 @@ class _Loop:
             self.at = _Progress(**facts["progress"])
         self.started -= self.at.seconds
         # No process writes before all have read.
-        self.ranks.wait()
+        self.context.barrier()
 
-    def _epoch(self, wishes: list[int]) -> None:
+    def _epoch(self, signals: list[int]) -> None:
         """Learn from every drawing once, or from those that are left; then validate, and keep what is best."""
         first = self.at.epochs * self.stage.loader.steps
         self.model.train()
@@ -161,14 +204,14 @@ class _Loop:
             self._step(batch)
             if self.at.step % self.options.log_every == 0:
                 self._write_line()
-            stopping = self._agreed(wishes)
+            stopping = self._agreed(signals)
             if stopping or time.monotonic() - self.saved >= 60 * self.options.save_minutes:
                 self._save()
             if stopping:
                 raise self._stopped()
         self._validate()
         self._save()
-        if self._agreed(wishes):
+        if self._agreed(signals):
             raise self._stopped()
 
     def _step(self, batch: Any) -> None:
@@ -177,7 +220,7 @@ class _Loop:
         torch.manual_seed(self._seed())
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(group["peak"], self.at.step, self.stage, self.options)
-        with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.amp):
+        with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.amp):
             loss, shown = self.model(batch)
         self.optimiser.zero_grad()
         loss.backward()
@@ -187,7 +230,7 @@ class _Loop:
         self.last = {"loss": loss.detach(), **shown, "gradient": norm}
 
     def _seed(self) -> int:
-        path = (zlib.crc32(self.stage.name.encode()), self.at.step, self.ranks.rank)
+        path = (zlib.crc32(self.stage.name.encode()), self.at.step, self.context.rank)
         return generator(self.options.seed, *path).initial_seed()
 
     def _numbers(self) -> dict[str, float]:
@@ -236,9 +279,9 @@ class _Loop:
             soft_wrap=True,
         )
 
-    def _agreed(self, wishes: list[int]) -> bool:
+    def _agreed(self, signals: list[int]) -> bool:
         """Tell whether any process was asked to stop; all of them stop after the same step."""
-        return self.ranks.total(len(wishes))[0] > 0
+        return self.context.sum(len(signals))[0] > 0
 
     def _stopped(self) -> InterruptedRunError:
         return InterruptedRunError(
@@ -260,7 +303,7 @@ class _Loop:
 
     def _finish(self) -> None:
         """Write the weights of the best epoch; the checkpoints have served."""
-        if not self.ranks.leads:
+        if not self.context.is_main:
             return
         state = state_of(self.stage.objective, self.optimiser)
         if self.at.best is not None and self.at.best != self.at.step:

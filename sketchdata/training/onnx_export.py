@@ -37,8 +37,7 @@ from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import hash_file, replacing
-from sketchdata.training.encoder import Trained, read_encoder
-from sketchdata.training.models import RecurrentEncoder
+from sketchdata.training.encoder import RecurrentEncoder, Trained, read_encoder
 from sketchdata.training.run_folder import MODEL, read_record
 from sketchdata.version import __version__
 

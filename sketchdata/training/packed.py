@@ -7,6 +7,7 @@ QuickDraw-3.8M's 3.1 million training drawings take less than 400 MB as vectors;
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,124 @@ from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, empty_batc
 from sketchdata.drawings.raster import DEFAULT_SIZE, paint
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.dataset import open_dataset
-from sketchdata.training.augmentation import Augmentation, moved, numbered, stroke_channels
+
+# A picture with strokes as channels says when and in which direction each pixel was drawn. While it is drawn, a pixel
+# is one integer: the order in its upper byte, so that the latest segment is the largest, the direction below.
+
+#: Ink, order, and the two parts of the direction.
+CHANNELS = 4
+_INK, _LAST = 255, 255
+_MIDDLE, _REACH = 128, 127
+
+
+def segment_codes(offsets: Tensor, order: Tensor) -> Tensor:
+    """Return order and direction of segments as one integer each.
+
+    Args:
+        offsets: (K, 2) float32, Δx and Δy; a dot, whose offset is 0, has no direction.
+        order: (K,) float32, 0 for the first segment of its drawing, 1 for the last.
+
+    Returns:
+        (K,) int32, at least 65,536.
+    """
+    unit = offsets / offsets.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    x, y = (_MIDDLE + _REACH * unit).round().to(torch.int32).unbind(1)
+    codes: Tensor = ((1 + order * (_LAST - 1)).round().to(torch.int32) << 16) | (x << 8) | y
+    return codes
+
+
+def stroke_channels(codes: Tensor) -> Tensor:
+    """Return codes of segments as channels: (B, 1, S, S) int32, 0 on the background → (B, 4, S, S) uint8."""
+    return torch.cat([(codes > 0) * _INK, codes >> 16, (codes >> 8) & 255, codes & 255], 1).to(torch.uint8)
+
+
+def to_floats(channels: Tensor) -> Tensor:
+    """Return channels as networks take them, 0 on the background: (B, 4, S, S) uint8 → float32.
+
+    Ink and order are in 0..1, the parts of the direction in −1..1.
+    """
+    values = channels.float()
+    ink = values[:, :1] / _INK
+    return torch.cat([ink, values[:, 1:2] / _LAST, (values[:, 2:] - _MIDDLE) / _REACH * ink], 1)
+
+
+_CENTRE = MAX_COORDINATE / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of a drawing's points before it is rastered, so that lines stay thin; all amounts are uniform.
+
+    Attributes:
+        rotate: Largest angle in degrees, to either side.
+        stretch: Largest share by which each axis grows or shrinks: 0.1 for 0.9 to 1.1.
+        shift: Largest move to either side, as a share of the square's side.
+        mirror: Probability of a drawing to be mirrored left to right.
+        drop_strokes: Probability of a stroke to be left out; a drawing keeps one at least.
+    """
+
+    rotate: float = 8.0
+    stretch: float = 0.1
+    shift: float = 0.05
+    mirror: float = 0.5
+    drop_strokes: float = 0.0
+
+    def affine(self, count: int, random: torch.Generator) -> Tensor:
+        """Return (B, 2, 3) float32 maps of the 0..255 square, about its centre, drawn on the CPU for any device."""
+        amounts = torch.rand(count, 6, generator=random)
+        between = 2 * amounts - 1
+        angle = between[:, 0] * math.radians(self.rotate)
+        stretch = 1 + between[:, 1:3] * self.stretch
+        stretch[:, 0] *= torch.where(amounts[:, 3] < self.mirror, -1.0, 1.0)
+        cos, sin = angle.cos(), angle.sin()
+        turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+        linear = turn * stretch[:, None, :]
+        shift = between[:, 4:6] * (self.shift * MAX_COORDINATE)
+        moved = _CENTRE + shift - linear.sum(2) * _CENTRE
+        return torch.cat([linear, moved[:, :, None]], 2)
+
+    def kept_strokes(self, owner: Tensor, count: int, random: torch.Generator) -> Tensor:
+        """Return which strokes stay, (S,) bool; of each drawing one at least.
+
+        Args:
+            owner: (S,) int64, the drawing of each stroke, 0..count - 1, rising.
+            count: Number of drawings B.
+            random: Draws on the CPU.
+        """
+        amounts = torch.rand(len(owner), generator=random).to(owner.device)
+        best = torch.full((count,), -1.0, device=owner.device).scatter_reduce(0, owner, amounts, "amax")
+        return (amounts >= self.drop_strokes) | (amounts == best[owner])
+
+
+def moved(points: Tensor, owner: Tensor, affine: Tensor) -> Tensor:
+    """Map points, and bring each drawing that left the square back into it: moved, and shrunk only where it must be.
+
+    Args:
+        points: (P, 2) of any type, x and y in 0..255.
+        owner: (P,) int64, the drawing of each point.
+        affine: (B, 2, 3) float32.
+
+    Returns:
+        (P, 2) float32 in 0..255.
+    """
+    own = affine[owner]
+    mapped = (own[:, :, :2] * points.to(torch.float32)[:, None, :]).sum(2) + own[:, :, 2]
+    index = owner[:, None].expand(-1, 2)
+    bounds = torch.zeros(len(affine), 2, device=mapped.device)
+    low = bounds.scatter_reduce(0, index, mapped, "amin", include_self=False)
+    high = bounds.scatter_reduce(0, index, mapped, "amax", include_self=False)
+    shrink = (MAX_COORDINATE / (high - low).amax(1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
+    # Where the drawing lies once shrunk, pushed inside by as little as will do.
+    start = (low * shrink + (1 - shrink) * _CENTRE).clamp(min=0)
+    start = torch.minimum(start, MAX_COORDINATE - (high - low) * shrink)
+    inside = (mapped - low[owner]) * shrink[owner] + start[owner]
+    return inside.clamp_(0, MAX_COORDINATE)
+
 
 # 1-pixel lines of many drawings at once, on any device: every pixel of every segment is computed and scattered.
 # Bit-equal to OpenCV's 8-connected line between whole points, and so to the fast raster: order the ends left to right;
-# a
-# is the longer of their two ways and b the shorter; for i = 0..a the coordinate of the longer one moves by i and that
-# of
-# the shorter one by (2·b·i + a − 1) // (2·a).
+# a is the larger of |Δx| and |Δy| and b the smaller; for i = 0..a the coordinate of the larger one moves by i, and that
+# of the smaller one by (2·b·i + a − 1) // (2·a).
 
 
 def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor:
@@ -47,24 +158,6 @@ def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor
     return bitmaps.index_fill_(0, places, 255).view(count, size, size)
 
 
-def draw_numbered(ends: Tensor, sketch: Tensor, numbers: Tensor, count: int, size: int) -> Tensor:
-    """Draw segments, each in a number of its own; where several cross, the largest number is seen.
-
-    Args:
-        ends: (K, 4) integers, as of `draw_segments`.
-        sketch: (K,) integers, the bitmap that each segment belongs to.
-        numbers: (K,) int32, from 1 on.
-        count: Number of bitmaps B.
-        size: Their side S in pixels.
-
-    Returns:
-        (B, S, S) int32 on the device of `ends`, 0 where nothing is drawn.
-    """
-    bitmaps = torch.zeros(count * size * size, dtype=torch.int32, device=ends.device)
-    places, segment = _pixels(ends, sketch, size)
-    return bitmaps.scatter_reduce_(0, places, numbers[segment], "amax").view(count, size, size)
-
-
 def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return where the pixels of all segments lie among the bitmaps', some repeatedly, and whose: (M,), (M,) int64."""
     x0, y0, x1, y1 = ends.to(torch.int32).unbind(1)
@@ -74,7 +167,7 @@ def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
     dx, dy = x1 - x0, y1 - y0
     flat = dx >= dy.abs()
     longer, shorter = torch.where(flat, dx, dy.abs()), torch.where(flat, dy.abs(), dx)
-    # How far a pixel lies from the last one in memory, along the longer and along the shorter axis.
+    # Distance in memory to the next pixel along the longer and along the shorter axis.
     down = torch.sign(dy) * size
     along, across = torch.where(flat, 1, down), torch.where(flat, down, 1)
     first = sketch.to(torch.int64) * (size * size) + (y0 * size + x0)
@@ -145,10 +238,10 @@ class PackedSketches:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw some of the drawings.
+        """Draw some of the drawings, by scattering on a GPU and by OpenCV on the CPU.
 
-        Lines of 1 pixel are those of the fast raster, bit for bit, drawn on a GPU by scattering and on the CPU by
-        OpenCV. Broader ones are these, dilated by a disc of that diameter, on any device.
+        Lines of 1 pixel are those of the fast raster, bit for bit; broader ones are these, dilated by a disc of that
+        diameter.
 
         Args:
             indices: (B,) integers, the drawings.
@@ -164,10 +257,8 @@ class PackedSketches:
             ConfigError: `augment` without `random`.
         """
         chosen = self._chosen(indices, augment, random)
-        pixels = _to_pixels(chosen.xy, size)
         draw = _draw_by_opencv if self.device.type == "cpu" else draw_by_scattering
-        bitmaps = draw(chosen, pixels, size)
-        return _broadened(bitmaps[:, None], line_width)
+        return _broadened(draw(chosen, _to_pixels(chosen.xy, size), size)[:, None], line_width)
 
     def stroke_picture(
         self,
@@ -177,26 +268,30 @@ class PackedSketches:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw some of the drawings, with when and which way each pixel was drawn.
+        """Draw some of the drawings, with order and direction; where lines cross, the later one is seen.
 
-        Where lines cross, the later one is seen. Lines are those of `raster`, on any device.
-
-        Args:
-            indices: (B,) integers, the drawings.
-            size: The side S in pixels.
-            line_width: In pixels.
-            augment: How to change them first.
-            random: Draws the changes; needed with `augment`, and lives on the CPU.
+        Args are those of `raster`, and so are the lines, on any device.
 
         Returns:
-            (B, 4, S, S) uint8, 0 on the background: ink 255; order, 1 for the first way from point to point, 255 for
-            the last one; the x and the y of its direction, a unit vector, as 128 + 127 · value.
+            (B, 4, S, S) uint8, 0 on the background: ink 255; order, 1 for the first segment, 255 for the last one; the
+            x and the y of its direction, a unit vector, as 128 + 127 · value.
 
         Raises:
             ConfigError: `augment` without `random`.
         """
         chosen = self._chosen(indices, augment, random)
-        return stroke_channels(_broadened(_number_by_scattering(chosen, size)[:, None], line_width))
+        starts, stops = _segments(chosen)
+        owner, pixels, xy = chosen.owner[starts], _to_pixels(chosen.xy, size), chosen.xy.to(torch.float32)
+        counts = torch.bincount(owner, minlength=len(indices))
+        # A dot's segment comes last in `starts`, but in the middle of its drawing: places are counted over points.
+        begun = torch.zeros_like(chosen.owner)
+        begun[starts] = 1
+        place = (begun.cumsum(0) - 1)[starts] - (counts.cumsum(0) - counts)[owner]
+        codes = segment_codes(xy[stops] - xy[starts], place / (counts[owner] - 1).clamp(min=1))
+        places, segment = _pixels(torch.cat([pixels[starts], pixels[stops]], 1), owner, size)
+        bitmaps = torch.zeros(len(indices) * size * size, dtype=torch.int32, device=self.device)
+        bitmaps.scatter_reduce_(0, places, codes[segment], "amax")
+        return stroke_channels(_broadened(bitmaps.view(-1, 1, size, size), line_width))
 
     def sequence(
         self,
@@ -208,15 +303,15 @@ class PackedSketches:
     ) -> tuple[Tensor, Tensor]:
         """Return some of the drawings as the sequences that the recurrent branch reads.
 
-        Row j of a drawing is its point j: the way from the point before it, and the two states of the pen, which goes
-        on drawing (1, 0) or ends the stroke there (0, 1). The first point's way is 0. Source: Xu et al., section III-A,
+        Row j of a drawing is its point j: the offset from the point before it, 0 for the first one, and the two states
+        of the pen, which goes on drawing (1, 0) or ends the stroke there (0, 1). Source: Xu et al., section III-A,
         after Ha and Eck, "A neural representation of sketch drawings" (2018), whose third state, the end, is the length
         here.
 
         Args:
             indices: (B,) integers, the drawings.
             max_points: What goes beyond is cut off.
-            scale: What ways are divided by, as `offset_scale` gives it.
+            scale: Divisor of the offsets, as `offset_scale` returns it.
             augment: How to change them first.
             random: Draws the changes; needed with `augment`, and lives on the CPU.
 
@@ -229,12 +324,11 @@ class PackedSketches:
         """
         chosen = self._chosen(indices, augment, random)
         xy = chosen.xy.to(torch.float32)
-        ways = torch.zeros_like(xy)
-        ways[1:] = (xy[1:] - xy[:-1]) / scale
-        ways[chosen.first_points] = 0
-        ends = torch.zeros(len(xy), device=xy.device)
-        ends[chosen.strokes[1:] - 1] = 1
-        rows = torch.cat([ways, (1 - ends)[:, None], ends[:, None]], 1)
+        rows = torch.zeros(len(xy), 4, device=xy.device)
+        rows[1:, :2] = (xy[1:] - xy[:-1]) / scale
+        rows[chosen.first_points, :2] = 0
+        rows[:, 2] = 1
+        rows[chosen.strokes[1:] - 1, 2:] = torch.tensor([0.0, 1.0], device=xy.device)
         place = torch.arange(len(xy), device=xy.device) - chosen.first_points[chosen.owner]
         lengths = chosen.lengths.clamp(max=max_points)
         inside = place < max_points
@@ -243,14 +337,13 @@ class PackedSketches:
         return padded, lengths.cpu()
 
     def offset_scale(self) -> float:
-        """Return the standard deviation of the ways from point to point, over the first 100,000 drawings."""
-        first = torch.arange(min(len(self), _SCALE_DRAWINGS), device=self.device)
-        chosen = self._chosen(first, None, None)
+        """Return the standard deviation of the offsets Δx, Δy, over the first 100,000 drawings."""
+        chosen = self._chosen(torch.arange(min(len(self), _SCALE_DRAWINGS), device=self.device), None, None)
         xy = chosen.xy.to(torch.float32)
         inside = torch.ones(len(xy), dtype=torch.bool, device=xy.device)
         inside[chosen.first_points] = False
-        ways = (xy - xy.roll(1, 0))[inside]
-        return float(ways.std()) if ways.numel() > 1 else 1.0
+        offsets = (xy - xy.roll(1, 0))[inside]
+        return float(offsets.std()) if offsets.numel() > 1 else 1.0
 
     def _chosen(self, indices: Tensor, augment: Augmentation | None, random: torch.Generator | None) -> Chosen:
         indices = indices.to(self.device)
@@ -393,26 +486,6 @@ def draw_by_scattering(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
     return draw_segments(ends, chosen.owner[starts], len(chosen.lengths), size)
 
 
-def _number_by_scattering(chosen: Chosen, size: int) -> Tensor:
-    """Draw a batch on its own device, each way in a number that says when and which way. → (B, S, S) int32."""
-    starts, stops = _segments(chosen)
-    owner, pixels = chosen.owner[starts], _to_pixels(chosen.xy, size)
-    xy = chosen.xy.to(torch.float32)
-    ends = torch.cat([pixels[starts], pixels[stops]], 1)
-    numbers = numbered(xy[stops] - xy[starts], _order(chosen, starts))
-    return draw_numbered(ends, owner, numbers, len(chosen.lengths), size)
-
-
-def _order(chosen: Chosen, starts: Tensor) -> Tensor:
-    """Return when each segment was drawn, from 0 for the first of its drawing to 1 for the last. (K,) float32."""
-    owner = chosen.owner[starts]
-    counts = torch.bincount(owner, minlength=len(chosen.lengths))
-    begun = torch.zeros_like(chosen.owner)
-    begun[starts] = 1
-    place = (begun.cumsum(0) - 1)[starts] - (counts.cumsum(0) - counts)[owner]
-    return place / (counts[owner] - 1).clamp(min=1)
-
-
 def _segments(chosen: Chosen) -> tuple[Tensor, Tensor]:
     """Return the points between which there are lines: (K,), (K,) int64."""
     last = chosen.strokes[1:] - 1
@@ -425,7 +498,7 @@ def _segments(chosen: Chosen) -> tuple[Tensor, Tensor]:
 
 
 def _draw_by_opencv(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
-    """Do the same on the CPU, several times faster there."""
+    # Several times faster on the CPU than scattering.
     counts = torch.bincount(chosen.sketch_of_stroke, minlength=len(chosen.lengths))
     batch = dataclasses.replace(
         empty_batch(),
@@ -469,7 +542,10 @@ def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...]) -> PackedSke
         if batch.is_raw:
             raise SketchDataError("raw drawings cannot be packed: build the data set without --keep-raw")
         points.append(np.stack([batch.x, batch.y], axis=1))
-        strokes.append(_short(np.diff(batch.points)))
+        lengths = np.diff(batch.points)
+        if (longest := lengths.max(initial=0)) > np.iinfo(np.int16).max:
+            raise SketchDataError(f"a stroke of {longest:,} points is longer than can be packed")
+        strokes.append(lengths.astype(np.int16))
         sketches.append(np.diff(batch.strokes).astype(np.int32))
         starts.append(np.diff(batch.points[batch.strokes]).astype(np.int32))
         labels.append(batch.label.astype(np.int16))
@@ -483,13 +559,6 @@ def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...]) -> PackedSke
         key_ids=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *key_ids])),
         classes=classes,
     )
-
-
-def _short(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
-    longest = lengths.max(initial=0)
-    if longest > np.iinfo(np.int16).max:
-        raise SketchDataError(f"a stroke of {longest:,} points is longer than can be packed")
-    return lengths.astype(np.int16)
 
 
 def _offsets(lengths: list[npt.NDArray[np.int32]]) -> Tensor:

@@ -10,6 +10,7 @@ training.json             the report, written last: its existence means that the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,34 +19,33 @@ from typing import Any, BinaryIO
 
 import orjson
 import torch
+from torch import Tensor
 
 from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.storage.manifest import hash_file, replacing
-from sketchdata.training.checkpoints import SUFFIX
-from sketchdata.training.distributed import Ranks
+from sketchdata.progress import console
+from sketchdata.storage.manifest import hash_file, leftovers, replacing
+from sketchdata.storage.tensors import SUFFIX, read_tensors, write_tensors
+from sketchdata.training.distributed import DistributedContext
 from sketchdata.version import __version__
-
-# The metrics of a training: a JSON object a line, and TensorBoard's files where they are wanted.
 
 
 class MetricsLog:
-    """A stage's lines, added to those of the stages before it."""
+    """A stage's lines, added to those of the stages before it: JSON, and TensorBoard's files where they are wanted."""
 
     def __init__(self, file: BinaryIO, stage: str, board: Any) -> None:
         self._file, self._stage, self._board = file, stage, board
 
-    def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Add a line: `stage`, `step`, and numbers by name; a line that ends an epoch has `epoch` among them."""
-        self._file.write(
-            orjson.dumps({"stage": self._stage, "step": step, **numbers}, option=orjson.OPT_APPEND_NEWLINE)
-        )
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a line: `stage`, `step`, and values by name; a line that ends an epoch has `epoch` among them."""
+        line = {"stage": self._stage, "step": step, **values}
+        self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if self._board is not None:
-            for name, value in numbers.items():
+            for name, value in values.items():
                 self._board.add_scalar(f"{self._stage}/{name}", value, step)
 
     def flush(self) -> None:
-        """See to it that what was written is in the file."""
+        """Write what is buffered to the file."""
         self._file.flush()
         if self._board is not None:
             self._board.flush()
@@ -53,20 +53,33 @@ class MetricsLog:
 
 @contextmanager
 def opened_log(path: Path, stage: str, *, step: int, epochs: int, board: Path | None) -> Iterator[MetricsLog]:
-    """Open the log of a stage that goes on after some steps; what later steps wrote goes, as they are taken again.
+    """Open the log of a stage that goes on, without the lines of steps that will be taken again.
 
     Args:
         path: The file; it need not exist.
         stage: The stage's name.
-        step: Steps that count.
-        epochs: Epochs that were brought to their end.
+        step: Steps that were taken.
+        epochs: Epochs that were finished.
         board: Folder for TensorBoard's files; None writes none.
 
     Raises:
         ConfigError: TensorBoard is wanted and not installed.
     """
-    kept = [line for line in read_lines(path) if line["stage"] != stage or _counts(line, step, epochs)]
-    writer = None if board is None else _board(board, stage, step)
+    kept = [
+        line
+        for line in read_lines(path)
+        if line["stage"] != stage or (line["epoch"] <= epochs if "epoch" in line else line["step"] <= step)
+    ]
+    writer: Any = None
+    if board is not None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "--tensorboard needs tensorboard, which is not installed: pip install tensorboard"
+            ) from error
+        make: Any = SummaryWriter
+        writer = make(log_dir=str(board / stage), purge_step=step)
     with replacing(path) as file:
         file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in kept)
     try:
@@ -77,28 +90,89 @@ def opened_log(path: Path, stage: str, *, step: int, epochs: int, board: Path | 
             writer.close()
 
 
-def _counts(line: Mapping[str, Any], step: int, epochs: int) -> bool:
-    return bool(line["epoch"] <= epochs if "epoch" in line else line["step"] <= step)
-
-
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a log; one that a kill cut off is left out."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     return [orjson.loads(line) for line in lines if line.endswith(b"}\n")]
 
 
-def _board(folder: Path, stage: str, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise ConfigError("--tensorboard needs tensorboard, which is not installed: pip install tensorboard") from error
-    writer: Any = SummaryWriter
-    return writer(log_dir=str(folder / stage), purge_step=step)
-
-
 def stage_seconds(path: Path) -> dict[str, float]:
     """Return how long each stage took, pauses left out: {stage: seconds}."""
     return {line["stage"]: float(line["seconds"]) for line in read_lines(path) if "seconds" in line}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFolder:
+    """The checkpoints of one stage of a training, numbered by the steps taken.
+
+    Attributes:
+        directory: Their folder, in which other stages may have theirs.
+        stage: The stage's name.
+        keep: How many of the newest to keep.
+    """
+
+    directory: Path
+    stage: str
+    keep: int = 3
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], best: int | None) -> None:
+        """Write a checkpoint, then remove the oldest ones; the checkpoint of the step `best` always stays.
+
+        Raises:
+            SketchDataError: It cannot be written; the earlier ones are all there.
+        """
+        write_tensors(self._path(step), tensors, {**facts, "stage": self.stage, "step": step})
+        for old in self.steps()[: -self.keep]:
+            if old != best:
+                self._path(old).unlink()
+        self._sweep()
+
+    def read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Read the checkpoint after some steps.
+
+        Raises:
+            SketchDataError: It is not there, or damaged.
+        """
+        return read_tensors(self._path(step))
+
+    def newest(self) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+        """Read the newest checkpoint that is whole: its path, tensors and facts; None when there is none at all.
+
+        Raises:
+            SketchDataError: There are some, and all of them are damaged.
+        """
+        damage = None
+        for step in reversed(self.steps()):
+            try:
+                found = self.read(step)
+            except SketchDataError as error:
+                damage = damage or error
+                continue
+            if damage:
+                console.print(f"{damage}; going on from the checkpoint of step {step:,}", soft_wrap=True)
+            return self._path(step), *found
+        if damage:
+            raise SketchDataError(f"{damage}; no other checkpoint is left: begin again in another --out")
+        return None
+
+    def steps(self) -> list[int]:
+        """Return after how many steps there are checkpoints, rising."""
+        name = re.compile(rf"{re.escape(self.stage)}-(\d+){re.escape(SUFFIX)}")
+        found = (name.fullmatch(path.name) for path in self.directory.glob(f"*{SUFFIX}"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def clear(self) -> None:
+        """Remove all checkpoints of the stage."""
+        for step in self.steps():
+            self._path(step).unlink()
+        self._sweep()
+
+    def _path(self, step: int) -> Path:
+        return self.directory / f"{self.stage}-{step:08d}{SUFFIX}"
+
+    def _sweep(self) -> None:
+        for path in leftovers(self.directory):
+            path.unlink(missing_ok=True)
 
 
 RECORD, REPORT, METRICS, MODEL = "run.json", "training.json", "metrics.jsonl", f"model{SUFFIX}"
@@ -107,42 +181,37 @@ CHECKPOINTS, STAGES = "checkpoints", "stages"
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """A training's folder, as one of its processes sees it.
-
-    Attributes:
-        path: Where it is.
-        ranks: Who this process is.
-    """
+    """A training's folder, as one of its processes sees it."""
 
     path: Path
-    ranks: Ranks
+    context: DistributedContext
 
     def stage_path(self, name: str) -> Path:
-        """Return where a finished stage has its best weights."""
+        """Return the file of a finished stage's best weights."""
         return _stage_path(self.path, name)
 
-    def take(self, other: Path, stages: Iterable[str]) -> None:
+    def copy_stages(self, other: Path, stages: Iterable[str]) -> None:
         """Copy finished stages of another training, unless they are here already."""
         for stage in stages:
-            if self.ranks.leads and not self.stage_path(stage).exists():
+            if self.context.is_main and not self.stage_path(stage).exists():
                 with replacing(self.stage_path(stage)) as file:
                     file.write(_stage_path(other, stage).read_bytes())
-        self.ranks.wait()
+        self.context.barrier()
 
     def report(self) -> dict[str, Any] | None:
-        """Return the report of a training that is whole already; None of any other."""
+        """Return the report of a finished training; None of any other."""
         return read_json(self.path / REPORT) if (self.path / REPORT).exists() else None
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the report, which makes the training whole, and return it."""
+        """Write the report, which finishes the training, and return it."""
         whole = {
             **facts,
-            "device": str(self.ranks.device),
-            "processes": self.ranks.world,
+            "device": str(self.context.device),
+            "processes": self.context.world_size,
             "torch": torch.__version__,
             "version": __version__,
         }
-        if self.ranks.leads:
+        if self.context.is_main:
             _write_json(self.path / REPORT, whole)
         return whole
 
@@ -151,14 +220,14 @@ def _stage_path(run: Path, name: str) -> Path:
     return run / STAGES / f"{name}{SUFFIX}"
 
 
-def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, ranks: Ranks) -> RunFolder:
+def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, context: DistributedContext) -> RunFolder:
     """Begin a training in a folder, or go on with it.
 
     Args:
         path: New, empty, or the folder of this very training.
-        facts: What makes the training what it is: `trainer`, `options`, `classes`, `manifest`.
-        resume: Whether to go on with one that was stopped.
-        ranks: Who this process is.
+        facts: What must be the same to go on: `trainer`, `options`, `classes`, `manifest`.
+        resume: Whether to go on with a training that was stopped.
+        context: This process.
 
     Raises:
         ConfigError: The folder holds something else, another training, or one that was stopped without `resume`; or
@@ -175,12 +244,12 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, ranks: Ranks
     else:
         claim_folder(path, own=())
     # No process writes before all have looked.
-    ranks.wait()
-    if ranks.leads and not record.exists():
+    context.barrier()
+    if context.is_main and not record.exists():
         _write_json(record, facts)
     # And none reads the record before it is there.
-    ranks.wait()
-    return RunFolder(path=path, ranks=ranks)
+    context.barrier()
+    return RunFolder(path=path, context=context)
 
 
 def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -206,37 +275,34 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def usable_stages(other: Path, facts: Mapping[str, Any], without: Mapping[str, Set[str]]) -> dict[str, str]:
-    """Return which finished stages of another training would come out the same here.
+    """Return the finished stages of another training that would come out the same here: {stage: sha256 of its file}.
 
     Args:
         other: The other training's folder, finished or not.
         facts: What is trained here, as `open_run` takes it.
         without: {stage: the options on which it does not depend}.
 
-    Returns:
-        {stage: sha256 of its file}.
-
     Raises:
         ConfigError: There is none; it says what differs.
-        SketchDataError: The folder is no training's, or its record is damaged.
+        SketchDataError: The folder is not that of a training, or its record is damaged.
     """
     before = read_record(other)
     finished = {stage: path for stage in without if (path := _stage_path(other, stage)).is_file()}
-    differing = {stage: _differing(before, facts, without[stage]) for stage in finished}
+    then, options = before.get("options") or {}, facts["options"]
+    data = (
+        ["--data"] if (before.get("manifest"), before.get("classes")) != (facts["manifest"], facts["classes"]) else []
+    )
+    changed = [name for name in sorted({*then, *options}) if then.get(name) != options.get(name)]
+    differing = {
+        stage: data + [f"--{name.replace('_', '-')}" for name in changed if name not in without[stage]]
+        for stage in finished
+    }
     usable = {stage: hash_file(path, "sha256") for stage, path in finished.items() if not differing[stage]}
     if not usable:
         names = sorted({name for stage in differing.values() for name in stage})
         reason = f"it has another {', '.join(names)}" if names else "it has finished none yet"
         raise ConfigError(f"--pretrained {other}: none of its stages can be used here, since {reason}")
     return usable
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], ignored: Set[str]) -> list[str]:
-    """Return what differs between two trainings, but for some options."""
-    then, options = before.get("options") or {}, now["options"]
-    data = ["--data"] if (before.get("manifest"), before.get("classes")) != (now["manifest"], now["classes"]) else []
-    names = (set(then) | set(options)) - ignored
-    return data + [f"--{name.replace('_', '-')}" for name in sorted(names) if then.get(name) != options.get(name)]
 
 
 def _some(classes: list[str]) -> str:
@@ -248,10 +314,10 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return what a run folder says of its training: trainer, options, classes and data.
 
     Raises:
-        SketchDataError: It is no run folder.
+        SketchDataError: It is not a run folder.
     """
     if not (path / RECORD).is_file():
-        raise SketchDataError(f"{path} is no folder of a training: it has no {RECORD}")
+        raise SketchDataError(f"{path} is not the folder of a training: it has no {RECORD}")
     return read_json(path / RECORD)
 
 

@@ -22,7 +22,7 @@ from sketchdata.retrieval.code_evaluation import GALLERY, Subject
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import identity
-from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.run_folder import REPORT, read_record
 from sketchdata.zero_shot.measures import RANKS, accuracy_by_class, chance_of_hit, confusion_pairs, measure_zero_shot
 from sketchdata.zero_shot.recogniser import unit
@@ -420,7 +420,7 @@ def evaluate_zero_shot(
     subject = Subject(trained=read_encoder(run), data=place, device=device, batch_size=batch_size)
     packed = subject.drawings(split, roster.classes)
     asked = Asked(
-        features=outputs(subject.trained, packed, device=device, batch_size=batch_size),
+        features=embed(subject.trained, packed, device=device, batch_size=batch_size),
         labels=packed.labels.cpu().numpy().astype(np.int64),
         roster=roster,
     )

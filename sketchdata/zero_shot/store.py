@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.training.checkpoints import SUFFIX, read_tensors, write_tensors
+from sketchdata.storage.tensors import SUFFIX, read_tensors, write_tensors
 from sketchdata.zero_shot.recogniser import Recogniser, restore_recogniser
 
 FOLDER = "recognisers"

@@ -22,7 +22,7 @@ from sketchdata.formats import ndjson, svg
 from sketchdata.pipelines import recognise
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.trainers import recognition
-from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.packed import pack
 from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
 from tests.commands import sketchdata
@@ -84,7 +84,7 @@ def write_lines(path: Path, drawings: list[Drawing]) -> Path:
 
 def numbers_of(run: Path, drawings: list[Drawing]) -> np.ndarray:
     words = Words()
-    return outputs(read_encoder(run), pack([to_batch(drawings, words)], tuple(words.names)))
+    return embed(read_encoder(run), pack([to_batch(drawings, words)], tuple(words.names)))
 
 
 def by_name(run: Path) -> dict[str, KeptRecogniser]:
@@ -296,11 +296,11 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: lis
     (tmp_path / "empty.ndjson").write_bytes(b"")
     (tmp_path / "blank.svg").write_bytes(b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     refusals: list[tuple[str, Path, object, dict[str, Any]]] = [
-        ("is no folder of a training", tmp_path / "none", drawn, {}),
+        ("is not the folder of a training", tmp_path / "none", drawn, {}),
         ("its training did not finish: go on with --resume", copies["stopped"], drawn, {}),
         ("has no recognisers", copies["bare"], drawn, {}),
         ("was fitted to 23 numbers a drawing, and the network gives 24", copies["wide"], drawn, {}),
-        ("is no safetensors file", copies["pickled"], drawn, {}),
+        ("is not a whole safetensors file", copies["pickled"], drawn, {}),
         ("no recogniser of vectors glove; there are: edges by eszsl, ", place.zsl, drawn, {"vectors": "glove"}),
         ("no recogniser of vectors words method eszsl", place.zsl, drawn, {"vectors": "words", "method": "eszsl"}),
         ("is no file; a query is", place.zsl, tmp_path / "none.svg", {}),

@@ -180,7 +180,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
     (other / "model.safetensors").write_bytes(content)
     refusals: list[tuple[str, dict[str, Any]]] = [
         ("by another network", {"run": other}),
-        ("is no folder of a training|has no model.safetensors", {"run": tmp_path / "none"}),
+        ("is not the folder of a training|has no model.safetensors", {"run": tmp_path / "none"}),
         ("name its run", {"run": None}),
         ("-k 37 is more than the 36 codes of the index", {"k": 37}),
         ("holds quickdraw-3.8m-codes, which is no index", {"index": place.codes}),

@@ -260,7 +260,7 @@ def broken_weights(fault: str, tmp_path: Path) -> Path:
         ("fewer", "another network than TIN"),
         ("wider", "another network than TIN"),
         ("nan", r"not finite, in conv1_1\.bias"),
-        ("list", "no state dict"),
+        ("list", "holds list, where a state dict"),
     ],
 )
 def test_what_is_no_weights_of_the_network_is_named(tmp_path: Path, fault: str, message: str) -> None:

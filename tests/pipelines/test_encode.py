@@ -14,7 +14,7 @@ from sketchdata.retrieval.code_folder import open_codes, read_codes
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import hash_file
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.run_folder import MODEL
 from tests.bitmap_folders import CLASSES, bitmap_folder
 from tests.exports import flip_a_bit, tree
@@ -36,7 +36,7 @@ def test_codes_are_the_networks_numbers_above_the_threshold_row_by_row(place: Pl
         codes, drawings = read_codes(place.codes, split), list(open_dataset(place.data).batches(split))
         assert codes.key_ids.tolist() == [key_id for batch in drawings for key_id in batch.key_id.tolist()]
         assert codes.labels.tolist() == [label for batch in drawings for label in batch.label.tolist()]
-        ones = outputs(trained, read_split(place.data, split)) >= 0.5
+        ones = embed(trained, read_split(place.data, split)) >= 0.5
         assert (np.unpackbits(codes.packed, axis=1, bitorder="little") == ones).all()
         assert 0 < ones.mean() < 1
 

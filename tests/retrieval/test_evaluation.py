@@ -23,7 +23,7 @@ from sketchdata.retrieval.evaluation import (
     evaluate_run,
     summary,
 )
-from sketchdata.training.distributed import Ranks
+from sketchdata.training.distributed import DistributedContext
 from sketchdata.training.encoder import Architecture, read_encoder, write_encoder
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import open_run
@@ -41,7 +41,7 @@ def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run folder with a network that nobody trained; it guesses, and sometimes rightly."""
     out = tmp_path_factory.mktemp("run")
     facts = {"trainer": "recognition", "options": {}, "classes": CLASSES, "manifest": "", "data": str(data)}
-    open_run(out, facts, resume=False, ranks=Ranks(device=torch.device("cpu")))
+    open_run(out, facts, resume=False, context=DistributedContext(device=torch.device("cpu")))
     architecture = Architecture(network=network(), width=8, activation="sigmoid", scale=20.0, classes=CLASSES)
     torch.manual_seed(3)
     encoder = architecture.encoder()
@@ -112,7 +112,7 @@ def test_drawings_of_other_classes_and_unfinished_trainings_are_refused(
     object.__setattr__(packed, "classes", ("cat", "house", "tree"))
     with pytest.raises(ConfigError, match=r"knows 3 classes .* are of 3 \(cat, house, tree…\)"):
         evaluate(trained, packed)
-    with pytest.raises(SketchDataError, match=r"is no folder of a training: it has no run\.json"):
+    with pytest.raises(SketchDataError, match=r"is not the folder of a training: it has no run\.json"):
         evaluate_run(tmp_path, None, "gallery", device="cpu", batch_size=8)
     with pytest.raises(SketchDataError, match="its training did not finish"):
         read_encoder(tmp_path)

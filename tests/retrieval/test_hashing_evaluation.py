@@ -30,7 +30,7 @@ from sketchdata.retrieval.evaluation import (
 )
 from sketchdata.trainers import hashing, recognition
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import encode, outputs, read_encoder
+from sketchdata.training.encoder import embed, encode, read_encoder
 from sketchdata.training.run_folder import read_record
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS
@@ -154,7 +154,7 @@ def test_unseen_classes_are_chosen_as_trainings_hold_them_out() -> None:
 
 def test_the_spread_is_that_of_the_gallery_s_numbers(found: dict[str, Any], run: Path, data: Path) -> None:
     packed = read_split(data, "gallery").of_classes(read_record(run)["classes"])
-    d1, d2 = class_spread(outputs(read_encoder(run), packed), packed.labels.numpy())
+    d1, d2 = class_spread(embed(read_encoder(run), packed), packed.labels.numpy())
     assert found["spread"]["d1"] == pytest.approx(d1, rel=1e-4)
     assert found["spread"]["ratio"] == pytest.approx(d1 / d2, rel=1e-4)
     assert found["spread"]["numbers"] == "sigmoid"
@@ -176,7 +176,7 @@ def test_the_spread_counts_classes_alike_and_each_pair_of_means() -> None:
 def test_known_numbers_are_recognised_as_the_drawings_are(run: Path, data: Path) -> None:
     trained = read_encoder(run)
     packed = read_split(data, "gallery").of_classes(trained.classes)
-    numbers = outputs(trained, packed)
+    numbers = embed(trained, packed)
     known, asked = (summary(evaluate(trained, packed, numbers=own, batch_size=9)) for own in (numbers, None))
     assert known["confused"] == asked["confused"]
     assert known["classes"] == asked["classes"]

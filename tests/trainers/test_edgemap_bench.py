@@ -27,8 +27,8 @@ from sketchdata.trainers.edgemap_bench import (
     lacking,
     run,
 )
+from sketchdata.training.backbones import MODELS
 from sketchdata.training.edgemap_classifier import read_classifier, read_edge_maps, to_input
-from sketchdata.training.models import MODELS
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, read_lines
 from tests.edge_map_builds import build
 from tests.edge_map_sets import make_edge_maps

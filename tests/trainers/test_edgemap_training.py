@@ -16,10 +16,10 @@ from sketchdata.cli.train import edgemap as command
 from sketchdata.edges.dataset import falls_into_val, open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
+from sketchdata.storage.tensors import write_tensors
 from sketchdata.trainers import edgemap
 from sketchdata.trainers.edgemap import Config, run
 from sketchdata.training import edgemap_classifier
-from sketchdata.training.checkpoints import write_tensors
 from sketchdata.training.edgemap_classifier import (
     EdgeMapClassifier,
     new_classifier,
@@ -268,7 +268,7 @@ def _cut(folder: Path) -> None:
     ("write", "message"),
     [
         (lambda folder: None, "has no model.safetensors: give the folder of a finished `sketchdata train edgemap`"),
-        (_cut, "is no safetensors file of a training"),
+        (_cut, "is not a whole safetensors file"),
         (lambda folder: write_tensors(folder / MODEL, {}, {"architecture": {}}), "is no classifier of edge maps"),
         (lambda folder: write_tensors(folder / MODEL, {}, {"edgemap": {"backbone": "small"}}), "does not hold"),
         (

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing import Config, run
-from sketchdata.training.checkpoints import read_tensors
 from sketchdata.training.encoder import read_encoder
 from sketchdata.training.losses import codes
 from sketchdata.training.packed import read_packed
@@ -127,7 +127,7 @@ def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_dif
 ) -> None:
     with pytest.raises(ConfigError, match=r"none of its stages can be used here, since it has another --seed$"):
         run(config(data, tmp_path / "seed", pretrained=undisturbed), network(), loop(seed=1))
-    with pytest.raises(SketchDataError, match=r"is no folder of a training"):
+    with pytest.raises(SketchDataError, match=r"is not the folder of a training"):
         run(config(data, tmp_path / "none", pretrained=data), network(), loop())
     assert not list(tmp_path.iterdir())
 

@@ -19,7 +19,7 @@ from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing_baselines import METHODS, Config, run
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Trained, outputs, read_encoder
+from sketchdata.training.encoder import Trained, embed, read_encoder
 from sketchdata.training.run_folder import METRICS, MODEL, RECORD, REPORT, read_lines
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, EPOCHS, NETWORK, flags, generated_dataset, kill_in, loop, network
@@ -108,10 +108,10 @@ def test_the_classifier_is_what_the_method_says(method: str, place: Path) -> Non
     classifier = trained.encoder.fusion.classifier
     weight = classifier.weight.detach().double().numpy()
     train = read_split(place / "dataset", "train")
-    numbers = outputs(trained, read_split(place / "dataset", "gallery")).astype(np.float64)
+    numbers = embed(trained, read_split(place / "dataset", "gallery")).astype(np.float64)
     scores = scores_of(trained, place, "gallery").double().numpy()
     if method.startswith("dsh"):
-        learned, labels = outputs(trained, train), train.labels.numpy()
+        learned, labels = embed(trained, train), train.labels.numpy()
         means = np.stack([learned[labels == label].mean(axis=0) for label in range(3)])
         apart = ((numbers[:, None] - means[None]) ** 2).sum(axis=2)
         assert scores.argmax(axis=1).tolist() == apart.argmin(axis=1).tolist()

@@ -25,7 +25,7 @@ from sketchdata.retrieval.shallow_hashing.hog import hog_features
 from sketchdata.trainers import hashing_bench
 from sketchdata.trainers.hashing_bench import Config, run
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import codes_of, encode, outputs, read_encoder
+from sketchdata.training.encoder import codes_of, embed, encode, read_encoder
 from tests.bitmap_folders import bitmap_folder
 from tests.builds import IN_PROCESS
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
@@ -141,7 +141,7 @@ def test_zero_shot_rows_look_for_unseen_classes_among_unseen_classes(data: Path,
 def test_shallow_rows_are_fitted_on_features_of_train(data: Path, done: Path) -> None:
     packed = {split: read_split(data, split) for split in ("train", "gallery", "query")}
     trained = read_encoder(done / "runs" / "features")
-    deep = {split: outputs(trained, own) for split, own in packed.items()}
+    deep = {split: embed(trained, own) for split, own in packed.items()}
     assert deep["train"].shape == (100, 256)
     hog = {split: hog_features(own.raster(torch.arange(len(own)), 56)[:, 0].numpy()) for split, own in packed.items()}
     for name, method, features in (("lsh-deep-16", "lsh", deep), ("sdh-hog-16", "sdh", hog)):
@@ -167,7 +167,7 @@ def test_of_train_no_more_drawings_are_described_than_are_learned_from(
     if row == "sdh-hog":
         expected = hog_features(train.raster(rows, 56)[:, 0].numpy())
     else:
-        expected = outputs(read_encoder(tmp_path / "bench" / "runs" / "features"), train)[rows.numpy()]
+        expected = embed(read_encoder(tmp_path / "bench" / "runs" / "features"), train)[rows.numpy()]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     result = rows_of(tmp_path / "bench")[f"{row}-16"]
     assert result["fitted_on"] == 40

@@ -10,8 +10,9 @@ import pytest
 from sketchdata.drawings.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
 from sketchdata.trainers.options import BASELINES
+from sketchdata.training import backbones
+from sketchdata.training.backbones import MODELS
 from sketchdata.training.loop import OPTIMISERS
-from sketchdata.training.models import MODELS, backbones
 from sketchdata.training.options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, TRANSFORMERS, ZERO_SHOT_NAMES
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 

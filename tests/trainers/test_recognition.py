@@ -18,12 +18,13 @@ from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.pipelines import audit_entropy
 from sketchdata.storage.manifest import MANIFEST_NAME
-from sketchdata.trainers import recognition
+from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers.recognition import Config, run
-from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.distributed import DistributedContext
 from sketchdata.training.encoder import read_encoder, view_of
+from sketchdata.training.experiment import new_encoder, read_experiment
 from sketchdata.training.packed import read_packed
-from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES
+from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, RunFolder
 from tests.builds import IN_PROCESS
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
 
@@ -146,14 +147,14 @@ def test_the_audit_and_its_absence_find_the_same_drawings_normal(tmp_path: Path)
 
 
 def test_the_centres_are_the_mean_codes_of_normal_drawings(data: Path, undisturbed: Path) -> None:
-    experiment = recognition.read_experiment(
-        recognition.RunFolder(path=undisturbed, ranks=recognition.Ranks(device=torch.device("cpu"))),
+    experiment = read_experiment(
+        RunFolder(path=undisturbed, context=DistributedContext(device=torch.device("cpu"))),
         config(data, undisturbed),
         network(),
         loop(),
-        8,
+        (8, "sigmoid"),
     )
-    encoder = recognition.new_encoder(experiment)
+    encoder = new_encoder(experiment)
     tensors, _ = read_tensors(undisturbed / STAGES / "fusion.safetensors")
     prefix = "network.encoder."
     encoder.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})

@@ -17,12 +17,12 @@ from sketchdata.cli import train
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.code_validation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
-from sketchdata.trainers import sketchcode
+from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers.options import CENTERS
 from sketchdata.trainers.sketchcode import Config, Network, run
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.checkpoints import read_tensors
 from sketchdata.training.encoder import read_encoder
+from sketchdata.training.experiment import Experiment
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, read_lines
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, NETWORK, flags, generated_dataset, kill_in, loop
@@ -163,7 +163,7 @@ def test_the_second_stage_begins_with_the_layer_turned_towards_the_centres(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: dict[str, Any] = {}
-    fit = sketchcode.recognition.Experiment.fit
+    fit = Experiment.fit
 
     def watched(self: Any, name: str, epochs: int, objective: Any, *rest: Any, **others: Any) -> Any:
         fusion = objective.encoder.fusion
@@ -173,7 +173,7 @@ def test_the_second_stage_begins_with_the_layer_turned_towards_the_centres(
         begun[f"{name}-smoothing"] = objective.margin.smoothing
         return fit(self, name, epochs, objective, *rest, **others)
 
-    monkeypatch.setattr(sketchcode.recognition.Experiment, "fit", watched)
+    monkeypatch.setattr(Experiment, "fit", watched)
     run(config(data, tmp_path), small(), loop(**QUICK))
     before = stage(tmp_path, "proxies")["network.encoder.fusion.fuse.weight"].double().numpy()
     rotation = fixed(tmp_path)["rotation"]

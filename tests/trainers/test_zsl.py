@@ -14,7 +14,7 @@ from sketchdata.classes.splits import SplitOptions
 from sketchdata.errors import ConfigError
 from sketchdata.trainers import zsl
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import outputs, read_encoder
+from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import MODEL, read_json, read_record
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
@@ -57,7 +57,7 @@ def test_the_network_learns_seen_classes_but_those_for_choices(trained: Path) ->
 
 
 def test_features_come_from_relus_of_the_fusion_layer(place: Path, trained: Path) -> None:
-    found = outputs(read_encoder(trained), read_split(place / "data", "query"))
+    found = embed(read_encoder(trained), read_split(place / "data", "query"))
     assert found.shape[1] == 16
     assert found.min() == 0
     assert found.max() > 0

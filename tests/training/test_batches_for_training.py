@@ -15,9 +15,8 @@ from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import SketchDataError
 from sketchdata.storage.tars import write_tar
 from sketchdata.training import loader as module
-from sketchdata.training.augmentation import Augmentation
 from sketchdata.training.loader import Batch, Order, PackedLoader, StreamedLoader, View, generator
-from sketchdata.training.packed import pack
+from sketchdata.training.packed import Augmentation, pack
 from tests.batches import batch_of
 
 CLASSES = ("a", "b", "c")
@@ -46,7 +45,7 @@ def test_the_ranks_together_see_every_item_once(
     count: int, batch_size: int, world: int, shuffle: bool, epoch: int
 ) -> None:
     orders = [
-        Order(count=count, batch_size=batch_size, shuffle=shuffle, rank=rank, world=world) for rank in range(world)
+        Order(count=count, batch_size=batch_size, shuffle=shuffle, rank=rank, world_size=world) for rank in range(world)
     ]
     parts = [list(order.indices(epoch)) for order in orders]
     assert {len(part) for part in parts} == {orders[0].steps}
@@ -120,7 +119,7 @@ def test_a_stream_gives_every_drawing_once_and_goes_on_from_any_step(
     loaders = [
         StreamedLoader(
             shards=tars,
-            order=Order(count=50, batch_size=8, rank=rank, world=world),
+            order=Order(count=50, batch_size=8, rank=rank, world_size=world),
             view=View(size=32, max_points=16, augment=Augmentation()),
             classes=CLASSES,
         )

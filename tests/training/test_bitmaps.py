@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.training.augmentation import Augmentation, moved
 from sketchdata.training.bitmaps import (
     PROPORTIONS,
     PackedBitmaps,
@@ -34,6 +33,7 @@ from sketchdata.training.bitmaps import (
 )
 from sketchdata.training.encoder import view_of
 from sketchdata.training.options import NetworkOptions
+from sketchdata.training.packed import Augmentation, moved
 from tests.bitmap_folders import CLASSES, bitmap_folder, generated_bitmaps
 
 REAL = Path(os.environ.get("SKETCHDATA_REAL_DATA", "")) / "quickdraw" / "bitmaps28.npz"

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from sketchdata.errors import SketchDataError
-from sketchdata.training.checkpoints import CheckpointFolder, read_tensors, restore, state_of, write_tensors
+from sketchdata.storage.tensors import read_tensors, write_tensors
+from sketchdata.training.loop import restore, state_of
+from sketchdata.training.run_folder import CheckpointFolder
 
 SOME = {"a": torch.arange(6).reshape(2, 3), "b": torch.tensor(0.5, dtype=torch.bfloat16)}
 
@@ -86,7 +88,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     assert found[2]["step"] == 1
     assert "going on from the checkpoint of step 1" in capfd.readouterr().err
     spoil(tmp_path / "cnn-00000001.safetensors", damage)
-    with pytest.raises(SketchDataError, match=r"no safetensors file of a training .* no other checkpoint is left"):
+    with pytest.raises(SketchDataError, match=r"not a whole safetensors file .* no other checkpoint is left"):
         folder.newest()
     assert not (tmp_path / "ran").exists()
 

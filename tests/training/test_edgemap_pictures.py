@@ -14,8 +14,8 @@ import torch
 from sketchdata.edges.dataset import EdgeMaps, open_edgemaps
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.training import edgemap_classifier
-from sketchdata.training.augmentation import Augmentation
 from sketchdata.training.edgemap_classifier import PackedEdgeMaps, free_bytes, place_for, read_edge_maps
+from sketchdata.training.packed import Augmentation
 from tests.edge_map_builds import build, samples
 from tests.edge_map_sets import CLASSES, make_edge_maps
 

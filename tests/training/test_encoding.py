@@ -12,19 +12,23 @@ import torch
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import unpack_bits
 from sketchdata.retrieval.code_validation import CodeValidation, answers, class_means
-from sketchdata.training.bitmaps import Packed, PackedBitmaps
+from sketchdata.training.backbones import build
+from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.encoder import (
+    THRESHOLDS,
+    Activation,
     Architecture,
+    CosineClassifier,
+    FusionNetwork,
     SketchEncoder,
     Trained,
     codes_of,
+    embed,
     encode,
-    outputs,
     read_encoder,
     view_of,
     write_encoder,
 )
-from sketchdata.training.models import THRESHOLDS, Activation, CosineClassifier, FusionNetwork, build
 from sketchdata.training.options import NetworkOptions
 from sketchdata.training.packed import PackedSketches, pack
 from tests.batches import batch_of
@@ -142,7 +146,7 @@ def test_a_bit_is_1_where_a_number_reaches_the_threshold(activation: Activation)
     codes = encode(one, packed, batch_size=7)
     np.testing.assert_array_equal(unpack_bits(codes.packed, 16), f.numpy() >= one.threshold)
     assert 0.1 < (f.numpy() >= one.threshold).mean() < 0.9
-    np.testing.assert_allclose(outputs(one, packed, batch_size=4), f.numpy(), atol=1e-6)
+    np.testing.assert_allclose(embed(one, packed, batch_size=4), f.numpy(), atol=1e-6)
     assert (codes.bits, codes.classes) == (16, CLASSES)
     np.testing.assert_array_equal(codes.labels, packed.labels.numpy())
     np.testing.assert_array_equal(codes.key_ids, packed.key_ids.numpy().view(np.uint64))
@@ -183,7 +187,7 @@ def test_a_bitmap_goes_by_the_number_of_its_row() -> None:
 # ---- codes of val ----------------------------------------------------------------------------------------------------
 
 
-def bits_of(one: Trained, packed: Packed) -> npt.NDArray[np.bool_]:
+def bits_of(one: Trained, packed: PackedSplit) -> npt.NDArray[np.bool_]:
     return unpack_bits(encode(one, packed).packed, one.width)
 
 
@@ -238,7 +242,7 @@ def test_codes_that_tell_the_classes_are_worth_1() -> None:
 
 def test_class_means_are_those_of_each_class_s_drawings() -> None:
     one, packed = trained("identity"), drawings(20)
-    numbers = outputs(one, packed)
+    numbers = embed(one, packed)
     labels = packed.labels.numpy()
     expected = np.stack([numbers[labels == label].mean(axis=0) for label in range(3)])
     one.encoder.train()

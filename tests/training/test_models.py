@@ -11,7 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from sketchdata.errors import ConfigError
-from sketchdata.training.models import MODELS, FusionNetwork, RecurrentEncoder, build, load_weights, read_weights
+from sketchdata.storage.tensors import read_state_dict
+from sketchdata.training.backbones import MODELS, build
+from sketchdata.training.encoder import FusionNetwork, RecurrentEncoder
+from sketchdata.training.pretrained import load_weights
 
 #: Parameters at 1,000 classes and three channels. Sources: torchvision's table of weights; for Inception V3 without its
 #: auxiliary classifier; for MobileNet V1 the paper's 4.2 million; AlexNet of the paper, without grouped convolutions.
@@ -128,18 +131,18 @@ def trained(tmp_path: Path) -> Path:
 
 def test_weights_load_whole(trained: Path) -> None:
     model = build("resnet18", 10)
-    assert load_weights(model, read_weights(trained), "file") == []
-    again = read_weights(trained)
+    assert load_weights(model, read_state_dict(trained), "file") == []
+    again = read_state_dict(trained)
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
 
 
 def test_a_classifier_of_other_classes_is_left_out_and_three_channels_become_one(trained: Path) -> None:
     model = build("resnet18", 4, channels=1).eval()
     before = model.fc.weight.clone()
-    assert load_weights(model, read_weights(trained), "file") == ["fc.bias", "fc.weight"]
+    assert load_weights(model, read_state_dict(trained), "file") == ["fc.bias", "fc.weight"]
     assert torch.equal(model.fc.weight, before)
     coloured = build("resnet18", 10).eval()
-    load_weights(coloured, read_weights(trained), "file")
+    load_weights(coloured, read_state_dict(trained), "file")
     grey = torch.rand(1, 1, 64, 64)
     expected = coloured.extract(grey.expand(-1, 3, -1, -1))
     torch.testing.assert_close(model.extract(grey), expected, atol=1e-4, rtol=1e-4)
@@ -147,8 +150,8 @@ def test_a_classifier_of_other_classes_is_left_out_and_three_channels_become_one
 
 def test_weights_of_torch_save_load_without_running_anything(tmp_path: Path, trained: Path) -> None:
     path = tmp_path / "resnet18.pth"
-    torch.save({"state_dict": read_weights(trained)}, path)
-    assert read_weights(path).keys() == read_weights(trained).keys()
+    torch.save({"state_dict": read_state_dict(trained)}, path)
+    assert read_state_dict(path).keys() == read_state_dict(trained).keys()
 
 
 class Hostile:
@@ -163,22 +166,22 @@ class Hostile:
 
 def test_hostile_damaged_and_foreign_files_are_refused(tmp_path: Path, trained: Path) -> None:
     with pytest.raises(ConfigError, match="no weights"):
-        read_weights(tmp_path / "absent.pth")
+        read_state_dict(tmp_path / "absent.pth")
     hostile = tmp_path / "hostile.pth"
     hostile.write_bytes(pickle.dumps(Hostile(tmp_path / "broken in")))
-    with pytest.raises(ConfigError, match="without running code"):
-        read_weights(hostile)
+    with pytest.raises(ConfigError, match="asks for code to be run, which is refused"):
+        read_state_dict(hostile)
     assert not (tmp_path / "broken in").exists()
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ConfigError, match="named tensors"):
-        read_weights(tmp_path / "list.pth")
+        read_state_dict(tmp_path / "list.pth")
     trained.write_bytes(trained.read_bytes()[:1000])
     with pytest.raises(ConfigError, match="safetensors"):
-        read_weights(trained)
+        read_state_dict(trained)
 
 
 def test_weights_of_another_model_are_refused(trained: Path) -> None:
-    weights = read_weights(trained)
+    weights = read_state_dict(trained)
     with pytest.raises(ConfigError, match="of another model"):
         load_weights(build("mobilenet_v2", 10), weights, "file")
     weights["layer1.0.conv1.weight"] = torch.zeros(64, 64, 5, 5)

@@ -247,7 +247,7 @@ def test_the_file_names_no_place_of_this_machine(exported: dict[str, Any]) -> No
 
 
 def test_a_folder_without_a_training_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SketchDataError, match="is no folder of a training"):
+    with pytest.raises(SketchDataError, match="is not the folder of a training"):
         export_run(tmp_path, tmp_path / "model.onnx")
 
 

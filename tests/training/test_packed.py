@@ -17,8 +17,7 @@ from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.drawings.raster import raster
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.training import packed as module
-from sketchdata.training.augmentation import Augmentation
-from sketchdata.training.packed import PackedSketches, draw_by_scattering, draw_segments, pack
+from sketchdata.training.packed import Augmentation, PackedSketches, draw_by_scattering, draw_segments, pack
 from tests.batches import batch_of, read_simplified
 from tests.strategies import batches
 

@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import ConfigError
-from sketchdata.training.augmentation import CHANNELS, Augmentation, numbered, stroke_channels, to_floats
 from sketchdata.training.bitmaps import PackedBitmaps
 from sketchdata.training.encoder import pictures_of, view_of
 from sketchdata.training.loader import Batch, View
 from sketchdata.training.options import NetworkOptions
-from sketchdata.training.packed import PackedSketches, pack
+from sketchdata.training.packed import (
+    CHANNELS,
+    Augmentation,
+    PackedSketches,
+    pack,
+    segment_codes,
+    stroke_channels,
+    to_floats,
+)
 from tests.batches import Points, batch_of
 from tests.strategies import batches
 
@@ -178,7 +185,7 @@ def test_a_mirrored_drawing_goes_the_other_way() -> None:
     order=st.floats(0, 1, width=32),
 )
 def test_numbers_keep_order_above_direction(ways: list[tuple[int, int]], order: float) -> None:
-    found = numbered(torch.tensor(ways, dtype=torch.float32), torch.full((len(ways),), order))
+    found = segment_codes(torch.tensor(ways, dtype=torch.float32), torch.full((len(ways),), order))
     assert found.dtype == torch.int32
     assert 65_536 <= found.min() <= found.max() < 2**24
     ink, when, x, y = stroke_channels(found.view(-1, 1, 1, 1)).flatten(1).T.double()

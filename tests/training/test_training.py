@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
-from sketchdata.training.checkpoints import read_tensors
-from sketchdata.training.distributed import Ranks, joined
+from sketchdata.storage.tensors import read_tensors
+from sketchdata.training.distributed import DistributedContext, distributed
 from sketchdata.training.loader import Batch, Order, PackedLoader, View
-from sketchdata.training.loop import Stage, fit, learning_rate
+from sketchdata.training.loop import TrainingStage, fit, learning_rate
 from sketchdata.training.options import TrainingOptions
 from sketchdata.training.packed import pack
 from sketchdata.training.run_folder import (
@@ -33,7 +33,7 @@ from sketchdata.training.run_folder import (
 from tests.batches import batch_of
 from tests.trainings import loop
 
-CPU = Ranks(device=torch.device("cpu"))
+CPU = DistributedContext(device=torch.device("cpu"))
 DRAWINGS, BATCH, EPOCHS = 22, 4, 3
 STEPS = 6 * EPOCHS
 
@@ -56,7 +56,7 @@ class Objective(nn.Module):
         return functional.cross_entropy(self.layers(batch.raster.float() / 255), batch.labels), {}
 
 
-def stage(objective: nn.Module, scores: Iterator[float] | None = None, **others: Any) -> Stage:
+def stage(objective: nn.Module, scores: Iterator[float] | None = None, **others: Any) -> TrainingStage:
     lines = [[[(0, each * 9), (255, each * 9)] if each % 2 else [(each * 9, 0), (each * 9, 255)]] for each in range(22)]
     packed = pack([batch_of(*lines, labels=[each % 2 for each in range(DRAWINGS)])], ("a", "b"))
     loader = PackedLoader(
@@ -69,11 +69,11 @@ def stage(objective: nn.Module, scores: Iterator[float] | None = None, **others:
         "loader": loader,
         "validate": lambda: {"accuracy": next(scores)} if scores else {"accuracy": 0.5},
     }
-    return Stage(objective=objective, **{**settings, **others})
+    return TrainingStage(objective=objective, **{**settings, **others})
 
 
 def folder(path: Path) -> RunFolder:
-    return RunFolder(path=path, ranks=CPU)
+    return RunFolder(path=path, context=CPU)
 
 
 def weights(path: Path) -> bytes:
@@ -201,32 +201,32 @@ FACTS: dict[str, Any] = {"trainer": "recognition", "options": {"size": 32}, "cla
     ],
 )
 def test_a_folder_of_another_training_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
-    open_run(tmp_path, FACTS, resume=False, ranks=CPU)
+    open_run(tmp_path, FACTS, resume=False, context=CPU)
     with pytest.raises(ConfigError, match=re.escape(message)):
-        open_run(tmp_path, {**FACTS, **change}, resume=True, ranks=CPU)
+        open_run(tmp_path, {**FACTS, **change}, resume=True, context=CPU)
     assert read_record(tmp_path) == FACTS
 
 
 def test_going_on_must_be_asked_for_and_must_be_possible(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--resume: there is no training in"):
-        open_run(tmp_path / "new", FACTS, resume=True, ranks=CPU)
-    open_run(tmp_path / "new", FACTS, resume=False, ranks=CPU)
+        open_run(tmp_path / "new", FACTS, resume=True, context=CPU)
+    open_run(tmp_path / "new", FACTS, resume=False, context=CPU)
     with pytest.raises(ConfigError, match="holds a training that was stopped: take --resume"):
-        open_run(tmp_path / "new", FACTS, resume=False, ranks=CPU)
-    assert open_run(tmp_path / "new", FACTS, resume=True, ranks=CPU).report() is None
+        open_run(tmp_path / "new", FACTS, resume=False, context=CPU)
+    assert open_run(tmp_path / "new", FACTS, resume=True, context=CPU).report() is None
 
 
 def test_a_folder_of_something_else_and_a_damaged_record_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"is not empty, it holds notes\.txt"):
-        open_run(tmp_path, FACTS, resume=False, ranks=CPU)
+        open_run(tmp_path, FACTS, resume=False, context=CPU)
     (tmp_path / "run.json").write_text('{"trainer": ')
     with pytest.raises(SketchDataError, match=r"run\.json is damaged"):
-        open_run(tmp_path, FACTS, resume=True, ranks=CPU)
-    with pytest.raises(SketchDataError, match="is no folder of a training"):
+        open_run(tmp_path, FACTS, resume=True, context=CPU)
+    with pytest.raises(SketchDataError, match="is not the folder of a training"):
         read_record(tmp_path / "nowhere")
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="--device abacus cannot be used"), joined("abacus"):
+    with pytest.raises(ConfigError, match="--device abacus cannot be used"), distributed("abacus"):
         pytest.fail("it was joined")

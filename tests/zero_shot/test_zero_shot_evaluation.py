@@ -18,7 +18,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.pipelines import quickdraw, synth
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Architecture, outputs, read_encoder, write_encoder
+from sketchdata.training.encoder import Architecture, embed, read_encoder, write_encoder
 from sketchdata.zero_shot import Recogniser
 from sketchdata.zero_shot.evaluation import (
     MOST_CLASSES,
@@ -88,7 +88,7 @@ def make_run(out: Path, data: Path) -> Path:
 
 def _fit(out: Path, data: Path) -> None:
     packed = read_split(data, "train").of_classes(WORDS)
-    features, labels = outputs(read_encoder(out), packed), packed.labels.numpy().astype(np.int64)
+    features, labels = embed(read_encoder(out), packed), packed.labels.numpy().astype(np.int64)
     seen, validation = (np.flatnonzero(np.isin(WORDS, words)) for words in (SEEN_WORDS, VALIDATION))
     own = np.isin(labels, seen)
     vectors = np.random.default_rng(0).normal(size=(len(WORDS), 5)).astype(np.float32)
@@ -112,7 +112,7 @@ def found(run: Path) -> dict[str, Any]:
 
 def test_every_number_is_that_of_a_loop_over_drawings(run: Path, data: Path, found: dict[str, Any]) -> None:
     packed = read_split(data, "gallery").of_classes(WORDS)
-    features, truth = outputs(read_encoder(run), packed), [WORDS[label] for label in packed.labels.tolist()]
+    features, truth = embed(read_encoder(run), packed), [WORDS[label] for label in packed.labels.tolist()]
     assert set(found["recognisers"]) == {f"words.{method}" for method in METHODS}
     for kept in read_recognisers(run):
         own, scores = found["recognisers"][kept.name], kept.recogniser.scores(features)

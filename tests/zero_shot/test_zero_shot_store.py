@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.training.checkpoints import read_tensors, write_tensors
+from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, Recogniser, restore_recogniser
 from sketchdata.zero_shot.networks import ConvexCombination, Relation, chance_of, layers_of, perceptron
 from sketchdata.zero_shot.recogniser import PerceptronEmbedding
@@ -165,9 +165,9 @@ def edited(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Callab
 @pytest.mark.parametrize(
     ("method", "damage", "message"),
     [
-        ("sae", lambda path: path.write_bytes(path.read_bytes()[:-100]), "is no safetensors file"),
-        ("sae", lambda path: path.write_bytes(b""), "is no safetensors file"),
-        ("sae", lambda path: path.write_bytes(pickle.dumps({"prototypes": 1})), "is no safetensors file"),
+        ("sae", lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a whole safetensors file"),
+        ("sae", lambda path: path.write_bytes(b""), "is not a whole safetensors file"),
+        ("sae", lambda path: path.write_bytes(pickle.dumps({"prototypes": 1})), "is not a whole safetensors file"),
         (
             "sae",
             lambda path: path.rename(path.with_name("other.sae.safetensors")),

