@@ -128,7 +128,7 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
     if folder.context.is_main and not path.exists():
         left_out = load_pretrained(network, options.backbone, options.weights)
         if left_out:
-            names = ", ".join(sorted(left_out))
+            names = ", ".join(left_out)
             console.print(f"--weights: {names} left out, of another number of classes", highlight=False, soft_wrap=True)
         write_tensors(path, network.state_dict(), {"config": getattr(network, "config", None)})
     folder.context.barrier()

@@ -171,7 +171,7 @@ def load_weights(
             shapes = f"{tuple(value.shape)} where {tuple(own[name].shape)} was expected"
             raise ConfigError(f"{source} is of another model: {name} has shape {shapes}")
     model.load_state_dict(own)
-    return left_out
+    return sorted(left_out)
 
 
 def _first_layer(

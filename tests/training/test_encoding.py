@@ -126,7 +126,7 @@ def test_a_last_batch_of_one_drawing_is_normalised_as_those_before_it() -> None:
     network(torch.rand(64, 1, 16, 16, generator=random), None, None)
     features = torch.rand(1, network.feature_size, generator=random)
     before = {name: value.clone() for name, value in network.norm.state_dict().items()}
-    found = network.numbers(features)
+    found = network.embed(features)
     expected = (network.fuse(features) - before["running_mean"]) / (before["running_var"] + 1e-5).sqrt()
     torch.testing.assert_close(found, expected)
     assert all(torch.equal(before[name], value) for name, value in network.norm.state_dict().items())
