@@ -27,7 +27,7 @@ import click
 import numpy as np
 import orjson
 
-from sketchdata import edges
+from sketchdata import __version__, edges
 from sketchdata.config import option
 from sketchdata.edges import (
     EDGE_DETECTORS,
@@ -47,7 +47,6 @@ from sketchdata.names import names_in
 from sketchdata.photos.image import decode
 from sketchdata.progress import one_opencv_thread, task_bar
 from sketchdata.storage.manifest import file_entry, hash_file, leftovers, replacing
-from sketchdata.version import __version__
 
 RESULTS_FILE, TABLE_FILE = "edge-detectors.json", "edge-detectors.md"
 DEFAULT_DETECTORS = "canny,sobel,xdog,tin,pidinet,learned"

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sketchdata import __version__
 from sketchdata.config import option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
@@ -52,8 +53,15 @@ from sketchdata.photos.crops import (
 )
 from sketchdata.photos.near_duplicates import MOST_BITS
 from sketchdata.storage import pictures
-from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, ParentEntry, file_entry, hash_file, replacing
-from sketchdata.version import SCHEMA_VERSION, __version__
+from sketchdata.storage.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    Manifest,
+    ParentEntry,
+    file_entry,
+    hash_file,
+    replacing,
+)
 
 NAME = "edgemap-crops"
 DUPLICATES, REJECTS = "duplicates.csv", "rejects.jsonl"

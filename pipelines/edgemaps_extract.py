@@ -22,6 +22,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from sketchdata import __version__
 from sketchdata.config import option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
@@ -34,8 +35,7 @@ from sketchdata.storage import pictures
 from sketchdata.storage.cards import picture_card_head, reject_rows
 from sketchdata.storage.dataset import open_parent
 from sketchdata.storage.fetch import download
-from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, file_entry, hash_file
-from sketchdata.version import SCHEMA_VERSION, __version__
+from sketchdata.storage.manifest import AUDIT_FOLDER, SCHEMA_VERSION, Manifest, file_entry, hash_file
 
 NAME = "edgemap-edges"
 REJECTS_FILE = "rejects.jsonl"

@@ -14,8 +14,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from sketchdata.version import __version__
-
 if TYPE_CHECKING:
     from sketchdata.api.datasets import DrawingDataset, entropy, load, rasterize, read, simplify, write
     from sketchdata.api.recogniser import Recogniser
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from sketchdata.formats.codes import Codes
     from sketchdata.retrieval.index import Index
     from sketchdata.retrieval.scores import score_codes
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Codes",

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sketchdata.version import __version__
+from sketchdata import __version__
 
 if sys.version_info >= (3, 11):
     import tomllib

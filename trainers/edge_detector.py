@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sketchdata import __version__
 from sketchdata.config import recorded
 from sketchdata.edges.bsds import SegmentedPhoto, boundaries_between, read_split
 from sketchdata.edges.learned import EdgeNetwork
@@ -40,7 +41,6 @@ from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.trainers.options import EdgeDetectorConfig as Config
 from sketchdata.training.distributed import device_of, stop_signals
 from sketchdata.training.loop import restore, state_of
-from sketchdata.version import __version__
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
 METRICS, REPORT = "metrics.jsonl", "training.json"

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from sketchdata import __version__
 from sketchdata.errors import InterruptedRunError, SketchDataError
-from sketchdata.version import __version__
 
 _MARK = "Example: "
 

@@ -10,12 +10,12 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from sketchdata import __version__
 from sketchdata.api.recogniser import MEANINGS, Answer, Recogniser
 from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.config import options
 from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
 from sketchdata.pipelines import recognise as recipe
-from sketchdata.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,13 +10,13 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from sketchdata import __version__
 from sketchdata.cli.output import echo_json, print_tables
 from sketchdata.config import options
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import encode as encode_recipe
 from sketchdata.pipelines import index as index_recipe
 from sketchdata.pipelines import search as search_recipe
-from sketchdata.version import __version__
 
 
 @click.command()

@@ -21,6 +21,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sketchdata import __version__
 from sketchdata.curation.messiness import MEASURES, WORST
 from sketchdata.errors import SketchDataError
 from sketchdata.storage.manifest import (
@@ -32,7 +33,6 @@ from sketchdata.storage.manifest import (
     read_manifest,
     replacing,
 )
-from sketchdata.version import __version__
 
 #: {kind of audit: its record}. The entropy of drawings, and the messiness of edge maps, are what the report and the
 #: curation start from.

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from sketchdata import __version__
 from sketchdata.drawings.drawing import concatenate
 from sketchdata.drawings.sampling import places_of_rows, ranks, row_order, rows_before
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.storage import parquet
-from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, replacing
-from sketchdata.version import SCHEMA_VERSION, __version__
+from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, Manifest, file_entry, replacing
 
 #: Rows in a shard at most: about 10 MB, so that a worker holds little and 40 of them make QuickDraw-3.8M.
 SHARD_ROWS = 100_000

@@ -14,10 +14,10 @@ from typing import Any
 import click
 import orjson
 
+from sketchdata import __version__
 from sketchdata.config import option
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.storage.manifest import FileEntry, replacing
-from sketchdata.version import SCHEMA_VERSION, __version__
+from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, replacing
 
 ENGINES = ("local", "slurm", "dask")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from sketchdata import __version__
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.layouts import (
@@ -27,7 +28,6 @@ from sketchdata.photos.annotations.layouts import (
 from sketchdata.photos.annotations.record import Annotation, PixelBox, Reading
 from sketchdata.photos.collection import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
 from sketchdata.storage.manifest import hash_file
-from sketchdata.version import __version__
 
 #: What is known of a photo before it is fetched or read.
 _FACTS = ("page", "author", "licence", "title")

@@ -21,9 +21,9 @@ from typing import Any
 
 import httpx
 
+from sketchdata import __version__
 from sketchdata.errors import FetchError
 from sketchdata.storage.partfile import CutOffError, Downloaded, Expected, present, receive
-from sketchdata.version import __version__
 
 BLOCK_BYTES = 1 << 20
 

@@ -13,8 +13,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from sketchdata import __version__
 from sketchdata.errors import SketchDataError
-from sketchdata.version import SCHEMA_VERSION, __version__
+
+#: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
+SCHEMA_VERSION = 1
 
 AUDIT_FOLDER = "audit"
 

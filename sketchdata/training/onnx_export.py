@@ -35,11 +35,11 @@ import orjson
 import torch
 from torch import Tensor, nn
 
+from sketchdata import __version__
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import hash_file, replacing
 from sketchdata.training.encoder import RecurrentEncoder, Trained, read_encoder
 from sketchdata.training.run_folder import MODEL, read_record
-from sketchdata.version import __version__
 
 #: What torch's exporter writes without converting, up to what was tried.
 OPSETS = (18, 23)

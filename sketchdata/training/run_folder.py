@@ -21,13 +21,13 @@ import orjson
 import torch
 from torch import Tensor
 
+from sketchdata import __version__
 from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage.manifest import hash_file, leftovers, replacing
 from sketchdata.storage.tensors import SUFFIX, read_tensors, write_tensors
 from sketchdata.training.distributed import DistributedContext
-from sketchdata.version import __version__
 
 
 class MetricsLog:

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
+from sketchdata import __version__
 from sketchdata.cli import example_of, paragraphs, root
-from sketchdata.version import __version__
 from tests.command_lines import commands_in, parse
 
 SKETCHDATA = [sys.executable, "-m", "sketchdata"]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sketchdata.version import __version__
+from sketchdata import __version__
 from tests.commands import sketchdata
 from tests.quickdraw_builds import CATEGORIES, build, generate
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sketchdata import __version__
 from sketchdata.errors import ConfigError
 from sketchdata.photos.crawl import CrawlOptions, PhotoOutcome, crawl
 from sketchdata.photos.crawl.middlewares import MOST_SILENCES
 from sketchdata.storage.fetch import retry_after
-from sketchdata.version import __version__
 from tests.photo_servers import PhotoServer, photo_of
 
 OPTIONS = CrawlOptions(

@@ -9,9 +9,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from sketchdata import __version__
 from sketchdata.errors import SketchDataError
 from sketchdata.storage.manifest import (
     MANIFEST_NAME,
+    SCHEMA_VERSION,
     FileEntry,
     Manifest,
     SourceEntry,
@@ -20,7 +22,6 @@ from sketchdata.storage.manifest import (
     read_manifest,
     replacing,
 )
-from sketchdata.version import SCHEMA_VERSION, __version__
 
 SHA = "0" * 64
 

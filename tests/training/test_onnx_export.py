@@ -19,6 +19,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from sketchdata import __version__
 from sketchdata.cli import exports
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.drawings.raster import raster
@@ -34,7 +35,6 @@ from sketchdata.training.loader import Batch
 from sketchdata.training.onnx_export import OPSETS, OUTPUTS, build_graph, export_run
 from sketchdata.training.packed import pack, read_packed
 from sketchdata.training.run_folder import MODEL, RECORD
-from sketchdata.version import __version__
 from tests.batches import batch_of
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network

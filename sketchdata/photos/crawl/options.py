@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from sketchdata import __version__
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import DEFAULT_LIMITS, PhotoLimits
-from sketchdata.version import __version__
 
 #: IPv6 addresses behind which a gateway reaches an IPv4 host. Source: RFC 6052, section 2.1.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
