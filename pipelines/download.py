@@ -35,8 +35,15 @@ from sketchdata.storage.catalog import (
     read_classes,
     read_official_files,
 )
-from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, SourceChangedError
-from sketchdata.storage.partfile import CutOffError, Downloaded, Expected, receive
+from sketchdata.storage.fetch import (
+    DEFAULT_POLICY,
+    CutOffError,
+    Downloaded,
+    Expected,
+    FetchPolicy,
+    SourceChangedError,
+    receive,
+)
 from sketchdata.storage.sources import Checked, CheckedFiles, Source, SourceFile, hash_content, open_source
 
 Status = Literal["downloaded", "resumed", "present", "planned", "failed"]
@@ -153,7 +160,7 @@ class DownloadSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PlannedFile:
     """One file to fetch, and what it must turn out to be; `content_md5` is of what a gzipped file holds."""
 
     file: SourceFile
@@ -174,24 +181,48 @@ def run(config: Config, *, policy: FetchPolicy = DEFAULT_POLICY) -> DownloadSumm
         SketchDataError: The source cannot be reached at all.
     """
     started = time.monotonic()
-    job = _open_job(config, policy)
+    published = read_official_files(manifest_path("quickdraw-files.csv"))
+    own_list = config.checksums not in ("auto", "official", "none")
+    if own_list:
+        binding = read_official_files(Path(config.checksums))
+    elif config.checksums == "official" or (
+        config.checksums == "auto" and config.source.rstrip("/") in _OFFICIAL_LOCATIONS
+    ):
+        binding = published
+    else:
+        binding = {}
+    source = open_source(config.source, policy=policy)
+    job = _Run(config=config, source=source, published=published, binding=binding, checked=CheckedFiles(config.dest))
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
     paths = [official_path(config.format, name) for name in choose_classes(classes, config.categories)]
-    _check_list(job, paths)
+    missing = [path for path in paths if path not in binding and f"{path}.gz" not in binding]
+    # The published list has no sketchrnn files.
+    if own_list and missing:
+        raise ConfigError(
+            f"{config.checksums} lacks {len(missing):,} of {len(paths):,} files, such as {missing[0]}: add them, "
+            "or ask for fewer --categories"
+        )
     outlook = _look_up(job, paths)
-    plans = [plan for plan in outlook if isinstance(plan, Plan)]
-    _check_space(config.dest, plans)
+    plans = [plan for plan in outlook if isinstance(plan, PlannedFile)]
+    parts = [(p.expected.bytes or 0, config.dest / f"{p.path}.part") for p in plans]
+    needed = sum(max(0, size - (part.stat().st_size if part.is_file() else 0)) for size, part in parts)
+    existing = next(folder for folder in (config.dest, *config.dest.absolute().parents) if folder.is_dir())
+    if needed > (free := shutil.disk_usage(existing).free):
+        raise ConfigError(
+            f"not enough space at {config.dest}: {decimal(needed)} are still to be fetched, and {decimal(free)} are "
+            "free. Make room, choose another --dest, or ask for fewer --categories"
+        )
     if config.dry_run:
         fetched = [FileResult(path=p.path, status="planned", bytes=p.expected.bytes or 0) for p in plans]
     else:
         fetched = _fetch_all(job, plans)
     done = iter(fetched)
-    files = tuple(next(done) if isinstance(entry, Plan) else entry for entry in outlook)
+    files = tuple(next(done) if isinstance(entry, PlannedFile) else entry for entry in outlook)
     return DownloadSummary(source=config.source, dest=config.dest, files=files, seconds=time.monotonic() - started)
 
 
 @dataclass(kw_only=True)
-class _Job:
+class _Run:
     """What every thread needs to know."""
 
     config: Config
@@ -216,7 +247,7 @@ class _Job:
         self.cuts = 0
         return result
 
-    def plan(self, path: str) -> FileResult | Plan:
+    def plan(self, path: str) -> FileResult | PlannedFile:
         """Find out what a file must be, and whether it is here already."""
         if (listed := self.binding.get(path)) and (found := self._listed_and_here(listed)):
             return found
@@ -238,15 +269,15 @@ class _Job:
             return FileResult(path=plan.path, status="failed", error=error)
         return plan
 
-    def fetch(self, plan: Plan, on_bytes: Callable[[int], object]) -> FileResult:
+    def fetch(self, plan: PlannedFile, on_bytes: Callable[[int], object]) -> FileResult:
         """Fetch one file; once more when it is replaced at the source meanwhile."""
         try:
             return self._fetch(plan, on_bytes)
         except SourceChangedError:
             again = self.plan(plan.file.path)
-            return self._fetch(again, on_bytes) if isinstance(again, Plan) else again
+            return self._fetch(again, on_bytes) if isinstance(again, PlannedFile) else again
 
-    def _fetch(self, plan: Plan, on_bytes: Callable[[int], object]) -> FileResult:
+    def _fetch(self, plan: PlannedFile, on_bytes: Callable[[int], object]) -> FileResult:
         content_md5 = ""
 
         def inspect(part: Path) -> str | None:
@@ -279,7 +310,7 @@ class _Job:
                 return FileResult(path=name, status="present", bytes=entry.bytes, official=official)
         return None
 
-    def _expect(self, file: SourceFile) -> Plan:
+    def _expect(self, file: SourceFile) -> PlannedFile:
         listed = self.binding.get(file.stored_path)
         content_md5 = self.binding[file.path].md5 if file.gzipped and file.path in self.binding else None
         if listed is not None:
@@ -287,9 +318,9 @@ class _Job:
         else:
             md5 = None if self.config.checksums == "none" else file.md5
             expected = Expected(bytes=file.bytes, md5=md5, validator=file.validator)
-        return Plan(file=file, expected=expected, content_md5=content_md5)
+        return PlannedFile(file=file, expected=expected, content_md5=content_md5)
 
-    def _result(self, plan: Plan, status: Status, entry: Checked, received: int) -> FileResult:
+    def _result(self, plan: PlannedFile, status: Status, entry: Checked, received: int) -> FileResult:
         official = self._is_official(plan.file.path, entry)
         return FileResult(path=plan.path, status=status, bytes=entry.bytes, received=received, official=official)
 
@@ -298,33 +329,8 @@ class _Job:
         return None if published is None else published.md5 == entry.content_md5
 
 
-def _open_job(config: Config, policy: FetchPolicy) -> _Job:
-    published = read_official_files(manifest_path("quickdraw-files.csv"))
-    is_official_place = config.source.rstrip("/") in _OFFICIAL_LOCATIONS
-    if config.checksums == "official" or (config.checksums == "auto" and is_official_place):
-        binding = published
-    elif config.checksums in ("auto", "none"):
-        binding = {}
-    else:
-        binding = read_official_files(Path(config.checksums))
-    source = open_source(config.source, policy=policy)
-    return _Job(config=config, source=source, published=published, binding=binding, checked=CheckedFiles(config.dest))
-
-
-def _check_list(job: _Job, paths: Sequence[str]) -> None:
-    """Insist that a list of the user's own names every file; the published one has no sketchrnn files."""
-    if job.config.checksums in ("auto", "official", "none"):
-        return
-    missing = [path for path in paths if path not in job.binding and f"{path}.gz" not in job.binding]
-    if missing:
-        raise ConfigError(
-            f"{job.config.checksums} lacks {len(missing):,} of {len(paths):,} files, such as {missing[0]}: add them, "
-            "or ask for fewer --categories"
-        )
-
-
-def _look_up(job: _Job, paths: Sequence[str]) -> list[FileResult | Plan]:
-    def look(path: str) -> FileResult | Plan:
+def _look_up(job: _Run, paths: Sequence[str]) -> list[FileResult | PlannedFile]:
+    def look(path: str) -> FileResult | PlannedFile:
         return job.guard(job.plan, path, path)
 
     # The first one goes alone: a source that cannot be reached is one error, not 345.
@@ -337,26 +343,11 @@ def _look_up(job: _Job, paths: Sequence[str]) -> list[FileResult | Plan]:
     return [first, *rest]
 
 
-def _check_space(dest: Path, plans: Sequence[Plan]) -> None:
-    needed = sum(max(0, (p.expected.bytes or 0) - _size(dest / f"{p.path}.part")) for p in plans)
-    existing = next(folder for folder in (dest, *dest.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise ConfigError(
-            f"not enough space at {dest}: {decimal(needed)} are still to be fetched, and {decimal(free)} are free. "
-            "Make room, choose another --dest, or ask for fewer --categories"
-        )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _fetch_all(job: _Job, plans: Sequence[Plan]) -> list[FileResult]:
+def _fetch_all(job: _Run, plans: Sequence[PlannedFile]) -> list[FileResult]:
     with byte_bar() as bars:
         everything = bars.add_task("all files", total=sum(p.expected.bytes or 0 for p in plans))
 
-        def fetch(plan: Plan) -> FileResult:
+        def fetch(plan: PlannedFile) -> FileResult:
             bar = bars.add_task(Path(plan.path).name, total=plan.expected.bytes)
             shown = 0
 
@@ -373,13 +364,12 @@ def _fetch_all(job: _Job, plans: Sequence[Plan]) -> list[FileResult]:
             finally:
                 bars.remove_task(bar)
 
-        return in_threads(fetch, plans, jobs=job.config.jobs, stop=job.stop, on_result=_log)
+        def log(result: FileResult) -> None:
+            # Where nobody can see the bars, in a log file, a line a file shows that it moves.
+            if not console.is_terminal:
+                console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
 
-
-def _log(result: FileResult) -> None:
-    # Where nobody can see the bars, in a log file, a line a file shows that it moves.
-    if not console.is_terminal:
-        console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
+        return in_threads(fetch, plans, jobs=job.config.jobs, stop=job.stop, on_result=log)
 
 
 class _StoppedError(Exception):

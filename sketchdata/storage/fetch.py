@@ -1,13 +1,16 @@
 """Fetching over HTTP that survives a bad network: resumed where it broke off, checked, and whole or not at all.
 
-`stat` asks what a file is, `stream` yields its bytes, `download` puts it on disk.
+`stat` asks what a file is, `stream` yields its bytes, `download` puts it on disk, and `receive` does so with any bytes.
 """
 
 from __future__ import annotations
 
 import base64
 import email.utils
+import fcntl
 import functools
+import hashlib
+import os
 import random
 import re
 import ssl
@@ -17,13 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import httpx
+import orjson
 
 from sketchdata import __version__
 from sketchdata.errors import FetchError
-from sketchdata.storage.partfile import CutOffError, Downloaded, Expected, present, receive
+from sketchdata.storage.manifest import hash_file, replacing
 
 BLOCK_BYTES = 1 << 20
 
@@ -40,6 +44,10 @@ _ADVICE = {
 
 class NotFoundError(FetchError):
     """The server says that there is no such file."""
+
+
+class CutOffError(FetchError):
+    """Every try ended in a cut or a time-out; what has arrived is good, and a later run can go on from it."""
 
 
 class SourceChangedError(FetchError):
@@ -117,7 +125,14 @@ def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
                     method = "GET"  # the body is left unread
                     continue
                 _check_status(response, url)
-                return _remote_file(response, url)
+                # An object that the bucket unpacks while sending is announced with size and hash of the packed one.
+                unpacked = response.headers.get("x-goog-stored-content-encoding", "identity") != "identity"
+                return RemoteFile(
+                    url=url,
+                    bytes=None if unpacked else _number(response.headers.get("Content-Length")),
+                    md5=None if unpacked else _announced_md5(response),
+                    validator=_validator(response),
+                )
         except _CutError as cut:
             patience.wait(cut)
 
@@ -141,8 +156,11 @@ def stream(
     """
     position, version, patience = start, _Version(validator=validator), _Patience(url, policy)
     while True:
+        headers = {"Range": f"bytes={position}-"} if position else {}
+        if position and version.validator:
+            headers["If-Range"] = version.validator
         try:
-            with _answer("GET", url, _range_headers(position, version), policy) as response:
+            with _answer("GET", url, headers, policy) as response:
                 version = _check_version(response, version, url, position)
                 if response.status_code == 416:
                     return  # _check_version has seen that the file ends exactly here
@@ -150,8 +168,10 @@ def stream(
                     position += len(block)
                     patience.progress(len(block))
                     yield block
-            if _is_whole(position, version, url):
+            if version.total is None or position == version.total:
                 return
+            if position > version.total:
+                raise FetchError(f"{_shown(url)}: the server announced {version.total:,} bytes and sent {position:,}")
             raise _CutError(f"the answer ended at byte {position:,} of {version.total:,}")
         except _CutError as cut:
             patience.wait(cut)
@@ -166,7 +186,7 @@ def download(
     policy: FetchPolicy = DEFAULT_POLICY,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Downloaded:
-    """Put a file on disk, whole and checked or not at all; see `partfile.receive` for what is kept after a failure.
+    """Put a file on disk, whole and checked or not at all; see `receive` for what is kept after a failure.
 
     Args:
         url: An http or https address.
@@ -220,13 +240,11 @@ class _Patience:
         self.failures, self.bytes = 0, 0
 
     def progress(self, received: int) -> None:
-        """Take note of bytes that arrived; enough of them make the failures forgotten."""
         self.bytes += received
         if self.bytes >= self.policy.progress_bytes:
             self.failures, self.bytes = 0, 0
 
     def wait(self, cut: _CutError) -> None:
-        """Pause before the next try, or give up."""
         self.failures, self.bytes = self.failures + 1, 0
         if self.failures >= self.policy.tries:
             raise CutOffError(
@@ -290,16 +308,10 @@ def retry_after(value: str) -> float | None:
     return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
 
 
-def _remote_file(response: httpx.Response, url: str) -> RemoteFile:
-    headers = response.headers
-    # An object that the bucket unpacks while sending is announced with size and hash of the packed one.
-    unpacked = headers.get("x-goog-stored-content-encoding", "identity") != "identity"
-    match = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
-    encoded = match[1] if match else headers.get("Content-MD5", "").strip()
-    md5 = base64.b64decode(encoded).hex() if re.fullmatch(r"[A-Za-z0-9+/]{22}==", encoded) else None
-    size = _number(headers.get("Content-Length"))
-    validator = _validator(response)
-    return RemoteFile(url=url, bytes=None if unpacked else size, md5=None if unpacked else md5, validator=validator)
+def _announced_md5(response: httpx.Response) -> str | None:
+    match = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
+    encoded = match[1] if match else response.headers.get("Content-MD5", "").strip()
+    return base64.b64decode(encoded).hex() if re.fullmatch(r"[A-Za-z0-9+/]{22}==", encoded) else None
 
 
 def _validator(response: httpx.Response) -> str | None:
@@ -310,13 +322,6 @@ def _validator(response: httpx.Response) -> str | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.strip().isdecimal() else None
-
-
-def _range_headers(position: int, version: _Version) -> dict[str, str]:
-    if position == 0:
-        return {}
-    condition = {"If-Range": version.validator} if version.validator else {}
-    return {"Range": f"bytes={position}-", **condition}
 
 
 def _check_version(response: httpx.Response, wanted: _Version, url: str, position: int) -> _Version:
@@ -364,9 +369,9 @@ def _bytes_to_skip(response: httpx.Response, position: int, url: str) -> int:
 
 def _blocks(response: httpx.Response, skip: int, policy: FetchPolicy) -> Iterator[bytes]:
     """Yield the body in blocks, without its first `skip` bytes; also what arrived before a cut, and then the cut."""
-    buffer, gate, born = bytearray(), _RateGate(policy), time.monotonic()
+    buffer, born = bytearray(), time.monotonic()
     try:
-        for chunk in gate.watch(response.iter_raw()):
+        for chunk in _watched(response.iter_raw(), policy):
             buffer += chunk[skip:]
             skip -= min(skip, len(chunk))
             if buffer and (len(buffer) >= BLOCK_BYTES or time.monotonic() - born > _BLOCK_SECONDS):
@@ -381,32 +386,190 @@ def _blocks(response: httpx.Response, skip: int, policy: FetchPolicy) -> Iterato
         yield bytes(buffer)
 
 
-class _RateGate:
-    """Takes a connection that only drips for a cut one; the time the consumer takes does not count."""
-
-    def __init__(self, policy: FetchPolicy) -> None:
-        self.policy = policy
-
-    def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        seconds, received = 0.0, 0
+def _watched(chunks: Iterator[bytes], policy: FetchPolicy) -> Iterator[bytes]:
+    """Treat a connection that only drips as cut; the time that the consumer takes does not count."""
+    seconds, received, begun = 0.0, 0, time.monotonic()
+    for chunk in chunks:
+        seconds += time.monotonic() - begun
+        received += len(chunk)
+        if seconds >= policy.rate_seconds:
+            if received < policy.least_rate * seconds:
+                raise _CutError(f"only {received:,} bytes in {seconds:.0f} s")
+            seconds, received = 0.0, 0
+        yield chunk
         begun = time.monotonic()
-        for chunk in chunks:
-            seconds += time.monotonic() - begun
-            received += len(chunk)
-            if seconds >= self.policy.rate_seconds:
-                if received < self.policy.least_rate * seconds:
-                    raise _CutError(f"only {received:,} bytes in {seconds:.0f} s")
-                seconds, received = 0.0, 0
-            yield chunk
-            begun = time.monotonic()
-
-
-def _is_whole(position: int, version: _Version, url: str) -> bool:
-    if version.total is not None and position > version.total:
-        raise FetchError(f"{_shown(url)}: the server announced {version.total:,} bytes and sent {position:,}")
-    return version.total is None or position == version.total
 
 
 def _shown(url: str) -> str:
     """Return an address fit for a message: without a password in it."""
     return re.sub(r"//[^/@]*@", "//", url)
+
+
+# ---- files that arrive whole or not at all: written beside their place, continued, checked, then renamed -------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a file must be to be accepted; None where anything goes."""
+
+    bytes: int | None = None
+    md5: str | None = None
+    validator: str | None = None
+
+    def fault(self, size: int, md5: str) -> str | None:
+        """Say what is wrong with a file of this size and md5, or None when nothing is."""
+        if self.bytes is not None and size != self.bytes:
+            return f"expected {self.bytes:,} bytes, found {size:,}"
+        if self.md5 is not None and md5 != self.md5:
+            return f"expected md5 {self.md5}, found {md5}"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloaded:
+    """A file that is whole and checked; `received` is how many of its bytes this call had to fetch."""
+
+    path: Path
+    bytes: int
+    md5: str
+    status: Literal["downloaded", "resumed", "present"]
+    received: int
+
+
+def present(path: Path, expected: Expected) -> Downloaded | None:
+    """Return a file that is already there as expected; None when it is not, or when nothing is known to check it by."""
+    if not path.is_file() or (expected.bytes is None and expected.md5 is None):
+        return None
+    size = path.stat().st_size
+    if expected.bytes not in (None, size):
+        return None
+    md5 = hash_file(path, "md5")
+    if expected.fault(size, md5) is not None:
+        return None
+    return Downloaded(path=path, bytes=size, md5=md5, status="present", received=0)
+
+
+def receive(
+    read: Callable[[int], Iterator[bytes]],
+    path: Path,
+    expected: Expected,
+    *,
+    on_bytes: Callable[[int], object] | None = None,
+    inspect: Callable[[Path], str | None] | None = None,
+) -> Downloaded:
+    """Write what `read(start)` yields to `path`, by way of `{path}.part`, which takes its name only when it is right.
+
+    A `.part` stays behind only where going on from it makes sense: after a cut, a kill or a full disk, when the
+    source's version is known (`{path}.part.json`) or an md5 will tell. It is then continued by the next call.
+
+    Args:
+        read: Yields the file's bytes from an offset on.
+        path: The target.
+        expected: Size and md5 to insist on, and the source's version.
+        on_bytes: Called with the number of bytes on disk.
+        inspect: A further check of the finished part: what is wrong with it, or None.
+
+    Raises:
+        FetchError: It is wrong even when fetched once more from zero (nothing is left behind), or `read` failed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _PartFile(path)
+    for _ in range(2):
+        outcome = part.fill(read, expected, on_bytes or (lambda _: None), inspect or (lambda _: None))
+        if isinstance(outcome, Downloaded):
+            return outcome
+    raise FetchError(
+        f"{path.name}: {outcome}, also when fetched once more from the beginning; nothing was kept. "
+        "Either the source has another file or something on the way damages it: try another source"
+    )
+
+
+class _PartFile:
+    """The unfinished file beside its target, and the note that says which version of the source it is a part of."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f"{target.name}.part")
+        self.note = target.with_name(f"{target.name}.part.json")
+
+    def fill(
+        self,
+        read: Callable[[int], Iterator[bytes]],
+        expected: Expected,
+        on_bytes: Callable[[int], object],
+        inspect: Callable[[Path], str | None],
+    ) -> Downloaded | str:
+        """Complete the part and let it become the target; or throw it away and say what is wrong with it."""
+        with self.path.open("a+b") as file:
+            try:
+                # A second process is kept off; the part may also have become the target since it was opened.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                ours = self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(file.fileno()))
+            except BlockingIOError:
+                ours = False
+            if not ours:
+                raise FetchError(
+                    f"{self.target} is being downloaded by another process: wait for it, then run this again"
+                )
+            start = self._resumable(file, expected)
+            try:
+                file.truncate(start)
+                with replacing(self.note) as note:
+                    note.write(orjson.dumps({"validator": expected.validator}))
+                size, md5 = _append(file, start, read, expected, on_bytes)
+                fault = expected.fault(size, md5) or inspect(self.path)
+            except BaseException as error:
+                refused = isinstance(error, FetchError) and not isinstance(error, CutOffError)
+                known = expected.md5 is not None or expected.validator is not None
+                if refused or not known or file.tell() == 0:
+                    self._discard()
+                raise
+            if fault is not None:
+                self._discard()
+                return fault
+            os.fsync(file.fileno())
+            self.path.replace(self.target)
+            self.note.unlink(missing_ok=True)
+        status: Literal["resumed", "downloaded"] = "resumed" if start else "downloaded"
+        return Downloaded(path=self.target, bytes=size, md5=md5, status=status, received=size - start)
+
+    def _resumable(self, file: BinaryIO, expected: Expected) -> int:
+        """Return how many bytes of the part can be kept."""
+        size = os.fstat(file.fileno()).st_size
+        if expected.bytes is not None and size > expected.bytes:
+            return 0
+        try:
+            noted = orjson.loads(self.note.read_bytes())["validator"]
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            noted = None  # a part without a readable note is one of unknown version
+        if isinstance(noted, str) and expected.validator is not None:
+            return size if noted == expected.validator else 0
+        return size if expected.md5 is not None else 0
+
+    def _discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def _append(
+    file: BinaryIO,
+    start: int,
+    read: Callable[[int], Iterator[bytes]],
+    expected: Expected,
+    on_bytes: Callable[[int], object],
+) -> tuple[int, str]:
+    """Append to a part of `start` bytes what is missing; return size and md5 of the whole."""
+    digest = hashlib.md5(usedforsecurity=False)
+    file.seek(0)
+    while block := file.read(BLOCK_BYTES):
+        digest.update(block)
+    size = start
+    on_bytes(size)
+    if start == 0 or start != expected.bytes:
+        for block in read(start):
+            file.write(block)
+            digest.update(block)
+            size += len(block)
+            on_bytes(size)
+    file.flush()
+    return size, digest.hexdigest()

@@ -17,8 +17,15 @@ from pathlib import Path
 import pytest
 
 from sketchdata.errors import FetchError
-from sketchdata.storage.fetch import FetchPolicy, NotFoundError, SourceChangedError, download, stat, stream
-from sketchdata.storage.partfile import CutOffError
+from sketchdata.storage.fetch import (
+    CutOffError,
+    FetchPolicy,
+    NotFoundError,
+    SourceChangedError,
+    download,
+    stat,
+    stream,
+)
 from tests.servers import BucketServer, closed_port
 
 NAME = "full/simplified/aircraft carrier.ndjson"
