@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,8 @@ from sketchdata.storage.catalog import (
     read_classes,
     read_official_files,
 )
-from sketchdata.storage.manifest import FileEntry, Manifest, SourceEntry, file_entry, replacing
-from sketchdata.storage.selection import READERS, Reject, Rules, Selection, select, taken_twice
+from sketchdata.storage.manifest import Manifest, SourceEntry, file_entry, replacing
+from sketchdata.storage.selection import READERS, Rules, Selection, cross_class_duplicates, select
 from sketchdata.storage.sources import (
     DOWNLOADED,
     Source,
@@ -122,7 +122,10 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
         return finished
     if (found := _select(config, folder, engine, located)) is None:
         return None
-    rejects = _write_rejects(folder, found)
+    # Before anything may fail because of what is on the list.
+    reasons = _count_rejects(found)
+    lists = [selected(folder, word).with_suffix(".rejects.jsonl") for word in classes]
+    rejects = folder.join("rejects.jsonl", lists, sum(reasons.values()))
     _check_rejects(config, found)
     sizes = _split_sizes(config, found)
     counts = {split: {word: sizes[word][split] for word in classes} for split in SPLITS}
@@ -130,7 +133,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     if (shards := write_shards(folder, counts, inputs, engine)) is None:
         return None
     sources = tuple(SourceEntry(**result.facts["source"]) for result in found)
-    facts = {"counts": counts, "rejects": _count_rejects(found), "sources": sources}
+    facts = {"counts": counts, "rejects": reasons, "sources": sources}
     return finish(folder, shards, card=quickdraw_card, lists=[rejects], **facts)
 
 
@@ -143,47 +146,39 @@ def _select(
     """Choose every category's drawings; no drawing is in two categories afterwards."""
     classes = folder.plan.classes
     taken: dict[str, dict[int, str]] = {word: {} for word in classes}
+    settings = {
+        "input_format": config.input_format,
+        "keep_raw": config.keep_raw,
+        "count": sum(config.sizes().values()),
+        "seed": config.seed,
+        "recognized_only": config.recognized_only,
+        "check_all": config.check_all,
+    }
     while True:
-        rules = [_rules(config, label, word, taken[word]) for label, word in enumerate(classes)]
-        tasks = [_task(folder, *place, rule, classes) for place, rule in zip(located, rules, strict=True)]
+        tasks = [
+            Task(
+                id=word,
+                output=selected(folder, word),
+                inputs={file.path: file.identity},
+                config={
+                    "source": source.location,
+                    "path": file.path,
+                    "identity": file.identity,
+                    "rules": {**settings, "word": word, "label": label, "taken": taken[word]},
+                    "classes": list(classes),
+                },
+            )
+            for label, (word, (source, file)) in enumerate(zip(classes, located, strict=True))
+        ]
         results = run_stage(select_category, tasks, engine, title="Selecting drawings")
         if results is None:
             return None
-        twice = taken_twice({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
+        twice = cross_class_duplicates({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
         if not twice:
             return results
         # The later category in the class table gives the drawing up and takes its next one.
         for word, key_ids in twice.items():
             taken[word] |= key_ids
-
-
-def _rules(config: Config, label: int, word: str, taken: Mapping[int, str]) -> Rules:
-    return Rules(
-        word=word,
-        label=label,
-        input_format=config.input_format,
-        keep_raw=config.keep_raw,
-        count=sum(config.sizes().values()),
-        seed=config.seed,
-        recognized_only=config.recognized_only,
-        check_all=config.check_all,
-        taken=taken,
-    )
-
-
-def _task(folder: OutputFolder, source: Source, file: SourceFile, rules: Rules, classes: Sequence[str]) -> Task:
-    return Task(
-        id=rules.word,
-        output=selected(folder, rules.word),
-        inputs={file.path: file.identity},
-        config={
-            "source": source.location,
-            "path": file.path,
-            "identity": file.identity,
-            "rules": dataclasses.asdict(rules),
-            "classes": list(classes),
-        },
-    )
 
 
 def select_category(task: Task) -> TaskResult:
@@ -197,7 +192,9 @@ def select_category(task: Task) -> TaskResult:
     parquet.write_arrow(task.output, selection.batch, task.config["classes"])
     rejects = task.output.with_suffix(".rejects.jsonl")
     with replacing(rejects) as lines:
-        lines.writelines(_reject_line(file.path, reject) for reject in selection.rejects)
+        for reject in selection.rejects:
+            record = {"file": file.path, **dataclasses.asdict(reject)}
+            lines.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
     entry = SourceEntry(
         path=file.path,
         bytes=selection.bytes,
@@ -233,17 +230,7 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
     return selection
 
 
-def _reject_line(path: str, reject: Reject) -> bytes:
-    return orjson.dumps({"file": path, **dataclasses.asdict(reject)}, option=orjson.OPT_APPEND_NEWLINE)
-
-
 # ---- between the stages: enough drawings, and few bad ones ----------------------------------------------------------
-
-
-def _write_rejects(folder: OutputFolder, results: Sequence[TaskResult]) -> FileEntry:
-    """Join the categories' lists, before anything may fail because of what is on them."""
-    paths = [selected(folder, result.task_id).with_suffix(".rejects.jsonl") for result in results]
-    return folder.join("rejects.jsonl", paths, sum(_count_rejects(results).values()))
 
 
 def _count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:

@@ -16,43 +16,31 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
-# Progress bars and messages on standard error, so that standard output stays clean for `--json` and for pipes.
-
-#: Where people read; rich drops colours and movement by itself when this is not a terminal.
+#: Messages go to standard error, so that standard output stays clean for `--json` and for pipes.
 console = Console(stderr=True)
 
 
 def task_bar() -> Progress:
     """Return a bar that counts finished things: tasks, shards, categories."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return _bar(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 def byte_bar() -> Progress:
     """Return a bar that counts bytes, with the rate."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return _bar(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
 
 
-# Threads for work that waits on networks, which Ctrl-C need not wait for; one for OpenCV; and Ctrl-C held back.
+def _bar(*columns: ProgressColumn) -> Progress:
+    shown = (TextColumn("{task.description}"), BarColumn(), *columns)
+    return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

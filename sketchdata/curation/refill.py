@@ -21,7 +21,7 @@ from sketchdata.errors import FetchError, SketchDataError
 from sketchdata.storage import parquet
 from sketchdata.storage.catalog import official_path
 from sketchdata.storage.manifest import file_entry, replacing
-from sketchdata.storage.selection import Accept, Rules, select, taken_twice
+from sketchdata.storage.selection import Accept, Rules, cross_class_duplicates, select
 from sketchdata.storage.sources import Source, SourceFile, find_files, open_source, read_content
 
 
@@ -55,7 +55,7 @@ def refill(curation: Curation, work: Path, location: str, engine: EngineOptions)
         results = run_stage(refill_class, tasks, engine, title="Refilling")
         if results is None:
             return None
-        twice = taken_twice({task.id: parquet.map_arrow(task.output).key_id for task in tasks})
+        twice = cross_class_duplicates({task.id: parquet.map_arrow(task.output).key_id for task in tasks})
         if not twice:
             return {result.task_id: result for result in results}
         for word, key_ids in twice.items():

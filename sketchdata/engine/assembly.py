@@ -114,8 +114,22 @@ def finish(
     """
     files = [dataclasses.replace(f, path=f"data/{f.path}") for result in shards for f in result.files]
     manifest = dataclasses.replace(folder.plan, files=tuple(files), **facts)
-    files += [*lists, *(_write_key_ids(folder, manifest, split) for split in manifest.counts)]
-    files.append(folder.put("classes.csv", _class_table(manifest).encode("utf-8"), len(manifest.classes)))
+    files += lists
+    for split in manifest.counts:
+        # The split, published: its key_ids, one a line, in the order of its rows.
+        name, records = f"key_ids/{split}.txt", 0
+        with replacing(folder.work / name) as lines:
+            for shard in manifest.shards(split):
+                for table in parquet.read_row_groups(folder.out / shard.path, ["key_id"]):
+                    key_ids = table.column("key_id").to_pylist()
+                    lines.write("".join(f"{key_id}\n" for key_id in key_ids).encode("ascii"))
+                    records += len(key_ids)
+        files.append(folder.publish(name, records))
+    rows = [["label", "word", *manifest.counts]]
+    for label, word in enumerate(manifest.classes):
+        rows.append([str(label), word, *(str(counts[word]) for counts in manifest.counts.values())])
+    table = "".join(",".join(row) + "\n" for row in rows)
+    files.append(folder.put("classes.csv", table.encode("utf-8"), len(manifest.classes)))
     return folder.finish(files, card, sweep=("data", "key_ids"), **facts)
 
 
@@ -136,24 +150,3 @@ def write_shard(task: Task) -> TaskResult:
     rows = order[settings["start"] - before : settings["stop"] - before]
     parquet.write_shard(task.output, batch.take(rows), settings["classes"], settings["facts"])
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(rows)),))
-
-
-def _write_key_ids(folder: OutputFolder, manifest: Manifest, split: str) -> FileEntry:
-    """List a split's key_ids, one a line, in the order of its rows: the split, published."""
-    name, records = f"key_ids/{split}.txt", 0
-    with replacing(folder.work / name) as lines:
-        for shard in manifest.shards(split):
-            for table in parquet.read_row_groups(folder.out / shard.path, ["key_id"]):
-                key_ids = table.column("key_id").to_pylist()
-                lines.write("".join(f"{key_id}\n" for key_id in key_ids).encode("ascii"))
-                records += len(key_ids)
-    return folder.publish(name, records)
-
-
-def _class_table(manifest: Manifest) -> str:
-    head = ",".join(["label", "word", *manifest.counts])
-    rows = [
-        ",".join([str(label), word, *(str(classes[word]) for classes in manifest.counts.values())])
-        for label, word in enumerate(manifest.classes)
-    ]
-    return "\n".join([head, *rows, ""])

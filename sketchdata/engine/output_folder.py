@@ -106,7 +106,10 @@ class OutputFolder:
         Raises:
             ConfigError: It holds another one and `overwrite` is not given, or something else altogether.
         """
-        manifest, note, going_on = self._found(), self._read_note(), self._going_on()
+        manifest = read_manifest(self.out) if (self.out / MANIFEST_NAME).exists() else None
+        note, going_on = self._read_note(), self._identity(self.plan)
+        if self.limits is not None:
+            going_on = _plain({"config": self.limits})
         other = note is not None and note["identity"] != going_on
         if note is not None and other and not overwrite:
             raise ConfigError(
@@ -118,7 +121,10 @@ class OutputFolder:
         if replaced and manifest is not None:
             self._check_like(manifest)
             names |= {entry.path.split("/")[0] for entry in manifest.files}
-        _check_names(self.out, names)
+        # They come from files that someone else may have written, and what they name will be deleted.
+        outside = sorted(name for name in names if name in ("", ".", "..") or "/" in name)
+        if outside:
+            raise SketchDataError(f"{self.out} lists files outside of itself ({outside[0]!r}), so nothing was removed")
         if self.limits is not None or (note is not None and not other):
             names |= {*self.names, _CARD}
         claim_folder(self.out, own={self.work_name, *names, *([MANIFEST_NAME] if replaced else [])})
@@ -176,12 +182,6 @@ class OutputFolder:
 
     def _identity(self, manifest: Manifest) -> dict[str, Any]:
         return _plain({name: getattr(manifest, name) for name in self.same})
-
-    def _going_on(self) -> dict[str, Any]:
-        return self._identity(self.plan) if self.limits is None else _plain({"config": self.limits})
-
-    def _found(self) -> Manifest | None:
-        return read_manifest(self.out) if (self.out / MANIFEST_NAME).exists() else None
 
     def _check_like(self, found: Manifest) -> None:
         # A curated data set has a parent too, and so have pictures, which may replace their like alone.
@@ -266,10 +266,3 @@ def _differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
     others = {"classes": "with other classes", "parent": "from another data set", "tool": "by another version"}
     said += [words for field, words in others.items() if then.get(field) != now.get(field)]
     return ", ".join(said) or "otherwise"
-
-
-def _check_names(out: Path, names: Collection[str]) -> None:
-    # They come from files that someone else may have written, and what they name will be deleted.
-    outside = sorted(name for name in names if name in ("", ".", "..") or "/" in name)
-    if outside:
-        raise SketchDataError(f"{out} lists files outside of itself ({outside[0]!r}), so nothing was removed")

@@ -75,11 +75,16 @@ def to_table(batch: DrawingBatch, classes: Sequence[str]) -> pa.Table:
         pa.array(batch.strokes.astype(np.int32)), strokes, type=columns.field("drawing").type
     )
     words = pa.DictionaryArray.from_arrays(pa.array(batch.label.astype(np.int16)), pa.array(list(classes), pa.string()))
+    codes, index = np.unique(batch.countrycode, return_inverse=True)
+    countries = pa.DictionaryArray.from_arrays(
+        pa.array(index.astype(np.int16), mask=batch.countrycode == b""),
+        pa.array([code.decode("ascii") for code in codes], pa.string()),
+    )
     arrays = [
         pa.array(batch.key_id),
         words,
         pa.array(batch.label),
-        _countries(batch.countrycode),
+        countries,
         pa.array(batch.timestamp).cast(columns.field("timestamp").type),
         pa.array(batch.recognized),
         drawings,
@@ -87,16 +92,13 @@ def to_table(batch: DrawingBatch, classes: Sequence[str]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=columns)
 
 
-def _countries(codes: npt.NDArray[np.bytes_]) -> pa.DictionaryArray:
-    names, index = np.unique(codes, return_inverse=True)
-    indices = pa.array(index.astype(np.int16), mask=codes == b"")
-    return pa.DictionaryArray.from_arrays(indices, pa.array([name.decode("ascii") for name in names], pa.string()))
-
-
 def from_table(table: pa.Table) -> DrawingBatch:
     """Return a table's drawings as flat arrays; a table of one chunk is not copied."""
     table = table.combine_chunks()
-    columns = {name: _one_chunk(table, name) for name in table.column_names}
+    columns = {
+        name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
     drawings = columns["drawing"]
     strokes = drawings.values
     points = strokes.values
@@ -118,11 +120,6 @@ def from_table(table: pa.Table) -> DrawingBatch:
         y=axes[1],
         t=axes[2] if len(axes) > 2 else None,
     )
-
-
-def _one_chunk(table: pa.Table, name: str) -> Any:
-    column = table.column(name)
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
 
 def write_shard(path: Path, batch: DrawingBatch, classes: Sequence[str], facts: Mapping[str, Any]) -> None:
@@ -228,24 +225,19 @@ def read_rows(path: Path, start: int, stop: int) -> Iterator[DrawingBatch]:
     Raises:
         SketchDataError: The file cannot be read, or has other columns or fewer rows.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows < stop:
-                raise SketchDataError(f"{path} has {file.metadata.num_rows:,} rows, and row {stop:,} was asked for")
-            counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-            for group, first, last in overlapping(counts, start, stop):
-                yield from_table(file.read_row_group(group).slice(first, last - first))
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
-
-
-# Drawings grouped by class in one Arrow file, from which each class can be read without the others.
-# A data set's rows are mixed over the classes, so writing a file a class would mean reading everything once a class.
-# Grouping each shard once makes every class one record batch, which is found by its number.
+    with _readable(path), pq.ParquetFile(path) as file:
+        if file.metadata.num_rows < stop:
+            raise SketchDataError(f"{path} has {file.metadata.num_rows:,} rows, and row {stop:,} was asked for")
+        counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        for group, first, last in overlapping(counts, start, stop):
+            yield from_table(file.read_row_group(group).slice(first, last - first))
 
 
 def write_grouped(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None:
-    """Write at least one drawing, as one record batch a class; rows within a class stay in their order."""
+    """Write at least one drawing as an Arrow file of one record batch a class, so that each can be read by itself.
+
+    Rows within a class stay in their order.
+    """
     order = np.argsort(batch.label, kind="stable")
     grouped = to_table(batch.take(order), classes).to_batches()[0]
     bounds = np.searchsorted(batch.label[order], np.arange(len(classes) + 1)).tolist()
@@ -261,14 +253,9 @@ def read_class(path: Path, label: int) -> DrawingBatch:
     Raises:
         SketchDataError: The file cannot be read.
     """
-    try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
-            return from_table(pa.Table.from_batches([reader.get_batch(label)]))
-    except (pa.ArrowException, OSError) as error:
-        raise SketchDataError(f"{path} cannot be read as drawings grouped by class: {error}") from error
+    with _readable(path), pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+        return from_table(pa.Table.from_batches([reader.get_batch(label)]))
 
-
-# Rows of Parquet shards by their number, read a row group at a time.
 
 #: What is kept in memory of the row groups that were read: at full scale 64 of drawings, or some 30 of photos.
 _KEPT_BYTES = 160 << 20
@@ -295,9 +282,13 @@ class RowGroups:
         self.paths = paths
         self.most_bytes = most_bytes
         self.columns = None if columns is None else list(columns)
-        groups = [(place, group, rows) for place, path in enumerate(paths) for group, rows in _groups(path)]
-        self.groups = [(place, group) for place, group, _ in groups]
-        self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        self.groups: list[tuple[int, int]] = []
+        rows = [0]
+        for place, path in enumerate(paths):
+            with _readable(path), pq.ParquetFile(path) as file:
+                self.groups += [(place, group) for group in range(file.num_row_groups)]
+                rows += [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        self.starts = np.cumsum(rows)
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -346,20 +337,6 @@ class RowGroups:
 
     def _load(self, group: int) -> pa.Table:
         place, number = self.groups[group]
-        try:
-            with pq.ParquetFile(self.paths[place], memory_map=True) as file:
-                return file.read_row_group(number, columns=self.columns)
-        except (pa.ArrowException, OSError, LookupError) as error:
-            raise _unreadable(self.paths[place], error) from error
-
-
-def _groups(path: Path) -> list[tuple[int, int]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            return [(group, file.metadata.row_group(group).num_rows) for group in range(file.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> SketchDataError:
-    return SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}")
+        path = self.paths[place]
+        with _readable(path), pq.ParquetFile(path, memory_map=True) as file:
+            return file.read_row_group(number, columns=self.columns)

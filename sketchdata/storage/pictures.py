@@ -101,25 +101,21 @@ def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
     """
     label = np.asarray(columns["label"], np.uint16)
     words = pa.DictionaryArray.from_arrays(pa.array(label.astype(np.int16)), pa.array(list(classes), pa.string()))
-    found = {**columns, "word": words, "label": label, "image": _images(columns["image"])}
+    images = columns["image"]
+    if not isinstance(images, pa.Array | pa.ChunkedArray):
+        contents = pa.array(images, pa.binary())
+        images = pa.StructArray.from_arrays([contents, pa.nulls(len(contents), pa.string())], fields=list(_IMAGE))
+    found = {**columns, "word": words, "label": label, "image": images}
+    arrays = []
     try:
-        arrays = [_array(found[field.name], field.type) for field in schema()]
+        for field in schema():
+            values = found[field.name]
+            values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+            is_array = isinstance(values, pa.Array)
+            arrays.append(values.cast(field.type) if is_array else pa.array(values, field.type))
         return pa.Table.from_arrays(arrays, schema=schema())
     except (KeyError, pa.ArrowException) as error:
         raise SketchDataError(f"these are not the columns of pictures: {error}") from error
-
-
-def _images(values: Any) -> Any:
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values
-    contents = pa.array(values, pa.binary())
-    return pa.StructArray.from_arrays([contents, pa.nulls(len(contents), pa.string())], fields=list(_IMAGE))
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
@@ -135,20 +131,17 @@ def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
         b"huggingface": orjson.dumps(_HUGGING_FACE),
     }
     # Encoded pictures do not shrink any further.
-    compression = {_leaf(name): "none" if name == "image" else "zstd" for name in table.column_names}
+    leaves = ["image.bytes" if name == "image" else name for name in table.column_names]
+    compression = {name: "none" if name == "image.bytes" else "zstd" for name in [*leaves, "image.path"]}
     with replacing(path) as file:
         pq.write_table(
             table.replace_schema_metadata(metadata),
             file,
             row_group_size=ROW_GROUP_ROWS,
-            compression={**compression, "image.path": "zstd"},
+            compression=compression,
             use_dictionary=_DICTIONARY_COLUMNS,
             write_statistics=["key_id", "label"],
         )
-
-
-def _leaf(name: str) -> str:
-    return "image.bytes" if name == "image" else name
 
 
 def read_shard(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -13,7 +13,6 @@ from sketchdata.drawings.drawing import DrawingBatch, Parsed, concatenate, empty
 from sketchdata.drawings.sampling import BottomK, ranks
 from sketchdata.drawings.simplify import simplify_records
 from sketchdata.formats import binary, ndjson
-from sketchdata.formats import ndjson as ndjson_scan
 from sketchdata.formats.records import RecordBlock
 
 Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
@@ -21,8 +20,8 @@ Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
 Accept = Callable[[DrawingBatch], npt.NDArray[np.bool_]]
 #: {input format: (find the records, parse some of them)}
 READERS: dict[str, tuple[Scan, Callable[..., Parsed]]] = {
-    "simplified": (ndjson_scan.scan, ndjson.parse),
-    "raw": (ndjson_scan.scan, ndjson.parse),
+    "simplified": (ndjson.scan, ndjson.parse),
+    "raw": (ndjson.scan, ndjson.parse),
     "binary": (binary.scan, binary.parse),
 }
 
@@ -61,7 +60,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reject:
+class RejectedRecord:
     """A refused record: where it starts in the (uncompressed) file, and why."""
 
     offset: int
@@ -88,7 +87,7 @@ class Selection:
     records: int
     examined: int
     passed_over: int
-    rejects: list[Reject]
+    rejects: list[RejectedRecord]
     bytes: int
     md5: str
 
@@ -122,7 +121,7 @@ def select(
         capacity, size = capacity * 4, None
 
 
-def taken_twice(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
+def cross_class_duplicates(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
     """Return the drawings that several categories have chosen.
 
     Args:
@@ -152,22 +151,33 @@ class _Pass:
         self._known_md5 = md5
         self._digest = hashlib.md5(usedforsecurity=False)
         self._bytes = self._records = self._examined = 0
-        self._rejects: dict[int, Reject] = {}
+        self._rejects: dict[int, RejectedRecord] = {}
         self._last_rank: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
 
     def run(self, blocks: Iterable[bytes], size: int | None) -> Selection:
-        offsets, key_ids = [], []
-        for block in self._scan(self._hashed(blocks)):
+        offsets: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+        key_ids: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+
+        def hashed() -> Iterator[bytes]:
+            for piece in blocks:
+                if self._known_md5 is None:
+                    self._digest.update(piece)
+                self._bytes += len(piece)
+                yield piece
+
+        for block in self._scan(hashed()):
             if self._records == 0 and size is not None and self.rules.after is None:
                 self.held.expect(size * len(block) // int(block.ends[-1]))
             self._records += len(block)
             kept, ids = self._check(block)
-            self._offer(block, kept, ids)
             if self.rules.check_all:
                 offsets.append(block.position + block.starts[kept])
                 key_ids.append(ids)
-        if key_ids:
-            self._reject_duplicates(np.concatenate(offsets), np.concatenate(key_ids))
+            self._offer(block, kept, ids)
+        all_ids, all_offsets = np.concatenate(key_ids), np.concatenate(offsets)
+        order = np.argsort(all_ids, kind="stable")
+        for row in order[1:][all_ids[order[1:]] == all_ids[order[:-1]]].tolist():
+            self._reject(int(all_offsets[row]), _DUPLICATE, str(all_ids[row]))
         batch, passed_over = self._choose()
         return Selection(
             batch=batch,
@@ -178,13 +188,6 @@ class _Pass:
             bytes=self._bytes,
             md5=self._known_md5 or self._digest.hexdigest(),
         )
-
-    def _hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            if self._known_md5 is None:
-                self._digest.update(block)
-            self._bytes += len(block)
-            yield block
 
     def _offer(self, block: RecordBlock, kept: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
         own = ranks(key_ids, self.rules.seed)
@@ -221,16 +224,10 @@ class _Pass:
         return np.flatnonzero(usable), key_ids[usable]
 
     def _reject(self, offset: int, reason: str, detail: str) -> None:
-        self._rejects[offset] = Reject(offset=offset, reason=reason, detail=detail)
+        self._rejects[offset] = RejectedRecord(offset=offset, reason=reason, detail=detail)
 
     def _reject_ambiguous(self, offset: int, key_id: int) -> None:
         self._reject(offset, _AMBIGUOUS, f"the record names {key_id} and another one")
-
-    def _reject_duplicates(self, offsets: npt.NDArray[np.int64], key_ids: npt.NDArray[np.uint64]) -> None:
-        order = np.argsort(key_ids, kind="stable")
-        again = order[1:][key_ids[order[1:]] == key_ids[order[:-1]]]
-        for i in again.tolist():
-            self._reject(int(offsets[i]), _DUPLICATE, str(key_ids[i]))
 
     def _choose(self) -> tuple[DrawingBatch, int]:
         """Parse the held records by rising rank until there are enough good ones."""
@@ -240,18 +237,15 @@ class _Pass:
         while have < self.rules.count and at < len(records):
             stop = at + self.rules.count - have
             good = self._examine(held_ranks[at:stop], records[at:stop])
-            wanted = self._wanted(good)
+            accepted = good.recognized.copy() if self.rules.recognized_only else np.ones(len(good), np.bool_)
+            if self.accept is not None:
+                accepted &= self.accept(good)
+            wanted = np.flatnonzero(accepted)
             passed_over += len(good) - len(wanted)
             chosen.append(good if len(wanted) == len(good) else good.take(wanted))
             have += len(wanted)
             at = stop
         return concatenate(chosen), passed_over
-
-    def _wanted(self, good: DrawingBatch) -> npt.NDArray[np.int64]:
-        wanted = good.recognized.copy() if self.rules.recognized_only else np.ones(len(good), np.bool_)
-        if self.accept is not None:
-            wanted &= self.accept(good)
-        return np.flatnonzero(wanted)
 
     def _examine(self, held_ranks: npt.NDArray[np.uint64], records: list[tuple[int, bytes]]) -> DrawingBatch:
         """Return the good ones among some held records, in rank order."""

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, urlsplit
@@ -23,9 +23,14 @@ from sketchdata.storage.catalog import BUCKET
 from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
 from sketchdata.storage.manifest import hash_file, replacing
 
-# A record of the files in a folder that were hashed before, so that 24 GB are not hashed again on every call.
+#: Where `sketchdata download quickdraw` puts files unless told otherwise.
+DOWNLOADED = Path("data/quickdraw")
 
-_BLOCK_BYTES = 1 << 20
+_HEADS_AT_ONCE = 8
+_MISSING_SHOWN = 40
+_PUBLIC_BUCKETS = "https://storage.googleapis.com"
+#: What the scan for records likes best.
+_BLOCK_BYTES = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,13 @@ class CheckedFiles:
         self.root = root
         self.path = root / ".sketchdata" / "checked.json"
         self._lock = threading.Lock()
-        self._entries = _read(self.path)
+        self._entries: dict[str, Checked] = {}
+        try:
+            rows = orjson.loads(self.path.read_bytes())
+            for name, (size, mtime_ns, md5, content_md5) in rows.items():
+                self._entries[name] = Checked(bytes=size, mtime_ns=mtime_ns, md5=md5, content_md5=content_md5)
+        except (OSError, orjson.JSONDecodeError, ValueError, TypeError, AttributeError):
+            self._entries.clear()
 
     def recorded(self, name: str) -> Checked | None:
         """Return a file's hashes from the record; None when it has none of the file as it is now."""
@@ -96,27 +107,6 @@ def hash_content(path: Path) -> str:
         for piece in gunzip(iter(lambda: file.read(_BLOCK_BYTES), b""), str(path)):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Checked]:
-    try:
-        rows = orjson.loads(path.read_bytes())
-        return {
-            name: Checked(bytes=size, mtime_ns=mtime_ns, md5=md5, content_md5=content_md5)
-            for name, (size, mtime_ns, md5, content_md5) in rows.items()
-        }
-    except (OSError, orjson.JSONDecodeError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-#: Where `sketchdata download quickdraw` puts files unless told otherwise.
-DOWNLOADED = Path("data/quickdraw")
-
-_HEADS_AT_ONCE = 8
-#: What the scan for records likes best.
-_BLOCK_BYTES_SOURCES = 1 << 21
-_MISSING_SHOWN = 40
-_PUBLIC_BUCKETS = "https://storage.googleapis.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,9 +233,18 @@ class FolderSource:
             for suffix in _suffixes(path):
                 file = root / (place + suffix)
                 if file.is_file():
-                    checked = CheckedFiles(root).recorded(place + suffix)
-                    found = _local_file(path, file, gzipped=suffix != "")
-                    return found if checked is None else replace(found, content_md5=checked.content_md5)
+                    checked, status = CheckedFiles(root).recorded(place + suffix), file.stat()
+                    return SourceFile(
+                        path=path,
+                        location=str(file),
+                        bytes=status.st_size,
+                        md5=None,
+                        gzipped=suffix != "",
+                        identity=_identity(status),
+                        local=file,
+                        validator=_identity(status),
+                        content_md5=None if checked is None else checked.content_md5,
+                    )
         return None
 
     def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
@@ -256,7 +255,7 @@ class FolderSource:
                     f"{file.location} was replaced by another file: run this again to take the new one"
                 )
             stored.seek(start)
-            while block := stored.read(_BLOCK_BYTES_SOURCES):
+            while block := stored.read(_BLOCK_BYTES):
                 yield block
 
 
@@ -293,21 +292,6 @@ class WebSource:
 
 def _suffixes(path: str) -> tuple[str, ...]:
     return ("", ".gz") if path.endswith(".ndjson") else ("",)
-
-
-def _local_file(path: str, file: Path, *, gzipped: bool) -> SourceFile:
-    status = file.stat()
-    identity = _identity(status)
-    return SourceFile(
-        path=path,
-        location=str(file),
-        bytes=status.st_size,
-        md5=None,
-        gzipped=gzipped,
-        identity=identity,
-        local=file,
-        validator=identity,
-    )
 
 
 def _identity(status: os.stat_result) -> str:

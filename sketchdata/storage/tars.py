@@ -95,11 +95,16 @@ def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None
     rows = min(_ROWS_AT_ONCE, max(1, _PIXELS_AT_ONCE // picture.size**2)) if picture else _ROWS_AT_ONCE
     for start in range(0, len(batch), rows):
         part = batch.slice(start, min(start + rows, len(batch)))
-        pictures = _pngs(part, picture) if picture else None
-        for record in records(part, classes):
+        bitmaps = None if picture is None else raster(part, size=picture.size, line_width=picture.line_width, threads=1)
+        for row, record in enumerate(records(part, classes)):
             yield f"{record['key_id']}.json", orjson.dumps(record)
-            if pictures is not None:
-                yield f"{record['key_id']}.png", next(pictures)
+            if picture is not None and bitmaps is not None:
+                pixels = bitmaps[row] if picture.white_on_black else 255 - bitmaps[row]
+                encoded, content = cv2.imencode(".png", pixels, _PNG_SETTINGS)
+                if not encoded:
+                    size = f"{picture.size} × {picture.size}"
+                    raise SketchDataError(f"OpenCV could not encode a picture of {size} pixels as PNG")
+                yield f"{record['key_id']}.png", content.tobytes()
 
 
 def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -107,12 +112,3 @@ def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, A
     labels = batch.label.tolist()
     official = ndjson.records(batch, (classes[label] for label in labels))
     return ({**record, "label": label} for record, label in zip(official, labels, strict=True))
-
-
-def _pngs(batch: DrawingBatch, picture: Picture) -> Iterator[bytes]:
-    bitmaps = raster(batch, size=picture.size, line_width=picture.line_width, threads=1)
-    for bitmap in bitmaps if picture.white_on_black else 255 - bitmaps:
-        encoded, content = cv2.imencode(".png", bitmap, _PNG_SETTINGS)
-        if not encoded:
-            raise SketchDataError(f"OpenCV could not encode a picture of {picture.size} × {picture.size} pixels as PNG")
-        yield content.tobytes()

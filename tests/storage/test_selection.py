@@ -19,7 +19,7 @@ from sketchdata import synth
 from sketchdata.drawings.drawing import concatenate
 from sketchdata.drawings.sampling import ranks
 from sketchdata.formats import binary, ndjson
-from sketchdata.storage.selection import Reject, Rules, Selection, select, taken_twice
+from sketchdata.storage.selection import RejectedRecord, Rules, Selection, cross_class_duplicates, select
 from tests.batches import batch_of
 from tests.strategies import assert_same, batches, cut
 
@@ -218,9 +218,9 @@ def test_ranks_up_to_those_that_are_taken_do_not_count() -> None:
 
 def test_drawings_that_several_categories_chose_go_to_the_first() -> None:
     chosen = {"cat": [5, 1], "dog": [7, 2], "elk": [1, 7, 9]}
-    found = taken_twice({word: np.array(ids, np.uint64) for word, ids in chosen.items()})
+    found = cross_class_duplicates({word: np.array(ids, np.uint64) for word, ids in chosen.items()})
     assert found == {"elk": {1: "cat", 7: "dog"}}
-    assert taken_twice({}) == {}
+    assert cross_class_duplicates({}) == {}
 
 
 def test_a_good_file_is_read_once() -> None:
@@ -269,7 +269,7 @@ def test_a_line_that_names_two_key_ids_is_refused(check_all: bool) -> None:
 def test_a_duplicate_names_the_category_that_has_it_already() -> None:
     selection = select(reading([write([Line(1), Line(2)])])[0], replace(RULES, taken={2: "cat"}))
     assert selection.rejects == [
-        Reject(offset=len(write([Line(1)])), reason="duplicate key_id", detail="2 is in cat too")
+        RejectedRecord(offset=len(write([Line(1)])), reason="duplicate key_id", detail="2 is in cat too")
     ]
 
 
