@@ -208,10 +208,6 @@ def import_vectors(path: Path, config: VectorsConfig) -> dict[str, Any]:
     A vector is the file's own, unchanged, or the mean of those of the words of a name. One of zeros alone, which stands
     for an unknown word in files of many programs, counts as none.
 
-    Args:
-        path: Word vectors, of any kind that `formats.word_vectors` knows.
-        config: Of which classes, and where to.
-
     Returns:
         `kind`, `file` and `words` (names and sha256), `missing` (classes without a vector) and `stand_ins` ({class: its
         words, where they are not its name as it stands}), which the file says as well; then `out`, `classes` and

@@ -33,9 +33,7 @@ CURATED = "-curated"
 def drawings_folder(out: Path, plan: Manifest) -> OutputFolder:
     """Return the folder of a data set of drawings in the making.
 
-    Args:
-        out: The folder.
-        plan: The manifest as far as it is known beforehand; `config` has the `seed` of the ranks.
+    `plan` is the manifest as far as it is known beforehand; its `config` has the `seed` of the ranks.
     """
     name = plan.name.removesuffix(CURATED)
     return OutputFolder(
@@ -62,11 +60,8 @@ def write_shards(
 ) -> list[TaskResult] | None:
     """Write the shards; None when this call is a share of a job array.
 
-    Args:
-        folder: From `drawings_folder`.
-        counts: {split: {class: drawings}}, in the order of the splits and of the class table.
-        inputs: {class: sha256 of its Arrow file}.
-        engine: Who does it.
+    `counts` are {split: {class: drawings}}, in the order of splits and class table; `inputs` are the sha256 of
+    each class's Arrow file.
     """
     classes, tasks = list(inputs), []
     firsts = dict.fromkeys(classes, 0)
@@ -105,12 +100,8 @@ def finish(
 ) -> Manifest:
     """Write everything beside the shards, the manifest last, and clear the work folder away.
 
-    Args:
-        folder: From `drawings_folder`.
-        shards: What `write_shards` returned.
-        card: Makes the README.
-        lists: Files that are there already, such as the list of rejects.
-        facts: Fields of the manifest that the plan did not know, `counts` among them.
+    `lists` are files that are there already, such as the rejects; `facts` are the fields of the manifest, such as
+    `counts`, that the plan did not know.
     """
     files = [dataclasses.replace(f, path=f"data/{f.path}") for result in shards for f in result.files]
     manifest = dataclasses.replace(folder.plan, files=tuple(files), **facts)

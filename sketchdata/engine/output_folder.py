@@ -65,9 +65,7 @@ class OutputFolder:
     def begin(self, *, overwrite: bool, check: Callable[[], object] = lambda: None) -> Manifest | None:
         """Return the manifest when the folder is finished already; otherwise claim it and return None.
 
-        Args:
-            overwrite: Whether another one may be replaced.
-            check: Refuses what cannot work, before anything that is there is removed.
+        `check` refuses what cannot work, before anything that is there is removed.
 
         Raises:
             ConfigError: The folder holds another one and `overwrite` is not given, or something else altogether.
@@ -225,9 +223,7 @@ class OutputFolder:
 def claim_folder(out: Path, *, own: Collection[str]) -> None:
     """See to it that a folder is free to be written to: it is not there, is empty, or holds nothing but our own.
 
-    Args:
-        out: The folder; it need not exist.
-        own: Names of files and folders that may be there.
+    `own` are the names of files and folders that may be there; the folder need not exist.
 
     Raises:
         ConfigError: It holds something else, or is a file.

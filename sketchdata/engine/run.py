@@ -21,16 +21,8 @@ _FAILURES_SHOWN = 20
 def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: str) -> list[TaskResult] | None:
     """Bring every task to its end and return the results in the tasks' order.
 
-    Tasks whose done-marker is valid do not run again. What finished stays, whatever happens to the others.
-
-    Args:
-        stage: A module-level function.
-        tasks: All of them, for every call alike: a share is cut from this list.
-        options: Engine, workers, share.
-        title: What the progress bar says.
-
-    Returns:
-        One result a task; None when this call was a share of a job array and other shares are not finished.
+    Tasks whose done-marker is valid do not run again. What finished stays, whatever happens to the others. Every call
+    gets all tasks; where it is a share of a job array and other shares are not finished, it returns None.
 
     Raises:
         TasksFailedError: Some tasks failed for good, or kept killing their workers.

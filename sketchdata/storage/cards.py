@@ -77,9 +77,7 @@ def quickdraw_card(manifest: Manifest) -> str:
 def picture_card_head(manifest: Manifest, pictures: str) -> str:
     """Return how the card of a set of pictures of photos begins: front matter, title, and where they are from.
 
-    Args:
-        manifest: Of a set with one undivided split.
-        pictures: What they are, in the plural.
+    `manifest` has one undivided split; `pictures` says what they are, in the plural.
     """
     counts, parent = manifest.counts[UNDIVIDED].values(), manifest.parent
     return _card(

@@ -126,10 +126,7 @@ class Parent(Dataset):
 def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
     """Open a built data set to export some of its splits.
 
-    Args:
-        directory: Where it is.
-        splits: Comma-separated names; None for all that have drawings.
-        out: Where the export goes.
+    `splits` are comma-separated names, None all that have drawings; `out` is where the export goes.
 
     Raises:
         ConfigError: A split is unknown or none has drawings, or the export would lie in the data set.

@@ -142,11 +142,7 @@ def stream(
 ) -> Iterator[bytes]:
     """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, going on by itself after a cut.
 
-    Args:
-        url: An http or https address.
-        start: The first byte wanted.
-        validator: The version wanted, as told by `stat`; without it the first answer's version is the one.
-        policy: How patient to be.
+    `validator` is the version wanted, as told by `stat`; without it the first answer's version is the one.
 
     Raises:
         NotFoundError: It is not there.

@@ -161,10 +161,7 @@ def hash_file(path: Path, algorithm: str) -> str:
 def file_fault(path: Path, *, size: int | None = None, sha256: str | None = None) -> tuple[str, str] | None:
     """Compare a file with what a manifest lists; return (kind of fault, what is wrong), or None.
 
-    Args:
-        path: The file.
-        size: Its listed size in bytes; None does not compare it.
-        sha256: Its listed hash; None does not compare it.
+    `size` in bytes and `sha256` are the listed ones; None compares nothing.
     """
     if not path.is_file():
         return "missing file", "is missing"
@@ -178,10 +175,7 @@ def file_fault(path: Path, *, size: int | None = None, sha256: str | None = None
 def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
     """Check that a file is the one that a manifest lists.
 
-    Args:
-        path: The file.
-        sha256: Its listed hash; None checks only that the file exists.
-        remedy: What to do if it is not, such as `build the data set again`.
+    Without `sha256` it only must exist. `remedy` says what to do, such as `build the data set again`.
 
     Raises:
         SketchDataError: It is missing or damaged.

@@ -60,12 +60,7 @@ def schema(*, raw: bool = False) -> pa.Schema:
 
 
 def to_table(batch: DrawingBatch, classes: Sequence[str]) -> pa.Table:
-    """Return drawings as an Arrow table over the batch's own buffers.
-
-    Args:
-        batch: N drawings.
-        classes: The class table that the labels index.
-    """
+    """Return drawings as an Arrow table over the batch's own buffers."""
     columns = schema(raw=batch.is_raw)
     axes = [batch.x, batch.y] if batch.t is None else [batch.x, batch.y, batch.t]
     stroke_type = columns.field("drawing").type.value_type
@@ -125,11 +120,7 @@ def from_table(table: pa.Table) -> DrawingBatch:
 def write_shard(path: Path, batch: DrawingBatch, classes: Sequence[str], facts: Mapping[str, Any]) -> None:
     """Write one Parquet file, whole or not at all; the same drawings give the same bytes.
 
-    Args:
-        path: Where to.
-        batch: The rows in their order.
-        classes: The class table.
-        facts: Seed, layout version and the like, kept in the file's metadata as JSON.
+    `facts`, such as seed and layout version, are kept in the file's metadata as JSON.
     """
     table = to_table(batch, classes)
     table = table.replace_schema_metadata({METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS)})
@@ -206,10 +197,7 @@ def map_arrow(path: Path) -> DrawingBatch:
 def overlapping(rows: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Yield (part, start, stop) for every part that holds some of the rows start..stop, counted within the part.
 
-    Args:
-        rows: The number of rows of each part, in order.
-        start: The first row wanted.
-        stop: One past the last row wanted.
+    `rows` are the numbers of rows of the parts.
     """
     before = 0
     for part, count in enumerate(rows):
@@ -302,9 +290,7 @@ class RowGroups:
     def take(self, rows: npt.NDArray[np.int64], *, keep: bool) -> Iterator[tuple[list[int], pa.Table]]:
         """Yield (places among `rows`, those rows), a row group at a time, each of them read once.
 
-        Args:
-            rows: Numbers of rows, in any order.
-            keep: Whether what is read is kept for later; of very many rows it is not worth it.
+        Without `keep` nothing is kept in memory, which serves where very many rows are read.
 
         Raises:
             SketchDataError: A shard cannot be read.

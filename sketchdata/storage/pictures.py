@@ -67,10 +67,7 @@ def schema() -> pa.Schema:
 def picture_id(photo_sha256: str, box: Box | None, word: str) -> int:
     """Return the key_id of what a box of a photo shows: 64 bits of a hash, so the same wherever the photo came from.
 
-    Args:
-        photo_sha256: Of the photo's file, in hexadecimal digits.
-        box: None for the whole photo.
-        word: The class.
+    `photo_sha256` is in hexadecimal digits; `box` is None for the whole photo.
     """
     place = "whole" if box is None else ",".join(map(str, box))
     digest = hashlib.sha256(f"{photo_sha256}|{place}|{word}".encode()).digest()
@@ -91,10 +88,7 @@ def shard_spans(rows: int) -> list[tuple[int, int]]:
 def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
     """Return rows as an Arrow table.
 
-    Args:
-        columns: {name: values}, as numpy arrays, lists or Arrow arrays, of all columns but `word`; `image` may be a
-            list of bytes.
-        classes: The class table that `label` indexes.
+    `columns` are all but `word`, as numpy arrays, lists or Arrow arrays; `image` may be a list of bytes.
 
     Raises:
         SketchDataError: A column is absent, or a value is not of its type.
@@ -121,10 +115,7 @@ def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
 def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
     """Write one Parquet file, whole or not at all; the same pictures give the same bytes.
 
-    Args:
-        path: Where to.
-        table: The rows in their order, with the columns of `schema`.
-        facts: Name, layout version and the like, kept in the file's metadata as JSON.
+    `facts`, such as name and layout version, are kept in the file's metadata as JSON.
     """
     metadata = {
         METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS),
@@ -147,10 +138,7 @@ def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
 def read_shard(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a shard's row groups, some columns of them.
 
-    Args:
-        path: The shard.
-        sha256: Of the file, if it shall be checked before anything is read.
-        columns: Names; None for all.
+    With `sha256`, the file is checked before anything is read.
 
     Raises:
         SketchDataError: It is missing, damaged, or has other columns.

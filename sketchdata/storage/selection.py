@@ -124,8 +124,7 @@ def select(
 def cross_class_duplicates(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
     """Return the drawings that several categories have chosen.
 
-    Args:
-        chosen: {category: (N,) key_ids, each once}, in the order of the class table.
+    `chosen` has (N,) key_ids of each category, each once, in the order of the class table.
 
     Returns:
         {category: {key_id: the earlier category that has it too}}, for categories that must give some up.

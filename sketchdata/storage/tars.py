@@ -51,12 +51,7 @@ def write_members(path: Path, contents: Iterable[tuple[str, bytes]]) -> list[Mem
 
     Owner 0, group 0, time 0 and mode 0644 are fixed.
 
-    Args:
-        path: Where to.
-        contents: (name, content) of each file, in order; those of one sample one after the other.
-
-    Returns:
-        Where each of them went.
+    `contents` are (name, content) of each file in order, those of one sample together. Returns where they lie.
     """
     # It imports torch, where there is one.
     from webdataset import TarWriter
@@ -75,16 +70,9 @@ def write_members(path: Path, contents: Iterable[tuple[str, bytes]]) -> list[Mem
 
 
 def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str], picture: Picture | None) -> int:
-    """Write drawings as one tar, as `write_members` does. PNG bytes are those of the OpenCV version in use.
+    """Write drawings as one tar and return their number. PNG bytes are those of the OpenCV version in use.
 
-    Args:
-        path: Where to.
-        batches: The rows in their order, in pieces that fit into memory.
-        classes: The class table that the labels index.
-        picture: How to draw the PNGs; None writes none.
-
-    Returns:
-        The number of samples.
+    `batches` are the rows in order, in pieces that fit into memory; without `picture`, no PNGs are written.
     """
     written = write_members(path, (member for batch in batches for member in members(batch, classes, picture)))
     return sum(member.name.endswith(".json") for member in written)
