@@ -59,16 +59,6 @@ def parse(arguments: list[str]) -> None:
             name, found, arguments = command.resolve_command(context, list(arguments))
             command = found or command
             context = click.Context(command, info_name=name, parent=context)
-        context = command.make_context(context.info_name, list(arguments), parent=context.parent)
+        command.make_context(context.info_name, list(arguments), parent=context.parent)
     except click.exceptions.Exit:
         return  # --help and --version
-    _check_required(context)
-
-
-def _check_required(context: click.Context) -> None:
-    """Check what a command with --config checks only when it runs, since the file may give the value."""
-    for option in context.command.params:
-        if isinstance(option, click.Option) and (option.help or "").endswith("[required]"):
-            given = context.params.get(option.name or "") is not None or context.params.get("config_file") is not None
-            if not given:
-                raise click.UsageError(f"Missing option {option.opts[0]}", context)

@@ -85,7 +85,7 @@ def test_a_wrong_example_would_be_noticed(line: str) -> None:
 def test_every_option_has_help_that_is_a_sentence(context: click.Context) -> None:
     for option in context.command.params:
         if isinstance(option, click.Option):
-            text = (option.help or "").removesuffix("[required]").strip()
+            text = option.help or ""
             assert re.match(r"[A-Z`\d]", text), f"{option.opts[0]}: {text!r}"
             assert text.endswith("."), f"{option.opts[0]}: {text!r}"
 
