@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sketchdata.pipelines import audit_report
+from sketchdata.web.exhibit import exhibit_drawings
+from sketchdata.web.pages import write_report
 from tests.web.browsing import DESK, chromium, serving, tab
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ CLASS = "star"
 
 def take(directory: Path) -> None:
     """Write docs/pictures/report-class-light.png and curation-class-light.png."""
-    report = audit_report.run(directory).absolute().as_uri()
+    report = write_report(exhibit_drawings(directory)).absolute().as_uri()
     with chromium() as browser, serving(directory) as server:
         _drop_three(browser, server.url)
         with tab(browser, viewport=DESK, color_scheme="light") as (page, _):

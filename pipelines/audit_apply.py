@@ -1,49 +1,53 @@
 """Apply an audit and its curators' decisions: from a data set to a curated one of the same layout.
 
-Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what goes and groups
-the rest by class; with --refill, `sketchdata.curation.refill` takes each class's next drawings from its official file;
+Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what is removed and
+groups the rest by class; with --refill, `refill_class` takes each class's next drawings from its official file;
 `gather_class` joins the two. A run that was stopped goes on from there, and the manifest comes last.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import click
 import numpy as np
+import orjson
 
 from sketchdata.config import option
-from sketchdata.curation.audit import read_audit
-from sketchdata.curation.audit_folder import read_shard
-from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog
+from sketchdata.curation.audit import read_shard
+from sketchdata.curation.entropy import drawing_entropies
 from sketchdata.curation.plan import (
     CURATION_FILE,
     Counts,
     Curation,
     KeyIds,
+    Mask,
     Stored,
     contains,
-    curate,
     curated_card,
     curation_table,
+    read_curation,
     write_ids,
 )
-from sketchdata.curation.refill import refill
-from sketchdata.drawings.drawing import concatenate, empty_batch
+from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawings.sampling import ranks
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.engine.assembly import CURATED, drawings_folder, finish, selected, write_shards
 from sketchdata.engine.output_folder import OutputFolder
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import ConfigError, FetchError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage import parquet
-from sketchdata.storage import parquet as classwise
-from sketchdata.storage.manifest import AUDIT_FOLDER, FileEntry, Manifest, ParentEntry, file_entry
-from sketchdata.storage.sources import location_of, open_source
+from sketchdata.storage.catalog import official_path
+from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, ParentEntry, file_entry, replacing
+from sketchdata.storage.selection import Accept, Rules, cross_class_duplicates, select
+from sketchdata.storage.sources import Source, SourceFile, find_files, location_of, open_source, read_content
 
 _SHOWN = 5
 
@@ -78,17 +82,14 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     """
     if config.source is not None and not config.refill:
         raise ConfigError("--source is where --refill takes drawings from: give both, or neither")
-    audit = read_audit(directory.absolute())
-    log = DecisionLog(audit.directory / AUDIT_FOLDER / DECISIONS_FILE)
-    curation = curate(audit, log, splits=config.splits, noise=not config.no_noise)
-    plan = _plan(curation, config)
-    folder = drawings_folder(config.out, plan)
+    curation = read_curation(directory.absolute(), "entropy", splits=config.splits, noise=not config.no_noise)
+    folder = drawings_folder(config.out, _plan(curation, config))
     if (finished := folder.begin(overwrite=config.overwrite, check=partial(_check, curation, config))) is not None:
         return finished
     if (grouped := _group(curation, folder, engine)) is None:
         return None
     location = location_of(config.source)
-    if (refills := refill(curation, folder.work / "refill", location, engine) if config.refill else {}) is None:
+    if (refills := _refill(curation, folder.work / "refill", location, engine) if config.refill else {}) is None:
         return None
     if (gathered := _gather(curation, folder, engine, grouped, refills)) is None:
         return None
@@ -135,8 +136,8 @@ def _check(curation: Curation, config: Config) -> None:
         raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
     if curation.removed.all():
         raise SketchDataError(f"all {len(curation.removed):,} drawings of {directory} would be removed, so none was")
-    if curation.strangers:
-        note = f"note: {curation.strangers:,} decisions are about drawings that are not in {directory}"
+    if curation.unknown_ids:
+        note = f"note: {curation.unknown_ids:,} decisions are about drawings that are not in {directory}"
         console.print(note, soft_wrap=True, highlight=False)
 
 
@@ -148,7 +149,21 @@ def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> d
     parent = curation.parent
     removed = write_ids(folder.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
     shards = [(split, shard) for split in parent.counts for shard in parent.shards(split)]
-    tasks = [_group_task(curation, folder, shard, removed) for _, shard in shards]
+    tasks = [
+        Task(
+            id=shard.path,
+            output=folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
+            inputs={shard.path: shard.sha256, "removed": removed[1]},
+            config={
+                "shard": str(curation.audit.directory / shard.path),
+                "sha256": shard.sha256,
+                "classes": len(parent.classes),
+                "words": list(parent.classes),
+                "removed": removed[0],
+            },
+        )
+        for _, shard in shards
+    ]
     results = run_stage(group_shard, tasks, engine, title="Removing drawings")
     if results is None:
         return None
@@ -159,33 +174,147 @@ def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> d
     return groups
 
 
-def _group_task(curation: Curation, folder: OutputFolder, shard: FileEntry, removed: Stored) -> Task:
-    return Task(
-        id=shard.path,
-        output=folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
-        inputs={shard.path: shard.sha256, "removed": removed[1]},
-        config={
-            "shard": str(curation.audit.directory / shard.path),
-            "sha256": shard.sha256,
-            "classes": len(curation.parent.classes),
-            "words": list(curation.parent.classes),
-            "removed": removed[0],
-        },
-    )
-
-
 def group_shard(task: Task) -> TaskResult:
-    """Put the drawings of one Parquet shard that stay together by class."""
+    """Group the drawings of one Parquet shard that stay by class."""
     removed: KeyIds = np.load(task.config["removed"], mmap_mode="r")
     staying = [batch.take(np.flatnonzero(~contains(removed, batch.key_id))) for batch in read_shard(task)]
     batch = concatenate(staying)
-    # Of no drawings there are no groups; nobody will ask for them.
-    write = classwise.write_grouped if len(batch) else parquet.write_arrow
+    # Without drawings there are no groups, and nothing reads them.
+    write = parquet.write_grouped if len(batch) else parquet.write_arrow
     write(task.output, batch, task.config["words"])
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
 
 
-# ---- second stage: one task a class ----------------------------------------------------------------------------------
+# ---- second stage, with --refill: one task a class -------------------------------------------------------------------
+
+
+def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions) -> dict[str, TaskResult] | None:
+    """Return {class: result} of the classes with holes; no drawing is in two classes, nor in the data set already.
+
+    The results are `{class}.arrow` by rising rank, and `{class}.rejects.jsonl`.
+    """
+    removed = curation.count(curation.removed)
+    holes = {word: {split: counts[word] for split, counts in removed.items()} for word in curation.audit.classes}
+    holes = {word: splits for word, splits in holes.items() if any(splits.values())}
+    source = open_source(location)
+    files = find_files(source, [official_path(curation.parent.config["input_format"], word) for word in holes])
+    known = np.unique(np.concatenate([curation.audit.key_id, curation.drop]))
+    lists = {
+        "known": write_ids(work / "known.npy", known),
+        "keep": write_ids(work / "keep.npy", curation.keep),
+    }
+    taken: dict[str, dict[int, str]] = {word: {} for word in holes}
+    while True:
+        rules = _rules(curation, holes, taken)
+        tasks = [
+            _refill_task(curation, work, (source, file), rule, lists) for file, rule in zip(files, rules, strict=True)
+        ]
+        results = run_stage(refill_class, tasks, engine, title="Refilling")
+        if results is None:
+            return None
+        twice = cross_class_duplicates({task.id: parquet.map_arrow(task.output).key_id for task in tasks})
+        if not twice:
+            return {result.task_id: result for result in results}
+        for word, key_ids in twice.items():
+            taken[word] |= key_ids
+
+
+def _rules(
+    curation: Curation, holes: Mapping[str, Mapping[str, int]], taken: Mapping[str, Mapping[int, str]]
+) -> list[Rules]:
+    options, audit = curation.parent.config, curation.audit
+    last = np.zeros(len(audit.classes), np.uint64)
+    np.maximum.at(last, audit.label, ranks(audit.key_id, options["seed"]))
+    return [
+        Rules(
+            word=word,
+            label=audit.classes.index(word),
+            input_format=options["input_format"],
+            keep_raw=curation.parent.is_raw,
+            count=sum(splits.values()),
+            seed=options["seed"],
+            recognized_only=options["recognized_only"],
+            after=int(last[audit.classes.index(word)]),
+            taken=taken[word],
+        )
+        for word, splits in holes.items()
+    ]
+
+
+def _refill_task(
+    curation: Curation,
+    work: Path,
+    stored: tuple[Source, SourceFile],
+    rules: Rules,
+    lists: Mapping[str, Stored],
+) -> Task:
+    source, file = stored
+    audit = curation.audit
+    entries = {entry.path: entry for entry in curation.parent.sources}
+    return Task(
+        id=rules.word,
+        output=work / f"{rules.word}.arrow",
+        inputs={file.path: file.identity, **{name: sha256 for name, (_, sha256) in lists.items()}},
+        config={
+            "source": source.location,
+            "path": file.path,
+            "identity": file.identity,
+            "md5": entries[file.path].md5,
+            "rules": dataclasses.asdict(rules),
+            "words": list(audit.classes),
+            "raster": {name: audit.record.options[name] for name in ("size", "line_width")},
+            "limits": curation.limits(rules.label),
+            **{name: path for name, (path, _) in lists.items()},
+        },
+    )
+
+
+def refill_class(task: Task) -> TaskResult:
+    """Read a class's official file once and keep its next good drawings, in rank order."""
+    settings = task.config
+    source = open_source(settings["source"])
+    file = source.find(settings["path"])
+    if file is None or file.identity != settings["identity"]:
+        raise FetchError(f"{settings['path']} at {source.location} changed meanwhile: run the command again")
+    rules = Rules(**settings["rules"])
+    selection = select(lambda: read_content(source, file), rules, md5=file.content_md5, accept=_accept(settings))
+    if selection.md5 != settings["md5"]:
+        raise SketchDataError(
+            f"{file.location} has md5 {selection.md5}, and the data set was built from a file with {settings['md5']}: "
+            "its next drawings would be others; give the --source of the build"
+        )
+    parquet.write_arrow(task.output, selection.batch, settings["words"])
+    rejects = task.output.with_suffix(".rejects.jsonl")
+    with replacing(rejects) as lines:
+        for reject in selection.rejects:
+            line = {"file": file.path, **dataclasses.asdict(reject)}
+            lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    files = [file_entry(task.output, task.output.parent, len(selection.batch))]
+    return TaskResult(
+        task_id=task.id,
+        files=(*files, file_entry(rejects, task.output.parent, len(selection.rejects))),
+        counts={"drawings": len(selection.batch), "passed_over": selection.passed_over},
+        rejects=dict(Counter(reject.reason for reject in selection.rejects)),
+    )
+
+
+def _accept(settings: Mapping[str, Any]) -> Accept:
+    """Return the test of new drawings: not in the data set, not dropped, and not noise unless kept."""
+    known, keep = (np.load(settings[name], mmap_mode="r") for name in ("known", "keep"))
+
+    def accept(batch: DrawingBatch) -> Mask:
+        new = ~contains(known, batch.key_id)
+        if settings["limits"] is None:
+            return new
+        low, high = settings["limits"]
+        entropy = drawing_entropies(batch, **settings["raster"])
+        normal: Mask = (low <= entropy) & (entropy <= high)
+        return new & (normal | contains(keep, batch.key_id))
+
+    return accept
+
+
+# ---- third stage: one task a class -----------------------------------------------------------------------------------
 
 
 def _gather(
@@ -228,7 +357,7 @@ def gather_class(task: Task) -> TaskResult:
     refill = none if settings["refill"] is None else parquet.map_arrow(Path(settings["refill"]))
     pieces, counts, used = [none], {}, 0
     for split, part in settings["parts"].items():
-        staying = [classwise.read_class(Path(path), settings["label"]) for path in part["groups"]]
+        staying = [parquet.read_class(Path(path), settings["label"]) for path in part["groups"]]
         found = sum(map(len, staying))
         if found != part["stays"]:
             raise SketchDataError(

@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 
 from sketchdata.config import option
-from sketchdata.curation.audit_folder import map_table, write_columns
+from sketchdata.curation.audit import map_table, write_columns
 from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation
 from sketchdata.drawings.sampling import mix_classes, ranks
 from sketchdata.edges import dataset
@@ -166,8 +166,8 @@ def _curation(parent: Parent, config: Config) -> Curation | None:
         curation = read_curation(parent.directory, "messiness", noise=not config.no_noise)
     except SketchDataError as error:
         raise SketchDataError(f"{error}; or take every edge map with --no-curation") from error
-    if curation.strangers:
-        note = f"note: {curation.strangers:,} decisions are about edge maps that are not in {parent.directory}"
+    if curation.unknown_ids:
+        note = f"note: {curation.unknown_ids:,} decisions are about edge maps that are not in {parent.directory}"
         console.print(note, soft_wrap=True, highlight=False)
     return curation
 

@@ -24,9 +24,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.config import option, recorded
-from sketchdata.curation.audit import FLAGS, MESSINESS_FILE, NOISE_FLAG, NORMAL_FLAG, THRESHOLDS_FILE, AuditRecord
-from sketchdata.curation.audit_folder import AuditFolder, map_columns, open_audit, read_pictures, write_columns
-from sketchdata.curation.entropy import HIGH, UNJUDGED, Judge, Reference, judge_of, reference
+from sketchdata.curation.audit import (
+    FLAGS,
+    MESSINESS_FILE,
+    NOISE_FLAG,
+    NORMAL_FLAG,
+    THRESHOLDS_FILE,
+    AuditFolder,
+    AuditRecord,
+    map_columns,
+    open_audit,
+    read_pictures,
+    write_columns,
+)
+from sketchdata.curation.entropy import HIGH, UNJUDGED, ClassLimits, Reference, reference
 from sketchdata.curation.messiness import (
     FEW,
     MEASURES,
@@ -337,11 +348,11 @@ class _Found:
     flag: npt.NDArray[np.int8]
     empty: npt.NDArray[np.bool_]
     dense: npt.NDArray[np.bool_]
-    judge: Judge
+    limits: ClassLimits
 
 
 def _judged(folder: AuditFolder, config: Config) -> _Found:
-    """Put the shards' measures together, and judge every edge map by the others of its class."""
+    """Put the shards' measures together, and compare every edge map with the others of its class."""
     parts = [map_columns(folder.output(shard)) for _, shard in folder.shards()]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("key_id", "label", *MEASURES)}
     sizes = [len(part["label"]) for part in parts]
@@ -349,8 +360,8 @@ def _judged(folder: AuditFolder, config: Config) -> _Found:
     label, density = columns["label"], columns["density"]
     empty, dense = density == 0, density > config.most_ink
     scores = score(columns, label, empty | dense)
-    judge = judge_of(_references(folder, label, scores), low=0, high=config.high)
-    rank, verdict = judge.judge(label, scores)
+    limits = ClassLimits.fit(_references(folder, label, scores), low=0, high=config.high)
+    rank, verdict = limits.classify(label, scores)
     noise = (verdict == HIGH) | empty | dense
     flag = np.where(noise, FLAGS.index(NOISE_FLAG), np.where(verdict == UNJUDGED, -1, FLAGS.index(NORMAL_FLAG)))
     return _Found(
@@ -359,7 +370,7 @@ def _judged(folder: AuditFolder, config: Config) -> _Found:
         flag=flag.astype(np.int8),
         empty=empty,
         dense=dense,
-        judge=judge,
+        limits=limits,
     )
 
 
@@ -402,7 +413,7 @@ def _write_thresholds(folder: AuditFolder, found: _Found) -> int:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(THRESHOLD_COLUMNS)
-    rows = zip(classes, found.judge.references, found.judge.limits.tolist(), *counts, strict=True)
+    rows = zip(classes, found.limits.references, found.limits.bounds.tolist(), *counts, strict=True)
     for number, (word, own, limits, pictures_, noisy, empty, dense) in enumerate(rows):
         share = noisy / pictures_ if pictures_ else math.nan
         texts = ["" if math.isnan(value) else repr(value) for value in (*limits[1:], share)]
@@ -416,7 +427,7 @@ def _counts(folder: AuditFolder, found: _Found) -> dict[str, Any]:
     """Return the record's counts: of the edge maps, and of the classes that could not be judged as others are."""
     label, unmeasured = found.columns["label"], np.isnan(found.columns["distance"])
     sizes = np.bincount(label, minlength=len(folder.manifest.classes))
-    limited = np.array([len(own) > 0 for own in found.judge.references])
+    limited = np.array([len(own) > 0 for own in found.limits.references])
     noise = found.flag == FLAGS.index(NOISE_FLAG)
     return {
         "edge_maps": len(label),

@@ -11,7 +11,8 @@ import pytest
 
 from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog
 from sketchdata.engine import EngineOptions
-from sketchdata.pipelines import audit_apply, audit_entropy, verify
+from sketchdata.pipelines import audit_apply, verify
+from sketchdata.pipelines.audit import EntropyConfig, audit_entropy
 from sketchdata.storage.manifest import Manifest, read_manifest
 from tests.audits import SHARD_ROWS, build_in_shards
 from tests.quickdraw_builds import IN_PROCESS
@@ -42,7 +43,7 @@ def source_of(audited: Path) -> Path:
 
 
 def audit(directory: Path, **options: object) -> None:
-    assert audit_entropy.run(directory, audit_entropy.Config(**options), IN_PROCESS) is not None
+    assert audit_entropy(directory, EntropyConfig(**options), IN_PROCESS) is not None
 
 
 def decide(directory: Path, verdict: str, *key_ids: int) -> None:

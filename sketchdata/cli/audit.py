@@ -7,82 +7,100 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-from sketchdata.cli.output import echo_json, print_tables, run_server, serving_options
+from sketchdata.cli.output import (
+    FOLDER,
+    JSON,
+    counted,
+    print_tables,
+    report_audit,
+    run_server,
+    serving_options,
+    table_of,
+)
 from sketchdata.config import options
-from sketchdata.curation.audit import AuditRecord, record_path
 from sketchdata.curation.plan import read_totals
 from sketchdata.engine import EngineOptions
+from sketchdata.pipelines import audit as recipe
 from sketchdata.pipelines import audit_apply as audit_apply_recipe
-from sketchdata.pipelines import audit_duplicates as audit_duplicates_recipe
-from sketchdata.pipelines import audit_entropy as audit_entropy_recipe
-from sketchdata.pipelines import audit_summary as audit_summary_recipe
-from sketchdata.storage.manifest import AUDIT_FOLDER
 
-_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the audit's record as JSON instead of a table.")
-_PLURALS = {"split": "splits", "class": "classes"}
+_DIRECTORY = click.argument("directory", metavar="DIR", type=FOLDER)
 
 
 @click.command()
 @_DIRECTORY
-@_JSON
-@options(config=audit_entropy_recipe.Config, engine=EngineOptions)
-def entropy(directory: Path, as_json: bool, config: audit_entropy_recipe.Config, engine: EngineOptions) -> None:
+@JSON
+@options(config=recipe.EntropyConfig, engine=EngineOptions)
+def entropy(directory: Path, as_json: bool, config: recipe.EntropyConfig, engine: EngineOptions) -> None:
     """Find the drawings in DIR that have too little or too much ink for their class.
 
-    The image entropy of every drawing is compared with its class's percentiles over one split; what lies outside is
-    flagged as noise. Writes DIR/audit/entropy.parquet, percentiles.csv and audit.json, and changes nothing else.
+    The image entropy of every drawing is compared with the percentiles of its class in one split; drawings beyond them
+    are flagged as noise. Writes DIR/audit/entropy.parquet, percentiles.csv and audit.json, and changes nothing else.
 
     Example: sketchdata audit entropy data/quickdraw-3.8m
 
     Example: sketchdata audit entropy data/quickdraw-3.8m --low 2.5 --high 97.5 --by-split train
     """
+
+    def show(counts: Any) -> None:
+        table = table_of("split", "drawings", "normal", "too little ink", "too much", "noise")
+        for name, found in {**counts["splits"], "all": counts}.items():
+            judged = found["normal"] + found["noise"]
+            share = f"{found['noise'] / judged:.2%}" if judged else "–"
+            table.add_row(name, *(f"{found[key]:,}" for key in ("drawings", "normal", "low", "high")), share)
+        print_tables(table)
+        if none := counts["classes_without_reference"]:
+            click.echo(
+                f"{none:,} classes have no drawings in {config.by_split}: their {counts['unjudged']:,} drawings have "
+                "an entropy, and neither percentile nor flag",
+                err=True,
+            )
+        if few := counts["classes_with_few"]:
+            click.echo(
+                f"{few:,} classes have fewer than {recipe.FEW} drawings in {config.by_split}: their limits are not "
+                "reliable",
+                err=True,
+            )
+
     started = time.monotonic()
-    record = audit_entropy_recipe.run(directory, config, engine)
-    if record is None:
-        return
-    if as_json:
-        _print_json(record)
-        return
-    print_tables(_entropy_table(record.counts))
-    _warn_of_small_classes(record.counts, config.by_split)
-    _say_where(directory, record, started)
+    report_audit(directory, recipe.audit_entropy(directory, config, engine), started, as_json, show)
 
 
 @click.command()
 @_DIRECTORY
-@_JSON
+@JSON
 @options(engine=EngineOptions)
 def duplicates(directory: Path, as_json: bool, engine: EngineOptions) -> None:
     """Find exactly equal drawings in DIR, within and across splits.
 
-    Two drawings are equal when their strokes are the same lists of points in the same order; points that stand twice in
-    a row count once. Writes DIR/audit/duplicates.parquet and duplicates.json, and changes nothing else.
+    Two drawings are equal when their strokes are the same lists of points in the same order; points that are repeated
+    in a row count once. Writes DIR/audit/duplicates.parquet and duplicates.json, and changes nothing else.
 
     Example: sketchdata audit duplicates data/quickdraw-3.8m
     """
+
+    def show(counts: Any) -> None:
+        click.echo(
+            f"{counts['drawings']:,} drawings have an equal one, in {counts['groups']:,} groups, "
+            f"{counts['groups_of_several_classes']:,} of them of several classes; keeping one of each group would "
+            f"remove {counts['surplus']:,}"
+        )
+        inside = table_of("split", "with an equal one in it")
+        for split, drawings in counts["within"].items():
+            inside.add_row(split, f"{drawings:,}")
+        across = table_of("of", "also in", "drawings", "same class", "another class")
+        for each in counts["leakage"]:
+            numbers = (f"{each[key]:,}" for key in ("drawings", "same_class", "other_class"))
+            across.add_row(each["into"], each["source"], *numbers)
+        print_tables(inside, across)
+
     started = time.monotonic()
-    record = audit_duplicates_recipe.run(directory, engine)
-    if record is None:
-        return
-    if as_json:
-        _print_json(record)
-        return
-    counts = record.counts
-    click.echo(
-        f"{counts['drawings']:,} drawings have an equal one, in {counts['groups']:,} groups, "
-        f"{counts['groups_of_several_classes']:,} of them of several classes; {counts['surplus']:,} would go if one "
-        "of each group stayed"
-    )
-    print_tables(*_duplicate_tables(counts))
-    _say_where(directory, record, started)
+    report_audit(directory, recipe.audit_duplicates(directory, engine), started, as_json, show)
 
 
 @click.command()
 @_DIRECTORY
-@_JSON
+@JSON
 @click.option("--classes", is_flag=True, help="List every class too, with all of its splits together.")
 @options(engine=EngineOptions)
 def summary(directory: Path, as_json: bool, classes: bool, engine: EngineOptions) -> None:
@@ -92,99 +110,39 @@ def summary(directory: Path, as_json: bool, classes: bool, engine: EngineOptions
 
     Example: sketchdata audit summary data/quickdraw-3.8m --classes
     """
+
+    def show(counts: Any) -> None:
+        for title, key in (("split", "splits"), ("class", "classes"))[: 1 + classes]:
+            table = table_of(title, "drawings", "recognized", "countries", "commonest", "strokes", "points")
+            for name, found in counts[key].items():
+                if not found["drawings"]:
+                    table.add_row(name, "0")
+                    continue
+                top = found["top_country"]
+                table.add_row(
+                    name,
+                    f"{found['drawings']:,}",
+                    f"{found['recognized']:.1%}",
+                    f"{found['countries']:,}",
+                    "–" if top is None else f"{top} {found['top_country_share']:.0%}",
+                    f"{found['strokes_mean']:.2f}",
+                    f"{found['points_mean']:.1f}",
+                )
+            print_tables(table)
+
     started = time.monotonic()
-    record = audit_summary_recipe.run(directory, engine)
-    if record is None:
-        return
-    if as_json:
-        _print_json(record)
-        return
-    tables = ("split", "class") if classes else ("split",)
-    print_tables(*(_statistics_table(title, record.counts[_PLURALS[title]]) for title in tables))
-    _say_where(directory, record, started)
+    report_audit(directory, recipe.audit_summary(directory, engine), started, as_json, show)
 
 
-def _print_json(record: AuditRecord) -> None:
-    counts = {"kind": record.kind, "name": record.name, "options": record.options, **record.counts}
-    echo_json(counts)
-
-
-def _table(*titles: str) -> Table:
-    table = Table()
-    table.add_column(titles[0], no_wrap=True)
-    for title in titles[1:]:
-        table.add_column(title, justify="right")
-    return table
-
-
-def _say_where(directory: Path, record: AuditRecord, started: float) -> None:
-    names = [file.path for file in record.files] + [record_path(directory, record.kind).name]
-    click.echo(f"{directory / AUDIT_FOLDER}: {', '.join(names)}; {time.monotonic() - started:.1f} s")
-
-
-def _entropy_table(counts: Any) -> Table:
-    table = _table("split", "drawings", "normal", "too little ink", "too much", "noise")
-    for name, found in {**counts["splits"], "all": counts}.items():
-        judged = found["normal"] + found["noise"]
-        share = f"{found['noise'] / judged:.2%}" if judged else "–"
-        table.add_row(name, *(f"{found[key]:,}" for key in ("drawings", "normal", "low", "high")), share)
-    return table
-
-
-def _warn_of_small_classes(counts: Any, split: str) -> None:
-    none, few = counts["classes_without_reference"], counts["classes_with_few"]
-    if none:
-        click.echo(
-            f"{none:,} classes have no drawings in {split}: their {counts['unjudged']:,} drawings have an entropy, "
-            "and neither percentile nor flag",
-            err=True,
-        )
-    if few:
-        click.echo(
-            f"{few:,} classes have fewer than {audit_entropy_recipe.FEW} drawings in {split}: their limits say little",
-            err=True,
-        )
-
-
-def _duplicate_tables(counts: Any) -> list[Table]:
-    inside = _table("split", "with an equal one in it")
-    for split, drawings in counts["within"].items():
-        inside.add_row(split, f"{drawings:,}")
-    across = _table("of", "also in", "drawings", "same class", "another class")
-    for each in counts["leakage"]:
-        numbers = (f"{each[key]:,}" for key in ("drawings", "same_class", "other_class"))
-        across.add_row(each["into"], each["source"], *numbers)
-    return [inside, across]
-
-
-def _statistics_table(title: str, rows: Any) -> Table:
-    table = _table(title, "drawings", "recognized", "countries", "commonest", "strokes", "points")
-    for name, found in rows.items():
-        if not found["drawings"]:
-            table.add_row(name, "0")
-            continue
-        commonest = "–" if found["top_country"] is None else f"{found['top_country']} {found['top_country_share']:.0%}"
-        table.add_row(
-            name,
-            f"{found['drawings']:,}",
-            f"{found['recognized']:.1%}",
-            f"{found['countries']:,}",
-            commonest,
-            f"{found['strokes_mean']:.2f}",
-            f"{found['points_mean']:.1f}",
-        )
-    return table
-
-
-@click.command("apply")
-@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.command()
+@_DIRECTORY
 @options(config=audit_apply_recipe.Config, engine=EngineOptions)
 def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOptions) -> None:
     """Make a curated data set from the one in DIR, without the noise of its audit and the drawings that were dropped.
 
-    What the audit flags goes, unless the last decision about a drawing keeps it; what the last decision drops goes too.
-    With --refill, the next drawings of the class take the places. The bytes depend neither on the workers nor on
-    interruptions; the same command goes on after one. DIR stays as it is.
+    Flagged drawings are removed, unless the latest decision keeps them; drawings that the latest decision drops are
+    removed too. With --refill, the next drawings of the class take the places. The bytes depend neither on the workers
+    nor on interruptions; the same command resumes an interrupted run. DIR stays as it is.
 
     Example: sketchdata audit apply data/quickdraw-3.8m --out data/curated
 
@@ -195,8 +153,7 @@ def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOpti
     if manifest is None:
         return
     totals = read_totals(config.out)
-    splits = ", ".join(f"{split} {count:,}" for split, count in manifest.splits.items())
-    click.echo(f"{config.out}: {totals['drawings']:,} of {totals['parent']:,} drawings ({splits})")
+    click.echo(f"{config.out}: {totals['drawings']:,} of {totals['parent']:,} drawings ({counted(manifest.splits)})")
     click.echo(
         f"removed {totals['noise']:,} as noise and {totals['dropped']:,} by decision; {totals['kept']:,} kept though "
         f"noise; {totals['refilled']:,} new; {time.monotonic() - started:.1f} s"
@@ -213,9 +170,10 @@ def report(directory: Path) -> None:
 
     Example: sketchdata audit report data/quickdraw-3.8m
     """
-    from sketchdata.pipelines import audit_report as recipe
+    from sketchdata.web.exhibit import exhibit_drawings
+    from sketchdata.web.pages import write_report
 
-    path = recipe.run(directory)
+    path = write_report(exhibit_drawings(directory))
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 
@@ -225,7 +183,7 @@ def report(directory: Path) -> None:
 def serve(directory: Path, **settings: Any) -> None:
     """Serve the curation page: move the percentiles, look at noise and borders, keep and drop drawings.
 
-    Decisions go to DIR/audit/decisions.jsonl as they are taken. It needs the extra `web`.
+    Decisions are written to DIR/audit/decisions.jsonl at once. It needs the extra `web`.
 
     Example: sketchdata audit serve data/quickdraw-3.8m --who ada
     """

@@ -1,9 +1,10 @@
-"""What commands share: how they print tables and JSON, and how they serve a page."""
+"""What commands share: arguments, tables, JSON, an audit's record, and the curation page."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,38 +16,78 @@ from rich.table import Table
 from sketchdata.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
+    from sketchdata.curation.audit import AuditRecord
+    from sketchdata.storage.manifest import Manifest
     from sketchdata.web.exhibit import Exhibit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
-def print_tables(*tables: Table | None) -> None:
+
+def print_tables(*tables: Table) -> None:
     """Print tables, one below the other, on standard output."""
     # Not straight to it: rich would turn a closed pipe (`| head`) into exit code 1.
     console = Console()
     with console.capture() as captured:
         for table in tables:
-            if table is not None:
-                console.print(table)
+            console.print(table)
     click.echo(captured.get(), nl=False)
+
+
+def table_of(*titles: str, **settings: Any) -> Table:
+    """Return an empty table: names on the left, numbers on the right."""
+    table = Table(**settings)
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="right" if place else "left", no_wrap=place == 0)
+    return table
 
 
 def echo_json(values: Any) -> None:
     """Print values as indented JSON on standard output."""
-    click.echo(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+    click.echo(orjson.dumps(values, default=str, option=orjson.OPT_INDENT_2))
+
+
+def counted(splits: Mapping[str, int]) -> str:
+    """Return `train 9,000, val 1,000`."""
+    return ", ".join(f"{split} {count:,}" for split, count in splits.items())
+
+
+def bytes_of(manifest: Manifest) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(file.bytes for file in manifest.files)
+
+
+def report_audit(
+    directory: Path, record: AuditRecord | None, started: float, as_json: bool, show: Callable[[Any], None]
+) -> None:
+    """Print an audit's record: as JSON, or by `show`, which gets its counts; nothing of an unfinished share."""
+    from sketchdata.curation.audit import record_path
+
+    if record is None:
+        return
+    if as_json:
+        echo_json({"kind": record.kind, "name": record.name, "options": record.options, **record.counts})
+        return
+    show(record.counts)
+    path = record_path(directory, record.kind)
+    names = [*(file.path for file in record.files), path.name]
+    click.echo(f"{path.parent}: {', '.join(names)}; {time.monotonic() - started:.1f} s")
 
 
 def serving_options(command: Command) -> Command:
     """Give a command the options of a page that is served: host, port, open_browser, who."""
     for add in (
         click.option(
-            "--who", metavar="NAME", help="Whose decisions they are. Default: the user's name on this machine."
+            "--who", metavar="NAME", help="Name of the curator in the log. Default: the user's name on this machine."
         ),
         click.option(
             "--open/--no-open", "open_browser", default=True, show_default=True, help="Show the page in a browser."
         ),
         click.option(
-            "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 takes a free one."
+            "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 is any free one."
         ),
         click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     ):
@@ -55,18 +96,15 @@ def serving_options(command: Command) -> Command:
 
 
 def run_server(directory: Path, exhibit: Callable[[Path], Exhibit], *, who: str | None, **settings: Any) -> None:
-    """Serve a curation page with what `serving_options` gave.
+    """Serve a curation page with the values of `serving_options`.
 
     Raises:
-        ConfigError: The extra `web` is not installed, or nobody says whose decisions they are.
+        ConfigError: The extra `web` is not installed, or there is no name for the curator.
     """
     with needs_extra("the curation page", "web"):
         from sketchdata.web.server import serve as run
-    run(directory, exhibit, who=who or _user(), **settings)
-
-
-def _user() -> str:
     try:
-        return getpass.getuser()
+        who = who or getpass.getuser()
     except (OSError, KeyError) as error:
         raise ConfigError("this machine does not say who you are: give your name with --who") from error
+    run(directory, exhibit, who=who, **settings)

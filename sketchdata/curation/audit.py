@@ -1,19 +1,22 @@
-"""Audits on disk: the folder `audit/` of a data set, and the audits that score every row, as columns.
+"""Audits on disk: the folder `audit/` of a data set, how it is made, and the audits that score every row, as columns.
 
 Each audit ends by writing its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`. A
 record names the data set by its manifest's sha256, so an audit of another data set, or of an earlier one in the same
-folder, is noticed.
+folder, is noticed. An audit writes nothing but its own files in `audit/`; a curator's decisions lie there too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import io
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +26,18 @@ import pyarrow.parquet as pq
 
 from sketchdata import __version__
 from sketchdata.curation.messiness import MEASURES, WORST
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.engine import Task, TaskResult
 from sketchdata.errors import SketchDataError
+from sketchdata.progress import console
+from sketchdata.storage import parquet, pictures
 from sketchdata.storage.manifest import (
     AUDIT_FOLDER,
     MANIFEST_NAME,
     FileEntry,
     Manifest,
+    check_listed,
+    file_entry,
     hash_file,
     read_manifest,
     replacing,
@@ -45,22 +54,24 @@ RECORDS = {
 ENTROPY_FILE, PERCENTILES_FILE = "entropy.parquet", "percentiles.csv"
 MESSINESS_FILE, THRESHOLDS_FILE = "messiness.parquet", "thresholds.csv"
 NORMAL_FLAG, NOISE_FLAG = "normal", "noise"
-#: The words of the column `flag`; null where a class has no drawings to be judged by.
+#: The values of the column `flag`; null where a class has no limits.
 FLAGS = (NORMAL_FLAG, NOISE_FLAG)
+#: The type of a column that names splits or flags.
+NAMES = pa.dictionary(pa.int8(), pa.string())
 
 _RECORD_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRecord:
-    """What an audit consists of. It is written last, so its existence means that the audit is whole.
+    """The record of an audit. It is written last, so its existence means that the audit is whole.
 
     Attributes:
         kind: A key of RECORDS.
         name: The data set's name.
         manifest: sha256 of the data set's manifest, and so of every row in it.
         options: The options that decided the bytes.
-        counts: What was found, in numbers.
+        counts: The results as numbers.
         files: The audit's files; paths relative to `audit/`.
         version: The record's layout.
         tool: The version of sketchdata that wrote it.
@@ -83,18 +94,17 @@ class AuditRecord:
 
 
 def record_path(directory: Path, kind: str) -> Path:
-    """Return where a data set's audit of some kind has its record."""
+    """Return the path of the record of a data set's audit."""
     return directory / AUDIT_FOLDER / RECORDS[kind]
 
 
 def command_of(kind: str, directory: Path) -> str:
-    """Return the command that makes an audit of some kind, for messages."""
-    command = "edgemaps curate" if kind == "messiness" else f"audit {kind}"
-    return f"sketchdata {command} {directory}"
+    """Return the command that makes an audit, for messages."""
+    return f"sketchdata {'edgemaps curate' if kind == 'messiness' else f'audit {kind}'} {directory}"
 
 
 def read_record(directory: Path, kind: str) -> AuditRecord:
-    """Read the record of a data set's audit, and see that it is of this very data set and that its files are whole.
+    """Read the record of a data set's audit, and check that it is of this very data set and its files are whole.
 
     Raises:
         SketchDataError: There is no data set, no such audit, it is of another data set, or a file is damaged.
@@ -103,11 +113,18 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
     if not path.is_file():
         read_manifest(directory)
         raise SketchDataError(f"{directory} has no finished {kind} audit (there is no {path}): {again}")
-    record = _parse_record(path, kind, again)
-    if not (directory / MANIFEST_NAME).is_file() or record.manifest != hash_file(directory / MANIFEST_NAME, "sha256"):
-        raise SketchDataError(
-            f"{path} is stale: it was made of another data set than the one that is in {directory} now: {again}"
-        )
+    try:
+        values = orjson.loads(path.read_bytes())
+        if values["version"] != _RECORD_VERSION:
+            raise SketchDataError(f"{path} has layout version {values['version']}, not {_RECORD_VERSION}: {again}")
+        record = AuditRecord(**{**values, "files": tuple(FileEntry(**entry) for entry in values["files"])})
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SketchDataError(f"{path} is not the record of an audit ({error}): {again}") from error
+    if record.kind != kind:
+        raise SketchDataError(f"{path} is the record of another audit, {record.kind}: {again}")
+    manifest = directory / MANIFEST_NAME
+    if not manifest.is_file() or record.manifest != hash_file(manifest, "sha256"):
+        raise SketchDataError(f"{path} is stale, the data set in {directory} is another now: {again}")
     for file in record.files:
         place = path.parent / file.path
         if not place.is_file() or place.stat().st_size != file.bytes or hash_file(place, "sha256") != file.sha256:
@@ -115,17 +132,190 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
     return record
 
 
-def _parse_record(path: Path, kind: str, again: str) -> AuditRecord:
-    try:
-        values = orjson.loads(path.read_bytes())
-        if values["version"] != _RECORD_VERSION:
-            raise SketchDataError(f"{path} has layout version {values['version']}, not {_RECORD_VERSION}: {again}")
-        record = AuditRecord(**{**values, "files": tuple(FileEntry(**entry) for entry in values["files"])})
-        if record.kind != kind:
-            raise SketchDataError(f"{path} is the record of another audit, {record.kind}: {again}")
+# ---- an audit that is being made -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFolder:
+    """A data set that is being audited: one task a shard, the results in a work folder, the record last.
+
+    Attributes:
+        directory: The data set's folder.
+        kind: A key of RECORDS.
+        manifest: The data set's manifest.
+        sha256: The manifest's hash.
+        options: The audit's options that decide its bytes.
+    """
+
+    directory: Path
+    kind: str
+    manifest: Manifest
+    sha256: str
+    options: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The folder of all audits."""
+        return self.directory / AUDIT_FOLDER
+
+    @property
+    def work(self) -> Path:
+        """The folder of unfinished results; `finish` deletes it."""
+        return self.path / ".work" / self.kind
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have rows, in order."""
+        return _splits_of(self.manifest)
+
+    def shards(self) -> list[tuple[str, FileEntry]]:
+        """Return (split, shard) of the whole data set, in the order of its rows."""
+        return [(split, shard) for split in self.splits for shard in self.manifest.shards(split)]
+
+    def finished(self) -> AuditRecord | None:
+        """Return the record of this very audit when it is whole already, else None."""
+        if not record_path(self.directory, self.kind).exists():
+            return None
+        with contextlib.suppress(SketchDataError):
+            record = read_record(self.directory, self.kind)
+            if self._record({}, ()).tool == record.tool and dict(record.options) == dict(self.options):
+                console.print(f"{self.path} has this {self.kind} audit already, and its files are whole")
+                return record
+        # Damaged, stale or with other options: making it again loses nothing that a person did.
+        return None
+
+    def task(self, shard: FileEntry, config: Mapping[str, Any], part: str = "") -> Task:
+        """Return the task over one shard; its output goes to the work folder."""
+        return Task(
+            id=shard.path,
+            output=self.output(shard, part),
+            inputs={shard.path: shard.sha256},
+            config={
+                "shard": str(self.directory / shard.path),
+                "sha256": shard.sha256,
+                "classes": len(self.manifest.classes),
+                **config,
+            },
+        )
+
+    def output(self, shard: FileEntry, part: str = "") -> Path:
+        """Return where the task over a shard writes; `part` keeps an audit's stages apart."""
+        return self.work / part / f"{PurePosixPath(shard.path).stem}.arrow"
+
+    def begin(self) -> None:
+        """Withdraw an earlier audit of this kind before its files are replaced."""
+        record_path(self.directory, self.kind).unlink(missing_ok=True)
+
+    def write_csv(self, name: str, rows: Iterable[Sequence[object]]) -> None:
+        """Write one of the audit's files."""
+        with replacing(self.path / name) as file:
+            file.write(csv_text(rows).encode("utf-8"))
+
+    def finish(self, files: Mapping[str, int], counts: Mapping[str, Any]) -> AuditRecord:
+        """Write the record of an audit whose files, {name: records}, are in place; delete the work folder."""
+        entries = tuple(file_entry(self.path / name, self.path, records) for name, records in files.items())
+        record = self._record(counts, entries)
+        record.write(self.directory)
+        shutil.rmtree(self.work, ignore_errors=True)
+        # The common folder stays when another audit is at work.
+        with contextlib.suppress(OSError):
+            self.work.parent.rmdir()
         return record
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SketchDataError(f"{path} is not the record of an audit ({error}): {again}") from error
+
+    def _record(self, counts: Mapping[str, Any], files: tuple[FileEntry, ...]) -> AuditRecord:
+        return AuditRecord(
+            kind=self.kind,
+            name=self.manifest.name,
+            manifest=self.sha256,
+            options=self.options,
+            counts=counts,
+            files=files,
+        )
+
+
+def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditFolder:
+    """Open a built data set to audit it.
+
+    Raises:
+        SketchDataError: There is none, or it has no Parquet shards.
+    """
+    manifest = read_manifest(directory)
+    if not any(manifest.shards(split) for split in manifest.counts):
+        maker = "sketchdata edgemaps extract" if kind == "messiness" else "sketchdata build"
+        raise SketchDataError(
+            f"{directory} ({manifest.name}) has no Parquet shards: audit what `{maker}` made, not an export"
+        )
+    sha256 = hash_file(directory / MANIFEST_NAME, "sha256")
+    # Workers on other machines may start in other folders.
+    return AuditFolder(directory=directory.absolute(), kind=kind, manifest=manifest, sha256=sha256, options=options)
+
+
+def read_shard(task: Task) -> Iterator[DrawingBatch]:
+    """Yield the drawings of a task's shard, a row group at a time, once its sha256 is that of the manifest.
+
+    Raises:
+        SketchDataError: It is missing, damaged or cannot be read, or a drawing has a label beyond the class table.
+    """
+    path, expected = Path(task.config["shard"]), task.config["sha256"]
+    # Zstandard frames of Parquet carry no checksum: without this, a flipped bit would become a wrong drawing.
+    check_listed(path, expected, "build the data set again")
+    for table in parquet.read_row_groups(path):
+        batch = parquet.from_table(table)
+        _check_labels(path, batch.label, task.config["classes"])
+        yield batch
+
+
+def read_pictures(task: Task, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some columns, `label` among them, of a task's shard of pictures, as `read_shard` does of drawings.
+
+    Raises:
+        SketchDataError: It is missing, damaged or no shard of pictures, or a label lies beyond the class table.
+    """
+    path = Path(task.config["shard"])
+    for table in pictures.read_shard(path, task.config["sha256"], columns):
+        _check_labels(path, table.column("label").to_numpy(), task.config["classes"])
+        yield table
+
+
+def _check_labels(path: Path, label: npt.NDArray[np.uint16], classes: int) -> None:
+    if label.max(initial=0) >= classes:
+        raise SketchDataError(f"{path} has label {label.max()}, beyond the data set's class table")
+
+
+def write_columns(task: Task, columns: Mapping[str, Any]) -> TaskResult:
+    """Write a task's columns as its output: an Arrow file, to be mapped into memory, whole or not at all."""
+    table = pa.table(dict(columns))
+    with replacing(task.output) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, table.num_rows),))
+
+
+def map_table(path: Path) -> pa.Table:
+    """Map a file of `write_columns` into memory; only what is used is read."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def map_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """Map columns of numbers of such a file, all of them by default, as numpy arrays."""
+    table = map_table(path)
+    return {name: table.column(name).to_numpy() for name in names or table.column_names}
+
+
+def name_column(codes: npt.NDArray[np.integer], names: Sequence[str]) -> pa.DictionaryArray:
+    """Return (N,) indices into `names` as a column of the type NAMES; negative ones become null."""
+    indices = pa.array(codes.astype(np.int8), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string()))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV with line feeds."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()
+
+
+def _splits_of(manifest: Manifest) -> tuple[str, ...]:
+    return tuple(split for split, rows in manifest.splits.items() if rows)
 
 
 # ---- an audit that scores every row, as columns ----------------------------------------------------------------------
@@ -148,11 +338,11 @@ class Audit:
         key_id: (N,) uint64.
         label: (N,) uint16.
         score: (N,) float64: image entropy in bits a pixel, or messiness, 0..1.
-        rank: (N,) float32, percentile rank of the score among those that give the class's limits; NaN where none do.
-        noise: (N,) bool, outside of the limits.
+        rank: (N,) float32, percentile rank of the score among the class's reference rows; NaN where there are none.
+        noise: (N,) bool, beyond the limits.
         judged: (N,) bool, whether there are limits at all; a row is normal when it is judged and not noise.
-        reference: (N,) bool, whether the row is one of those that give the class's limits.
-        measures: {name: (N,) float64} of what the score was made from, NaN where it was not measured.
+        reference: (N,) bool, whether the class's limits are computed from the row.
+        measures: {name: (N,) float64} that the score is computed from, NaN where one was not measured.
         p_low: (C,) float64, the class's lower limit; NaN where there is none.
         p_median: (C,) float64.
         p_high: (C,) float64, the upper limit; NaN where the class has too few rows to give one.
@@ -185,12 +375,12 @@ class Audit:
         return self.score
 
     def rows(self, split: str) -> slice:
-        """Return where a split's rows stand; row i of it is row i of the split's shards, one after the other."""
+        """Return the rows of a split, which stand in the order of its shards."""
         first, last = np.searchsorted(self.split, [self.splits.index(split), self.splits.index(split) + 1]).tolist()
         return slice(first, last)
 
     def rows_of(self, key_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the row of each of some key_ids, (M,) → (M,) int64, with which to look into the columns.
+        """Return the row of each of (M,) key_ids, (M,) int64.
 
         Raises:
             SketchDataError: One of them is not in the audit.
@@ -208,11 +398,7 @@ class Audit:
         return rows
 
     def limits(self, low: float, high: float) -> npt.NDArray[np.float64]:
-        """Return each class's limits for other percents than those of the audit.
-
-        Returns:
-            (C, 2) float64, NaN for a class of which no rows give limits.
-        """
+        """Return each class's limits for other percents than those of the audit: (C, 2) float64, NaN where none are."""
         found = np.full((len(self.classes), 2), math.nan)
         label, score = self.label[self.reference], self.score[self.reference]
         order = np.argsort(label, kind="stable")
@@ -222,10 +408,7 @@ class Audit:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """In which files and columns a kind of audit keeps scores and limits."""
-
+class _Layout(NamedTuple):
     table: str
     score: str
     measures: tuple[str, ...]
@@ -233,75 +416,53 @@ class _Layout:
     limit_columns: tuple[str, ...]
 
 
+#: {kind of audit: its files and their columns}
 _LAYOUTS = {
-    "entropy": _Layout(
-        table=ENTROPY_FILE,
-        score="entropy",
-        measures=(),
-        limits=PERCENTILES_FILE,
-        limit_columns=("p_low", "p_median", "p_high"),
-    ),
-    "messiness": _Layout(
-        table=MESSINESS_FILE,
-        score="score",
-        measures=MEASURES,
-        limits=THRESHOLDS_FILE,
-        limit_columns=("p_median", "p_high"),
-    ),
+    "entropy": _Layout(ENTROPY_FILE, "entropy", (), PERCENTILES_FILE, ("p_low", "p_median", "p_high")),
+    "messiness": _Layout(MESSINESS_FILE, "score", MEASURES, THRESHOLDS_FILE, ("p_median", "p_high")),
 }
 
 
 def read_audit(directory: Path, kind: str = "entropy") -> Audit:
-    """Read what `sketchdata audit entropy` or, for `messiness`, `sketchdata edgemaps curate` found.
+    """Read the result of `sketchdata audit entropy` or, for `messiness`, of `sketchdata edgemaps curate`.
 
     Raises:
         SketchDataError: There is no data set or no finished audit of it, it is of another data set, or it is damaged.
     """
     record, layout = read_record(directory, kind), _LAYOUTS[kind]
     manifest = read_manifest(directory)
-    splits = tuple(split for split, rows in manifest.splits.items() if rows)
-    folder = directory / AUDIT_FOLDER
-    table = _read_table(folder / layout.table)
-    flags = _codes(table, "flag", FLAGS)
-    limits = _read_limits(folder / layout.limits, layout.limit_columns, len(manifest.classes))
-    none = np.full(len(manifest.classes), math.nan)
-    found = Audit(
+    splits = _splits_of(manifest)
+    path = directory / AUDIT_FOLDER / layout.table
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise SketchDataError(f"{path} cannot be read as an audit of sketchdata: {error}") from error
+    flags, split, label = _codes(table, "flag", FLAGS), _codes(table, "split", splits), table.column("label").to_numpy()
+    score = table.column(layout.score).to_numpy()
+    limits = _read_limits(path.parent / layout.limits, layout.limit_columns, len(manifest.classes))
+    if kind == "entropy":
+        reference = split == splits.index(record.options["by_split"])
+    else:  # edge maps that are not beyond the absolute limits
+        reference = ~np.isnan(limits["p_high"])[label] & (score < WORST)
+    return Audit(
         directory=directory,
         manifest=manifest,
         record=record,
         splits=splits,
         classes=manifest.classes,
-        split=_codes(table, "split", splits).astype(np.uint8),
+        split=split.astype(np.uint8),
         key_id=table.column("key_id").to_numpy(),
-        label=table.column("label").to_numpy(),
-        score=table.column(layout.score).to_numpy(),
+        label=label,
+        score=score,
         rank=table.column("percentile").to_numpy(),
         noise=flags == FLAGS.index(NOISE_FLAG),
         judged=flags >= 0,
-        reference=np.zeros(table.num_rows, np.bool_),
+        reference=reference,
         measures={name: table.column(name).to_numpy().astype(np.float64) for name in layout.measures},
-        p_low=limits.get("p_low", none),
+        p_low=limits.get("p_low", np.full(len(manifest.classes), math.nan)),
         p_median=limits["p_median"],
         p_high=limits["p_high"],
     )
-    return dataclasses.replace(found, reference=_reference(found))
-
-
-def _reference(audit: Audit) -> npt.NDArray[np.bool_]:
-    """Tell which rows give the limits: those of one split, or edge maps that are not beyond the absolute limits."""
-    if audit.record.kind == "entropy":
-        rows: npt.NDArray[np.bool_] = audit.split == audit.splits.index(audit.record.options["by_split"])
-    else:
-        rows = ~np.isnan(audit.p_high)[audit.label] & (audit.score < WORST)
-    return rows
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        table: pa.Table = pq.read_table(path, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
-        raise SketchDataError(f"{path} cannot be read as an audit of sketchdata: {error}") from error
-    return table
 
 
 def _codes(table: pa.Table, name: str, names: tuple[str, ...]) -> npt.NDArray[np.int8]:

@@ -1,9 +1,9 @@
-"""What curators decided: an append-only log, one JSON object a line, from which nothing acknowledged is ever lost.
+"""Curators' decisions: an append-only log, one JSON object a line, that never loses an acknowledged decision.
 
     {"who": "ada", "when": "2024-05-06T07:08:09.123456Z", "key_id": "5891796615823360", "verdict": "drop",
      "reason": "a word", "batch": null}
 
-Any number of processes may append at once. Lines are never changed: who changes their mind appends again.
+Any number of processes may append at once. Lines are never changed: to change a decision, append another.
 """
 
 from __future__ import annotations
@@ -33,24 +33,20 @@ MAX_NAME = 200
 _FIELDS = {"who", "when", "key_id", "verdict", "reason", "batch"}
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """One curator's word on one drawing, or on one edge map.
+    """One curator's decision on one drawing, or on one edge map.
 
     Attributes:
         who: The curator.
-        key_id: What it is about, an unsigned 64-bit integer.
+        key_id: The drawing or edge map, an unsigned 64-bit integer.
         verdict: One of VERDICTS.
         reason: Up to 500 characters, or nothing.
         batch: The same text for all decisions of one selection; None for a single one.
         when: UTC, to the microsecond.
 
     Raises:
-        FormatError: A value cannot be.
+        FormatError: A value is invalid.
     """
 
     who: str
@@ -58,7 +54,7 @@ class Decision:
     verdict: str
     reason: str = ""
     batch: str | None = None
-    when: datetime = field(default_factory=_now)
+    when: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     def __post_init__(self) -> None:
         _check_text("who", self.who, MAX_NAME)
@@ -88,10 +84,10 @@ class Decision:
 
 
 def parse_key_id(text: object) -> int:
-    """Return the key_id that a text names; it is text in JSON, where large numbers are not safe.
+    """Return the key_id that is written as a text of digits, as JSON has it, where large numbers are not safe.
 
     Raises:
-        FormatError: It names none.
+        FormatError: It is something else.
     """
     if isinstance(text, str) and text.isascii() and text.isdigit() and str(int(text[:20])) == text:
         return int(text)
@@ -99,11 +95,10 @@ def parse_key_id(text: object) -> int:
 
 
 def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
-    """Return the last word on each drawing: {key_id: a decision to keep or drop it}.
+    """Return the latest decision on each drawing: {key_id: a decision to keep or drop it}.
 
-    An `undo` takes back the latest decision about its drawing that is not undone yet, whoever took it: keep, drop, undo
-    is keep. With nothing left to take back it does nothing. A drawing on which nothing is in force is not in the
-    result; the audit's flag counts for it.
+    An `undo` takes back the latest decision on its drawing that is not undone yet, whoever took it: keep, drop, undo is
+    keep. With nothing left to take back it does nothing. A drawing without a decision in force is not in the result.
     """
     standing: dict[int, list[Decision]] = {}
     for decision in decisions:
@@ -118,8 +113,8 @@ def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
 class DecisionLog:
     """The log of one data set, `DIR/audit/decisions.jsonl`. The file need not exist; the first decision makes it.
 
-    A crash in the middle of a write may leave a torn last line. It was never acknowledged: readers pass over it, and
-    the next append cuts it off. Whole lines of a batch that was torn so count, acknowledged or not.
+    A crash in the middle of a write may leave a torn last line. It was never acknowledged: readers ignore it, and the
+    next append cuts it off. The whole lines before it count, acknowledged or not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +124,7 @@ class DecisionLog:
             self._say_torn(len(content), torn, "is ignored")
 
     def append(self, decisions: Sequence[Decision]) -> None:
-        """Add decisions, and return when they would survive a power cut; until then, none of them is acknowledged.
+        """Add decisions, and return when they would survive a power cut.
 
         Raises:
             OSError: They could not be written, for example because the disk is full; then none of them is in the log.
@@ -141,7 +136,13 @@ class DecisionLog:
         with self.path.open("ab+", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
             end = self._cut_torn_line(file)
             try:
-                _write(file, lines)
+                # One write(), since what a crash leaves of it must be its beginning.
+                written = file.write(lines)
+                if written != len(lines):
+                    raise OSError(
+                        f"only {written:,} of {len(lines):,} bytes of {self.path} could be written: is the disk full?"
+                    )
+                os.fsync(file.fileno())
                 if end == 0:
                     # Under the lock: whoever writes first must not be acknowledged in a file that may lose its name.
                     _sync_folder(self.path.parent)
@@ -157,12 +158,8 @@ class DecisionLog:
         """
         return self.read_from(0)[0]
 
-    def state(self) -> dict[int, Decision]:
-        """Return the last word on each drawing, see `in_force`."""
-        return in_force(self.read())
-
     def read_from(self, offset: int) -> tuple[list[Decision], int]:
-        """Return the decisions after an offset, and the offset to ask with next time: 0 the first time.
+        """Return the decisions after an offset, 0 the first time, and the offset of the next call.
 
         Raises:
             SketchDataError: A line is not a decision, or the offset is not one that this log gave.
@@ -170,14 +167,16 @@ class DecisionLog:
         content, _ = self._read_whole_lines(offset)
         if not content:
             return [], offset
-        return parse(content, self.path, first_line=self._lines_before(offset) + 1), offset + len(content)
+        with self.path.open("rb") as file:
+            before = file.read(offset).count(b"\n")
+        return parse(content, self.path, first_line=before + 1), offset + len(content)
 
     def content(self) -> bytes:
-        """Return the log as it is now, without a torn last line: what `parse` takes, and an sha256 can vouch for."""
+        """Return the log as it is now, for `parse`, without a torn last line."""
         return self._read_whole_lines(0)[0]
 
     def _read_whole_lines(self, offset: int) -> tuple[bytes, int]:
-        """Return the whole lines after an offset, and how many bytes of a torn one follow."""
+        """Return the whole lines after an offset, and the number of bytes of a torn one that follow."""
         found = b""
         if self.path.exists():
             # The lock keeps out a batch that is being written, and may yet fail.
@@ -190,12 +189,8 @@ class DecisionLog:
         whole = after.rfind(b"\n") + 1
         return after[:whole], len(after) - whole
 
-    def _lines_before(self, offset: int) -> int:
-        with self.path.open("rb") as file:
-            return file.read(offset).count(b"\n")
-
     def _cut_torn_line(self, file: Any) -> int:
-        """Cut a torn last line off; return where the file then ends."""
+        """Cut a torn last line off; return the length of the file."""
         end: int = file.seek(0, os.SEEK_END)
         file.seek(max(end - 1, 0))
         if end == 0 or file.read(1) == b"\n":
@@ -214,12 +209,7 @@ class DecisionLog:
 
 
 def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
-    """Read whole lines of a log.
-
-    Args:
-        content: The lines.
-        path: Where they come from, for messages.
-        first_line: The number of the first of them there.
+    """Parse whole lines of the log at `path`, the first of which has the number `first_line` there.
 
     Raises:
         SketchDataError: A line is not a decision; the message gives its number.
@@ -227,16 +217,14 @@ def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
     decisions = []
     for number, line in enumerate(content.split(b"\n")[:-1], first_line):
         try:
-            decisions.append(_decision_of(orjson.loads(line)))
+            values = orjson.loads(line)
+            if not isinstance(values, Mapping) or set(values) != _FIELDS:
+                raise FormatError("other fields", f"an object of {', '.join(sorted(_FIELDS))} is expected")
+            key_id, when = parse_key_id(values["key_id"]), _parse_time(values["when"])
+            decisions.append(Decision(**{**values, "key_id": key_id, "when": when}))
         except (orjson.JSONDecodeError, FormatError) as error:
             raise SketchDataError(f"{path}, line {number:,} is not a decision: {error}; mend or remove it") from error
     return decisions
-
-
-def _decision_of(values: Any) -> Decision:
-    if not isinstance(values, Mapping) or set(values) != _FIELDS:
-        raise FormatError("other fields", f"an object of {', '.join(sorted(_FIELDS))} is expected")
-    return Decision(**{**values, "key_id": parse_key_id(values["key_id"]), "when": _parse_time(values["when"])})
 
 
 def _parse_time(text: Any) -> datetime:
@@ -266,14 +254,6 @@ def _locked(file: Any, kind: int) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _write(file: Any, lines: bytes) -> None:
-    """Write all or raise: one write(), since what a crash leaves of it must be its beginning."""
-    written = file.write(lines)
-    if written != len(lines):
-        raise OSError(f"only {written:,} of {len(lines):,} bytes of {file.name} could be written: is the disk full?")
-    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

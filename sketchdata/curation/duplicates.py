@@ -1,8 +1,8 @@
 """Exactly equal drawings: the normal form in which they are compared, and its hash.
 
-Two drawings are equal when they have the same strokes in the same order, each the same list of points. A point that
-stands twice in a row counts once, since it draws nothing; so do the two equal points of which the simplified format
-makes a dot. Class, country, time and the times of raw points do not matter.
+Two drawings are equal when they have the same strokes in the same order, each the same list of points. A point that is
+repeated in a row counts once, since it draws nothing; so do the two equal points with which the simplified format makes
+a dot. Class, country, time and the times of raw points do not matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from sketchdata.drawings.drawing import DrawingBatch, offsets_of
 
-_DIGEST_BYTES = 8
 _LABEL_BITS = 16
 
 
@@ -26,14 +25,19 @@ def normal_forms(batch: DrawingBatch) -> Iterator[bytes]:
 
     They are the number of strokes, the number of points of each (little-endian int32), then x and y of every point.
     """
-    kept = _kept(batch)
-    lengths = _counts(kept, batch.points).astype("<i4")
+    # The points that begin a stroke or differ from the one before.
+    kept = np.ones(len(batch.x), np.bool_)
+    kept[1:] = (batch.x[1:] != batch.x[:-1]) | (batch.y[1:] != batch.y[:-1])
+    firsts = batch.points[:-1]
+    kept[firsts[firsts < len(kept)]] = True
+    up_to = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+    lengths = np.diff(up_to[batch.points]).astype("<i4")
     # The number of strokes stands before their lengths: without it, lengths could be read as points.
     head = np.insert(lengths, batch.strokes[:-1], np.diff(batch.strokes).astype("<i4"))
     # Adding 0 makes −0, which is equal to 0, the same bytes.
     body = np.stack([batch.x[kept], batch.y[kept]], axis=1) + batch.x.dtype.type(0)
     head_ends = (batch.strokes + np.arange(len(batch) + 1)) * head.itemsize
-    body_ends = offsets_of(_counts(kept, batch.points[batch.strokes])) * 2 * body.itemsize
+    body_ends = offsets_of(np.diff(up_to[batch.points[batch.strokes]])) * 2 * body.itemsize
     heads, bodies = head.tobytes(), body.tobytes()
     for (a, b), (c, d) in zip(pairwise(head_ends.tolist()), pairwise(body_ends.tolist()), strict=True):
         yield heads[a:b] + bodies[c:d]
@@ -44,24 +48,7 @@ def digests(batch: DrawingBatch) -> npt.NDArray[np.uint64]:
 
     Equal drawings have equal hashes. Others almost never do: compare the forms where it matters.
     """
-    joined = b"".join(hashlib.blake2b(form, digest_size=_DIGEST_BYTES).digest() for form in normal_forms(batch))
-    return np.frombuffer(joined, "<u8")
-
-
-def _kept(batch: DrawingBatch) -> npt.NDArray[np.bool_]:
-    """Return (P,) bool: the points that begin a stroke or differ from the one before."""
-    kept = np.ones(len(batch.x), np.bool_)
-    kept[1:] = (batch.x[1:] != batch.x[:-1]) | (batch.y[1:] != batch.y[:-1])
-    firsts = batch.points[:-1]
-    kept[firsts[firsts < len(kept)]] = True
-    return kept
-
-
-def _counts(kept: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return how many kept points lie in each of the ranges between offsets."""
-    up_to = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-    counts: npt.NDArray[np.int64] = np.diff(up_to[offsets])
-    return counts
+    return np.frombuffer(b"".join(hashlib.blake2b(form, digest_size=8).digest() for form in normal_forms(batch)), "<u8")
 
 
 def repeated(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -93,9 +80,9 @@ class Members:
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage:
-    """How many drawings of one split have an equal one in an earlier split, `source`.
+    """The drawings of the split `into` that have an equal one in an earlier split, `source`.
 
-    A drawing may count both as `same_class` and as `other_class`, when several equal ones are there.
+    A drawing counts both as `same_class` and as `other_class` when there are several equal ones.
     """
 
     source: str
@@ -107,25 +94,25 @@ class Leakage:
 
 def leakage(members: Members, splits: Sequence[str]) -> list[Leakage]:
     """Return the leakage between every two splits."""
-    return [_leakage(members, splits, source, into) for source, into in combinations(range(len(splits)), 2)]
-
-
-def _leakage(members: Members, splits: Sequence[str], source: int, into: int) -> Leakage:
-    pairs = _group_and_label(members)
-    inside, pairs_inside = np.unique(pairs[members.split == source]), pairs[members.split == into]
-    groups, classes = np.unique(inside >> _LABEL_BITS, return_counts=True)
-    # How many classes of the source have this very drawing.
-    at = np.searchsorted(groups, pairs_inside >> _LABEL_BITS)
-    known = np.append(groups, -1)[at] == pairs_inside >> _LABEL_BITS
-    count = np.where(known, np.append(classes, 0)[at], 0)
-    same = np.isin(pairs_inside, inside)
-    return Leakage(
-        source=splits[source],
-        into=splits[into],
-        drawings=int(known.sum()),
-        same_class=int(same.sum()),
-        other_class=int((count > same).sum()),
-    )
+    pairs, found = _group_and_label(members), []
+    for source, into in combinations(range(len(splits)), 2):
+        inside, pairs_inside = np.unique(pairs[members.split == source]), pairs[members.split == into]
+        groups, classes = np.unique(inside >> _LABEL_BITS, return_counts=True)
+        # The number of classes of the source that have this very drawing.
+        at = np.searchsorted(groups, pairs_inside >> _LABEL_BITS)
+        known = np.append(groups, -1)[at] == pairs_inside >> _LABEL_BITS
+        count = np.where(known, np.append(classes, 0)[at], 0)
+        same = np.isin(pairs_inside, inside)
+        found.append(
+            Leakage(
+                source=splits[source],
+                into=splits[into],
+                drawings=int(known.sum()),
+                same_class=int(same.sum()),
+                other_class=int((count > same).sum()),
+            )
+        )
+    return found
 
 
 def _group_and_label(members: Members) -> npt.NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Messiness: how far an edge map is from what a person would draw, by measures that are compared within its class.
 
-A clean map has few lines, each of them long; a messy one has many and short ones, loose or tangled, and lines of the
-background that run out of the picture. None of this has an absolute scale that holds for bats and for bicycles alike,
-so each measure counts by its rank in the class. The score only orders a class's pictures for people to look at.
+A clean map has a few long lines; a messy one has many short ones, loose or tangled, and lines of the background that
+run out of the picture. None of this has an absolute scale that holds for bats and for bicycles alike, so each measure
+counts by its rank in the class. The score only orders a class's pictures for people to look at.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sketchdata.errors import FormatError
 Ink = npt.NDArray[np.uint8]
 Column = npt.NDArray[np.float64]
 
-#: What is measured of an edge map, all of it rising with mess; see `measure` and `drawing_distances`.
+#: The measures of an edge map, all of them rising with mess; see `measure` and `drawing_distances`.
 MEASURES = ("density", "entropy", "fragments", "loose", "border", "distance")
-#: What the score is made of. Entropy orders maps as density does, up to half of the pixels, and would count it twice.
+#: The measures in the score. Entropy orders maps as density does, up to half of the pixels, and would count it twice.
 SCORED = ("density", "fragments", "loose", "border", "distance")
 #: The score of a map beyond the absolute limits; ranks alone give less.
 WORST = 1.0
@@ -50,24 +50,18 @@ _HALF, _STEPS = 2, 8
 
 
 def ink_of(picture: npt.NDArray[np.uint8], *, black: bool, weakest: int) -> Ink:
-    """Return where a stored edge map has ink.
+    """Return where a stored edge map, (H, W) uint8, has ink: (H, W) uint8 of 0 and 1.
 
     Args:
-        picture: (H, W) uint8.
+        picture: The edge map.
         black: Whether ink is black on white, else white on black.
-        weakest: Edges of less strength than this, 1..255, do not count.
-
-    Returns:
-        (H, W) uint8 of 0 and 1.
+        weakest: The least strength of an edge that counts, 1..255.
     """
     return ((picture <= 255 - weakest) if black else (picture >= weakest)).astype(np.uint8)
 
 
 def decode_map(content: bytes) -> npt.NDArray[np.uint8]:
-    """Decode an edge map as it is stored: a square PNG of 8 bits, grey or of equal channels.
-
-    Returns:
-        (S, S) uint8.
+    """Decode a stored edge map, a square PNG of 8 bits, grey or of equal channels: (S, S) uint8.
 
     Raises:
         FormatError: `not an edge map`: it is something else, or damaged.
@@ -83,21 +77,18 @@ def decode_map(content: bytes) -> npt.NDArray[np.uint8]:
 
 
 def measure(maps: Iterable[Ink]) -> dict[str, Column]:
-    """Measure edge maps, each by itself.
-
-    Args:
-        maps: N of them, (H, W) uint8 of 0 and 1.
+    """Measure N edge maps, (H, W) uint8 of 0 and 1, each by itself.
 
     Returns:
         {name: (N,) float64}:
         `density`: share of the pixels that are ink;
-        `entropy`: of the picture's pixels in bits, as drawings have it, see `sketchdata.entropy`;
-        `fragments`: number of lines shorter than a tenth of the side in pixels. Lines end where they end and where
-        they meet: texture is one tangle, and counts as all the short lines that it consists of;
-        `loose`: share of the ink that is in no longer line;
-        `border`: at how many separate places ink runs along or into the sides of its bounding box. The picture is
-        cropped to its edges, so an object that stands free touches each side about once, while whatever was cut off
-        by the photo's frame or belongs to the ground behind the object ends there.
+        `entropy`: of the picture's pixels in bits, see `sketchdata.entropy`;
+        `fragments`: number of lines shorter than a tenth of the side in pixels. Lines that meet end there: texture is
+        one tangle, and counts as all its short lines;
+        `loose`: share of the ink that is not in a longer line;
+        `border`: number of separate places where ink runs along or into the sides of its bounding box. The picture is
+        cropped to its edges, so an object that stands free touches each side about once; whatever the photo's frame
+        cuts off, and the ground behind the object, end there.
     """
     rows = [(ink.size, int(np.count_nonzero(ink)), *_fragments(ink), _border_places(ink)) for ink in maps]
     pixels, inked, fragments, loose, border = np.array(rows, np.int64).reshape(-1, 5).T
@@ -114,7 +105,7 @@ def measure(maps: Iterable[Ink]) -> dict[str, Column]:
 
 
 def _fragments(ink: Ink) -> tuple[int, int]:
-    """Return how many fragments (H, W) ink has, and how many of its pixels are in no longer line."""
+    """Return the number of fragments of (H, W) ink, and of its pixels that are not in a longer line."""
     neighbours = cv2.filter2D(ink, cv2.CV_8U, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
     meetings = np.asarray(cv2.LUT(neighbours, _MEETS), np.uint8) & ink
     # With their surroundings, or the lines that meet there would still touch each other at the corners.
@@ -165,11 +156,11 @@ def templates(maps: Sequence[Ink]) -> Templates:
 
 
 def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int) -> Column:
-    """Return how far edge maps are from the drawings that are most like them.
+    """Return how far N edge maps are from the drawings that are most like them: (N,) float64, in pixels.
 
     The distance of two pictures is the chamfer distance both ways: the mean over the ink of one of the distance to the
-    nearest ink of the other, in pixels, cut off at 20 of 224; of the two directions, the larger. Their mean would take
-    a picture that is ink all over for a good likeness of everything, since any line has ink next to it there. A picture
+    nearest ink of the other, in pixels, cut off at 20 of 224; of the two directions, the larger. By their mean, a
+    picture that is ink all over would be similar to everything, since any line has ink next to it there. A picture
     without ink has the cut-off distance to every other.
 
     Sources: Barrow, Tenenbaum, Bolles, Wolf, Parametric Correspondence and Chamfer Matching, IJCAI 1977; Borgefors,
@@ -177,12 +168,9 @@ def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int)
     for Object Matching, ICPR 1994. Distances to the nearest ink are exact (Euclidean), then rounded.
 
     Args:
-        maps: N of them, (H, W) uint8, of the size of the drawings.
+        maps: (H, W) uint8, of the size of the drawings.
         drawings: M drawings of the maps' class.
-        nearest: Over how many of the nearest drawings the mean is taken, all of them when there are fewer.
-
-    Returns:
-        (N,) float64, in pixels.
+        nearest: The number of nearest drawings to average over; all of them when there are fewer.
     """
     own = templates(maps)
     there = _mean_distances(own.ink, drawings.distance, own.side)
@@ -229,19 +217,16 @@ def _farthest(side: int) -> int:
 def score(
     measures: Mapping[str, Column], label: npt.NDArray[np.uint16], beyond: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Return the messiness of N edge maps: the mean of their ranks within their classes.
+    """Return the messiness of N edge maps, the mean of their ranks within their classes: (N,) float64, 0..1.
 
     A map's rank by a measure is the share of the class's maps below it, equal ones counting half: above 0, below 1, one
-    half for the median map. The score is the mean of the ranks by the measures of `SCORED` that were taken, so it never
+    half for the median map. The score is the mean of the ranks by the measures of `SCORED` that there are, so it never
     falls when a measure rises. Maps beyond the absolute limits have the score 1, and the others are not ranked by them.
 
     Args:
-        measures: {name: (N,) float64} of SCORED; NaN throughout a class where a measure could not be taken.
+        measures: {name: (N,) float64} of SCORED; NaN throughout a class that has no such measure.
         label: (N,) uint16, the class.
         beyond: (N,) bool, whether a map is beyond the absolute limits.
-
-    Returns:
-        (N,) float64, 0..1.
     """
     found = np.full(len(label), WORST)
     within = np.flatnonzero(~beyond)
@@ -254,7 +239,6 @@ def score(
 
 
 def _ranks(values: Column) -> Column:
-    """Return the shares of (n,) values that lie below each, equal ones counting half."""
     _, index, equal = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Column = ((np.cumsum(equal) - equal / 2) / len(values))[index]
     return ranks

@@ -1,25 +1,20 @@
-"""What an audit and its curators' decisions say should happen to each drawing, or edge map, of a data set.
-
-`read_curation` puts together what lies in a data set's `audit/`: the entropy audit of drawings, or the messiness audit
-of edge maps, with `decisions.jsonl`. The result says of every row whether it goes, and counts what goes by class.
-"""
+"""What an audit and its curators' decisions say should happen to each drawing, or edge map, of a data set."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.curation.audit import Audit, read_audit, record_path
+from sketchdata.curation.audit import Audit, csv_text, read_audit, record_path
 from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
-from sketchdata.curation.entropy import NORMAL, drawing_entropies, judge_of, reference
+from sketchdata.curation.entropy import NORMAL, ClassLimits, drawing_entropies, reference
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.storage.cards import quickdraw_card
@@ -38,16 +33,16 @@ Stored = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Curation:
-    """The audit of N drawings or edge maps with what was decided about them; row i is row i of the audit.
+    """The audit of N drawings or edge maps with the decisions about them; row i is row i of the audit.
 
     Attributes:
         audit: The audit, with each row's score and measures.
         splits: The splits that are curated; rows of the others stay as they are.
         decisions: sha256 of the log of decisions.
         removes_noise: Whether noise is removed, where no decision keeps it.
-        noise: (N,) bool, to be removed as noise.
-        dropped: (N,) bool, to be removed because a decision says so.
-        kept: (N,) bool, noise that stays because a decision says so.
+        noise: (N,) bool, rows that are removed as noise.
+        dropped: (N,) bool, rows that are removed by a decision.
+        kept: (N,) bool, noise that stays by a decision.
         keep: (K,) every key_id that a decision keeps, sorted, in the data set or not.
         drop: (D,) every key_id that a decision drops, sorted.
     """
@@ -69,17 +64,17 @@ class Curation:
 
     @property
     def removed(self) -> Mask:
-        """(N,) bool, which rows go."""
+        """(N,) bool, the rows that are removed."""
         return self.noise | self.dropped
 
     @property
-    def strangers(self) -> int:
-        """How many decisions are about what is not in the data set."""
+    def unknown_ids(self) -> int:
+        """The number of decided key_ids that are not in the data set."""
         decided = np.concatenate([self.keep, self.drop])
         return len(decided) - int(contains(np.sort(self.audit.key_id), decided).sum())
 
     def limits(self, label: int) -> list[float] | None:
-        """Return the entropies between which a class's new drawings must lie; None where any will do."""
+        """Return the least and the greatest entropy of a class's new drawings; None where any will do."""
         limits = [float(self.audit.p_low[label]), float(self.audit.p_high[label])]
         return limits if self.removes_noise and not np.isnan(limits).any() else None
 
@@ -94,49 +89,38 @@ class Curation:
 
 
 def read_curation(directory: Path, kind: str, *, splits: str | None = None, noise: bool = True) -> Curation:
-    """Read an audit and the decisions that lie beside it, and put them together.
+    """Read the audit and the decisions of a data set.
 
     Args:
         directory: The audited data set.
         kind: `entropy` for drawings, `messiness` for edge maps.
-        splits: As for `curate`.
-        noise: As for `curate`.
+        splits: Comma-separated names of the splits that rows are removed from; None for all.
+        noise: Whether flagged rows are removed, where no decision keeps them.
 
     Raises:
         ConfigError: There is no such split.
         SketchDataError: There is no finished audit of this very data set, or a line of the log is not a decision.
     """
-    log = DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)
-    return curate(read_audit(directory, kind), log, splits=splits, noise=noise)
-
-
-def curate(audit: Audit, log: DecisionLog, *, splits: str | None, noise: bool) -> Curation:
-    """Put an audit and the decisions together.
-
-    Args:
-        audit: The audit.
-        log: The decisions.
-        splits: Comma-separated names of the splits that rows are removed from; None for all.
-        noise: Whether what the audit flags is removed, where no decision keeps it.
-
-    Raises:
-        ConfigError: There is no such split.
-        SketchDataError: A line of the log is not a decision.
-    """
+    audit, log = read_audit(directory, kind), DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)
     # One look at the log, so that the hash vouches for the very decisions that are applied.
     content = log.content()
     state = in_force(parse(content, log.path))
     keep, drop = (
-        sorted_ids(key_id for key_id, decision in state.items() if decision.verdict == verdict)
+        np.array(sorted(key_id for key_id, decision in state.items() if decision.verdict == verdict), np.uint64)
         for verdict in ("keep", "drop")
     )
-    names = _choose(audit, splits)
+    known = audit.manifest.counts
+    names = set(known) if splits is None else set(names_in(splits))
+    unknown = sorted(names - set(known))
+    if unknown or not names:
+        found = f"no split {', '.join(unknown)}" if unknown else "no name"
+        raise ConfigError(f"there is {found} in --splits; {directory} has {', '.join(known)}")
     chosen = np.isin(audit.split, [number for number, split in enumerate(audit.splits) if split in names])
     flagged = chosen & audit.noise & noise
     kept, dropped = contains(keep, audit.key_id), contains(drop, audit.key_id)
     return Curation(
         audit=audit,
-        splits=names,
+        splits=tuple(split for split in known if split in names),
         decisions=hashlib.sha256(content).hexdigest(),
         removes_noise=noise,
         noise=flagged & ~kept & ~dropped,
@@ -147,23 +131,8 @@ def curate(audit: Audit, log: DecisionLog, *, splits: str | None, noise: bool) -
     )
 
 
-def _choose(audit: Audit, splits: str | None) -> tuple[str, ...]:
-    known = audit.manifest.counts
-    names = set(known) if splits is None else set(names_in(splits))
-    unknown = sorted(names - set(known))
-    if unknown or not names:
-        found = f"no split {', '.join(unknown)}" if unknown else "no name"
-        raise ConfigError(f"there is {found} in --splits; {audit.directory} has {', '.join(known)}")
-    return tuple(split for split in known if split in names)
-
-
-def sorted_ids(key_ids: Iterable[int]) -> KeyIds:
-    """Return key_ids, each once, as a sorted array."""
-    return np.array(sorted(set(key_ids)), np.uint64)
-
-
 def contains(ids: KeyIds, key_ids: KeyIds) -> Mask:
-    """Tell which key_ids, (N,), are among some sorted ones, (M,), without sorting those again. (N,) bool."""
+    """Tell which of (N,) key_ids are among (M,) sorted `ids`: (N,) bool."""
     if not len(ids):
         return np.zeros(len(key_ids), np.bool_)
     at = np.minimum(np.searchsorted(ids, key_ids), len(ids) - 1)
@@ -183,27 +152,21 @@ def curation_table(curation: Curation, drawings: Counts) -> str:
 
     Columns: label, word, split; drawings of the `parent`; removed as `noise`; `dropped` by a decision; `kept` by a
     decision though noise; `refilled` from the next ranks; `drawings` now.
-
-    Args:
-        curation: What was to be done.
-        drawings: {split: {class: drawings of the curated data set}}.
     """
     masks = {"noise": curation.noise, "dropped": curation.dropped, "kept": curation.kept}
     counts = {name: curation.count(mask) for name, mask in masks.items()}
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["label", "word", "split", "parent", *masks, "refilled", "drawings"])
+    rows: list[list[object]] = [["label", "word", "split", "parent", *masks, "refilled", "drawings"]]
     for label, word in enumerate(curation.audit.classes):
         for split, before in curation.parent.counts.items():
             noise, dropped, kept = (counts[name][split][word] for name in masks)
             now = drawings[split][word]
             refilled = now - (before[word] - noise - dropped)
-            writer.writerow([label, word, split, before[word], noise, dropped, kept, refilled, now])
-    return lines.getvalue()
+            rows.append([label, word, split, before[word], noise, dropped, kept, refilled, now])
+    return csv_text(rows)
 
 
 def curated_card(manifest: Manifest) -> str:
-    """Return the card of a curated data set: that of its parent, and what was done."""
+    """Return the card of a curated data set: that of its parent, and what was removed."""
     options, parent = manifest.config["curation"], manifest.parent
     audit = options["audit"]
     origin = "" if parent is None else f" from {parent.name} (sha256 of its manifest: `{parent.sha256}`)"
@@ -233,18 +196,11 @@ def read_totals(directory: Path) -> dict[str, int]:
     return {name: sum(int(row[name]) for row in rows) for name in names}
 
 
-# Which training drawings have a normal image entropy for their class: of these alone class centres are computed.
-
-_SPLIT = "train"
-#: The percentiles of image entropy between which drawings are normal: Xu et al., Eq. 3.
-_LOW, _HIGH = 5, 95
-
-
 def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
     """Tell which training drawings have a normal entropy for their class, in the order of their rows.
 
-    What `sketchdata audit entropy` found counts where there is such an audit; otherwise drawings between the 5th and
-    the 95th percentile of their class are normal, ends included.
+    Where there is an audit (`sketchdata audit entropy`), it decides; otherwise drawings between the 5th and the 95th
+    percentile of their class are normal, ends included (Xu et al., Eq. 3). Class centres are computed from these.
 
     Args:
         data: The data set.
@@ -260,14 +216,14 @@ def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[n
     classes = dataset.manifest.classes
     if record_path(data, "entropy").exists():
         audit = read_audit(data)
-        rows = audit.rows(_SPLIT)
-        label = np.concatenate([batch.label for batch in dataset.batches(_SPLIT)])
+        rows = audit.rows("train")
+        label = np.concatenate([batch.label for batch in dataset.batches("train")])
         normal = audit.judged[rows] & ~audit.noise[rows]
     else:
-        found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches(_SPLIT)]
+        found = [(batch.label, drawing_entropies(batch)) for batch in dataset.batches("train")]
         label, entropy = (np.concatenate(columns) for columns in zip(*found, strict=True))
         once = np.ones(len(label), np.int64)
         own = [label == each for each in range(len(classes))]
-        judge = judge_of([reference(entropy[rows], once[rows]) for rows in own], low=_LOW, high=_HIGH)
-        normal = judge.judge(label, entropy)[1] == NORMAL
+        limits = ClassLimits.fit([reference(entropy[rows], once[rows]) for rows in own], low=5, high=95)
+        normal = limits.classify(label, entropy)[1] == NORMAL
     return np.asarray(normal[np.isin(label, [classes.index(word) for word in words or classes])])

@@ -1,4 +1,9 @@
-"""Statistics of a data set's drawings: tallies by class, strokes, points, countries, recognized share."""
+"""Statistics of a data set's drawings: strokes, points, countries, recognized share, by class.
+
+They come from tallies: how many drawings of each class have each value of a whole-numbered measure, such as points or
+ink pixels. Tallies are small however many drawings there are, add up over shards in any order, and give exact medians
+and percentiles.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +15,15 @@ import numpy.typing as npt
 
 from sketchdata.drawings.drawing import DrawingBatch
 
-# Tallies: how many drawings of each class have each value of a whole-numbered measure, such as points or ink pixels.
-# They are small however many drawings there are, they add up over shards in any order, and medians and percentiles
-# that
-# come from them are exact.
+#: What is tallied of each drawing; a country is its two letters read as a number, 0 for none.
+MEASURES = ("strokes", "points", "country", "recognized")
 
 _VALUE_BITS = 47
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
-    """M different pairs of a label and a value, rising, and how many drawings have them.
+class ValueTally:
+    """M different pairs of a label and a value, rising, and the number of drawings that have them.
 
     Attributes:
         label: (M,) uint16.
@@ -33,30 +36,35 @@ class Tally:
     drawings: npt.NDArray[np.int64]
 
     def of(self, label: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return a class's values, rising, and how many drawings have each."""
+        """Return a class's values, rising, and the number of drawings of each."""
         first, last = np.searchsorted(self.label, [label, label + 1])
         return self.value[first:last], self.drawings[first:last]
 
 
-def tally(label: npt.NDArray[np.uint16], value: npt.NDArray[np.integer]) -> Tally:
+def tally(
+    label: npt.NDArray[np.uint16], value: npt.NDArray[np.integer], drawings: npt.NDArray[np.int64] | None = None
+) -> ValueTally:
     """Count drawings by label and value.
 
     Args:
-        label: (N,) the drawings' labels.
-        value: (N,) a measure of each drawing, 0 ≤ value < 2**47.
+        label: (N,) labels.
+        value: (N,) values of a measure, 0 ≤ value < 2**47.
+        drawings: (N,) the number of drawings of each; 1 by default.
     """
-    keys, counts = np.unique(_keys(label, value), return_counts=True)
-    return _tally(keys, counts.astype(np.int64))
+    keys, index = np.unique((label.astype(np.int64) << _VALUE_BITS) | value.astype(np.int64), return_inverse=True)
+    counts = np.zeros(len(keys), np.int64)
+    np.add.at(counts, index, 1 if drawings is None else drawings)
+    values = keys & ((1 << _VALUE_BITS) - 1)
+    return ValueTally(label=(keys >> _VALUE_BITS).astype(np.uint16), value=values, drawings=counts)
 
 
-def add(tallies: Sequence[Tally]) -> Tally:
+def add(tallies: Sequence[ValueTally]) -> ValueTally:
     """Return the tally of all drawings of some tallies."""
-    keys = np.concatenate([np.empty(0, np.int64), *(_keys(t.label, t.value) for t in tallies)])
-    drawings = np.concatenate([np.empty(0, np.int64), *(t.drawings for t in tallies)])
-    distinct, index = np.unique(keys, return_inverse=True)
-    counts = np.zeros(len(distinct), np.int64)
-    np.add.at(counts, index, drawings)
-    return _tally(distinct, counts)
+    return tally(
+        np.concatenate([np.empty(0, np.uint16), *(each.label for each in tallies)]),
+        np.concatenate([np.empty(0, np.int64), *(each.value for each in tallies)]),
+        np.concatenate([np.empty(0, np.int64), *(each.drawings for each in tallies)]),
+    )
 
 
 def mean(value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> float:
@@ -72,37 +80,17 @@ def median(value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> flo
     return (lower + upper) / 2
 
 
-def _keys(label: npt.NDArray[np.uint16], value: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    return (label.astype(np.int64) << _VALUE_BITS) | value.astype(np.int64)
-
-
-def _tally(keys: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> Tally:
-    return Tally(
-        label=(keys >> _VALUE_BITS).astype(np.uint16), value=keys & ((1 << _VALUE_BITS) - 1), drawings=drawings
-    )
-
-
-# What a class's drawings are like in numbers: strokes, points, countries, how many were recognized.
-# Everything comes from tallies, which add up over shards: medians are exact, and memory does not grow with the
-# drawings.
-
-#: What is tallied of each drawing; a country is its two letters read as a number, 0 for none.
-MEASURES = ("strokes", "points", "country", "recognized")
-
-_COUNTRY = np.dtype(">u2")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Statistics:
+class ClassStatistics:
     """A class's drawings of some splits; where there are none, numbers are None.
 
     Attributes:
-        drawings: How many there are.
+        drawings: The number of drawings.
         recognized: The share that the game recognized.
-        countries: Different countries.
-        top_country: The commonest, the first in the alphabet among equals.
+        countries: The number of different countries.
+        top_country: The commonest country, the first in the alphabet among equals.
         top_country_share: Its share of the drawings.
-        no_country: Drawings without one.
+        no_country: Drawings without a country.
         strokes_mean: Strokes a drawing, and so on: medians of an even number are the mean of the middle two.
     """
 
@@ -120,9 +108,9 @@ class Statistics:
     points_max: int | None
 
 
-def measure(batch: DrawingBatch) -> dict[str, Tally]:
+def measure(batch: DrawingBatch) -> dict[str, ValueTally]:
     """Tally a batch: {measure: tally}."""
-    countries = np.ascontiguousarray(batch.countrycode.astype("S2")).view(_COUNTRY)
+    countries = np.ascontiguousarray(batch.countrycode.astype("S2")).view(np.dtype(">u2"))
     values: dict[str, npt.NDArray[np.integer]] = {
         "strokes": np.diff(batch.strokes),
         "points": np.diff(batch.points[batch.strokes]),
@@ -132,20 +120,15 @@ def measure(batch: DrawingBatch) -> dict[str, Tally]:
     return {name: tally(batch.label, values[name]) for name in MEASURES}
 
 
-def describe(tallies: Mapping[str, Tally], label: int | None = None) -> Statistics:
-    """Return the statistics of one class, or of all classes together.
-
-    Args:
-        tallies: {measure: tally}, of the same drawings.
-        label: The class; None for all.
-    """
+def describe(tallies: Mapping[str, ValueTally], label: int | None = None) -> ClassStatistics:
+    """Return the statistics of one class, or of all classes together, from {measure: tally} of the same drawings."""
     values = {name: _values(tallies[name], label) for name in MEASURES}
     value, counts = values["country"]
     known, (no_country, drawings) = value > 0, (int(counts[value == 0].sum()), int(counts.sum()))
     top = int(counts[known].argmax()) if known.any() else None
     recognized = mean(*values["recognized"]) if drawings else None
     strokes, points = _of_values(*values["strokes"]), _of_values(*values["points"])
-    return Statistics(
+    return ClassStatistics(
         drawings=drawings,
         recognized=recognized,
         countries=int(known.sum()),
@@ -161,13 +144,11 @@ def describe(tallies: Mapping[str, Tally], label: int | None = None) -> Statisti
     )
 
 
-def _values(counted: Tally, label: int | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _values(counted: ValueTally, label: int | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     if label is not None:
         return counted.of(label)
-    value, index = np.unique(counted.value, return_inverse=True)
-    drawings = np.zeros(len(value), np.int64)
-    np.add.at(drawings, index, counted.drawings)
-    return value, drawings
+    every = tally(np.zeros_like(counted.label), counted.value, counted.drawings)
+    return every.value, every.drawings
 
 
 def _of_values(

@@ -1,12 +1,14 @@
-"""What a page shows: an audit, its rows as items, and where their pictures come from."""
+"""What a page shows: an audit, its rows as items, and their pictures, small enough to send many of them."""
 
 from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ from PIL import Image
 
 from sketchdata.curation.audit import Audit, read_audit
 from sketchdata.curation.messiness import WORST, decode_map, ink_of
+from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.raster import fit
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import decode, resize
 from sketchdata.progress import console
@@ -25,7 +29,6 @@ from sketchdata.storage.parquet import RowGroups
 from sketchdata.storage.pictures import UNDIVIDED, image_bytes
 from sketchdata.web.items import (
     EDGE_MAPS,
-    Fact,
     Items,
     audited_drawings,
     items_of,
@@ -34,12 +37,112 @@ from sketchdata.web.items import (
     shard_paths,
     split_fact,
 )
-from sketchdata.web.pictures import DrawingPictures, Picture, Pictures
-
-# Edge maps as items, and their pictures: each edge map with the photo beside it.
 
 _NOT_STATED = "not stated"
 _CREDITS = ["title", "author", "licence", "source", "page"]
+_GREYS = (0, 85, 170, 255)
+
+#: {"kind": a renderer of `pictures.js`, "data": what it takes}
+Picture = Mapping[str, Any]
+
+
+class Pictures(Protocol):
+    """Where the pages get their items' pictures from."""
+
+    def read(self, rows: Sequence[int], *, small: bool = False) -> list[Picture]:
+        """Return the pictures of some items, by their `row`, in the order asked for.
+
+        Args:
+            rows: The rows.
+            small: Whether very many are asked for, to stand in one file: as few bytes as possible, and nothing cached.
+
+        Raises:
+            SketchDataError: A shard cannot be read, or a picture is damaged.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """An audit with its items and their pictures; both pages are made from it."""
+
+    audit: Audit
+    items: Items
+    pictures: Pictures
+
+
+# ---- drawings --------------------------------------------------------------------------------------------------------
+
+
+def exhibit_drawings(directory: Path) -> Exhibit:
+    """Return the drawings that `sketchdata audit entropy` scored.
+
+    Raises:
+        SketchDataError: There is no finished audit of this data set, or a shard cannot be read.
+    """
+    audit = read_audit(directory)
+    return Exhibit(audit=audit, items=audited_drawings(audit), pictures=DrawingPictures(audit))
+
+
+def encode_strokes(batch: DrawingBatch) -> list[bytes]:
+    """Write each drawing as bytes: of every stroke the number of points (LEB128), all x, then all y, a byte each.
+
+    Raw drawings are fitted into the 0..255 square and rounded, and repeated points are left out; simplified drawings
+    lose nothing.
+
+    Raises:
+        FormatError: A raw coordinate is not a finite number.
+    """
+    xy = np.rint(fit(batch)).astype(np.uint8) if batch.is_raw else np.stack([batch.x, batch.y], axis=1)
+    strokes = []
+    for first, last in itertools.pairwise(batch.points.tolist()):
+        stroke = xy[first:last]
+        if batch.is_raw:
+            stroke = stroke[np.concatenate([[True], (np.diff(stroke.astype(np.int16), axis=0) != 0).any(axis=1)])]
+        number, length = len(stroke), bytearray()
+        while number > 127:
+            length.append(number & 127 | 128)
+            number >>= 7
+        strokes.append(bytes([*length, number]) + stroke.T.tobytes())
+    return [b"".join(strokes[first:last]) for first, last in itertools.pairwise(batch.strokes.tolist())]
+
+
+class DrawingPictures:
+    """Strokes of a data set's drawings, read from the Parquet shards.
+
+    Raises:
+        SketchDataError: A shard cannot be read.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self.rows = RowGroups(shard_paths(audit))
+
+    def read(self, rows: Sequence[int], *, small: bool = False) -> list[Picture]:
+        """See `Pictures`."""
+        found: list[Picture] = [{}] * len(rows)
+        for places, table in self.rows.take(np.asarray(rows, np.int64), keep=not small):
+            for place, data in zip(places, encode_strokes(parquet.from_table(table)), strict=True):
+                found[place] = {"kind": "strokes", "data": base64.b64encode(data).decode("ascii")}
+        return found
+
+
+# ---- edge maps, each with the photo beside it ------------------------------------------------------------------------
+
+
+def exhibit_edge_maps(directory: Path, photos: Path | None = None) -> Exhibit:
+    """Return the edge maps that `sketchdata edgemaps curate` scored, each with the photo that it was made from.
+
+    Args:
+        directory: The edge maps.
+        photos: The crops that they were made from. Default: a folder beside them, if it is there; otherwise the edge
+            maps are shown alone.
+
+    Raises:
+        SketchDataError: There is no finished audit of the edge maps, or a shard cannot be read.
+        ConfigError: Other edge maps were made from the crops in `photos`.
+    """
+    audit = read_audit(directory, "messiness")
+    crops = _find_crops(directory, audit.manifest, photos)
+    return Exhibit(audit=audit, items=audited_edge_maps(audit), pictures=EdgeMapPictures(audit, crops))
 
 
 def audited_edge_maps(audit: Audit) -> Items:
@@ -50,32 +153,15 @@ def audited_edge_maps(audit: Audit) -> Items:
     """
     table = read_facts(audit, ("source", "licence"))
     facts = [
+        # With one split there is nothing to choose.
+        *([split_fact(audit)] if len(audit.splits) > 1 else []),
         named_fact("source", "Source", table.column("source"), said=True),
         named_fact("licence", "Licence", table.column("licence"), unknown=_NOT_STATED, said=True),
     ]
-    return items_of(audit, EDGE_MAPS, [*_splits(audit), *facts], certain=audit.score >= WORST)
+    return items_of(audit, EDGE_MAPS, facts, certain=audit.score >= WORST)
 
 
-def _splits(audit: Audit) -> list[Fact]:
-    """Return the splits as a fact, if there is more than one to choose from."""
-    return [split_fact(audit)] if len(audit.splits) > 1 else []
-
-
-# ---- the photos ------------------------------------------------------------------------------------------------------
-
-
-def find_crops(directory: Path, edges: Manifest, given: Path | None) -> Path | None:
-    """Return the folder of the crops that edge maps were made from: the one given, or one beside them.
-
-    Args:
-        directory: The folder of the edge maps.
-        edges: Their manifest, which names the crops by the sha256 of their manifest.
-        given: Where the user says they are.
-
-    Raises:
-        SketchDataError: There are no finished crops in the folder given.
-        ConfigError: Other edge maps were made from those.
-    """
+def _find_crops(directory: Path, edges: Manifest, given: Path | None) -> Path | None:
     wanted = None if edges.parent is None else edges.parent.sha256
     if given is not None:
         read_manifest(given)
@@ -90,23 +176,10 @@ def find_crops(directory: Path, edges: Manifest, given: Path | None) -> Path | N
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Form:
-    """How pictures are sent: whether edge maps as they are stored, and photos of which longer side and WebP quality."""
-
-    stored: bool
-    side: int
-    quality: int
-
-
-_PAGE = _Form(stored=True, side=128, quality=80)
-#: Thousands of them stand in one file.
-_FILE = _Form(stored=False, side=88, quality=50)
-_GREYS = (0, 85, 170, 255)
-
-
 class EdgeMapPictures:
-    """Pictures of edge maps, read from their shards, with photos from the crops' shards. Safe to use from threads.
+    """Edge maps from their shards, with photos from the crops' shards. Safe to use from threads.
+
+    Small ones are edge maps at half their side in four greys, and photos of fewer pixels and lower quality.
 
     Args:
         audit: The edge maps and the order of their rows.
@@ -122,42 +195,31 @@ class EdgeMapPictures:
         self.weakest = int(audit.record.options["weakest"])
         paths = [] if crops is None else [crops / shard.path for shard in read_manifest(crops).shards(UNDIVIDED)]
         self.photos = RowGroups(paths, ["image"])
-        self.photo_rows = _rows_in(paths, audit.key_id)
+        #: In which row of the photos each edge map's photo stands, −1 where it does not.
+        self.photo_rows: npt.NDArray[np.int64] = np.full(len(audit), -1, np.int64)
+        if tables := [table for path in paths for table in parquet.read_row_groups(path, ["key_id"])]:
+            there = pa.concat_tables(tables).column("key_id").to_numpy()
+            order = np.argsort(there)
+            rows = order[np.minimum(np.searchsorted(there, audit.key_id, sorter=order), len(order) - 1)]
+            self.photo_rows = np.where(there[rows] == audit.key_id, rows, -1)
 
-    def read(self, rows: Sequence[int]) -> list[Picture]:
-        """Return the edge maps of some rows as they are stored, with their photos made small, in the order asked for.
-
-        Raises:
-            SketchDataError: A shard cannot be read, or a photo or an edge map is damaged.
-        """
-        return self._read(np.asarray(rows, np.int64), _PAGE)
-
-    def read_all(self, rows: Sequence[int]) -> list[Picture]:
-        """Return very many pictures: edge maps at half their side in four greys, and photos that are smaller still.
-
-        Raises:
-            SketchDataError: A shard cannot be read, or a photo or an edge map is damaged.
-        """
-        return self._read(np.asarray(rows, np.int64), _FILE)
-
-    def _read(self, rows: npt.NDArray[np.int64], form: _Form) -> list[Picture]:
-        photos = self._photos(rows, form)
-        found: list[Picture] = [{}] * len(rows)
-        for places, table in self.edges.take(rows, keep=form.stored):
-            credit = [_credit(each) for each in table.select(_CREDITS).to_pylist()]
-            for place, content, words in zip(places, image_bytes(table), credit, strict=True):
-                edges = content if form.stored else self._in_four_greys(content)
-                data = {"edges": _url("png", edges), "photo": photos.get(place), **words}
-                found[place] = {"kind": EDGE_MAPS.kind, "data": data}
-        return found
-
-    def _photos(self, rows: npt.NDArray[np.int64], form: _Form) -> dict[int, str]:
-        """Return {place among `rows`: address of the photo's data}, for those that there are."""
-        known = np.flatnonzero(self.photo_rows[rows] >= 0)
-        found = {}
-        for places, table in self.photos.take(self.photo_rows[rows[known]], keep=form.stored):
+    def read(self, rows: Sequence[int], *, small: bool = False) -> list[Picture]:
+        """See `Pictures`."""
+        photo_rows = self.photo_rows[np.asarray(rows, np.int64)]
+        known = np.flatnonzero(photo_rows >= 0)
+        photos = {}
+        for places, table in self.photos.take(photo_rows[known], keep=not small):
             for place, content in zip(known[places].tolist(), image_bytes(table), strict=True):
-                found[place] = _url("webp", _thumbnail(content, form))
+                photos[place] = _data_url("webp", _thumbnail(content, *((88, 50) if small else (128, 80))))
+        found: list[Picture] = [{}] * len(rows)
+        for places, table in self.edges.take(np.asarray(rows, np.int64), keep=not small):
+            credit = [_credit(row) for row in table.select(_CREDITS).to_pylist()]
+            for place, content, words in zip(places, image_bytes(table), credit, strict=True):
+                edges = _data_url("png", self._in_four_greys(content) if small else content)
+                found[place] = {
+                    "kind": EDGE_MAPS.kind,
+                    "data": {"edges": edges, "photo": photos.get(place), **words},
+                }
         return found
 
     def _in_four_greys(self, content: bytes) -> bytes:
@@ -175,29 +237,17 @@ class EdgeMapPictures:
             return file.getvalue()
 
 
-def _rows_in(paths: Sequence[Path], key_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Return in which row of some shards each key_id stands, −1 where it does not."""
-    tables = [table for path in paths for table in parquet.read_row_groups(path, ["key_id"])]
-    if not tables:
-        return np.full(len(key_ids), -1, np.int64)
-    there = pa.concat_tables(tables).column("key_id").to_numpy()
-    order = np.argsort(there)
-    rows = order[np.minimum(np.searchsorted(there, key_ids, sorter=order), len(order) - 1)]
-    return np.where(there[rows] == key_ids, rows, -1)
-
-
-def _thumbnail(content: bytes, form: _Form) -> bytes:
+def _thumbnail(content: bytes, side: int, quality: int) -> bytes:
     try:
         photo = decode(content)
     except FormatError as error:
         raise SketchDataError(f"a photo is damaged, {error}: crop the photos again") from error
-    small = resize(photo, min(form.side, max(photo.shape[:2])))
     with io.BytesIO() as file:
-        Image.fromarray(small).save(file, "WEBP", quality=form.quality)
+        Image.fromarray(resize(photo, min(side, max(photo.shape[:2])))).save(file, "WEBP", quality=quality)
         return file.getvalue()
 
 
-def _url(kind: str, content: bytes) -> str:
+def _data_url(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -209,39 +259,3 @@ def _credit(row: Mapping[str, str | None]) -> dict[str, str | None]:
         "credit": ", ".join(word for word in words if word),
         "page": page if page.startswith(("https://", "http://")) else None,
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exhibit:
-    """An audit with its items and their pictures; both pages are made from it."""
-
-    audit: Audit
-    items: Items
-    pictures: Pictures
-
-
-def exhibit_drawings(directory: Path) -> Exhibit:
-    """Return the drawings that `sketchdata audit entropy` scored.
-
-    Raises:
-        SketchDataError: There is no finished audit of this data set, or a shard cannot be read.
-    """
-    audit = read_audit(directory)
-    return Exhibit(audit=audit, items=audited_drawings(audit), pictures=DrawingPictures(audit))
-
-
-def exhibit_edge_maps(directory: Path, photos: Path | None = None) -> Exhibit:
-    """Return the edge maps that `sketchdata edgemaps curate` scored, each with the photo that it was made from.
-
-    Args:
-        directory: The edge maps.
-        photos: The crops that they were made from. Default: a folder beside them, if it is there; otherwise the edge
-            maps are shown alone.
-
-    Raises:
-        SketchDataError: There is no finished audit of the edge maps, or a shard cannot be read.
-        ConfigError: `photos` holds other crops than those.
-    """
-    audit = read_audit(directory, "messiness")
-    crops = find_crops(directory, audit.manifest, photos)
-    return Exhibit(audit=audit, items=audited_edge_maps(audit), pictures=EdgeMapPictures(audit, crops))

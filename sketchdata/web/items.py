@@ -1,8 +1,7 @@
 """Items that people look at: N of them in C groups, each with an id, a score and facts to filter by, as columns.
 
-The pages know items alone. Here they are drawings scored by image entropy, and in `sketchdata.web.exhibit` edge maps
-scored by messiness. Whoever has other scored pictures in groups makes `Items` of them, gives them a `Subject`, and
-their pictures a kind of their own, see `sketchdata.web.pictures`.
+The pages know items alone: drawings scored by image entropy, or edge maps scored by messiness. To show other scored
+pictures in groups, make `Items` of them, with a `Subject`, and `Pictures` of a kind of their own.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ import pyarrow as pa
 from sketchdata.curation.audit import Audit, command_of
 from sketchdata.errors import SketchDataError
 from sketchdata.storage import parquet
-
-# What the pages are about, and how they speak of it: drawings by image entropy, or edge maps by messiness.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +76,7 @@ EDGE_MAPS = Subject(
     nouns="edge maps",
     score=("Messiness", "mean rank within the class", "messiness"),
     low=False,
-    zones=(
-        ("normal", "Normal"),
-        ("border-high", "Border"),
-        ("high", "Noise"),
-        ("all", "All"),
-        ("decided", "Decided"),
-    ),
+    zones=(("normal", "Normal"), ("border-high", "Border"), ("high", "Noise"), ("all", "All"), ("decided", "Decided")),
     places=(
         ("best", "Best"),
         ("better", "Better than three quarters"),
@@ -98,19 +89,16 @@ EDGE_MAPS = Subject(
 )
 
 
-_UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fact:
     """Something to filter items by.
 
     Attributes:
-        name: Of the page's field, in small letters.
+        name: The name of the page's field, in small letters.
         title: For people.
-        values: What it can be, in the order in which they are offered.
+        values: The possible values, in the order in which the page offers them.
         index: (N,) uint16, each item's index into `values`.
-        words: What is said of an item of each value, where it is described; None for nothing.
+        words: For each value, the text that describes an item that has it; None for nothing.
         shares: Whether the table of classes has a column of the share of the first value.
     """
 
@@ -173,14 +161,7 @@ def pack(items: Items, group: int) -> bytes:
 def items_of(
     audit: Audit, subject: Subject, facts: Sequence[Fact], certain: npt.NDArray[np.bool_] | None = None
 ) -> Items:
-    """Return the rows of an audit as items, a class a group.
-
-    Args:
-        audit: The audit.
-        subject: What its rows are.
-        facts: About its rows, in their order.
-        certain: (N,) bool, rows that are noise wherever the limits are put; none by default.
-    """
+    """Return the rows of an audit as items, a class a group; `facts` and `certain` (N,) are in the rows' order."""
     order = np.lexsort((audit.key_id, audit.score, audit.label))
     certain = np.zeros(len(audit), np.bool_) if certain is None else certain
     return Items(
@@ -211,25 +192,24 @@ def audited_drawings(audit: Audit) -> Items:
         words=("recognized", "not recognized"),
         shares=True,
     )
-    return items_of(
-        audit, DRAWINGS, [split_fact(audit), recognized, named_fact("country", "Country", table.column("countrycode"))]
-    )
+    country = named_fact("country", "Country", table.column("countrycode"))
+    return items_of(audit, DRAWINGS, [split_fact(audit), recognized, country])
 
 
 def split_fact(audit: Audit) -> Fact:
-    """Return in which split each row is."""
+    """Return each row's split."""
     return Fact(name="split", title="Split", values=audit.splits, index=audit.split.astype(np.uint16))
 
 
-def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str = _UNKNOWN, said: bool = False) -> Fact:
-    """Return a column of texts as a fact whose values stand in the order of the alphabet.
+def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str = "unknown", said: bool = False) -> Fact:
+    """Return a column of texts as a fact whose values stand in alphabetical order.
 
     Args:
-        name: Of the fact.
-        title: Of the fact.
-        column: (N,) texts, as such or as a dictionary; null and the empty text are unknown.
-        unknown: What stands for those.
-        said: Whether the value is said where an item is described.
+        name: The fact's name.
+        title: Its title.
+        column: (N,) texts, plain or dictionary-encoded; null and the empty text become `unknown`.
+        unknown: The value of items without a text.
+        said: Whether the description of an item includes the value.
     """
     texts = column.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
     found = [text or unknown for text in texts.dictionary.to_pylist()]
@@ -255,8 +235,7 @@ def read_facts(audit: Audit, columns: Sequence[str]) -> pa.Table:
     Raises:
         SketchDataError: A shard cannot be read, or has other rows than the audit.
     """
-    tables = []
-    start = 0
+    tables, start = [], 0
     for path in shard_paths(audit):
         for table in parquet.read_row_groups(path, ("key_id", *columns)):
             stop = start + table.num_rows

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -12,36 +13,21 @@ from typing import Any
 
 import orjson
 
-from sketchdata.drawings.drawing import Drawing, Stroke
+from sketchdata.drawings.drawing import Drawing
+from sketchdata.storage.manifest import AUDIT_FOLDER, replacing
 from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit
 
-# The pages' own files: the template, the style sheet and the modules, with nothing from elsewhere.
-
 _HERE = Path(__file__).parent
-
-#: The name by which the modules import one another; an import map says where each of them lies.
-_MODULES = "sketchdata/"
+#: Nothing from the network, whatever might be written into the data.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; img-src data:"
+#: Not by colour alone.
+_MARKS = {True: ("hit", "✓"), False: ("miss", "✗"), None: ("", "")}
 
 
 def read_assets() -> dict[str, str]:
     """Return the style sheet and the JavaScript modules: {file name: text}."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted((_HERE / "static").iterdir())}
-
-
-def served_import_map(prefix: str) -> str:
-    """Return the import map of a page whose modules are served below `prefix`."""
-    return orjson.dumps({"imports": {_MODULES: prefix}}).decode()
-
-
-def inline_import_map(assets: Mapping[str, str]) -> str:
-    """Return an import map that holds the modules themselves, so that a page needs no other file."""
-    modules = {
-        f"{_MODULES}{name}": f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
-        for name, text in assets.items()
-        if name.endswith(".js")
-    }
-    return orjson.dumps({"imports": modules}).decode()
 
 
 def page(*, title: str, head: str, import_map: str, body: str) -> str:
@@ -50,17 +36,31 @@ def page(*, title: str, head: str, import_map: str, body: str) -> str:
     Args:
         title: Plain text.
         head: HTML of the style sheet and the like.
-        import_map: Where the modules lie, JSON.
+        import_map: Where the modules lie, JSON; they import one another as `sketchdata/….js`.
         body: HTML of the data and of the first module.
     """
     template = Template((_HERE / "templates" / "page.html").read_text(encoding="utf-8"))
     return template.substitute(title=html.escape(title), head=head, import_map=import_map, body=body)
 
 
-# The audit's report: one HTML file that opens offline.
+# ---- the audit's report ----------------------------------------------------------------------------------------------
 
-#: Nothing from the network, whatever might be written into the data.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; img-src data:"
+
+def write_report(exhibit: Exhibit, path: Path | None = None) -> Path:
+    """Write the report of an audit, one HTML file that opens offline; return its path.
+
+    Args:
+        exhibit: The audit.
+        path: The file. Default: `audit/report.html` in the data set.
+
+    Raises:
+        SketchDataError: A shard cannot be read.
+    """
+    path = path or exhibit.audit.directory / AUDIT_FOLDER / "report.html"
+    content = render_report(exhibit)
+    with replacing(path) as file:
+        file.write(content)
+    return path
 
 
 def render_report(exhibit: Exhibit) -> bytes:
@@ -75,25 +75,33 @@ def render_report(exhibit: Exhibit) -> bytes:
     for row in data["classes"]:
         row["examples"] = examples[row["label"]]
     files = read_assets()
+    # The map holds the modules themselves, so that the page needs no other file.
+    modules = {
+        f"sketchdata/{name}": f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+        for name, text in files.items()
+        if name.endswith(".js")
+    }
+    # A class called </script> must not end the script.
+    embedded = orjson.dumps(data).decode().replace("<", "\\u003c")
     text = page(
         title=f"Audit of {exhibit.audit.manifest.name}",
         head=f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{files["style.css"]}</style>',
-        import_map=inline_import_map(files),
-        body=f'<script type="application/json" id="data">{_embed(data)}</script>\n'
+        import_map=orjson.dumps({"imports": modules}).decode(),
+        body=f'<script type="application/json" id="data">{embedded}</script>\n'
         '<script type="module">import "sketchdata/report.js";</script>',
     )
     return text.encode("utf-8")
 
 
 def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, list[list[Any]]]]:
-    """Return of each class {place: [[id, score, picture], …]}."""
+    """Return each class's {place: [[id, score, picture], …]}."""
     items = exhibit.items
     chosen = [
         (label, place, position)
         for label in labels
         for place, position in views.example_positions(exhibit.audit, items, label)
     ]
-    pictures = exhibit.pictures.read_all([int(items.row[position]) for _, _, position in chosen])
+    pictures = exhibit.pictures.read([int(items.row[position]) for _, _, position in chosen], small=True)
     found: dict[int, dict[str, list[list[Any]]]] = {label: {} for label in labels}
     for (label, place, position), picture in zip(chosen, pictures, strict=True):
         # An id as text: JavaScript's numbers hold 53 bits.
@@ -102,16 +110,7 @@ def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, li
     return found
 
 
-def _embed(data: dict[str, Any]) -> str:
-    # A class called </script> must not end the script.
-    return orjson.dumps(data).decode().replace("<", "\\u003c")
-
-
-# The answers of a search as one HTML file, after Figure 6 of Xu et al.: each query, and the drawings nearest to it.
-
-_TEMPLATE = Path(__file__).parent / "templates" / "search.html"
-#: Not by colour alone.
-_MARKS = {True: ("hit", "✓"), False: ("miss", "✗"), None: ("", "")}
+# ---- the answers of a search -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,29 +135,28 @@ class SheetRow:
 
 
 def render_search(rows: Sequence[SheetRow], *, index: str, version: str) -> bytes:
-    """Return the page: one file without scripts that loads nothing from elsewhere; the same answers, the same bytes.
+    """Return each query beside the drawings nearest to it, after Figure 6 of Xu et al., as one HTML file.
+
+    It has no scripts and loads nothing from elsewhere; the same answers give the same bytes.
 
     Args:
         rows: The answers.
         index: What was searched, in a few words.
-        version: Of sketchdata, for the foot.
+        version: The version of sketchdata, for the foot.
     """
     files = read_assets()
-    page = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+    page = Template((_HERE / "templates" / "search.html").read_text(encoding="utf-8")).substitute(
         title="Nearest drawings",
         style=files["style.css"] + files["search.css"],
         lead=html.escape(
-            f"{_count(len(rows), 'query', 'queries')} in {index}, the nearest first. The number below a drawing "
-            "is in how many bits its code differs from the query's. ✓ marks drawings of the query's class, ✗ others."
+            f"{len(rows):,} {'query' if len(rows) == 1 else 'queries'} in {index}, the nearest first. The number below "
+            "a drawing is the number of bits in which its code differs from the query's. ✓ marks drawings of the "
+            "query's class, ✗ others."
         ),
         body="\n".join(map(_answer, rows)),
         foot=html.escape(f"sketchdata {version}"),
     )
     return page.encode("utf-8")
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _answer(row: SheetRow) -> str:
@@ -194,16 +192,12 @@ def _picture(drawing: Drawing, said: str) -> str:
     left, top = (int(min(stroke[:, axis].min() for stroke in drawing.strokes)) for axis in (0, 1))
     side = max(right - left, bottom - top, 1) + 8
     box = f"{(left + right - side) / 2:g} {(top + bottom - side) / 2:g} {side} {side}"
-    path = "".join(map(_path, drawing.strokes))
+    path = ""
+    for stroke in drawing.strokes:
+        points = stroke[:, :2].tolist()
+        # Steps from point to point are shorter than places.
+        steps = [f"{x - a} {y - b}" for (a, b), (x, y) in itertools.pairwise(points)]
+        path += f"M{points[0][0]} {points[0][1]}"
+        # A stroke of one place is drawn as a dot.
+        path += f"l{' '.join(steps)}" if any(step != "0 0" for step in steps) else "h.01"
     return f'<svg class="picture" viewBox="{box}" role="img" aria-label="{html.escape(said)}"><path d="{path}"/></svg>'
-
-
-def _path(stroke: Stroke) -> str:
-    """Return a stroke as SVG has it, in steps from point to point, which are shorter than places."""
-    (x, y), *rest = stroke[:, :2].tolist()
-    steps, at = [], (x, y)
-    for point in rest:
-        steps.append(f"{point[0] - at[0]} {point[1] - at[1]}")
-        at = (point[0], point[1])
-    # A stroke of one place is drawn as a dot.
-    return f"M{x} {y}l{' '.join(steps)}" if any(step != "0 0" for step in steps) else f"M{x} {y}h.01"

@@ -11,13 +11,13 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import uvicorn
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -34,17 +34,11 @@ from sketchdata.storage.manifest import AUDIT_FOLDER
 from sketchdata.web import pages, views
 from sketchdata.web.exhibit import Exhibit
 from sketchdata.web.items import Items, pack
-from sketchdata.web.pictures import Pictures
-
-# What the page's server refuses before it looks at a request: other sites' pages must neither read nor write here.
-# A page of another site can make the browser send requests to the loopback interface. It cannot choose the Host header
-# of
-# its own name's request (DNS rebinding: its name resolves to 127.0.0.1), nor the Origin header.
 
 #: Of the body of a request: 60,000 ids and a reason.
 MOST_BYTES = 2 << 20
+MOST_PICTURES = 200
 
-_READING = ("GET", "HEAD")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -55,6 +49,10 @@ _HEADERS = {
 
 class Guard:
     """ASGI middleware that answers 403, 413 or 415 to what the page itself would never send.
+
+    A page of another site can make the browser send requests to the loopback interface, and must neither read nor write
+    here. It cannot choose the Host header of its own name's request (DNS rebinding: its name resolves to 127.0.0.1),
+    nor the Origin header.
 
     Args:
         app: The application behind it.
@@ -91,7 +89,7 @@ class Guard:
         host = headers.get("host", "")
         if not is_own_host(host, self.host):
             return 403, f"this server does not go by the name {host!r}: open it by its address"
-        if method in _READING:
+        if method in ("GET", "HEAD"):
             return None
         if headers.get("origin") != f"http://{host}":
             return 403, "decisions are taken on this server's own page alone"
@@ -121,16 +119,8 @@ def is_own_host(header: str, host: str) -> bool:
     return True
 
 
-# The decisions of a log as the page needs them: what is in force on which item, and what has changed.
-
-
 class Verdicts:
-    """The log of one data set's decisions, followed as it grows, whoever appends to it. Safe to use from threads.
-
-    Args:
-        path: The log.
-        items: What can be decided on.
-    """
+    """The log of one data set's decisions on items, followed as it grows. Safe to use from threads."""
 
     def __init__(self, path: Path, items: Items) -> None:
         self.log = DecisionLog(path)
@@ -165,17 +155,19 @@ class Verdicts:
         recent, end = self.log.read_from(offset)
         changed = list(dict.fromkeys(decision.key_id for decision in recent))
         with self._lock:
-            self._catch_up()
+            decisions, self._offset = self.log.read_from(self._offset)
+            for decision in decisions:
+                self._by_id.setdefault(decision.key_id, []).append(decision)
             standing = in_force(each for id in changed for each in self._by_id.get(id, ()))
-        labels = self._labels(changed)
-        states = [_state(id, label, standing.get(id)) for id, label in zip(changed, labels, strict=True)]
-        # A decision on what the data set no longer has, from a log that was copied here, concerns nobody.
-        return [state for state in states if state["label"] >= 0], end
-
-    def _catch_up(self) -> None:
-        decisions, self._offset = self.log.read_from(self._offset)
-        for decision in decisions:
-            self._by_id.setdefault(decision.key_id, []).append(decision)
+        states = list[dict[str, Any]]()
+        for id, label in zip(changed, self._labels(changed), strict=True):
+            # A decision on what the data set no longer has, from a log that was copied here, concerns nobody.
+            if label >= 0:
+                state: dict[str, Any] = {"id": str(id), "label": label, "verdict": None}
+                if (own := standing.get(id)) is not None:
+                    state |= {"verdict": own.verdict, "who": own.who, "reason": own.reason}
+                states.append(state)
+        return states, end
 
     def _labels(self, ids: Sequence[int]) -> list[int]:
         """Return each id's group, −1 where there is no such item."""
@@ -189,39 +181,6 @@ class Verdicts:
         return found
 
 
-def _state(id: int, label: int, decision: Decision | None) -> dict[str, Any]:
-    state: dict[str, Any] = {"id": str(id), "label": label, "verdict": None}
-    if decision is None:
-        return state
-    return state | {"verdict": decision.verdict, "who": decision.who, "reason": decision.reason}
-
-
-MOST_PICTURES = 200
-
-_TYPES = {".css": "text/css", ".js": "text/javascript"}
-_BODY = '<script type="module" src="static/curation.js"></script>'
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curation:
-    """What the page is about: nothing in it knows what the items are.
-
-    Attributes:
-        overview: What `views.overview` says of the data set and its classes.
-        items: The items, a class a group.
-        pictures: Where their pictures come from.
-        verdicts: The decisions on them.
-        who: Whose decisions this server's pages take.
-    """
-
-    overview: dict[str, Any]
-    items: Items
-    pictures: Pictures
-    verdicts: Verdicts
-    who: str
-
-
 class Verdict(BaseModel):
     """What a page sends: one verdict on some items, their ids as text, since JavaScript's numbers hold 53 bits."""
 
@@ -230,40 +189,38 @@ class Verdict(BaseModel):
     reason: str = ""
 
 
-def open_curation(exhibit: Exhibit, who: str) -> Curation:
-    """Put an audit and the decisions beside it together for their curation page.
-
-    Raises:
-        SketchDataError: The log of decisions cannot be read, or nobody is named.
-    """
-    Decision(who=who, key_id=0, verdict="keep")  # a name that no decision can bear is told now
-    verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items)
-    verdicts.since(0)
-    return Curation(
-        overview=views.overview(exhibit.audit, exhibit.items),
-        items=exhibit.items,
-        pictures=exhibit.pictures,
-        verdicts=verdicts,
-        who=who,
-    )
-
-
-def create_app(curation: Curation, host: str) -> FastAPI:
-    """Return the application, to be served at the root of an address.
+def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
+    """Return the curation page of an audit, an application to be served at the root of an address.
 
     Args:
-        curation: What the page is about.
+        exhibit: The audit; the log of decisions lies beside it.
+        who: Whose decisions the page takes.
         host: The name or address that it is served on.
+
+    Raises:
+        SketchDataError: The log of decisions cannot be read, or `who` cannot be written there.
     """
-    files, import_map = pages.read_assets(), pages.served_import_map("./static/")
+    Decision(who=who, key_id=0, verdict="keep")
+    verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items)
+    verdicts.since(0)
+    data = views.overview(exhibit.audit, exhibit.items)
+    files, import_map = pages.read_assets(), orjson.dumps({"imports": {"sketchdata/": "./static/"}}).decode()
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
     # FastAPI's own documentation pages load scripts from elsewhere.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    for kind, refuse in _REFUSALS.items():
-        app.add_exception_handler(kind, refuse)
-    app.add_middleware(Guard, host=host, policy=_policy(import_map), nouns=curation.items.subject.nouns)
-    title = f"Curation of {curation.overview['name']}"
-    head = '<link rel="stylesheet" href="static/style.css">\n<link rel="icon" href="data:,">'
-    index = pages.page(title=title, head=head, import_map=import_map, body=_BODY)
+    for kind in (SketchDataError, OSError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _refuse)
+    app.add_middleware(Guard, host=host, policy=policy, nouns=exhibit.items.subject.nouns)
+    index = pages.page(
+        title=f"Curation of {data['name']}",
+        head='<link rel="stylesheet" href="static/style.css">\n<link rel="icon" href="data:,">',
+        import_map=import_map,
+        body='<script type="module" src="static/curation.js"></script>',
+    )
 
     @app.get("/")
     def page() -> HTMLResponse:
@@ -274,52 +231,34 @@ def create_app(curation: Curation, host: str) -> FastAPI:
         # Looked up in what was read at the start, so that no name can lead to another file.
         if name not in files:
             raise HTTPException(404, f"there is no file {name!r}")
-        return Response(files[name], media_type=_TYPES[Path(name).suffix])
+        return Response(files[name], media_type="text/css" if name.endswith(".css") else "text/javascript")
 
-    _add_reading(app, curation)
-    _add_deciding(app, curation)
+    @app.get("/api/overview")
+    def overview() -> JSONResponse:
+        return JSONResponse(data)
+
+    _add_classes(app, exhibit)
+    _add_decisions(app, verdicts, who)
     return app
 
 
-def _policy(import_map: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    allowed = f"script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-
 def _refuse(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, status_code=500 if isinstance(error, OSError) else 422)
+    status, text = 500 if isinstance(error, OSError) else 422, str(error)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        text = f"{first['loc'][-1]}: {first['msg']}"
+    elif isinstance(error, HTTPException):
+        status, text = error.status_code, str(error.detail)
+    return JSONResponse({"error": text}, status_code=status)
 
 
-def _refuse_values(_: Request, error: Exception) -> JSONResponse:
-    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ["request"], "msg": str(error)}
-    return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, status_code=422)
-
-
-def _refuse_with_status(_: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"error": str(getattr(error, "detail", error))}, status_code=status)
-
-
-_REFUSALS = {
-    SketchDataError: _refuse,
-    OSError: _refuse,
-    RequestValidationError: _refuse_values,
-    HTTPException: _refuse_with_status,
-}
-
-
-def _add_reading(app: FastAPI, curation: Curation) -> None:
-    items = curation.items
+def _add_classes(app: FastAPI, exhibit: Exhibit) -> None:
+    items = exhibit.items
 
     def group(label: int) -> slice:
         if not 0 <= label < len(items.offsets) - 1:
             raise HTTPException(404, f"there is no class {label}")
         return items.group(label)
-
-    @app.get("/api/overview")
-    def overview() -> JSONResponse:
-        return JSONResponse(curation.overview)
 
     @app.get("/api/classes/{label}/items")
     def class_items(label: int) -> Response:
@@ -332,14 +271,14 @@ def _add_reading(app: FastAPI, curation: Curation) -> None:
         if len(wanted) > MOST_PICTURES or max(wanted) >= rows.stop - rows.start:
             nouns = items.subject.nouns
             raise HTTPException(422, f"at most {MOST_PICTURES} positions of the class's {nouns} are expected")
-        return JSONResponse(curation.pictures.read([int(items.row[rows.start + each]) for each in wanted]))
+        return JSONResponse(exhibit.pictures.read([int(items.row[rows.start + each]) for each in wanted]))
 
 
-def _add_deciding(app: FastAPI, curation: Curation) -> None:
+def _add_decisions(app: FastAPI, verdicts: Verdicts, who: str) -> None:
     @app.get("/api/decisions")
     def decisions(after: Annotated[int, Query(ge=0)] = 0) -> JSONResponse:
         try:
-            found, offset = curation.verdicts.since(after)
+            found, offset = verdicts.since(after)
         except SketchDataError as error:
             raise HTTPException(409, str(error)) from error
         return JSONResponse({"decisions": found, "offset": offset})
@@ -347,45 +286,33 @@ def _add_deciding(app: FastAPI, curation: Curation) -> None:
     @app.post("/api/decisions")
     def decide(verdict: Verdict) -> JSONResponse:
         ids = [parse_key_id(text) for text in verdict.ids]
-        curation.verdicts.save(ids, who=curation.who, verdict=verdict.verdict, reason=verdict.reason)
+        verdicts.save(ids, who=who, verdict=verdict.verdict, reason=verdict.reason)
         return JSONResponse({"saved": len(ids)})
 
 
 def serve(
     directory: Path, exhibit: Callable[[Path], Exhibit], *, host: str, port: int, who: str, open_browser: bool
 ) -> None:
-    """Serve the curation page until Ctrl-C.
-
-    Args:
-        directory: The audited data set.
-        exhibit: Reads it.
-        host: Address to listen on.
-        port: 0 takes a free one.
-        who: Whose decisions they are.
-        open_browser: Show the page in a browser.
+    """Serve the curation page of an audited data set, read by `exhibit`, until Ctrl-C; port 0 is any free one.
 
     Raises:
-        ConfigError: The address cannot be had.
+        ConfigError: The server cannot listen on the address.
         SketchDataError: The data set, its audit or its decisions cannot be read.
     """
-    with _listen(host, port) as listener:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error
+    with listener:
         console.print(f"Reading {directory} …")
-        app = create_app(open_curation(exhibit(directory), who), host)
+        app = create_app(exhibit(directory), who, host)
         name, taken = listener.getsockname()[:2]
         address = f"http://{f'[{name}]' if ':' in name else name}:{taken}/"
         console.print(f"Curate as {who} at {address} (Ctrl-C ends)", soft_wrap=True, highlight=False)
-        if host not in _LOOPBACK:
+        if host not in ("127.0.0.1", "localhost", "::1"):
             console.print(f"Whoever reaches this machine can decide as {who}: there is no password")
         if open_browser:
             webbrowser.open(address)
         settings = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(settings).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error

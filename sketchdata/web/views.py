@@ -11,17 +11,18 @@ import numpy.typing as npt
 
 from sketchdata.curation.audit import Audit
 from sketchdata.curation.messiness import SCORED
-from sketchdata.web.items import Fact, Items
+from sketchdata.web.items import Items
 
 #: Bars of a histogram: two for each unit of the root of the number of items, within limits.
-LEAST_BINS, MOST_BINS = 12, 60
+_LEAST_BINS, _MOST_BINS = 12, 60
 #: The axis reaches this many times the distance of the two limits beyond them, if there are scores; what lies further
 #: out is counted in the outermost bars. Scribbles have up to ten times a drawing's ink, and would press all others into
 #: a few bars.
 _AXIS_REACH = 0.6
 _AXIS_ROOM = 0.01
+_EXAMPLES_A_PLACE = 4
 
-#: How the measures of messiness are said in a sentence.
+#: The measures of messiness as a sentence names them.
 _MEASURED = {
     "density": "ink",
     "fragments": "number of short fragments",
@@ -30,13 +31,16 @@ _MEASURED = {
     "distance": "distance from the most similar drawings",
 }
 
-EXAMPLES_A_PLACE = 4
-
 
 def overview(audit: Audit, items: Items) -> dict[str, Any]:
     """Return everything about the data set and its classes but the items."""
     options, subject = audit.record.options, items.subject
-    labels = np.flatnonzero(np.diff(items.offsets)).tolist()
+    tallies = []
+    for fact in items.facts:
+        if fact.words is not None and not fact.shares:
+            counts = np.bincount(fact.index, minlength=len(fact.values)).tolist()
+            rows = sorted(zip(fact.values, counts, strict=True), key=lambda row: -row[1])
+            tallies.append({"title": fact.title, "rows": [row for row in rows if row[1]]})
     return {
         "name": audit.manifest.name,
         "kind": subject.kind,
@@ -45,21 +49,18 @@ def overview(audit: Audit, items: Items) -> dict[str, Any]:
         "low": options["low"] if subject.low else None,
         "high": options["high"],
         "zones": subject.zones,
-        "filters": [_filter(fact) for fact in items.facts],
-        "lead": lead(audit, items),
-        "tallies": tallies(items),
-        "facts": facts(audit, items),
-        "classes": [class_row(audit, items, label) for label in labels],
+        "filters": [
+            {name: getattr(fact, name) for name in ("name", "title", "values", "words", "shares")}
+            for fact in items.facts
+        ],
+        "lead": _lead(audit, items),
+        "tallies": tallies,
+        "facts": _facts(audit, items),
+        "classes": [_class_row(audit, items, label) for label in np.flatnonzero(np.diff(items.offsets)).tolist()],
     }
 
 
-def _filter(fact: Fact) -> dict[str, Any]:
-    plain = {"name": fact.name, "title": fact.title, "values": fact.values, "words": fact.words}
-    return plain | {"shares": fact.shares}
-
-
-def lead(audit: Audit, items: Items) -> str:
-    """Say what the score is and which items are noise, in a few sentences."""
+def _lead(audit: Audit, items: Items) -> str:
     options, (name, unit, _) = audit.record.options, items.subject.score
     if items.subject.low:
         return (
@@ -75,19 +76,8 @@ def lead(audit: Audit, items: Items) -> str:
     )
 
 
-def tallies(items: Items) -> list[dict[str, Any]]:
-    """Return how many items there are of each value of the facts that are said of an item, the most frequent first."""
-    found = []
-    for fact in items.facts:
-        if fact.words is not None and not fact.shares:
-            counts = np.bincount(fact.index, minlength=len(fact.values)).tolist()
-            rows = sorted(zip(fact.values, counts, strict=True), key=lambda row: -row[1])
-            found.append({"title": fact.title, "rows": [row for row in rows if row[1]]})
-    return found
-
-
 def origin(audit: Audit) -> str:
-    """Say whether the drawings come from the published files, in a sentence."""
+    """Return a sentence on whether the drawings come from the published files."""
     sources = audit.manifest.sources
     official = sum(source.official for source in sources)
     if official == len(sources):
@@ -97,7 +87,7 @@ def origin(audit: Audit) -> str:
     return f"{official:,} of the {len(sources):,} source files are the official ones."
 
 
-def facts(audit: Audit, items: Items) -> dict[str, str]:
+def _facts(audit: Audit, items: Items) -> dict[str, str]:
     """Return where a view's numbers come from, for its foot."""
     manifest, options = audit.manifest, audit.record.options
     empty = int((np.diff(items.offsets) == 0).sum())
@@ -115,18 +105,18 @@ def facts(audit: Audit, items: Items) -> dict[str, str]:
 
 
 def _said(value: Any) -> str:
-    """Return an option's value for people; that of drawings to compare with has parts."""
+    # The drawings to compare with are a mapping.
     if isinstance(value, Mapping):
         return " ".join(map(str, value.values()))
     return "none" if value is None else str(value)
 
 
-def class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
-    """Return a class's numbers and its histograms."""
+def _class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
+    """Return a class's numbers and its histogram."""
     rows = items.group(label)
     scores = items.score[rows]
-    limits = [audit.p_low[label], audit.p_median[label], audit.p_high[label]]
-    low, median, high = (_number(value) for value in limits)
+    limits = [float(column[label]) for column in (audit.p_low, audit.p_median, audit.p_high)]
+    low, median, high = (None if math.isnan(limit) else limit for limit in limits)
     axis = score_axis(scores, low, high)
     shares = {fact.name: _share(fact.index[rows] == 0) for fact in items.facts if fact.shares}
     return {
@@ -139,18 +129,12 @@ def class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
         "noise": _share(items.noise[rows]) if high is not None or items.certain[rows].any() else None,
         **shares,
         "axis": axis,
-        "bins": histogram(scores, axis, bins=min(max(LEAST_BINS, math.isqrt(4 * len(scores))), MOST_BINS)),
+        "bins": histogram(scores, axis, bins=min(max(_LEAST_BINS, math.isqrt(4 * len(scores))), _MOST_BINS)),
     }
 
 
 def score_axis(scores: npt.NDArray[np.float64], low: float | None, high: float | None) -> list[float]:
-    """Return the two ends of a histogram's axis.
-
-    Args:
-        scores: (M,) in rising order.
-        low: The lower limit, which then lies on the axis, or None.
-        high: The upper one.
-    """
+    """Return the two ends of a histogram's axis for (M,) rising scores; limits that there are lie on it."""
     if not len(scores):
         return [0.0, 1.0]
     left, right = float(scores[0]), float(scores[-1])
@@ -172,22 +156,22 @@ def example_positions(audit: Audit, items: Items, label: int) -> Iterator[tuple[
     """Yield (place, position among `items`) of a class's examples along the axis, no item twice.
 
     They are taken where they stand, not chosen by looks: of drawings at both ends' middle, so that the noise shown is
-    the usual noise, and next to the lines and the median; of edge maps from the best one to the worst.
+    typical noise, and next to the limits and the median; of edge maps from the best one to the worst.
     """
     rows = items.group(label)
     scores = items.score[rows]
     centres = _centres(scores, audit, label)
     taken: set[int] = set()
     for place, centre in ((name, centres[name]) for name, _ in items.subject.places if name in centres):
-        first = min(max(centre - EXAMPLES_A_PLACE // 2, 0), max(len(scores) - EXAMPLES_A_PLACE, 0))
-        for position in range(first, min(first + EXAMPLES_A_PLACE, len(scores))):
+        first = min(max(centre - _EXAMPLES_A_PLACE // 2, 0), max(len(scores) - _EXAMPLES_A_PLACE, 0))
+        for position in range(first, min(first + _EXAMPLES_A_PLACE, len(scores))):
             if position not in taken:
                 taken.add(position)
                 yield place, rows.start + position
 
 
 def _centres(scores: npt.NDArray[np.float64], audit: Audit, label: int) -> dict[str, int]:
-    """Return the position on which each place's examples centre; none next to a line that the class does not have."""
+    """Return the position on which each place's examples centre; none next to a limit that the class does not have."""
     low, median, high = float(audit.p_low[label]), float(audit.p_median[label]), float(audit.p_high[label])
     count = len(scores)
     centres = {"best": 0, "better": count // 4, "median": count // 2, "worst": count}
@@ -204,7 +188,3 @@ def _centres(scores: npt.NDArray[np.float64], audit: Audit, label: int) -> dict[
 
 def _share(flags: npt.NDArray[np.bool_]) -> float | None:
     return round(float(flags.mean()), 6) if len(flags) else None
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

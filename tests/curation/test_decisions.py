@@ -73,7 +73,7 @@ def test_the_time_of_a_decision_is_now_in_utc() -> None:
 
 def test_a_log_that_does_not_exist_is_empty_and_stays_so(log: DecisionLog) -> None:
     log.append([])
-    assert (log.read(), log.state(), log.read_from(0), log.content()) == ([], {}, ([], 0), b"")
+    assert (log.read(), in_force(log.read()), log.read_from(0), log.content()) == ([], {}, ([], 0), b"")
     assert not log.path.exists()
 
 
@@ -102,7 +102,7 @@ def test_undo_takes_back_the_latest_decision_that_still_stands(verdicts: str, ex
 
 def test_undo_concerns_its_own_drawing_alone_whoever_took_the_decision(log: DecisionLog) -> None:
     log.append([decide("drop", 1), decide("keep", 2), decide("undo", 1, who="bob")])
-    assert {key_id: each.verdict for key_id, each in log.state().items()} == {2: "keep"}
+    assert {key_id: each.verdict for key_id, each in in_force(log.read()).items()} == {2: "keep"}
 
 
 # ---- what cannot be -------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_line_that_is_no_decision_is_named_by_its_number(log: DecisionLog, jun
     _, seen = log.read_from(0)
     with log.path.open("ab") as file:
         file.write(junk + b"\n")
-    for read in (log.read, log.state, lambda: log.read_from(seen)):
+    for read in (log.read, lambda: in_force(log.read()), lambda: log.read_from(seen)):
         with pytest.raises(SketchDataError, match=message) as error:
             read()
         assert str(error.value).startswith(f"{log.path}, line 3 is not a decision: ")

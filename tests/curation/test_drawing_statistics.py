@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from sketchdata.curation.statistics import Statistics, describe, measure
+from sketchdata.curation.statistics import ClassStatistics, describe, measure
 from tests.batches import batch_of
 
 LINE, BEND = [(0, 0), (255, 0)], [(0, 0), (9, 9), (255, 0)]
 
 
-def described(label: int | None, countries: list[bytes]) -> Statistics:
+def described(label: int | None, countries: list[bytes]) -> ClassStatistics:
     """Four drawings: three of class 1 (1, 2 and 3 strokes), one of class 2."""
     batch = batch_of(
         [LINE], [LINE, BEND], [LINE, LINE, BEND], [BEND], labels=[1, 1, 1, 2], recognized=[True, False, True, False]
@@ -21,7 +21,7 @@ def described(label: int | None, countries: list[bytes]) -> Statistics:
 
 
 def test_a_class_is_described() -> None:
-    assert described(1, [b"US", b"DE", b"US", b"KR"]) == Statistics(
+    assert described(1, [b"US", b"DE", b"US", b"KR"]) == ClassStatistics(
         drawings=3,
         recognized=2 / 3,
         countries=2,

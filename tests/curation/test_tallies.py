@@ -8,17 +8,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.curation.statistics import Tally, add, mean, median, tally
+from sketchdata.curation.statistics import ValueTally, add, mean, median, tally
 
 pairs = st.lists(st.tuples(st.integers(0, 2**16 - 1), st.integers(0, 2**47 - 1)) | st.tuples(st.just(1), st.just(2)))
 
 
-def tally_of(counted: list[tuple[int, int]]) -> Tally:
+def tally_of(counted: list[tuple[int, int]]) -> ValueTally:
     labels, values = zip(*counted, strict=True) if counted else ((), ())
     return tally(np.array(labels, np.uint16), np.array(values, np.int64))
 
 
-def as_counter(found: Tally) -> Counter[tuple[int, int]]:
+def as_counter(found: ValueTally) -> Counter[tuple[int, int]]:
     rows = zip(found.label.tolist(), found.value.tolist(), found.drawings.tolist(), strict=True)
     return Counter({(label, value): drawings for label, value, drawings in rows})
 

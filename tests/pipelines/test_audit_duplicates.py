@@ -15,7 +15,7 @@ import pytest
 from sketchdata.curation.audit import read_record
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import SketchDataError, TasksFailedError
-from sketchdata.pipelines import audit_duplicates, verify
+from sketchdata.pipelines import audit, verify
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, rows_of
 from tests.builds import small_dataset
 from tests.commands import sketchdata
@@ -61,7 +61,7 @@ def audited(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(directory: Path, engine: EngineOptions = IN_PROCESS) -> None:
-    assert audit_duplicates.run(directory, engine) is not None
+    assert audit.audit_duplicates(directory, engine) is not None
 
 
 def plain_groups(directory: Path) -> list[list[tuple[int, str, int]]]:
@@ -87,7 +87,7 @@ def test_the_groups_are_those_of_a_plain_comparison_in_the_order_of_the_rows(aud
     assert len(expected) >= 4
     assert table_groups(audited) == expected
     schema = pq.read_schema(audited / "audit/duplicates.parquet")
-    assert schema.equals(audit_duplicates.SCHEMA)
+    assert schema.equals(audit.DUPLICATES_SCHEMA)
 
 
 def test_counts_are_those_of_the_groups(audited: Path) -> None:
@@ -127,7 +127,7 @@ def test_workers_and_shares_of_a_job_array_write_the_same_bytes(audited: Path, d
     assert audit_files(dataset) == expected
     for share in ("0/2", "1/2", "0/2"):
         engine = EngineOptions(engine="slurm", task_range=share, workers=0)
-        assert audit_duplicates.run(shares, engine) is None
+        assert audit.audit_duplicates(shares, engine) is None
     run(shares)
     assert audit_files(shares) == expected
 
@@ -135,15 +135,15 @@ def test_workers_and_shares_of_a_job_array_write_the_same_bytes(audited: Path, d
 def test_many_duplicates_are_compared_a_part_at_a_time(
     audited: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_duplicates, "AT_ONCE", 10)
+    monkeypatch.setattr(audit, "AT_ONCE", 10)
     run(dataset)
     assert audit_files(dataset) == audit_files(audited)
 
 
 def test_drawings_of_one_hash_that_differ_make_no_group(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # One bit of the hash: nearly every drawing shares its hash with hundreds of others.
-    digests = audit_duplicates.digests
-    monkeypatch.setattr(audit_duplicates, "digests", lambda batch: digests(batch) & digests(batch).dtype.type(1))
+    digests = audit.digests
+    monkeypatch.setattr(audit, "digests", lambda batch: digests(batch) & digests(batch).dtype.type(1))
     run(dataset)
     assert table_groups(dataset) == plain_groups(dataset)
 

@@ -18,8 +18,8 @@ from sketchdata.curation.audit import Audit, read_audit
 from sketchdata.curation.entropy import drawing_entropies
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError, TasksFailedError
-from sketchdata.pipelines import audit_entropy, verify
-from sketchdata.pipelines.audit_entropy import Config
+from sketchdata.pipelines import verify
+from sketchdata.pipelines.audit import ENTROPY_SCHEMA, EntropyConfig, audit_entropy
 from sketchdata.storage import parquet
 from sketchdata.storage.manifest import read_manifest
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, relist, rows_of
@@ -47,7 +47,7 @@ def audited(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(directory: Path, engine: EngineOptions = IN_PROCESS, **options: object) -> None:
-    assert audit_entropy.run(directory, Config(**options), engine) is not None
+    assert audit_entropy(directory, EntropyConfig(**options), engine) is not None
 
 
 def percentile_rows(directory: Path) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def percentile_rows(directory: Path) -> list[dict[str, str]]:
 def test_every_drawing_has_its_entropy_in_the_order_of_the_rows(audited: Path) -> None:
     rows = list(rows_of(audited))
     table = pq.read_table(audited / "audit/entropy.parquet")
-    assert table.schema.equals(audit_entropy.SCHEMA)
+    assert table.schema.equals(ENTROPY_SCHEMA)
     assert table.column("key_id").to_pylist() == [k for _, batch in rows for k in batch.key_id.tolist()]
     assert table.column("label").to_pylist() == [label for _, batch in rows for label in batch.label.tolist()]
     assert table.column("split").to_pylist() == [split for split, batch in rows for _ in range(len(batch))]
@@ -128,7 +128,7 @@ def test_workers_and_shares_of_a_job_array_write_the_same_bytes(audited: Path, d
     assert audit_files(dataset) == expected
     for share in ("1/2", "0/2"):
         engine = EngineOptions(engine="slurm", task_range=share, workers=0)
-        assert audit_entropy.run(shares, Config(), engine) is None
+        assert audit_entropy(shares, EntropyConfig(), engine) is None
         assert not (shares / "audit/audit.json").exists()
     run(shares)
     assert audit_files(shares) == expected

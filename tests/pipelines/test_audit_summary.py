@@ -12,7 +12,8 @@ import pytest
 from sketchdata.curation.audit import read_record
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import TasksFailedError
-from sketchdata.pipelines import audit_summary, verify
+from sketchdata.pipelines import verify
+from sketchdata.pipelines.audit import SUMMARY_COLUMNS, audit_summary
 from tests.audits import audit_files, build_in_shards, data_sha256, flip_a_byte, rows_of
 from tests.builds import small_dataset
 from tests.commands import sketchdata
@@ -37,7 +38,7 @@ def audited(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(directory: Path, engine: EngineOptions = IN_PROCESS) -> None:
-    assert audit_summary.run(directory, engine) is not None
+    assert audit_summary(directory, engine) is not None
 
 
 def plain(directory: Path) -> pd.DataFrame:
@@ -66,7 +67,7 @@ def test_every_class_and_split_has_its_numbers(audited: Path) -> None:
     found, expected = summary(audited), plain(audited).groupby(["word", "split"])
     assert list(found.reset_index()["word"].unique()) == list(CATEGORIES)
     assert len(found) == 4 * 5 == expected.ngroups
-    assert tuple(pd.read_csv(audited / "audit/summary.csv").columns) == audit_summary.COLUMNS
+    assert tuple(pd.read_csv(audited / "audit/summary.csv").columns) == SUMMARY_COLUMNS
     for name, rows in expected:
         row = found.loc[name]
         assert row["drawings"] == len(rows)

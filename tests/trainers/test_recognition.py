@@ -16,7 +16,7 @@ import torch
 from sketchdata.curation.audit import read_audit
 from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.pipelines import audit_entropy
+from sketchdata.pipelines.audit import EntropyConfig, audit_entropy
 from sketchdata.storage.manifest import MANIFEST_NAME
 from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers.recognition import Config, run
@@ -140,7 +140,7 @@ def test_a_compiled_network_learns_the_same(data: Path, tmp_path: Path) -> None:
 def test_the_audit_and_its_absence_find_the_same_drawings_normal(tmp_path: Path) -> None:
     data = generated_dataset(tmp_path)
     found = normal_rows(data)
-    audit_entropy.run(data, audit_entropy.Config(), IN_PROCESS)
+    audit_entropy(data, EntropyConfig(), IN_PROCESS)
     assert read_audit(data).noise.any()
     np.testing.assert_array_equal(normal_rows(data), found)
     assert 0.8 * len(found) < np.count_nonzero(found) < len(found)

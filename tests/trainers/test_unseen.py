@@ -13,7 +13,8 @@ import torch
 from sketchdata.classes.splits import draw_classes
 from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError
-from sketchdata.pipelines import audit_entropy, quickdraw, synth
+from sketchdata.pipelines import quickdraw, synth
+from sketchdata.pipelines.audit import EntropyConfig, audit_entropy
 from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers import hashing, recognition
 from sketchdata.trainers.recognition import Config, run
@@ -134,7 +135,7 @@ def test_normal_drawings_are_judged_by_class_whichever_others_there_are(place: P
             np.testing.assert_array_equal(normal_rows(data, words), everything[np.isin(label, labels)])
         np.testing.assert_array_equal(normal_rows(place / "seen", SEEN), normal_rows(data, SEEN))
         for each in (data, place / "seen"):
-            audit_entropy.run(each, audit_entropy.Config(), IN_PROCESS)
+            audit_entropy(each, EntropyConfig(), IN_PROCESS)
 
 
 def test_bitmaps_of_a_class_can_be_held_out_too(tmp_path: Path) -> None:

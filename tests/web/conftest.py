@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sketchdata.curation.audit import Audit, read_audit
-from sketchdata.pipelines import audit_entropy, audit_report
+from sketchdata.pipelines.audit import EntropyConfig, audit_entropy
+from sketchdata.web.exhibit import exhibit_drawings
+from sketchdata.web.pages import write_report
 from tests.audits import build_in_shards
 from tests.quickdraw_builds import IN_PROCESS
 from tests.web.browsing import chromium
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audited data set of four generated classes with 111 drawings each, and its report; not to be written to."""
     directory = build_in_shards(tmp_path_factory.mktemp("audited"))
-    assert audit_entropy.run(directory, audit_entropy.Config(), IN_PROCESS) is not None
-    audit_report.run(directory)
+    assert audit_entropy(directory, EntropyConfig(), IN_PROCESS) is not None
+    write_report(exhibit_drawings(directory))
     return directory
 
 

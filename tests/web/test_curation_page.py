@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sketchdata.curation.audit import Audit
-from sketchdata.curation.decisions import DecisionLog
+from sketchdata.curation.decisions import DecisionLog, in_force
 from tests.audits import rows_of
 from tests.web.browsing import PHONE, Seen, Served, accessibility_faults, overflow, serving, tab
 
@@ -65,7 +65,8 @@ def zone_size(page: Page, zone: str) -> int:
 
 def verdicts(dataset: Path) -> dict[int, str]:
     return {
-        key_id: decision.verdict for key_id, decision in DecisionLog(dataset / "audit/decisions.jsonl").state().items()
+        key_id: decision.verdict
+        for key_id, decision in in_force(DecisionLog(dataset / "audit/decisions.jsonl").read()).items()
     }
 
 

@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from sketchdata.curation.audit import Audit, read_audit
-from sketchdata.curation.decisions import DecisionLog
+from sketchdata.curation.decisions import DecisionLog, in_force
 from sketchdata.curation.messiness import decode_map, ink_of
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.photos.image import decode, resize
-from sketchdata.pipelines import edgemaps_curate, edgemaps_report
+from sketchdata.pipelines import edgemaps_curate
 from sketchdata.storage import pictures
 from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit, exhibit_edge_maps
+from sketchdata.web.pages import write_report
 from tests.commands import sketchdata
 from tests.edge_map_sets import EDGE_MAPS, EdgeMapSet, make_edge_maps
 from tests.quickdraw_builds import IN_PROCESS
@@ -55,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> EdgeMapSet:
     """Audited edge maps beside their crops, with a report; not to be written to."""
     found = make_edge_maps(tmp_path_factory.mktemp("pages"))
     assert edgemaps_curate.run(found.edges, edgemaps_curate.Config(), IN_PROCESS) is not None
-    edgemaps_report.run(found.edges)
+    write_report(exhibit_edge_maps(found.edges))
     return found
 
 
@@ -134,7 +135,7 @@ def test_the_report_gets_small_ones_that_show_the_same(
     exhibit: Exhibit, audit: Audit, rows: dict[int, dict[str, Any]]
 ) -> None:
     wanted = list(range(len(audit)))
-    found = exhibit.pictures.read_all(wanted)
+    found = exhibit.pictures.read(wanted, small=True)
     for row, picture in zip(wanted, found, strict=True):
         stored = rows[int(audit.key_id[row])]
         ink = ink_of(decode_map(stored["image"]["bytes"]), black=True, weakest=16)
@@ -184,7 +185,7 @@ def test_the_photos_are_found_beside_the_edge_maps_or_given_or_left_out(
 
 
 def test_the_report_has_the_same_bytes_when_it_is_made_again(made: EdgeMapSet, tmp_path: Path) -> None:
-    again = edgemaps_report.run(made.edges, made.crops, tmp_path / "again.html")
+    again = write_report(exhibit_edge_maps(made.edges, made.crops), tmp_path / "again.html")
     assert again.read_bytes() == (made.edges / "audit/report.html").read_bytes()
 
 
@@ -304,7 +305,7 @@ def said(page: Page, text: str) -> None:
 
 
 def verdicts(edges: Path) -> dict[int, str]:
-    state = DecisionLog(edges / "audit/decisions.jsonl").state()
+    state = in_force(DecisionLog(edges / "audit/decisions.jsonl").read())
     return {key_id: decision.verdict for key_id, decision in state.items()}
 
 

@@ -14,10 +14,10 @@ from hypothesis.extra import numpy as hnp
 from sketchdata.curation.audit import Audit
 from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch, offsets_of
 from sketchdata.errors import SketchDataError
-from sketchdata.pipelines import audit_report
 from sketchdata.web import views
+from sketchdata.web.exhibit import DrawingPictures, encode_strokes, exhibit_drawings
 from sketchdata.web.items import Items, audited_drawings, pack, wire_columns
-from sketchdata.web.pictures import DrawingPictures, decode_strokes, encode_strokes
+from sketchdata.web.pages import write_report
 from tests.audits import rows_of
 
 
@@ -46,6 +46,22 @@ def batch_of(strokes: list[np.ndarray]) -> DrawingBatch:
         x=xy[:, 0],
         y=xy[:, 1],
     )
+
+
+def decode_strokes(data: bytes) -> list[np.ndarray]:
+    """Read what `encode_strokes` wrote, as `pictures.js` does: one (n, 2) uint8 array a stroke."""
+    strokes, at = [], 0
+    while at < len(data):
+        points = shift = 0
+        while True:
+            byte, at = data[at], at + 1
+            points += (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        strokes.append(np.frombuffer(data, np.uint8, 2 * points, at).reshape(2, points).T)
+        at += 2 * points
+    return strokes
 
 
 @given(
@@ -95,7 +111,7 @@ def test_pictures_are_those_of_the_rows_asked_for_in_that_order(audit: Audit, dr
     expected = encode_strokes(drawings.take(np.array(rows)))
     pictures = DrawingPictures(audit)
     assert [base64.b64decode(each["data"]) for each in pictures.read(rows)] == expected
-    assert pictures.read_all(rows) == pictures.read(rows)
+    assert pictures.read(rows, small=True) == pictures.read(rows)
 
 
 def test_the_overview_counts_every_drawing_of_a_class_and_repeats_the_audits_limits(audit: Audit, items: Items) -> None:
@@ -136,7 +152,7 @@ def test_data_of_another_origin_says_so(audit: Audit) -> None:
 
 def test_the_report_has_the_same_bytes_when_it_is_made_again(dataset: Path) -> None:
     first = (dataset / "audit/report.html").read_bytes()
-    assert audit_report.run(dataset).read_bytes() == first
+    assert write_report(exhibit_drawings(dataset)).read_bytes() == first
 
 
 def test_shards_that_are_not_those_of_the_audit_are_noticed(audit: Audit, dataset: Path) -> None:
