@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from sketchdata.api.recogniser import Answer, Recogniser
+from sketchdata.api.recogniser import Recogniser, Recognition
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
@@ -53,12 +53,12 @@ class Answers:
     """What was recognised, and by what.
 
     Attributes:
-        judge: What drawings were recognised by.
+        recogniser: The network that recognised the drawings.
         answers: In the order of the drawings.
     """
 
-    judge: Recogniser
-    answers: tuple[Answer, ...]
+    recogniser: Recogniser
+    answers: tuple[Recognition, ...]
 
 
 def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
@@ -73,7 +73,7 @@ def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
         ConfigError: A file, a key_id, a class or a recogniser is not there, or options are for another kind of run.
         SketchDataError: The training is not finished, or something is damaged.
     """
-    judge = Recogniser.load(
+    recogniser = Recogniser.load(
         directory,
         device=config.device,
         among="unseen" if config.among == "unseen" else "all",
@@ -81,10 +81,10 @@ def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
         vectors=config.vectors,
         method=config.method,
     )
-    queries = _read(files, judge.classes, config.data or judge.data or Path(), config.word)
-    scores = judge.scores([query.drawing for query in queries if query.drawing])
-    answers = (judge.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
-    return Answers(judge=judge, answers=tuple(answers))
+    queries = _read(files, recogniser.classes, config.data or recogniser.data or Path(), config.word)
+    scores = recogniser.scores([query.drawing for query in queries if query.drawing])
+    answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
+    return Answers(recogniser=recogniser, answers=tuple(answers))
 
 
 # ---- drawings --------------------------------------------------------------------------------------------------------

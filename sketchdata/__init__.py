@@ -6,7 +6,7 @@
     train[0].word, train[0].strokes, train[0].image(224)
     sketchdata.entropy(train[:1000])
 
-Importing the package is instant and touches neither network nor disk; what a name needs is imported when it is used.
+Importing the package is instant and touches neither network nor disk; each name is imported on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
     "write",
 ]
 
-#: The modules of the names that are imported when they are used; all others are of `sketchdata.api.datasets`.
+#: The modules of the names, where they are not in `sketchdata.api.datasets`.
 _HOMES = {
     "Codes": "sketchdata.formats.codes",
     "Drawing": "sketchdata.drawings.drawing",

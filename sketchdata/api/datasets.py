@@ -1,7 +1,4 @@
-"""What people import: data sets and drawings as Python objects, and the functions that work on them.
-
-All names are those of the package: `sketchdata.load`, `sketchdata.read` and so on.
-"""
+"""Data sets and drawings as Python objects, and functions that work on them; `sketchdata` re-exports the names."""
 
 from __future__ import annotations
 
@@ -48,18 +45,18 @@ AnyPath: TypeAlias = "str | PathLike[str]"
 
 #: Decoded row groups that are kept: QuickDraw-3.8M's train is 0.5 GB.
 _KEPT_BYTES = 1 << 30
-#: Drawings of a split that are worked on at a time, where rows come in no order of the file.
+#: Drawings of a split that are worked on at a time, where rows are not in the order of the file.
 _AT_ONCE = 4096
 #: Drawings on the contact sheet of a notebook.
 _SHOWN = 24
 
 
 class DrawingDataset(Sequence[Drawing]):
-    """The drawings of a split, as a sequence that reads what is asked for; `sketchdata.load` opens one.
+    """The drawings of a split, as a sequence that reads rows on demand; `sketchdata.load` opens one.
 
-    Rows are read from the memory-mapped Parquet shards a row group (20,000 drawings) at a time, and what was decoded is
-    kept as flat arrays, up to 1 GiB. A slice is another DrawingDataset and reads nothing. Notebooks show a contact
-    sheet.
+    Rows are read from the memory-mapped Parquet shards a row group (20,000 drawings) at a time, and decoded row groups
+    are cached as flat arrays, up to 1 GiB. A slice is another DrawingDataset and reads nothing. Notebooks show a
+    contact sheet.
 
     Attributes:
         directory: The data set's folder.
@@ -120,7 +117,7 @@ class DrawingDataset(Sequence[Drawing]):
         return concatenate(batches).take(np.argsort(order)) if order else batches[0]
 
     def batches(self) -> Iterator[DrawingBatch]:
-        """Yield all drawings as flat arrays, in order, thousands at a time; nothing is kept.
+        """Yield all drawings as flat arrays, in order, thousands at a time; nothing is cached.
 
         Raises:
             SketchDataError: A shard is missing or cannot be read.
@@ -137,8 +134,8 @@ class DrawingDataset(Sequence[Drawing]):
         """Return a table with one row a drawing.
 
         Args:
-            strokes: Whether to have the column `strokes`, which holds a tuple of (n, 2) arrays (raw: (n, 3)) a row. It
-                makes Python objects, a few million of which fill the memory: slice first, or leave it out.
+            strokes: Whether to have the column `strokes`, which holds a tuple of (n, 2) arrays (raw: (n, 3)) a row. A
+                few million of these Python objects fill the memory: slice first, or leave them out.
 
         Returns:
             Columns `key_id` uint64, `word` categorical over the class table, `label` uint16, `countrycode` object (None
@@ -176,13 +173,13 @@ class DrawingDataset(Sequence[Drawing]):
     ) -> DrawingImages:
         """Return a map-style `torch.utils.data.Dataset` of (image, label).
 
-        It can be pickled, so DataLoaders may have workers; each of them reads for itself. Batches are drawn in one go.
+        It can be pickled, so DataLoaders may have workers, each of which reads for itself. Batches are drawn at once.
 
         Args:
             size: The side S in pixels, 1..4096.
             line_width: In pixels, 1..64.
             dtype: torch.float32 (the default), ink 1 on background 0; or torch.uint8, ink 255.
-            transform: Is called with each image, and gives what is returned instead.
+            transform: Called with each image; its result is returned instead.
 
         Returns:
             Items are (1, S, S) images and () int64 labels.
@@ -209,9 +206,9 @@ class DrawingDataset(Sequence[Drawing]):
         shuffle: bool = True,
         seed: int = 0,
     ) -> PackedLoader:
-        """Put the drawings on a device as vectors, about 125 bytes each, and return what draws batches there.
+        """Put the drawings on a device as vectors, about 125 bytes each, and return a loader that draws batches there.
 
-        Far faster than a DataLoader, on a GPU by orders of magnitude: nothing is copied to the device but row numbers.
+        Far faster than a DataLoader, on a GPU by orders of magnitude: only row numbers are copied to the device.
 
         Args:
             batch_size: Drawings of a batch; the last one of an epoch has fewer.
@@ -219,7 +216,7 @@ class DrawingDataset(Sequence[Drawing]):
             size: The side S of the pictures in pixels; None makes none.
             max_points: Longest sequence of points; None makes none.
             shuffle: Whether each epoch has another order.
-            seed: Of the shuffling.
+            seed: Seed of the shuffling.
 
         Returns:
             Its `batches(epoch)` yields batches with `labels` (B,) int64, `raster` (B, 1, S, S) uint8, ink 255, and
@@ -264,7 +261,7 @@ Drawings: TypeAlias = Sequence[Drawing]
 
 
 def load(path: AnyPath, split: str = "train") -> DrawingDataset:
-    """Open a split of a data set that `sketchdata build` made; nothing is read yet but the shards' tables of contents.
+    """Open a split of a data set that `sketchdata build` made; only the shards' footers are read.
 
     Args:
         path: The data set's folder.
@@ -272,7 +269,7 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
 
     Raises:
         ConfigError: There is no such split, or the folder holds something else than drawings.
-        SketchDataError: It is no finished data set, or a shard is missing or damaged.
+        SketchDataError: It is not a finished data set, or a shard is missing or damaged.
 
     Example:
         >>> train = sketchdata.load("data/quickdraw-3.8m", "train")
@@ -282,8 +279,8 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
     manifest = dataset.manifest
     if noun_of(manifest) != "drawings" or not any(map(manifest.shards, manifest.counts)):
         raise ConfigError(
-            f"{path} holds {manifest.name}, which is no data set of drawings in Parquet shards: give the folder of a "
-            "`sketchdata build quickdraw-3.8m`"
+            f"{path} holds {manifest.name}, which is not a data set of drawings in Parquet shards: give the folder of "
+            "a `sketchdata build quickdraw-3.8m`"
         )
     if split not in manifest.counts:
         raise ConfigError(f"there is no split {split!r}; {path} has {', '.join(manifest.counts)}")
@@ -319,11 +316,8 @@ def rasterize(
     """
     if isinstance(drawings, Drawing):
         return drawings.image(size, line_width=line_width, antialias=antialias)
-    empty = empty_batch()
-    parts = [
-        raster(b, size=size, line_width=line_width, antialias=antialias) for b in [empty, *_batches(drawings, Words())]
-    ]
-    return np.concatenate(parts)
+    batches = [empty_batch(), *_batches(drawings, Words())]
+    return np.concatenate([raster(b, size=size, line_width=line_width, antialias=antialias) for b in batches])
 
 
 @overload
@@ -349,16 +343,12 @@ def simplify(drawings: Drawing | Drawings) -> Drawing | list[Drawing]:
     Example:
         >>> simple = sketchdata.simplify(sketchdata.read("raw/cat.ndjson"))
     """
-    if isinstance(drawings, Drawing):
-        return _simplified(drawings)
-    return [_simplified(drawing) for drawing in drawings]
-
-
-def _simplified(drawing: Drawing) -> Drawing:
-    if not (drawing.strokes and drawing.strokes[0].shape[1] == 3):
-        return drawing
+    if not isinstance(drawings, Drawing):
+        return [simplify(drawing) for drawing in drawings]
+    if not (drawings.strokes and drawings.strokes[0].shape[1] == 3):
+        return drawings
     words = Words()
-    (simple,) = simplify_batch(to_batch([drawing], words)).drawings(words.names)
+    (simple,) = simplify_batch(to_batch([drawings], words)).drawings(words.names)
     return simple
 
 
@@ -366,17 +356,17 @@ def read(path: AnyPath, *, word: str | None = None) -> list[Drawing]:
     """Read the drawings of a file, by its suffix, or of a folder of SVG files.
 
     Args:
-        path: `.ndjson` (simplified or raw), `.bin`, `.npz` (sketch-rnn) or `.svg`, packed as `.gz` or not; or a folder
-            of `.svg` files.
+        path: `.ndjson` (simplified or raw), `.bin`, `.npz` (sketch-rnn) or `.svg`, compressed as `.gz` or not; or a
+            folder of `.svg` files.
         word: Their category. `.bin` and `.npz` do not name it: there it is the file's name unless given. In the others,
-            drawings of another one are refused.
+            drawings of another category are an error.
 
     Returns:
         All of them, as Python objects: for files of millions take `sketchdata build` and `load`, or `convert`.
 
     Raises:
-        ConfigError: There is no such file, or it is of no format that can be read.
-        SketchDataError: A record of it is damaged, which is named.
+        ConfigError: There is no such file, or its format cannot be read.
+        SketchDataError: A record is damaged; the message says which.
 
     Example:
         >>> cats = sketchdata.read("cat.ndjson")
@@ -384,17 +374,17 @@ def read(path: AnyPath, *, word: str | None = None) -> list[Drawing]:
     """
     place, words = Path(path), Words()
     if place.is_dir():
-        return _good(place, read_folder(place, words, word), words)
+        return _all_drawings(place, read_folder(place, words, word), words)
     reading = format_of(str(place))
     if reading.read is None:
         raise ConfigError(f"{place}: bitmaps cannot be turned back into strokes, so .{reading.name} is only written")
     if word is None and not reading.names_word:
         word = place.name.partition(".")[0].removeprefix("sketchrnn_")
     with open_file(place) as file:
-        return _good(place, reading.read(unpacked_blocks(file, str(place)), words, word), words)
+        return _all_drawings(place, reading.read(unpacked_blocks(file, str(place)), words, word), words)
 
 
-def _good(place: Path, portions: Iterator[Portion], words: Words) -> list[Drawing]:
+def _all_drawings(place: Path, portions: Iterator[Portion], words: Words) -> list[Drawing]:
     drawings = list[Drawing]()
     for portion in portions:
         for fault in portion.faults:
@@ -407,11 +397,11 @@ def _good(place: Path, portions: Iterator[Portion], words: Words) -> list[Drawin
 
 
 def write(path: AnyPath, drawings: Drawing | Drawings, *, overwrite: bool = False) -> None:
-    """Write drawings to a file, by its suffix, or as SVG files to a folder; whole or not at all.
+    """Write drawings to a file, by its suffix, or as SVG files to a folder; completely or not at all.
 
     Args:
         path: `.ndjson` or `.ndjson.gz`, `.bin`, `.npz` (sketch-rnn), `.svg` (one drawing), `.npy` (28×28 bitmaps by the
-            fast raster); or a folder, one that exists or a name without suffix or ending in /, which gets a file
+            fast raster); or a folder, one that exists or a name without suffix or ending in /, for a file
             `{key_id}.svg` a drawing.
         drawings: One, or many; all simplified or all raw.
         overwrite: Whether a file may be replaced.
@@ -452,7 +442,7 @@ def entropy(
 def entropy(
     drawings: Drawing | Drawings | npt.NDArray[Any], *, size: int = DEFAULT_SIZE, line_width: int = 1
 ) -> float | npt.NDArray[np.float64]:
-    """Return image entropy: how much ink a drawing has, in bits a pixel, see `sketchdata.entropy`.
+    """Return image entropy, a measure of the ink of a drawing, in bits a pixel.
 
     Source: Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, Eq. 4.
 

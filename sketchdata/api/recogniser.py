@@ -1,7 +1,7 @@
-"""What recognises drawings: a trained network, and of zero-shot trainings what compares its numbers with classes.
+"""Recognition of drawings by a trained network.
 
 The classifier of a training gives probabilities of the classes that it learned. A zero-shot training's network gives
-numbers that a recogniser compares with a prototype of every class, also of those of which no drawing was learned from.
+embeddings, which a recogniser compares with a prototype of every class, also of classes without training drawings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from sketchdata.api.datasets import simplify
 from sketchdata.drawings.drawing import Drawing, Words, to_batch
-from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats import tracing
 from sketchdata.retrieval.query import Query, read_queries
@@ -30,9 +30,9 @@ Recognisable: TypeAlias = "Drawing | npt.NDArray[np.uint8] | str | PathLike[str]
 #: (class, score), the likeliest first.
 Prediction: TypeAlias = list[tuple[str, float]]
 
-#: Of sketchdata/run_folder.py's records.
-_ZERO_SHOT = "zsl"
-#: What scores are, by how drawings are compared with prototypes; higher is likelier for all of them.
+#: The trainer of zero-shot runs in their run.json.
+ZERO_SHOT = "zsl"
+#: The meaning of scores, by how drawings are compared with prototypes; higher is likelier for all of them.
 MEANINGS = {
     "probability": "probability by the network's classifier",
     "distance": "minus the squared distance to the class's prototype",
@@ -49,8 +49,8 @@ class Guess:
     Attributes:
         rank: From 1, among the candidates.
         word: Its name.
-        score: Higher is likelier; γ is taken off already.
-        unseen: Whether no drawing of it was learned from.
+        score: Higher is likelier; γ is subtracted already.
+        unseen: Whether the class had no training drawings.
         hit: Whether it is the drawing's own class; None where that is not known.
     """
 
@@ -62,15 +62,15 @@ class Guess:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a drawing was taken for.
+class Recognition:
+    """The classes predicted for a drawing.
 
     Attributes:
         query: The drawing.
         guesses: The likeliest class first; of equally likely ones, the first in the class table.
-        own_rank: Of its own class among the candidates; None where that is not known, or not among them.
+        own_rank: Rank of its own class among the candidates; None where that is not known, or not among them.
         middle: The median of the candidates' scores.
-        note: What its reader should know; None where there is nothing.
+        note: A note for the reader; None where there is nothing to note.
     """
 
     query: Query
@@ -87,19 +87,19 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recogniser:
-    """A trained network that tells what drawings show.
+    """A trained network that recognises drawings.
 
     Attributes:
-        trainer: Of the run.
-        measure: What scores are, a key of MEANINGS: `probability`, but for zero-shot trainings.
+        trainer: The trainer of the run.
+        measure: The meaning of scores, a key of MEANINGS: `probability`, but for zero-shot trainings.
         classes: The class table of the scores.
-        unseen: (L,) bool, of which classes no drawing was learned from.
-        candidates: (K,) places in the class table of those that are predicted.
+        unseen: (L,) bool, the classes without training drawings.
+        candidates: (K,) indices into the class table of the classes that can be predicted.
         trained: The network.
         device: Where to compute.
-        data: The data set that was learned from, where the run says so.
-        gamma: What is taken off the scores of seen classes.
-        kept: The recogniser of a zero-shot training; None of a classifier.
+        data: The data set of the training, where the run records it.
+        gamma: Subtracted from the scores of seen classes.
+        kept: The recogniser of a zero-shot training; None for a classifier.
 
     Example:
         >>> recogniser = sketchdata.Recogniser.load("runs/recognition")
@@ -135,7 +135,7 @@ class Recogniser:
             run: The training's folder.
             device: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`.
             among: Zero-shot: predict among all classes, or the unseen ones.
-            calibrated: Zero-shot: take γ off the scores of seen classes.
+            calibrated: Zero-shot: subtract γ from the scores of seen classes.
             vectors: Zero-shot: class vectors of the recogniser; None for the best on validation classes.
             method: Zero-shot: method of the recogniser; None for the best on validation classes.
 
@@ -154,18 +154,17 @@ class Recogniser:
             raise SketchDataError(f"{directory} has no {REPORT}, so its training did not finish: go on with --resume")
         trained, trainer = read_encoder(directory), str(record.get("trainer"))
         data, where = Path(record["data"]) if record.get("data") else None, str(device_of(device))
-        if trainer != _ZERO_SHOT:
+        if trainer != ZERO_SHOT:
             given = {
                 "--among": among != "all",
                 "--plain": not calibrated,
                 "--vectors": vectors is not None,
                 "--method": method is not None,
             }
-            if any(given.values()):
-                named = ", ".join(name for name, is_given in given.items() if is_given)
+            if named := ", ".join(name for name, is_given in given.items() if is_given):
                 raise ConfigError(
-                    f"{directory} holds a training of {trainer}, whose classifier knows the classes that it learned "
-                    f"and no others: leave out {named}, or take a run of `sketchdata train zsl`"
+                    f"{directory} holds a training of {trainer}, whose classifier predicts only the classes that it "
+                    f"learned: leave out {named}, or take a run of `sketchdata train zsl`"
                 )
             count = len(trained.classes)
             return cls(
@@ -184,7 +183,7 @@ class Recogniser:
         own = kept.recogniser
         if own.width != trained.width:
             raise SketchDataError(
-                f"{directory}: the recogniser {kept.name} was fitted to {own.width:,} numbers a drawing, and the "
+                f"{directory}: the recogniser {kept.name} was fitted to embeddings of {own.width:,} values, and the "
                 f"network gives {trained.width:,}: train again in another --out"
             )
         return cls(
@@ -200,7 +199,7 @@ class Recogniser:
             kept=kept,
         )
 
-    # A str is a sequence of str too, and is taken for one file.
+    # A str is a sequence of str too, and means one file.
     @overload
     def predict(self, drawings: Recognisable, *, top: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]
 
@@ -210,26 +209,26 @@ class Recogniser:
     def predict(
         self, drawings: Recognisable | Sequence[Recognisable], *, top: int | None = None
     ) -> Prediction | list[Prediction]:
-        """Tell what drawings show.
+        """Predict the classes of drawings.
 
         Args:
             drawings: One drawing, or a sequence of them: a Drawing (raw ones are simplified first); a picture of one,
                 (H, W) or (H, W, 3) uint8, whose lines are traced; an `.svg` or `.png` file, an `.ndjson` file of one
                 drawing, or a line of it, `FILE.ndjson#3`.
-            top: Likeliest classes to return; None for all.
+            top: Number of classes to return; None for all.
 
         Returns:
             For one drawing (class, probability) pairs, the likeliest first, of equally likely ones the first in the
             class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
 
         Raises:
-            ConfigError: There is no such file, it holds several drawings, or an array is no picture.
+            ConfigError: There is no such file, it holds several drawings, or an array is not a picture.
             SketchDataError: A file is damaged, or holds no drawing.
         """
         if isinstance(drawings, (Drawing, np.ndarray, str, PathLike)):
             return self.predict([drawings], top=top)[0]
         if top is not None and top < 1:
-            raise ConfigError(f"the likeliest 1 class or more can be had, not {top}")
+            raise ConfigError(f"top must be 1 or more, not {top}")
         found = list[Prediction]()
         for row in self.scores([_drawing_of(one) for one in drawings]):
             places = self.candidates[np.argsort(-row[self.candidates], kind="stable")][:top].tolist()
@@ -237,7 +236,7 @@ class Recogniser:
         return found
 
     def scores(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.floating[Any]]:
-        """Return how likely each of M simplified drawings is of each class: (M, L), see `measure`."""
+        """Return the scores of M simplified drawings for all L classes: (M, L), see `measure`."""
         from sketchdata.training.encoder import embed, probabilities
         from sketchdata.training.packed import pack
 
@@ -248,11 +247,11 @@ class Recogniser:
             return probabilities(self.trained, numbers, device=self.device)
         return self.kept.recogniser.scores(numbers, calibrated=self.gamma != 0)
 
-    def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Answer:
-        """Return what a drawing is taken for by its scores of all classes, (L,)."""
-        among = scores[self.candidates]
+    def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Recognition:
+        """Rank the classes of a drawing by its scores of all classes, (L,)."""
+        among, word, note = scores[self.candidates], query.word, None
         places: list[int] = self.candidates[np.argsort(-among, kind="stable")].tolist()
-        own = self.classes.index(query.word) if query.word in self.classes else None
+        own = self.classes.index(word) if word in self.classes else None
         guesses = tuple(
             Guess(
                 rank=rank,
@@ -264,24 +263,16 @@ class Recogniser:
             for rank, place in enumerate(places[:top], 1)
         )
         own_rank = places.index(own) + 1 if own in places else None
-        return Answer(
-            query=query,
-            guesses=guesses,
-            own_rank=own_rank,
-            middle=float(np.median(among)),
-            note=self._note(query.word) if own_rank is None else None,
-        )
-
-    def _note(self, word: str | None) -> str | None:
-        if word is None:
-            return None
-        if word in self.classes:
-            return f"{word!r} is a seen class, not among the {len(self.candidates):,} unseen ones"
-        return f"there is no {word!r} among the {len(self.classes):,} classes to recognise"
+        if word is not None and own is None:
+            note = f"there is no {word!r} among the {len(self.classes):,} classes to recognise"
+        elif word is not None and own_rank is None:
+            note = f"{word!r} is a seen class, not among the {len(self.candidates):,} unseen ones"
+        middle = float(np.median(among))
+        return Recognition(query=query, guesses=guesses, own_rank=own_rank, middle=middle, note=note)
 
 
 def _drawing_of(one: Recognisable) -> Drawing:
-    """Return a simplified drawing, as the networks read them."""
+    """Return a simplified drawing."""
     if isinstance(one, np.ndarray):
         if one.dtype != np.uint8 or not (one.ndim == 2 or (one.ndim == 3 and one.shape[2] == 3)) or not one.size:
             raise ConfigError(
@@ -290,11 +281,7 @@ def _drawing_of(one: Recognisable) -> Drawing:
             )
         return tracing.trace(np.ascontiguousarray(one if one.ndim == 3 else np.repeat(one[:, :, None], 3, axis=2)))
     if isinstance(one, Drawing):
-        if not one.strokes or one.strokes[0].shape[1] == 2:
-            return one
-        words = Words()
-        (simple,) = simplify(to_batch([one], words)).drawings(words.names)
-        return simple
+        return simplify(one)
     (query, *more) = read_queries(str(one))
     if more or query.drawing is None:
         raise ConfigError(

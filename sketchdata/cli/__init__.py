@@ -228,7 +228,7 @@ root = _group(
         "export": ("sketchdata.cli:export_group", "Export a data set to another format."),
         "edgemaps": ("sketchdata.cli:edgemaps_group", "Turn photos into edge maps: collect to curate."),
         "train": ("sketchdata.cli:train_group", "Train a model."),
-        "evaluate": ("sketchdata.cli.evaluate:evaluate", "Measure how well a trained network recognises drawings."),
+        "evaluate": ("sketchdata.cli.recognise:evaluate", "Measure how well a trained network recognises drawings."),
         "recognise": ("sketchdata.cli.recognise:recognise", "Tell what drawings show, by a trained network."),
         "encode": ("sketchdata.cli.search:encode", "Turn drawings into binary codes by a trained network."),
         "index": ("sketchdata.cli:index_group", "Make codes searchable."),

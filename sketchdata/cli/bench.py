@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
-from sketchdata.cli.output import echo_json
+from sketchdata.cli.output import JSON, Command, echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
 
@@ -19,26 +20,31 @@ with needs_extra("comparing methods", "train"):
     from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
-def _list_rows(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted:
-        return
-    shown = {row.name.removesuffix(f"-{row.bits}"): row for row in all_rows((64,), 32, 20)}
-    for name, row in shown.items():
-        click.echo(f"{name:<24} {row.title} (table {row.table})" if row.table != "ours" else f"{name:<24} {row.title}")
-    context.exit()
+def _list_rows(lines: Callable[[], Iterable[str]], help: str) -> Callable[[Command], Command]:
+    """Return an option that prints lines and ends the command."""
+
+    def callback(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            click.echo("\n".join(lines()))
+            context.exit()
+
+    return click.option("--list-rows", is_flag=True, is_eager=True, expose_value=False, callback=callback, help=help)
+
+
+def _hashing_rows() -> Iterable[str]:
+    for name, row in {row.name.removesuffix(f"-{row.bits}"): row for row in all_rows((64,), 32, 20)}.items():
+        yield f"{name:<24} {row.title}{'' if row.table == 'ours' else f' (table {row.table})'}"
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
-@click.option(
-    "--list-rows", is_flag=True, is_eager=True, expose_value=False, callback=_list_rows, help="Name all rows, and stop."
-)
+@JSON
+@_list_rows(_hashing_rows, "Print the names of all rows, and exit.")
 @options(config=recipe.Config, network=NetworkOptions, training=TrainingOptions)
 def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, training: TrainingOptions) -> None:
-    """Train or fit hashing methods on the same data, and put them beside the paper's tables II, III, V, VI and VII.
+    """Train or fit hashing methods on the same data, and compare them with the paper's tables II, III, V, VI and VII.
 
-    Every row is a training, or a fit on features. What is finished stays in --out: after a stop the same command goes
-    on, and two commands with different --rows can share the folder. hashing.md has the tables, with chance and the
+    Every row is a training, or a fit on features. Finished rows stay in --out: the same command resumes an interrupted
+    run, and two commands with different --rows can share the folder. hashing.md has the tables, with chance and the
     bounds that the order of ties allows; hashing.json has all measures.
 
     Example: sketchdata bench hashing --data data/quickdraw-3.8m --out bench --augment
@@ -56,33 +62,23 @@ def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, train
     click.echo(f"{config.out}: {recipe.TABLE_FILE}, {recipe.RESULTS_FILE}")
 
 
-def _list_networks(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted:
-        return
+def _edgemap_rows() -> Iterable[str]:
     for row in edgemap_recipe.all_rows():
         lacking = edgemap_recipe.lacking(row)
         published = "not in the paper" if row.published is None else f"the paper's: {row.published:.4f}"
-        click.echo(f"{row.name:<24} {row.title} ({published}){f'; left out: {lacking}' if lacking else ''}")
-    context.exit()
+        yield f"{row.name:<24} {row.title} ({published}){f'; left out: {lacking}' if lacking else ''}"
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
-@click.option(
-    "--list-rows",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_networks,
-    help="Name all rows and which networks are not at hand, and stop.",
-)
+@JSON
+@_list_rows(_edgemap_rows, "Print the names of all rows and which networks are not installed, and exit.")
 @options(config=edgemap_recipe.Config, training=TrainingOptions)
 def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOptions) -> None:
-    """Train networks from scratch to tell the classes of edge maps, and put them beside the paper's Table VIII.
+    """Train networks from scratch to classify edge maps, and compare them with the paper's Table VIII.
 
-    Every row is a training of one network; `val` chooses its epoch. What is finished stays in --out: after a stop the
-    same command goes on, and other options begin rows of their own. A network that is not at hand is left out, which is
-    said. edgemap.md has the table, with chance; edgemap.json has the options as well.
+    Every row is a training of one network; `val` chooses its epoch. Finished rows stay in --out: the same command
+    resumes an interrupted run, and other options begin rows of their own. A network that is not installed is left out,
+    with a message. edgemap.md has the table, with chance; edgemap.json has the options as well.
 
     Example: sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
 
@@ -98,15 +94,15 @@ def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOpti
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
+@JSON
 @options(config=zsl_recipe.Config, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
 def zsl(
     as_json: bool, config: zsl_recipe.Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions
 ) -> None:
-    """Compare ways of zero-shot recognition, and put them beside the paper's tables IX and X.
+    """Compare methods of zero-shot recognition with one another and with the paper's tables IX and X.
 
     For each of --splits draws of seen and unseen classes each network is trained as by `train zsl`, and each method
-    learns from each source of class vectors. What is finished stays in --out: after a stop the same command goes on.
+    learns from each source of class vectors. Finished parts stay in --out: the same command resumes an interrupted run.
     zsl.md has the tables, mean and deviation over the draws with chance beside; zsl.json has all measures of each draw.
 
     Example: sketchdata bench zsl --data data/quickdraw-3.8m --vectors edges.parquet --vectors words.parquet --seen 200

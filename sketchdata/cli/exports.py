@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from sketchdata.classes.splits import SplitOptions
-from sketchdata.cli.output import echo_json
+from sketchdata.cli.output import FILE, FOLDER, JSON, bytes_of, counted, echo_json
 from sketchdata.config import options
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import needs_extra
 from sketchdata.pipelines import exports, imports
 from sketchdata.storage.manifest import Manifest
 
-_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+_DIRECTORY = click.argument("directory", metavar="DIR", type=FOLDER)
+_FOLDER = click.argument("directory", metavar="FOLDER", type=FOLDER)
 
 
 @click.command("webdataset")
@@ -26,7 +27,8 @@ def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine:
     """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
 
     Every drawing becomes {key_id}.json and, with --png, {key_id}.png, in tars of equal length, in the order of the data
-    set's rows. The bytes depend neither on the workers nor on interruptions; the same command goes on after one.
+    set's rows. The bytes depend neither on the workers nor on interruptions; the same command resumes an interrupted
+    export.
 
     Example: sketchdata export webdataset data/quickdraw-3.8m --out tars
 
@@ -41,8 +43,8 @@ def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine:
 def export_ndjson(directory: Path, config: exports.NdjsonConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as the official one-drawing-a-line text, a file a category and split.
 
-    With --merge, a category's splits become one file, laid out like the official bucket: the folder can then be built
-    from again, with --source. The bytes depend neither on the workers nor on interruptions.
+    With --merge, a category's splits become one file, laid out like the official bucket: `sketchdata build` reads such
+    a folder as its --source. The bytes depend neither on the workers nor on interruptions.
 
     Example: sketchdata export ndjson data/quickdraw-3.8m --out text
 
@@ -72,19 +74,15 @@ def _report(out: Path, export: Callable[[], Manifest | None]) -> None:
     manifest = export()
     if manifest is None:
         return
-    size, splits = sum(file.bytes for file in manifest.files), manifest.splits
-    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
-    click.echo(f"{out}: {sum(splits.values()):,} drawings ({counts})")
-    click.echo(f"{size / 1e6:,.1f} MB in {len(manifest.files):,} files; {time.monotonic() - started:.1f} s")
+    click.echo(f"{out}: {sum(manifest.splits.values()):,} drawings ({counted(manifest.splits)})")
+    seconds = time.monotonic() - started
+    click.echo(f"{bytes_of(manifest) / 1e6:,.1f} MB in {len(manifest.files):,} files; {seconds:.1f} s")
     click.echo(f"Check it with: sketchdata verify {out}")
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
-
-
 @click.command("codes")
-@click.argument("directory", metavar="CODES", type=click.Path(file_okay=False, path_type=Path))
-@_JSON
+@click.argument("directory", metavar="CODES", type=FOLDER)
+@JSON
 @options(config=exports.CodesConfig)
 def export_codes(directory: Path, as_json: bool, config: exports.CodesConfig) -> None:
     """Export the binary codes in CODES to the arrays of DeepHash-pytorch.
@@ -102,14 +100,14 @@ def export_codes(directory: Path, as_json: bool, config: exports.CodesConfig) ->
 
 
 @click.command("lists")
-@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@_JSON
+@_DIRECTORY
+@JSON
 @options(config=exports.ListsConfig, engine=EngineOptions)
 def export_lists(directory: Path, as_json: bool, config: exports.ListsConfig, engine: EngineOptions) -> None:
     """Export the lists of the data set in DIR: train.txt, database.txt (the gallery) and test.txt (the queries).
 
-    A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it: they then train on the
-    very drawings that we do. The pictures are not written.
+    A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it, so that they train on
+    exactly the same drawings. The pictures are not written.
 
     Example: sketchdata export lists data/quickdraw-3.8m --format hashnet --out lists
     """
@@ -119,25 +117,23 @@ def export_lists(directory: Path, as_json: bool, config: exports.ListsConfig, en
 
 
 def _say(manifest: Manifest, out: Path, noun: str, as_json: bool) -> None:
-    size, splits = sum(file.bytes for file in manifest.files), manifest.splits
+    size, splits, classes = bytes_of(manifest), manifest.splits, len(manifest.classes)
     if as_json:
-        told = {"out": str(out), **manifest.config, "splits": splits, "classes": len(manifest.classes), "bytes": size}
-        echo_json(told)
+        echo_json({"out": str(out), **manifest.config, "splits": splits, "classes": classes, "bytes": size})
         return
-    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
-    click.echo(f"{out}: {sum(splits.values()):,} {noun} of {len(manifest.classes):,} classes ({counts})")
+    click.echo(f"{out}: {sum(splits.values()):,} {noun} of {classes:,} classes ({counted(splits)})")
     click.echo(f"{size / 1e6:,.1f} MB in {len(manifest.files):,} files")
 
 
 @click.command("splits")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@JSON
 @options(config=exports.SplitsConfig, split=SplitOptions)
 def export_splits(as_json: bool, config: exports.SplitsConfig, split: SplitOptions) -> None:
     """Export a split of classes into seen and unseen ones, for zero-shot work.
 
-    Classes are chosen by a keyed hash of their names, so the split depends on these and the seed alone; or they are
-    those of a published split, or of a file. A share of the seen classes is kept aside, for choosing checkpoints and
-    constants on; the format sake has no place for it, and has them among the seen.
+    A keyed hash of their names chooses the classes, so the split depends on the names and the seed alone; or the split
+    is a published one, or that of a file. A share of the seen classes is kept for validation; the format sake has no
+    place for validation classes, and lists them among the seen.
 
     Example: sketchdata export splits --seen 200 --split-seed 0 --out split.txt
 
@@ -146,14 +142,15 @@ def export_splits(as_json: bool, config: exports.SplitsConfig, split: SplitOptio
     exported = exports.export_splits(config, split)
     sizes = {part: len(getattr(exported.split, part)) for part in ("seen", "validation", "unseen")}
     if as_json:
-        told = {
-            "out": str(config.out),
-            **{part: getattr(exported.split, part) for part in sizes},
-            "unknown": exported.unknown,
-            "left_out": exported.left_out,
-            "pictures": exported.pictures,
-        }
-        echo_json(told)
+        echo_json(
+            {
+                "out": str(config.out),
+                **{part: getattr(exported.split, part) for part in sizes},
+                "unknown": exported.unknown,
+                "left_out": exported.left_out,
+                "pictures": exported.pictures,
+            }
+        )
         return
     click.echo(
         f"{config.out}: {sizes['seen']:,} seen classes, {sizes['validation']:,} of them for validation, "
@@ -164,32 +161,27 @@ def export_splits(as_json: bool, config: exports.SplitsConfig, split: SplitOptio
     if exported.left_out:
         click.echo(f"{len(exported.left_out):,} classes are in neither list and were left out")
     if exported.unknown:
-        click.echo(
-            f"{len(exported.unknown):,} names are no class here and were passed over: {', '.join(exported.unknown)}"
-        )
-
-
-#: As in sketchdata/onnx_export.py, which is not imported before it is needed.
-_LEAST_OPSET, _MOST_OPSET = 18, 23
+        click.echo(f"ignored {len(exported.unknown):,} unknown class names: {', '.join(exported.unknown)}")
 
 
 @click.command("onnx")
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file, such as model.onnx.")
+@click.argument("run", type=FOLDER)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, such as model.onnx.")
 @click.option(
     "--opset",
-    type=click.IntRange(_LEAST_OPSET, _MOST_OPSET),
-    default=_LEAST_OPSET,
+    # As in sketchdata/training/onnx_export.py, which imports torch.
+    type=click.IntRange(18, 23),
+    default=18,
     show_default=True,
     help="Version of ONNX's operators.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print inputs, outputs and metadata as JSON on standard output.")
+@JSON
 def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
     """Export the network of the training in RUN as one ONNX file, for programs without torch.
 
-    Its inputs are pictures, sequences of points or both; its outputs are the numbers of the code layer, the bits and
-    the scores of the classes. The class table, and what is needed to make the inputs, are in the file's metadata. The
-    file is written once onnxruntime was seen to compute with it what torch does.
+    Its inputs are pictures, sequences of points or both; its outputs are the code layer's values, the bits and the
+    scores of the classes. The file's metadata has the class table and the settings for making the inputs. The file is
+    written only if onnxruntime computes the same outputs as torch.
 
     Example: sketchdata export onnx runs/hashing-64 --out model.onnx
     """
@@ -207,44 +199,37 @@ def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
 
 
 @click.command("codes")
-@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@_FOLDER
+@JSON
 @options(config=imports.CodesConfig)
 def import_codes(directory: Path, as_json: bool, config: imports.CodesConfig) -> None:
-    """Import the binary codes in FOLDER, of any program, so that they are measured exactly as ours are.
+    """Import the binary codes in FOLDER, of any program, to be measured exactly as our codes are.
 
     FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
     {trn,tst}_label.npy, a column a class or indices; trn is the gallery, tst the queries. Rows of several classes are
-    refused. Nothing is unpickled.
+    refused. No file is unpickled.
 
     Example: sketchdata import codes save/DPSH/cifar10-1_48bits_0.7731 --out codes
     """
     manifest = imports.import_codes(directory, config)
-    splits, bits = manifest.splits, manifest.config["bits"]
+    splits, bits, classes = manifest.splits, manifest.config["bits"], len(manifest.classes)
     if as_json:
-        told = {
-            "out": str(config.out),
-            "bits": bits,
-            "ids": manifest.config["ids"],
-            "splits": splits,
-            "classes": len(manifest.classes),
-        }
-        echo_json(told)
+        ids = manifest.config["ids"]
+        echo_json({"out": str(config.out), "bits": bits, "ids": ids, "splits": splits, "classes": classes})
         return
-    counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
     click.echo(
-        f"{config.out}: {sum(splits.values()):,} codes of {bits} bits, of {len(manifest.classes):,} classes ({counts})"
+        f"{config.out}: {sum(splits.values()):,} codes of {bits} bits, of {classes:,} classes ({counted(splits)})"
     )
 
 
 @click.command("lists")
-@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@_FOLDER
+@JSON
 @options(config=imports.ListsConfig)
 def import_lists(directory: Path, as_json: bool, config: imports.ListsConfig) -> None:
     """Import the lists in FOLDER, train.txt, database.txt and test.txt of HashNet, as tables.
 
-    A line of a list is a picture's path and a column a class, 1 in its own. Out come train.csv, gallery.csv and
+    A line of a list is a picture's path and a column a class, 1 in its own. Writes train.csv, gallery.csv and
     query.csv: path, key_id where the file's name is one, and class. Pictures of several classes are refused.
 
     Example: sketchdata import lists HashNet/data/cifar10 --out lists
@@ -253,20 +238,18 @@ def import_lists(directory: Path, as_json: bool, config: imports.ListsConfig) ->
     if as_json:
         echo_json({"out": str(config.out), "splits": counts})
         return
-    told = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    click.echo(f"{config.out}: {sum(counts.values()):,} pictures ({told})")
+    click.echo(f"{config.out}: {sum(counts.values()):,} pictures ({counted(counts)})")
 
 
 @click.command("splits")
-@click.argument("directory", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what was read as JSON on standard output.")
+@_FOLDER
+@JSON
 @options(config=imports.SplitsConfig)
 def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) -> None:
-    """Import the split of classes that FOLDER has in the lists of SAKE or ZSE-SBIR.
+    """Import a split of classes from the lists of SAKE or ZSE-SBIR in FOLDER.
 
     FOLDER has cname_cid.txt, the seen classes, and cname_cid_zero.txt, the unseen ones. Lists of pictures beside them,
-    such as sketch_zero.txt or all_photo_filelist_train.txt, are checked and counted. The file that is written is for
-    --class-split.
+    such as sketch_zero.txt or all_photo_filelist_train.txt, are checked and counted. Writes a file for --class-split.
 
     Example: sketchdata import splits zse-sbir/Sketchy/zeroshot1 --out sketchy.txt
     """
@@ -274,8 +257,7 @@ def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) 
     seen, unseen = imported.names.seen or (), imported.names.unseen or ()
     if as_json:
         pictures = {name: {"pictures": count, "classes": own} for name, (count, own) in imported.pictures.items()}
-        told = {"out": str(config.out), "seen": seen, "unseen": unseen, "pictures": pictures}
-        echo_json(told)
+        echo_json({"out": str(config.out), "seen": seen, "unseen": unseen, "pictures": pictures})
         return
     click.echo(f"{config.out}: {len(seen):,} seen classes, {len(unseen):,} unseen")
     for name, (count, own) in imported.pictures.items():
@@ -283,16 +265,16 @@ def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) 
 
 
 @click.command("vectors")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON on standard output.")
+@click.argument("file", type=FILE)
+@JSON
 @options(config=imports.VectorsConfig)
 def import_vectors(file: Path, as_json: bool, config: imports.VectorsConfig) -> None:
     """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
 
     FILE is text of a word and its numbers a line, as of GloVe and fastText (.vec), a .bin of word2vec, either of them
-    gzipped, or a .npy with --words. A class takes its word however it is spelled, `wine bottle` that of `Wine_Bottle`;
-    a name of several words without one takes the mean of the words' vectors. Writes one Parquet file with word, count
-    (of how many words the vector is the mean) and vector. A file of that name is replaced.
+    gzipped, or a .npy with --words. Spelling does not matter: `wine bottle` takes the vector of `Wine_Bottle`. A name
+    of several words that has no vector takes the mean of its words' vectors. Writes one Parquet file with word, count
+    (the number of averaged words) and vector. A file of that name is replaced.
 
     Example: sketchdata import vectors glove.6B.300d.txt --out glove.parquet
 
@@ -303,12 +285,11 @@ def import_vectors(file: Path, as_json: bool, config: imports.VectorsConfig) -> 
     if as_json:
         echo_json(found)
         return
-    if found["missing"]:
-        click.echo(f"left out, without a word, are {len(found['missing']):,}: {', '.join(found['missing'])}", err=True)
-    means = {name: words for name, words in found["stand_ins"].items() if len(words) > 1}
+    if missing := found["missing"]:
+        click.echo(f"left out {len(missing):,} classes without a vector: {', '.join(missing)}", err=True)
+    means = [f"{name} ({', '.join(words)})" for name, words in found["stand_ins"].items() if len(words) > 1]
     if means:
-        told = ", ".join(f"{name} ({', '.join(words)})" for name, words in means.items())
-        click.echo(f"means of several words are {len(means):,}: {told}", err=True)
+        click.echo(f"means of several words: {len(means):,}: {', '.join(means)}", err=True)
     click.echo(
         f"{config.out}: {found['classes']:,} classes × {found['numbers']:,} numbers; {time.monotonic() - started:.1f} s"
     )

@@ -37,11 +37,14 @@ def print_tables(*tables: Table) -> None:
     click.echo(captured.get(), nl=False)
 
 
-def table_of(*titles: str, **settings: Any) -> Table:
-    """Return an empty table: names on the left, numbers on the right."""
+def table_of(*titles: str, fold: bool = False, **settings: Any) -> Table:
+    """Return an empty table: names on the left, numbers on the right.
+
+    On a narrow terminal the titles of numbers take several lines or, with `fold`, the names do.
+    """
     table = Table(**settings)
     for place, title in enumerate(titles):
-        table.add_column(title, justify="right" if place else "left", no_wrap=place == 0)
+        table.add_column(title, justify="right" if place else "left", no_wrap=fold == bool(place), overflow="fold")
     return table
 
 

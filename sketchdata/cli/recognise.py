@@ -1,8 +1,9 @@
-"""`sketchdata recognise`."""
+"""`sketchdata recognise` and `sketchdata evaluate`."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from sketchdata import __version__
-from sketchdata.api.recogniser import MEANINGS, Answer, Recogniser
-from sketchdata.cli.output import echo_json, print_tables
-from sketchdata.config import options
+from sketchdata.api.recogniser import MEANINGS, ZERO_SHOT, Recogniser, Recognition
+from sketchdata.cli.output import FILE, FOLDER, JSON, echo_json, print_tables
+from sketchdata.config import option, options
 from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.pipelines import recognise as recipe
+from sketchdata.storage.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,29 +31,28 @@ def _check_picture(context: click.Context, parameter: click.Parameter, path: Pat
 
 
 @click.command()
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@JSON
 @click.option(
     "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     callback=_check_picture,
-    help=f"Write a picture of it as well, of {MAX_PANELS} drawings at most: FILE.svg or FILE.png.",
+    help=f"Write a picture of the result as well, of {MAX_PANELS} drawings at most: FILE.svg or FILE.png.",
 )
 @options(config=recipe.Config)
 def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | None, config: recipe.Config) -> None:
-    """Tell what drawings show, by a trained network.
+    """Recognise drawings by a trained network.
 
     A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg or a .png file, or a key_id. RUN is the
-    folder of any finished training on drawings. The classifiers of most give probabilities of the classes that they
-    learned.
+    folder of a finished training on drawings. Classifiers give probabilities of the classes that they learned.
 
-    A run of `train zsl` recognises classes as well of which no drawing was learned from; they are marked `unseen`. Of
-    its recognisers the one is taken that did best on validation classes. Scores are its own, as they are: distances,
-    cosines or products, the higher the likelier, of no common unit. γ is taken off those of seen classes (calibrated
-    stacking), so that unseen ones get their turn.
+    A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
+    recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit:
+    the higher, the likelier. γ is subtracted from the scores of seen classes (calibrated stacking), since they would
+    otherwise be preferred.
 
-    Bars of a picture are probabilities; of other scores they begin at the middle one of all candidates and end at the
+    Bars of a picture are probabilities; bars of other scores begin at the median score of the candidates and end at the
     best.
 
     Example: sketchdata recognise runs/recognition cat.svg --class cat
@@ -58,32 +60,32 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     Example: sketchdata recognise runs/zsl some.ndjson#3 --among unseen --picture guess.svg
     """
     found = recipe.run(run, files, config)
+    recogniser = found.recogniser
     figure = None if picture is None else _draw(found)
     if as_json:
         echo_json(_plain(found))
     else:
-        click.echo(_about(found.judge))
+        click.echo(_about(recogniser))
         for answer in found.answers:
             click.echo()
-            _print(answer, found.judge)
-        _say_share(found)
+            _print(answer, recogniser)
+        judged = [answer.right for answer in found.answers if answer.right is not None]
+        if len(judged) > 1:
+            click.echo(f"{sum(judged):,} of {len(judged):,} right (chance 1 of {len(recogniser.candidates):,})")
     if picture is not None and figure is not None:
         save(figure, picture)
         click.echo(f"{picture}: {picture.stat().st_size / 1e3:,.0f} kB", err=True)
 
 
-# ---- JSON ------------------------------------------------------------------------------------------------------------
-
-
 def _plain(found: recipe.Answers) -> dict[str, Any]:
-    """Return all answers as plain values; key_ids as text, since JavaScript's numbers hold 53 bits."""
-    judge, kept = found.judge, found.judge.kept
+    # key_ids as text, since JavaScript's numbers hold 53 bits.
+    recogniser, kept = found.recogniser, found.recogniser.kept
     return {
-        "trainer": judge.trainer,
+        "trainer": recogniser.trainer,
         "recogniser": kept
         and {"vectors": kept.source, "method": kept.method, "validation_hit": kept.recogniser.validation_hit},
-        "candidates": len(judge.candidates),
-        "score": {"kind": judge.measure, "meaning": MEANINGS[judge.measure], "gamma": judge.gamma},
+        "candidates": len(recogniser.candidates),
+        "score": {"kind": recogniser.measure, "meaning": MEANINGS[recogniser.measure], "gamma": recogniser.gamma},
         "drawings": [
             {
                 "drawing": answer.query.name,
@@ -102,85 +104,82 @@ def _plain(found: recipe.Answers) -> dict[str, Any]:
     }
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------------
-
-
-def _about(judge: Recogniser) -> str:
-    """Return what recognises, and what scores are."""
-    count = int(judge.unseen.sum())
-    if judge.kept is None:
-        return f"{len(judge.classes):,} classes; score: {MEANINGS[judge.measure]}"
-    among = f"{len(judge.candidates):,} classes, {count:,} of them unseen"
-    if len(judge.candidates) == count:
+def _about(recogniser: Recogniser) -> str:
+    """Return a line about the recogniser and its scores."""
+    count = int(recogniser.unseen.sum())
+    if recogniser.kept is None:
+        return f"{len(recogniser.classes):,} classes; score: {MEANINGS[recogniser.measure]}"
+    among = f"{len(recogniser.candidates):,} classes, {count:,} of them unseen"
+    if len(recogniser.candidates) == count:
         among = f"the {count:,} unseen classes"
-    off = f", {judge.gamma:.4g} (γ) taken off those of seen classes" if judge.gamma else ""
-    return f"{judge.kept.method} from {judge.kept.source}, among {among}; score: {MEANINGS[judge.measure]}{off}"
+    off = f", minus {recogniser.gamma:.4g} (γ) for seen classes" if recogniser.gamma else ""
+    kept, meaning = recogniser.kept, MEANINGS[recogniser.measure]
+    return f"{kept.method} from {kept.source}, among {among}; score: {meaning}{off}"
 
 
-def _verdict(answer: Answer, judge: Recogniser) -> str:
-    """Return whether a drawing was recognised, as far as that is known."""
-    if answer.own_rank is None:
-        return answer.note or "what it shows is not known"
-    if answer.right:
-        return "right"
-    return f"wrong: {answer.query.word} comes as number {answer.own_rank:,} of {len(judge.candidates):,}"
-
-
-def _print(answer: Answer, judge: Recogniser) -> None:
+def _print(answer: Recognition, recogniser: Recogniser) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
     table = Table()
     for title in ("rank", "class", "score"):
         table.add_column(title, justify="left" if title == "class" else "right")
-    if judge.kept is not None:
+    if recogniser.kept is not None:
         table.add_column("seen")
     if answer.own_rank is not None:
         table.add_column("own")
     digits = _digits([guess.score for guess in answer.guesses])
     for guess in answer.guesses:
-        seen = () if judge.kept is None else ("unseen" if guess.unseen else "seen",)
+        seen = () if recogniser.kept is None else ("unseen" if guess.unseen else "seen",)
         hit = () if answer.own_rank is None else ("✓" if guess.hit else "",)
         table.add_row(str(guess.rank), escape(guess.word), f"{guess.score:.{digits}f}", *seen, *hit)
-    # Names and words come from files of strangers, and a terminal would obey what is not printable.
-    click.echo(printable(f"{answer.query.name}{said}: {_verdict(answer, judge)}"))
+    if answer.own_rank is None:
+        verdict = answer.note or "its class is not known"
+    elif answer.right:
+        verdict = "right"
+    else:
+        verdict = f"wrong: {answer.query.word} has rank {answer.own_rank:,} of {len(recogniser.candidates):,}"
+    # Names and words come from any file, and a terminal would obey what is not printable.
+    click.echo(printable(f"{answer.query.name}{said}: {verdict}"))
     print_tables(table)
 
 
 def _digits(scores: list[float]) -> int:
-    """Return after how many decimals scores that differ are told apart."""
+    """Return the number of decimals that distinguishes scores."""
     spread = max(scores) - min(scores)
     return min(max(3 - math.floor(math.log10(spread)), 0), 8) if spread > 0 else 4
 
 
-def _say_share(found: recipe.Answers) -> None:
-    judged = [answer.right for answer in found.answers if answer.right is not None]
-    if len(judged) > 1:
-        click.echo(f"{sum(judged):,} of {len(judged):,} right (chance 1 of {len(found.judge.candidates):,})")
-
-
-# ---- the picture -----------------------------------------------------------------------------------------------------
-
-
 def _draw(found: recipe.Answers) -> Figure:
-    judge = found.judge
-    is_probability = judge.measure == "probability"
+    recogniser = found.recogniser
+    is_probability = recogniser.measure == "probability"
     ends = "begin at 0 and end at 1" if is_probability else "begin at the score of the middle class and end at the best"
-    only_unseen = bool(judge.unseen[judge.candidates].all())
+    only_unseen = bool(recogniser.unseen[recogniser.candidates].all())
     return recognition(
-        [_panel(answer, judge) for answer in found.answers],
-        title=f"Likeliest of {len(judge.candidates):,} {'unseen ' * only_unseen}classes",
-        lines=[*_about(judge).split("; "), f"The longer a bar, the likelier: bars {ends}. sketchdata {__version__}"],
-        unseen=judge.kept is not None,
+        [_panel(answer, recogniser) for answer in found.answers],
+        title=f"Likeliest of {len(recogniser.candidates):,} {'unseen ' * only_unseen}classes",
+        lines=[
+            *_about(recogniser).split("; "),
+            f"The longer a bar, the likelier: bars {ends}. sketchdata {__version__}",
+        ],
+        unseen=recogniser.kept is not None,
     )
 
 
-def _panel(answer: Answer, judge: Recogniser) -> Panel:
+def _panel(answer: Recognition, recogniser: Recogniser) -> Panel:
     assert answer.query.drawing is not None  # noqa: S101 - all queries of a recipe have one
-    digits = _digits([guess.score for guess in answer.guesses])
-    low, high = (0.0, 1.0) if judge.measure == "probability" else (answer.middle, answer.guesses[0].score)
+    digits, word = _digits([guess.score for guess in answer.guesses]), answer.query.word
+    low, high = (0.0, 1.0) if recogniser.measure == "probability" else (answer.middle, answer.guesses[0].score)
+    if word is None:
+        said = "its class is not known"
+    elif answer.own_rank is None:
+        said = f"shows: {word}\nwhich is not among these classes"
+    elif answer.right:
+        said = f"recognised: {word}"
+    else:
+        said = f"not recognised: {word}\nhas rank {answer.own_rank:,} of {len(recogniser.candidates):,}"
     return Panel(
         name=answer.query.name,
         strokes=answer.query.drawing.strokes,
-        said=_said(answer, judge),
+        said=said,
         right=answer.right,
         bars=[
             Bar(
@@ -196,12 +195,142 @@ def _panel(answer: Answer, judge: Recogniser) -> Panel:
     )
 
 
-def _said(answer: Answer, judge: Recogniser) -> str:
-    """Return what a panel says below the drawing, in a line or two."""
-    if answer.query.word is None:
-        return "what it shows is not known"
-    if answer.own_rank is None:
-        return f"shows: {answer.query.word}\nwhich is not among these classes"
-    if answer.right:
-        return f"recognised: {answer.query.word}"
-    return f"not recognised: {answer.query.word}\ncomes as number {answer.own_rank:,} of {len(judge.candidates):,}"
+# ---- evaluate --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """The drawings that the network is evaluated on."""
+
+    data: Path | None = option(
+        None, help="Data set or bitmaps. Default: the training's data set.", type=click.Path(path_type=Path)
+    )
+    split: str = option("gallery", help="Split to recognise.")
+    unseen: int | None = option(
+        None,
+        help="Number of classes for zero-shot retrieval, from those that the network did not learn. Default: all that "
+        "the training held out.",
+        type=click.IntRange(2),
+    )
+    batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1))
+    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@options(config=EvaluateConfig)
+@JSON
+def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
+    """Measure how well a trained network recognises drawings, and how well its binary codes find them.
+
+    Writes into the run's folder evaluation.json, evaluation.md (accuracies beside chance, the most confused classes,
+    a table of all classes) and reliability.svg. The split is `gallery`, as in the paper; no training uses it.
+
+    Networks with binary codes also search `gallery` for each drawing of `query`: mAP and P@200 with bounds by the best
+    and the worst order of equal distances, distances between classes, the cost of a search, and precision-recall.svg
+    and .csv. Classes that the training held out (`--unseen` of `sketchdata train`) are searched for among themselves.
+
+    Zero-shot trainings (`sketchdata train zsl`) are evaluated on their own unseen and seen classes: hit@k of every
+    recogniser among unseen classes (ZSL) and among all (GZSL), the averages of classes U, S and H without and with γ,
+    hubs and confusions, each beside chance. The printed recogniser is the best on validation classes. Such a run gets
+    embeddings.svg, with drawings and prototypes, instead of reliability.svg.
+
+    RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
+    searched in its `gallery`, and nothing is written.
+
+    Example: sketchdata evaluate runs/recognition
+
+    Example: sketchdata evaluate runs/hashing-64 --data data/quickdraw-3.8m --unseen 20
+
+    Example: sketchdata evaluate runs/zsl
+    """
+    if not (run / "run.json").exists() and (run / MANIFEST_NAME).exists():
+        _evaluate_codes(run, config, as_json)
+        return
+    with needs_extra("evaluating", "train"):
+        from sketchdata.retrieval.evaluation import TABLE_FILE, evaluate_run
+        from sketchdata.training.distributed import device_of
+        from sketchdata.training.run_folder import read_record
+
+    if read_record(run).get("trainer") == ZERO_SHOT:
+        _evaluate_zero_shot(run, config, as_json)
+        return
+    found = evaluate_run(
+        run,
+        config.data,
+        config.split,
+        device=str(device_of(config.device)),
+        batch_size=config.batch_size,
+        unseen=config.unseen,
+    )
+    if as_json:
+        echo_json(found)
+        return
+    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({config.split})")
+    click.echo(f"top-1 {found['top1']:.4f} (chance {found['top1_chance']:.4f})")
+    click.echo(f"top-5 {found['top5']:.4f} (chance {found['top5_chance']:.4f})")
+    click.echo(f"expected calibration error {found['ece']:.4f}")
+    for title, name in (("", "retrieval"), ("zero-shot ", "zero_shot")):
+        if name in found:
+            _say_retrieval(title, found[name])
+    if "retrieval" in found:
+        click.echo(found["retrieval"]["definition"])
+    click.echo(f"see {run / TABLE_FILE}")
+
+
+def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> None:
+    from sketchdata.retrieval.evaluation import TABLE_FILE
+    from sketchdata.training.distributed import device_of
+    from sketchdata.zero_shot.evaluation import evaluate_zero_shot
+
+    if config.unseen is not None:
+        raise ConfigError(
+            f"--unseen is for networks with binary codes; {run} is a zero-shot training, which has unseen classes of "
+            "its own: leave it out"
+        )
+    found = evaluate_zero_shot(
+        run, config.data, config.split, device=str(device_of(config.device)), batch_size=config.batch_size
+    )
+    if as_json:
+        echo_json(found)
+        return
+    drawings, classes = found["drawings"], found["classes"]
+    click.echo(
+        f"{drawings['unseen']:,} drawings of {len(classes['unseen']):,} unseen classes, {drawings['seen']:,} of "
+        f"{len(classes['seen']):,} seen ones ({config.split})"
+    )
+    own = found["recognisers"][found["chosen"]]
+    chosen = "by validation classes" if own["validation_hit"] is not None else "as the first: no validation classes"
+    click.echo(f"{found['chosen']}, chosen from {len(found['recognisers'])} {chosen}")
+    for name, level in own["zsl"]["chance"].items():
+        if name in ("hit@1", "hit@5"):
+            click.echo(f"ZSL {name} {own['zsl'][name]:.4f} (chance {level:.4f})")
+    for stack, title in (("harmonic", "GZSL"), ("harmonic_calibrated", "GZSL with γ")):
+        if stack in own:
+            sides = " ".join(f"{side[0].upper()} {own[stack][side]:.4f}" for side in ("unseen", "seen", "harmonic"))
+            click.echo(f"{title} {sides} (chance {own['chance']['harmonic']:.4f} each)")
+    for each in own["below_chance"]:
+        click.echo(f"below chance: {each['measure']} {each['value']:.4f} (chance {each['chance']:.4f})")
+    click.echo(f"see {run / TABLE_FILE}")
+
+
+def _evaluate_codes(folder: Path, config: EvaluateConfig, as_json: bool) -> None:
+    from sketchdata.retrieval.code_folder import read_codes
+    from sketchdata.retrieval.scores import score_codes
+
+    if config != EvaluateConfig():
+        raise ConfigError(f"{folder} holds codes, and the options are for networks: leave them out")
+    scored = score_codes(read_codes(folder, "query"), read_codes(folder, "gallery"))
+    found = {"retrieval": scored.values()}
+    if as_json:
+        echo_json(found)
+        return
+    _say_retrieval("", found["retrieval"])
+    click.echo(scored.definition)
+
+
+def _say_retrieval(title: str, found: dict[str, Any]) -> None:
+    about = f"{found['queries']:,} queries in {found['gallery']:,} drawings, chance {found['chance']:.4f}"
+    for name, own in (("mAP", found["map"]), (f"P@{found['k']}", found["precision_at_k"])):
+        bounds = f"{own['pessimistic']:.4f} to {own['optimistic']:.4f} by the order of ties"
+        click.echo(f"{title}{name} {own['expected']:.4f} ({bounds}; {about})")

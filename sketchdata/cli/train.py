@@ -7,25 +7,24 @@ from typing import Any
 import click
 
 from sketchdata.classes.splits import SplitOptions
-from sketchdata.cli.output import echo_json
+from sketchdata.cli.output import JSON, echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
 from sketchdata.trainers import options as trainers
 from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 _NEEDS = "training", "train"
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the training's report as JSON on standard output.")
 
 
 @click.command("edge-detector")
 @options(config=trainers.EdgeDetectorConfig)
-@_JSON
+@JSON
 def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
     """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
 
-    Writes the weights, a report and a line of metrics a step. A training that was stopped, by Ctrl-C or otherwise, goes
-    on with --resume and ends with the same weights; on the CPU, to the bit. BSDS500 is for non-commercial research, and
-    so are weights that come from it.
+    Writes the weights, a report and a line of metrics a step. --resume continues an interrupted training and ends with
+    the same weights; on the CPU, to the bit. BSDS500 is for non-commercial research, and so are weights that come from
+    it.
 
     Example: sketchdata train edge-detector --data photos/bsds500 --out runs/edges
 
@@ -45,15 +44,15 @@ def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
 
 @click.command("recognition")
 @options(config=trainers.RecognitionConfig, network=NetworkOptions, training=TrainingOptions)
-@_JSON
+@JSON
 def recognition(
     config: trainers.RecognitionConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train the dual-branch network to recognise drawings.
 
-    The picture branch learns alone, then the point branch, then both together, and last with the sketch centre loss.
-    The defaults are the paper's sizes, for a GPU. `val` chooses the best epoch of each stage. A training that
-    was stopped, by Ctrl-C or otherwise, goes on with --resume and ends with the same network; on the CPU, to the bit.
+    First the picture branch is trained alone, then the point branch, then both together, and last with the sketch
+    centre loss. The defaults are the paper's sizes, for a GPU. `val` chooses the best epoch of each stage. --resume
+    continues an interrupted training and ends with the same network; on the CPU, to the bit.
 
     Example: sketchdata train recognition --data data/quickdraw-3.8m --out runs/recognition
 
@@ -68,13 +67,13 @@ def recognition(
 
 @click.command("hashing")
 @options(config=trainers.HashingConfig, network=NetworkOptions, training=TrainingOptions)
-@_JSON
+@JSON
 def hashing(config: trainers.HashingConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool) -> None:
-    """Train the dual-branch network to give drawings binary codes.
+    """Train the dual-branch network to turn drawings into binary codes.
 
-    The branches learn alone, then together, then with the sketch centre loss, and last with the quantisation loss;
-    `--loss` tells how far to go, and `--branch cnn` leaves the points out. The defaults are the paper's sizes, for a
-    GPU. A training that was stopped goes on with --resume and ends with the same network; on the CPU, to the bit.
+    The branches are trained alone, then together, then with the sketch centre loss, and last with the quantisation
+    loss; `--loss` sets the last of these stages, and `--branch cnn` leaves the points out. The defaults are the paper's
+    sizes, for a GPU. --resume continues an interrupted training and ends with the same network; on the CPU, to the bit.
 
     Example: sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64
 
@@ -87,14 +86,15 @@ def hashing(config: trainers.HashingConfig, network: NetworkOptions, training: T
 
 @click.command("hashing-baselines")
 @options(config=trainers.BaselinesConfig, network=NetworkOptions, training=TrainingOptions)
-@_JSON
+@JSON
 def hashing_baselines(
     config: trainers.BaselinesConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train other deep hashing methods, on the same network and data.
 
-    DSH-Supervised (dsh-pair), DSH-Sketch in its reduced form (dsh-sketch, which needs word vectors), GreedyHash, CSQ
-    and OrthoHash. Each begins with the branches trained by cross entropy, which --pretrained takes from another run.
+    The methods are DSH-Supervised (dsh-pair), DSH-Sketch in its reduced form (dsh-sketch, which needs word vectors),
+    GreedyHash, CSQ and OrthoHash. Each starts from branches trained by cross entropy, which --pretrained takes from
+    another run.
 
     Example: sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/csq --branch cnn --method csq
     """
@@ -105,14 +105,14 @@ def hashing_baselines(
 
 @click.command("sketchcode")
 @options(config=trainers.SketchcodeConfig, network=trainers.SketchcodeNetwork, training=TrainingOptions)
-@_JSON
+@JSON
 def sketchcode(
     config: trainers.SketchcodeConfig, network: trainers.SketchcodeNetwork, training: TrainingOptions, as_json: bool
 ) -> None:
     """Train our own recipe for binary codes: one small network that reads strokes as channels of a picture.
 
-    First the classes get learned directions, then binary codes that keep alike classes near one another. A training
-    that was stopped goes on with --resume and ends with the same network; on the CPU, to the bit.
+    The first stage learns a direction for each class; the second one learns binary codes in which similar classes are
+    near one another. --resume continues an interrupted training and ends with the same network; on the CPU, to the bit.
 
     Example: sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment
     """
@@ -123,13 +123,13 @@ def sketchcode(
 
 @click.command("edgemap")
 @options(config=trainers.EdgeMapNetworkConfig, training=TrainingOptions)
-@_JSON
+@JSON
 def edgemap(config: trainers.EdgeMapNetworkConfig, training: TrainingOptions, as_json: bool) -> None:
-    """Train a network to tell the classes of edge maps apart, from scratch.
+    """Train a classifier of edge maps from scratch.
 
-    Learned are the classes of the data set that have edge maps in `train`; `val` chooses the epoch. All edge maps lie
-    in memory, SIZE × SIZE bytes each. A training that was stopped, by Ctrl-C or otherwise, goes on with --resume and
-    ends with the same network; on the CPU, to the bit.
+    It learns the classes of the data set that have edge maps in `train`; `val` chooses the epoch. All edge maps are
+    held in memory, SIZE × SIZE bytes each. --resume continues an interrupted training and ends with the same network;
+    on the CPU, to the bit.
 
     Example: sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap
 
@@ -142,7 +142,7 @@ def edgemap(config: trainers.EdgeMapNetworkConfig, training: TrainingOptions, as
 
 @click.command("zsl")
 @options(config=trainers.ZeroShotConfig, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
-@_JSON
+@JSON
 def zsl(
     config: trainers.ZeroShotConfig,
     splits: SplitOptions,
@@ -150,14 +150,14 @@ def zsl(
     training: TrainingOptions,
     as_json: bool,
 ) -> None:
-    """Train zero-shot recognition: of classes of which no drawing is ever seen, from vectors of their edge maps.
+    """Train zero-shot recognition of classes without training drawings, from vectors of their edge maps.
 
-    The network of drawings learns from seen classes as in `train recognition`, under a layer of ReLUs, and is frozen;
-    then each of --methods learns to place the classes' vectors among the drawings, or drawings among the vectors.
-    A fifth of the seen classes is kept back from the network for choosing constants (--validation-share; 0 is the
-    paper's). No drawing of an unseen class is looked at. A training that was stopped goes on with --resume and ends
-    the same; on the CPU, to the bit. The report's figures are of validation classes; `sketchdata evaluate` asks about
-    unseen ones, and `sketchdata recognise` about a drawing of yours.
+    The network of drawings learns the seen classes as in `train recognition`, with a last layer of ReLUs, and is
+    frozen; then each of --methods learns to map the classes' vectors to the drawings' embeddings, or the embeddings to
+    the vectors. A fifth of the seen classes is kept for validation, to choose constants (--validation-share; the paper
+    uses 0). No drawing of an unseen class is used. --resume continues an interrupted training and ends with the same
+    recognisers; on the CPU, to the bit. The report's figures are of validation classes; `sketchdata evaluate` measures
+    unseen ones, and `sketchdata recognise` recognises your own drawings.
 
     Example: sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl
 

@@ -43,7 +43,7 @@ def contact_sheet(
     line_width: int = 1,
     captions: bool = True,
 ) -> Bitmaps:
-    """Draw a batch as a grid, row by row, each drawing in the middle of its cell.
+    """Draw a batch as a grid, row by row, each drawing in the middle of its cell: (H, W) uint8 grey, paper 255.
 
     A caption is the drawing's word, or its key_id when the whole sheet shows one word, which the legend then names. A
     small ring in a cell's corner marks a drawing that the game did not recognize; the legend at the foot says so.
@@ -53,19 +53,23 @@ def contact_sheet(
         words: The class table that the labels index.
         columns: Drawings side by side; None makes the sheet about 4:3.
         cell: The side of a drawing's square in pixels, 48..1024.
-        line_width: Of the strokes, in pixels.
-        captions: Write one under each drawing.
-
-    Returns:
-        (H, W) uint8 grey values, paper 255.
+        line_width: Width of the strokes in pixels.
+        captions: Whether to write one under each drawing.
 
     Raises:
         ConfigError: There is nothing to draw, or an option is out of its range.
         FormatError: A raw coordinate is not a finite number.
     """
     _check(len(batch), columns, cell)
-    tiles = _draw_cells(batch, cell, line_width)
-    _mark_unrecognized(tiles, batch)
+    margin = max(cell // 14, line_width)
+    points = fit(batch)
+    side = max(cell - 1 - 2 * margin, 0)
+    middle = np.repeat(_middles(batch, points), np.diff(batch.points[batch.strokes]), axis=0)
+    pixels = to_pixels(points - middle, scale=side / MAX_COORDINATE, shift=(cell - 1) / 2)
+    coverage = paint(batch, pixels, np.empty((len(batch), cell, cell), np.uint8), line_width=line_width, antialias=True)
+    tiles = (coverage.astype(np.uint16) * _INK // 255).astype(np.uint8)
+    for row in np.flatnonzero(~batch.recognized).tolist():
+        _ring(tiles[row], (cell - 2 * _MARK_RADIUS - 1, 2 * _MARK_RADIUS))
     texts = captions_of(batch.label, batch.key_id, words) if captions else []
     return _bind(tiles, texts, columns, lambda width: _legend(batch, words, width))
 
@@ -83,7 +87,7 @@ def picture_sheet(
     Args:
         pictures: Of any sizes, at least one.
         titles: A caption for each.
-        legend: What the sheet shows, for its foot.
+        legend: The text at the foot.
         columns: Pictures side by side; None makes the sheet about 4:3.
         cell: The side of a picture's square in pixels, 48..1024.
 
@@ -94,12 +98,16 @@ def picture_sheet(
         ConfigError: There is nothing to show, or an option is out of its range.
     """
     _check(len(pictures), columns, cell)
-    tiles = np.stack([_fit_cell(picture, cell) for picture in pictures])
+    tiles = np.zeros((len(pictures), cell, cell, 3), np.uint8)
+    for tile, picture in zip(tiles, pictures, strict=True):
+        small = 255 - resize(picture, cell - 2 * _PICTURE_MARGIN)
+        top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
+        tile[top : top + small.shape[0], left : left + small.shape[1]] = small
     return _bind(tiles, titles, columns, lambda width: _legend_line(legend, width))
 
 
 def captions_of(label: npt.NDArray[np.uint16], key_id: npt.NDArray[np.uint64], words: Sequence[str]) -> list[str]:
-    """Return what to write under each of N drawings or pictures: its word, or its key_id when all are of one class."""
+    """Return a caption for each of N drawings or pictures: its word, or its key_id when all are of one class."""
     if len(label) and (label == label[0]).all():
         return [str(each) for each in key_id.tolist()]
     return [words[each] for each in label.tolist()]
@@ -117,22 +125,15 @@ def _check(count: int, columns: int | None, cell: int) -> None:
 
 
 def _bind(tiles: Bitmaps, texts: Sequence[str], columns: int | None, legend: Callable[[int], Bitmaps]) -> Bitmaps:
-    """Put captions under tiles, tiles on a sheet, and a legend at its foot.
+    """Put captions under tiles, tiles on a sheet, and a legend, a function of the sheet's width, at its foot.
 
-    Args:
-        tiles: (N, cell, cell) or (N, cell, cell, 3), darkness.
-        texts: A caption a tile, or none at all.
-        columns: Tiles side by side; None makes the sheet about 4:3.
-        legend: From the sheet's width to its legend, (h, width).
-
-    Returns:
-        (H, W) or (H, W, 3), paper 255.
+    Tiles are darkness, (N, cell, cell) or (N, cell, cell, 3); the sheet is (H, W) or (H, W, 3), paper 255.
     """
     count, cell = tiles.shape[:2]
     if texts:
         strips = np.stack([_write(text, cell) for text in texts])
         tiles = np.concatenate([tiles, _coloured_like(tiles, strips)], axis=1)
-    sheet = _arrange(tiles, min(columns or _balanced_columns(count), count))
+    sheet = _arrange(tiles, min(columns or math.ceil(math.sqrt(count * 4 / 3)), count))
     sheet = _pad(sheet, (0, 0), (0, max(_MIN_WIDTH - sheet.shape[1], 0)))
     sheet = np.concatenate([sheet, _coloured_like(sheet, legend(sheet.shape[1]))])
     return 255 - _pad(sheet, (_BORDER, 0), (_BORDER, _BORDER))
@@ -181,27 +182,6 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     return content.tobytes()
 
 
-def _draw_cells(batch: DrawingBatch, cell: int, line_width: int) -> Bitmaps:
-    """Draw each drawing in the middle of a square: (N, cell, cell), darkness."""
-    margin = max(cell // 14, line_width)
-    points = fit(batch)
-    side = max(cell - 1 - 2 * margin, 0)
-    middle = np.repeat(_middles(batch, points), np.diff(batch.points[batch.strokes]), axis=0)
-    pixels = to_pixels(points - middle, scale=side / MAX_COORDINATE, shift=(cell - 1) / 2)
-    bitmaps = np.empty((len(batch), cell, cell), np.uint8)
-    coverage = paint(batch, pixels, bitmaps, line_width=line_width, antialias=True)
-    return (coverage.astype(np.uint16) * _INK // 255).astype(np.uint8)
-
-
-def _fit_cell(picture: Photo, cell: int) -> Bitmaps:
-    """Put a picture in the middle of a square, as large as fits: (cell, cell, 3), darkness."""
-    tile = np.zeros((cell, cell, 3), np.uint8)
-    small = 255 - resize(picture, cell - 2 * _PICTURE_MARGIN)
-    top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
-    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return tile
-
-
 def _middles(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the middle of each drawing's bounding box: (N, 2)."""
     middles = np.zeros((len(batch), 2))
@@ -211,12 +191,6 @@ def _middles(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArra
         low, high = (extreme.reduceat(points, bounds[inked]) for extreme in (np.minimum, np.maximum))
         middles[inked] = (low + high) / 2
     return middles
-
-
-def _mark_unrecognized(tiles: Bitmaps, batch: DrawingBatch) -> None:
-    place = tiles.shape[2] - 2 * _MARK_RADIUS - 1
-    for row in np.flatnonzero(~batch.recognized).tolist():
-        _ring(tiles[row], (place, 2 * _MARK_RADIUS))
 
 
 def _ring(image: Bitmaps, centre: tuple[int, int]) -> None:
@@ -249,10 +223,6 @@ def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
 
 
-def _balanced_columns(count: int) -> int:
-    return math.ceil(math.sqrt(count * 4 / 3))
-
-
 def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
     """Lay (N, h, w…) tiles out row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1…)."""
     count, height, width, *colours = tiles.shape
@@ -265,8 +235,10 @@ def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
 
 
 def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:
-    """Say what the sheet shows, on one line at its foot or, where that is too narrow, on two: (H, width)."""
-    summary, missed = _summary(batch, words), int((~batch.recognized).sum())
+    """Write what the sheet shows on one line or, where that is too narrow, on two: (H, width)."""
+    shown, missed = np.unique(batch.label).tolist(), int((~batch.recognized).sum())
+    kind = words[shown[0]] if len(shown) == 1 else f"{len(shown)} categories"
+    summary = f"{len(batch):,} drawing{'s' if len(batch) > 1 else ''} of {kind}"
     if not missed:
         return _legend_line(summary, width)
     missed_text = f"{missed:,} not recognized"
@@ -275,12 +247,6 @@ def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:
         return np.concatenate([_legend_line(summary, width), _legend_line(missed_text, width, mark=True)])
     right = _legend_line(missed_text, needed, mark=True)
     return np.concatenate([_legend_line(summary, width - needed), right], axis=1)
-
-
-def _summary(batch: DrawingBatch, words: Sequence[str]) -> str:
-    shown = np.unique(batch.label).tolist()
-    kind = words[shown[0]] if len(shown) == 1 else f"{len(shown)} categories"
-    return f"{len(batch):,} drawing{'s' if len(batch) > 1 else ''} of {kind}"
 
 
 def _legend_line(text: str, width: int, *, mark: bool = False) -> Bitmaps:

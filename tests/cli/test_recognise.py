@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from sketchdata.api.recogniser import Recognition
 from sketchdata.cli.recognise import recognise as command
 from sketchdata.drawings.drawing import Drawing, Words, to_batch
 from sketchdata.drawings.raster import raster
@@ -71,7 +72,7 @@ def asked(place: Place) -> list[Drawing]:
     return [next(dataset.first("query", 1, word).drawings(dataset.manifest.classes)) for word in CLASSES]
 
 
-def answers(run: Path, *files: object, **options: Any) -> tuple[recognise.Answer, ...]:
+def answers(run: Path, *files: object, **options: Any) -> tuple[Recognition, ...]:
     """Recognise in this process."""
     return recognise.run(run, list(map(str, files)), recognise.Config(**{"device": "cpu", **options})).answers
 
@@ -91,7 +92,7 @@ def by_name(run: Path) -> dict[str, KeptRecogniser]:
     return {kept.name: kept for kept in read_recognisers(run)}
 
 
-def guessed(answer: recognise.Answer) -> list[tuple[str, float]]:
+def guessed(answer: Recognition) -> list[tuple[str, float]]:
     return [(guess.word, guess.score) for guess in answer.guesses]
 
 
@@ -143,7 +144,7 @@ def test_gamma_can_be_left_out_and_seen_classes_too(place: Place, asked: list[Dr
         assert [s for _, s in guessed(answer)] == pytest.approx([s for _, s in expected], abs=1e-5)
         assert answer.middle == pytest.approx(float(np.median(row)), abs=1e-5)
     found = recognise.run(place.zsl, [str(lines)], recognise.Config(among="unseen", device="cpu"))
-    assert found.judge.gamma == 0
+    assert found.recogniser.gamma == 0
     for drawing, answer, row in zip(asked, found.answers, scores, strict=True):
         assert guessed(answer) == [("star", pytest.approx(float(row[CLASSES.index("star")]), abs=1e-5))]
         seen = drawing.word != "star"
@@ -165,8 +166,8 @@ def test_a_recogniser_is_chosen_by_vectors_and_method(
 ) -> None:
     (tmp_path / "a.svg").write_bytes(svg.dump(asked[0]))
     found = recognise.run(place.zsl, [str(tmp_path / "a.svg")], recognise.Config(device="cpu", plain=True, **options))
-    assert found.judge.kept is not None
-    assert (found.judge.kept.name, found.judge.measure) == (name, measure)
+    assert found.recogniser.kept is not None
+    assert (found.recogniser.kept.name, found.recogniser.measure) == (name, measure)
     (row,) = by_name(place.zsl)[name].recogniser.scores(numbers_of(place.zsl, asked[:1]))
     assert [w for w, _ in guessed(found.answers[0])] == [w for w, _ in ordered(row, EVERY)]
 
@@ -243,7 +244,7 @@ def test_tables_are_for_people(place: Place, asked: list[Drawing], tmp_path: Pat
     lines = write_lines(tmp_path / "a.ndjson", asked)
     shown = sketchdata("recognise", place.zsl, lines, "--device", "cpu").stdout
     assert shown.startswith("sae from words, among 3 classes, 1 of them unseen; score: cosine of the angle")
-    assert "9 (γ) taken off those of seen classes" in shown
+    assert "minus 9 (γ) for seen classes" in shown
     assert "a.ndjson#3 (star): right" in shown
     assert "1 of 3 right (chance 1 of 3)" in shown
     rows = [line.replace("│", " ").split() for line in shown.splitlines() if line.startswith("│")]
@@ -253,7 +254,7 @@ def test_tables_are_for_people(place: Place, asked: list[Drawing], tmp_path: Pat
     ]
     assert [float(row[2]) for row in rows] == pytest.approx([guess.score for guess in expected], abs=1e-2)
     (last,) = (line for line in shown.splitlines() if line.startswith("a.ndjson#1"))
-    assert last.startswith("a.ndjson#1 (cat): wrong: cat comes as number ")
+    assert last.startswith("a.ndjson#1 (cat): wrong: cat has rank ")
     plain = said_here(place.classifier, f"{lines}#1", "--top", 1)
     assert plain.startswith("3 classes; score: probability by the network's classifier")
     assert "unseen" not in plain

@@ -202,7 +202,7 @@ def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked
     query = ["search", place.index, tmp_path / "a.svg"]
     refusals: list[tuple[int, str, list[Any]]] = [
         (2, "0 is not in the range", [*query, "-k", 0]),
-        (2, "two ways to show the same", [*query, "--json", "--html", tmp_path / "a.html"]),
+        (2, "exclude each other", [*query, "--json", "--html", tmp_path / "a.html"]),
         (1, "name the data set that they are in by --data", [*query, "--html", tmp_path / "a.html"]),
         (1, "name its run", query),
         (1, "codes.npy is damaged", ["search", broken, tmp_path / "a.svg"]),

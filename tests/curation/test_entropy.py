@@ -16,10 +16,10 @@ from sketchdata.curation.entropy import (
     LOW,
     NORMAL,
     UNJUDGED,
+    ClassLimits,
     Reference,
     drawing_entropies,
     entropies,
-    judge_of,
     reference,
 )
 from sketchdata.drawings.drawing import DrawingBatch, empty_batch
@@ -115,27 +115,27 @@ def test_ranks_are_the_mean_percentile_of_score(found: list[float], others: list
 def test_drawings_on_a_limit_are_normal() -> None:
     # Of 0, 1 … 100 the 5th percentile is 5 and the 95th is 95, both of them drawings.
     found = np.arange(101) / 100
-    judge = judge_of([of_drawings(found.tolist())], low=5, high=95)
-    _, verdict = judge.judge(np.zeros(101, np.uint16), found)
+    limits = ClassLimits.fit([of_drawings(found.tolist())], low=5, high=95)
+    _, verdict = limits.classify(np.zeros(101, np.uint16), found)
     assert verdict.tolist() == [LOW] * 5 + [NORMAL] * 91 + [HIGH] * 5
 
 
 def test_each_class_is_judged_by_its_own_drawings() -> None:
-    judge = judge_of([of_drawings([0.1, 0.2, 0.3]), of_drawings([0.6, 0.7, 0.8])], low=5, high=95)
-    rank, verdict = judge.judge(np.array([1, 0, 1, 0], np.uint16), np.array([0.2, 0.2, 0.7, 0.7]))
+    limits = ClassLimits.fit([of_drawings([0.1, 0.2, 0.3]), of_drawings([0.6, 0.7, 0.8])], low=5, high=95)
+    rank, verdict = limits.classify(np.array([1, 0, 1, 0], np.uint16), np.array([0.2, 0.2, 0.7, 0.7]))
     assert verdict.tolist() == [LOW, NORMAL, NORMAL, HIGH]
     assert rank.tolist() == [0, 50, 50, 100]
 
 
 def test_a_class_with_one_drawing_takes_that_for_both_limits() -> None:
-    judge = judge_of([of_drawings([0.25])], low=5, high=95)
-    assert judge.limits.tolist() == [[0.25, 0.25, 0.25]]
-    assert judge.judge(np.zeros(3, np.uint16), np.array([0.24, 0.25, 0.26]))[1].tolist() == [LOW, NORMAL, HIGH]
+    limits = ClassLimits.fit([of_drawings([0.25])], low=5, high=95)
+    assert limits.bounds.tolist() == [[0.25, 0.25, 0.25]]
+    assert limits.classify(np.zeros(3, np.uint16), np.array([0.24, 0.25, 0.26]))[1].tolist() == [LOW, NORMAL, HIGH]
 
 
 def test_a_class_without_drawings_judges_nothing() -> None:
-    judge = judge_of([of_drawings([]), of_drawings([0.5])], low=5, high=95)
-    rank, verdict = judge.judge(np.array([0, 1], np.uint16), np.array([0.5, 0.5]))
-    assert np.isnan(judge.limits[0]).all()
+    limits = ClassLimits.fit([of_drawings([]), of_drawings([0.5])], low=5, high=95)
+    rank, verdict = limits.classify(np.array([0, 1], np.uint16), np.array([0.5, 0.5]))
+    assert np.isnan(limits.bounds[0]).all()
     assert (np.isnan(rank[0]), rank[1]) == (True, 50)
     assert verdict.tolist() == [UNJUDGED, NORMAL]

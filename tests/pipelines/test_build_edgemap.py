@@ -321,7 +321,7 @@ def test_the_command_says_what_came_out(source: EdgeMapSet, built: Path, tmp_pat
     said = sketchdata(*line).stdout
     splits = read_manifest(built).splits
     assert f"78 edge maps of 3 classes (train {splits['train']}, val {splits['val']})" in said
-    assert f"val has {splits['val'] / 78:.2%} of the maps; asked for were 25.00% of the photos" in said
+    assert f"val has {splits['val'] / 78:.2%} of the maps; expected are 25.00%, the share of the photos" in said
     told = json.loads(sketchdata(*line, "--overwrite", "--json").stdout)
     assert (told["edge_maps"], told["splits"], told["classes"]) == (78, splits, 3)
     again = sketchdata(*line)

@@ -82,7 +82,7 @@ def test_scores_and_measures_are_found_by_key_id(edges: Path) -> None:
 def test_decisions_on_other_edge_maps_concern_nobody_and_are_counted(edges: Path) -> None:
     decide(edges, "drop", 7, 8)
     curation = read_curation(edges, "messiness")
-    assert curation.strangers == 2
+    assert curation.unknown_ids == 2
     assert not curation.dropped.any()
 
 

@@ -113,8 +113,8 @@ def test_the_command_says_what_it_left_out_and_averaged(table: Path, tmp_path: P
     done = CliRunner().invoke(command, [*arguments, "--allow-missing"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "words.parquet: 2 classes × 2 numbers" in done.stdout
-    assert "left out, without a word, are 1: yoga" in done.stderr
-    assert "means of several words are 1: sea turtle (sea, turtle)" in done.stderr
+    assert "left out 1 classes without a vector: yoga" in done.stderr
+    assert "means of several words: 1: sea turtle (sea, turtle)" in done.stderr
     told = orjson.loads(CliRunner().invoke(command, [*arguments, "--allow-missing", "--json"]).stdout)
     assert (told["classes"], told["missing"]) == (2, ["yoga"])
 
