@@ -87,13 +87,17 @@ def test_show_draws_as_many_as_there_are(built: Path, tmp_path: Path) -> None:
         (["--category", "zebra"], "there is no category 'zebra'"),
         (["--split", "test"], "there is no split 'test'"),
         (["--split", "query"], "needs at least one drawing"),
-        (["--cell", "0"], "cell"),
     ],
 )
 def test_show_refuses_what_is_not_there(built: Path, tmp_path: Path, more: list[str], message: str) -> None:
     failed = sketchdata("show", built, *more, "-o", tmp_path / "sheet.png", expect=1)
     assert message in " ".join(failed.stderr.split())
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_show_refuses_a_cell_that_is_too_small(built: Path, tmp_path: Path) -> None:
+    failed = sketchdata("show", built, "--cell", "47", "-o", tmp_path / "sheet.png", expect=2)
+    assert "47 is not in the range 48<=x<=1024" in failed.stderr
 
 
 def test_show_refuses_a_folder_as_its_output(built: Path, tmp_path: Path) -> None:

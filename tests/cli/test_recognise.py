@@ -300,7 +300,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: lis
         ("is not the folder of a training", tmp_path / "none", drawn, {}),
         ("its training did not finish: go on with --resume", copies["stopped"], drawn, {}),
         ("has no recognisers", copies["bare"], drawn, {}),
-        ("was fitted to 23 numbers a drawing, and the network gives 24", copies["wide"], drawn, {}),
+        ("was fitted to embeddings of 23 values, and the network gives 24", copies["wide"], drawn, {}),
         ("is not a whole safetensors file", copies["pickled"], drawn, {}),
         ("no recogniser of vectors glove; there are: edges by eszsl, ", place.zsl, drawn, {"vectors": "glove"}),
         ("no recogniser of vectors words method eszsl", place.zsl, drawn, {"vectors": "words", "method": "eszsl"}),
