@@ -11,21 +11,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import click
+import numpy as np
 import orjson
 
 from sketchdata.config import option
-from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words
-from sketchdata.drawings.simplify import simplify
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words
+from sketchdata.drawings.simplify import simplify_records
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import npy
 from sketchdata.formats.files import (
     FORMATS,
     GZIP_SUFFIX,
+    SCALES,
     Fault,
     FileFormat,
     Portion,
@@ -33,9 +36,10 @@ from sketchdata.formats.files import (
     format_of,
     open_file,
     packed_by_name,
-    read_folder,
+    read_npz,
+    read_svg_folder,
     unpacked_blocks,
-    write_folder,
+    write_svg_folder,
 )
 from sketchdata.progress import byte_bar
 from sketchdata.storage.catalog import manifest_path, read_classes
@@ -78,15 +82,26 @@ class Config:
     rejects: Path | None = option(
         None, help="List every refused record in this file, one JSON object a line.", type=click.Path(path_type=Path)
     )
-    simplify: bool = option(False, help="Simplify raw drawings as the official simplified ones were.")
+    simplify: bool = option(False, help="Simplify all drawings as the official simplified ones were.")
+    scale: str = option(
+        "auto",
+        help="How .npz drawings come into the 0..255 square: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
+        + ".",
+        type=click.Choice(list(SCALES)),
+    )
     overwrite: bool = option(False, help="Replace OUT, or files in it, where they exist.")
 
 
 @dataclass(kw_only=True)
 class Converted:
-    """What was converted: drawings, refused records by reason, and the first few of those in words."""
+    """What was converted: drawings, refused records by reason, the first few of those in words, and the reader's notes.
+
+    A note says what was decided for the whole file.
+    """
 
     drawings: int = 0
+    notes: list[str] = field(default_factory=list)
     rejects: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
@@ -110,18 +125,13 @@ def run(source: str, out: str, config: Config) -> Converted:
     if out != STANDARD and not folder and Path(out).exists() and not config.overwrite:
         raise ConfigError(f"{out} exists: choose another name, or --overwrite it")
     with _Tally(source, config) as tally:
-        batches = tally.good(_portions(source, reading, words, word))
-        batches = map(simplify_raw, batches) if config.simplify else batches
+        batches = tally.good(_portions(source, reading, words, word, config))
+        batches = tally.simplified(batches) if config.simplify else batches
         if folder:
             _write_folder(Path(out), batches, words, tally)
         else:
             _write_file(out, writing, batches, words, tally)
     return tally.converted
-
-
-def simplify_raw(batch: DrawingBatch) -> DrawingBatch:
-    """Simplify a batch if it is raw."""
-    return simplify(batch) if batch.is_raw else batch
 
 
 # ---- what was asked for ----------------------------------------------------------------------------------------------
@@ -137,6 +147,8 @@ def _reading_format(source: str, config: Config) -> FileFormat:
     reading = format_of(source) if config.in_format is None else FORMATS[config.in_format]
     if reading.read is None:
         raise ConfigError(f"{source}: bitmaps cannot be turned back into strokes, so .{reading.name} is only written")
+    if config.scale != "auto" and reading.name != "npz":
+        raise ConfigError(f"--scale is for .npz files, and {source} is read as .{reading.name}: leave it out")
     if source == STANDARD and not reading.text:
         raise ConfigError(f".{reading.name} is not text: give a file instead of standard input")
     return reading
@@ -197,10 +209,10 @@ def _raster(config: Config) -> npy.Raster:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _portions(source: str, reading: FileFormat, words: Words, word: str | None) -> Iterator[Portion]:
-    read = cast(Reader, reading.read)
+def _portions(source: str, reading: FileFormat, words: Words, word: str | None, config: Config) -> Iterator[Portion]:
+    read = partial(read_npz, scale=config.scale) if reading.name == "npz" else cast(Reader, reading.read)
     if source != STANDARD and Path(source).is_dir():
-        yield from read_folder(Path(source), words, word)
+        yield from read_svg_folder(Path(source), words, word)
         return
     with ExitStack() as stack, byte_bar() as bar:
         file, size = cast(BinaryIO, sys.stdin.buffer), None
@@ -217,6 +229,7 @@ class _Tally:
     def __init__(self, source: str, config: Config) -> None:
         self.source, self.config = source, config
         self.converted = Converted()
+        self.names: dict[int, str] = {}
         self._list: BinaryIO | None = None
 
     def __enter__(self) -> _Tally:
@@ -233,10 +246,22 @@ class _Tally:
         """Yield the batches of drawings, and note the faults."""
         for portion in portions:
             self.converted.drawings += len(portion.batch)
+            self.converted.notes += [portion.note] if portion.note else []
+            self.names.update(zip(portion.batch.key_id.tolist(), portion.names, strict=False))
             for fault in portion.faults:
                 self.refuse(fault)
             if len(portion.batch):
                 yield portion.batch
+
+    def simplified(self, batches: Iterable[DrawingBatch]) -> Iterator[DrawingBatch]:
+        """Yield the batches simplified, without the drawings that cannot be, which are refused."""
+        for batch in batches:
+            parsed = simplify_records(Parsed(batch=batch, rows=np.arange(len(batch)), faults=[]))
+            self.converted.drawings -= len(parsed.faults)
+            for row, error in parsed.faults:
+                self.refuse(Fault(where=f"key_id {batch.key_id[row]}", reason=error.reason, detail=error.detail))
+            if len(parsed.batch):
+                yield parsed.batch
 
     def refuse(self, fault: Fault) -> None:
         """Note a refused record."""
@@ -298,4 +323,11 @@ def _write_folder(out: Path, batches: Iterable[DrawingBatch], words: Words, tall
         tally.refuse(Fault(where=f"key_id {drawing.key_id}", reason=error.reason, detail=error.detail))
 
     drawings = chain.from_iterable(batch.drawings(words.names) for batch in batches)
-    write_folder(out, drawings, overwrite=tally.config.overwrite, refuse=refuse, check=tally.check)
+    write_svg_folder(
+        out,
+        drawings,
+        overwrite=tally.config.overwrite,
+        names=tally.names,
+        refuse=refuse,
+        check=tally.check,
+    )

@@ -26,9 +26,9 @@ from sketchdata.formats.files import (
     format_of,
     open_file,
     packed_by_name,
-    read_folder,
+    read_svg_folder,
     unpacked_blocks,
-    write_folder,
+    write_svg_folder,
 )
 from sketchdata.storage import parquet
 from sketchdata.storage.dataset import Dataset, open_dataset
@@ -374,7 +374,7 @@ def read(path: AnyPath, *, word: str | None = None) -> list[Drawing]:
     """
     place, words = Path(path), Words()
     if place.is_dir():
-        return _all_drawings(place, read_folder(place, words, word), words)
+        return _all_drawings(place, read_svg_folder(place, words, word), words)
     reading = format_of(str(place))
     if reading.read is None:
         raise ConfigError(f"{place}: bitmaps cannot be turned back into strokes, so .{reading.name} is only written")
@@ -418,7 +418,7 @@ def write(path: AnyPath, drawings: Drawing | Drawings, *, overwrite: bool = Fals
     if place.is_dir() or str(path).endswith("/") or not place.suffix:
         if place.is_file():
             raise ConfigError(f"{place} is a file: name a folder, or a file with a suffix")
-        write_folder(place, iter(many), overwrite=overwrite)
+        write_svg_folder(place, iter(many), overwrite=overwrite)
         return
     writing = format_of(str(place))
     if place.suffix == GZIP_SUFFIX and writing.name != "ndjson":

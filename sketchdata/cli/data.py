@@ -175,6 +175,8 @@ def convert(source: str, out: str, config: convert_recipe.Config) -> None:
     converted = convert_recipe.run(source, out, config)
     refused = converted.rejects.total()
     click.echo(f"{out}: {converted.drawings:,} drawings, {refused:,} records refused", err=True)
+    for note in converted.notes:
+        click.echo(f"  {note}", err=True)
     for reason, count in converted.rejects.most_common():
         click.echo(f"  {count:,} {reason}", err=True)
     for example in converted.examples:

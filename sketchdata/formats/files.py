@@ -10,7 +10,7 @@ import gzip
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -41,6 +41,12 @@ _TOGETHER = 1000
 #: Where official lines have their word; others are parsed for it.
 _OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
 _TRUNCATED = "truncated last record"
+#: How stroke-3 comes into the 0..255 square: one way for all of a file.
+SCALES = {
+    "auto": "kept in their units where all of the file are whole numbers that fit into 0..255, and scaled otherwise",
+    "keep": "kept in their units, whole numbers of the 0..255 square; larger ones are refused",
+    "fit": "scaled, each so that its larger side is 255",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +60,19 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Portion:
-    """Some of a file's drawings, and what was refused among them."""
+    """Some of a file's drawings, and what was refused among them.
+
+    Attributes:
+        batch: N drawings.
+        faults: What was refused.
+        names: The names of the drawings' files without suffix, of a folder; else none.
+        note: What the reader decided for the whole file, where people should know.
+    """
 
     batch: DrawingBatch
     faults: list[Fault] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    note: str | None = None
 
 
 #: (blocks, words, the category or None) → portions
@@ -169,24 +184,35 @@ def read_binary(blocks: Iterable[bytes], words: Words, word: str | None) -> Iter
         yield _portion(block, binary.parse(block.records(np.arange(len(block))), word=name, label=label))
 
 
-def read_npz(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
-    """Read a sketch-rnn file, split after split."""
+def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: str = "auto") -> Iterator[Portion]:
+    """Read a sketch-rnn file, split after split, all of it at one scale.
+
+    Args:
+        blocks: The file.
+        words: The class table.
+        word: The category.
+        scale: A key of SCALES.
+    """
     name = word or ""
     label, first = words.label(name), 0
-    for split, arrays in npz.load(_whole(blocks, npz.MAX_BYTES)).items():
+    splits = npz.load(_whole(blocks, npz.MAX_BYTES))
+    keep = all(map(strokes.fit_square, splits.values())) if scale == "auto" else scale == "keep"
+    note: str | None = f"drawings are {SCALES['keep' if keep else 'fit']} (--scale {'keep' if keep else 'fit'})"
+    for split, arrays in splits.items():
         for start in range(0, len(arrays), _PORTION):
             some = arrays[start : start + _PORTION]
-            parsed = strokes.from_stroke3(some, word=name, label=label, first=first + start)
+            parsed = strokes.from_stroke3(some, word=name, label=label, first=first + start, keep=keep)
             places = [(f"{split} {start + row:,}", error) for row, error in parsed.faults]
             faults = [Fault(where=place, reason=error.reason, detail=error.detail) for place, error in places]
-            yield Portion(batch=parsed.batch, faults=faults)
+            yield Portion(batch=parsed.batch, faults=faults, note=note)
+            note = None
         first += len(arrays)
 
 
-def read_svg(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
-    """Read an SVG document as one drawing."""
+def read_svg(blocks: Iterable[bytes], words: Words, word: str | None, *, name: str | int = 0) -> Iterator[Portion]:
+    """Read an SVG document as one drawing; `name` tells it from equal ones, see `svg.load`."""
     try:
-        drawing = svg.load(_whole(blocks, svg.MAX_BYTES), word=word)
+        drawing = svg.load(_whole(blocks, svg.MAX_BYTES), word=word, name=name)
     except FormatError as error:
         fault = Fault(where="the document", reason=error.reason, detail=error.detail)
         yield Portion(batch=empty_batch(), faults=[fault])
@@ -251,8 +277,8 @@ def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
         raise FormatError("truncated gzip", f"{name} ends in the middle of its data; fetch it again")
 
 
-def read_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portion]:
-    """Read a folder's SVG files by rising name, many to a batch.
+def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portion]:
+    """Read a folder's SVG files by rising name, many to a batch; of equal ones, made-up key_ids differ by the names.
 
     Raises:
         ConfigError: It has none.
@@ -261,9 +287,10 @@ def read_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portio
     if not paths:
         raise ConfigError(f"{folder} holds no .svg files")
     batches: list[DrawingBatch] = []
+    names: list[str] = []
     for path in paths:
         with path.open("rb") as file:
-            (portion,) = read_svg(iter(lambda: file.read(_BLOCK_BYTES), b""), words, word)
+            (portion,) = read_svg(iter(lambda: file.read(_BLOCK_BYTES), b""), words, word, name=path.name)
         if portion.faults:
             yield Portion(
                 batch=empty_batch(),
@@ -272,11 +299,12 @@ def read_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portio
             continue
         # Raw and simplified drawings cannot lie in one batch.
         if batches and (len(batches) == _TOGETHER or batches[0].is_raw != portion.batch.is_raw):
-            yield Portion(batch=concatenate(batches))
-            batches = []
+            yield Portion(batch=concatenate(batches), names=names)
+            batches, names = [], []
         batches.append(portion.batch)
+        names.append(path.stem)
     if batches:
-        yield Portion(batch=concatenate(batches))
+        yield Portion(batch=concatenate(batches), names=names)
 
 
 def _whole(blocks: Iterable[bytes], limit: int) -> bytes:
@@ -345,20 +373,22 @@ def packed_by_name(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, packed)
 
 
-def write_folder(
+def write_svg_folder(
     out: Path,
     drawings: Iterable[Drawing],
     *,
     overwrite: bool,
+    names: Mapping[int, str] | None = None,
     refuse: Callable[[Drawing, FormatError], None] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write an SVG file a drawing, named by its key_id, first beside the folder and then all at once into it.
+    """Write an SVG file a drawing, first beside the folder and then all at once into it.
 
     Args:
         out: The folder, which need not exist.
         drawings: What to write.
         overwrite: Whether files of these names may be replaced.
+        names: {key_id: the name of its file without suffix}; others are named by their key_ids.
         refuse: Is told of drawings that have no SVG form, or the key_id of another one; None to raise it.
         check: Is called when all are written, before they are moved into the folder.
 
@@ -370,7 +400,7 @@ def write_folder(
     work.mkdir(parents=True)
     try:
         for drawing in drawings:
-            path = work / f"{drawing.key_id}.svg"
+            path = work / f"{(names or {}).get(drawing.key_id, drawing.key_id)}.svg"
             try:
                 content = svg.dump(drawing)
                 if path.exists():

@@ -107,8 +107,8 @@ def without_metadata(
     )
 
 
-def made_up_key_id(strokes: Sequence[npt.NDArray[np.generic]], word: str, number: int) -> int:
-    """Return a key_id for a drawing that has none: a hash of its word, its number and its points.
+def made_up_key_id(strokes: Sequence[npt.NDArray[np.generic]], word: str, number: int | str) -> int:
+    """Return a key_id for a drawing that has none: a hash of its word, its number or file name, and its points.
 
     It is at least 2^63, beyond every official one, and the same each time the same file is read.
     """

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sketchdata.drawings.drawing import DrawingBatch, Parsed
+from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, Parsed
 from sketchdata.errors import FormatError
 from sketchdata.formats.records import to_square, without_metadata
 
@@ -49,22 +49,40 @@ def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
     return [whole[a:b] for a, b in pairwise(bounds.tolist())]
 
 
-def from_stroke3(arrays: Sequence[Offsets], *, word: str, label: int = 0, first: int = 0) -> Parsed:
-    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `without_metadata`.
+def fit_square(arrays: Sequence[Offsets]) -> bool:
+    """Tell whether all of some stroke-3 arrays are in the units of the 0..255 square: whole, and no larger than it.
 
-    Whole offsets are taken as they are where the drawing fits into the 0..255 square, moved if need be; drawings of
-    fractions (normalised offsets, say) and larger ones are scaled so that their larger side is 255.
+    What would be refused does not count.
+    """
+    for array in arrays:
+        try:
+            steps, _ = _steps_of(array)
+        except FormatError:
+            continue
+        if not (steps == np.floor(steps)).all() or np.ptp(steps.cumsum(axis=0), axis=0).max() > MAX_COORDINATE:
+            return False
+    return True
+
+
+def from_stroke3(
+    arrays: Sequence[Offsets], *, word: str, label: int = 0, first: int = 0, keep: bool | None = None
+) -> Parsed:
+    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `without_metadata`.
 
     Args:
         arrays: Each (n, 3), integers or floats. A last row that does not lift the pen ends its stroke all the same.
         word: The drawings' category.
         label: Its number.
         first: The number of the first array in its file.
+        keep: Whether the arrays are in the units of the 0..255 square: then drawings are moved into it where need be,
+            and those larger than it are refused. Otherwise each is scaled so that its larger side is 255. Default: what
+            `fit_square` says, so all of them have one scale.
     """
+    keep = fit_square(arrays) if keep is None else keep
     good, rows, faults = [], [], []
     for row, array in enumerate(arrays):
         try:
-            good.append(_strokes_of(array))
+            good.append(_strokes_of(array, keep=keep))
             rows.append(row)
         except FormatError as error:
             faults.append((row, error))
@@ -72,7 +90,7 @@ def from_stroke3(arrays: Sequence[Offsets], *, word: str, label: int = 0, first:
     return Parsed(batch=batch, rows=np.array(rows, np.int64), faults=faults)
 
 
-def _strokes_of(array: Offsets) -> list[npt.NDArray[np.uint8]]:
+def _steps_of(array: Offsets) -> tuple[npt.NDArray[np.float64], Offsets]:
     if array.ndim != 2 or array.shape[1] != 3:
         raise FormatError("not stroke-3", f"an array of shape {array.shape} and not (n, 3)")
     if not len(array):
@@ -83,7 +101,16 @@ def _strokes_of(array: Offsets) -> list[npt.NDArray[np.uint8]]:
         raise FormatError("bad coordinate", "a step that is not a number, or is larger than 10^9")
     if not ((pen == 0) | (pen == 1)).all():
         raise FormatError("bad pen state", f"{pen[(pen != 0) & (pen != 1)][0]} and not 0 or 1")
-    points = to_square(steps.cumsum(axis=0), keep=bool((steps == np.floor(steps)).all()))
+    return steps, pen
+
+
+def _strokes_of(array: Offsets, *, keep: bool) -> list[npt.NDArray[np.uint8]]:
+    steps, pen = _steps_of(array)
+    places = steps.cumsum(axis=0)
+    side = float(np.ptp(np.floor(places + 0.5), axis=0).max())
+    if keep and side > MAX_COORDINATE:
+        raise FormatError("larger than the square", f"a side of {side:,.0f} units, and there are 0..{MAX_COORDINATE}")
+    points = to_square(places, keep=keep)
     lifts = np.flatnonzero(pen[:-1]) + 1
     return np.split(points, lifts)
 

@@ -3,8 +3,10 @@
 Written: a `<path>` a stroke in the simplified format's square, `viewBox="0 0 255 255"`, and the metadata in `data-`
 attributes of the root; raw drawings keep their pixels, and their times as `data-t` of each path.
 
-Read: paths and basic shapes with their transforms; filled shapes by their outlines. Nothing is ever fetched or run:
-document types with declarations, entities and `<use>` are refused, scripts, styles, text and pictures are passed over.
+Read: paths and basic shapes with their transforms, `<use>` of local elements; filled shapes by their outlines. A stroke
+is what a viewer would see: `svg_styles` says what is painted and in which colour, and pages and other backgrounds are
+no ink. Nothing is ever fetched or run: external entities and files are refused, scripts, text and pictures are passed
+over.
 """
 
 from __future__ import annotations
@@ -28,12 +30,16 @@ from sketchdata.formats.svg_shapes import (
     Outline,
     Transform,
     flatten,
+    parse_length,
     parse_numbers,
     parse_transform,
     too_many_points,
 )
+from sketchdata.formats.svg_styles import WHITE, Element, Paint, Style, StyleSheet
 
 MAX_BYTES = 1 << 25
+#: Elements of a document, and those that `<use>` makes of them.
+MAX_ELEMENTS = 100_000
 #: Flattened curves stay within a quarter of a unit of the 0..255 square, here as a part of the drawing's larger side.
 TOLERANCE = 0.25 / 255
 
@@ -46,6 +52,16 @@ _PASSED_OVER = {
     *("defs", "clipPath", "mask", "marker", "pattern", "symbol", "script", "style", "text", "image", "foreignObject"),
     *("title", "desc", "metadata", "filter", "linearGradient", "radialGradient"),
 }
+_XLINK_HREF = "http://www.w3.org/1999/xlink href"
+#: Declarations of a document's own type: how many, how long, and what references to them may add up to.
+_MAX_DECLARATIONS, _MAX_VALUE, _MAX_EXPANDED = 64, 1000, 1 << 20
+#: A filled shape is a background where it reaches this near to all edges of the canvas, in parts of its sides, and
+#: fills this share of it.
+_EDGE, _COVERED = 0.01, 0.95
+#: A shape in the colour of the ground is looked for on so many of the filled ones before it.
+_NEAREST = 64
+#: The canvas of a document that names no size: that of CSS for what has none.
+_NO_SIZE = complex(300, 150)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -58,7 +74,7 @@ def dump(drawing: Drawing) -> bytes:
     return drawing.svg().encode("utf-8")
 
 
-def load(content: bytes, *, word: str | None = None) -> Drawing:
+def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Drawing:
     """Read an SVG document as one drawing.
 
     Each subpath and shape is a stroke. Curves are flattened, see TOLERANCE. Where the viewBox is that of the 0..255
@@ -69,98 +85,278 @@ def load(content: bytes, *, word: str | None = None) -> Drawing:
     Args:
         content: The whole document.
         word: The category, where the document does not name it; else it must name this one.
+        name: What tells the document from equal ones, such as its file name; it goes into a made-up key_id.
 
     Raises:
         FormatError: It is no SVG document, has no strokes or no word, is too large, or asks for what is never done.
     """
     if len(content) > MAX_BYTES:
         raise FormatError("SVG too large", f"{len(content):,} bytes, and {MAX_BYTES:,} are read at most")
-    reader = _Reader()
-    reader.read(content)
-    if not reader.outlines:
-        raise FormatError("empty drawing", "the SVG has no path and no shape that draws a line")
-    timed = [outline.times is not None for outline in reader.outlines]
+    root = _TreeBuilder(content).read()
+    box = parse_numbers(root.attributes["viewBox"]) if "viewBox" in root.attributes else None
+    shapes = _ink(_Painter(root, box))
+    if not shapes:
+        raise FormatError("empty drawing", "the SVG has no path and no shape that shows on its background")
+    timed = [shape.times is not None for shape in shapes]
     if any(timed) and not all(timed):
         raise FormatError("unequal x and t", "some strokes have times, and some have none")
-    strokes = _raw_strokes(reader.outlines) if all(timed) else _simplified_strokes(reader)
-    return _drawing(reader.data, strokes, word)
+    strokes = _raw_strokes(shapes) if all(timed) else _simplified_strokes(shapes, keep=box in _OFFICIAL_BOXES)
+    return _drawing(root.attributes, strokes, word, name)
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """One stroke of a document."""
-
-    outline: Outline
-    times: list[int] | None
+# ---- the document ----------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class _Reader:
-    """Collects a document's strokes and the root's data."""
+class _TreeBuilder:
+    """Reads a document as a tree; of its own type, attributes' defaults and short entities of text are taken."""
 
-    outlines: list[_Drawn] = field(default_factory=list)
-    data: dict[str, str] = field(default_factory=dict)
-    view_box: list[float] | None = None
-    transforms: list[Transform] = field(default_factory=list)
-    skipping: int = 0
-    points: int = 0
+    content: bytes
+    root: Element | None = None
+    _open: list[Element] = field(default_factory=list)
+    _count: int = 0
+    _declared: int = 0
+    _expanded: int = 0
 
-    def read(self, content: bytes) -> None:
-        """Read the document."""
+    def read(self) -> Element:
         parser = expat.ParserCreate(namespace_separator=" ")
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
-        parser.StartDoctypeDeclHandler = _refuse_declarations
-        parser.EntityDeclHandler = parser.SkippedEntityHandler = _refuse_entity
+        parser.StartElementHandler, parser.EndElementHandler = self._start, lambda _: self._open.pop()
+        parser.CharacterDataHandler, parser.EntityDeclHandler = self._text, self._entity
+        parser.AttlistDeclHandler, parser.SkippedEntityHandler = self._attribute, self._unknown_entity
         try:
-            parser.Parse(content, True)
-        except expat.ExpatError as error:
+            parser.Parse(self.content, True)
+        except (expat.ExpatError, UnicodeError, ValueError, LookupError) as error:
             raise FormatError("broken XML", str(error)) from error
-        except (UnicodeError, ValueError, LookupError) as error:
-            raise FormatError("broken XML", f"{error}") from error
+        if self.root is None:  # which expat has refused
+            raise FormatError("broken XML", "it has no element")
+        return self.root
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        namespace, _, element = name.rpartition(" ")
-        if not self.transforms and not self.skipping:
-            self._start_root(name, attributes)
-        elif element in ("svg", "use") and not self.skipping:
-            raise FormatError("unsupported element", f"<{element}> within a drawing: save it as a plain SVG without")
-        if self.skipping or _is_hidden(attributes) or element in _PASSED_OVER or namespace not in ("", SVG_NAMESPACE):
-            self.skipping += 1
-            return
-        outer = self.transforms[-1] if self.transforms else Transform()
-        transform = outer @ parse_transform(attributes.get("transform", ""))
-        self.transforms.append(transform)
-        if len(self.transforms) > _MAX_DEPTH:
-            raise FormatError("SVG nested too deeply", f"more than {_MAX_DEPTH} elements")
-        if element in SHAPES:
-            self._draw(SHAPES[element](attributes), attributes, transform)
-
-    def _start_root(self, name: str, attributes: dict[str, str]) -> None:
-        if name not in ("svg", f"{SVG_NAMESPACE} svg"):
+        namespace, _, local = name.rpartition(" ")
+        if self.root is None and name not in ("svg", f"{SVG_NAMESPACE} svg"):
             raise FormatError("not SVG", f"the document is of {name[:60]!r}")
-        self.view_box = parse_numbers(attributes["viewBox"]) if "viewBox" in attributes else None
-        self.data = {name: value for name, value in attributes.items() if name.startswith("data-")}
-
-    def _end(self, name: str) -> None:
-        del name
-        if self.skipping:
-            self.skipping -= 1
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise FormatError("too many elements", f"more than {MAX_ELEMENTS:,} in one SVG")
+        if len(self._open) >= _MAX_DEPTH:
+            raise FormatError("SVG nested too deeply", f"more than {_MAX_DEPTH} elements")
+        if _XLINK_HREF in attributes:
+            attributes.setdefault("href", attributes[_XLINK_HREF])
+        outer = self._open[-1] if self._open else None
+        element = Element(local if namespace in ("", SVG_NAMESPACE) else "", attributes, outer)
+        if outer is None:
+            self.root = element
         else:
-            self.transforms.pop()
+            outer.children.append(element)
+        self._open.append(element)
 
-    def _draw(self, outlines: list[Outline], attributes: dict[str, str], transform: Transform) -> None:
-        times = _parse_times(attributes["data-t"]) if "data-t" in attributes else None
+    def _text(self, data: str) -> None:
+        if self._open[-1].name == "style":
+            self._open[-1].text.append(data)
+
+    def _declare(self, length: int) -> None:
+        self._declared += 1
+        if self._declared > _MAX_DECLARATIONS or length > _MAX_VALUE or self._expanded > _MAX_EXPANDED:
+            raise FormatError("SVG with declarations", "its document type declares too much: save it as a plain SVG")
+
+    def _entity(self, name: str, parameter: int, value: str | None, *_: Any) -> None:
+        if parameter or value is None or "&" in value:
+            reason = "it declares an entity that is more than text: save it as a plain SVG"
+            raise FormatError("SVG with declarations", reason)
+        # Whatever the encoding, but for zeros it has the name's own bytes.
+        self._expanded += self.content.replace(b"\0", b"").count(f"&{name};".encode()) * len(value)
+        self._declare(len(value))
+
+    def _attribute(self, element: str, name: str, kind: str, default: str | None, required: int) -> None:
+        del element, name, kind, required
+        if default is not None:
+            self._declare(len(default))
+
+    def _unknown_entity(self, *_: Any) -> None:
+        raise FormatError("SVG with entities", "it refers to an entity that it does not declare: none is looked up")
+
+
+# ---- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """One stroke of a document, in the coordinates of its root, and the paint inside and along it."""
+
+    outline: Outline
+    times: list[int] | None
+    fill: Paint
+    stroke: Paint
+
+
+@dataclass
+class _Painter:
+    """Collects what a document draws, in its order.
+
+    Attributes:
+        root: The document.
+        box: Its viewBox, if it has one.
+        shapes: What is painted at all, backgrounds and all.
+        page: The paint of the page, that of the root's CSS background.
+        canvas: x, y, width and height of what is seen of the document; None where it names no size.
+    """
+
+    root: Element
+    box: list[float] | None
+    shapes: list[_Shape] = field(default_factory=list)
+    page: Paint = None
+    canvas: tuple[float, float, float, float] | None = None
+    _seen: int = 0
+    _points: int = 0
+
+    def __post_init__(self) -> None:
+        self._sheet = StyleSheet(self.root)
+        self._named = dict(reversed([(element.attributes.get("id"), element) for element in self.root.all()]))
+        attributes, size = self.root.attributes, _NO_SIZE
+        if self.box is not None and len(self.box) == 4 and self.box[2] > 0 and self.box[3] > 0:
+            size, self.canvas = complex(self.box[2], self.box[3]), (self.box[0], self.box[1], self.box[2], self.box[3])
+        elif "%" not in attributes.get("width", "%") + attributes.get("height", "%"):
+            size = complex(*(parse_length(attributes, name, size) for name in ("width", "height")))
+            self.canvas = (0, 0, size.real, size.imag)
+        self.page = self._sheet.page(self.root)
+        self._draw_children(self.root, Style(), Transform(), size, 0)
+
+    def _draw_children(
+        self, element: Element, outer: Style, transform: Transform, viewport: complex, depth: int
+    ) -> None:
+        style = self._sheet.style_of(element, outer)
+        if style is None:
+            return
+        if element.name != "svg" and style.transform:
+            transform = transform @ parse_transform(style.transform)
+        if element.name in SHAPES:
+            self._draw(element, style, transform, viewport)
+        for child in element.children:
+            self._draw_element(child, style, transform, viewport, depth + 1)
+
+    def _draw_element(
+        self, element: Element, outer: Style, transform: Transform, viewport: complex, depth: int
+    ) -> None:
+        self._seen += 1
+        if depth > _MAX_DEPTH or self._seen > MAX_ELEMENTS:
+            raise FormatError(
+                "SVG nested too deeply", f"<use> makes more than {MAX_ELEMENTS:,} elements, or refers to itself"
+            )
+        if element.name in _PASSED_OVER or not element.name:
+            return
+        if element.name == "svg":
+            inner, size = _viewport(element.attributes, element.attributes, viewport)
+            self._draw_children(element, outer, transform @ inner, size, depth)
+        elif element.name == "use":
+            self._use(element, outer, transform, viewport, depth)
+        else:
+            self._draw_children(element, outer, transform, viewport, depth)
+
+    def _use(self, element: Element, outer: Style, transform: Transform, viewport: complex, depth: int) -> None:
+        href = element.attributes.get("href", "").strip()
+        if href and not href.startswith("#"):
+            raise FormatError("unsupported element", f"<use> of {href[:40]!r}, another file, and none is ever fetched")
+        style, target = self._sheet.style_of(element, outer), self._named.get(href[1:]) if href else None
+        if style is None or target is None:
+            return
+        if style.transform:
+            transform = transform @ parse_transform(style.transform)
+        x, y = (parse_length(element.attributes, name, viewport) for name in ("x", "y"))
+        transform = transform @ Transform(e=x, f=y)
+        if target.name in ("symbol", "svg"):
+            place = {name: value for name, value in target.attributes.items() if name not in ("x", "y")}
+            place |= {name: element.attributes[name] for name in ("width", "height") if name in element.attributes}
+            inner, viewport = _viewport(target.attributes, place, viewport)
+            self._draw_children(target, style, transform @ inner, viewport, depth + 1)
+        else:
+            self._draw_element(target, style, transform, viewport, depth + 1)
+
+    def _draw(self, element: Element, style: Style, transform: Transform, viewport: complex) -> None:
+        # Where a transform leaves no area, nothing is drawn, not even lines.
+        if not style.visible or (style.fill is None and style.stroke is None) or transform.is_singular:
+            return
+        outlines = SHAPES[element.name](element.attributes, viewport)
+        times = _parse_times(element.attributes["data-t"]) if "data-t" in element.attributes else None
         for outline in outlines:
-            self.points += len(outline.points)
+            self._points += len(outline.points)
             if transform != Transform():
                 outline.points = [transform(place) for place in outline.points]
-            self.outlines.append(_Drawn(outline, times))
-        if self.points > MAX_POINTS:
+            self.shapes.append(_Shape(outline, times, style.fill, style.stroke))
+        if self._points > MAX_POINTS:
             raise too_many_points()
 
 
-def _is_hidden(attributes: dict[str, str]) -> bool:
-    return attributes.get("display") == "none" or "display:none" in attributes.get("style", "").replace(" ", "")
+def _viewport(attributes: dict[str, str], place: dict[str, str], outer: complex) -> tuple[Transform, complex]:
+    """Return the transform and the size of an inner drawing's own canvas. Source: SVG 2, chapter 8.
+
+    Args:
+        attributes: Of the inner drawing: viewBox and preserveAspectRatio.
+        place: Its x, y, width and height in the outer canvas.
+        outer: Width and height of that.
+    """
+    x, y, width, height = (parse_length({"width": "100%", "height": "100%", **place}, name, outer) for name in _PLACE)
+    box = parse_numbers(attributes.get("viewBox", ""))
+    if len(box) != 4 or box[2] <= 0 or box[3] <= 0:
+        return Transform(e=x, f=y), complex(width, height)
+    aspect = attributes.get("preserveAspectRatio", "xMidYMid meet")
+    across, down = width / box[2], height / box[3]
+    if "none" not in aspect:
+        across = down = max(across, down) if "slice" in aspect else min(across, down)
+    shares = {"Min": 0.0, "Mid": 0.5, "Max": 1.0}
+    right, below = (shares.get(aspect.strip()[at : at + 3], 0.5) for at in (1, 5))
+    left = x + (width - across * box[2]) * right - across * box[0]
+    top = y + (height - down * box[3]) * below - down * box[1]
+    return Transform(a=across, d=down, e=left, f=top), complex(box[2], box[3])
+
+
+_PLACE = ("x", "y", "width", "height")
+
+
+def _ink(painter: _Painter) -> list[_Shape]:
+    """Return the shapes that show: without backgrounds, and without what is painted in the colour of the background."""
+    is_ground = [shape.stroke is None and _covers(shape, painter.canvas) for shape in painter.shapes]
+    grounds = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if it_is]
+    shapes = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if not it_is]
+    ground = grounds[-1].fill if grounds else painter.page or WHITE
+    shown, filled = list[_Shape](), list[tuple[float, float, float, float]]()
+    for shape in shapes:
+        if any(paint is not None and paint.differs_from(ground) for paint in (shape.fill, shape.stroke)):
+            shown.append(shape)
+            filled += [_bounds(shape)] if shape.fill is not None and shape.fill.differs_from(ground) else []
+        elif shape.stroke is None and any(_lies_in(_bounds(shape), other) for other in filled[-_NEAREST:]):
+            # What has the ground's colour shows where it lies on something else.
+            shown.append(shape)
+    if shown:
+        return shown
+    if not grounds:
+        # White ink, which shows on whatever the transparent canvas is laid.
+        return shapes
+    return grounds if not shapes and grounds[-1].fill != WHITE else []
+
+
+def _covers(shape: _Shape, canvas: tuple[float, float, float, float] | None) -> bool:
+    if canvas is None:
+        return False
+    x, y, width, height = canvas
+    left, top, right, bottom = _bounds(shape)
+    across, down = _EDGE * width, _EDGE * height
+    if left > x + across or top > y + down or right < x + width - across or bottom < y + height - down:
+        return False
+    places = shape.outline.points
+    twice = sum((one.conjugate() * other).imag for one, other in zip(places, [*places[1:], places[0]], strict=True))
+    return abs(twice) / 2 >= _COVERED * (right - left) * (bottom - top)
+
+
+def _lies_in(inner: tuple[float, float, float, float], outer: tuple[float, float, float, float]) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+
+
+def _bounds(shape: _Shape) -> tuple[float, float, float, float]:
+    xs, ys = [place.real for place in shape.outline.points], [place.imag for place in shape.outline.points]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+# ---- strokes and metadata --------------------------------------------------------------------------------------------
 
 
 def _parse_times(text: str) -> list[int]:
@@ -170,51 +366,39 @@ def _parse_times(text: str) -> list[int]:
     return list(map(int, parts))
 
 
-def _refuse_declarations(name: str, system: str | None, public: str | None, internal: int) -> None:
-    del name, system, public
-    if internal:
-        raise FormatError(
-            "SVG with declarations", "its document type declares entities or more: save it as a plain SVG"
-        )
-
-
-def _refuse_entity(*_: Any) -> None:
-    raise FormatError("SVG with entities", "it refers to an entity, which is never looked up: save it as a plain SVG")
-
-
-def _raw_strokes(drawn: Sequence[_Drawn]) -> list[Stroke]:
+def _raw_strokes(shapes: Sequence[_Shape]) -> list[Stroke]:
     strokes: list[Stroke] = []
-    for one in drawn:
-        xy, times = one.outline.points, one.times or []
-        if len(times) != len(xy) or not set(one.outline.degrees) <= {1}:
+    for shape in shapes:
+        xy, times = shape.outline.points, shape.times or []
+        if len(times) != len(xy) or not set(shape.outline.degrees) <= {1}:
             raise FormatError("unequal x and t", f"a stroke has {len(xy):,} points and {len(times):,} times")
         strokes.append(np.array([[place.real, place.imag, time] for place, time in zip(xy, times, strict=True)]))
     return strokes
 
 
-def _simplified_strokes(reader: _Reader) -> list[Stroke]:
-    places = np.array([place for one in reader.outlines for place in one.outline.points], np.complex128)
+def _simplified_strokes(shapes: Sequence[_Shape], *, keep: bool) -> list[Stroke]:
+    places = np.array([place for shape in shapes for place in shape.outline.points], np.complex128)
     xy = np.stack([places.real, places.imag], axis=1)
     # Written so that not-a-number fails too.
     if not np.abs(xy).max() <= _MAX_PLACE:
         raise FormatError("bad coordinate", "a point lies beyond ±10^9")
     tolerance = max(float(np.ptp(xy, axis=0).max()), 1e-9) * TOLERANCE
-    flat = list(_flattened(reader.outlines, tolerance))
-    points = to_square(np.concatenate(flat), keep=reader.view_box in _OFFICIAL_BOXES)
+
+    def flattened() -> Iterator[npt.NDArray[np.float64]]:
+        count = 0
+        for shape in shapes:
+            points = flatten(shape.outline, tolerance)
+            count += len(points)
+            if count > MAX_POINTS:
+                raise too_many_points()
+            yield points
+
+    flat = list(flattened())
+    points = to_square(np.concatenate(flat), keep=keep)
     return list(np.split(points, np.cumsum([len(stroke) for stroke in flat])[:-1]))
 
 
-def _flattened(drawn: Sequence[_Drawn], tolerance: float) -> Iterator[npt.NDArray[np.float64]]:
-    count = 0
-    for one in drawn:
-        points = flatten(one.outline, tolerance)
-        count += len(points)
-        if count > MAX_POINTS:
-            raise too_many_points()
-        yield points
-
-
-def _drawing(data: dict[str, str], strokes: Sequence[Stroke], word: str | None) -> Drawing:
+def _drawing(data: dict[str, str], strokes: Sequence[Stroke], word: str | None, name: str | int) -> Drawing:
     named = data.get("data-word", word)
     if not named:
         raise FormatError("no word", "the SVG does not name its category: give one with --word")
@@ -228,21 +412,18 @@ def _drawing(data: dict[str, str], strokes: Sequence[Stroke], word: str | None) 
     recognized = data.get("data-recognized", "true")
     if recognized not in ("true", "false"):
         raise FormatError("bad recognized", repr(recognized[:40]))
+    moment, text = _EPOCH, data.get("data-timestamp")
+    if text is not None:
+        try:
+            moment = datetime.fromisoformat(text)
+            moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        except (ValueError, OverflowError) as error:
+            raise FormatError("bad timestamp", repr(text[:40])) from error
     return Drawing(
-        key_id=made_up_key_id(strokes, named, 0) if key_id is None else int(key_id),
+        key_id=made_up_key_id(strokes, named, name) if key_id is None else int(key_id),
         word=named,
         strokes=tuple(strokes),
         recognized=recognized == "true",
         countrycode=country,
-        timestamp=_timestamp(data.get("data-timestamp")),
+        timestamp=moment,
     )
-
-
-def _timestamp(text: str | None) -> datetime:
-    if text is None:
-        return _EPOCH
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError) as error:
-        raise FormatError("bad timestamp", repr(text[:40])) from error

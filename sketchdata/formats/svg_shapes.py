@@ -165,8 +165,8 @@ class _PathReader:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
         self.outlines: list[Outline] = []
-        self.handle: complex | None = None  # the last curve's control point, which S and T mirror
-        self.handle_of = ""
+        #: The letter and the last control point of the curve just drawn, which S and T mirror.
+        self.last_curve: tuple[str, complex] | None = None
         self.count = 0
 
     def read(self) -> None:
@@ -193,7 +193,7 @@ class _PathReader:
         if letter == "M":
             place = complex(*values) + (self.outlines[-1].points[-1] if relative and self.outlines else 0)
             self.outlines.append(Outline([place]))
-            self.handle_of = ""
+            self.last_curve = None
             return
         outline = self.outlines[-1]
         if letter == "Z":
@@ -203,7 +203,8 @@ class _PathReader:
                 outline = Outline([outline.points[0]])
                 self.outlines.append(outline)
             self._extend(outline, letter, values, outline.points[-1] if relative else 0j)
-        self.handle_of = letter
+        if letter not in "CSQT":
+            self.last_curve = None
 
     def _extend(self, outline: Outline, letter: str, values: Sequence[float], origin: complex) -> None:
         pen = outline.points[-1]
@@ -223,10 +224,10 @@ class _PathReader:
             outline.line(places[0])
             return
         if letter in "ST":
-            pen, kin = outline.points[-1], "CS" if letter == "S" else "QT"
-            mirrored = 2 * pen - self.handle if self.handle is not None and self.handle_of in kin else pen
-            places = [mirrored, *places]
-        self.handle = places[-2]
+            pen, kin = outline.points[-1], ("C", "S") if letter == "S" else ("Q", "T")
+            follows = self.last_curve is not None and self.last_curve[0] in kin
+            places = [2 * pen - self.last_curve[1] if self.last_curve and follows else pen, *places]
+        self.last_curve = letter, places[-2]
         if len(places) == 3:
             outline.cubic(*places)
         else:
@@ -284,26 +285,44 @@ def _cubic_points(a: complex, b: complex, c: complex, d: complex, *, tolerance: 
 
 Attributes = Mapping[str, str]
 
-_LENGTH = re.compile(r"\s*([^\s%a-df-zA-DF-Z]+)(?:px)?\s*")
+_LENGTH = re.compile(r"\s*([+-]?[\d.]{1,40}(?:[eE][+-]?\d{1,4})?)\s*([a-zA-Z]{0,3}|%)\s*")
+#: Pixels of each unit; of `em`, with letters as high as browsers have them.
+_UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "q": 96 / 101.6, "in": 96.0}
+_UNITS |= {"em": 16.0, "rem": 16.0, "ex": 8.0}
 _FUNCTION = re.compile(r"[\s,]*([a-zA-Z]+)\s*\(([^()]*)\)")
 
 
-def _length(attributes: Attributes, name: str) -> float:
+def parse_length(attributes: Attributes, name: str, viewport: complex) -> float:
+    """Read a length in pixels, 0 where there is none; percentages are of the viewport's width, height or diagonal.
+
+    Raises:
+        FormatError: It is no length.
+    """
     text = attributes.get(name, "0")
     match = _LENGTH.fullmatch(text)
     numbers = parse_numbers(match[1]) if match else []
-    if len(numbers) != 1:
-        raise FormatError("bad length", f"{name}={text[:20]!r}; expected a number of pixels")
-    return numbers[0]
+    if match is None or len(numbers) != 1 or match[2].lower() not in {*_UNITS, "%"}:
+        raise FormatError(
+            "bad length", f"{name}={text[:20]!r}; expected a number, alone or with a unit such as px or %"
+        )
+    if match[2] != "%":
+        return numbers[0] * _UNITS[match[2].lower()]
+    whole = abs(viewport) / math.sqrt(2)
+    if name in ("x", "x1", "x2", "cx", "rx", "width"):
+        whole = viewport.real
+    elif name in ("y", "y1", "y2", "cy", "ry", "height"):
+        whole = viewport.imag
+    return numbers[0] / 100 * whole
 
 
-def _line(attributes: Attributes) -> list[Outline]:
-    outline = Outline([complex(_length(attributes, "x1"), _length(attributes, "y1"))])
-    outline.line(complex(_length(attributes, "x2"), _length(attributes, "y2")))
+def _line(attributes: Attributes, viewport: complex) -> list[Outline]:
+    x1, y1, x2, y2 = (parse_length(attributes, name, viewport) for name in ("x1", "y1", "x2", "y2"))
+    outline = Outline([complex(x1, y1)])
+    outline.line(complex(x2, y2))
     return [outline]
 
 
-def _polyline(attributes: Attributes) -> list[Outline]:
+def _polyline(attributes: Attributes, _: complex) -> list[Outline]:
     numbers = parse_numbers(attributes.get("points", ""))
     if len(numbers) % 2:
         raise FormatError("bad points", f"{len(numbers):,} numbers, which are no pairs")
@@ -311,19 +330,20 @@ def _polyline(attributes: Attributes) -> list[Outline]:
     return [Outline(places, [1] * (len(places) - 1))] if places else []
 
 
-def _polygon(attributes: Attributes) -> list[Outline]:
-    outlines = _polyline(attributes)
+def _polygon(attributes: Attributes, viewport: complex) -> list[Outline]:
+    outlines = _polyline(attributes, viewport)
     for outline in outlines:
         outline.close()
     return outlines
 
 
-def _rect(attributes: Attributes) -> list[Outline]:
-    x, y, width, height = (_length(attributes, name) for name in ("x", "y", "width", "height"))
+def _rect(attributes: Attributes, viewport: complex) -> list[Outline]:
+    x, y, width, height = (parse_length(attributes, name, viewport) for name in ("x", "y", "width", "height"))
     if width <= 0 or height <= 0:
         return []
     # One radius given means both.
-    radii = {name: _length(attributes, name) for name in ("rx", "ry") if attributes.get(name, "auto") != "auto"}
+    given = [name for name in ("rx", "ry") if attributes.get(name, "auto") != "auto"]
+    radii = {name: parse_length(attributes, name, viewport) for name in given}
     rx, ry = (abs(radii.get(name, radii.get(other, 0.0))) for name, other in (("rx", "ry"), ("ry", "rx")))
     rx, ry = min(rx, width / 2), min(ry, height / 2)
     corners = [complex(x, y), complex(x + width, y), complex(x + width, y + height), complex(x, y + height)]
@@ -339,8 +359,8 @@ def _rect(attributes: Attributes) -> list[Outline]:
     return [outline]
 
 
-def _ellipse(attributes: Attributes, names: tuple[str, str] = ("rx", "ry")) -> list[Outline]:
-    cx, cy, rx, ry = (_length(attributes, name) for name in ("cx", "cy", *names))
+def _ellipse(attributes: Attributes, viewport: complex, names: tuple[str, str] = ("rx", "ry")) -> list[Outline]:
+    cx, cy, rx, ry = (parse_length(attributes, name, viewport) for name in ("cx", "cy", *names))
     if rx <= 0 or ry <= 0:
         return []
     centre, radii = complex(cx, cy), complex(rx, ry)
@@ -351,14 +371,14 @@ def _ellipse(attributes: Attributes, names: tuple[str, str] = ("rx", "ry")) -> l
     return [outline]
 
 
-#: {element: its outlines}
-SHAPES: dict[str, Callable[[Attributes], list[Outline]]] = {
-    "path": lambda attributes: parse_path(attributes.get("d", "")),
+#: {element: its outlines, from its attributes and the width and height that percentages are of}
+SHAPES: dict[str, Callable[[Attributes, complex], list[Outline]]] = {
+    "path": lambda attributes, _: parse_path(attributes.get("d", "")),
     "line": _line,
     "polyline": _polyline,
     "polygon": _polygon,
     "rect": _rect,
-    "circle": lambda attributes: _ellipse(attributes, ("r", "r")),
+    "circle": lambda attributes, viewport: _ellipse(attributes, viewport, ("r", "r")),
     "ellipse": _ellipse,
 }
 
@@ -379,6 +399,11 @@ class Transform:
         x, y = place.real, place.imag
         return complex(self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f)
 
+    @property
+    def is_singular(self) -> bool:
+        """Whether it maps all places to one line or point."""
+        return self.a * self.d == self.b * self.c
+
     def __matmul__(self, inner: Transform) -> Transform:
         """Return the map that does `inner` first."""
         origin = self(complex(inner.e, inner.f))
@@ -396,7 +421,11 @@ def _rotation(degrees: float, x: float = 0.0, y: float = 0.0) -> Transform:
 _TRANSFORMS: dict[str, tuple[set[int], Callable[..., Transform]]] = {
     "matrix": ({6}, Transform),
     "translate": ({1, 2}, lambda x, y=0.0: Transform(e=x, f=y)),
+    "translateX": ({1}, lambda x: Transform(e=x)),
+    "translateY": ({1}, lambda y: Transform(f=y)),
     "scale": ({1, 2}, lambda x, y=None: Transform(a=x, d=x if y is None else y)),
+    "scaleX": ({1}, lambda x: Transform(a=x)),
+    "scaleY": ({1}, lambda y: Transform(d=y)),
     "rotate": ({1, 3}, _rotation),
     "skewX": ({1}, lambda degrees: Transform(c=math.tan(math.radians(degrees)))),
     "skewY": ({1}, lambda degrees: Transform(b=math.tan(math.radians(degrees)))),

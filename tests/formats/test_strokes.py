@@ -18,13 +18,17 @@ from tests.strategies import batches
 TWO_STROKES = [[10, 20, 0], [5, -5, 1], [-15, 0, 1]]
 
 
-def read(*arrays: Any, first: int = 0) -> Parsed:
-    return from_stroke3([np.array(array) for array in arrays], word="star", label=3, first=first)
+def read(*arrays: Any, first: int = 0, keep: bool | None = None) -> Parsed:
+    return from_stroke3([np.array(array) for array in arrays], word="star", label=3, first=first, keep=keep)
 
 
 def strokes_of(batch: DrawingBatch, row: int = 0) -> list[list[list[int]]]:
     drawing = list(batch.drawings(["", "", "", "star"]))[row]
     return [stroke.tolist() for stroke in drawing.strokes]
+
+
+def all_strokes_of(batch: DrawingBatch) -> list[list[list[list[int]]]]:
+    return [strokes_of(batch, row) for row in range(len(batch))]
 
 
 def lines_of(stroke3: np.ndarray) -> list[list[list[float]]]:
@@ -89,6 +93,26 @@ def test_no_drawings_make_no_arrays() -> None:
 )
 def test_drawings_come_to_lie_in_the_square(array: Any, expected: list[list[list[int]]]) -> None:
     assert strokes_of(read(array).batch) == expected
+
+
+def test_all_drawings_of_a_file_have_one_scale() -> None:
+    small, large, fractions = [[0, 0, 0], [100, 20, 1]], [[0, 0, 0], [510, 102, 1]], [[0, 0, 0], [1.5, 0, 1]]
+    scaled = [[[0, 0], [255, 51]]]
+    assert all_strokes_of(read(small, small).batch) == [[[[0, 0], [100, 20]]]] * 2
+    assert all_strokes_of(read(small, large).batch) == [scaled, scaled]
+    assert all_strokes_of(read(small, fractions).batch) == [scaled, [[[0, 0], [255, 0]]]]
+    # What is refused has no say.
+    assert strokes_of(read(small, [[np.nan, 2, 1]]).batch) == [[[0, 0], [100, 20]]]
+
+
+def test_the_scale_can_be_forced() -> None:
+    small, large = [[0, 0, 0], [100, 20, 1]], [[0, 0, 0], [510, 102, 1]]
+    assert strokes_of(read(small, keep=False).batch) == [[[0, 0], [255, 51]]]
+    kept = read(small, large, keep=True)
+    assert strokes_of(kept.batch) == [[[0, 0], [100, 20]]]
+    assert [(row, str(error)) for row, error in kept.faults] == [
+        (1, "larger than the square: a side of 510 units, and there are 0..255")
+    ]
 
 
 @pytest.mark.parametrize(

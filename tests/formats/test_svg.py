@@ -267,6 +267,113 @@ def test_a_drawing_beyond_its_frame_is_moved_or_scaled_into_the_square() -> None
     assert strokes_of(path("M-5 0L505 51")) == [[[0, 0], [255, 26]]]
 
 
+def test_a_curve_after_a_moveto_has_no_curve_to_mirror() -> None:
+    for first, second in (("M0 0C0 50 50 100 100 100", "M0 200S100 200 200 0"), ("M0 0Q0 99 99 99", "M0 200T200 0")):
+        assert strokes_of(path(first + second)) == strokes_of(path(first) + path(second))
+    for joined, apart in (("M0 0C0 50 50 50 50 0ZS9 9 60 90", "M0 0S9 9 60 90"), ("M0 0Q0 9 9 9H9T60 9", "M9 9T60 9")):
+        assert strokes_of(path(joined))[-1][-1] == strokes_of(path(apart))[-1][-1]
+    # A smooth curve mirrors only one of its own kind.
+    smooth, straight = (strokes_of(path(f"M0 0C0 90 40 90 50 0{rest}"))[0] for rest in ("T90 90", "L90 90"))
+    assert distance(np.array(straight), np.array(smooth)) < FLATTENED
+
+
+LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        '<path d="M0 0L5 5" fill="none"/>',
+        '<path d="M0 0L5 5" style="stroke:none;fill:none"/>',
+        '<path d="M0 0L5 5" fill="transparent" stroke="rgba(0, 0, 0, 0)"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="black" stroke-width="0"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="black" stroke-opacity="0"/>',
+        '<path d="M0 0L5 5" fill-opacity="0%"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="black" visibility="hidden"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="black" opacity="0"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="currentColor" color="transparent"/>',
+        '<g visibility="hidden"><path d="M0 0L5 5" stroke="black"/></g>',
+        '<g opacity="0"><path d="M0 0L5 5" opacity="1"/></g>',
+        '<g style="transform: scale(0)"><path d="M0 0L5 5"/></g>',
+        '<path d="M0 0L5 5" transform="translate(3) scale(0)"/>',
+        '<style>.a{display:none}</style><g class="b a"><path d="M0 0L5 5"/></g>',
+        "<style>/* a */ path.a, #b { visibility : hidden !important }</style>"
+        '<path class="a" d="M0 0L5 5" style="visibility:visible"/><path id="b" d="M0 0L9 5"/>',
+        "<g><g class='in'><path d='M0 0L5 5'/></g></g><style><![CDATA[@import 'x'; g > .in path{fill:none}]]></style>",
+        "<style>@media print{g{fill:red}} .a{fill:none}</style><g class='a'><path d='M0 0L5 5'/></g>",
+        '<rect width="255" height="255" fill="white"/>',
+        '<rect width="100%" height="100%" fill="#fefefe"/>',
+        '<rect x="-9" y="-9" width="400" height="300" style="fill: rgb(255 255 255 / 50%)"/>',
+        '<path d="M0 0H255V255H0Z" fill="lightyellow"/>',
+        '<path d="M0 0L5 5" stroke="white" fill="none"/>',
+        '<rect x="3" y="3" width="9" height="9" fill="white" stroke="none"/>',
+        '<rect width="255" height="255" fill="url(#gradient)"/>',
+    ],
+)
+def test_what_no_viewer_shows_is_no_ink(unseen: str) -> None:
+    assert strokes_of(unseen + LINE) == [[[10, 10], [60, 40]]]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        '<path d="M0 0L5 5" fill="red"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="nonsense red"/><path d="M0 0L5 5" fill="none" stroke="#eee"/>',
+        '<g visibility="hidden"><path d="M0 0L5 5" visibility="visible"/></g>',
+        '<g fill-opacity="0"><path d="M0 0L5 5" fill-opacity="1"/></g>',
+        '<style>g .a{display:none} .a::before{display:none}</style><path class="a" d="M0 0L5 5"/>',
+        '<style>.a{fill:none} #b{fill:red}</style><path id="b" class="a" d="M0 0L5 5"/>',
+        '<path d="M0 0L5 5" fill="var(--any)"/>',
+        # A frame is drawn, and so is what is white on something black.
+        '<rect width="255" height="255" fill="none" stroke="black"/>',
+        '<rect x="3" y="3" width="90" height="90" fill="white" stroke="black"/>',
+    ],
+)
+def test_what_a_viewer_shows_is_ink(seen: str) -> None:
+    assert len(strokes_of(seen + LINE)) == 2
+
+
+def test_the_colour_of_the_background_decides_what_shows_on_it() -> None:
+    white, black = (path("M1 1L2 2", f'fill="none" stroke="{colour}"') for colour in ("white", "black"))
+    night = '<rect width="255" height="255" fill="#040404"/>'
+    assert strokes_of(night + white + black) == [[[1, 1], [2, 2]]]
+    assert strokes_of(white + white, root=f'{BOX} style="background: black"') == [[[1, 1], [2, 2]]] * 2
+    # White ink on transparency shows; on white, nothing does.
+    assert len(strokes_of(white)) == 1
+    with pytest.raises(FormatError, match="empty drawing"):
+        load('<rect width="255" height="255" fill="white"/>' + white)
+    face = '<circle cx="99" cy="99" r="90"/><circle cx="70" cy="80" r="9" fill="white"/>'
+    assert len(strokes_of(face)) == 2
+    # A picture that is one shape is that shape.
+    assert len(strokes_of('<rect width="255" height="255" fill="black"/>')) == 1
+
+
+def test_local_elements_are_used() -> None:
+    shape = '<defs><g id="a" transform="scale(2)"><line x2="3" y2="4" stroke="black"/></g></defs>'
+    assert strokes_of(shape + '<use href="#a" x="10" y="20"/>') == [[[10, 20], [16, 28]]]
+    link = f'{BOX} xmlns:xlink="http://www.w3.org/1999/xlink"'
+    assert strokes_of(shape + '<use xlink:href="#a" transform="translate(1)"/>', root=link) == [[[1, 0], [7, 8]]]
+    line = '<line x2="4" y2="4" stroke="black"/>'
+    symbol = f'<symbol id="s" viewBox="0 0 4 4">{line}</symbol>'
+    assert strokes_of(symbol + '<use href="#s" x="5" width="8" height="16"/>') == [[[5, 4], [13, 12]]]
+    inner = f'<svg x="10" y="10" width="8" height="16" viewBox="0 0 4 4" preserveAspectRatio="none">{line}</svg>'
+    assert strokes_of(inner) == [[[10, 10], [18, 26]]]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('<line x2="100%" y2="50%"/>', [[0, 0], [200, 50]]),
+        ('<line x2="1in" y2="72pt"/>', [[0, 0], [96, 96]]),
+        ('<line x2="10mm" y2="1cm"/>', [[0, 0], [38, 38]]),
+        ('<line x2="3" y2="4" style="transform: translate(10px, 20px) rotate(90deg)"/>', [[10, 20], [6, 23]]),
+    ],
+)
+def test_units_are_read(line: str, expected: list[list[int]]) -> None:
+    corner = path("M0 0Z") + path("M255 255Z")
+    assert strokes_of(corner + line, root='viewBox="0 0 200 100"')[-1] == expected
+
+
 def test_metadata_that_a_file_lacks_are_made_up() -> None:
     drawing = load(path("M1 2L3 4"))
     assert (drawing.word, drawing.countrycode, drawing.recognized, drawing.timestamp.year) == ("star", None, True, 1970)
@@ -299,6 +406,11 @@ def test_a_file_without_a_word_asks_for_one() -> None:
 # ---- hostile and broken ones -----------------------------------------------------------------------------------------
 
 
+#: Each group draws the one before twice: 2^20 lines of twenty elements.
+DOUBLED = "<defs><path id='d0' d='M0 0L1 1'/>" + "".join(
+    f"<g id='d{i}'><use href='#d{i - 1}'/><use href='#d{i - 1}'/></g>" for i in range(1, 21)
+)
+DOUBLED += "</defs><use href='#d20'/>"
 LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "ha"}">' for i in range(12))
 
 
@@ -308,13 +420,14 @@ LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "ha"}">' for i i
         f"<!DOCTYPE svg [{LAUGHS}]>",
         '<!DOCTYPE svg [<!ENTITY e SYSTEM "file:///etc/passwd">]>',
         '<!DOCTYPE svg [<!ENTITY % e SYSTEM "http://127.0.0.1:9/x.dtd"> %e;]>',
-        '<!DOCTYPE svg [<!ATTLIST path d CDATA "M1 1L2 2">]>',
-        '<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/x.dtd" []>',
+        "<!DOCTYPE svg [" + "".join(f'<!ENTITY n{i} "text">' for i in range(100)) + "]>",
+        f'<!DOCTYPE svg [<!ENTITY long "{"x" * 2000}">]>',
+        "<!DOCTYPE svg [" + "".join(f'<!ATTLIST path a{i} CDATA "x">' for i in range(100)) + "]>",
     ],
 )
 def test_declarations_are_refused_before_they_do_anything(before: str) -> None:
     started = time.process_time()
-    content = document("<title>&l11;&e;</title>" + path("M1 2L3 4"), before=before)
+    content = document("<title>&l11;</title>" + path("M1 2L3 4"), before=before)
     assert refusal(content).reason == "SVG with declarations"
     assert time.process_time() - started < 1
 
@@ -323,6 +436,28 @@ def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
     doctype = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://127.0.0.1:9/svg11.dtd">'
     assert len(load(path("M1 2L3 4"), before=doctype).strokes) == 1
     assert refusal(document(f"<title>&e;</title>{path('M1 2L3 4')}", before=doctype)).reason == "SVG with entities"
+
+
+def test_entities_that_repeat_much_text_are_refused() -> None:
+    before = f'<!DOCTYPE svg [<!ENTITY e "{"x" * 900}">]>'
+    assert refusal(document(f"<title>{'&e;' * 2000}</title>", before=before)).reason == "SVG with declarations"
+    assert refusal(document(f"<g id='{'&e;' * 2000}'/>", before=before)).reason == "SVG with declarations"
+    wide = document("<title>" + "&e;" * 2000 + "</title>", before='<?xml version="1.0" encoding="UTF-16"?>' + before)
+    assert refusal(wide.decode().encode("utf-16")).reason == "SVG with declarations"
+
+
+def test_declarations_of_attributes_and_of_short_texts_are_read() -> None:
+    kanji = """<?xml version="1.0" encoding="UTF-8"?>
+        <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.0//EN" "http://127.0.0.1:9/svg10.dtd" [
+        <!ATTLIST g xmlns:k CDATA #FIXED "http://kanji.example" k:element CDATA #IMPLIED k:part CDATA #IMPLIED >
+        <!ATTLIST path xmlns:k CDATA #FIXED "http://kanji.example" k:type CDATA #IMPLIED > ]>"""
+    content = (
+        f'<g style="fill:none;stroke:#000" k:element="一">{path("M1 2L3 4", "k:type=" + chr(34) + "㇐" + chr(34))}</g>'
+    )
+    assert len(load(content, before=kanji.replace("\n", " ")).strokes) == 1
+    editor = '<!DOCTYPE svg [<!ENTITY ns_svg "http://www.w3.org/2000/svg"><!ENTITY st0 "fill:none;stroke:#000;">]>'
+    text = f"""{editor}<svg xmlns="&ns_svg;" {BOX}>{path("M1 2L3 4", 'style="&st0;"')}</svg>"""
+    assert [stroke.tolist() for stroke in svg.load(text.encode(), word="star").strokes] == [[[1, 2], [3, 4]]]
 
 
 @pytest.mark.slow
@@ -340,8 +475,13 @@ def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
         (document(path("")), "empty drawing"),
         (document(path("M1 1")), "empty drawing"),
         (document('<polyline points=""/><rect width="0" height="5"/><circle r="0"/>'), "empty drawing"),
-        (document('<use href="#a"/>'), "unsupported element"),
-        (document("<svg/>"), "unsupported element"),
+        (document('<use href="#nothing"/>'), "empty drawing"),
+        (document('<use href="other.svg#a"/>'), "unsupported element"),
+        (document('<g id="a"><use href="#a"/></g>'), "SVG nested too deeply"),
+        (document(DOUBLED), "SVG nested too deeply"),
+        (document("<svg/>"), "empty drawing"),
+        (document("<style>" + "a{fill:none}" * 3000 + "</style>"), "SVG with too many styles"),
+        (document("<style>" + "g g g{fill:none}" * 1500 + "</style>" + "<g/>" * 90_000), "SVG with too many styles"),
         (document(path("L1 1")), "bad path"),
         (document(path("M1")), "bad path"),
         (document(path("M1 1L2 x")), "bad path"),
@@ -354,8 +494,9 @@ def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
         (document(path("M1 1L2 2", 'transform="scale()"')), "bad transform"),
         (document(path("M1 1L2 2", 'transform="url(http://127.0.0.1)"')), "bad number"),
         (document('<polyline points="1 2 3"/>'), "bad points"),
-        (document('<circle r="10%"/>'), "bad length"),
-        (document('<circle r="1em"/>'), "bad length"),
+        (document(path("M1 1L2 2", 'style="transform:translate(1vw)"')), "bad number"),
+        (document('<circle r="10%%"/>'), "bad length"),
+        (document('<circle r="1vw"/>'), "bad length"),
         (document(path("M1 1L2 2", 'data-t="1"')), "unequal x and t"),
         (document(path("M1 1L2 2", 'data-t="1 2"') + path("M1 1L2 2")), "unequal x and t"),
         (document(path("M1 1L2 2", 'data-t="1 -2"')), "bad time"),
@@ -363,7 +504,8 @@ def test_a_plain_doctype_is_harmless_and_nothing_is_fetched_for_it() -> None:
         (document("<g>" * 1000 + "</g>" * 1000), "SVG nested too deeply"),
         (document(path("M0 0" + "L1 1" * 1_000_000)), "too many points"),
         (document('<polyline points="' + "1 1 " * 1_000_000 + '"/>'), "too many points"),
-        (document(path("M0 0L1 1") * 200_000), "too many points"),
+        (document(path("M0 0L1 1") * 200_000), "too many elements"),
+        (document(path("M0 0L1 1") * 80_000), "too many points"),
         (document(path("M0 0" + "C0 255 255 255 255 0 0 255 255 255 0 0" * 5_000)), "too many points"),
         (document("x" * (svg.MAX_BYTES + 1)), "SVG too large"),
     ],

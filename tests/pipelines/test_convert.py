@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import assume, given
 
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.drawings.raster_cairo import official_raster
 from sketchdata.drawings.simplify import simplify
-from sketchdata.errors import FormatError
+from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import ndjson
 from tests.builds import official_line
 from tests.conversions import BAD, chain, command, drawings, go, lines_of, records
@@ -119,6 +120,65 @@ def test_raw_drawings_can_be_simplified_on_the_way(tmp_path: Path) -> None:
     raw = ndjson.parse(content.splitlines(), word="star", label=0, raw=True).batch
     assert found == ndjson.dump(simplify(raw), "star")
     assert chain(tmp_path, found, "c.ndjson", simplify=False) == found
+
+
+def test_drawings_of_every_format_can_be_simplified_on_the_way(tmp_path: Path) -> None:
+    # Points every 5 units, bent up and down by less than the official code keeps.
+    places = [(5 * n, 100 + n % 2) for n in range(40)] + [(195, 0)]
+    steps = np.diff(np.array([(0, 0), *places]), axis=0)
+    stroke3 = np.column_stack([steps, [0] * 40 + [1]]).astype(np.int16)
+    with (tmp_path / "star.npz").open("wb") as file:
+        np.savez(file, train=np.array([stroke3, None], object)[:1])
+    path = "L".join(f"{x} {y}" for x, y in places)
+    content = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 255 255"><path d="M{path}"/></svg>'
+    (tmp_path / "star.svg").write_text(content)
+    for name in ("star.npz", "star.svg"):
+        for simplified, points in ((False, 41), (True, 3)):
+            go(tmp_path / name, tmp_path / "a.ndjson", word="star", simplify=simplified, overwrite=True)
+            ((stroke,),) = drawings((tmp_path / "a.ndjson").read_bytes())
+            assert len(stroke[0]) == points
+
+
+def test_a_drawing_that_cannot_be_simplified_is_refused_and_the_others_are_kept(tmp_path: Path) -> None:
+    zigzag = b"[[%s],[%s],[%s]]" % tuple(
+        b",".join(b"%d" % (value % 2 * 1000 if axis < 2 else value) for value in range(3000)) for axis in range(3)
+    )
+    line = official_line("star", 1, raw=True)
+    record = orjson.loads(line)
+    record["drawing"] = [orjson.loads(zigzag)]
+    (tmp_path / "a.ndjson").write_bytes(line + orjson.dumps(record) + b"\n" + official_line("star", 2, raw=True))
+    found = go(tmp_path / "a.ndjson", tmp_path / "b.ndjson", simplify=True, max_bad_fraction=0.5)
+    assert (found.drawings, dict(found.rejects)) == (2, {"stroke too long": 1})
+    assert len(records((tmp_path / "b.ndjson").read_bytes())) == 2
+
+
+def test_the_scale_of_an_npz_is_one_for_the_file_and_told(tmp_path: Path) -> None:
+    small, large = ([[0, 0, 0], [side, 0, 1]] for side in (100, 510))
+    arrays = np.empty(2, object)
+    arrays[:] = [np.array(small, np.int16), np.array(large, np.int16)]
+    np.savez(tmp_path / "star.npz", train=arrays)
+    found = go(tmp_path / "star.npz", tmp_path / "a.ndjson")
+    assert [d[0][0] for d in drawings((tmp_path / "a.ndjson").read_bytes())] == [[0, 255], [0, 255]]
+    assert found.notes == ["drawings are scaled, each so that its larger side is 255 (--scale fit)"]
+    found = go(tmp_path / "star.npz", tmp_path / "b.ndjson", scale="keep", max_bad_fraction=0.5)
+    assert [d[0][0] for d in drawings((tmp_path / "b.ndjson").read_bytes())] == [[0, 100]]
+    assert dict(found.rejects) == {"larger than the square": 1}
+    with pytest.raises(ConfigError, match=r"--scale is for \.npz"):
+        go(tmp_path / "a.ndjson", tmp_path / "c.ndjson", scale="fit")
+
+
+def test_equal_svgs_of_a_folder_are_two_drawings_with_their_own_names(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("b one.svg", "a.svg"):
+        content = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M1 2L3 4"/></svg>'
+        (tmp_path / "in" / name).write_text(content)
+    go(tmp_path / "in", tmp_path / "a.ndjson", word="star")
+    ids = [record["key_id"] for record in records((tmp_path / "a.ndjson").read_bytes())]
+    assert len(set(ids)) == 2
+    assert go(tmp_path / "in", f"{tmp_path}/out/", word="star").drawings == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.svg", "b one.svg"]
+    go(tmp_path / "out", tmp_path / "b.ndjson")
+    assert (tmp_path / "b.ndjson").read_bytes() == (tmp_path / "a.ndjson").read_bytes()
 
 
 def test_raw_drawings_have_no_binary_form_without_that(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_two_drawings_of_one_key_id_do_not_replace_each_other(star: Path, tmp_pa
 
 def test_a_bad_svg_of_a_folder_is_named(star: Path, tmp_path: Path) -> None:
     go(star, f"{tmp_path}/svgs/")
-    (tmp_path / "svgs" / "evil.svg").write_text('<!DOCTYPE svg [<!ENTITY e "e">]><svg>&e;</svg>')
+    (tmp_path / "svgs" / "evil.svg").write_text('<!DOCTYPE svg [<!ENTITY e SYSTEM "e">]><svg>&e;</svg>')
     found = go(tmp_path / "svgs", tmp_path / "b.ndjson", max_bad_fraction=0.1)
     assert found.drawings == 30
     assert found.examples[0].startswith("evil.svg: SVG with declarations")
