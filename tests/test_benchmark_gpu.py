@@ -51,6 +51,7 @@ def report(done: tuple[subprocess.CompletedProcess[str], dict[str, Any]]) -> dic
     return done[1]
 
 
+@pytest.mark.slow
 def test_a_run_without_failures_exits_with_0_and_prints_what_it_writes(done, folder):
     process, report = done
     assert process.returncode == 0, process.stderr
@@ -58,6 +59,7 @@ def test_a_run_without_failures_exits_with_0_and_prints_what_it_writes(done, fol
     assert process.stdout == (folder / "gpu.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_names_device_versions_and_sizes(report):
     assert report["device"]["type"] == "cpu"
     assert report["device"]["torch"] == torch.__version__
@@ -66,6 +68,7 @@ def test_the_report_names_device_versions_and_sizes(report):
     assert report["memory"]["drawings"] == report["plan"]["classes"] * report["plan"]["drawings"]
 
 
+@pytest.mark.slow
 def test_every_rate_is_a_positive_finite_number_of_its_own(report):
     rates = [row["rate"] for part in ("making", "training") for row in report[part]]
     rates += [row["validation_rate"] for row in report["training"] if row["source"] == "packed drawings"]
@@ -73,11 +76,13 @@ def test_every_rate_is_a_positive_finite_number_of_its_own(report):
     assert len(set(rates)) == len(rates)
 
 
+@pytest.mark.slow
 def test_batches_are_made_of_every_kind_and_size(report):
     found = {(row["what"], row["batch"]) for row in report["making"]}
     assert found == {(what, size) for what in ("raster", "sequence", "both") for size in report["plan"]["making"]}
 
 
+@pytest.mark.slow
 def test_every_network_is_trained_from_packed_drawings_and_from_files(report):
     packed = {(row["network"], row["batch"]) for row in report["training"] if row["source"] == "packed drawings"}
     files = {row["network"]: row["source"] for row in report["training"] if row["source"] != "packed drawings"}
@@ -86,6 +91,7 @@ def test_every_network_is_trained_from_packed_drawings_and_from_files(report):
     assert all(math.isfinite(row["loss"]) for row in report["training"])
 
 
+@pytest.mark.slow
 def test_the_share_of_data_and_of_the_peak_follow_from_the_seconds_of_a_step(report):
     for row in report["training"]:
         assert row["rate"] == pytest.approx(row["batch"] / row["seconds"])
@@ -95,6 +101,7 @@ def test_the_share_of_data_and_of_the_peak_follow_from_the_seconds_of_a_step(rep
             assert row["data_share"] == pytest.approx(row["making_seconds"] / row["seconds"])
 
 
+@pytest.mark.slow
 def test_the_operations_of_a_gru_are_those_of_its_matrix_products(report):
     # Per point and direction 3 gates of 8 numbers from 4 numbers and 8 states, forwards and twice backwards, where
     # nothing flows into the 4 numbers themselves; then the classifier of 16 numbers, whose products are three as well.
@@ -105,6 +112,7 @@ def test_the_operations_of_a_gru_are_those_of_its_matrix_products(report):
     assert 4 < points <= report["plan"]["network"]["max_points"]
 
 
+@pytest.mark.slow
 def test_the_hours_are_those_of_the_trainers_defaults(report):
     rows = {(row["network"], row["batch"]): row for row in report["training"] if row["source"] == "packed drawings"}
     stages = {"cnn": ["cnn"], "rnn": ["rnn"], "cr": ["fusion", "center", "code"]}
@@ -125,6 +133,7 @@ def test_the_hours_are_those_of_the_trainers_defaults(report):
     assert [way["batch"] for way in report["schedule"]] == report["plan"]["training"]
 
 
+@pytest.mark.slow
 def test_the_tables_show_what_the_report_holds(done):
     process, report = done
     lines = process.stdout.splitlines()

@@ -135,6 +135,7 @@ def test_polars_reads_the_parquet_shards(split: str, dataset: Path) -> None:
     assert [parquet_row(row) for row in frame.to_dicts()] == own_rows(dataset, split)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SIZES)
 def test_webdataset_decodes_the_tars(split: str, dataset: Path, tars: Path) -> None:
     urls = [str(path) for path in sorted(tars.glob(f"{split}-*.tar"))]
@@ -145,6 +146,7 @@ def test_webdataset_decodes_the_tars(split: str, dataset: Path, tars: Path) -> N
     assert_pictures((sample["png"] for sample in samples), dataset, split)
 
 
+@pytest.mark.slow
 def test_webdataset_reads_the_tars_by_the_address_in_the_card(dataset: Path, tars: Path) -> None:
     card = (tars / "README.md").read_text(encoding="utf-8")
     assert 'WebDataset("train-{000000..000002}.tar"' in card

@@ -93,10 +93,12 @@ def text_in(wheel: Path, name: str) -> str:
         return archive.read(f"sketchdata-{__version__}.dist-info/{name}").decode()
 
 
+@pytest.mark.slow
 def test_sketchdata_is_the_only_top_level_name(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names_in(wheel)} == {"sketchdata", f"sketchdata-{__version__}.dist-info"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["sketchdata", *SHIPPED])
 def test_every_file_of_the_project_is_inside_once(folder: str, wheel: Path) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
@@ -108,21 +110,25 @@ def test_every_file_of_the_project_is_inside_once(folder: str, wheel: Path) -> N
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_the_package_says_that_it_is_typed(wheel: Path) -> None:
     assert "sketchdata/py.typed" in names_in(wheel)
 
 
+@pytest.mark.slow
 def test_nothing_else_is_inside(wheel: Path) -> None:
     suffixes = {Path(name).suffix for name in names_in(wheel) if name.startswith("sketchdata/")}
     assert suffixes <= {".py", ".csv", ".md", ".txt", ".html", ".css", ".js", ".svg", ".typed", ".safetensors"}
 
 
+@pytest.mark.slow
 def test_the_metadata_name_the_version_the_command_and_the_licence(wheel: Path) -> None:
     assert f"Version: {__version__}\n" in text_in(wheel, "METADATA")
     assert "License-Expression: Apache-2.0\n" in text_in(wheel, "METADATA")
     assert "sketchdata = sketchdata.cli:main\n" in text_in(wheel, "entry_points.txt")
 
 
+@pytest.mark.slow
 def test_pipelines_and_manifests_are_found_inside_the_installed_package(installed: Path, hostile: Path) -> None:
     program = (
         "from sketchdata.storage.catalog import manifest_path\n"

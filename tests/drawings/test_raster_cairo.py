@@ -77,6 +77,7 @@ def test_every_official_bitmap_is_equal_to_the_last_bit(word: str) -> None:
     np.testing.assert_array_equal(drawn.reshape(-1, 784), official)
 
 
+@pytest.mark.slow
 @needs_cairo
 @needs_real_data
 def test_real_drawings_of_many_classes_are_equal_to_the_plain_program() -> None:
@@ -110,6 +111,7 @@ def test_strokes_that_cross_are_painted_one_over_the_other() -> None:
     np.testing.assert_array_equal(crossed, one_at_a_time(batch_of([*corner]))[0])
 
 
+@pytest.mark.slow
 @needs_cairo
 def test_threads_and_slices_change_nothing() -> None:
     batch = random_batch(400)

@@ -51,6 +51,7 @@ def test_a_step_of_strength_is_no_ridge_but_a_crest_is() -> None:
     assert not found[30, 20:29].any()
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20)))
 def test_any_map_of_any_size_keeps_its_shape_and_gains_no_strength(strength: npt.NDArray[np.uint8]) -> None:
     found = ridges(strength)

@@ -170,6 +170,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
         yield Crawled(server, tmp_path_factory.mktemp("photos"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TAKEN)
 def test_a_photo_is_on_disk_with_all_that_is_known_of_it(crawled: Crawled, path: str) -> None:
     found = crawled.outcome(path)
@@ -183,38 +184,45 @@ def test_a_photo_is_on_disk_with_all_that_is_known_of_it(crawled: Crawled, path:
     assert found.phash == perceptual_hash(photo)
 
 
+@pytest.mark.slow
 def test_bytes_are_those_that_the_server_has_whatever_the_transport(crawled: Crawled) -> None:
     for path in ("/plain.jpg", "/chunked", "/gzipped", "/busy", "/cut-once"):
         content = photo_of(path if path.endswith(".jpg") else f"{path}.jpg")
         assert crawled.outcome(path).sha256 == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
 def test_a_format_is_told_by_the_first_bytes(crawled: Crawled, kind: str) -> None:
     found = crawled.outcome(f"/{kind}")
     assert (found.format, Path(found.path or "").suffix) == (kind, f".{kind.lower()}")
 
 
+@pytest.mark.slow
 def test_width_and_height_are_those_of_the_upright_photo(crawled: Crawled) -> None:
     assert (crawled.outcome("/turned").width, crawled.outcome("/turned").height) == (30, 40)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_from_two_urls_are_one_file(crawled: Crawled) -> None:
     assert crawled.outcome("/plain.jpg").path == crawled.outcome("/twin").path
 
 
+@pytest.mark.slow
 def test_the_folder_holds_the_photos_and_nothing_half_written(crawled: Crawled) -> None:
     files = {str(path.relative_to(crawled.folder)) for path in (crawled.folder / "photos").rglob("*") if path.is_file()}
     assert files == {found.path for found in crawled.outcomes.values() if found.path}
     assert list((crawled.folder / ".collect" / "parts").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/moved", "/moved-for-good"])
 def test_a_redirect_is_followed_and_named(crawled: Crawled, path: str) -> None:
     assert crawled.outcome(path).final_url == crawled.server.url("/there.jpg")
     assert crawled.outcome("/plain.jpg").final_url is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", REFUSED)
 def test_what_must_not_or_will_not_be_had_is_refused(crawled: Crawled, path: str) -> None:
     assert crawled.verdict(path) == ("refused", REFUSED[path])
@@ -222,55 +230,66 @@ def test_what_must_not_or_will_not_be_had_is_refused(crawled: Crawled, path: str
     assert crawled.outcome(path).path is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FAILED)
 def test_what_cannot_be_had_fails_with_its_reason(crawled: Crawled, path: str) -> None:
     assert crawled.verdict(path) == ("failed", FAILED[path])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ELSEWHERE)
 def test_an_address_that_leads_nowhere_has_its_reason(crawled: Crawled, url: str) -> None:
     assert (crawled.outcomes[url].status, crawled.outcomes[url].error) == ELSEWHERE[url]
     assert "secret" not in (crawled.outcomes[url].detail or "")
 
 
+@pytest.mark.slow
 def test_a_host_where_nothing_listens_fails(crawled: Crawled) -> None:
     assert crawled.outcomes[crawled.closed].error == "no connection"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted({*TAKEN, *REFUSED, *FAILED} - {"/circle", "/hang-up"}))
 def test_only_faults_that_may_pass_are_tried_again_and_not_more_often_than_allowed(crawled: Crawled, path: str) -> None:
     expected = 0 if path == "/secret/a.jpg" else 2 if path in TRIED_AGAIN else 1
     assert crawled.server.paths().count(path) == expected
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_up_is_tried_again_on_connections_of_their_own(crawled: Crawled) -> None:
     # Where a connection was one used before, Twisted takes the hanging up for its age and asks on a new one.
     assert 2 <= crawled.server.paths().count("/hang-up") <= 4
 
 
+@pytest.mark.slow
 def test_a_circle_of_redirects_ends(crawled: Crawled) -> None:
     assert 2 < crawled.server.paths().count("/circle") < 25
 
 
+@pytest.mark.slow
 def test_an_opt_out_on_the_way_is_not_followed(crawled: Crawled) -> None:
     assert crawled.server.paths().count("/there.jpg") == 2  # by the two other redirects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/opt-out", "/long-opt-out", "/long-page", "/announced"])
 def test_no_more_of_a_body_is_read_than_it_takes_to_refuse_it(crawled: Crawled, path: str) -> None:
     # What the system's buffers swallow has been sent, too: some megabytes on the loopback interface.
     assert crawled.server.sent.get(path, 0) < 20_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/endless", "/endless-chunks"])
 def test_a_body_without_end_is_cut_off(crawled: Crawled, path: str) -> None:
     assert crawled.server.sent[path] < 20_000_000
 
 
+@pytest.mark.slow
 def test_robots_txt_is_asked_for_once(crawled: Crawled) -> None:
     assert crawled.server.paths().count("/robots.txt") == 1
 
 
+@pytest.mark.slow
 def test_all_outcomes_are_in_the_log_and_a_fault_of_the_program_was_none(crawled: Crawled) -> None:
     assert read_outcomes(crawled.folder) == crawled.outcomes
     assert len(crawled.outcomes) == len(TAKEN) + len(REFUSED) + len(FAILED) + len(ELSEWHERE) + 1

@@ -153,6 +153,7 @@ def test_a_picture_with_a_wrong_checksum_is_called_damaged() -> None:
 REFUSALS = [("not a picture",), ("too many pixels",), ("truncated picture",), ("damaged picture",)]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP"]),

@@ -105,6 +105,7 @@ def test_one_wrong_letter_in_a_line_that_is_not_chosen_is_noticed_too(
     assert tree_sha256(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_bytes_that_are_always_wrong_fail_in_words_and_leave_no_manifest(
     server: BucketServer, expected: str, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_sign_in_page_instead_of_drawings_is_not_taken_for_drawings(server: Bu
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_source_where_nothing_listens_is_named(tmp_path: Path) -> None:
     address = closed_port()
     with pytest.raises((ConfigError, SketchDataError), match=address):

@@ -226,6 +226,7 @@ def test_text_goes_through_pipes(star: Path, tmp_path: Path) -> None:
     assert back.stdout == first
 
 
+@pytest.mark.slow
 def test_the_command_counts_what_it_refused_and_exits_0_when_that_is_allowed(star: Path, tmp_path: Path) -> None:
     star.write_bytes(star.read_bytes() + b"".join(BAD))
     done = command(star, "b.bin", "--max-bad-fraction", "0.5", folder=tmp_path)

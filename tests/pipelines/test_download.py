@@ -328,6 +328,7 @@ def test_wrong_options_end_in_one_clear_line(dest: Path, options: list[str], cod
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_download_goes_on_by_range(server: BucketServer, dest: Path, signal_number: signal.Signals) -> None:
     server.fault(path_of("cat"), rate=100_000, times=1)
@@ -349,6 +350,7 @@ def test_a_stopped_download_goes_on_by_range(server: BucketServer, dest: Path, s
     assert files(dest) == WHOLE
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_a_server_that_does_not_answer(server: BucketServer, dest: Path) -> None:
     server.fault(path_of("cat"), silent=True)
     with subprocess.Popen(command(server.url, dest), stderr=subprocess.PIPE, text=True) as process:
@@ -362,6 +364,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_does_not_answer(server: BucketSe
     assert "stopped; what was finished is kept" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="needs SKETCHDATA_REAL_DATA")
 @pytest.mark.parametrize("format_name", ["simplified", "raw"])
 def test_real_files_of_all_categories_arrive_unchanged(dest: Path, format_name: str) -> None:

@@ -116,6 +116,7 @@ def test_ctrl_c_exits_130_in_words_and_the_same_command_goes_on(
     assert listed(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_command(sources: list[object], api: ApiServer, tmp_path: Path) -> None:
     process = start(tmp_path / "out", sources, api)
     while process.poll() is None and not (tmp_path / "out" / ".collect" / "outcomes.jsonl").exists():

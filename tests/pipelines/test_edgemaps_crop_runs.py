@@ -58,6 +58,7 @@ def test_shares_of_a_job_array_give_the_same_bytes(photos: Path, tmp_path: Path)
     assert tree_sha256(tmp_path / "out") == tree_sha256(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_killed_midway_it_ends_with_the_same_tree(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     crops_of(photos, tmp_path / "undisturbed")

@@ -206,6 +206,7 @@ def test_white_ink_says_the_same(edges: Path, audited: Path) -> None:
 # ---- the same bytes, and nothing else --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_and_shares_of_a_job_array_write_the_same_bytes(
     compared: Path, edges: Path, drawings: Path, tmp_path: Path
 ) -> None:

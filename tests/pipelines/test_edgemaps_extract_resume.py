@@ -74,6 +74,7 @@ def test_stopped_midway_the_same_command_goes_on_to_the_same_tree(
     assert (out / "data" / "all-00000-of-00012.parquet").stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_bytes(
     crops: Path, undisturbed: str, tmp_path: Path, workers: int

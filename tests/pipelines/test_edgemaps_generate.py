@@ -105,6 +105,7 @@ def test_a_second_call_writes_only_what_is_damaged(tmp_path: Path) -> None:
     assert whole.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_and_ends_with_the_same_photos(tmp_path: Path) -> None:
     generate(tmp_path / "undisturbed", photos=40, size=96)
     options = ["--photos", "40", "--size", "96", "--categories", ",".join(WORDS), "--workers", "1"]

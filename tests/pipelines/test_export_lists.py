@@ -55,6 +55,7 @@ def test_every_drawing_is_in_the_list_of_its_split_with_its_class(data: Path, tm
     assert verify.run(tmp_path / "lists").faults == []
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_workers(data: Path, tmp_path: Path) -> None:
     export(data, tmp_path / "one")
     export(data, tmp_path / "two", EngineOptions(workers=2))

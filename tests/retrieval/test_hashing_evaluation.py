@@ -258,6 +258,7 @@ def test_bitmaps_are_found_as_drawings_are(tmp_path: Path) -> None:
     assert "zero_shot" not in values
 
 
+@pytest.mark.slow
 def test_a_network_without_codes_has_no_retrieval(data: Path, tmp_path: Path) -> None:
     config = recognition.Config(data=data, out=tmp_path, width=8, loss="cel", **EPOCHS, center_epochs=0)
     recognition.run(config, network(branch="cnn"), loop(learning_rate=0.005, save_minutes=10.0))

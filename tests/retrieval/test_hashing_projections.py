@@ -43,6 +43,7 @@ def test_bits_of_lsh_differ_as_often_as_angles_are_wide() -> None:
     assert np.abs(share - angles / np.pi).max() < 5 * 0.5 / np.sqrt(20_000)
 
 
+@pytest.mark.slow
 def test_lsh_finds_as_much_as_that_of_faiss() -> None:
     gallery = digits()[1][0]
     index = faiss.IndexLSH(64, 64, True, False)
@@ -89,6 +90,7 @@ def test_pca_rr_is_where_itq_starts() -> None:
     assert gallery.shape[1] == len(components.directions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 16])
 def test_random_rotations_are_orthogonal_and_turn_to_all_sides(size: int) -> None:
     random = np.random.default_rng(0)
@@ -119,6 +121,7 @@ def test_itq_turns_the_corners_of_a_turned_cube_back() -> None:
     assert rotation == pytest.approx(turn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [16, 32])
 def test_itq_is_no_worse_than_that_of_faiss(bits: int) -> None:
     components = learn_pcah(sample(bits))

@@ -56,6 +56,7 @@ def test_each_picture_is_described_for_itself() -> None:
     assert hog_features(pictures[:0]).shape == (0, 1296)
 
 
+@pytest.mark.slow
 def test_digits_are_told_apart_as_well_as_by_scikit_image() -> None:
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))[:600]

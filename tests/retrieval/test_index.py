@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=120)
 def test_the_flat_index_gives_the_nearest_and_orders_ties_by_key_id_also_at_the_cut(data: st.DataObject) -> None:

@@ -111,6 +111,7 @@ def test_every_permutation_of_tied_items_gives_the_same_mean_as_every_arrangemen
         assert float(measure(tie_groups(ranking), k, "expected")[0]) == pytest.approx(expected, abs=1e-14)
 
 
+@pytest.mark.slow
 @given(st.lists(rankings(most=30), min_size=1, max_size=5), st.integers(1, 40))
 def test_expected_values_lie_between_the_bounds_for_queries_of_any_lengths(rows: list[Ranking], k: int) -> None:
     groups = tie_groups(*rows)
@@ -152,6 +153,7 @@ scored = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_s
 )
 
 
+@pytest.mark.slow
 @given(scored)
 def test_threshold_average_precision_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T
@@ -160,6 +162,7 @@ def test_threshold_average_precision_is_that_of_scikit_learn(pairs: list[tuple[i
     assert float(metrics.average_precision(groups, "threshold")[0]) == pytest.approx(expected, abs=1e-13)
 
 
+@pytest.mark.slow
 @given(scored)
 def test_the_pessimistic_envelope_is_that_of_scikit_learns_thresholds(pairs: list[tuple[int, bool]]) -> None:
     scores, relevant = np.array(pairs).T

@@ -62,6 +62,7 @@ def test_values_are_those_of_scikit_learn_where_it_has_them() -> None:
     assert values["chance"] == pytest.approx(own.mean())
 
 
+@pytest.mark.slow
 def test_the_expected_value_is_the_mean_of_shuffled_rankings() -> None:
     found = score_codes(QUERIES, GALLERY, k=20).values()
     random, every = np.random.default_rng(0), distances(QUERIES.packed, GALLERY.packed)

@@ -50,6 +50,7 @@ def test_drawings_survive_both_kinds_of_file(batch: DrawingBatch) -> None:
         assert_same(map_arrow(folder / "x.arrow"), batch)
 
 
+@pytest.mark.slow
 @given(any_batch)
 def test_a_table_says_in_plain_values_what_the_drawings_are(batch: DrawingBatch) -> None:
     table = to_table(batch, CLASSES)
@@ -62,6 +63,7 @@ def test_a_table_says_in_plain_values_what_the_drawings_are(batch: DrawingBatch)
         assert points == [stroke.tolist() for stroke in drawing.strokes]
 
 
+@pytest.mark.slow
 @given(any_batch, st.integers(0, 8), st.integers(0, 8))
 def test_a_part_of_a_table_is_that_part_of_the_drawings(batch: DrawingBatch, one: int, other: int) -> None:
     start, stop = sorted((min(one, len(batch)), min(other, len(batch))))
@@ -147,6 +149,7 @@ def test_a_truncated_file_is_a_fault_with_its_name(tmp_path: Path, kept: float) 
             read(path)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_flipped_bytes_are_a_fault_or_go_unnoticed_but_nothing_else(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -152,6 +152,7 @@ rules_to_choose_by = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(lines_of_a_file, rules_to_choose_by, st.lists(st.integers(0, 10_000), max_size=5))
 def test_the_choice_is_that_of_sorting_everything(lines: list[Line], rules: Rules, places: list[int]) -> None:
     read, _ = reading(cut(write(lines), places))
@@ -273,6 +274,7 @@ def test_a_duplicate_names_the_category_that_has_it_already() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(batches(whole_seconds=True, max_size=20), st.integers(0, 8), st.lists(st.integers(0, 10_000), max_size=4))
 def test_packed_and_text_files_of_the_same_drawings_give_the_same_choice(
     batch: ndjson.DrawingBatch, count: int, places: list[int]

@@ -40,6 +40,7 @@ def parsed_again(batch: DrawingBatch) -> Iterator[DrawingBatch]:
         yield parsed.batch
 
 
+@pytest.mark.slow
 @given(batch=batches(labels=3))
 def test_samples_hold_everything_of_a_simplified_drawing(batch: DrawingBatch) -> None:
     again = list(parsed_again(batch))

@@ -258,6 +258,7 @@ def test_other_options_make_rows_of_their_own_and_the_first_ones_stay(data: Path
     assert times(out) == after
 
 
+@pytest.mark.slow
 def test_other_data_make_rows_of_their_own(data: Path, tmp_path: Path) -> None:
     build(make_edge_maps(tmp_path, COUNTS, seed=5).edges, tmp_path / "other")
     for place in (data, tmp_path / "other"):

@@ -75,6 +75,7 @@ def accuracy(run_folder: Path, data: Path, split: str) -> float:
 # ---- learning --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_edge_maps_in_seconds(data: Path, learned: Path) -> None:
     assert accuracy(learned, data, "train") > 0.8
     report = orjson.loads((learned / REPORT).read_bytes())
@@ -83,6 +84,7 @@ def test_a_small_network_learns_edge_maps_in_seconds(data: Path, learned: Path) 
     assert report["stages"][0]["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_the_report_and_the_record_say_how_the_network_came_about(data: Path, learned: Path) -> None:
     report, record = (orjson.loads((learned / name).read_bytes()) for name in (REPORT, RECORD))
     assert report["trainer"] == record["trainer"] == "edgemap"
@@ -95,6 +97,7 @@ def test_the_report_and_the_record_say_how_the_network_came_about(data: Path, le
     assert not list((learned / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_the_epoch_that_val_likes_best_is_kept(learned: Path) -> None:
     epochs = [line for line in read_lines(learned / METRICS) if "epoch" in line]
     [stage] = orjson.loads((learned / REPORT).read_bytes())["stages"]
@@ -103,6 +106,7 @@ def test_the_epoch_that_val_likes_best_is_kept(learned: Path) -> None:
     assert epochs[stage["best_epoch"] - 1]["accuracy"] == stage["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_done_again(data: Path, learned: Path) -> None:
     before = (learned / MODEL).stat().st_mtime_ns
     report = run(config(data, learned, epochs=16), loop(batch_size=8, learning_rate=0.003))
@@ -110,6 +114,7 @@ def test_a_finished_training_is_not_done_again(data: Path, learned: Path) -> Non
     assert (learned / MODEL).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_who_takes_it_for_a_network_of_drawings_is_told(learned: Path) -> None:
     with pytest.raises(SketchDataError, match="a training of another kind: its network does not read drawings"):
         read_encoder(learned)
@@ -188,6 +193,7 @@ def test_data_of_which_nothing_can_be_learned_is_refused(
 # ---- what does not fit -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_another_data_set_and_other_options_are_refused(edges: Path, data: Path, learned: Path, tmp_path: Path) -> None:
     build(edges, tmp_path / "other", seed=1)
     before = (learned / REPORT).read_bytes()

@@ -132,6 +132,7 @@ def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_dif
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("branch", ["cnn", "rnn"])
 def test_a_branch_alone_takes_over_what_it_would_have_learned_itself(
     branch: str, data: Path, undisturbed: Path, tmp_path: Path

@@ -109,11 +109,13 @@ def assert_measures(row: dict[str, Any], query: Codes, gallery: Codes) -> None:
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_stand_in_their_own_order_in_files_and_results(done: Path) -> None:
     assert tuple(rows_of(done)) == ROWS
     assert sorted(path.stem for path in (done / "rows").iterdir()) == sorted(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_trained_row_is_what_its_network_s_codes_are_worth(name: str, data: Path, done: Path) -> None:
     row, trained = rows_of(done)[name], read_encoder(done / "runs" / name)
@@ -128,6 +130,7 @@ def test_a_trained_row_is_what_its_network_s_codes_are_worth(name: str, data: Pa
     assert (row["parameters"], row["model"]) == (report["parameters"], report["sha256"])
 
 
+@pytest.mark.slow
 def test_zero_shot_rows_look_for_unseen_classes_among_unseen_classes(data: Path, done: Path) -> None:
     row, trained = rows_of(done)["unseen-dlbhc-16"], read_encoder(done / "runs" / "unseen-dlbhc-16")
     words = draw_classes(CLASSES, 2)
@@ -138,6 +141,7 @@ def test_zero_shot_rows_look_for_unseen_classes_among_unseen_classes(data: Path,
     assert "accuracy" not in row
 
 
+@pytest.mark.slow
 def test_shallow_rows_are_fitted_on_features_of_train(data: Path, done: Path) -> None:
     packed = {split: read_split(data, split) for split in ("train", "gallery", "query")}
     trained = read_encoder(done / "runs" / "features")
@@ -186,6 +190,7 @@ def codes_with(bits: np.ndarray, of: Codes) -> Codes:
     return Codes(bits=bits.shape[1], packed=pack_bits(bits), labels=of.labels, key_ids=of.key_ids, classes=of.classes)
 
 
+@pytest.mark.slow
 def test_a_recognition_row_is_the_share_of_the_gallery_that_is_recognised(data: Path, done: Path) -> None:
     trained, gallery = read_encoder(done / "runs" / "recognise-cnn"), read_split(data, "gallery")
     with torch.no_grad():
@@ -196,6 +201,7 @@ def test_a_recognition_row_is_the_share_of_the_gallery_that_is_recognised(data: 
     assert trained.width == 16
 
 
+@pytest.mark.slow
 def test_seconds_are_those_of_the_own_stages_and_of_shared_ones_that_were_needed(done: Path) -> None:
     def seconds(run: str) -> dict[str, float]:
         lines = [orjson.loads(line) for line in (done / "runs" / run / "metrics.jsonl").read_bytes().splitlines()]
@@ -211,6 +217,7 @@ def test_seconds_are_those_of_the_own_stages_and_of_shared_ones_that_were_needed
     assert rows["sketchcode-16"]["seconds"] == pytest.approx(sum(seconds("sketchcode-16").values()), abs=0.051)
 
 
+@pytest.mark.slow
 def test_the_page_tells_chance_definition_bounds_and_what_was_published(done: Path) -> None:
     text, rows = (done / "hashing.md").read_text(encoding="utf-8"), rows_of(done)
     found = rows["dlbhc-16"]["retrieval"]
@@ -229,6 +236,7 @@ def test_the_page_tells_chance_definition_bounds_and_what_was_published(done: Pa
 # ---- going on --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_nothing_anew(data: Path, done: Path) -> None:
     before, results = times(done), orjson.loads((done / "hashing.json").read_bytes())
     again = run(config(data, done), network(), loop(**QUICK))
@@ -236,6 +244,7 @@ def test_a_second_call_computes_nothing_anew(data: Path, done: Path) -> None:
     assert orjson.loads(orjson.dumps(again)) == results
 
 
+@pytest.mark.slow
 def test_fewer_rows_are_taken_from_what_is_there_and_the_table_has_these_alone(data: Path, done: Path) -> None:
     before, kept = times(done), rows_of(done)
     results = run(config(data, done, rows="dlbhc,lsh-deep"), network(), loop(**QUICK))
@@ -266,6 +275,7 @@ def test_a_comparison_that_was_killed_goes_on_and_ends_the_same(data: Path, done
     assert "lsh-hog-16" in rows_of(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ["dlbhc", "lsh-deep"])
 def test_options_that_change_a_row_are_refused(row: str, data: Path, done: Path) -> None:
     with pytest.raises(ConfigError, match="holds a training with --cnn-epochs 1: take that, or another --out"):
@@ -273,6 +283,7 @@ def test_options_that_change_a_row_are_refused(row: str, data: Path, done: Path)
     assert rows_of(done)["dlbhc-16"]["options"]["cnn_epochs"] == 1
 
 
+@pytest.mark.slow
 def test_under_options_that_do_not_change_a_row_it_is_measured_again_and_not_trained(data: Path, done: Path) -> None:
     before, kept = times(done), rows_of(done)["dlbhc-16"]
     for epochs in (3, TINY["recipe_proxy_epochs"]):
@@ -293,6 +304,7 @@ def test_too_few_classes_for_zero_shot_rows_are_told_before_anything_is_trained(
     assert not (tmp_path / "bench").exists()
 
 
+@pytest.mark.slow
 def test_rows_without_their_vectors_are_left_out_with_a_word(
     data: Path, done: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,6 +348,7 @@ def test_the_command_names_its_rows() -> None:
     assert any(line.startswith("unseen-cr-scl-ql ") and "(table VII)" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_is_in_the_folder(data: Path, done: Path) -> None:
     options = {**TINY, **NETWORK, **LOOP, **QUICK, "data": data, "out": done, "rows": ",".join(ROWS)}
     before = times(done)

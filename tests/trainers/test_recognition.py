@@ -66,6 +66,7 @@ def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_pa
     assert accuracy["centers"] > 0.8
 
 
+@pytest.mark.slow
 def test_the_report_says_how_the_network_came_about(undisturbed: Path) -> None:
     report = orjson.loads((undisturbed / REPORT).read_bytes())
     assert report["options"]["backbone"] == "small"
@@ -83,6 +84,7 @@ def test_the_report_says_how_the_network_came_about(undisturbed: Path) -> None:
     assert not list((undisturbed / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_the_network_comes_back_as_it_was_validated(data: Path, undisturbed: Path) -> None:
     trained, val = read_encoder(undisturbed), read_packed(data, "val")
     with torch.no_grad():
@@ -95,6 +97,7 @@ def test_the_network_comes_back_as_it_was_validated(data: Path, undisturbed: Pat
     assert accuracy == pytest.approx(report["stages"][-1]["accuracy"])
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_done_again(data: Path, undisturbed: Path) -> None:
     before = (undisturbed / MODEL).stat().st_mtime_ns
     report = run(config(data, undisturbed), network(), loop())
@@ -102,6 +105,7 @@ def test_a_finished_training_is_not_done_again(data: Path, undisturbed: Path) ->
     assert (undisturbed / MODEL).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("branch", "loss", "stages"),
     [
@@ -146,6 +150,7 @@ def test_the_audit_and_its_absence_find_the_same_drawings_normal(tmp_path: Path)
     assert 0.8 * len(found) < np.count_nonzero(found) < len(found)
 
 
+@pytest.mark.slow
 def test_the_centres_are_the_mean_codes_of_normal_drawings(data: Path, undisturbed: Path) -> None:
     experiment = read_experiment(
         RunFolder(path=undisturbed, context=DistributedContext(device=torch.device("cpu"))),
@@ -240,6 +245,7 @@ def test_a_network_that_cannot_be_is_refused(others: dict[str, Any], message: st
         run(config(data, tmp_path), network(**others), loop())
 
 
+@pytest.mark.slow
 def test_a_data_set_of_other_classes_is_refused(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     manifest = orjson.loads((data / MANIFEST_NAME).read_bytes())
     manifest["classes"] = ["cat", "house", "stars"]

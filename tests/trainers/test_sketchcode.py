@@ -199,6 +199,7 @@ def test_without_a_second_stage_the_directions_stay_learned(data: Path, tmp_path
 # ---- what is read ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("branch", "channels"), [("rnn", "strokes"), ("cr", "strokes"), ("cr", "ink"), ("cnn", "ink")])
 def test_each_branch_reads_along(branch: str, channels: str, data: Path, tmp_path: Path) -> None:
     # The last batch of an epoch has one drawing.

@@ -76,6 +76,7 @@ def test_what_is_packed_for_learning_is_what_a_data_set_without_the_class_holds(
             assert torch.equal(found._tensors()[name], tensor), (split, name)
 
 
+@pytest.mark.slow
 def test_the_network_is_that_of_a_data_set_without_the_class_to_the_bit(place: Path, held: Path) -> None:
     run(config(place / "seen", place / "plain"), network(), loop(batch_size=64))
     assert (held / MODEL).read_bytes() == (place / "plain" / MODEL).read_bytes()

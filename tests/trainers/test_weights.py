@@ -109,6 +109,7 @@ def test_a_first_layer_for_photos_reads_ink(backbone: str, layers: tuple[str, ..
     torch.testing.assert_close(found[1][..., inside, inside], found[0][..., inside, inside], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_of_strokes_begins_with_what_one_of_ink_sees(resnet: Path) -> None:
     ink, strokes = build("resnet18", 1, 1).eval(), build("resnet18", 1, 4).eval()
     for model in (ink, strokes):

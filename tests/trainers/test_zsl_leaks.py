@@ -111,6 +111,7 @@ def slip_a_drawing(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(PackedSketches, "of_classes", of_classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 1, 2], ids=["what stages learn", "what epochs are chosen by", "what is fitted"])
 def test_one_drawing_that_is_slipped_in_is_found(
     place: Path, tmp_path: Path, looked_at: set[int], monkeypatch: pytest.MonkeyPatch, at: int
@@ -121,6 +122,7 @@ def test_one_drawing_that_is_slipped_in_is_found(
     assert len(looked_at & unseen) == 1
 
 
+@pytest.mark.slow
 def test_an_unseen_class_that_is_learned_is_found(
     place: Path, tmp_path: Path, looked_at: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

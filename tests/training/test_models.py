@@ -89,6 +89,7 @@ def test_parameters_have_torchvisions_names_and_shapes(name: str) -> None:
     assert {key: tuple(state[key].shape) for key in TORCHVISION[name]} == TORCHVISION[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_model_takes_its_least_size_and_gives_features_and_scores(name: str, channels: int) -> None:

@@ -185,6 +185,7 @@ def drawn(batch: DrawingBatch, metadata: dict[str, str]) -> dict[str, npt.NDArra
     return {"raster": np.float32(pictures[:, None] / 255), "sequence": sequence, "lengths": lengths}
 
 
+@pytest.mark.slow
 def test_the_metadata_suffice_to_make_the_inputs_and_to_read_the_outputs(
     trained_run: Path, exported: dict[str, Any], data: Path
 ) -> None:
@@ -199,6 +200,7 @@ def test_the_metadata_suffice_to_make_the_inputs_and_to_read_the_outputs(
     assert scores.shape == (36, len(orjson.loads(metadata["classes"])))
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_documentation_gives_the_same_code(trained_run: Path, exported: dict[str, Any]) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/exports.md").read_text(), flags=re.DOTALL)
     place = Path(exported["path"]).parent
@@ -212,6 +214,7 @@ def test_the_snippet_of_the_documentation_gives_the_same_code(trained_run: Path,
     assert done.stdout.split() == expected
 
 
+@pytest.mark.slow
 def test_the_metadata_are_complete(trained_run: Path, exported: dict[str, Any]) -> None:
     written = {entry.key: entry.value for entry in onnx.load(exported["path"]).metadata_props}
     assert written == exported["metadata"]
@@ -237,6 +240,7 @@ def test_the_metadata_are_complete(trained_run: Path, exported: dict[str, Any]) 
     assert exported["outputs"] == {"code": ["batch", 12], "bits": ["batch", 12], "scores": ["batch", 3]}
 
 
+@pytest.mark.slow
 def test_the_file_names_no_place_of_this_machine(exported: dict[str, Any]) -> None:
     content = Path(exported["path"]).read_bytes()
     for place in (str(ROOT), "site-packages", str(Path(exported["path"]).parent), "fusion.py"):

@@ -53,6 +53,7 @@ def whole(*drawing: Points) -> torch.Tensor:
 # ---- ink -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(batch=batches(), size=st.sampled_from([1, 2, 28, 64, 224]), line_width=st.sampled_from([1, 2, 3]))
 def test_ink_is_that_of_the_raster_and_nothing_is_drawn_beside_it(

@@ -169,6 +169,7 @@ def test_a_port_that_is_taken_is_named(audited: Path) -> None:
     assert "choose another --port" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_command_names_it(audited: Path) -> None:
     program = f"import sys; sys.modules['fastapi'] = None; sys.argv[1:] = ['audit', 'serve', {str(audited)!r}]\n"
     program += "from sketchdata.cli import main; main()"

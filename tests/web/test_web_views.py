@@ -64,6 +64,7 @@ def decode_strokes(data: bytes) -> list[np.ndarray]:
     return strokes
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 300).flatmap(lambda n: hnp.arrays(np.uint8, (n, 2))), min_size=1, max_size=6),
 )
