@@ -62,8 +62,8 @@ class Config:
     splits: str | None = option(
         None, help="Comma-separated names of the splits to curate. Default: all.", metavar="A,B,…"
     )
-    no_noise: bool = option(False, help="Leave in what the audit flags, and apply the decisions alone.")
-    refill: bool = option(False, help="Fill the holes with each class's next drawings that are no noise.")
+    no_noise: bool = option(False, help="Keep flagged items, and apply the decisions alone.")
+    refill: bool = option(False, help="Replace removed drawings by each class's next drawings that are not noise.")
     source: str | None = option(
         None,
         help="With --refill: the folder, address or bucket that DIR was built from. Default: as for build.",

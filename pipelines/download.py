@@ -58,7 +58,7 @@ _LISTED_FAILURES = 10
 class Config:
     """What to download, from where, and what to check it against."""
 
-    format: str = option("simplified", help="Which of the published formats.", type=click.Choice(list(FORMATS)))
+    format: str = option("simplified", help="Published format to download.", type=click.Choice(list(FORMATS)))
     categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
     source: str = option(
         BUCKET,
@@ -67,16 +67,16 @@ class Config:
         show_default="the official bucket",
     )
     dest: Path = option(
-        Path("data/quickdraw"), help="Where to put the files.", type=click.Path(file_okay=False, path_type=Path)
+        Path("data/quickdraw"), help="Folder to write to.", type=click.Path(file_okay=False, path_type=Path)
     )
-    jobs: int = option(4, help="Files to fetch at once.", type=click.IntRange(1, 64), record=False)
+    jobs: int = option(4, help="Files to download at once.", type=click.IntRange(1, 64), record=False)
     checksums: str = option(
         "auto",
-        help="What is right: `official` the published list; `none` any file of the announced size; FILE.csv a list of "
-        "path,bytes,md5; `auto` the published list at the official bucket, elsewhere what the source says.",
+        help="Checksums to verify: `official` the published list; `none` sizes; FILE.csv a list of path,bytes,md5; "
+        "`auto` the published list at the official bucket, elsewhere the source's own.",
         metavar="auto|official|none|FILE.csv",
     )
-    dry_run: bool = option(False, help="Say what would be fetched, and fetch nothing.", record=False)
+    dry_run: bool = option(False, help="Print the files that would be downloaded, and download nothing.", record=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,23 +62,25 @@ class Config:
     """Which edge maps are taken, how they are split, and where they go."""
 
     edges: Path = option(
-        help="The edge maps: what `sketchdata edgemaps extract` made.",
+        help="Folder that `sketchdata edgemaps extract` made.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
     out: Path = option(help="Folder of the data set.", record=False, type=click.Path(file_okay=False, path_type=Path))
     val_share: str = option(
         "26626/290281",
-        help="Share of the photos that val gets, such as 1/10 or 0.1; the paper's by default.",
+        help="Share of the photos in val, such as 1/10 or 0.1; the default is the paper's.",
         metavar="SHARE",
     )
     seed: int = option(0, help="Seed of the split and of the order of rows.", type=click.IntRange(0, 2**64 - 1))
-    no_curation: bool = option(False, help="Take every edge map, without audit and decisions.")
-    no_noise: bool = option(False, help="Leave in what the audit flags, and apply the decisions alone.")
+    no_curation: bool = option(False, help="Take every edge map, and apply neither audit nor decisions.")
+    no_noise: bool = option(False, help="Keep flagged items, and apply the decisions alone.")
     maps_per_shard: int = option(
-        10_000, help="Edge maps in a tar at most; all of a split are equal.", type=click.IntRange(1, 100_000)
+        10_000,
+        help="Edge maps in a tar, at most; the tars of a split are of equal length.",
+        type=click.IntRange(1, 100_000),
     )
-    overwrite: bool = option(False, help="Replace another such data set in the folder.", record=False)
+    overwrite: bool = option(False, help="Replace another data set of this kind in the output folder.", record=False)
 
     def share(self) -> Fraction:
         """Return val's share.

@@ -72,10 +72,10 @@ class Config:
     )
     out: Path = option(
         Path("edgemaps-bench"),
-        help="Folder of the results; what was counted before is kept and taken from there.",
+        help="Folder of the results; counts that are there are reused.",
         type=click.Path(file_okay=False, path_type=Path),
     )
-    split: str = option("test", help="Whose photos: published figures are of test.", type=click.Choice(SPLITS))
+    split: str = option("test", help="Split to evaluate on; published figures are of test.", type=click.Choice(SPLITS))
     detectors: str | None = option(
         None,
         help=f"Comma-separated names, or one's own as module:function. Default: {DEFAULT_DETECTORS}; "
@@ -84,13 +84,13 @@ class Config:
     )
     weights: tuple[str, ...] = option(
         (),
-        help="File of a detector's weights; may be given again, for the same one too.",
+        help="File of a detector's weights; repeatable, also for one detector.",
         metavar="NAME=FILE",
         multiple=True,
     )
     scales: tuple[str, ...] = option(
         (),
-        help="Scales that a network averages over. Default: those of its paper.",
+        help="Scales over which a network averages. Default: those of its paper.",
         metavar="NAME=A,B,…",
         multiple=True,
     )
@@ -100,11 +100,11 @@ class Config:
         metavar="[NAME=]DIR",
         multiple=True,
     )
-    thin: bool = option(False, help="The maps of --predictions are thin already: no non-maximum suppression.")
-    limit: int | None = option(None, help="Take the first photos only.", type=click.IntRange(1))
+    thin: bool = option(False, help="Skip non-maximum suppression: the maps of --predictions are thin.")
+    limit: int | None = option(None, help="Number of photos to use, the first ones.", type=click.IntRange(1))
     # Twice the default changes ODS by less than 0.001, and takes twice the time.
-    thresholds: int = option(33, help="Thresholds; the official code takes 99.", type=click.IntRange(1, 254))
-    timed: int = option(5, help="Photos on which rates are measured; 0 for none.", type=click.IntRange(0))
+    thresholds: int = option(33, help="Number of thresholds; the official code uses 99.", type=click.IntRange(1, 254))
+    timed: int = option(5, help="Photos on which speed is measured; 0 for none.", type=click.IntRange(0))
 
 
 def run(config: Config, engine: EngineOptions) -> Comparison | None:

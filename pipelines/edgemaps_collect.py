@@ -124,12 +124,11 @@ class Config:
         None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
     )
     per_class: int = option(
-        100, help="Photos of a class that each search may name.", record=False, type=click.IntRange(1, 10_000)
+        100, help="Photos of a class from each search, at most.", record=False, type=click.IntRange(1, 10_000)
     )
     licence: str = option(
         ",".join(FREE),
-        help="Licences that photos of searches may have, of cc0, pdm, by, by-sa, by-nd, by-nc, by-nc-sa, by-nc-nd; or "
-        "`any`.",
+        help="Licences to accept from searches, of cc0, pdm, by, by-sa, by-nd, by-nc, by-nc-sa, by-nc-nd; or `any`.",
         record=False,
         metavar="A,B,…",
     )

@@ -81,13 +81,13 @@ class Config:
     min_size: int = option(32, help="Least length in pixels of a box's longer side.", type=click.IntRange(1))
     no_box: str = option(
         "whole",
-        help="What to take of a photo that has no box: the whole, what stands out of it, or nothing.",
+        help="Crop of a photo without a box: the whole photo, its salient region, or none.",
         type=click.Choice(NO_BOX),
     )
     longest_side: int = option(
-        512, help="Larger crops are shrunk to so many pixels along the longer side.", type=click.IntRange(32, 8192)
+        512, help="Longer side in pixels to which larger crops are resized.", type=click.IntRange(32, 8192)
     )
-    format: str = option("jpeg", help="How crops are stored; jpeg has quality 95.", type=click.Choice(list(ENCODINGS)))
+    format: str = option("jpeg", help="File format of crops; jpeg has quality 95.", type=click.Choice(list(ENCODINGS)))
     near: int | None = option(
         4,
         help=f"Bits in which perceptual hashes of near duplicates may differ, 0 to {MOST_BITS}; with none, only equal "

@@ -195,7 +195,7 @@ class Config:
     )
     drawings_per_class: int = option(256, help="Drawings of a class to compare with.", type=click.IntRange(1, 4096))
     nearest: int = option(
-        5, help="Over how many of the nearest drawings the distance is taken.", type=click.IntRange(1, 4096)
+        5, help="Number of nearest drawings over which the distance is averaged.", type=click.IntRange(1, 4096)
     )
 
 

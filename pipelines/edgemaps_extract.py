@@ -60,16 +60,16 @@ class Config:
     )
     weights_sha256: str | None = option(
         None,
-        help="The sha256 that the weights must have. Not needed for published weights of tin and pidinet.",
+        help="Expected sha256 of the weights; not needed for published weights of tin and pidinet.",
         metavar="HEX",
     )
     scales: str = option(
-        "1", help="Comma-separated scales at which a network sees the photo; averaged.", metavar="A,B,…"
+        "1", help="Comma-separated scales of the photo; the network's outputs are averaged.", metavar="A,B,…"
     )
-    device: str = option("cpu", help="Where a network runs, as torch names it: cpu, cuda, cuda:1.", metavar="DEVICE")
+    device: str = option("cpu", help="Device of the network: cpu, cuda, cuda:1.", metavar="DEVICE")
     size: int = option(224, help="Side of an edge map in pixels.", type=click.IntRange(8, 4096))
     fill: float = option(
-        0.9, help="Share of it that the edges' longer side takes.", type=click.FloatRange(0, 1, min_open=True)
+        0.9, help="Length of the edges' longer side, as a share of --size.", type=click.FloatRange(0, 1, min_open=True)
     )
     ink: str = option(
         "black", help="Colour of the edges: black on white, or white on black.", type=click.Choice(["black", "white"])
@@ -79,7 +79,7 @@ class Config:
     )
     threshold: int | None = option(
         None,
-        help="Weakest edge that is drawn, of 255. Default: 13, which is 5 %; for canny, its own two thresholds.",
+        help="Least strength of an edge that is drawn, 1 to 255. Default: 13 (5 %); for canny, its own two thresholds.",
         type=click.IntRange(1, 255),
     )
     overwrite: bool = option(False, help="Replace other edge maps in the folder.", record=False)

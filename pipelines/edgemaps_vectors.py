@@ -26,10 +26,12 @@ KIND = "edge maps"
 class Config:
     """Of which edge maps, and where the vectors go."""
 
-    out: Path = option(help="The file, such as edge-vectors.parquet.", type=click.Path(dir_okay=False, path_type=Path))
-    split: str = option(TRAIN, help="Split whose edge maps count.", metavar="NAME")
-    allow_missing: bool = option(False, help="Leave out classes without an edge map, instead of refusing.")
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
+    out: Path = option(
+        help="File to write, such as edge-vectors.parquet.", type=click.Path(dir_okay=False, path_type=Path)
+    )
+    split: str = option(TRAIN, help="Split of the edge maps.", metavar="NAME")
+    allow_missing: bool = option(False, help="Leave out classes without an edge map, instead of an error.")
+    device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
 
 def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:

@@ -73,10 +73,10 @@ class WebDatasetConfig(DrawingsConfig):
     """What goes into the tar shards, and where they go."""
 
     shard_rows: int = option(
-        10_000, help="Drawings in a tar at most; all of a split are equal.", type=click.IntRange(1)
+        10_000, help="Drawings in a tar, at most; the tars of a split are of equal length.", type=click.IntRange(1)
     )
     png: int | None = option(
-        None, help="Add a picture of so many pixels a side.", type=click.IntRange(1, MAX_SIZE), metavar="SIZE"
+        None, help="Add a picture with this side in pixels.", type=click.IntRange(1, MAX_SIZE), metavar="SIZE"
     )
     line_width: int = option(1, help="Width of the pictures' lines in pixels.", type=click.IntRange(1, MAX_LINE_WIDTH))
     white_on_black: bool = option(False, help="Draw white ink on black instead of black ink on white.")
@@ -96,13 +96,15 @@ class BitmapsConfig(DrawingsConfig):
 
     raster: str = option(
         "official",
-        help="Which raster: official is cairo's, as published, fast is OpenCV's.",
+        help="Raster: official is cairo's, as published; fast is OpenCV's.",
         type=click.Choice(["official", "fast"]),
     )
     size: int = option(
-        OFFICIAL_SIZE, help="Pixels a side; the published ones have 28.", type=click.IntRange(1, MAX_OFFICIAL_SIZE)
+        OFFICIAL_SIZE, help="Side in pixels; published bitmaps have 28.", type=click.IntRange(1, MAX_OFFICIAL_SIZE)
     )
-    line_width: int = option(1, help="Of the fast raster, in pixels.", type=click.IntRange(1, MAX_LINE_WIDTH))
+    line_width: int = option(
+        1, help="Width of the fast raster's lines in pixels.", type=click.IntRange(1, MAX_LINE_WIDTH)
+    )
     antialias: bool = option(False, help="Smooth the lines of the fast raster.")
 
 
@@ -110,31 +112,29 @@ class BitmapsConfig(DrawingsConfig):
 class ListsConfig(ExportConfig):
     """How lists are written, and where they go."""
 
-    format: str = option("hashnet", help="Of the lists.", type=click.Choice(["hashnet"]))
+    format: str = option("hashnet", help="Format of the export.", type=click.Choice(["hashnet"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodesConfig(ExportConfig):
     """How codes are written, and where they go."""
 
-    format: str = option("deephash", help="Of the codes.", type=click.Choice(["deephash"]))
+    format: str = option("deephash", help="Format of the export.", type=click.Choice(["deephash"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitsConfig:
     """Which classes are split, and how the split is written."""
 
-    out: Path = option(
-        help="The file to write, of the format names; otherwise the folder.", type=click.Path(path_type=Path)
-    )
+    out: Path = option(help="File to write or, with the format sake, folder.", type=click.Path(path_type=Path))
     classes: str = option(
         QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
     )
     format: str = option(
         "names", help="A list of names, or the lists of SAKE and ZSE-SBIR.", type=click.Choice(["names", "sake"])
     )
-    drawings: bool = option(False, help="Of the format sake: list the drawings of the data set as well.")
-    overwrite: bool = option(False, help="Replace files of these names.")
+    drawings: bool = option(False, help="With the format sake: list the drawings of the data set as well.")
+    overwrite: bool = option(False, help="Replace existing files.")
 
 
 def _finish(

@@ -46,7 +46,7 @@ class CodesConfig:
     """What the codes are, and where they go."""
 
     out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
-    format: str = option("deephash", help="Of what is imported.", type=click.Choice(["deephash"]))
+    format: str = option("deephash", help="Format of the import.", type=click.Choice(["deephash"]))
     classes: Path | None = option(
         None,
         help="Class table, a name a line. Default: class 0, class 1 and so on.",
@@ -148,8 +148,8 @@ def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[
 class SplitsConfig:
     """Where the split goes."""
 
-    out: Path = option(help="The file to write.", type=click.Path(dir_okay=False, path_type=Path))
-    overwrite: bool = option(False, help="Replace that file.")
+    out: Path = option(help="File to write.", type=click.Path(dir_okay=False, path_type=Path))
+    overwrite: bool = option(False, help="Replace an existing file.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +190,16 @@ def import_splits(directory: Path, config: SplitsConfig) -> ImportedSplit:
 class VectorsConfig:
     """Of which classes, and where the vectors go."""
 
-    out: Path = option(help="The file, such as words.parquet.", type=click.Path(dir_okay=False, path_type=Path))
+    out: Path = option(help="File to write, such as words.parquet.", type=click.Path(dir_okay=False, path_type=Path))
     words: Path | None = option(
         None,
-        help="The words of a .npy file's rows, a text file with a line each.",
+        help="Text file of the words of a .npy file's rows, one a line.",
         type=click.Path(dir_okay=False, path_type=Path),
     )
     classes: str = option(
         QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
     )
-    allow_missing: bool = option(False, help="Leave out classes that have no word, instead of refusing.")
+    allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
 
 
 def import_vectors(path: Path, config: VectorsConfig) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Config:
     split: str = option("gallery", help="Split that is searched.")
     kind: str = option(
         "flat",
-        help="Flat looks at every code and is exact; the others are faiss' and are not.",
+        help="Kind of index: flat compares with every code and is exact; the others, by faiss, are approximate.",
         type=click.Choice(list(KINDS)),
     )
     overwrite: bool = option(False, help="Replace another index in the folder.", record=False)

@@ -69,25 +69,23 @@ class Config:
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
-    seed: int = option(0, help="Seed of the hash that splits; 0 is the published one.", type=_SEED)
+    seed: int = option(0, help="Seed of the hash that splits; 0 gives the published split.", type=_SEED)
     train: int = option(9000, help="Drawings a category for training.", type=_SIZE)
     val: int = option(1000, help="Drawings a category for validation.", type=_SIZE)
-    gallery: int = option(1000, help="Drawings a category in the gallery, to be searched.", type=_SIZE)
-    query: int = option(100, help="Drawings a category to search the gallery with.", type=_SIZE)
+    gallery: int = option(1000, help="Drawings a category in the gallery, which is searched.", type=_SIZE)
+    query: int = option(100, help="Drawings a category that search the gallery.", type=_SIZE)
     categories: str | None = option(
         None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
     )
     recognized_only: bool = option(False, help="Take only drawings that the game recognized.")
-    input_format: str = option(
-        "simplified", help="Which of the official formats to read.", type=click.Choice(list(READERS))
-    )
+    input_format: str = option("simplified", help="Official format to read.", type=click.Choice(list(READERS)))
     keep_raw: bool = option(
         False, help="With raw input, keep the player's pixels and times; otherwise raw drawings are simplified."
     )
     scale_to_fit: bool = option(
         False, help="Give a category with too few drawings smaller splits in the same proportions, instead of an error."
     )
-    check_all: bool = option(False, help="Parse every record, not only the chosen ones, and list all that is wrong.")
+    check_all: bool = option(False, help="Parse every record, not only the chosen ones, and list all faults.")
     max_bad_fraction: float = option(
         0.001, help="Fail when a larger share of the examined records is bad.", type=click.FloatRange(0, 1)
     )

@@ -24,11 +24,11 @@ from sketchdata.storage.dataset import open_dataset
 class Config:
     """What is asked, of which recogniser."""
 
-    top: int = option(10, help="Likeliest classes to show, at most.", type=click.IntRange(1))
+    top: int = option(10, help="Number of likeliest classes to show, at most.", type=click.IntRange(1))
     among: str = option(
-        "all", help="Zero-shot: among all classes, or the unseen ones.", type=click.Choice(["all", "unseen"])
+        "all", help="Zero-shot: candidates, all classes or the unseen ones.", type=click.Choice(["all", "unseen"])
     )
-    plain: bool = option(False, help="Zero-shot: do not take γ off the scores of seen classes.")
+    plain: bool = option(False, help="Zero-shot: do not subtract γ from the scores of seen classes.")
     vectors: str | None = option(
         None,
         help="Zero-shot: class vectors of the recogniser. Default: the best on validation classes.",
@@ -39,13 +39,13 @@ class Config:
     )
     data: Path | None = option(
         None,
-        help="Built data set in which to look up key_ids. Default: what the network learned from.",
+        help="Built data set in which to look up key_ids. Default: the training's data set.",
         type=click.Path(file_okay=False, path_type=Path),
     )
     word: str | None = option(
-        None, help="What the drawings show, whatever they say themselves.", param_decls=["--class"], metavar="WORD"
+        None, help="Class of the drawings, instead of the one that they state.", param_decls=["--class"], metavar="WORD"
     )
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
+    device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -36,7 +36,10 @@ class Config:
         type=click.Path(file_okay=False, path_type=Path),
     )
     k: int | None = option(
-        None, help=f"Nearest drawings to show. Default: {DEFAULT_K}.", param_decls=["-k"], type=click.IntRange(1)
+        None,
+        help=f"Number of nearest drawings to show. Default: {DEFAULT_K}.",
+        param_decls=["-k"],
+        type=click.IntRange(1),
     )
     data: Path | None = option(
         None,
@@ -44,9 +47,9 @@ class Config:
         type=click.Path(file_okay=False, path_type=Path),
     )
     word: str | None = option(
-        None, help="What the queries show, whatever they say themselves.", param_decls=["--class"], metavar="WORD"
+        None, help="Class of the queries, instead of the one that they state.", param_decls=["--class"], metavar="WORD"
     )
-    device: str = option("cpu", help="Where to compute codes: auto, cpu, cuda, cuda:1.")
+    device: str = option("cpu", help="Device that computes codes: auto, cpu, cuda, cuda:1.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,10 @@ class Config:
     drawings: int = option(1000, help="Drawings a category.", type=click.IntRange(1, 10_000_000))
     spread: float = option(
         0.0,
-        help="Give categories up to this share more drawings, as official ones differ.",
+        help="Largest share of additional drawings of a category; official categories differ in size.",
         type=click.FloatRange(0, 10),
     )
-    seed: int = option(0, help="Seed of all drawings.", type=click.IntRange(0, 2**64 - 1))
+    seed: int = option(0, help="Seed of the generator.", type=click.IntRange(0, 2**64 - 1))
     categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
     format: str = option("simplified", help="Official format to write.", type=click.Choice(list(WRITERS)))
 

@@ -61,13 +61,13 @@ class Config(EdgeMapConfig):
 
     out: Path = option(
         Path("edgemap-bench"),
-        help="Folder of runs and results; what is finished there is kept.",
+        help="Folder of runs and results; finished ones are reused.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
     rows: str = option(
         "all",
-        help="Comma-separated rows, or `all` of Table VIII; --list-rows names them.",
+        help="Comma-separated rows, or `all` of Table VIII; --list-rows lists them.",
         record=False,
         metavar="A,B,…",
     )

@@ -67,35 +67,39 @@ class Config(EpochsConfig):
 
     out: Path = option(
         Path("hashing-bench"),
-        help="Folder of runs and results; what is finished there is kept.",
+        help="Folder of runs and results; finished ones are reused.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
-    rows: str = option("all", help="Comma-separated rows, or `all`; --list-rows names them.", metavar="A,B,…")
+    rows: str = option("all", help="Comma-separated rows, or `all`; --list-rows lists them.", metavar="A,B,…")
     bits: str = option("16,24,32,64", help="Comma-separated code lengths.", metavar="A,B,…")
-    fixed_bits: str = option("32", help="Length for zero-shot rows and ablations.", type=click.Choice(BITS))
-    unseen: int = option(20, help="Classes that zero-shot rows do not see; 0 leaves them out.", type=_EPOCHS)
+    fixed_bits: str = option("32", help="Code length of zero-shot rows and ablations.", type=click.Choice(BITS))
+    unseen: int = option(20, help="Unseen classes of the zero-shot rows; 0 leaves these rows out.", type=_EPOCHS)
     code_epochs: int = option(5, help="Epochs of the last stage of the paper's rows.", type=_EPOCHS)
     baseline_epochs: int = option(
-        10, help="Epochs of the other deep methods, after the branch.", type=click.IntRange(1)
+        10, help="Epochs of the other deep methods, after the branches.", type=click.IntRange(1)
     )
     recipe_backbone: str = option("thin", help="Picture branch of sketchcode.", metavar="NAME")
-    recipe_size: int | None = option(None, help="Its picture's side. Default: --size.", type=click.IntRange(16, 1024))
+    recipe_size: int | None = option(
+        None, help="Side of sketchcode's picture. Default: --size.", type=click.IntRange(16, 1024)
+    )
     recipe_batch_size: int | None = option(
-        None, help="Its drawings of a step. Default: --batch-size.", type=click.IntRange(1)
+        None, help="Batch size of sketchcode. Default: --batch-size.", type=click.IntRange(1)
     )
     recipe_learning_rate: float | None = option(
-        None, help="Its largest rate. Default: --learning-rate.", type=click.FloatRange(0, min_open=True)
+        None,
+        help="Largest learning rate of sketchcode. Default: --learning-rate.",
+        type=click.FloatRange(0, min_open=True),
     )
-    recipe_weight_decay: float = option(0.05, help="Its decay of the weights.", type=click.FloatRange(0))
-    recipe_proxy_epochs: int = option(8, help="Epochs of its first stage.", type=click.IntRange(1))
-    recipe_code_epochs: int = option(16, help="Epochs of its second stage.", type=_EPOCHS)
-    width: int = option(2048, help="Numbers of the fusion layer of recognition rows.", type=click.IntRange(1))
+    recipe_weight_decay: float = option(0.05, help="Weight decay of sketchcode.", type=click.FloatRange(0))
+    recipe_proxy_epochs: int = option(8, help="Epochs of sketchcode's first stage.", type=click.IntRange(1))
+    recipe_code_epochs: int = option(16, help="Epochs of sketchcode's second stage.", type=_EPOCHS)
+    width: int = option(2048, help="Width of the fusion layer of recognition rows.", type=click.IntRange(1))
     vectors: Path | None = option(
-        None, help="Vectors of words, for dsh-sketch.", record=False, type=click.Path(dir_okay=False, path_type=Path)
+        None, help="Word vectors for dsh-sketch.", record=False, type=click.Path(dir_okay=False, path_type=Path)
     )
     vector_words: Path | None = option(
-        None, help="Their words, one a line.", record=False, type=click.Path(dir_okay=False, path_type=Path)
+        None, help="Words of --vectors, one a line.", record=False, type=click.Path(dir_okay=False, path_type=Path)
     )
 
 

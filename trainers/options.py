@@ -38,7 +38,7 @@ _SHARE = click.FloatRange(0, 1, max_open=True)
 class RecognitionConfig(StagedConfig):
     """What is learned, from what, and for how long."""
 
-    width: int = option(2048, help="Numbers of the fusion layer.", type=click.IntRange(1))
+    width: int = option(2048, help="Width of the fusion layer.", type=click.IntRange(1))
     loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
 
 
@@ -47,7 +47,9 @@ class HashingConfig(StagedConfig):
     """What is learned, from what, and for how long."""
 
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    loss: str = option("cel+scl+ql", help="How far to go with Algorithm 1.", type=click.Choice(LOSSES))
+    loss: str = option(
+        "cel+scl+ql", help="Losses of the last stage, in the order of Algorithm 1.", type=click.Choice(LOSSES)
+    )
     code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=click.FloatRange(0))
     code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0))
 
@@ -56,19 +58,19 @@ class HashingConfig(StagedConfig):
 class BaselinesConfig(SharedStages, DataConfig):
     """What is learned, from what, and for how long."""
 
-    method: str = option("greedyhash", help="Whose loss.", type=click.Choice(BASELINES))
+    method: str = option("greedyhash", help="Method of the loss.", type=click.Choice(BASELINES))
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     vectors: Path | None = option(
         None,
-        help="Vectors of words for dsh-sketch: an .npy of a row a word.",
+        help="Word vectors for dsh-sketch: an .npy with a row a word.",
         record=False,
         type=click.Path(path_type=Path),
     )
     vector_words: Path | None = option(
-        None, help="The words of --vectors, one a line.", record=False, type=click.Path(path_type=Path)
+        None, help="Words of --vectors, one a line.", record=False, type=click.Path(path_type=Path)
     )
     cnn_learning_rate: float = option(
-        3e-4, help="Largest rate of the picture branch.", type=click.FloatRange(0, min_open=True)
+        3e-4, help="Largest learning rate of the picture branch.", type=click.FloatRange(0, min_open=True)
     )
     cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=click.IntRange(0))
     rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=click.IntRange(0))
@@ -79,11 +81,13 @@ class BaselinesConfig(SharedStages, DataConfig):
 class SketchcodeNetwork(NetworkOptions):
     """The network of the recipe."""
 
-    branch: str = option("cnn", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
-    backbone: str = option("thin", help="Picture branch, as of the other trainers.", metavar="NAME")
+    branch: str = option(
+        "cnn", help="Branches: cnn for pictures, rnn for points, cr for both.", type=click.Choice(["cnn", "rnn", "cr"])
+    )
+    backbone: str = option("thin", help="Picture branch, as in the other trainers.", metavar="NAME")
     size: int = option(64, help="Side of the picture in pixels.", type=click.IntRange(16, 1024))
     channels: str = option(
-        "strokes", help="Of the picture: ink, or strokes, as of the others.", type=click.Choice(["ink", "strokes"])
+        "strokes", help="Channels of the picture: ink, or strokes.", type=click.Choice(["ink", "strokes"])
     )
 
 
@@ -92,13 +96,15 @@ class SketchcodeConfig(DataConfig):
     """What is learned, from what, and for how long."""
 
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    margin: float = option(0.2, help="What the own class's cosine must be larger by.", type=click.FloatRange(0, 1))
+    margin: float = option(0.2, help="Margin of the own class's cosine.", type=click.FloatRange(0, 1))
     smoothing: float = option(0.1, help="Label smoothing of the first stage.", type=click.FloatRange(0, 1))
-    centers: str = option("semantic", help="Codes of the classes in the second stage.", type=click.Choice(CENTERS))
-    quantisation: float = option(0.1, help="Weight of the angle between numbers and signs.", type=_NOT_NEGATIVE)
-    distillation: float = option(0.1, help="Weight of what the code learns from the classifier.", type=_NOT_NEGATIVE)
-    proxy_epochs: int = option(4, help="Epochs with learned directions.", type=click.IntRange(1))
-    code_epochs: int = option(8, help="Epochs with fixed codes of the classes.", type=click.IntRange(0))
+    centers: str = option("semantic", help="Class codes of the second stage.", type=click.Choice(CENTERS))
+    quantisation: float = option(
+        0.1, help="Weight of the angle between code values and their signs.", type=_NOT_NEGATIVE
+    )
+    distillation: float = option(0.1, help="Weight of the distillation from the classifier.", type=_NOT_NEGATIVE)
+    proxy_epochs: int = option(4, help="Epochs with learned class directions.", type=click.IntRange(1))
+    code_epochs: int = option(8, help="Epochs with fixed class codes.", type=click.IntRange(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,30 +121,34 @@ class EdgeDetectorConfig:
 
     data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
-    splits: str = option("train,val", help="Splits to learn from.", metavar="NAMES")
+    splits: str = option("train,val", help="Splits to train on.", metavar="NAMES")
     # 160 times 300 photos: somewhat more than an hour on two cores.
     steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
     batch: int = option(4, help="Photos a step.", type=_COUNT)
     # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
-    size: int = option(320, help="Side in pixels of the square cut from a photo.", type=click.IntRange(32))
+    size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32))
     learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
     weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
     # Without normalisation, the first steps decide whether a training lives.
     warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
-    clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
-    average: float = option(0.998, help="Share of the averaged weights that a step keeps.", type=_SHARE)
+    clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
+    average: float = option(0.998, help="Decay of the averaged weights.", type=_SHARE)
     # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
-    consensus: float = option(0.3, help="Share of people above which a pixel is an edge.", type=_SHARE)
+    consensus: float = option(0.3, help="Share of annotators above which a pixel is an edge.", type=_SHARE)
     balance: float = option(1.1, help="Weight of background against edges.", type=_POSITIVE)
-    side_weight: float = option(0.5, help="Weight of a side output's loss against the answer's.", type=_NOT_NEGATIVE)
-    smallest: float = option(0.6, help="Smallest scale at which a photo is seen.", type=_POSITIVE)
-    largest: float = option(1.6, help="Largest scale at which a photo is seen.", type=_POSITIVE)
-    tilt: float = option(6.0, help="Deviation in degrees of the tilt, beside quarter turns.", type=_NOT_NEGATIVE)
+    side_weight: float = option(
+        0.5, help="Weight of a side output's loss relative to the final output's.", type=_NOT_NEGATIVE
+    )
+    smallest: float = option(0.6, help="Smallest scale of a photo.", type=_POSITIVE)
+    largest: float = option(1.6, help="Largest scale of a photo.", type=_POSITIVE)
+    tilt: float = option(
+        6.0, help="Standard deviation in degrees of the rotation, beside quarter turns.", type=_NOT_NEGATIVE
+    )
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
     seed: int = option(0, help="Decides first weights, order and changes of photos.", type=click.IntRange(0))
     device: str = option("cpu", help="Where the network runs: cpu, cuda, cuda:1.", record=False)
     # A photo is a thread's own, so that the weights come out the same for any number of threads.
-    threads: int = option(2, help="Photos at work at once.", record=False, type=_COUNT)
+    threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=_COUNT)
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
     resume: bool = option(False, help="Go on from the checkpoint in --out.", record=False)
 

@@ -71,20 +71,22 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
 
     out: Path = option(
         Path("zsl-bench"),
-        help="Folder of runs and results; what is finished there is kept.",
+        help="Folder of runs and results; finished ones are reused.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
     methods: str = option(
         EVERY, help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_METHODS)}.", metavar="A,B,…"
     )
-    splits: int = option(5, help="Draws of seen and unseen classes, from --split-seed on.", type=click.IntRange(1))
+    splits: int = option(
+        5, help="Number of draws of seen and unseen classes, with seeds from --split-seed on.", type=click.IntRange(1)
+    )
     networks: str = option(
         ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"
     )
     split: str = option(GALLERY, help="Split whose drawings are recognised.")
-    oracle: bool = option(False, help="Show as well what the best prototypes of the paper's network would reach.")
-    thin_size: int | None = option(None, help="Picture's side of thin. Default: --size.", type=click.IntRange(16, 1024))
+    oracle: bool = option(False, help="Add the upper bound: the best prototypes for the paper's network.")
+    thin_size: int | None = option(None, help="Side of thin's picture. Default: --size.", type=click.IntRange(16, 1024))
     thin_epochs: int | None = option(
         None, help="Epochs of thin's picture branch. Default: --cnn-epochs.", type=click.IntRange(0)
     )

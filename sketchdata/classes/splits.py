@@ -310,20 +310,20 @@ def path_of(name: str, published: Path) -> Path:
 class SplitOptions:
     """Which classes are seen, and which of these are validation classes."""
 
-    seen: int | None = option(None, help="How many classes are seen, chosen by --split-seed.", type=click.IntRange(2))
+    seen: int | None = option(None, help="Number of seen classes, chosen by --split-seed.", type=click.IntRange(2))
     class_split: tuple[str, ...] = option(
         (),
-        help="Instead of --seen: a published split, such as sketchy-21, or a file of names; again for another part.",
+        help="Published split, such as sketchy-21, or a file of names, instead of --seen; repeatable.",
         multiple=True,
         metavar="NAME|FILE",
     )
     split_seed: int = option(0, help="Seed of the choice of classes.", type=click.IntRange(0, 2**64 - 1))
     validation_share: float = option(
         VALIDATION_SHARE,
-        help="Share of the seen classes that choices are made on.",
+        help="Share of the seen classes for validation.",
         type=click.FloatRange(0, 1, max_open=True),
     )
-    allow_unknown: bool = option(False, help="Pass over names of the split that are no class here.")
+    allow_unknown: bool = option(False, help="Ignore names of the split that are not in the class table.")
 
     def choose(self, classes: Sequence[str], published: Path) -> tuple[ClassSplit, tuple[str, ...]]:
         """Split a class table by the options; return that, and the names that were ignored as no class of it.

@@ -213,7 +213,7 @@ class EvaluateConfig:
         type=click.IntRange(2),
     )
     batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1))
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.")
+    device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
 
 @click.command()

@@ -26,10 +26,10 @@ ENGINES = ("local", "slurm", "dask")
 class EngineOptions:
     """Where and how tasks run; none of these options changes a byte of what is written."""
 
-    engine: str = option("local", help="Who runs the tasks.", record=False, type=click.Choice(ENGINES))
+    engine: str = option("local", help="Engine that runs the tasks.", record=False, type=click.Choice(ENGINES))
     workers: int | None = option(
         None,
-        help="Processes on this machine; 0 runs everything in this one. Default: the processors this process may use.",
+        help="Worker processes on this machine; 0 runs everything in the main process. Default: the usable processors.",
         record=False,
         type=click.IntRange(0, 1024),
     )
@@ -44,12 +44,12 @@ class EngineOptions:
     )
     wait: float = option(
         0.0,
-        help="Seconds that a share waits for the others between two stages, before it leaves the rest to a later call.",
+        help="Seconds that a share waits for the others between two stages; then a later call does the rest.",
         record=False,
         type=click.FloatRange(0),
     )
     retries: int = option(
-        2, help="How often a task is tried again when its worker died.", record=False, type=click.IntRange(0, 100)
+        2, help="Further tries of a task whose worker died.", record=False, type=click.IntRange(0, 100)
     )
 
     def processes(self) -> int:

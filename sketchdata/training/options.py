@@ -68,7 +68,7 @@ def weights_option() -> Any:
     """Return the option `--weights`, which is recorded as the sha256 of what it names."""
     return option(
         None,
-        help="Pretrained weights that the picture network begins with: a file of torchvision's or timm's (safetensors "
+        help="Pretrained weights of the picture network: a file of torchvision's or timm's (safetensors "
         "or .pth), a folder of transformers, or `imagenet` for efficientnet_lite0.",
         record=False,
         metavar="FILE|FOLDER|imagenet",
@@ -85,7 +85,9 @@ class DrawingsConfig:
         type=click.Path(path_type=Path),
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
-    augment: bool = option(False, help="Turn, stretch, shift and mirror drawings a little; the paper does not.")
+    augment: bool = option(
+        False, help="Augment drawings: rotate, stretch, shift and mirror them a little; the paper does not."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,7 @@ class SharedStages:
 
     pretrained: Path | None = option(
         None,
-        help="Folder of another training on this data: its stages that would come out the same are taken over.",
+        help="Folder of another training on this data; stages with equal options are reused.",
         record=False,
         type=_FOLDER,
     )
@@ -114,11 +116,11 @@ class BranchesConfig:
     """For how long the branches learn, alone and together: in common to all trainers of the dual-branch network."""
 
     # Deep dense layers without normalisation bear less than the rest.
-    cnn_learning_rate: float = option(3e-4, help="Largest rate of the picture branch.", type=_POSITIVE)
+    cnn_learning_rate: float = option(3e-4, help="Largest learning rate of the picture branch.", type=_POSITIVE)
     # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
     cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
     rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
-    fusion_epochs: int = option(5, help="Epochs of all together.", type=_EPOCHS)
+    fusion_epochs: int = option(5, help="Epochs of both branches together.", type=_EPOCHS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,56 +140,60 @@ class StagedConfig(SharedStages, EpochsConfig):
 class EdgeMapConfig:
     """From which edge maps is learned, and for how long: in common to one network and to the comparison of many."""
 
-    data: Path = option(help="What `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
+    data: Path = option(help="Folder that `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     size: int = option(224, help="Side of the edge maps in pixels.", type=click.IntRange(16, MAX_SIZE))
-    epochs: int = option(30, help="Epochs.", type=_EPOCHS)
-    augment: bool = option(False, help="Mirror, stretch and shift edge maps a little; the paper does not.")
+    epochs: int = option(30, help="Number of epochs.", type=_EPOCHS)
+    augment: bool = option(
+        False, help="Augment edge maps: mirror, stretch and shift them a little; the paper does not."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """How the loop learns, and how it is watched and stopped."""
 
-    batch_size: int = option(256, help="Drawings of a step, of all processes together.", type=_COUNT)
-    optimizer: str = option("adamw", help="Rule by which weights move.", type=click.Choice(OPTIMISER_NAMES))
-    learning_rate: float = option(1e-3, help="Largest rate.", type=_POSITIVE)
+    batch_size: int = option(256, help="Drawings of a step, over all processes.", type=_COUNT)
+    optimizer: str = option("adamw", help="Optimiser.", type=click.Choice(OPTIMISER_NAMES))
+    learning_rate: float = option(1e-3, help="Largest learning rate.", type=_POSITIVE)
     # The earlier paper's 0.01 is more than AlexNet bears under Adam; the later one does not give a rate.
-    paper_lr: bool = option(False, help="The paper's rates instead: 0.01, a tenth of it every 10 epochs.")
-    weight_decay: float = option(0.01, help="Decay of the weights.", type=click.FloatRange(0))
-    warm_up: int = option(1000, help="Steps of rising rate, at most a tenth of a stage.", type=click.IntRange(0))
-    clip: float = option(1.0, help="Largest norm of a step's gradient.", type=_POSITIVE)
-    amp: str = option("auto", help="Compute in bf16; auto: on CUDA alone.", type=click.Choice(["auto", "on", "off"]))
-    compile: bool = option(False, help="Compile the picture branch; takes a minute or two at first.")
-    seed: int = option(0, help="Decides first weights, order and changes of drawings.", type=click.IntRange(0))
-    device: str = option("auto", help="Where to compute: auto, cpu, cuda, cuda:1.", record=False)
+    paper_lr: bool = option(False, help="Use the paper's learning rates: 0.01, divided by 10 every 10 epochs.")
+    weight_decay: float = option(0.01, help="Weight decay.", type=click.FloatRange(0))
+    warm_up: int = option(1000, help="Steps of linear warm-up, at most a tenth of a stage.", type=click.IntRange(0))
+    clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
+    amp: str = option("auto", help="Compute in bf16; auto: on CUDA only.", type=click.Choice(["auto", "on", "off"]))
+    compile: bool = option(False, help="Compile the picture branch, which takes a minute or two at first.")
+    seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0))
+    device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
     log_every: int = option(20, help="Steps between lines of metrics.", record=False, type=_COUNT)
     save_minutes: float = option(
         15.0, help="Minutes between checkpoints within an epoch.", record=False, type=click.FloatRange(0)
     )
-    keep: int = option(3, help="Newest checkpoints to keep, beside the best one.", record=False, type=_COUNT)
+    keep: int = option(3, help="Number of newest checkpoints to keep, beside the best one.", record=False, type=_COUNT)
     tensorboard: bool = option(False, help="Write TensorBoard's files as well.", record=False)
-    resume: bool = option(False, help="Go on with the training in --out.", record=False)
+    resume: bool = option(False, help="Continue the training in --out.", record=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     """The branches, and what they read. The defaults are those of Xu et al., section IV-A."""
 
-    branch: str = option("cr", help="Pictures, points, or both.", type=click.Choice(["cnn", "rnn", "cr"]))
+    branch: str = option(
+        "cr", help="Branches: cnn for pictures, rnn for points, cr for both.", type=click.Choice(["cnn", "rnn", "cr"])
+    )
     backbone: str = option("alexnet", help=f"Picture branch: {BACKBONE_HELP}", metavar="NAME")
     weights: str | None = weights_option()
     size: int = option(224, help="Side of the picture in pixels.", type=click.IntRange(16, MAX_SIZE))
-    line_width: int = option(1, help="Width of its lines in pixels.", type=click.IntRange(1, 64))
+    line_width: int = option(1, help="Width of the picture's lines in pixels.", type=click.IntRange(1, 64))
     channels: str = option(
         "ink",
-        help="Of the picture: ink, or strokes, which adds when and which way each pixel was drawn.",
+        help="Channels of the picture: ink, or strokes, which add the time and the direction of drawing of each pixel.",
         type=click.Choice(["ink", "strokes"]),
     )
     hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1))
     layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1))
     # The paper does not say how long; simplified drawings of more points are rare.
-    max_points: int = option(128, help="Points of a drawing that the GRU reads.", type=click.IntRange(1))
+    max_points: int = option(128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1))
 
     def check(self) -> None:
         """Refuse pictures that are too small for the backbone, and weights for no picture.
@@ -209,21 +215,21 @@ class PrototypeOptions:
     """What prototypes are learned from, and how."""
 
     vectors: tuple[Path, ...] = option(
-        help="Parquet of class vectors; again for another one: each is used alone, and all side by side.",
+        help="Parquet file of class vectors; repeatable: each is used alone, and all concatenated.",
         record=False,
         multiple=True,
         required=True,
         type=click.Path(dir_okay=False, path_type=Path),
     )
-    allow_missing: bool = option(False, help="Leave out classes without a vector, instead of refusing.")
+    allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
     methods: str = option(
         PAPER,
-        help=f"Comma-separated ways to learn prototypes, or `all`: {', '.join(ZERO_SHOT_NAMES)}.",
+        help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_NAMES)}.",
         metavar="A,B,…",
     )
-    recipe: bool = option(False, help="Our own way as well: the same as `recipe` among --methods.")
-    width: int = option(4096, help="Numbers of the fusion layer.", type=click.IntRange(1))
+    recipe: bool = option(False, help="Add our own method, `recipe`, to --methods.")
+    width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1))
     # A class mean of so many hardly moves with more, and all 1.8 million drawings of the paper would be 29 GB.
     drawings: int = option(
-        500, help="Drawings of each seen class that prototypes are learned from, at most.", type=click.IntRange(2)
+        500, help="Drawings of each seen class to learn prototypes from, at most.", type=click.IntRange(2)
     )

@@ -75,7 +75,7 @@ class CrawlOptions:
 
     contact: str | None = option(
         None,
-        help="Mail address or web page in the user agent, for those whose servers are asked. Without it there is none.",
+        help="Mail address or web page for the user agent, so that a server's owner can reach you. Default: none.",
         record=False,
         metavar="MAIL|URL",
     )
@@ -99,20 +99,16 @@ class CrawlOptions:
         record=False,
         type=click.IntRange(min=0),
     )
-    max_bytes: int = option(
-        DEFAULT_LIMITS.bytes, help="Largest photo in bytes; no more are read.", type=click.IntRange(min=1)
-    )
+    max_bytes: int = option(DEFAULT_LIMITS.bytes, help="Largest photo in bytes.", type=click.IntRange(min=1))
     max_pixels: int = option(
         DEFAULT_LIMITS.pixels,
-        help="Largest photo in pixels, by its header, before it is decoded.",
+        help="Largest photo in pixels, checked before decoding.",
         type=click.IntRange(min=1),
     )
     allow_private: bool = option(
-        False, help="Also ask loopback, private and other addresses that are not public.", record=False
+        False, help="Also fetch from loopback, private and other addresses that are not public.", record=False
     )
-    retry_failed: bool = option(
-        False, help="Ask again for the photos that failed, but not for refused ones.", record=False
-    )
+    retry_failed: bool = option(False, help="Fetch failed photos again, but not refused ones.", record=False)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
