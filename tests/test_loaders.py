@@ -5,6 +5,7 @@ Every loader's rows are brought into one plain form and compared with what sketc
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
@@ -20,7 +21,9 @@ import webdataset
 from sketchdata.drawings.drawing import Drawing
 from sketchdata.drawings.raster import raster
 from sketchdata.pipelines.exports import NdjsonConfig, WebDatasetConfig, export_ndjson, export_webdataset
+from sketchdata.storage import parquet
 from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import file_entry, read_manifest
 from tests.builds import IN_PROCESS, SIZES, small_dataset
 
 # webdataset leaves the files that it has read to the garbage collector instead of closing them.
@@ -165,6 +168,36 @@ def test_datasets_reads_the_tars(split: str, dataset: Path, tars: Path, load_dat
 def test_datasets_finds_the_tars_through_the_card(dataset: Path, tars: Path, load_dataset: Any) -> None:
     loaded = load_dataset(str(tars))
     assert {name: len(rows) for name, rows in loaded.items()} == open_dataset(dataset).manifest.splits
+
+
+@pytest.fixture(scope="module")
+def late_countries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set whose first drawings, more than loaders look at, are of unknown countries."""
+    folder = tmp_path_factory.mktemp("countries")
+    small_dataset(folder)
+    (shard,) = (folder / "dataset" / "data").glob("train-*")
+    batch = parquet.read_shard(shard)
+    countries = np.where(np.arange(len(batch)) < len(batch) - 5, b"", b"DE")
+    batch = dataclasses.replace(batch, countrycode=countries.astype("S2"))
+    manifest = read_manifest(folder / "dataset")
+    parquet.write_shard(shard, batch, manifest.classes, {})
+    files = [file_entry(shard, folder / "dataset", f.records) if shard.name in f.path else f for f in manifest.files]
+    dataclasses.replace(manifest, files=tuple(files)).write(folder / "dataset")
+    return folder / "dataset"
+
+
+def test_datasets_loads_tars_and_text_that_begin_without_countries(
+    late_countries: Path, load_dataset: Any, tmp_path: Path
+) -> None:
+    export_webdataset(late_countries, WebDatasetConfig(out=tmp_path / "tars", shard_rows=20, png=PNG), IN_PROCESS)
+    export_ndjson(late_countries, NdjsonConfig(out=tmp_path / "text"), IN_PROCESS)
+    expected = {str(row[0]): row[3] for row in own_rows(late_countries, "train")}
+    assert list(expected.values()).count("DE") == 5
+    tars = load_dataset(str(tmp_path / "tars"))["train"]
+    assert {row["json"]["key_id"]: row["json"]["countrycode"] for row in tars} == expected
+    assert [row["cls"] for row in tars] == [row["json"]["label"] for row in tars]
+    text = load_dataset(str(tmp_path / "text"))["train"]
+    assert {row["key_id"]: row["countrycode"] for row in text} == expected
 
 
 def test_datasets_finds_the_text_through_the_card(dataset: Path, load_dataset: Any, tmp_path: Path) -> None:

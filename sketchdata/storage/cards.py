@@ -52,6 +52,11 @@ def _configs(patterns: Mapping[str, str]) -> str:
     return "".join(["configs:\n  - config_name: default\n    data_files:\n", *files]) if files else ""
 
 
+def _number(manifest: Manifest) -> str:
+    """Return what `datasets` calls the type of coordinates."""
+    return "float64" if manifest.is_raw else "int64"
+
+
 def quickdraw_card(manifest: Manifest) -> str:
     """Return the card of a data set built from Quick, Draw! files."""
     official, sources = sum(source.official for source in manifest.sources), len(manifest.sources)
@@ -116,6 +121,8 @@ def webdataset_card(manifest: Manifest) -> str:
         tars,
         configs=_configs({split: f"{split}-*.tar" for split in tars}),
         png=f"\n- `{{key_id}}.png`: {size} × {size} pixels, 8-bit grey, {ink}, lines {width} px wide" if size else "",
+        number=_number(manifest),
+        png_feature="    - name: png\n      dtype: image\n" if size else "",
         shards=f"{first}-{{000000..{tars[first] - 1:06d}}}.tar",
     )
 
@@ -130,7 +137,12 @@ def ndjson_card(manifest: Manifest) -> str:
         else f"`{{split}}/{{category}}{suffix}` holds a category's drawings of a split."
     )
     patterns = {} if merged else {split: f"{split}/*{suffix}" for split in manifest.splits}
-    return _card("ndjson", manifest, configs=_configs(patterns), layout=layout)
+    # Without them, a file that begins with drawings of unknown countries would have a column of nulls.
+    columns = dict.fromkeys(("word", "countrycode", "timestamp", "key_id"), "string") | {"recognized": "bool"}
+    fields = "".join(f"    - name: {name}\n      dtype: {kind}\n" for name, kind in columns.items())
+    lists = f"    - name: drawing\n      list:\n        list:\n          list: {_number(manifest)}\n"
+    features = f"dataset_info:\n  features:\n{fields}{lists}" if patterns else ""
+    return _card("ndjson", manifest, configs=_configs(patterns), layout=layout, features=features)
 
 
 def bitmaps_card(manifest: Manifest) -> str:

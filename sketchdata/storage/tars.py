@@ -1,4 +1,4 @@
-"""Tar shards for WebDataset, and drawings in them: one `{key_id}.json` each and, where asked, one `{key_id}.png`.
+"""Tar shards for WebDataset, and drawings in them: `{key_id}.cls`, `{key_id}.json` and, where asked, `{key_id}.png`.
 
 A tar member costs at least 1 KiB and a drawing about 100 bytes, so this is an export and Parquet stays the store.
 Format: github.com/webdataset/webdataset; files of one sample follow each other and share the name before the first dot.
@@ -85,6 +85,7 @@ def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None
         part = batch.slice(start, min(start + rows, len(batch)))
         bitmaps = None if picture is None else raster(part, size=picture.size, line_width=picture.line_width, threads=1)
         for row, record in enumerate(records(part, classes)):
+            yield f"{record['key_id']}.cls", str(record["label"]).encode()
             yield f"{record['key_id']}.json", orjson.dumps(record)
             if picture is not None and bitmaps is not None:
                 pixels = bitmaps[row] if picture.white_on_black else 255 - bitmaps[row]

@@ -76,7 +76,7 @@ def test_members_are_plain_ustar_files_without_owner_or_time(tmp_path: Path) -> 
     with tarfile.open(tmp_path / "a.tar") as file:
         found = file.getmembers()
     assert rows == 2
-    assert [m.name for m in found] == [f"500000000000000{n}.{kind}" for n in "01" for kind in ("json", "png")]
+    assert [m.name for m in found] == [f"500000000000000{n}.{kind}" for n in "01" for kind in ("cls", "json", "png")]
     assert {(m.mode, m.uid, m.gid, m.uname, m.gname, m.mtime, m.isreg()) for m in found} == {
         (0o644, 0, 0, "", "", 0, True)
     }
