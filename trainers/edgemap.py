@@ -43,18 +43,15 @@ from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, 
 
 #: The one stage.
 STAGE = "edgemap"
-#: Edge maps are pixels already, which turning would blur.
+#: Without rotation, which would blur the pixels.
 _CHANGES = Augmentation(rotate=0.0)
 
 
-# ---- before anything is written --------------------------------------------------------------------------------------
-
-
 def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
-    """Return the classes that have edge maps to learn from, in the order of the class table.
+    """Return the classes that have edge maps in `train`, in the order of the class table.
 
     Raises:
-        ConfigError: There are fewer than two, and nothing could be told apart; or `val` has no edge map of any.
+        ConfigError: There are fewer than two, or `val` has no edge map of any.
     """
     counts, val = (maps.manifest.counts.get(split, {}) for split in (TRAIN, VAL))
     found = tuple(word for word in maps.classes if counts.get(word))
@@ -68,7 +65,7 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
 
 
 def check_batches(network: nn.Module, count: int, batch_size: int, world_size: int) -> None:
-    """Refuse batches of one edge map, of which batch normalisation makes nothing.
+    """Refuse batches of one edge map, which batch normalisation cannot learn from.
 
     Raises:
         ConfigError: An epoch would have one.
@@ -87,7 +84,7 @@ def check_batches(network: nn.Module, count: int, batch_size: int, world_size: i
 def prepare(
     config: Config, training: TrainingOptions, maps: EdgeMaps, context: DistributedContext
 ) -> tuple[RunFolder, EdgeMapClassifier]:
-    """Build the network, see to it that it can learn here, and open the run folder.
+    """Build the network, check that it can learn here, and open the run folder.
 
     Raises:
         ConfigError: Options, data, memory and folder do not fit.
@@ -115,11 +112,7 @@ def prepare(
 
 
 def _place(maps: EdgeMaps, context: DistributedContext) -> torch.device:
-    """Return where the edge maps of both splits lie."""
     return place_for(maps.splits[TRAIN] + maps.splits.get(VAL, 0), maps.size, context.device)
-
-
-# ---- learning --------------------------------------------------------------------------------------------------------
 
 
 class Classification(nn.Module):
@@ -158,7 +151,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
             return report
         place = _place(maps, context)
         train, val = (read_edge_maps(maps, split, classifier.classes, place) for split in (TRAIN, VAL))
-        network = classifier.network.to(context.device)
+        network: Any = classifier.network.to(context.device)
         if training.compile:
             network.forward = torch.compile(network.forward)
         objective = Classification(network)

@@ -36,7 +36,7 @@ _SHARE = click.FloatRange(0, 1, max_open=True)
 
 @dataclass(frozen=True, kw_only=True)
 class RecognitionConfig(StagedConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train recognition`."""
 
     width: int = option(2048, help="Width of the fusion layer.", type=click.IntRange(1))
     loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
@@ -44,7 +44,7 @@ class RecognitionConfig(StagedConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class HashingConfig(StagedConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train hashing`."""
 
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     loss: str = option(
@@ -56,7 +56,7 @@ class HashingConfig(StagedConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselinesConfig(SharedStages, DataConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train hashing-baselines`."""
 
     method: str = option("greedyhash", help="Method of the loss.", type=click.Choice(BASELINES))
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
@@ -79,7 +79,7 @@ class BaselinesConfig(SharedStages, DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SketchcodeNetwork(NetworkOptions):
-    """The network of the recipe."""
+    """The network of `train sketchcode`."""
 
     branch: str = option(
         "cnn", help="Branches: cnn for pictures, rnn for points, cr for both.", type=click.Choice(["cnn", "rnn", "cr"])
@@ -93,7 +93,7 @@ class SketchcodeNetwork(NetworkOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SketchcodeConfig(DataConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train sketchcode`."""
 
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     margin: float = option(0.2, help="Margin of the own class's cosine.", type=click.FloatRange(0, 1))
@@ -109,7 +109,7 @@ class SketchcodeConfig(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeMapNetworkConfig(EdgeMapConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train edgemap`."""
 
     backbone: str = option("mobilenet_v2", help=f"Network: {BACKBONE_HELP}", metavar="NAME")
     weights: str | None = weights_option()
@@ -117,7 +117,7 @@ class EdgeMapNetworkConfig(EdgeMapConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeDetectorConfig:
-    """What is learned from, for how long and how fast."""
+    """Options of `train edge-detector`."""
 
     data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
@@ -155,4 +155,4 @@ class EdgeDetectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotConfig(PrototypeOptions, SharedStages, BranchesConfig, DrawingsConfig):
-    """What is learned, from what, and for how long."""
+    """Options of `train zsl`."""

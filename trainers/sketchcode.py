@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,15 +41,7 @@ _CENTERS_FILE = "hash-centers"
 
 
 class ProxyObjective(nn.Module):
-    """The network, a classifier beside its code layer, and the losses of both.
-
-    Args:
-        encoder: The network.
-        teacher: The classifier of the features that the code layer reads.
-        margin: The loss of the code's scores.
-        quantisation: Weight of the angle to the signs.
-        distillation: Weight of what the code learns from the teacher.
-    """
+    """The network and a teacher, a classifier of the features that the code layer reads, and the losses of both."""
 
     def __init__(
         self, encoder: SketchEncoder, teacher: nn.Linear, margin: MarginLoss, quantisation: float, distillation: float
@@ -102,23 +95,19 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
 
 @torch.no_grad()
 def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
-    """Give every class a binary code for good, computed once in a training, and turn the network towards it."""
+    """Fix a binary code of every class, computed once in a training, and turn the code layer towards it."""
     fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
     if experiment.context.is_main and not path.exists():
-        write_tensors(path, _centers(fusion.classifier.weight, experiment.training.seed, config.centers), {})
+        proxies, bits = fusion.classifier.weight, fusion.classifier.weight.shape[1]
+        if config.centers == "semantic":
+            centers, rotation = semantic_centers(proxies.cpu().double().numpy())
+        else:
+            make = hadamard_centers if config.centers == "hadamard" else random_centers
+            centers, rotation = make(len(proxies), bits, experiment.training.seed), np.eye(bits)
+        write_tensors(path, {"centers": torch.from_numpy(centers), "rotation": torch.from_numpy(rotation)}, {})
     experiment.context.barrier()
     found = {name: each.to(fusion.fuse.weight) for name, each in read_tensors(path)[0].items()}
     fusion.classifier.weight.copy_(found["centers"])
     fusion.classifier.weight.requires_grad_(False)
-    # Numbers are normalised one by one afterwards, so that turning the layer turns them but for a little.
+    # Values are normalised one by one afterwards, so that turning the layer turns them up to a small error.
     fusion.fuse.weight.copy_(found["rotation"].T @ fusion.fuse.weight)
-
-
-def _centers(proxies: Tensor, seed: int, kind: str) -> dict[str, Tensor]:
-    """Return the classes' codes, (L, D) of −1 and 1, and the rotation towards them, (D, D)."""
-    classes, bits = proxies.shape
-    if kind == "semantic":
-        centers, rotation = semantic_centers(proxies.cpu().double().numpy())
-        return {"centers": torch.from_numpy(centers), "rotation": torch.from_numpy(rotation)}
-    make = hadamard_centers if kind == "hadamard" else random_centers
-    return {"centers": torch.from_numpy(make(classes, bits, seed)), "rotation": torch.eye(bits, dtype=torch.float64)}

@@ -12,10 +12,10 @@ and IV-B. The sketch encoding (SE) subnet learns in three stages: each branch al
 4,096 ReLUs. It is frozen, and the edge-map vector encoding (EVE) subnet places the vector of each class among the
 drawings, Eq. 8; a drawing is of the class whose prototype is nearest, Eq. 9.
 
-No drawing of an unseen class is ever looked at, nor does its vector have a say in what is learned. Some of the seen
-classes are for choices: the network does not learn them, the constants of each method are chosen by how well it tells
-these apart without having learned from them, and it learns with those constants from all seen classes. `val` drawings
-of the classes that the network learns choose the epoch of each stage; `gallery` and `query` are never looked at.
+Neither drawings nor vectors of unseen classes are used for training. Some of the seen classes are validation classes:
+the network does not learn them, the constants of each method are chosen by how well it recognises them, and it learns
+with those constants from all seen classes. `val` drawings of the classes that the network learns choose the epoch of
+each stage; `gallery` and `query` are not used.
 """
 
 from __future__ import annotations
@@ -63,19 +63,16 @@ _OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
 INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in STAGE_INDEPENDENT.items()}
 
 
-# ---- before anything is learned --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Lessons:
-    """What is learned from what: the classes of the experiment and their vectors.
+class ClassPlan:
+    """The classes of the experiment and their vectors.
 
     Attributes:
-        classes: Seen and unseen ones, L of them, in the order of the data set.
-        split: Which are which.
+        classes: The L seen and unseen classes, in the order of the data set.
+        split: Which of them are seen, validation and unseen.
         sources: {name: (L, S) vectors}.
         hashes: {file's name: sha256}.
-        left_out: Classes of the data set without a vector, and names of the split that are no class.
+        left_out: Classes of the data set without a vector, and names of the split that are not classes.
     """
 
     classes: tuple[str, ...]
@@ -85,12 +82,12 @@ class Lessons:
     left_out: tuple[str, ...]
 
     def places(self, words: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Return where classes stand in the table of all, ascending."""
+        """Return the rows of classes in the class table, ascending."""
         chosen = set(words)
         return np.array([place for place, word in enumerate(self.classes) if word in chosen], np.int64)
 
     def record(self) -> dict[str, Any]:
-        """Return what the run's record says of them."""
+        """Return the entry `zero_shot` of the run's record."""
         return {
             "classes": list(self.classes),
             "seen": list(self.split.seen),
@@ -101,13 +98,8 @@ class Lessons:
         }
 
 
-def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -> Lessons:
-    """Read the class vectors, and decide which classes are seen.
-
-    Args:
-        config: Names the vectors.
-        splits: How to choose.
-        table: The classes that have drawings.
+def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -> ClassPlan:
+    """Read the class vectors, and choose the seen classes among those of `table`, which have drawings.
 
     Raises:
         ConfigError: Vectors are missing and that is not allowed, or the classes cannot be split like that.
@@ -123,17 +115,14 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
         )
     chosen = {*split.seen, *split.unseen}
     classes = tuple(word for word in known if word in chosen)
-    lessons = Lessons(
+    found = ClassPlan(
         classes=classes,
         split=split,
         sources={},
         hashes={source.name: source.sha256 for source in sources},
         left_out=(*missing, *(word for word in known if word not in chosen), *unknown),
     )
-    return replace(lessons, sources=arranged(sources, classes, lessons.places(split.seen)))
-
-
-# ---- the network of drawings, then prototypes ------------------------------------------------------------------------
+    return replace(found, sources=arranged(sources, classes, found.places(split.seen)))
 
 
 def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
@@ -147,21 +136,20 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
     methods = chosen_methods(config, training.optimizer)
     with distributed(training.device) as context:
         facts = facts_of("zsl", config, network, training)
-        lessons = plan(config, splits, facts["classes"])
+        classes = plan(config, splits, facts["classes"])
         facts["options"] |= recorded(splits) | {"class_split": list(splits.class_split)}
-        facts |= {"classes": list(lessons.split.learned), "zero_shot": lessons.record()}
+        facts |= {"classes": list(classes.split.learned), "zero_shot": classes.record()}
         folder = begin(config, facts, training.resume, context, INDEPENDENT)
         if (report := folder.report()) is None:
             report = _learn_drawings(folder, config, network, training, facts)
-            _learn_prototypes(folder, config, lessons, methods, training)
-            report = folder.finish(report | _prototypes_record(folder.path, lessons.split))
+            _learn_prototypes(folder, config, classes, methods, training)
+            report = folder.finish(report | _prototypes_record(folder.path, classes.split))
         return report
 
 
 def _learn_drawings(
     folder: RunFolder, config: Config, network: NetworkOptions, training: TrainingOptions, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train the SE subnet, stage by stage, and write it; return what the report says of it."""
     experiment = read_experiment(folder, config, network, training, (config.width, "relu"))
     encoder = new_encoder(experiment)
     records = list(pretrain(experiment, encoder, config))
@@ -171,45 +159,44 @@ def _learn_drawings(
 
 
 def _learn_prototypes(
-    folder: RunFolder, config: Config, lessons: Lessons, methods: Mapping[str, Method], training: TrainingOptions
+    folder: RunFolder, config: Config, classes: ClassPlan, methods: Mapping[str, Method], training: TrainingOptions
 ) -> None:
-    """Fit each method to each source of vectors, unless that is done; several processes share the work."""
-    wanted = [(source, name) for source in lessons.sources for name in methods]
+    """Fit each method to each source of vectors, unless that is done; processes divide the work."""
+    wanted = [(source, name) for source in classes.sources for name in methods]
     missing = [pair for pair in wanted if not recogniser_path(folder.path, *pair).exists()]
     own = missing[folder.context.rank :: folder.context.world_size]
     if own:
-        features, labels = _features(folder, config, lessons)
-        seen, validation = (lessons.places(words) for words in (lessons.split.seen, lessons.split.validation))
+        features, labels = _features(folder, config, classes)
+        seen, validation = (classes.places(words) for words in (classes.split.seen, classes.split.validation))
         for source, name in own:
             console.print(f"{name}, from {source}", highlight=False)
             method = methods[name].on(str(folder.context.device))
-            found = method.fit(features, labels, lessons.sources[source], seen, validation, training.seed)
-            kept = KeptRecogniser(source=source, method=name, classes=lessons.classes, recogniser=found)
+            found = method.fit(features, labels, classes.sources[source], seen, validation, training.seed)
+            kept = KeptRecogniser(source=source, method=name, classes=classes.classes, recogniser=found)
             write_recogniser(folder.path, kept)
     folder.context.barrier()
 
 
 def _features(
-    folder: RunFolder, config: Config, lessons: Lessons
+    folder: RunFolder, config: Config, classes: ClassPlan
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return what the frozen network makes of drawings of seen classes: (N, D) numbers and (N,) places of classes."""
-    seen = lessons.split.seen
+    """Return the embeddings of drawings of seen classes, (N, D), and their rows in the class table, (N,)."""
+    seen = classes.split.seen
     packed = read_split(config.data, TRAIN).of_classes(seen)
     labels = packed.labels.numpy().astype(np.int64)
     rows = first_of_each(labels, config.drawings)
     found = embed(read_encoder(folder.path), packed, rows=rows, device=str(folder.context.device))
-    return found, lessons.places(seen)[labels[rows]]
+    return found, classes.places(seen)[labels[rows]]
 
 
 def first_of_each(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Return the rows of the first so many drawings of each class, ascending: (N,) labels → (n,) rows."""
+    """Return the rows of the first `count` drawings of each class, ascending: (N,) labels → (n,) rows."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], labels[order])
     return np.sort(order[np.arange(len(order)) - starts < count])
 
 
 def _prototypes_record(run: Path, split: ClassSplit) -> dict[str, Any]:
-    """Return what the report says of the prototypes: with which constants, and how well they did on validation."""
     return {
         "zero_shot": {name: len(getattr(split, name)) for name in ("seen", "validation", "unseen")},
         "chance_of_validation": 1 / len(split.validation) if split.validation else None,

@@ -1,4 +1,4 @@
-"""The network that tells the classes of edge maps apart: its file in a run folder, and what it sees of each class."""
+"""Edge maps in memory, and the network that classifies them: its file in a run folder, and its features of a class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from sketchdata.edges.dataset import EdgeMaps, Images
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.training.backbones import build
+from sketchdata.training.backbones import PictureNetwork, build
 from sketchdata.training.bitmaps import PackedBitmaps
 from sketchdata.training.packed import relabelled
 from sketchdata.training.run_folder import MODEL
-
-# Edge maps as what a network learns from: read once, at the side that it wants, onto the device where they fit.
 
 _CPU = torch.device("cpu")
 #: Shares of the free memory that pictures may take: a network at work needs much of a GPU's for itself.
@@ -32,11 +30,7 @@ _MEMORY = Path("/proc/meminfo")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedEdgeMaps(PackedBitmaps):
-    """N edge maps on one device, (N, S, S): to those that make batches of pictures, the same as bitmaps.
-
-    Attributes:
-        key_ids: (N,) int64, the bits of the uint64 key_ids.
-    """
+    """N edge maps on one device, (N, S, S), with the methods of bitmaps and (N,) int64 bits of uint64 key_ids."""
 
     key_ids: Tensor
 
@@ -60,8 +54,7 @@ class PackedEdgeMaps(PackedBitmaps):
         return PackedEdgeMaps(images=self.images[rows], labels=labels, classes=tuple(words), key_ids=self.key_ids[rows])
 
 
-def with_white_ink(images: Images, maps: EdgeMaps) -> Images:
-    """Return edge maps as networks take them, ink 255 on background 0, whichever way they are stored."""
+def _with_white_ink(images: Images, maps: EdgeMaps) -> Images:
     return images if maps.ink == "white" else 255 - images
 
 
@@ -72,7 +65,7 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
         maps: Opened at the side S that is wanted, with 1 channel.
         split: Its name.
         words: The classes, in any order.
-        device: Where the pictures shall lie; no more than some batches are in main memory at a time.
+        device: Of the pictures; no more than some batches are in main memory at a time.
 
     Raises:
         ConfigError: There is no such split, or none of its edge maps is of these classes.
@@ -88,7 +81,7 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
     with task_bar() as bar:
         shown = bar.add_task(f"Reading {split}", total=len(entries))
         for batch in maps.batches(split, labels=labels):
-            images[at : at + len(batch)] = torch.from_numpy(with_white_ink(batch.images[:, 0], maps))
+            images[at : at + len(batch)] = torch.from_numpy(_with_white_ink(batch.images[:, 0], maps))
             at += len(batch)
             bar.update(shown, completed=at)
     own = np.full(len(maps.classes), -1, np.int16)
@@ -102,15 +95,10 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
 
 
 def place_for(count: int, side: int, device: torch.device) -> torch.device:
-    """Return where so many edge maps may lie: on the device, or in main memory where a GPU has no room for them.
-
-    Args:
-        count: Their number N.
-        side: Their side S in pixels; each takes S² bytes.
-        device: Where the network computes.
+    """Return where `count` edge maps of side² bytes fit: the network's device, or main memory beside a full GPU.
 
     Raises:
-        ConfigError: They fit nowhere; it says what they need, and what is free.
+        ConfigError: They fit nowhere.
     """
     needed = count * side * side
     if device.type == "cuda" and needed <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
@@ -125,7 +113,7 @@ def place_for(count: int, side: int, device: torch.device) -> torch.device:
 
 
 def free_bytes() -> int | None:
-    """Return how many bytes of main memory can be had without swapping; None where the system does not tell."""
+    """Return the bytes of main memory that are available without swapping; None where the system does not tell."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
@@ -136,22 +124,15 @@ def free_bytes() -> int | None:
 #: What the file's facts are kept under.
 _FACTS = "edgemap"
 _INK = 255
-#: Edge maps that are looked at together. Fixed, as the last bits of a network's numbers may depend on it.
+#: Edge maps of a batch. Fixed, as the last bits of a network's features may depend on it.
 _AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EdgeMapClassifier:
-    """A classifier of edge maps, and how to build it again.
+    """A classifier of edge maps, (B, 1, S, S) float32, ink 1 on background 0, and how to build it again."""
 
-    Attributes:
-        network: Takes (B, 1, S, S) float32, ink 1 on background 0; has `feature_size` and `extract`.
-        backbone: Its name in the table of models.
-        size: The side S in pixels.
-        classes: The class table of its scores.
-    """
-
-    network: Any
+    network: PictureNetwork
     backbone: str
     size: int
     classes: tuple[str, ...]
@@ -160,13 +141,7 @@ class EdgeMapClassifier:
 def new_classifier(
     backbone: str, size: int, classes: tuple[str, ...], config: Mapping[str, Any] | None = None
 ) -> EdgeMapClassifier:
-    """Return a classifier with random weights. One channel says as much as the paper's three equal ones.
-
-    Args:
-        backbone: Its name in the table of models.
-        size: Side of the edge maps in pixels.
-        classes: The class table.
-        config: Of an encoder of transformers.
+    """Return a classifier with random weights; its one channel says as much as the paper's three equal ones.
 
     Raises:
         ConfigError: There is no such backbone.
@@ -188,7 +163,7 @@ def write_classifier(folder: Path, classifier: EdgeMapClassifier) -> None:
 
 
 def read_classifier(folder: Path) -> EdgeMapClassifier:
-    """Return the classifier of a run folder, on the CPU and ready to be asked.
+    """Return the classifier of a run folder, on the CPU and in evaluation mode.
 
     Raises:
         SketchDataError: Its training is not whole or was of something else, or the file is damaged.
@@ -201,7 +176,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
     weights, facts = read_tensors(path)
     if _FACTS not in facts:
         raise SketchDataError(
-            f"{path} is no classifier of edge maps: give the folder of a finished `sketchdata train edgemap`"
+            f"{path} is not a classifier of edge maps: give the folder of a finished `sketchdata train edgemap`"
         )
     try:
         values = facts[_FACTS]
@@ -216,7 +191,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Return what the network takes: (B, 1, S, S) uint8, ink 255 on background 0 → float32, ink 1."""
+    """Return the network's input: (B, 1, S, S) uint8, ink 255 on background 0 → float32, ink 1."""
     return images.float() / _INK
 
 
@@ -224,19 +199,18 @@ def to_input(images: Tensor) -> Tensor:
 def mean_features(
     classifier: EdgeMapClassifier, maps: EdgeMaps, split: str, device: torch.device
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the mean of what the classifier sees of each class's edge maps: the edge-map vectors.
+    """Return the edge-map vectors: the mean features of each class's edge maps, summed in float64 in their order.
 
-    Source: Xu et al., section III-D: of MobileNet V2, 1,280 numbers a class. They are summed in float64, in the data
-    set's order.
+    Source: Xu et al., section III-D, with the 1,280 features of MobileNet V2.
 
     Args:
-        classifier: Whose features; it need not know the classes.
+        classifier: It need not know the classes.
         maps: N edge maps of L classes, opened at its size with 1 channel.
         split: Of which.
         device: Where to compute.
 
     Returns:
-        (L, F) float32, zeros for a class without edge maps; and (L,) int64, of how many each is the mean.
+        (L, F) float32, zeros for a class without edge maps; and (L,) int64, the number of edge maps of each.
 
     Raises:
         ConfigError: There is no such split.
@@ -253,14 +227,8 @@ def mean_features(
                     f"{maps.directory} has edge maps with label {batch.labels.max()}, and {len(sums):,} classes: run "
                     f"`sketchdata verify {maps.directory}`"
                 )
-            np.add.at(sums, batch.labels, _features(network, with_white_ink(batch.images, maps), device))
+            images = torch.from_numpy(_with_white_ink(batch.images, maps)).to(device)
+            np.add.at(sums, batch.labels, network.extract(to_input(images)).double().cpu().numpy())
             np.add.at(counts, batch.labels, 1)
             bar.update(shown, advance=len(batch))
     return (sums / counts.clip(1)[:, None]).astype(np.float32), counts
-
-
-def _features(network: Any, images: Images, device: torch.device) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = (
-        network.extract(to_input(torch.from_numpy(images).to(device))).double().cpu().numpy()
-    )
-    return found

@@ -1,7 +1,7 @@
-"""Batches for training: shuffled by a seed, shared out among ranks, and found again in the middle of an epoch.
+"""Batches for training: shuffled by a seed, divided among ranks, and reproducible from any step of an epoch on.
 
-Nothing here has a state: batch `step` of `epoch` is a function of the seed, so a run that goes on after a kill sees the
-very batches, with the very changes, that it would have seen.
+Nothing here has a state: batch `step` of `epoch` is a function of the seed, so a resumed run gets the same batches with
+the same augmentation.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.training.bitmaps import PackedSplit
 from sketchdata.training.packed import Augmentation, pack
 
-#: What a bitmap shows of a drawing.
+#: What the channels of a bitmap hold.
 Channels = Literal["ink", "strokes"]
-#: Drawings of a stream that are held and shuffled at a time.
+#: Drawings of a stream that are shuffled at a time.
 _STREAM_DRAWINGS = 65_536
 
 
@@ -55,12 +55,12 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch: a last batch of fewer items than ranks is left out, as a rank would have none."""
+        """Steps of an epoch; a last batch of fewer items than ranks is left out."""
         whole, rest = divmod(self.count, self.batch_size)
         return whole + (rest >= self.world_size)
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        """Yield the items of this rank's batches, int64, of an epoch from step `start` on."""
+        """Yield the int64 items of this rank's batches, from step `start` of an epoch on."""
         if self.shuffle:
             order = torch.randperm(self.count, generator=generator(self.seed, epoch))
         else:
@@ -70,7 +70,7 @@ class Order:
 
 
 def generator(seed: int, *path: int) -> torch.Generator:
-    """Return a generator on the CPU for a place in a run, such as (epoch, step): another place, another stream."""
+    """Return a generator on the CPU whose stream depends on a place in a run, such as (epoch, step)."""
     state = splitmix64(np.array([seed], np.uint64))
     for number in path:
         state = splitmix64(state ^ np.uint64(number))
@@ -82,11 +82,11 @@ class Batch:
     """B drawings as the networks take them.
 
     Attributes:
-        indices: (B,) int64, which drawings of the split they are.
+        indices: (B,) int64, their rows in the split.
         labels: (B,) int64.
-        raster: (B, C, S, S) uint8, ink 255 on background 0, or with the channels of strokes; None unless wanted.
-        sequence: (B, L, 4) float32; None unless wanted.
-        lengths: (B,) int64 on the CPU; None unless wanted.
+        raster: (B, C, S, S) uint8, ink 255 on background 0, or with the channels of strokes; None without pictures.
+        sequence: (B, L, 4) float32; None without sequences.
+        lengths: (B,) int64 on the CPU; None without sequences.
     """
 
     indices: Tensor
@@ -98,14 +98,14 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What is made of each drawing.
+    """What a network reads of each drawing.
 
     Attributes:
         size: Side of the bitmap in pixels; None makes none.
         line_width: In pixels.
-        channels: Of the bitmap: ink alone, or also when and which way each pixel was drawn.
+        channels: Of the bitmap: ink alone, or also the order and direction of each pixel.
         max_points: Longest sequence; None makes none.
-        scale: What the sequence's ways are divided by.
+        scale: Divisor of the sequence's offsets.
         augment: How drawings are changed first; bitmap and sequence of a drawing are changed alike.
     """
 
@@ -117,13 +117,7 @@ class View:
     augment: Augmentation | None = None
 
     def batch(self, packed: PackedSplit, indices: Tensor, *place: int) -> Batch:
-        """Make a batch of some drawings.
-
-        Args:
-            packed: Where they are.
-            indices: (B,) integers.
-            place: Seed, epoch, step and rank, which decide the changes.
-        """
+        """Return a batch of the drawings at (B,) indices; `place`, seed, epoch, step and rank, decides the changes."""
         raster = sequence = lengths = None
         if self.size is not None:
             random = generator(*place) if self.augment else None
@@ -138,7 +132,7 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedLoader:
-    """Batches of a split that lies packed on a device."""
+    """Batches of a split that is packed on a device."""
 
     packed: PackedSplit
     order: Order
@@ -156,7 +150,7 @@ class PackedLoader:
 
 
 class DrawingRows(Protocol):
-    """Drawings that are read by their rows, as `sketchdata.DrawingDataset` does."""
+    """Drawings that are read by their rows, as of `sketchdata.DrawingDataset`."""
 
     classes: tuple[str, ...]
 
@@ -167,14 +161,14 @@ class DrawingRows(Protocol):
 
 
 class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
-    """Drawings as (image, label), drawn when they are asked for; `sketchdata.DrawingDataset.to_torch` makes it.
+    """Drawings as (image, label), rastered on access; `sketchdata.DrawingDataset.to_torch` makes it.
 
     Args:
-        drawings: Where they come from.
+        drawings: Their source.
         size: The side S in pixels, 1..4096.
         line_width: In pixels, 1..64.
         dtype: Of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
-        transform: Is called with each image, and gives what is returned instead.
+        transform: Takes each image and returns what replaces it.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -207,7 +201,7 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, Tensor]]:
-        """Return some items at once, which is how a DataLoader asks for a batch."""
+        """Return some items at once, as a DataLoader asks for a batch."""
         batch = self.drawings.take(rows)
         # One thread: DataLoaders have workers for more.
         bitmaps = torch.from_numpy(raster(batch, size=self.size, line_width=self.line_width, threads=1))[:, None]
@@ -243,7 +237,7 @@ class StreamedLoader:
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return sum(self._order(chunk, 0).steps for chunk in range(self._chunks))
+        return sum(self._order(chunk, 0).steps for chunk in range(math.ceil(self.order.count / self._chunk)))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step `start` on.
@@ -267,10 +261,6 @@ class StreamedLoader:
     @property
     def _chunk(self) -> int:
         return max(_STREAM_DRAWINGS // self.order.batch_size, 1) * self.order.batch_size
-
-    @property
-    def _chunks(self) -> int:
-        return math.ceil(self.order.count / self._chunk)
 
     def _order(self, chunk: int, epoch: int) -> Order:
         count = min(self._chunk, self.order.count - chunk * self._chunk)

@@ -1,7 +1,7 @@
-"""The one loop of all trainers: it learns a stage from its batches, and survives being stopped at any moment.
+"""The training loop of all trainers, which can be stopped at any moment and resumed.
 
-A stage is an objective (a module that returns its loss), the batches that it learns from, and numbers by which its best
-epoch is chosen. Everything random is a function of seed, stage and step, so a stage that goes on from a checkpoint ends
+A stage is an objective (a module that returns its loss), its batches, and a measure by which its best epoch is chosen.
+ Everything random is a function of seed, stage and step, so a stage that goes on from a checkpoint ends
 as if it had not been stopped: on the CPU, to the bit.
 """
 
@@ -46,13 +46,13 @@ class TrainingStage:
 
     Attributes:
         name: Of its files and metrics.
-        epochs: How often all drawings are seen; 0 leaves the weights as they are.
+        epochs: 0 leaves the weights as they are.
         objective: Takes a Batch and returns the loss, a scalar, and scalars to be shown, by name. Its state is all
             that the stage changes.
-        groups: (parameters, largest rate) of what is trained.
-        loader: What is learned from.
-        validate: Returns numbers by name.
-        chooser: The number of these whose highest value chooses the epoch.
+        groups: (parameters, largest learning rate) of what is trained.
+        loader: The training batches.
+        validate: Returns measures by name.
+        chooser: The measure whose highest value chooses the epoch.
     """
 
     name: str
@@ -70,14 +70,14 @@ class TrainingStage:
 
 
 def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> dict[str, Any]:
-    """Train a stage from where it is to its end, and leave its best weights in its objective.
+    """Train a stage to its end, and load its best weights into its objective.
 
     Returns:
-        Its record: `stage`, `epochs`, `best_epoch`, and the numbers of that epoch's validation.
+        Its record: `stage`, `epochs`, `best_epoch`, and the measures of that epoch's validation.
 
     Raises:
-        SketchDataError: The loss is no number any more, or a checkpoint is damaged or cannot be written.
-        InterruptedRunError: Ctrl-C; a checkpoint is there.
+        SketchDataError: The loss is not finite, or a checkpoint is damaged or cannot be written.
+        InterruptedRunError: Ctrl-C; a checkpoint was written.
     """
     path = folder.stage_path(stage.name)
     stage.objective.to(folder.context.device)
@@ -90,7 +90,7 @@ def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> di
 
 
 def learning_rate(peak: float, step: int, stage: TrainingStage, options: TrainingOptions) -> float:
-    """Return the rate of a step: a straight rise and a half cosine down to zero, or the paper's stairs."""
+    """Return the learning rate of a step: a linear warm-up and half a cosine down to 0, or the paper's steps."""
     if options.paper_lr:
         return float(_PAPER_RATE * 0.1 ** (step // stage.loader.steps // _PAPER_EPOCHS))
     rise = min(options.warm_up, int(_WARM_UP_SHARE * stage.steps))
@@ -100,7 +100,7 @@ def learning_rate(peak: float, step: int, stage: TrainingStage, options: Trainin
 
 
 def state_of(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors of a network and of its optimiser under one roof."""
+    """Return the tensors of a network and of its optimiser in one dict."""
     tensors = {f"{_NETWORK}{name}": value for name, value in network.state_dict().items()}
     for place, memory in optimiser.state_dict()["state"].items():
         tensors |= {f"{_OPTIMISER}{place}.{key}": value for key, value in memory.items()}
@@ -110,16 +110,10 @@ def state_of(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, 
 def restore(
     tensors: Mapping[str, Tensor], source: Path, network: nn.Module, optimiser: torch.optim.Optimizer | None = None
 ) -> None:
-    """Bring a network, and an optimiser unless only the weights are wanted, to what `state_of` returned.
-
-    Args:
-        tensors: What it returned.
-        source: The file that they come from, for the error.
-        network: Gets the weights.
-        optimiser: Gets its memory.
+    """Load what `state_of` returned, read from `source`, into a network and, if it is given, its optimiser.
 
     Raises:
-        SketchDataError: They are of another network.
+        SketchDataError: The tensors are of another network.
     """
     weights = {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
     own = {name: value.shape for name, value in network.state_dict().items()}
@@ -141,18 +135,16 @@ def restore(
 
 @dataclass(kw_only=True)
 class _Progress:
-    """How far a stage has come: steps, validated epochs, seconds, and the best epoch's step and numbers."""
+    """How far a stage has come: steps, validated epochs, seconds, and the best epoch's step and measures."""
 
     step: int = 0
     epochs: int = 0
     seconds: float = 0.0
     best: int | None = None
-    numbers: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 class _Loop:
-    """One stage at work."""
-
     def __init__(self, stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> None:
         self.stage, self.folder, self.options, self.context = stage, folder, options, folder.context
         groups = [{"params": list(parameters), "peak": peak} for parameters, peak in stage.groups]
@@ -167,26 +159,6 @@ class _Loop:
         self.started = self.saved = time.monotonic()
 
     def run(self) -> None:
-        """Train what is left, and write the best weights.
-
-        Raises:
-            SketchDataError: As `fit`.
-            InterruptedRunError: Ctrl-C.
-        """
-        self._go_on()
-        board = self.folder.path / "tensorboard" if self.options.tensorboard else None
-        path, at = self.folder.path / METRICS, self.at
-        log: Any = nullcontext()
-        if self.context.is_main:
-            log = opened_log(path, self.stage.name, step=at.step, epochs=at.epochs, board=board)
-        with stop_signals() as signals, log as self.log, task_bar() as self.bar:
-            self.shown = self.bar.add_task(self.stage.name, total=self.stage.steps, completed=self.at.step)
-            while self.at.epochs < self.stage.epochs:
-                self._epoch(signals)
-        self._finish()
-
-    def _go_on(self) -> None:
-        """Take up the newest checkpoint, if there is any."""
         found = self.checkpoints.newest()
         if found is not None:
             path, tensors, facts = found
@@ -195,9 +167,19 @@ class _Loop:
         self.started -= self.at.seconds
         # No process writes before all have read.
         self.context.barrier()
+        board = self.folder.path / "tensorboard" if self.options.tensorboard else None
+        log: Any = nullcontext()
+        if self.context.is_main:
+            metrics, at = self.folder.path / METRICS, self.at
+            log = opened_log(metrics, self.stage.name, step=at.step, epochs=at.epochs, board=board)
+        with stop_signals() as signals, log as self.log, task_bar() as self.bar:
+            self.shown = self.bar.add_task(self.stage.name, total=self.stage.steps, completed=self.at.step)
+            while self.at.epochs < self.stage.epochs:
+                self._epoch(signals)
+        self._finish()
 
     def _epoch(self, signals: list[int]) -> None:
-        """Learn from every drawing once, or from those that are left; then validate, and keep what is best."""
+        """Take the steps of an epoch that are left, then validate."""
         first = self.at.epochs * self.stage.loader.steps
         self.model.train()
         for batch in self.stage.loader.batches(self.at.epochs, self.at.step - first):
@@ -215,9 +197,9 @@ class _Loop:
             raise self._stopped()
 
     def _step(self, batch: Any) -> None:
-        """Move the weights once."""
         # Dropout draws from torch's own generator, which must not depend on what ran before.
-        torch.manual_seed(self._seed())
+        place = (zlib.crc32(self.stage.name.encode()), self.at.step, self.context.rank)
+        torch.manual_seed(generator(self.options.seed, *place).initial_seed())
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(group["peak"], self.at.step, self.stage, self.options)
         with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.amp):
@@ -229,16 +211,8 @@ class _Loop:
         self.at.step += 1
         self.last = {"loss": loss.detach(), **shown, "gradient": norm}
 
-    def _seed(self) -> int:
-        path = (zlib.crc32(self.stage.name.encode()), self.at.step, self.context.rank)
-        return generator(self.options.seed, *path).initial_seed()
-
-    def _numbers(self) -> dict[str, float]:
-        """Return the last step's numbers, which are looked at only now: a GPU need not wait for it at every step.
-
-        Raises:
-            SketchDataError: They are not finite, so the weights are no good any more.
-        """
+    def _last_values(self) -> dict[str, float]:
+        # Read only now, so that a GPU need not be waited for at every step.
         numbers = {name: float(value) for name, value in self.last.items()}
         if not all(math.isfinite(numbers.get(name, 0.0)) for name in ("loss", "gradient")):
             kept = self.checkpoints.steps()
@@ -251,7 +225,7 @@ class _Loop:
         return numbers
 
     def _write_line(self) -> None:
-        numbers = self._numbers()
+        numbers = self._last_values()
         seconds = self._seconds()
         rate = (self.at.step * self.stage.loader.order.batch_size) / seconds
         accuracy = f", accuracy {numbers['accuracy']:.1%}" if "accuracy" in numbers else ""
@@ -262,12 +236,11 @@ class _Loop:
             self.log.write(self.at.step, {**numbers, "learning_rate": lr, "seconds": round(seconds, 3)})
 
     def _validate(self) -> None:
-        """Score the weights as they are, and remember whether they are the best so far."""
         self.model.eval()
         found = self.stage.validate()
         self.at.epochs += 1
-        if self.at.best is None or found[self.stage.chooser] > self.at.numbers[self.stage.chooser]:
-            self.at.best, self.at.numbers = self.at.step, found
+        if self.at.best is None or found[self.stage.chooser] > self.at.measures[self.stage.chooser]:
+            self.at.best, self.at.measures = self.at.step, found
         if self.log is None:
             return
         numbers = {**found, "epoch": self.at.epochs, "seconds": round(self._seconds(), 3)}
@@ -280,7 +253,7 @@ class _Loop:
         )
 
     def _agreed(self, signals: list[int]) -> bool:
-        """Tell whether any process was asked to stop; all of them stop after the same step."""
+        # All processes stop after the same step, whichever of them got the signal.
         return self.context.sum(len(signals))[0] > 0
 
     def _stopped(self) -> InterruptedRunError:
@@ -292,9 +265,8 @@ class _Loop:
         return time.monotonic() - self.started
 
     def _save(self) -> None:
-        """Write a checkpoint, unless the weights are no good any more."""
         if self.last:
-            self._numbers()
+            self._last_values()
         self.at.seconds, self.saved = self._seconds(), time.monotonic()
         if self.log is not None:
             self.log.flush()
@@ -302,7 +274,6 @@ class _Loop:
             self.checkpoints.save(self.at.step, state, {"progress": asdict(self.at)}, self.at.best)
 
     def _finish(self) -> None:
-        """Write the weights of the best epoch; the checkpoints have served."""
         if not self.context.is_main:
             return
         state = state_of(self.stage.objective, self.optimiser)
@@ -310,6 +281,6 @@ class _Loop:
             state, _ = self.checkpoints.read(self.at.best)
         weights = {name: value for name, value in state.items() if not name.startswith("optimiser.")}
         epoch = (self.at.best or 0) // self.stage.loader.steps
-        facts = {"stage": self.stage.name, "epochs": self.stage.epochs, "best_epoch": epoch, **self.at.numbers}
+        facts = {"stage": self.stage.name, "epochs": self.stage.epochs, "best_epoch": epoch, **self.at.measures}
         write_tensors(self.folder.stage_path(self.stage.name), weights, facts)
         self.checkpoints.clear()

@@ -1,6 +1,7 @@
-"""The losses of hashing and recognition. Source: Xu et al., section III-B, whose equations are named at each.
+"""The losses of hashing and recognition: those of Xu et al., section III-B, and of the methods compared with them.
 
-f is the (B, D) output of the code layer, y the (B,) labels, c the (L, D) class centres. All are means over the batch.
+f, or u before a sign, is the (B, D) output of the code layer; scores are (B, L), y the (B,) int64 labels, and centres
+(L, D). All losses are means over the batch; equations are those of the paper named beside them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,7 @@ _THRESHOLD = 0.5
 
 
 def sketch_center_loss(f: Tensor, y: Tensor, centers: Tensor) -> Tensor:
-    """Return how far codes lie from the fixed centres of their classes: Eq. 2, (1/B) Σ ‖f_n − c_y‖².
-
-    Args:
-        f: (B, D) float.
-        y: (B,) int64.
-        centers: (L, D) float, not trained.
-    """
+    """Return the squared distance of codes to the fixed centres of their classes: Eq. 2, (1/B) Σ ‖f_n − c_y‖²."""
     return (f - centers[y]).square().sum(1).mean()
 
 
@@ -36,14 +31,14 @@ def class_centers(batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Ten
     divisor is their number; the paper writes γ|K_y| with γ = 0.90, which is that number but for rounding.
 
     Args:
-        batches: (f, y) of the drawings that count, (B, D) and (B,), a batch after the other.
+        batches: (f, y) of these drawings, batch by batch.
         classes: L.
 
     Returns:
-        (L, D) float32 on the device of f; a class without drawings has the mean of all others, which pulls nowhere.
+        (L, D) float32 on the device of f; a class without drawings has the mean of all others.
 
     Raises:
-        ValueError: There is not one drawing.
+        ValueError: There is no drawing.
     """
     sums = counts = None
     for f, y in batches:
@@ -66,12 +61,7 @@ def codes(f: Tensor) -> Tensor:
 
 
 def quantization_loss(f: Tensor, b: Tensor) -> Tensor:
-    """Return how far outputs lie from binary codes: Eq. 6, (1/B) Σ ‖b_n − f_n‖².
-
-    Args:
-        f: (B, D) float.
-        b: (B, D) of 0 and 1, which are fixed while the weights are trained.
-    """
+    """Return the squared distance to binary codes b, which are fixed meanwhile: Eq. 6, (1/B) Σ ‖b_n − f_n‖²."""
     return (b - f).square().sum(1).mean()
 
 
@@ -134,13 +124,7 @@ class CodeLoss(nn.Module):
         self.common, self.center_weight, self.code_weight = common, center_weight, code_weight
 
     def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and its parts unweighted, by name.
-
-        Args:
-            f: (B, D) float32.
-            scores: (B, L) float32.
-            y: (B,) int64.
-        """
+        """Return the loss, and its parts unweighted, by name."""
         parts = {"cel": functional.cross_entropy(scores, y)}
         loss = parts["cel"]
         if self.centers is not None:
@@ -157,8 +141,7 @@ class CodeLoss(nn.Module):
         return loss, {name: part.detach() for name, part in parts.items()}
 
 
-# The losses of other deep hashing methods, for comparison; equations are those of the papers named at each.
-# u is the (B, D) output of the code layer, whose signs are the code, y the (B,) labels, and scores are (B, L).
+# The losses of other deep hashing methods, whose codes are the signs of u.
 
 #: Weights as their papers give them, or their authors' code.
 PAIR_QUANTISATION, GREEDY_PENALTY, CENTRAL_QUANTISATION, FACTOR_QUANTISATION = 0.01, 0.1, 1e-4, 0.01
@@ -175,12 +158,12 @@ def straight_through(u: Tensor) -> Tensor:
 
 
 def pair_loss(u: Tensor, y: Tensor, margin: float) -> Tensor:
-    """Return the contrastive loss over all pairs of a batch, for numbers that are drawn to −1 and 1.
+    """Return the contrastive loss over all pairs of a batch.
 
     Source: Liu et al., "Deep supervised hashing for fast image retrieval", CVPR 2016, Eq. 3, as a mean over pairs.
 
     Args:
-        u: (B, D).
+        u: (B, D), drawn to −1 and 1.
         y: (B,).
         margin: m, the squared distance from which on a pair of different classes is far enough: 2 D in the paper.
     """
@@ -192,7 +175,7 @@ def pair_loss(u: Tensor, y: Tensor, margin: float) -> Tensor:
 
 
 def sign_penalty(u: Tensor) -> Tensor:
-    """Return how far numbers are from −1 and 1: the mean over drawings of Σ ||u| − 1| (Liu et al. 2016, Eq. 3)."""
+    """Return the distance to −1 and 1: the mean over drawings of Σ ||u| − 1| (Liu et al. 2016, Eq. 3)."""
     return (u.abs() - 1).abs().sum(1).mean()
 
 
@@ -210,8 +193,7 @@ class FactorLoss(nn.Module):
 
     Source: Liu et al., "Deep sketch hashing", CVPR 2017, Eq. 3, of which Xu et al., section IV-A, keep the semantic
     factorisation for one branch: ‖φ(y) − Vᵀ b‖². Here V is learned with the network, and gradients pass straight
-    through b = sgn(u): of the numbers themselves, V would make the smallest differences large, and all signs could be
-    equal.
+    through b = sgn(u): of u itself, V would make the smallest differences large, and all signs could be equal.
 
     Args:
         vectors: (L, S) float32, the vector of each class.
@@ -233,10 +215,9 @@ class FactorLoss(nn.Module):
 
 
 class GreedyLoss(nn.Module):
-    """GreedyHash: cross entropy of the signs themselves, and a cubic penalty (Su et al. 2018, Eq. 9).
+    """GreedyHash: cross entropy of the signs, which the network's classifier scores, and a cubic penalty.
 
-    Args:
-        classifier: Of the network; scores the signs.
+    Source: Su et al. 2018, Eq. 9.
     """
 
     def __init__(self, classifier: Any) -> None:
@@ -253,11 +234,7 @@ class GreedyLoss(nn.Module):
 
 
 class CentralLoss(nn.Module):
-    """CSQ: each bit of a drawing is drawn to that of its class's centre (Yuan et al. 2020, Eq. 4 and 6).
-
-    Args:
-        centers: (L, D) of −1 and 1.
-    """
+    """CSQ: binary cross entropy to the bits of the class's centre, −1 and 1 (Yuan et al. 2020, Eq. 4 and 6)."""
 
     centers: Tensor
 
@@ -294,12 +271,12 @@ class MarginLoss(nn.Module):
 
 
 def quantisation_angle(u: Tensor) -> Tensor:
-    """Return the mean of 1 − cos(u, sgn u): how far the signs point away from the numbers."""
+    """Return the mean of 1 − cos(u, sgn u)."""
     return (1 - functional.cosine_similarity(u, signs(u))).mean()
 
 
 def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
-    """Return KL(teacher ‖ scores), the mean over drawings; no gradient flows into the teacher. (B, L), (B, L)."""
+    """Return KL(teacher ‖ scores) of (B, L) and (B, L), the mean over drawings; the teacher gets no gradient."""
     return functional.kl_div(
         scores.log_softmax(1), teacher.detach().log_softmax(1), log_target=True, reduction="batchmean"
     )

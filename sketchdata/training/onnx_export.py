@@ -1,6 +1,6 @@
 """A trained network as one ONNX graph, for programs without torch.
 
-Inputs, of which a network has those that its branches read, with any B and L:
+Inputs of the branches that the network has, with any B and L:
 
     raster    (B, C, S, S) float32, ink 1 on background 0
     sequence  (B, L, 4) float32
@@ -8,13 +8,12 @@ Inputs, of which a network has those that its branches read, with any B and L:
 
 Outputs:
 
-    code      (B, D) float32, the numbers of the code layer
-    bits      (B, D) uint8, 1 where the number reaches the threshold
+    code      (B, D) float32, the values of the code layer
+    bits      (B, D) uint8, 1 where the value reaches the threshold
     scores    (B, classes) float32
 
-What a program needs to make the inputs stands in the file's metadata. torch's exporter knows nothing of packed
-sequences, so the GRU is written as ONNX's own, whose `sequence_lens` say the same.
-Source: github.com/onnx/onnx, docs/Operators.md, "GRU".
+The file's metadata say how the inputs are made. torch's exporter does not support packed sequences, so the GRU is
+written as ONNX's own, with `sequence_lens`. Source: github.com/onnx/onnx, docs/Operators.md, "GRU".
 """
 
 from __future__ import annotations
@@ -47,22 +46,15 @@ OUTPUTS = ("code", "bits", "scores")
 
 #: A protobuf message, and so an ONNX file in one piece, is smaller than 2 GiB.
 _MOST_BYTES = (1 << 31) - (1 << 20)
-#: The graph is made with the first numbers and tried with the second: B and L.
+#: B and L of the inputs with which the graph is made, and with which it is tried.
 _MADE_WITH, _TRIED_WITH = (2, 5), (3, 11)
-#: The graph's numbers may be off by this share of the largest one.
+#: Largest error of the graph's outputs, as a share of the largest one.
 _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnnxGraph:
-    """A graph that was checked.
-
-    Attributes:
-        content: The file.
-        inputs: {name: shape}, a name for an axis of any length.
-        outputs: {name: shape}.
-        metadata: {key: text}.
-    """
+    """The content of a checked ONNX file, its metadata, and {name: shape}, where an axis of any length has a name."""
 
     content: bytes
     inputs: dict[str, list[int | str]]
@@ -71,21 +63,22 @@ class OnnxGraph:
 
 
 def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any]:
-    """Write the network of a run folder as an ONNX file, which arrives whole or not at all.
-
-    Args:
-        run: The folder of a finished training.
-        out: The file.
-        opset: Version of ONNX's operators.
+    """Write the network of a finished training's folder as one ONNX file.
 
     Returns:
         Path, bytes, sha256 and opset, inputs and outputs by name, and the metadata, as plain values.
 
     Raises:
-        ConfigError: There can be no such file, a package is missing, or the network is too large for one file.
+        ConfigError: There can be no such file or opset, a package is missing, or the network is too large for one file.
         SketchDataError: The training is not whole, the network cannot be exported, or the file cannot be written.
     """
-    _check_place(out)
+    # Before anything is computed, which takes up to a minute.
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder: give the name of a file, such as {out / 'model.onnx'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}: choose another --out") from error
     record = read_record(run)
     trained = read_encoder(run)
     origin = {"trainer": str(record["trainer"]), "model_sha256": hash_file(run / MODEL, "sha256")}
@@ -107,29 +100,19 @@ def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any
     }
 
 
-def _check_place(out: Path) -> None:
-    # Before anything is computed, which takes up to a minute.
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder: give the name of a file, such as {out / 'model.onnx'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror or error}: choose another --out") from error
-
-
 def build_graph(trained: Trained, origin: Mapping[str, str], *, opset: int = OPSETS[0]) -> OnnxGraph:
-    """Make a network's graph, check it, and see that onnxruntime computes with it what torch does.
-
-    Args:
-        trained: The network.
-        origin: Further metadata.
-        opset: Version of ONNX's operators.
+    """Make a network's graph with the further metadata `origin`, and check that onnxruntime computes what torch does.
 
     Raises:
         ConfigError: A package is missing, or the network is too large for one file.
         SketchDataError: The network has something that cannot be exported.
     """
-    onnx, _, runtime = (_package(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    try:
+        onnx, _, runtime = (importlib.import_module(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the ONNX export needs {error.name}, which is not installed: pip install 'sketchdata[onnx]'"
+        ) from error
     if not hasattr(torch.onnx, "ops"):
         raise ConfigError(f"the ONNX export needs torch 2.8 or later, not {torch.__version__}: pip install -U torch")
     network = _Network(trained).eval()
@@ -153,17 +136,7 @@ def build_graph(trained: Trained, origin: Mapping[str, str], *, opset: int = OPS
     )
 
 
-def _package(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the ONNX export needs {error.name}, which is not installed: pip install 'sketchdata[onnx]'"
-        ) from error
-
-
 def _metadata(trained: Trained, network: _Network) -> dict[str, str]:
-    """Return what a program must know to make the inputs and to read the outputs; a branch's values if it is there."""
     view = trained.view
     values: dict[str, Any] = {
         "classes": orjson.dumps(trained.classes).decode(),
@@ -176,9 +149,6 @@ def _metadata(trained: Trained, network: _Network) -> dict[str, str]:
     if view.max_points is not None:
         values |= {"max_points": view.max_points, "scale": repr(view.scale)}
     return {key: str(value) for key, value in values.items()} | {"sketchdata": __version__}
-
-
-# ---- the network as the exporter takes it ----------------------------------------------------------------------------
 
 
 class _Network(nn.Module):
@@ -194,12 +164,10 @@ class _Network(nn.Module):
     def forward(
         self, raster: Tensor | None = None, sequence: Tensor | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return code, bits and scores."""
         code, scores = self.fusion(raster, sequence, lengths)
         return code, (code >= self.threshold).to(torch.uint8), scores
 
     def examples(self, batch: int, length: int) -> dict[str, Tensor]:
-        """Return inputs by name, the same for the same numbers."""
         random = torch.Generator().manual_seed(batch)
         found = {}
         if self.size is not None:
@@ -226,7 +194,6 @@ class _OnnxRecurrent(nn.Module):
                 self.register_buffer(f"{name}{layer}", tensor)
 
     def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """Return what the encoder returns: (B, L, 4), (B,) → (B, 2 · hidden)."""
         if not torch.onnx.is_in_onnx_export():
             found: Tensor = self.encoder(sequence, lengths)
             return found
@@ -263,11 +230,7 @@ def _gru_inputs(gru: nn.GRU, layer: int) -> dict[str, Tensor]:
     }
 
 
-# ---- from torch to ONNX ----------------------------------------------------------------------------------------------
-
-
 def _translate(network: _Network, opset: int) -> Any:
-    """Return a network as ONNX's ModelProto."""
     examples = network.examples(*_MADE_WITH)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
     axes = {"raster": {0: batch}, "sequence": {0: batch, 1: length}, "lengths": {0: batch}}
@@ -284,7 +247,8 @@ def _translate(network: _Network, opset: int) -> Any:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise SketchDataError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise SketchDataError(f"torch cannot export this network to ONNX: {reason}") from error
     # Without a file, the exporter returns the program.
     model: Any = cast("Any", program).model_proto
     found = {entry.domain: entry.version for entry in model.opset_import}
@@ -303,7 +267,7 @@ def _translate(network: _Network, opset: int) -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the exporter's remarks on its own doings from the user: whether the graph is right is checked afterwards."""
+    # The exporter's log is of no use to the user: the graph is checked afterwards.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():
@@ -315,18 +279,13 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _first_line(error: Exception) -> str:
-    cause = error.__cause__ or error
-    return str(cause).strip().partition("\n")[0]
-
-
 def _shape(value: Any) -> list[int | str]:
     return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
 
 
 @torch.no_grad()
 def _compare(runtime: ModuleType, content: bytes, network: _Network) -> None:
-    """See that onnxruntime's numbers are torch's, for another batch and another length than the graph was made with."""
+    # For another batch and another length than the graph was made with.
     examples = network.examples(*_TRIED_WITH)
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     code, _, scores = session.run(list(OUTPUTS), {name: value.numpy() for name, value in examples.items()})
@@ -335,6 +294,6 @@ def _compare(runtime: ModuleType, content: bytes, network: _Network) -> None:
         off = float(np.abs(found - own).max(initial=0))
         if not off <= _TOLERANCE * max(1.0, float(np.abs(own).max(initial=0))):
             raise SketchDataError(
-                f"onnxruntime's numbers differ from torch's by up to {off:.2g}, so the graph is wrong and nothing was "
+                f"onnxruntime's outputs differ from torch's by up to {off:.2g}, so the graph is wrong and nothing was "
                 "written: try another --opset, or another version of torch"
             )

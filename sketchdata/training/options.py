@@ -1,7 +1,4 @@
-"""The options of trainings: frozen dataclasses, without torch, so that a command's help is quick.
-
-What is done with them stands in `training`, `encoder`, `zero_shot` and the trainers.
-"""
+"""The options of trainings: frozen dataclasses, without torch, so that a command's help is quick."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from sketchdata.config import option
 from sketchdata.errors import ConfigError
 
 OPTIMISER_NAMES = ("adamw", "adam", "rmsprop")
-#: {name: side of the smallest pictures that it takes}, of the networks in `models`.
+#: {name: side of its smallest pictures}, of the networks in `backbones`.
 BACKBONES = {
     "alexnet": 63,
     "alexnet-torchvision": 63,
@@ -33,7 +30,7 @@ BACKBONES = {
     "vgg11": 32,
     "vgg16": 32,
 }
-#: And the network that is an image encoder from a folder of transformers.
+#: The backbone that is an image encoder from a folder of transformers.
 TRANSFORMERS = "transformers"
 BACKBONE_HELP = f"{', '.join(BACKBONES)}, timm:NAME, or {TRANSFORMERS} with --weights FOLDER."
 #: Methods of zero-shot recognition, in the order of `zero_shot.ZERO_SHOT_METHODS`.
@@ -65,7 +62,7 @@ _FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0
 
 
 def weights_option() -> Any:
-    """Return the option `--weights`, which is recorded as the sha256 of what it names."""
+    """Return the option `--weights`, which is recorded as a sha256."""
     return option(
         None,
         help="Pretrained weights of the picture network: a file of torchvision's or timm's (safetensors "
@@ -77,7 +74,7 @@ def weights_option() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingsConfig:
-    """What is learned from: in common to all trainers of drawings."""
+    """The data of all trainers of drawings."""
 
     data: Path = option(
         help="A built data set with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
@@ -92,7 +89,7 @@ class DrawingsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(DrawingsConfig):
-    """The same, and how many of the classes: in common to recognition and hashing."""
+    """The data of recognition and hashing."""
 
     unseen: int = option(
         0, help="Classes to hold out, chosen by a hash of their names, for zero-shot evaluation.", type=_EPOCHS
@@ -101,7 +98,7 @@ class DataConfig(DrawingsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SharedStages:
-    """What is taken over from another training."""
+    """What is copied from another training."""
 
     pretrained: Path | None = option(
         None,
@@ -113,7 +110,7 @@ class SharedStages:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchesConfig:
-    """For how long the branches learn, alone and together: in common to all trainers of the dual-branch network."""
+    """How long the branches of the dual-branch network learn, alone and together."""
 
     # Deep dense layers without normalisation bear less than the rest.
     cnn_learning_rate: float = option(3e-4, help="Largest learning rate of the picture branch.", type=_POSITIVE)
@@ -125,7 +122,7 @@ class BranchesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochsConfig(BranchesConfig, DataConfig):
-    """For how long the paper's stages learn: in common to recognition, hashing and their comparison."""
+    """How long the paper's stages learn, in recognition, hashing and their comparison."""
 
     center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
@@ -133,12 +130,12 @@ class EpochsConfig(BranchesConfig, DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class StagedConfig(SharedStages, EpochsConfig):
-    """Both, as recognition and hashing have them."""
+    """The options of recognition and hashing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeMapConfig:
-    """From which edge maps is learned, and for how long: in common to one network and to the comparison of many."""
+    """The data and epochs of a network of edge maps, and of the comparison of many."""
 
     data: Path = option(help="Folder that `sketchdata build edgemap-345c` made.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
@@ -151,7 +148,7 @@ class EdgeMapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How the loop learns, and how it is watched and stopped."""
+    """How the loop learns, writes metrics and stops."""
 
     batch_size: int = option(256, help="Drawings of a step, over all processes.", type=_COUNT)
     optimizer: str = option("adamw", help="Optimiser.", type=click.Choice(OPTIMISER_NAMES))
@@ -176,7 +173,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The branches, and what they read. The defaults are those of Xu et al., section IV-A."""
+    """The branches, and what they read; the defaults are those of Xu et al., section IV-A."""
 
     branch: str = option(
         "cr", help="Branches: cnn for pictures, rnn for points, cr for both.", type=click.Choice(["cnn", "rnn", "cr"])
@@ -196,13 +193,9 @@ class NetworkOptions:
     max_points: int = option(128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1))
 
     def check(self) -> None:
-        """Refuse pictures that are too small for the backbone, and weights for no picture.
-
-        Raises:
-            ConfigError: They are.
-        """
+        """Raise ConfigError where the options do not fit one another, as pictures too small for the backbone."""
         if self.branch == "rnn" and self.weights is not None:
-            raise ConfigError("--branch rnn has no picture branch that --weights could be for: leave out one of them")
+            raise ConfigError("--branch rnn has no picture branch for --weights: leave out one of them")
         if self.branch != "rnn" and self.backbone == TRANSFORMERS and self.weights is None:
             raise ConfigError(f"--backbone {TRANSFORMERS} needs --weights FOLDER, one of transformers with safetensors")
         least = BACKBONES.get(self.backbone, 1)
@@ -212,7 +205,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypeOptions:
-    """What prototypes are learned from, and how."""
+    """How prototypes are learned."""
 
     vectors: tuple[Path, ...] = option(
         help="Parquet file of class vectors; repeatable: each is used alone, and all concatenated.",

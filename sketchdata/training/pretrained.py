@@ -1,16 +1,15 @@
 """Pretrained weights of torchvision, timm and transformers, read from the user's files into a picture network.
 
-Published networks were trained on photos of three channels, from which a mean was taken and which were divided by a
-standard deviation. Ours read ink, 1 on background 0, and perhaps three more channels that say how it was drawn. The
-first layer is converted so that a network begins with what it makes of white lines on black:
+Published networks were trained on photos of three normalised channels; ours read ink, 1 on background 0, and perhaps
+three more channels that say how it was drawn. The first layer is converted to compute the same of white lines on black:
 
 - its weights for red, green and blue, each divided by its standard deviation, are added up for the ink;
-- what the means contribute goes into the layer's bias, or into the mean of the batch normalisation behind it;
+- the contribution of the means goes into the layer's bias, or into the mean of the batch normalisation behind it;
 - weights for the other channels begin at zero.
 
-Away from the border this is exactly what the published network makes of the grey picture, normalised. At the border,
-what is padded counts as background, where the published network pads a normalised picture with zeros, which are grey.
-An encoder of transformers keeps its first layer: a 1 × 1 convolution before it gives it three normalised channels.
+Away from the border this equals the published network on the normalised grey picture. At the border, padding counts as
+background, where the published network pads with zeros, which are grey. An encoder of transformers keeps its first
+layer: a 1 × 1 convolution before it gives it three normalised channels.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _SHOWN = 3
 
 
 def weights_path(backbone: str, weights: str) -> Path:
-    """Return where the weights are that `--weights` names: a file, a folder, or the file of an installed package.
+    """Return the path that `--weights` names: a file, a folder, or the file of an installed package.
 
     Raises:
         ConfigError: There is no package with weights for this backbone, or it is not installed.
@@ -96,15 +95,7 @@ def hash_weights(path: Path) -> str:
 
 
 def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str]:
-    """Load the weights that `--weights` names into a new picture network of ink or strokes.
-
-    Args:
-        network: What `build` returned.
-        backbone: Its name.
-        weights: A file, a folder, or `imagenet`.
-
-    Returns:
-        The names that were left out for another number of classes.
+    """Load the weights that `--weights` names into a new picture network of ink or strokes, as `load_weights` does.
 
     Raises:
         ConfigError: The weights cannot be read, or do not fit the network.
@@ -128,19 +119,19 @@ def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str
 def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], source: str, normalisation: Normalisation | None = None
 ) -> list[str]:
-    """Load weights into a model, all of them but a classifier of other classes.
+    """Load weights into a model, all of them but a classifier of another number of classes.
 
-    A first layer for three channels is converted for a model of other channels, as told above. A classifier of another
-    number of classes, or one that is missing, is left as it was initialised.
+    A first layer for three channels is converted for a model of other channels, as told above. A classifier that does
+    not fit, or is missing, is left as it was initialised.
 
     Args:
         model: Of the table, or of another package.
         weights: {torchvision's name: tensor}.
-        source: Where they come from, for the error.
-        normalisation: Mean and standard deviation of what the weights expect; None for pictures as they are.
+        source: Their origin, for the error.
+        normalisation: Mean and standard deviation that the weights expect; None for pictures as they are.
 
     Returns:
-        The names that were left out for another number of classes.
+        The names of the classifier's weights that do not fit, sorted.
 
     Raises:
         ConfigError: Names or shapes do not fit the model.
@@ -177,7 +168,6 @@ def load_weights(
 def _first_layer(
     model: nn.Module, first: str, given: Mapping[str, Tensor], shape: torch.Size, normalisation: Normalisation | None
 ) -> dict[str, Tensor]:
-    """Return the first layer's tensors for a model of other channels; nothing where there is nothing to convert."""
     weight = given[f"{first}.weight"]
     if weight.ndim != 4 or weight.shape[1] != 3 or shape[1] == 3:
         return {}
@@ -205,14 +195,11 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more if names else "nothing"
 
 
-# ---- transformers ----------------------------------------------------------------------------------------------------
-
-
 def transformers_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of the image encoder in a folder of transformers, as plain values.
 
     Raises:
-        ConfigError: transformers is not installed, or the folder holds no image encoder that is known.
+        ConfigError: transformers is not installed, or the folder holds no supported image encoder.
     """
     try:
         from transformers import AutoConfig
@@ -222,7 +209,7 @@ def transformers_config(folder: Path) -> dict[str, Any]:
         ) from error
     if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"--weights {folder} is no folder of transformers with a config.json: give one that `save_pretrained` made"
+            f"--weights {folder} has no config.json of transformers: give a folder that `save_pretrained` made"
         )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -231,7 +218,7 @@ def transformers_config(folder: Path) -> dict[str, Any]:
     config = getattr(config, "vision_config", config)
     if config.model_type not in TRANSFORMERS_TYPES:
         raise ConfigError(
-            f"{folder} holds {config.model_type}, which is no image encoder that is known: expected clip, "
+            f"{folder} holds {config.model_type}, which is not a supported image encoder: expected clip, "
             f"{', '.join(TRANSFORMERS_TYPES)}"
         )
     return dict(json.loads(config.to_json_string(use_diff=False)))
@@ -269,7 +256,6 @@ def _load_transformers(network: TransformersModel, folder: Path) -> None:
 
 
 def _transformers_normalisation(folder: Path, *, clip: bool) -> Normalisation:
-    """Return mean and standard deviation from the folder's image processor, or else those that are usual."""
     try:
         values = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
         mean, std = tuple(map(float, values["image_mean"])), tuple(map(float, values["image_std"]))
