@@ -47,7 +47,7 @@ try:
     from sketchdata import synth
     from sketchdata.training import experiment
     from sketchdata.training.distributed import device_of
-    from sketchdata.training.encoder import SketchEncoder, view_of
+    from sketchdata.training.encoder import Architecture, SketchEncoder, view_of
     from sketchdata.training.loader import Batch, Order, PackedLoader, View
     from sketchdata.training.loop import OPTIMISERS
     from sketchdata.training.losses import CodeLoss
@@ -342,7 +342,9 @@ class Trial:
 
 def _objective(options: NetworkOptions) -> Any:
     width, classes = int(DEFAULTS["bits"]), len(CLASSES)
-    encoder = SketchEncoder(options, width=width, classes=classes, activation="sigmoid")
+    encoder = SketchEncoder(
+        Architecture(network=options, width=width, classes=CLASSES, activation="sigmoid", scale=1.0)
+    )
     if options.branch in BRANCHES:
         return experiment.BranchObjective(encoder, BRANCHES[options.branch], classes)
     weights = {name: DEFAULTS[name] for name in ("center_weight", "code_weight")}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Architecture, embed, read_encoder, write_encoder
+from sketchdata.training.encoder import Architecture, SketchEncoder, embed, read_encoder, write_encoder
 from sketchdata.training.run_folder import RECORD, REPORT
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.store import KeptRecogniser, write_recogniser
@@ -36,7 +36,7 @@ def write_zero_shot_run(folder: Path, data: Path, kept: Mapping[tuple[str, str],
     torch.manual_seed(0)
     options = network(branch="cnn")
     built = Architecture(network=options, width=WIDTH, activation="relu", scale=1.0, classes=SEEN)
-    write_encoder(folder, built.encoder(), built)
+    write_encoder(folder, SketchEncoder(built))
     features, labels = numbers_of(folder, data, SEEN)
     for number, ((source, method), changes) in enumerate(kept.items()):
         vectors = np.random.default_rng(number).normal(size=(len(CLASSES), 5)).astype(np.float32)

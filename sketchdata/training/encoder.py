@@ -26,7 +26,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console, task_bar
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.training.backbones import PictureNetwork, build
+from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.loader import Batch, View
 from sketchdata.training.options import TRANSFORMERS, NetworkOptions
@@ -49,21 +49,6 @@ def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None 
         scale=scale,
         augment=augment,
     )
-
-
-def picture_branch(options: NetworkOptions, config: Mapping[str, Any] | None = None) -> PictureNetwork | None:
-    """Return a new picture branch, or None where there is none; `config` is that of an encoder of transformers.
-
-    Raises:
-        ConfigError: There is no such backbone.
-    """
-    if options.branch == "rnn":
-        return None
-    network = build(options.backbone, classes=1, channels=_channels(options), config=config)
-    *_, classifier = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
-    # Only its features are used. What never has a gradient must not be waited for by several processes.
-    classifier.requires_grad_(False)
-    return network
 
 
 def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str, str] | None:
@@ -299,33 +284,47 @@ class FusionNetwork(nn.Module):
         return code, self.classifier(code)
 
 
-class SketchEncoder(nn.Module):
-    """A fusion network that takes batches as the loader makes them.
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """All that is needed to build a network again.
 
-    Args:
-        options: Its branches.
+    Attributes:
+        network: Its branches.
         width: D, of the code layer.
-        classes: Number of classes L.
         activation: Of the code layer.
+        scale: Divisor of the offsets.
+        classes: The class table.
         config: Of an encoder of transformers.
+    """
+
+    network: NetworkOptions
+    width: int
+    activation: Activation
+    scale: float
+    classes: tuple[str, ...]
+    config: Mapping[str, Any] | None = None
+
+
+class SketchEncoder(nn.Module):
+    """A fusion network that takes batches as the loader makes them, with random weights at first.
 
     Raises:
         ConfigError: There is no such backbone.
     """
 
-    def __init__(
-        self,
-        options: NetworkOptions,
-        *,
-        width: int,
-        classes: int,
-        activation: Activation,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        picture = picture_branch(options, config)
-        points = None if options.branch == "cnn" else RecurrentEncoder(hidden=options.hidden, layers=options.layers)
-        self.fusion = FusionNetwork(picture, points, width=width, classes=classes, activation=activation)
+        self.architecture, options = architecture, architecture.network
+        picture = points = None
+        if options.branch != "rnn":
+            picture = build(options.backbone, classes=1, channels=_channels(options), config=architecture.config)
+            *_, classifier = (layer for layer in picture.modules() if isinstance(layer, nn.Linear))
+            # Only its features are used. What never has a gradient must not be waited for by several processes.
+            classifier.requires_grad_(False)
+        if options.branch != "cnn":
+            points = RecurrentEncoder(hidden=options.hidden, layers=options.layers)
+        classes, activation = len(architecture.classes), architecture.activation
+        self.fusion = FusionNetwork(picture, points, width=architecture.width, classes=classes, activation=activation)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the code layer's values and the scores of each drawing: (B, D), (B, L) float32."""
@@ -362,39 +361,13 @@ class Trained:
     threshold: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """All that is needed to build a network again.
-
-    Attributes:
-        network: Its branches.
-        width: D.
-        activation: Of the code layer.
-        scale: Divisor of the offsets.
-        classes: The class table.
-        config: Of an encoder of transformers.
-    """
-
-    network: NetworkOptions
-    width: int
-    activation: Activation
-    scale: float
-    classes: tuple[str, ...]
-    config: Mapping[str, Any] | None = None
-
-    def encoder(self) -> SketchEncoder:
-        """Return a new network with random weights."""
-        classes, activation = len(self.classes), self.activation
-        return SketchEncoder(self.network, width=self.width, classes=classes, activation=activation, config=self.config)
-
-
-def write_encoder(folder: Path, encoder: SketchEncoder, architecture: Architecture) -> None:
+def write_encoder(folder: Path, encoder: SketchEncoder) -> None:
     """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
 
     Raises:
         SketchDataError: It cannot be written.
     """
-    facts = dataclasses.asdict(architecture)
+    facts = dataclasses.asdict(encoder.architecture)
     # What it began with makes no difference any more.
     del facts["network"]["weights"]
     if facts["config"] is None:
@@ -418,7 +391,7 @@ def read_encoder(folder: Path) -> Trained:
         values = dict(facts["architecture"])
         values["network"], values["classes"] = NetworkOptions(**values["network"]), tuple(values["classes"])
         architecture = Architecture(**values)
-        encoder = architecture.encoder()
+        encoder = SketchEncoder(architecture)
         encoder.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error

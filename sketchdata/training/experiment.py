@@ -258,7 +258,7 @@ def read_experiment(
 def new_encoder(experiment: Experiment) -> SketchEncoder:
     """Return the network with the first weights that the seed gives, or pretrained ones for the picture branch."""
     torch.manual_seed(experiment.training.seed)
-    encoder = experiment.architecture.encoder()
+    encoder = SketchEncoder(experiment.architecture)
     start_pretrained(experiment.architecture.network, experiment.folder, encoder.fusion.picture)
     if encoder.fusion.points is not None:
         # The same beside any picture branch, or none, so that trainings can share this branch.
@@ -277,7 +277,7 @@ def write_network(
     """Write the network into the run folder, and return what the report says of it."""
     folder = experiment.folder
     if folder.context.is_main:
-        write_encoder(folder.path, encoder, experiment.architecture)
+        write_encoder(folder.path, encoder)
     folder.context.barrier()
     return {
         "trainer": facts["trainer"],

@@ -24,7 +24,7 @@ from sketchdata.retrieval.evaluation import (
     summary,
 )
 from sketchdata.training.distributed import DistributedContext
-from sketchdata.training.encoder import Architecture, read_encoder, write_encoder
+from sketchdata.training.encoder import Architecture, SketchEncoder, read_encoder, write_encoder
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import open_run
 from tests.pictures import words_of
@@ -44,9 +44,9 @@ def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     open_run(out, facts, resume=False, context=DistributedContext(device=torch.device("cpu")))
     architecture = Architecture(network=network(), width=8, activation="sigmoid", scale=20.0, classes=CLASSES)
     torch.manual_seed(3)
-    encoder = architecture.encoder()
+    encoder = SketchEncoder(architecture)
     nn.init.normal_(encoder.fusion.fuse.weight, std=3)
-    write_encoder(out, encoder, architecture)
+    write_encoder(out, encoder)
     return out
 
 

@@ -54,7 +54,7 @@ def trained(activation: Activation, *, seed: int = 0, width: int = 16) -> Traine
     options = NetworkOptions(branch="cnn", backbone="small", size=16, channels="strokes")
     architecture = Architecture(network=options, width=width, activation=activation, scale=1.0, classes=CLASSES)
     torch.manual_seed(seed)
-    encoder, view = architecture.encoder(), view_of(options, 1.0)
+    encoder, view = SketchEncoder(architecture), view_of(options, 1.0)
     encoder.train()
     packed = drawings()
     with torch.no_grad():
@@ -65,11 +65,9 @@ def trained(activation: Activation, *, seed: int = 0, width: int = 16) -> Traine
 def written(folder: Path, activation: Activation) -> tuple[Trained, Trained]:
     """Write a network into a folder and read it again; return both."""
     one = trained(activation)
-    options = NetworkOptions(branch="cnn", backbone="small", size=16, channels="strokes")
-    architecture = Architecture(network=options, width=16, activation=activation, scale=1.0, classes=CLASSES)
     if isinstance(one.encoder.fusion.classifier, CosineClassifier):
         one.encoder.fusion.classifier.scale.fill_(3.5)
-    write_encoder(folder, one.encoder, architecture)
+    write_encoder(folder, one.encoder)
     return one, read_encoder(folder)
 
 
@@ -174,7 +172,9 @@ def test_the_classes_are_those_of_the_drawings_which_the_network_need_not_know()
 def test_a_bitmap_goes_by_the_number_of_its_row() -> None:
     options = NetworkOptions(branch="cnn", backbone="small", size=28)
     torch.manual_seed(0)
-    encoder = SketchEncoder(options, width=8, classes=1, activation="identity").eval()
+    encoder = SketchEncoder(
+        Architecture(network=options, width=8, classes=("cat",), activation="identity", scale=1.0)
+    ).eval()
     packed = PackedBitmaps(
         images=torch.from_numpy(generated_bitmaps(5).reshape(-1, 28, 28)),
         labels=torch.zeros(5, dtype=torch.int16),

@@ -30,7 +30,15 @@ from sketchdata.storage.manifest import hash_file
 from sketchdata.trainers import hashing, recognition
 from sketchdata.training import onnx_export
 from sketchdata.training.bitmaps import read_bitmaps
-from sketchdata.training.encoder import Architecture, Trained, encode, pictures_of, read_encoder, write_encoder
+from sketchdata.training.encoder import (
+    Architecture,
+    SketchEncoder,
+    Trained,
+    encode,
+    pictures_of,
+    read_encoder,
+    write_encoder,
+)
 from sketchdata.training.loader import Batch
 from sketchdata.training.onnx_export import OPSETS, OUTPUTS, build_graph, export_run
 from sketchdata.training.packed import pack, read_packed
@@ -78,13 +86,13 @@ def some_run(folder: Path, activation: Any = "sigmoid", width: int = 9, **option
     architecture = Architecture(
         network=network(**options), width=width, activation=activation, scale=1.7, classes=CLASSES
     )
-    encoder = architecture.encoder()
+    encoder = SketchEncoder(architecture)
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.5, 2)
     folder.mkdir(parents=True)
-    write_encoder(folder, encoder, architecture)
+    write_encoder(folder, encoder)
     (folder / RECORD).write_bytes(orjson.dumps({"trainer": "hashing", "classes": CLASSES}))
     return folder
 

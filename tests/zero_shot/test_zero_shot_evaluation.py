@@ -18,7 +18,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.pipelines import quickdraw, synth
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Architecture, embed, read_encoder, write_encoder
+from sketchdata.training.encoder import Architecture, SketchEncoder, embed, read_encoder, write_encoder
 from sketchdata.zero_shot import Recogniser
 from sketchdata.zero_shot.evaluation import (
     MOST_CLASSES,
@@ -67,10 +67,10 @@ def make_run(out: Path, data: Path) -> Path:
     torch.manual_seed(3)
     learned = tuple(word for word in SEEN_WORDS if word not in VALIDATION)
     architecture = Architecture(network=network(branch="cnn"), width=24, activation="relu", scale=20.0, classes=learned)
-    encoder = architecture.encoder()
+    encoder = SketchEncoder(architecture)
     torch.nn.init.normal_(encoder.fusion.fuse.weight, std=1)
     out.mkdir(parents=True, exist_ok=True)
-    write_encoder(out, encoder, architecture)
+    write_encoder(out, encoder)
     classes = {"classes": WORDS, "seen": SEEN_WORDS, "validation": VALIDATION, "unseen": UNSEEN_WORDS}
     record = {
         "trainer": "zsl",
