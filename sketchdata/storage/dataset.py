@@ -24,6 +24,7 @@ from sketchdata.storage.manifest import (
     hash_file,
     read_manifest,
 )
+from sketchdata.storage.tars import read_tar
 
 _HASHES_AT_ONCE = 4
 
@@ -36,7 +37,7 @@ class Dataset:
     manifest: Manifest
 
     def batches(self, split: str) -> Iterator[DrawingBatch]:
-        """Yield a split's drawings in the order of its rows, one row group at a time.
+        """Yield a split's drawings in the order of its rows, one row group, or one tar of an export, at a time.
 
         Raises:
             ConfigError: There is no such split.
@@ -44,6 +45,14 @@ class Dataset:
         """
         if split not in self.manifest.counts:
             raise ConfigError(f"there is no split {split!r}; {self.directory} has {', '.join(self.manifest.counts)}")
+        for tar in self.manifest.tars(split):
+            batches = list(read_tar(self.directory / tar.path, self.manifest.classes))
+            if (count := sum(map(len, batches))) != tar.records:
+                raise SketchDataError(
+                    f"{self.directory / tar.path} has {count:,} drawings where its manifest says {tar.records:,}: "
+                    "export it again"
+                )
+            yield from batches
         for shard in self.manifest.shards(split):
             for table in parquet.read_row_groups(self.directory / shard.path):
                 yield parquet.from_table(table)
@@ -66,7 +75,7 @@ class Dataset:
 
 
 def open_dataset(directory: Path) -> Dataset:
-    """Open a data set that `sketchdata build` made.
+    """Open a data set that `sketchdata build` or `sketchdata export webdataset` made.
 
     Raises:
         SketchDataError: It is not there, not finished, or of another layout version.

@@ -101,6 +101,10 @@ class Manifest:
         """Return the Parquet shards of one split, in order."""
         return [f for f in self.files if f.path.startswith(f"data/{split}-") and f.path.endswith(".parquet")]
 
+    def tars(self, split: str) -> list[FileEntry]:
+        """Return the tar shards of one split of an export, in order."""
+        return [f for f in self.files if f.path.startswith(f"{split}-") and f.path.endswith(".tar")]
+
     def write(self, directory: Path) -> Path:
         """Write `manifest.json` into a directory, whole or not at all."""
         path = directory / MANIFEST_NAME

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 import orjson
 
-from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
 from sketchdata.drawings.raster import raster
 from sketchdata.errors import SketchDataError
 from sketchdata.formats import ndjson
@@ -26,7 +27,7 @@ from sketchdata.storage.manifest import replacing
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 #: Pixels rastered at once: 16 MB, whatever the pictures' size.
 _PIXELS_AT_ONCE = 1 << 24
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE, _ROWS_READ_AT_ONCE = 1000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +102,46 @@ def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, A
     labels = batch.label.tolist()
     official = ndjson.records(batch, (classes[label] for label in labels))
     return ({**record, "label": label} for record, label in zip(official, labels, strict=True))
+
+
+def read_tar(path: Path, classes: Sequence[str]) -> Iterator[DrawingBatch]:
+    """Yield the drawings of a tar that `write_tar` wrote, in their order, some thousands at a time.
+
+    Raises:
+        SketchDataError: The file cannot be read, or holds something else than drawings of `classes`.
+    """
+    from webdataset.tariterators import tar_file_iterator
+
+    lines: list[bytes] = []
+    try:
+        with path.open("rb") as file:
+            for member in tar_file_iterator(file, select_files=lambda name: name.endswith(".json")):
+                lines.append(member["data"])
+                if len(lines) == _ROWS_READ_AT_ONCE:
+                    yield _parsed(path, lines, classes)
+                    lines = []
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise SketchDataError(f"{path} cannot be read as a tar of drawings: {error}; export it again") from error
+    if lines:
+        yield _parsed(path, lines, classes)
+
+
+def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBatch:
+    rows: dict[int, list[int]] = {}
+    try:
+        records = [orjson.loads(line) for line in lines]
+        raw = any(len(stroke) == 3 for record in records for stroke in record["drawing"][:1])
+        for row, record in enumerate(records):
+            rows.setdefault(range(len(classes)).index(record["label"]), []).append(row)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise SketchDataError(
+            f"{path} holds a record that is not a drawing with a label of its class table: export it again"
+        ) from error
+    batches = []
+    for label, own in rows.items():
+        # The parser takes the lines of one class, and checks the word of each.
+        found = ndjson.parse([lines[row] for row in own], word=classes[label], label=label, raw=raw)
+        if found.faults:
+            raise SketchDataError(f"{path} holds something else than drawings: {found.faults[0][1]}; export it again")
+        batches.append(found.batch)
+    return concatenate(batches).take(np.argsort(np.concatenate([np.array(own, np.int64) for own in rows.values()])))

@@ -6,31 +6,24 @@ the same augmentation.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import orjson
 import torch
 import torch.utils.data
 from torch import Tensor
 
-from sketchdata.drawings.drawing import DrawingBatch, empty_batch, offsets_of
+from sketchdata.drawings.drawing import DrawingBatch, empty_batch
 from sketchdata.drawings.raster import DEFAULT_SIZE, raster
 from sketchdata.drawings.sampling import splitmix64
-from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.errors import ConfigError
 from sketchdata.training.bitmaps import PackedSplit
-from sketchdata.training.packed import Augmentation, pack
+from sketchdata.training.packed import Augmentation
 
 #: What the channels of a bitmap hold.
 Channels = Literal["ink", "strokes"]
-#: Drawings of a stream that are shuffled at a time.
-_STREAM_DRAWINGS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,109 +204,3 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
             (image if self.transform is None else self.transform(image), label)
             for image, label in zip(images, labels, strict=True)
         ]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StreamedLoader:
-    """The same over WebDataset shards, for a split that does not fit: `sketchdata export webdataset` makes them.
-
-    Each epoch goes through the shards in another order; 65,536 drawings at a time are shuffled and packed on the
-    device. An epoch that begins at a later step reads over what comes before it.
-
-    Attributes:
-        shards: The tar files.
-        order: Its `count` is the number of all drawings in them.
-        view: What is made of each drawing.
-        classes: The class table.
-        device: Where batches are made.
-    """
-
-    shards: Sequence[Path]
-    order: Order
-    view: View
-    classes: tuple[str, ...]
-    device: torch.device | str = "cpu"
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return sum(self._order(chunk, 0).steps for chunk in range(math.ceil(self.order.count / self._chunk)))
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from step `start` on.
-
-        Raises:
-            SketchDataError: A shard cannot be read, or there are more or fewer drawings than `order.count`.
-        """
-        step = 0
-        for chunk, samples in enumerate(self._read(epoch)):
-            order = self._order(chunk, epoch)
-            if len(samples) != order.count:
-                raise SketchDataError(f"the shards hold another number of drawings than {self.order.count:,}")
-            if step + order.steps > start:
-                packed = pack([_to_batch(samples)], self.classes).to(self.device)
-                for indices in order.indices(0, max(start - step, 0)):
-                    place = max(start, step)
-                    yield self.view.batch(packed, indices, self.order.seed, epoch, place, self.order.rank)
-                    start = place + 1
-            step += order.steps
-
-    @property
-    def _chunk(self) -> int:
-        return max(_STREAM_DRAWINGS // self.order.batch_size, 1) * self.order.batch_size
-
-    def _order(self, chunk: int, epoch: int) -> Order:
-        count = min(self._chunk, self.order.count - chunk * self._chunk)
-        seed = generator(self.order.seed, epoch, chunk).initial_seed()
-        return dataclasses.replace(self.order, count=count, seed=seed)
-
-    def _read(self, epoch: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield all drawings, a chunk at a time; the last one is never empty."""
-        shards = Order(
-            count=len(self.shards), batch_size=len(self.shards), seed=self.order.seed, shuffle=self.order.shuffle
-        )
-        samples: list[dict[str, Any]] = []
-        for shard in next(shards.indices(epoch)).tolist():
-            for sample in read_samples(self.shards[shard]):
-                samples.append(sample)
-                if len(samples) == self._chunk:
-                    yield samples
-                    samples = []
-        if samples:
-            yield samples
-
-
-def read_samples(shard: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a tar of `sketchdata export webdataset`.
-
-    Raises:
-        SketchDataError: It cannot be read.
-    """
-    from webdataset.tariterators import tar_file_iterator
-
-    try:
-        with shard.open("rb") as file:
-            for member in tar_file_iterator(file, select_files=lambda name: name.endswith(".json")):
-                yield orjson.loads(member["data"])
-    except (tarfile.TarError, OSError, EOFError, orjson.JSONDecodeError) as error:
-        raise SketchDataError(f"{shard} cannot be read as a shard of drawings: {error}") from error
-
-
-def _to_batch(samples: list[dict[str, Any]]) -> DrawingBatch:
-    try:
-        strokes = [stroke for sample in samples for stroke in sample["drawing"]]
-        x, y = (np.frombuffer(b"".join(bytes(stroke[axis]) for stroke in strokes), np.uint8) for axis in (0, 1))
-        points = offsets_of(np.array([len(stroke[0]) for stroke in strokes], np.int64))
-        if len(x) != points[-1] or len(y) != points[-1]:
-            raise ValueError("a stroke has more x than y, or fewer")
-        return dataclasses.replace(
-            empty_batch(),
-            key_id=np.array([int(sample["key_id"]) for sample in samples], np.uint64),
-            label=np.array([sample["label"] for sample in samples], np.uint16),
-            strokes=offsets_of(np.array([len(sample["drawing"]) for sample in samples], np.int64)),
-            points=points,
-            x=x,
-            y=y,
-        )
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise SketchDataError(f"a shard holds something else than simplified drawings: {error}") from error

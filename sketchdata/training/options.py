@@ -77,7 +77,7 @@ class DrawingsConfig:
     """The data of all trainers of drawings."""
 
     data: Path = option(
-        help="A built data set with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
+        help="A built data set or its tars, with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
         record=False,
         type=click.Path(path_type=Path),
     )

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchdata.drawings.drawing import DrawingBatch
+from sketchdata.drawings.drawing import DrawingBatch, concatenate
 from sketchdata.drawings.raster import raster
-from sketchdata.errors import FormatError
+from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.formats import ndjson
-from sketchdata.storage.tars import Picture, members, write_members, write_tar
+from sketchdata.storage.tars import Picture, members, read_tar, write_members, write_tar
 from tests.batches import batch_of
 from tests.strategies import assert_same, batches
 
@@ -56,6 +56,42 @@ def test_samples_hold_everything_of_a_raw_drawing(batch: DrawingBatch) -> None:
     assert len(again) == len(batch)
     for row, found in enumerate(again):
         assert_same(found, batch.take(np.array([row])))
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@given(data=st.data())
+def test_a_tar_is_read_as_it_was_written(raw: bool, data: st.DataObject) -> None:
+    batch = data.draw(batches(labels=3, raw=raw))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train-000000.tar"
+        write_tar(path, [batch], CLASSES, Picture(size=8))
+        found = list(read_tar(path, CLASSES))
+    assert sum(map(len, found)) == len(batch)
+    if len(batch):
+        assert_same(concatenate(found), batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("1.json", b'{"label": 0}', "not a drawing with a label"),
+        ("1.json", b'{"label": 3, "drawing": [[[1], [2]]]}', "not a drawing with a label"),
+        ("1.json", b'{"label": 0, "drawing": [[[1, 2], [3]]], "word": "airplane"}', "something else than drawings"),
+        ("1.json", b"\xff", "not a drawing with a label"),
+    ],
+)
+def test_a_tar_of_something_else_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    write_members(tmp_path / "train-000000.tar", [(name, content)])
+    with pytest.raises(SketchDataError, match=message):
+        list(read_tar(tmp_path / "train-000000.tar", CLASSES))
+
+
+def test_a_tar_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "train-000000.tar"
+    write_tar(path, [batch_of([[(0, 0), (1, 1)]])], CLASSES, None)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(SketchDataError, match="cannot be read as a tar of drawings"):
+        list(read_tar(path, CLASSES))
 
 
 def test_a_sample_has_the_official_fields_and_the_label() -> None:

@@ -26,6 +26,7 @@ from sketchdata.training.experiment import new_encoder, read_experiment
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, RunFolder
 from tests.builds import IN_PROCESS
+from tests.exports import tars
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network, start, stop_in
 
 
@@ -67,6 +68,28 @@ def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_pa
 
 
 @pytest.mark.slow
+def test_tars_give_the_same_network_as_the_data_set_that_they_were_exported_from(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    tars(data, tmp_path / "tars", shard_rows=50, png=16)
+    process = start("recognition", tmp_path / "tars", tmp_path / "run", width=8)
+    said = stop_in(process, tmp_path / "run", "rnn", signal.SIGINT)
+    assert "go on with --resume" in said
+    run(config(tmp_path / "tars", tmp_path / "run"), network(), loop(resume=True))
+    assert same_network(tmp_path / "run", undisturbed)
+
+
+def test_tars_that_lack_drawings_are_refused(data: Path, tmp_path: Path) -> None:
+    tars(data, tmp_path / "tars", shard_rows=50)
+    few, many = tmp_path / "tars" / "val-000000.tar", tmp_path / "tars" / "train-000000.tar"
+    few.write_bytes(many.read_bytes())
+    with pytest.raises(SketchDataError, match=r"val-000000\.tar has 40 drawings where its manifest says 36"):
+        read_packed(tmp_path / "tars", "val")
+    few.unlink()
+    with pytest.raises(SketchDataError, match=r"val-000000\.tar cannot be read"):
+        read_packed(tmp_path / "tars", "val")
+
+
 def test_the_report_says_how_the_network_came_about(undisturbed: Path) -> None:
     report = orjson.loads((undisturbed / REPORT).read_bytes())
     assert report["options"]["backbone"] == "small"

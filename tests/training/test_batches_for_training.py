@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tarfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.drawings.drawing import DrawingBatch
-from sketchdata.errors import SketchDataError
-from sketchdata.storage.tars import write_tar
-from sketchdata.training import loader as module
-from sketchdata.training.loader import Batch, Order, PackedLoader, StreamedLoader, View, generator
+from sketchdata.training.loader import Batch, Order, PackedLoader, View, generator
 from sketchdata.training.packed import Augmentation, pack
 from tests.batches import batch_of
 
@@ -100,52 +95,3 @@ def test_a_view_makes_only_what_is_wanted() -> None:
     assert pictures.sequence is pictures.lengths is None
     assert View(size=None).batch(packed, torch.tensor([1]), 0).raster is None
     assert pictures.labels.tolist() == [1, 2]
-
-
-@pytest.fixture
-def tars(tmp_path: Path) -> list[Path]:
-    batch = drawings(50)
-    paths = [tmp_path / f"train-{number:06d}.tar" for number in range(3)]
-    for path, (start, stop) in zip(paths, ((0, 20), (20, 33), (33, 50)), strict=True):
-        write_tar(path, [batch.slice(start, stop)], CLASSES, None)
-    return paths
-
-
-@pytest.mark.parametrize("world", [1, 2])
-def test_a_stream_gives_every_drawing_once_and_goes_on_from_any_step(
-    tars: list[Path], world: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_STREAM_DRAWINGS", 24)
-    loaders = [
-        StreamedLoader(
-            shards=tars,
-            order=Order(count=50, batch_size=8, rank=rank, world_size=world),
-            view=View(size=32, max_points=16, augment=Augmentation()),
-            classes=CLASSES,
-        )
-        for rank in range(world)
-    ]
-    wholes = [list(loader.batches(1)) for loader in loaders]
-    assert {len(whole) for whole in wholes} == {loaders[0].steps}
-    assert sum(len(batch.labels) for whole in wholes for batch in whole) == 50
-    labels = torch.cat([batch.labels for whole in wholes for batch in whole])
-    assert torch.bincount(labels).tolist() == [17, 17, 16]
-    for start in range(loaders[0].steps + 1):
-        rest = list(loaders[0].batches(1, start))
-        assert len(rest) == loaders[0].steps - start
-        assert all(same(one, other) for one, other in zip(rest, wholes[0][start:], strict=True))
-
-
-def test_a_stream_that_is_damaged_or_of_another_size_is_refused(tars: list[Path]) -> None:
-    loader = StreamedLoader(shards=tars, order=Order(count=49, batch_size=8), view=SMALL, classes=CLASSES)
-    with pytest.raises(SketchDataError, match="another number of drawings"):
-        list(loader.batches(0))
-    tars[0].write_bytes(tars[0].read_bytes()[:700])
-    with pytest.raises(SketchDataError, match="cannot be read"):
-        list(loader.batches(0))
-    with tarfile.open(tars[0], "w") as tar:
-        (tars[0].parent / "1.json").write_text('{"key_id": "1", "label": 0, "drawing": [[[1, 2], [3]]]}')
-        tar.add(tars[0].parent / "1.json", "1.json")
-    one = dataclasses.replace(loader, shards=tars[:1], order=Order(count=1, batch_size=1))
-    with pytest.raises(SketchDataError, match="something else"):
-        list(one.batches(0))
