@@ -62,18 +62,20 @@ class HelpContext(click.Context):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named as `module:attribute`, each with its line of help.
+    """A group that imports a command when it is used.
 
     Args:
-        lazy: {command name: (import path, short help)}.
+        help: The group's help.
+        commands: {name: a group, or the place of a command as `module:attribute` within `sketchdata.cli`, and its line
+            in the list of commands}, in the order of that list.
         **settings: Passed on to `click.Group`.
     """
 
     context_class = HelpContext
 
-    def __init__(self, *, lazy: dict[str, tuple[str, str]], **settings: Any) -> None:
-        super().__init__(**settings)
-        self.lazy = lazy
+    def __init__(self, help: str, commands: dict[str, LazyGroup | tuple[str, str]], **settings: Any) -> None:
+        super().__init__(help=help, no_args_is_help=True, **settings)
+        self.lazy = commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are used, not the alphabet's."""
@@ -81,164 +83,132 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command."""
-        if cmd_name not in self.lazy:
-            return None
-        module, _, attribute = self.lazy[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        # Here every command passes by, so none has to remember to ask for it.
-        command.context_class = HelpContext
-        return command
+        found = self.lazy.get(cmd_name)
+        if isinstance(found, tuple):
+            module, _, attribute = found[0].partition(":")
+            command: click.Command = getattr(importlib.import_module(f"sketchdata.cli.{module}"), attribute)
+            # Here every command passes by, so none has to remember to ask for it.
+            command.context_class = HelpContext
+            return command
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+            lines = {n: c[1] if isinstance(c, tuple) else paragraphs(c.help or "")[0] for n, c in self.lazy.items()}
+            formatter.write_dl(list(lines.items()))
 
 
-def _group(name: str, text: str, example: str, lazy: dict[str, tuple[str, str]]) -> LazyGroup:
-    return LazyGroup(name=name, lazy=lazy, help=f"{text}\n\nExample: sketchdata {example}", no_args_is_help=True)
-
-
-# Not called `download` and so on: importing sketchdata.cli.download binds that name to the module.
-download_group = _group(
-    "download",
-    "Download official files.",
-    "download quickdraw --categories star,cat",
+_download = LazyGroup(
+    "Download official files.\n\nExample: sketchdata download quickdraw --categories star,cat",
+    {"quickdraw": ("data:download_quickdraw", "The official Quick, Draw! files, resumable and verified.")},
+)
+_build = LazyGroup(
+    "Build a data set: split, sharded, listed.\n\nExample: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
-        "quickdraw": (
-            "sketchdata.cli.data:download_quickdraw",
-            "The official Quick, Draw! files, resumable and verified.",
-        )
+        "quickdraw-3.8m": ("data:build_quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
+        "edgemap-345c": ("data:build_edgemap", "Curated edge maps of 345 classes, split and sharded."),
     },
 )
-build_group = _group(
-    "build",
-    "Build a data set.",
-    "build quickdraw-3.8m --out data/quickdraw-3.8m",
+_export = LazyGroup(
+    "Export a data set to another format.\n\nExample: sketchdata export webdataset data/quickdraw-3.8m --out tars",
     {
-        "quickdraw-3.8m": ("sketchdata.cli.data:build_quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
-        "edgemap-345c": (
-            "sketchdata.cli.data:build_edgemap",
-            "Curated edge maps of 345 classes, split and sharded.",
-        ),
+        "webdataset": ("exports:export_webdataset", "Tar shards for webdataset.WebDataset."),
+        "ndjson": ("exports:export_ndjson", "The official one-drawing-a-line text."),
+        "bitmaps": ("exports:export_bitmaps", "The official 28 × 28 bitmaps, or other sizes."),
+        "onnx": ("exports:export_onnx", "A trained network, for programs without torch."),
+        "codes": ("exports:export_codes", "Binary codes as the arrays of DeepHash."),
+        "lists": ("exports:export_lists", "The lists of files and classes of HashNet."),
+        "splits": ("exports:export_splits", "Seen, validation and unseen classes, for zero-shot work."),
     },
 )
-export_group = _group(
-    "export",
-    "Export a data set to another format.",
-    "export webdataset data/quickdraw-3.8m --out tars",
+_audit = LazyGroup(
+    "Find noise and duplicates in a data set, and summarise it.\n\n"
+    "Example: sketchdata audit entropy data/quickdraw-3.8m",
     {
-        "webdataset": ("sketchdata.cli.exports:export_webdataset", "Tar shards for webdataset.WebDataset."),
-        "ndjson": ("sketchdata.cli.exports:export_ndjson", "The official one-drawing-a-line text."),
-        "bitmaps": ("sketchdata.cli.exports:export_bitmaps", "The official 28 × 28 bitmaps, or other sizes."),
-        "onnx": ("sketchdata.cli.exports:export_onnx", "A trained network, to be run without torch."),
-        "codes": ("sketchdata.cli.exports:export_codes", "Binary codes as the arrays of DeepHash."),
-        "lists": ("sketchdata.cli.exports:export_lists", "The lists of files and classes of HashNet."),
-        "splits": ("sketchdata.cli.exports:export_splits", "Seen, validation and unseen classes, for zero-shot work."),
+        "entropy": ("audit:entropy", "Drawings with too little or too much ink for their class."),
+        "duplicates": ("audit:duplicates", "Exactly equal drawings, within and across splits."),
+        "summary": ("audit:summary", "Strokes, points, countries, recognized share."),
+        "report": ("audit:report", "One HTML file: classes, histograms, examples."),
+        "serve": ("audit:serve", "The curation page: keep and drop drawings."),
+        "apply": ("audit:apply", "A curated data set, without noise and dropped drawings."),
     },
 )
-audit_group = _group(
-    "audit",
-    "Find noise and duplicates in a data set, and sum it up.",
-    "audit entropy data/quickdraw-3.8m",
+_edgemaps = LazyGroup(
+    "Turn photos into edge maps: collect, crop, extract, curate.\n\n"
+    "Example: sketchdata edgemaps collect --yolo photos/coco128 --out photos",
     {
-        "entropy": ("sketchdata.cli.audit:entropy", "Too little or too much ink for the class."),
-        "duplicates": ("sketchdata.cli.audit:duplicates", "Exactly equal drawings, within and across splits."),
-        "summary": ("sketchdata.cli.audit:summary", "Strokes, points, countries, recognized share."),
-        "report": ("sketchdata.cli.audit:report", "One HTML file: classes, histograms, examples."),
-        "serve": ("sketchdata.cli.audit:serve", "The curation page: keep and drop drawings."),
-        "apply": ("sketchdata.cli.audit:apply", "A curated data set: noise and dropped drawings removed."),
+        "collect": ("edgemaps:collect", "Photos from folders, lists and searches of the web."),
+        "generate": ("edgemaps:generate", "Generated photos, to try the other commands with."),
+        "crop": ("edgemaps:crop", "One photo of each annotated object, duplicates removed."),
+        "extract": ("edgemaps:extract", "Centred edge maps, by any detector."),
+        "curate": ("edgemaps:curate", "Score every edge map's messiness within its class."),
+        "report": ("edgemaps:report", "One HTML file: classes, scores, photos, licences."),
+        "serve": ("edgemaps:serve", "The curation page: keep and drop edge maps."),
+        "bench": ("edgemaps:bench", "Compare detectors on the BSDS500 boundary benchmark."),
+        "vectors": ("edgemaps:vectors", "A vector of each class, the mean embedding of its edge maps."),
     },
 )
-edgemaps_group = _group(
-    "edgemaps",
-    "Turn photos into edge maps: collect, crop, extract, curate.",
-    "edgemaps collect --yolo photos/coco128 --out photos",
+_train = LazyGroup(
+    "Train a model.\n\nExample: sketchdata train edge-detector --data photos/bsds500 --out runs/edges",
     {
-        "collect": ("sketchdata.cli.edgemaps:collect", "Photos from folders, lists and search, politely."),
-        "generate": ("sketchdata.cli.edgemaps:generate", "Photos drawn by a program, to try the rest with."),
-        "crop": ("sketchdata.cli.edgemaps:crop", "One photo of each annotated object, duplicates removed."),
-        "extract": ("sketchdata.cli.edgemaps:extract", "Centred edge maps, by any detector."),
-        "curate": ("sketchdata.cli.edgemaps:curate", "Score every edge map's messiness within its class."),
-        "report": ("sketchdata.cli.edgemaps:report", "One HTML file: classes, scores, photos, licences."),
-        "serve": ("sketchdata.cli.edgemaps:serve", "The curation page: keep and drop edge maps."),
-        "bench": ("sketchdata.cli.edgemaps:bench", "Compare detectors on the BSDS500 boundary benchmark."),
-        "vectors": ("sketchdata.cli.edgemaps:vectors", "What a class's edge maps have in common, as a vector."),
+        "edge-detector": ("train:edge_detector", "A small network that finds the edges of photos."),
+        "recognition": ("train:recognition", "The dual-branch network that recognises drawings."),
+        "hashing": ("train:hashing", "The same network, for binary codes of drawings."),
+        "edgemap": ("train:edgemap", "A classifier of edge maps."),
+        "zsl": ("train:zsl", "Zero-shot recognition of classes without training drawings."),
+        "hashing-baselines": ("train:hashing_baselines", "Other deep hashing methods, for comparison."),
+        "sketchcode": ("train:sketchcode", "Our own recipe for binary codes, without a recurrent branch."),
     },
 )
-import_group = _group(
-    "import",
-    "Import what other tools wrote.",
-    "import codes deephash --out codes",
+_index = LazyGroup(
+    "Make codes searchable.\n\nExample: sketchdata index build codes --out index",
+    {"build": ("search:build_index", "An index of codes: exact, or approximate and faster.")},
+)
+_bench = LazyGroup(
+    "Compare methods on the same data, and with the papers' figures.\n\n"
+    "Example: sketchdata bench hashing --data data/quickdraw-3.8m --out bench",
     {
-        "codes": ("sketchdata.cli.exports:import_codes", "Binary codes from the arrays of DeepHash."),
-        "lists": ("sketchdata.cli.exports:import_lists", "The lists of files and classes of HashNet."),
-        "splits": (
-            "sketchdata.cli.exports:import_splits",
-            "Seen and unseen classes from the lists of SAKE and ZSE-SBIR.",
-        ),
-        "vectors": ("sketchdata.cli.exports:import_vectors", "Vectors of class names from published word vectors."),
+        "hashing": ("bench:hashing", "Deep and shallow hashing."),
+        "edgemap": ("bench:edgemap", "Classifiers of edge maps."),
+        "zsl": ("bench:zsl", "Zero-shot recognition."),
     },
 )
-index_group = _group(
-    "index",
-    "Make codes searchable.",
-    "index build codes --out index",
-    {"build": ("sketchdata.cli.search:build_index", "An index of codes: exact, or approximate and faster.")},
-)
-bench_group = _group(
-    "bench",
-    "Compare methods on the same data, beside the papers' figures.",
-    "bench hashing --data data/quickdraw-3.8m --out bench",
+_import = LazyGroup(
+    "Import files of other tools.\n\nExample: sketchdata import codes deephash --out codes",
     {
-        "hashing": ("sketchdata.cli.bench:hashing", "Deep and shallow hashing, ours beside the papers'."),
-        "edgemap": ("sketchdata.cli.bench:edgemap", "Networks that tell the classes of edge maps."),
-        "zsl": ("sketchdata.cli.bench:zsl", "Zero-shot recognition, ours beside the paper's."),
+        "codes": ("exports:import_codes", "Binary codes from the arrays of DeepHash."),
+        "lists": ("exports:import_lists", "The lists of files and classes of HashNet."),
+        "splits": ("exports:import_splits", "Seen and unseen classes from the lists of SAKE and ZSE-SBIR."),
+        "vectors": ("exports:import_vectors", "Vectors of class names from published word vectors."),
     },
 )
-train_group = _group(
-    "train",
-    "Train a model.",
-    "train edge-detector --data photos/bsds500 --out runs/edges",
+root = LazyGroup(
+    "Build, check and share data sets of free-hand sketches.\n\n"
+    "Example: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
-        "edge-detector": ("sketchdata.cli.train:edge_detector", "A small network that finds the edges of photos."),
-        "recognition": ("sketchdata.cli.train:recognition", "The dual-branch network that recognises drawings."),
-        "hashing": ("sketchdata.cli.train:hashing", "The same network, for binary codes of drawings."),
-        "edgemap": ("sketchdata.cli.train:edgemap", "A network that tells the classes of edge maps."),
-        "zsl": ("sketchdata.cli.train:zsl", "Zero-shot recognition, of classes never seen drawn."),
-        "hashing-baselines": ("sketchdata.cli.train:hashing_baselines", "Other deep hashing methods, to compare with."),
-        "sketchcode": (
-            "sketchdata.cli.train:sketchcode",
-            "Our own recipe for binary codes, without a recurrent branch.",
-        ),
+        "download": _download,
+        "synth": ("data:synth", "Generate drawings in the official formats."),
+        "build": _build,
+        "verify": ("dataset:verify", "Check a built data set against its manifest."),
+        "info": ("dataset:info", "Describe a built data set."),
+        "show": ("dataset:show", "Draw a contact sheet of drawings."),
+        "audit": _audit,
+        "export": _export,
+        "edgemaps": _edgemaps,
+        "train": _train,
+        "evaluate": ("recognise:evaluate", "Measure how well a trained network recognises drawings."),
+        "recognise": ("recognise:recognise", "Recognise drawings by a trained network."),
+        "encode": ("search:encode", "Turn drawings into binary codes by a trained network."),
+        "index": _index,
+        "search": ("search:search", "Find the drawings that are nearest to a drawing."),
+        "bench": _bench,
+        "import": _import,
+        "convert": ("data:convert", "Convert drawings between formats."),
     },
+    name="sketchdata",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-root = _group(
-    "sketchdata",
-    "Build, check and share data sets of free-hand sketches.",
-    "build quickdraw-3.8m --out data/quickdraw-3.8m",
-    {
-        "download": ("sketchdata.cli:download_group", "Download official files."),
-        "synth": ("sketchdata.cli.data:synth", "Generate drawings in the official formats."),
-        "build": ("sketchdata.cli:build_group", "Build a data set: split, sharded, listed."),
-        "verify": ("sketchdata.cli.dataset:verify", "Check a built data set against its manifest."),
-        "info": ("sketchdata.cli.dataset:info", "Describe a built data set."),
-        "show": ("sketchdata.cli.dataset:show", "Draw a contact sheet of drawings."),
-        "audit": ("sketchdata.cli:audit_group", "Find noise and duplicates in a data set."),
-        "export": ("sketchdata.cli:export_group", "Export a data set to another format."),
-        "edgemaps": ("sketchdata.cli:edgemaps_group", "Turn photos into edge maps: collect to curate."),
-        "train": ("sketchdata.cli:train_group", "Train a model."),
-        "evaluate": ("sketchdata.cli.recognise:evaluate", "Measure how well a trained network recognises drawings."),
-        "recognise": ("sketchdata.cli.recognise:recognise", "Tell what drawings show, by a trained network."),
-        "encode": ("sketchdata.cli.search:encode", "Turn drawings into binary codes by a trained network."),
-        "index": ("sketchdata.cli:index_group", "Make codes searchable."),
-        "search": ("sketchdata.cli.search:search", "Find the drawings that are nearest to a drawing."),
-        "bench": ("sketchdata.cli:bench_group", "Compare methods, ours beside the papers'."),
-        "import": ("sketchdata.cli:import_group", "Import what other tools wrote."),
-        "convert": ("sketchdata.cli.data:convert", "Convert drawings between formats."),
-    },
-)
-root.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 click.version_option(__version__, prog_name="sketchdata")(root)
 
 
@@ -256,19 +226,19 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _say("\nstopped; what was finished is kept, and the same command goes on from there")
+        click.echo("\nstopped; finished work is kept, and the same command goes on from there", err=True)
         sys.exit(130)
     except InterruptedRunError as error:
-        _say(str(error))
+        click.echo(str(error), err=True)
         sys.exit(130)
     except SketchDataError as error:
-        _say(f"error: {error}")
+        click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
             sys.exit(0)
         # A full disk, a missing permission, a path that is a folder: the system's own words name it best.
-        _say(f"error: {error}")
+        click.echo(f"error: {error}", err=True)
         sys.exit(1)
 
 
@@ -281,7 +251,3 @@ def _reader_left() -> bool:
     # Python would complain again at exit, when it flushes what is left.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

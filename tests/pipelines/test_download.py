@@ -361,7 +361,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_does_not_answer(server: BucketSe
         _, said = process.communicate(timeout=10)
     assert time.monotonic() - begun < 3
     assert process.returncode == 130
-    assert "stopped; what was finished is kept" in said
+    assert "stopped; finished work is kept" in said
 
 
 @pytest.mark.slow
