@@ -1,0 +1,115 @@
+"""Records that are read back, such as manifest.json: decoded into types, whatever may have happened to the file.
+
+An error names the file, the field, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from sketchdata.errors import SketchDataError
+
+Kind = TypeVar("Kind")
+
+
+class Fields(dict[str, Any]):
+    """The fields of a JSON object, of which a missing one is a `SketchDataError` that names it; objects within, too.
+
+    Args:
+        values: {field: value}.
+        where: The file, for the error.
+        remedy: What to do about a damaged file, for the error.
+        prefix: The field of the file that this object is, with a dot, for the error.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        where: Path | str = "the record",
+        remedy: str = "",
+        prefix: str = "",
+    ) -> None:
+        super().__init__(values)
+        self.where, self.remedy, self.prefix = where, remedy, prefix
+        for name, value in self.items():
+            if isinstance(value, dict):
+                self[name] = Fields(value, where, remedy, f"{prefix}{name}.")
+
+    def __missing__(self, name: str) -> Any:
+        raise fault(self.where, f"{self.prefix}{name}", "a value", "none", self.remedy)
+
+
+def decode(content: bytes, kind: type[Kind], where: Path | str, remedy: str = "") -> Kind:
+    """Decode JSON into a type, such as a dataclass or a TypedDict; fields that the type does not have are ignored.
+
+    Args:
+        content: The JSON.
+        kind: The type.
+        where: The file, for the error.
+        remedy: What to do about a damaged file, for the error.
+
+    Raises:
+        SketchDataError: It is not JSON, a field is missing, or a value is not of its type.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise _translated(error, where, remedy) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise fault(where, "", "JSON", str(error)[:200], remedy) from error
+
+
+def decode_fields(content: bytes, kind: type[Mapping[str, Any]], where: Path | str, remedy: str = "") -> Fields:
+    """Decode a JSON object, whose known fields must have the types of a TypedDict; see `Fields` for missing ones.
+
+    Raises:
+        SketchDataError: It is not a JSON object, or a value is not of its type.
+    """
+    return check_fields(decode(content, dict[str, Any], where, remedy), kind, where, remedy)
+
+
+def check_fields(
+    values: Mapping[str, Any], kind: type[Mapping[str, Any]], where: Path | str, remedy: str = "", prefix: str = ""
+) -> Fields:
+    """Return fields whose known ones have the types of a TypedDict.
+
+    Raises:
+        SketchDataError: A value is not of its type.
+    """
+    try:
+        msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise _translated(error, where, remedy, prefix) from error
+    return Fields(values, where, remedy, prefix)
+
+
+def check_inside(path: str, field: str, where: Path | str, remedy: str = "") -> None:
+    """See to it that a path in a record stays inside the record's folder.
+
+    Raises:
+        SketchDataError: It is absolute, leads out of the folder, or is not a path.
+    """
+    if not path or re.search(r"[\0\\]|//|^/|/$", path) or {"..", "."} & {*path.split("/")}:
+        raise fault(where, field, "a path inside the folder", repr(path[:200]), remedy)
+
+
+def fault(where: Path | str, field: str, expected: str, found: str, remedy: str = "") -> SketchDataError:
+    """Return the error of a record of which a field is not what it should be."""
+    place = f"{where}: {field}" if field else str(where)
+    return SketchDataError(f"{place}: expected {expected}, found {found}{remedy and f': {remedy}'}")
+
+
+def _translated(error: msgspec.ValidationError, where: Path | str, remedy: str, prefix: str = "") -> SketchDataError:
+    message, _, at = str(error).partition(" - at `$")
+    field = f"{prefix}{at.rstrip('`').lstrip('.')}"
+    if missing := re.fullmatch("Object missing required field `(.*)`", message):
+        return fault(where, f"{field}.{missing[1]}".lstrip("."), "a value", "none", remedy)
+    expected, got, found = message.removeprefix("Expected ").partition(", got ")
+    return (
+        fault(where, field, expected, found, remedy) if got else fault(where, field, "another value", message, remedy)
+    )
