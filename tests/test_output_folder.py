@@ -28,7 +28,7 @@ def make(made: OutputFolder, *, overwrite: bool = False, content: bytes = b"x") 
     if made.begin(overwrite=overwrite) is not None:
         return None
     return made.finish(
-        [made.put("data/shard", content, 1)], lambda manifest: f"# {manifest.name}\n", counts={"all": {}}
+        [made.put("data/shard", content, 1)], lambda manifest: f"# {manifest.name}\n", counts={"all": {"cat": 1}}
     )
 
 
@@ -38,7 +38,7 @@ def test_a_finished_folder_has_files_card_and_manifest_and_nothing_else(tmp_path
     assert read_manifest(tmp_path) == made
     assert made is not None
     assert [file.path for file in made.files] == ["README.md", "data/shard"]
-    assert made.counts == {"all": {}}
+    assert made.counts == {"all": {"cat": 1}}
 
 
 def test_a_finished_one_is_not_made_again_and_another_says_what_differs(

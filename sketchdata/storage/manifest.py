@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal, TypedDict
 
 import orjson
+from msgspec import Meta
 
 from sketchdata import __version__
 from sketchdata.errors import SketchDataError
+from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
 #: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
 SCHEMA_VERSION = 1
@@ -25,15 +27,17 @@ MANIFEST_NAME = "manifest.json"
 
 _BLOCK_BYTES = 1 << 20
 
+Natural = Annotated[int, Meta(ge=0)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
     """One file of a data set: path relative to the manifest, size, sha256 and number of records."""
 
     path: str
-    bytes: int
+    bytes: Natural
     sha256: str
-    records: int
+    records: Natural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +49,9 @@ class SourceEntry:
     """
 
     path: str
-    bytes: int
+    bytes: Natural
     md5: str
-    records: int
+    records: Natural
     official: bool
 
 
@@ -79,8 +83,8 @@ class Manifest:
     name: str
     config: dict[str, Any]
     classes: tuple[str, ...]
-    counts: dict[str, dict[str, int]]
-    rejects: dict[str, int]
+    counts: dict[str, dict[str, Natural]]
+    rejects: dict[str, Natural]
     sources: tuple[SourceEntry, ...]
     files: tuple[FileEntry, ...]
     parent: ParentEntry | None = None
@@ -114,11 +118,37 @@ class Manifest:
         return path
 
 
+class _Layout(TypedDict):
+    version: int
+
+
+#: Options of any manifest on whose types a reader relies.
+class _Options(TypedDict, total=False):
+    bits: Annotated[int, Meta(ge=1, le=1 << 16)]
+    channels: int
+    curation: dict[str, Any] | None
+    detector: str
+    edges: dict[str, Any]
+    fill: float
+    gzip: bool
+    ids: str | None
+    ink: Literal["black", "white"]
+    input_format: str
+    kind: str
+    maps_per_shard: int
+    merge: bool
+    model: str | None
+    recognized_only: bool
+    seed: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=1, le=1 << 16)]
+    val_share: str
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Read a data set's manifest.
 
     Raises:
-        SketchDataError: There is none, it is not one, or it is of another layout version.
+        SketchDataError: There is none, it is damaged, or it is of another layout version.
     """
     path = directory / MANIFEST_NAME
     if not path.is_file():
@@ -126,21 +156,21 @@ def read_manifest(directory: Path) -> Manifest:
             "it does not exist" if not directory.is_dir() else f"it has no {MANIFEST_NAME}, so its build did not finish"
         )
         raise SketchDataError(f"{directory} is not a finished data set: {hint}")
-    try:
-        values = orjson.loads(path.read_bytes())
-        if values["version"] != SCHEMA_VERSION:
-            raise SketchDataError(
-                f"{path} has layout version {values['version']}, and this sketchdata reads version {SCHEMA_VERSION}: "
-                "build the data set again, or use the sketchdata that wrote it"
-            )
-        values["classes"] = tuple(values["classes"])
-        values["sources"] = tuple(SourceEntry(**entry) for entry in values["sources"])
-        values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
-        if values.get("parent") is not None:
-            values["parent"] = ParentEntry(**values["parent"])
-        return Manifest(**values)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SketchDataError(f"{path} is not a manifest of sketchdata: {error}") from error
+    content, remedy = path.read_bytes(), "build the data set again"
+    version = decode(content, _Layout, path, remedy)["version"]
+    if version != SCHEMA_VERSION:
+        raise SketchDataError(
+            f"{path} has layout version {version}, and this sketchdata reads version {SCHEMA_VERSION}: {remedy}, or "
+            "use the sketchdata that wrote it"
+        )
+    manifest = decode(content, Manifest, path, remedy)
+    for number, entry in enumerate(manifest.files):
+        check_inside(entry.path, f"files[{number}].path", path, remedy)
+    for split, counts in manifest.counts.items():
+        if sorted(counts) != sorted(manifest.classes):
+            odd = sorted(set(counts) ^ set(manifest.classes)) or "a class twice"
+            raise fault(path, f"counts.{split}", "a number for each of the classes", f"{odd!r:.200}", remedy)
+    return dataclasses.replace(manifest, config=check_fields(manifest.config, _Options, path, remedy, "config."))
 
 
 def file_entry(path: Path, root: Path, records: int) -> FileEntry:
@@ -184,9 +214,9 @@ def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
     Raises:
         SketchDataError: It is missing or damaged.
     """
-    if (fault := file_fault(path, sha256=sha256)) is not None:
-        kind, wrong = fault
-        told = "is missing, and the manifest lists it" if kind == "missing file" else f"is damaged: it {wrong}"
+    if (wrong := file_fault(path, sha256=sha256)) is not None:
+        kind, how = wrong
+        told = "is missing, and the manifest lists it" if kind == "missing file" else f"is damaged: it {how}"
         raise SketchDataError(f"{path} {told}: {remedy}")
 
 

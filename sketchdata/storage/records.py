@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import orjson
 
 from sketchdata.errors import SketchDataError
 
@@ -57,11 +58,12 @@ def decode(content: bytes, kind: type[Kind], where: Path | str, remedy: str = ""
         SketchDataError: It is not JSON, a field is missing, or a value is not of its type.
     """
     try:
-        return msgspec.json.decode(content, type=kind)
+        # orjson refuses what could not be written again: lone surrogates, integers of more than 64 bits, deep nesting.
+        return msgspec.convert(orjson.loads(content), kind)
     except msgspec.ValidationError as error:
         raise _translated(error, where, remedy) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise fault(where, "", "JSON", str(error)[:200], remedy) from error
+    except orjson.JSONDecodeError as error:
+        raise fault(where, "", "JSON", str(error), remedy) from error
 
 
 def decode_fields(content: bytes, kind: type[Mapping[str, Any]], where: Path | str, remedy: str = "") -> Fields:

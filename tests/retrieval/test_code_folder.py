@@ -117,7 +117,7 @@ def test_what_is_missing_damaged_or_something_else_is_refused(tmp_path: Path) ->
     [
         ({"bits": 24}, "does not hold codes of 24 bits"),
         ({"bits": 13}, "bits beyond the first 13"),
-        ({"classes": ["apple", "bee"]}, "labels beyond the 2 classes"),
+        ({"classes": ["apple", "bee"]}, "counts.gallery: expected a number for each of the classes"),
         ({"name": "other", "config": {}}, "other, which is no folder of codes"),
     ],
 )
