@@ -24,7 +24,8 @@ from rich.progress import (
 )
 
 #: Messages go to standard error, so that standard output stays clean for `--json` and for pipes.
-console = Console(stderr=True)
+# Names of users and of records are never markup.
+console = Console(stderr=True, markup=False, emoji=False)
 
 
 def task_bar() -> Progress:
@@ -38,7 +39,7 @@ def byte_bar() -> Progress:
 
 
 def _bar(*columns: ProgressColumn) -> Progress:
-    shown = (TextColumn("{task.description}"), BarColumn(), *columns)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), *columns)
     return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
 
 

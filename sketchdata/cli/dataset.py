@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from sketchdata.cli.output import FILE, FOLDER, JSON, bytes_of, echo_json, print_tables, table_of
@@ -87,7 +86,7 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
             }
         )
         return
-    facts = Table(title=escape(manifest.name), title_justify="left", show_header=False, box=None, pad_edge=False)
+    facts = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
     configs = [value if isinstance(value, dict) else {name: value} for name, value in manifest.config.items()]
     rows = {
         "made by": f"{manifest.tool}, layout version {manifest.version}",
@@ -105,13 +104,13 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
     }
     for name, text in rows.items():
         if text:
-            facts.add_row(name, escape(text))
+            facts.add_row(name, text)
     if classes:
         table = Table("label", "class")
         for split in manifest.counts:
             table.add_column(split, justify="right")
         for label, word in enumerate(manifest.classes):
-            table.add_row(str(label), escape(word), *(f"{counts[word]:,}" for counts in manifest.counts.values()))
+            table.add_row(str(label), word, *(f"{counts[word]:,}" for counts in manifest.counts.values()))
     else:
         table = table_of("split", noun, "a class", "shards", "MB")
         for split, count in splits.items():

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich import box
-from rich.markup import escape
 
 from sketchdata.cli.output import (
     FILE,
@@ -69,12 +68,12 @@ def collect(as_json: bool, config: edgemaps_collect_recipe.Config, crawl: CrawlO
     for row in counts["sources"]:
         name = row["source"] if row["source"] == row["name"] else f"{row['source']} {row['name']}"
         keys = ("photos", "ok", "failed", "refused", "boxes", "left_out", "rejects")
-        table.add_row(escape(name), *(f"{row[key]:,}" for key in keys))
+        table.add_row(name, *(f"{row[key]:,}" for key in keys))
     print_tables(table)
     if counts["errors"]:
         errors = table_of("why a photo is missing", "photos", fold=True, box=box.SIMPLE_HEAD)
         for error, photos in counts["errors"].items():
-            errors.add_row(escape(error), f"{photos:,}")
+            errors.add_row(error, f"{photos:,}")
         print_tables(errors)
     if unmatched := collected.unmatched:
         shown = ", ".join(f"{name} {count:,}" for name, count in list(unmatched.items())[:_NAMES_SHOWN])
@@ -150,7 +149,7 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
         **{f"rejected: {reason}": count for reason, count in summary.rejects.items()},
     }
     for what, count in rows.items():
-        table.add_row(escape(what), f"{count:,}")
+        table.add_row(what, f"{count:,}")
     table.add_section()
     table.add_row("all", f"{summary.annotations:,}")
     print_tables(table)
@@ -294,10 +293,10 @@ def bench(as_json: bool, config: edgemaps_bench_recipe.Config, engine: EngineOpt
     if as_json:
         echo_json(comparison)
         return
-    title = f"{escape(comparison.data)} {comparison.split}, {comparison.photos:,} photos"
+    title = f"{comparison.data} {comparison.split}, {comparison.photos:,} photos"
     table = table_of(*TITLES, fold=True, title=title)
     for line in comparison.lines:
-        table.add_row(*map(escape, cells(line)))
+        table.add_row(*cells(line))
     print_tables(table)
     click.echo(f"{config.out}: {edgemaps_bench_recipe.TABLE_FILE}, {edgemaps_bench_recipe.RESULTS_FILE}")
 

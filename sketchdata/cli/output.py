@@ -30,7 +30,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 def print_tables(*tables: Table) -> None:
     """Print tables, one below the other, on standard output."""
     # Not straight to it: rich would turn a closed pipe (`| head`) into exit code 1.
-    console = Console()
+    console = Console(markup=False, emoji=False)
     with console.capture() as captured:
         for table in tables:
             console.print(table)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from sketchdata import __version__
@@ -130,7 +129,7 @@ def _print(answer: Recognition, recogniser: Recogniser) -> None:
     for guess in answer.guesses:
         seen = () if recogniser.kept is None else ("unseen" if guess.unseen else "seen",)
         hit = () if answer.own_rank is None else ("✓" if guess.hit else "",)
-        table.add_row(str(guess.rank), escape(guess.word), f"{guess.score:.{digits}f}", *seen, *hit)
+        table.add_row(str(guess.rank), guess.word, f"{guess.score:.{digits}f}", *seen, *hit)
     if answer.own_rank is None:
         verdict = answer.note or "its class is not known"
     elif answer.right:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from sketchdata import __version__
@@ -135,7 +134,7 @@ def _plain(answer: search_recipe.Answer) -> dict[str, Any]:
 
 def _print(answer: search_recipe.Answer) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
-    table = Table(title=escape(answer.query.name + said), title_justify="left")
+    table = Table(title=answer.query.name + said, title_justify="left")
     for title in ("rank", "key_id", "class", "distance"):
         table.add_column(title, justify="left" if title == "class" else "right")
     judged = any(result.hit is not None for result in answer.results)
@@ -143,7 +142,7 @@ def _print(answer: search_recipe.Answer) -> None:
         table.add_column("hit")
     for result in answer.results:
         mark = ("✓" if result.hit else "✗",) if judged else ()
-        table.add_row(str(result.rank), str(result.key_id), escape(result.word), str(result.distance), *mark)
+        table.add_row(str(result.rank), str(result.key_id), result.word, str(result.distance), *mark)
     print_tables(table)
 
 
