@@ -122,26 +122,30 @@ class _Layout(TypedDict):
     version: int
 
 
-#: Options of any manifest on whose types a reader relies.
-class _Options(TypedDict, total=False):
-    bits: Annotated[int, Meta(ge=1, le=1 << 16)]
+class _EdgeOptions(TypedDict, total=False):
     channels: int
-    curation: dict[str, Any] | None
     detector: str
-    edges: dict[str, Any]
     fill: float
+    ink: Literal["black", "white"]
+    size: Annotated[int, Meta(ge=1, le=1 << 16)]
+
+
+class _Options(_EdgeOptions, total=False):
+    """Options of any manifest on whose types a reader relies."""
+
+    bits: Annotated[int, Meta(ge=1, le=1 << 16)]
+    curation: dict[str, Any] | None
+    edges: _EdgeOptions
     gzip: bool
     ids: str | None
-    ink: Literal["black", "white"]
     input_format: str
     kind: str
     maps_per_shard: int
     merge: bool
     model: str | None
     recognized_only: bool
-    seed: Annotated[int, Meta(ge=0)]
-    size: Annotated[int, Meta(ge=1, le=1 << 16)]
-    val_share: str
+    seed: Natural
+    val_share: Annotated[str, Meta(pattern=r"^\d+(\.\d+|/0*[1-9]\d*)?$")]
 
 
 def read_manifest(directory: Path) -> Manifest:

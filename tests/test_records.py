@@ -1,0 +1,113 @@
+"""Records that were edited or damaged: whatever a field holds instead of its value, a command says so in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from sketchdata.pipelines import index
+from sketchdata.retrieval.code_folder import Origin, code_folder, write_codes
+from sketchdata.storage.manifest import MANIFEST_NAME, ParentEntry
+from tests import edge_map_builds
+from tests.binary_codes import clustered_codes
+from tests.builds import small_dataset
+from tests.commands import sketchdata
+from tests.edge_map_sets import make_edge_maps
+
+MARKUP = "[/] [bold]\u202e:smile:\n<b>"
+#: What a field holds instead of its value; `...` for a field that is deleted.
+WRONG: tuple[Any, ...] = (..., None, -7, [1], MARKUP)
+
+#: A record, and the commands that read it.
+Case = tuple[Path, list[list[object]]]
+
+
+def drawings(folder: Path) -> Case:
+    small_dataset(folder)
+    data = folder / "dataset"
+    return data / MANIFEST_NAME, [["info", data, "--classes"], ["verify", data]]
+
+
+def edge_maps(folder: Path) -> Case:
+    edges = make_edge_maps(folder / "maps").edges
+    return edges / MANIFEST_NAME, [["verify", edges], ["edgemaps", "curate", edges, "--workers", "0"]]
+
+
+def edge_map_set(folder: Path) -> Case:
+    out = folder / "set"
+    edge_map_builds.build(make_edge_maps(folder / "maps").edges, out)
+    return out / MANIFEST_NAME, [["info", out], ["show", out, "--split", "val", "-n", "1", "-o", folder / "sheet.png"]]
+
+
+def codes(folder: Path) -> Case:
+    some, out = clustered_codes(60, bits=20), folder / "codes"
+    origin = Origin(data=ParentEntry(name="small", sha256="0" * 64), bits=20, classes=some.classes, model="1" * 64)
+    write_codes(code_folder(out, origin, ["gallery"]), {"gallery": lambda: some}, overwrite=False)
+    return out / MANIFEST_NAME, [["verify", out], ["index", "build", out, "--out", folder / "made", "--overwrite"]]
+
+
+def code_index(folder: Path) -> Case:
+    codes(folder)
+    out = folder / "index"
+    index.run(folder / "codes", index.Config(out=out))
+    return out / MANIFEST_NAME, [["verify", out], ["search", out, "1"]]
+
+
+def places(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield where the fields of a record are; of many values of one kind, the first and the last."""
+    if before:
+        yield before
+    if isinstance(value, dict):
+        for name in value if len(value) < 25 else [min(value), max(value)]:
+            yield from places(value[name], *before, name)
+    elif isinstance(value, list):
+        for number in sorted({0, len(value) - 1} if value else ()):
+            yield from places(value[number], *before, number)
+
+
+def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
+    """Return a record with something else at a place."""
+    record = orjson.loads(orjson.dumps(record))
+    inner = record
+    for name in place[:-1]:
+        inner = inner[name]
+    if wrong is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = wrong
+    return orjson.dumps(record)
+
+
+@pytest.mark.parametrize("make", [drawings, edge_maps, edge_map_set, codes, code_index])
+def test_no_edit_of_a_record_ends_in_a_traceback(make: Callable[[Path], Case], tmp_path: Path) -> None:
+    path, commands = make(tmp_path)
+    content = path.read_bytes()
+    for command in commands:
+        path.write_bytes(content)
+        sketchdata(*command, expect=None)
+        for place in places(orjson.loads(content)):
+            for wrong in WRONG:
+                path.write_bytes(edited(orjson.loads(content), place, wrong))
+                ended = sketchdata(*command, expect=None)
+                assert ended.returncode in (0, 1), (command, place, wrong, ended.stderr)
+                if ended.returncode and f"{path}: " in ended.stderr:
+                    assert re.search("expected .+, found .+", ended.stderr), (command, place, wrong, ended.stderr)
+
+
+@pytest.mark.parametrize("wrong", ["../other", "/etc/passwd", "data/../../x", "a//b", "a\\b", "", "a/", "./x", "x\0y"])
+def test_a_path_of_a_manifest_stays_inside_its_folder(wrong: str, tmp_path: Path) -> None:
+    path, (command, *_) = drawings(tmp_path)
+    path.write_bytes(edited(orjson.loads(path.read_bytes()), ("files", 0, "path"), wrong))
+    ended = sketchdata(*command, expect=1)
+    assert re.search(r"manifest\.json: files\[0\]\.path: expected a path inside the folder, found ", ended.stderr)
+
+
+def test_markup_in_a_record_is_printed_as_it_stands(tmp_path: Path) -> None:
+    path, (command, *_) = drawings(tmp_path)
+    path.write_bytes(edited(orjson.loads(path.read_bytes()), ("name",), "[red]:smile:[/] [/no]"))
+    assert "[red]:smile:[/] [/no]" in sketchdata(*command).stdout
