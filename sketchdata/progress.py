@@ -23,8 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-#: Messages go to standard error, so that standard output stays clean for `--json` and for pipes.
-# Names of users and of records are never markup.
+#: Messages go to standard error: standard output stays clean for `--json` and for pipes. Names are never markup.
 console = Console(stderr=True, markup=False, emoji=False)
 
 
