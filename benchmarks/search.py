@@ -27,7 +27,7 @@ from measure import machine, table
 
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import index as recipe
-from sketchdata.retrieval.code_folder import Origin, code_folder, read_codes, write_codes
+from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, read_codes, write_codes
 from sketchdata.retrieval.hamming import to_words, word_distances
 from sketchdata.retrieval.index import KINDS, Index, make_index
 from sketchdata.storage.manifest import ParentEntry
@@ -157,7 +157,7 @@ def _memory(gallery: Codes, k: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         codes, out = Path(folder) / "codes", Path(folder) / "index"
         data = ParentEntry(name="benchmark", sha256="0" * 64)
-        origin = Origin(data=data, bits=gallery.bits, classes=gallery.classes, model=None)
+        origin = CodeOrigin(data=data, bits=gallery.bits, classes=gallery.classes, model=None)
         write_codes(code_folder(codes, origin, ["gallery"]), {"gallery": lambda: gallery}, overwrite=False)
         recipe.run(codes, recipe.Config(out=out))
         command = [sys.executable, "-c", MEMORY, str(out), str(k)]

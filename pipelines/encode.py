@@ -1,6 +1,6 @@
-"""Turn the drawings of a data set into binary codes, by a trained network.
+"""Encode the drawings of a data set as binary codes, by a trained network.
 
-A split's file is written whole, so a run that was stopped goes on with the splits that are missing.
+The file of a split is written whole, so a run that was stopped goes on with the missing splits.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sketchdata.config import option
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import names_in
-from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
 from sketchdata.storage.dataset import open_parent
 from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 
 if TYPE_CHECKING:
     from sketchdata.formats.codes import Codes
 
-#: What `--splits` calls all of them.
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is encoded, and where the codes go."""
+    """The splits to encode, and the folder of codes."""
 
     out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
     splits: str = option(
@@ -44,38 +43,40 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
     """Encode some splits and return the manifest of the folder of codes.
 
     Args:
-        run_folder: Of a training that is whole.
+        run_folder: Of a finished training.
         data: A built data set or bitmaps, of any classes.
-        config: What, and where to.
+        config: The splits, and the folder.
 
     Raises:
         ConfigError: There is no such split, the network's layer is too wide for codes, torch is not installed, or the
             folder holds something else.
-        SketchDataError: The training is not whole, or the data set is missing or damaged.
+        SketchDataError: The training is not finished, or the data set is missing or damaged.
     """
     with needs_extra("encoding", "train"):
-        from sketchdata.training.bitmaps import holds_bitmaps, identity
+        from sketchdata.training.bitmaps import holds_bitmaps, identity, read_split
         from sketchdata.training.distributed import device_of
-        from sketchdata.training.encoder import read_encoder
+        from sketchdata.training.encoder import encode, read_encoder
         from sketchdata.training.run_folder import MODEL
     trained = read_encoder(run_folder)
-    source, ids, splits = (_bitmaps if holds_bitmaps(data) else _drawings)(data, config)
+    if holds_bitmaps(data):
+        source, ids, splits = _bitmaps(data, config)
+    else:
+        parent = open_parent(data, None if config.splits == ALL else config.splits, config.out)
+        parent.check_files()
+        source, ids, splits = parent.entry, KEY_IDS, parent.splits
     model = hash_file(run_folder / MODEL, "sha256")
-    origin = Origin(data=source, bits=trained.width, classes=identity(data)[0], model=model, ids=ids)
+    origin = CodeOrigin(data=source, bits=trained.width, classes=identity(data)[0], model=model, ids=ids)
     folder = code_folder(config.out, origin, splits)
-    ask = partial(_encode, trained, data, config, device=str(device_of(config.device)))
-    return write_codes(folder, {split: partial(ask, split) for split in splits}, overwrite=config.overwrite)
+    device = str(device_of(config.device))
 
+    def encoded(split: str) -> Codes:
+        return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size)
 
-def _drawings(data: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
-    """Return which built data set it is, what its ids are, and the splits wanted of it, whose files are checked."""
-    parent = open_parent(data, None if config.splits == ALL else config.splits, config.out)
-    parent.check_files()
-    return parent.entry, KEY_IDS, parent.splits
+    return write_codes(folder, {split: partial(encoded, split) for split in splits}, overwrite=config.overwrite)
 
 
 def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
-    """Return which bitmaps they are, what their ids are, and the splits wanted of them."""
+    """Return the bitmaps' entry, the kind of their ids, and their splits."""
     from sketchdata.training.bitmaps import PROPORTIONS, fingerprint
 
     wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))
@@ -84,11 +85,3 @@ def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[st
         raise ConfigError(f"there is no split {', '.join(unknown)}; bitmaps are split into {', '.join(PROPORTIONS)}")
     entry = ParentEntry(name="bitmaps", sha256=fingerprint(place))
     return entry, ROW_NUMBERS, [split for split in PROPORTIONS if split in wanted]
-
-
-def _encode(trained: Any, data: Path, config: Config, split: str, *, device: str) -> Codes:
-    """Return the codes of a split."""
-    from sketchdata.training.bitmaps import read_split
-    from sketchdata.training.encoder import encode
-
-    return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size)

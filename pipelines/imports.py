@@ -25,7 +25,7 @@ from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import deephash
 from sketchdata.formats.deephash import PictureList
-from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, Origin, code_folder, write_codes
+from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
 from sketchdata.storage.catalog import QUICKDRAW, read_class_table
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file, replacing
@@ -66,7 +66,7 @@ def import_codes(directory: Path, config: CodesConfig) -> Manifest:
     listed = "".join(f"{path.name} {hash_file(path, 'sha256')}\n" for path in deephash.files_of(directory))
     source = ParentEntry(name=config.format, sha256=hashlib.sha256(listed.encode()).hexdigest())
     ids = KEY_IDS if found.has_key_ids else ROW_NUMBERS
-    origin = Origin(data=source, bits=found.gallery.bits, classes=found.gallery.classes, model=None, ids=ids)
+    origin = CodeOrigin(data=source, bits=found.gallery.bits, classes=found.gallery.classes, model=None, ids=ids)
     splits = {"gallery": lambda: found.gallery, "query": lambda: found.query}
     return write_codes(code_folder(config.out, origin, list(splits)), splits, overwrite=config.overwrite)
 

@@ -1,4 +1,4 @@
-"""Build an index over the codes of a split, to be searched by `sketchdata search`."""
+"""Build an index over the codes of a split, for `sketchdata search`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sketchdata.storage.manifest import Manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What kind of index, and where it goes."""
+    """The kind of index, its split and its folder."""
 
     out: Path = option(help="Folder of the index.", record=False, type=click.Path(file_okay=False, path_type=Path))
     split: str = option("gallery", help="Split that is searched.")
@@ -32,11 +32,7 @@ class Config:
 
 
 def run(directory: Path, config: Config) -> Manifest:
-    """Build an index and return its manifest.
-
-    Args:
-        directory: A folder of codes.
-        config: How, and where to.
+    """Build an index over a folder of codes and return its manifest.
 
     Raises:
         ConfigError: There is no such split, faiss is needed and not installed, or the folder holds something else.
@@ -55,7 +51,7 @@ def run(directory: Path, config: Config) -> Manifest:
 
 
 def _plan(source: CodeFolder, codes: Codes, config: Config) -> Manifest:
-    """Return the manifest as it will be, but for the files."""
+    """Return the manifest without its files."""
     counts = np.bincount(codes.labels, minlength=len(codes.classes)).tolist()
     facts = {"bits": source.bits, "model": source.model, "ids": source.manifest.config.get("ids")}
     return Manifest(
@@ -78,7 +74,7 @@ def _card(manifest: Manifest) -> str:
 An index of the kind `{config["kind"]}` over {sum(manifest.splits.values()):,} binary codes of {config["bits"]} bits,
 split {config["split"]}{made_from}. Written by {manifest.tool}.
 
-`sketchdata search` asks it for the drawings nearest to one. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
+`sketchdata search` finds the nearest drawings in it. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
 by rising key_id; bit j of a code is bit j % 8, the lowest first, of its byte j // 8. `manifest.json` lists every file
 with its sha256; `sketchdata verify` checks them.
 """

@@ -1,8 +1,4 @@
-"""Recognise drawings by a trained network: files become drawings, drawings become numbers, numbers become classes.
-
-The classifier of a training gives probabilities of the classes that it learned. A zero-shot training's network gives
-numbers that a recogniser compares with a prototype of every class, also of those of which no drawing was learned from.
-"""
+"""Recognise drawings of files and key_ids by a trained network."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from sketchdata.storage.dataset import open_dataset
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is asked, of which recogniser."""
+    """How to recognise, and what to show."""
 
     top: int = option(10, help="Number of likeliest classes to show, at most.", type=click.IntRange(1))
     among: str = option(
@@ -49,28 +45,18 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
-    """What was recognised, and by what.
-
-    Attributes:
-        recogniser: The network that recognised the drawings.
-        answers: In the order of the drawings.
-    """
+class RecognisedDrawings:
+    """The recogniser, and its answers in the order of the drawings."""
 
     recogniser: Recogniser
     answers: tuple[Recognition, ...]
 
 
-def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
-    """Recognise drawings.
-
-    Args:
-        directory: The folder of a training that is finished.
-        files: key_ids and files, as `query.read_queries` takes them.
-        config: How.
+def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDrawings:
+    """Recognise drawings of key_ids and files, as `query.read_queries` takes them, by a finished training.
 
     Raises:
-        ConfigError: A file, a key_id, a class or a recogniser is not there, or options are for another kind of run.
+        ConfigError: A file, a key_id, a class or a recogniser is missing, or options are for another kind of run.
         SketchDataError: The training is not finished, or something is damaged.
     """
     recogniser = Recogniser.load(
@@ -84,14 +70,10 @@ def run(directory: Path, files: Sequence[str], config: Config) -> Answers:
     queries = _read(files, recogniser.classes, config.data or recogniser.data or Path(), config.word)
     scores = recogniser.scores([query.drawing for query in queries if query.drawing])
     answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
-    return Answers(recogniser=recogniser, answers=tuple(answers))
-
-
-# ---- drawings --------------------------------------------------------------------------------------------------------
+    return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers))
 
 
 def _read(files: Iterable[str], classes: Sequence[str], data: Path, word: str | None) -> list[Query]:
-    """Return the drawings of files and key_ids."""
     known = None if word is None else choose_classes(classes, word)[0]
     queries = list[Query]()
     for text in files:
@@ -99,21 +81,15 @@ def _read(files: Iterable[str], classes: Sequence[str], data: Path, word: str | 
         queries += read_queries(text) if key_id is None else [Query(name=text, key_id=key_id)]
     if len(queries) > MAX_QUERIES:
         raise ConfigError(f"{len(queries):,} drawings at once, and {MAX_QUERIES:,} are recognised at most")
-    return [replace(query, word=known or query.word) for query in _with_drawings(queries, data)]
-
-
-def _with_drawings(queries: Sequence[Query], data: Path) -> list[Query]:
-    """Look up the drawings of key_ids."""
     absent = {query.key_id for query in queries if query.drawing is None and query.key_id is not None}
-    if not absent:
-        return list(queries)
-    found = find_drawings(open_dataset(data), absent, first=("query", "gallery"))
+    found = find_drawings(open_dataset(data), absent, first=("query", "gallery")) if absent else {}
     missing = sorted(absent - found.keys())
     if missing:
         raise ConfigError(f"key_id {missing[0]} is not in {data}: name the data set that has it by --data")
-    return [
-        replace(query, drawing=found[query.key_id], word=found[query.key_id].word)
-        if query.drawing is None and query.key_id is not None
-        else query
-        for query in queries
-    ]
+    complete = []
+    for query in queries:
+        if query.drawing is None and query.key_id is not None:
+            drawing = found[query.key_id]
+            query = replace(query, drawing=drawing, word=drawing.word)
+        complete.append(replace(query, word=known or query.word))
+    return complete

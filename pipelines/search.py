@@ -1,4 +1,4 @@
-"""Search an index for the drawings nearest to others: queries become codes, codes become ranks."""
+"""Search an index for the drawings nearest to queries."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from sketchdata.storage.dataset import open_dataset
 if TYPE_CHECKING:
     from sketchdata.drawings.drawing import Drawing
 
-#: Nearest drawings, where nobody says how many.
 DEFAULT_K = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to search with, and for how many."""
+    """How to search, and for how many drawings."""
 
     run: Path | None = option(
         None,
@@ -53,15 +52,15 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class SearchResult:
     """One of the nearest drawings.
 
     Attributes:
         rank: From 1.
-        key_id: Its key_id, or whatever the index has for it.
+        key_id: Its key_id, or the id that the index has for it.
         word: Its class.
-        distance: In how many bits its code differs from the query's.
-        hit: Whether it is of the query's class; None where that is not known.
+        distance: The number of bits in which its code differs from the query's.
+        hit: Whether it is of the query's class; None where that is unknown.
     """
 
     rank: int
@@ -72,72 +71,54 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What was found for a query.
+class SearchAnswer:
+    """The results of a query.
 
     Attributes:
-        query: What was asked.
+        query: The query.
         results: The nearest first; of equally near ones, the smallest key_id.
-        note: What its reader should know; None where there is nothing.
+        note: For the reader; None where there is nothing to say.
     """
 
     query: Query
-    results: tuple[Result, ...]
+    results: tuple[SearchResult, ...]
     note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """All answers, and what they were found in.
-
-    Attributes:
-        index: The index.
-        answers: In the order of the queries.
-    """
+class SearchAnswers:
+    """The answers to all queries, in their order, and the index."""
 
     index: Index
-    answers: tuple[Answer, ...]
+    answers: tuple[SearchAnswer, ...]
 
 
-def run(directory: Path, queries: Sequence[str], config: Config) -> Found:
-    """Search an index.
+def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswers:
+    """Search an index for key_ids and files, as `query.read_queries` takes them.
 
     A query that is itself in the index is left out of its own results.
-
-    Args:
-        directory: The index.
-        queries: key_ids and files, as `query.read_queries` takes them.
-        config: How.
 
     Raises:
         ConfigError: The queries, the run and the index do not fit together, or there are not k codes.
         SketchDataError: The index, the run or a query is missing or damaged.
     """
     index = open_index(directory)
-    k = _checked_k(index, config.k)
-    word = None if config.word is None else choose_classes(index.classes, config.word)[0]
-    asked = [query for text in queries for query in _read(text, index, config)]
-    if len(asked) > MAX_QUERIES:
-        raise ConfigError(f"{len(asked):,} queries at once, and {MAX_QUERIES:,} are answered at most")
-    asked = _with_drawings([replace(query, word=word or query.word) for query in asked], config.data)
-    packed = _codes(asked, index, config)
-    # One more, as a drawing of the index finds itself first.
-    neighbours = index.search(packed, min(k + 1, len(index)))
-    pairs = zip(asked, neighbours, strict=True)
-    return Found(index=index, answers=tuple(_answer(index, query, found, k) for query, found in pairs))
-
-
-def _checked_k(index: Index, k: int | None) -> int:
-    if k is not None and k > len(index):
+    k = config.k or min(DEFAULT_K, len(index))
+    if k > len(index):
         raise ConfigError(f"-k {k:,} is more than the {len(index):,} codes of the index")
-    return min(DEFAULT_K, len(index)) if k is None else k
-
-
-# ---- queries ---------------------------------------------------------------------------------------------------------
+    word = None if config.word is None else choose_classes(index.classes, config.word)[0]
+    read = [query for text in queries for query in _read(text, index, config)]
+    if len(read) > MAX_QUERIES:
+        raise ConfigError(f"{len(read):,} queries at once, and {MAX_QUERIES:,} are answered at most")
+    read = _with_drawings([replace(query, word=word or query.word) for query in read], config.data)
+    packed = _codes(read, index, config)
+    # One more, since a drawing of the index finds itself first.
+    neighbours = index.search(packed, min(k + 1, len(index)))
+    pairs = zip(read, neighbours, strict=True)
+    return SearchAnswers(index=index, answers=tuple(_answer(index, query, found, k) for query, found in pairs))
 
 
 def _read(text: str, index: Index, config: Config) -> list[Query]:
-    """Read what a query names; a key_id that is not in the index has no drawing yet."""
     key_id = parse_key_id(text)
     if key_id is None:
         return read_queries(text)
@@ -157,31 +138,28 @@ def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
     missing = sorted(absent - found.keys())
     if missing:
         raise ConfigError(f"key_id {missing[0]} is neither in the index nor in {data}")
-    return [_completed(query, found[query.key_id]) if query.key_id in absent else query for query in queries]
-
-
-def _completed(query: Query, drawing: Drawing) -> Query:
-    return replace(query, drawing=query.drawing or drawing, word=query.word or drawing.word)
+    complete = []
+    for query in queries:
+        if query.key_id in absent:
+            drawing = found[query.key_id]
+            query = replace(query, drawing=query.drawing or drawing, word=query.word or drawing.word)
+        complete.append(query)
+    return complete
 
 
 def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
-    """Return the code of each query, (M, ⌈D / 8⌉) uint8: the index's own, or what the network makes of the drawing."""
+    """Return the code of each query, (M, ⌈D / 8⌉) uint8: the index's own, or the network's of the drawing."""
     packed = np.zeros((len(queries), -(-index.bits // 8)), np.uint8)
-    drawn = [number for number, query in enumerate(queries) if query.drawing is not None]
     for number, query in enumerate(queries):
         if query.row is not None:
             packed[number] = index.code(query.row)
+    drawn = {number: query.drawing for number, query in enumerate(queries) if query.drawing is not None}
     if drawn:
-        packed[drawn] = index.encode(
-            [query.drawing for query in queries if query.drawing is not None], config.run, device=config.device
-        )
+        packed[list(drawn)] = index.encode(list(drawn.values()), config.run, device=config.device)
     return packed
 
 
-# ---- answers ---------------------------------------------------------------------------------------------------------
-
-
-def _answer(index: Index, query: Query, found: Neighbours, k: int) -> Answer:
+def _answer(index: Index, query: Query, found: Neighbours, k: int) -> SearchAnswer:
     known = query.word in index.classes
     unknown = None if known or query.word is None else f"the index has no class {query.word!r}, so no hits are marked"
     pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
@@ -190,11 +168,11 @@ def _answer(index: Index, query: Query, found: Neighbours, k: int) -> Answer:
     for rank, (row, distance) in enumerate(others, 1):
         word = index.classes[int(index.labels[row])]
         hit = word == query.word if known else None
-        results.append(Result(rank=rank, key_id=int(index.key_ids[row]), word=word, distance=distance, hit=hit))
-    return Answer(query=query, results=tuple(results), note=unknown)
+        results.append(SearchResult(rank=rank, key_id=int(index.key_ids[row]), word=word, distance=distance, hit=hit))
+    return SearchAnswer(query=query, results=tuple(results), note=unknown)
 
 
-def drawings_of(found: Found, data: Path) -> dict[int, Drawing]:
+def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
     """Return the drawings of all results, and of the queries that are in the index, from a data set: {key_id: drawing}.
 
     Raises:

@@ -12,7 +12,7 @@ import torch
 
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import encode, index
-from sketchdata.retrieval.code_folder import Origin, code_folder, write_codes
+from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, write_codes
 from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
 from sketchdata.trainers import hashing
 from tests.trainings import EPOCHS, generated_dataset, loop, network
@@ -34,10 +34,10 @@ def codes_like_drawings(count: int, *, bits: int = 16, seed: int = 0, classes: t
     )
 
 
-def origin(codes: Codes, model: str | None = "e" * 64) -> Origin:
+def origin(codes: Codes, model: str | None = "e" * 64) -> CodeOrigin:
     """Return what made-up codes are said to be of."""
     data = ParentEntry(name="drawings", sha256="d" * 64)
-    return Origin(data=data, bits=codes.bits, classes=codes.classes, model=model)
+    return CodeOrigin(data=data, bits=codes.bits, classes=codes.classes, model=model)
 
 
 def write(out: Path, **splits: Codes) -> Manifest:

@@ -15,7 +15,7 @@ from sketchdata.training.bitmaps import read_split
 from sketchdata.training.encoder import Architecture, SketchEncoder, embed, read_encoder, write_encoder
 from sketchdata.training.run_folder import RECORD, REPORT
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
-from sketchdata.zero_shot.store import KeptRecogniser, write_recogniser
+from sketchdata.zero_shot.recogniser import KeptRecogniser, write_recogniser
 from tests.trainings import CLASSES, network
 
 #: Of `trainings.CLASSES`.

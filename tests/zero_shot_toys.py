@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sketchdata.zero_shot import ZERO_SHOT_METHODS, Method
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, ZeroShotMethod
 
 #: Classes of the toy, and those of them that are unseen: a class is recognised by chance in one of eight times.
 CLASSES, UNSEEN = 36, np.arange(0, 32, 4)
@@ -47,7 +47,7 @@ def make_toy(seed: int = 0, drawings: int = 20, noise: float = 0.3) -> Toy:
     return Toy(features=features, labels=labels, vectors=vectors, means=means)
 
 
-def small(name: str) -> Method:
+def small(name: str) -> ZeroShotMethod:
     """Return a method of the table whose networks are narrow and learn in a few quick steps."""
     method = ZERO_SHOT_METHODS[name]
     changes = {

@@ -1,11 +1,11 @@
-r"""Compare networks that tell the classes of edge maps: the paper's Table VIII, ours beside the published.
+r"""Compare classifiers of edge maps: the paper's Table VIII, ours beside the published figures.
 
     sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
     sketchdata bench edgemap --data data/small --out bench-edgemap --rows mobilenet_v2,resnet18 --size 64 --epochs 10
 
-A row is a network that is trained from scratch, as `sketchdata train edgemap` does it. What came out is written as one
-file, so that a comparison that was stopped goes on where it was, and two that run side by side on different rows share
-a folder. A row of other data or other options is another row: it has files of its own.
+A row is a network trained from scratch, as by `sketchdata train edgemap`. Its results are one file, so that a
+comparison that was stopped goes on, and two commands with different rows can share a folder. A row of other data or
+other options is another row, with files of its own.
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section IV-B and Table
 VIII.
@@ -32,7 +32,7 @@ from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.trainers import edgemap, options
 from sketchdata.training.backbones import MODELS, build
 from sketchdata.training.options import EdgeMapConfig, TrainingOptions
-from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
+from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
 #: {row: (title, validation accuracy)}, as Table VIII has them.
@@ -50,7 +50,7 @@ PUBLISHED = {
     "inception_v3": ("GoogLeNet Inception V3", 0.6237),
     "vgg11": ("VGG-11", 0.6132),
 }
-#: On what: classes, and edge maps of each split.
+#: The published data: classes, and edge maps of each split.
 PUBLISHED_ON = {"classes": 345, TRAIN: 263_655, VAL: 26_626}
 _NONE = "–"
 
@@ -73,18 +73,9 @@ class Config(EdgeMapConfig):
     )
 
 
-# ---- rows ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A network.
-
-    Attributes:
-        name: Of the row and its files.
-        title: For people.
-        published: Validation accuracy in Table VIII; None of a network that it has not.
-    """
+class NetworkRow:
+    """A network; `published` is its validation accuracy in Table VIII, None where it is not there."""
 
     name: str
     title: str
@@ -92,25 +83,22 @@ class Row:
 
     @property
     def backbone(self) -> str:
-        """Its name in the table of models; timm's for a network that the table has not."""
+        """Its name in the table of models; timm's for a network outside it."""
         return self.name if self.name in MODELS else f"timm:{self.name}"
 
     def side(self, size: int) -> int:
-        """Return the side of its edge maps in pixels: some networks need larger ones than a small comparison has."""
+        """Return the side of its edge maps in pixels, at least the smallest that it allows."""
         return max(size, MODELS[self.name].least if self.name in MODELS else size)
 
 
-def all_rows() -> list[Row]:
-    """Return the twelve rows of Table VIII, and after them the other networks of the table of models."""
-    rows = [Row(name=name, title=title, published=value) for name, (title, value) in PUBLISHED.items()]
-    return rows + [Row(name=name, title=name) for name in MODELS if name not in PUBLISHED]
+def all_rows() -> list[NetworkRow]:
+    """Return the twelve rows of Table VIII, then the other networks of the table of models."""
+    rows = [NetworkRow(name=name, title=title, published=value) for name, (title, value) in PUBLISHED.items()]
+    return rows + [NetworkRow(name=name, title=name) for name in MODELS if name not in PUBLISHED]
 
 
-def chosen_rows(names: str) -> list[Row]:
-    """Return the rows that are asked for, in their own order.
-
-    Args:
-        names: Comma-separated row names; `all` for the twelve of Table VIII.
+def chosen_rows(names: str) -> list[NetworkRow]:
+    """Return the rows of comma-separated names, or `all` twelve of Table VIII, in their own order.
 
     Raises:
         ConfigError: There is no such row, or none is named.
@@ -126,18 +114,15 @@ def chosen_rows(names: str) -> list[Row]:
     return [row for row in rows.values() if row.name in wanted]
 
 
-def lacking(row: Row) -> str | None:
-    """Return why a row's network is not at hand, or None if it is."""
+def lacking(row: NetworkRow) -> str | None:
+    """Return why a row's network is not available, or None if it is."""
     try:
-        # Without memory for its weights.
+        # No memory for its weights.
         with torch.device("meta"):
             build(row.backbone, classes=2, channels=1)
     except ConfigError as error:
         return str(error)
     return None
-
-
-# ---- the comparison --------------------------------------------------------------------------------------------------
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
@@ -151,7 +136,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     rows = chosen_rows(config.rows)
     if not config.epochs:
         raise ConfigError("--epochs 0 teaches the networks nothing that could be compared: take 1 at least")
-    # What is not at hand is said before hours of work, not after.
+    # Say before hours of work, not after, which networks are not available.
     left_out = {row.name: reason for row in rows if (reason := lacking(row))}
     for name, reason in left_out.items():
         console.print(f"{name} is left out: {reason}", highlight=False, soft_wrap=True)
@@ -163,14 +148,13 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     for row in possible:
         measured.append(_measure(row, config, training, facts["manifest"]))
         results = {**facts, "rows": measured}
-        _write(config.out / RESULTS_FILE, results)
+        write_json(config.out / RESULTS_FILE, results)
         with replacing(config.out / TABLE_FILE) as file:
             file.write(markdown(results).encode())
     return results
 
 
 def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str]) -> dict[str, Any]:
-    """Return what all rows have in common."""
     maps = open_edgemaps(config.data)
     classes = edgemap.known_classes(maps)
     counts = maps.manifest.counts
@@ -187,8 +171,7 @@ def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str
     }
 
 
-def _measure(row: Row, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
-    """Return what is known of a row, after finding it out if it is not."""
+def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
     own = options.EdgeMapNetworkConfig(
         **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)},
         backbone=row.backbone,
@@ -201,43 +184,31 @@ def _measure(row: Row, config: Config, training: TrainingOptions, manifest: str)
     if not path.exists():
         console.print(f"{row.name}: {row.title}, {own.size} pixels", highlight=False, soft_wrap=True)
         report = edgemap.run(replace(own, out=folder), replace(training, resume=(folder / RECORD).exists()))
-        _write(path, {**asdict(row), **made_with, **_values(report, folder)})
+        (stage,) = report["stages"]
+        seconds = sum(stage_seconds(folder / METRICS).values())
+        learned = stage["epochs"] * report["edge_maps"][TRAIN]
+        found = {
+            "accuracy": stage["accuracy"],
+            "best_epoch": stage["best_epoch"],
+            "epochs": stage["epochs"],
+            "chance": report["chance"],
+            "edge_maps": report["edge_maps"],
+            "parameters": report["parameters"],
+            "seconds": round(seconds, 1),
+            # Validations take their part of the time.
+            "edge_maps_per_second": round(learned / seconds, 1) if seconds else None,
+            "device": report["device"],
+            "processes": report["processes"],
+            "threads": torch.get_num_threads(),
+            "torch": report["torch"],
+            "model": report["sha256"],
+        }
+        write_json(path, {**asdict(row), **made_with, **found})
     return read_json(path)
 
 
-def _values(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what a training's report says of a row."""
-    (stage,) = report["stages"]
-    seconds = sum(stage_seconds(folder / METRICS).values())
-    learned = stage["epochs"] * report["edge_maps"][TRAIN]
-    return {
-        "accuracy": stage["accuracy"],
-        "best_epoch": stage["best_epoch"],
-        "epochs": stage["epochs"],
-        "chance": report["chance"],
-        "edge_maps": report["edge_maps"],
-        "parameters": report["parameters"],
-        "seconds": round(seconds, 1),
-        # Validations take their part of the time.
-        "edge_maps_per_second": round(learned / seconds, 1) if seconds else None,
-        "device": report["device"],
-        "processes": report["processes"],
-        "threads": torch.get_num_threads(),
-        "torch": report["torch"],
-        "model": report["sha256"],
-    }
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    with replacing(path) as file:
-        file.write(orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-# ---- for people ------------------------------------------------------------------------------------------------------
-
-
 def markdown(results: Mapping[str, Any]) -> str:
-    """Return the table of all rows so far, with what one needs to know to read it."""
+    """Return the table of all rows so far, with notes on how to read it."""
     lines = ["# Networks on edge maps (Table VIII)", "", *_notes(results), "", *_table(results["rows"])]
     left_out = results["left_out"]
     if left_out:
@@ -250,7 +221,7 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     edge_maps, options = results["edge_maps"], results["options"]
     on = results["published_on"]
     yield (
-        f"{results['classes']:,} classes: {edge_maps[TRAIN]:,} edge maps to learn from, {edge_maps[VAL]:,} of val. "
+        f"{results['classes']:,} classes: {edge_maps[TRAIN]:,} edge maps of train, {edge_maps[VAL]:,} of val. "
         f"Chance is {results['chance']:.4f}. Accuracy is the share of val whose class has the highest score, at the "
         "epoch that val itself chose, as in the paper's validation accuracy: new edge maps are likely to be recognised "
         "less often. All networks are trained from scratch, one seed each."

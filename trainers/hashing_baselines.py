@@ -5,9 +5,9 @@ r"""Train deep hashing methods that the paper compares with, and later ones, on 
         --pretrained runs/greedyhash                                                      # the same branch, once
 
 Source of the comparison: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
-section IV-A: all on the same branch. Each begins with the branch trained by cross entropy, as `hashing` does, and then
-has its own loss; what each loss is, and where it comes from, stands in `sketchdata/hashing_losses.py`. DLBHC is the
-trainer `hashing` with `--branch cnn --loss cel`. An epoch is chosen by how well codes of `val` find one another.
+section IV-A: all on the same branch. Each method trains the branch by cross entropy, as `hashing` does, and then
+has its own loss, of `sketchdata/training/losses.py`, which gives its source. DLBHC is the trainer `hashing` with
+`--branch cnn --loss cel`. The best epoch is the one whose codes of `val` find one another best.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sketchdata.classes.vectors import read_class_vectors
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.code_validation import CodeValidation, class_means
+from sketchdata.retrieval.code_evaluation import CodeValidation, class_means
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers.options import BaselinesConfig as Config
 from sketchdata.training.encoder import THRESHOLDS, Activation, SketchEncoder
@@ -29,7 +29,7 @@ from sketchdata.training.loader import Batch
 from sketchdata.training.losses import CentralLoss, FactorLoss, GreedyLoss, MarginLoss, PairLoss
 from sketchdata.training.options import NetworkOptions, TrainingOptions
 
-#: {method: what its code layer ends in}.
+#: {method: activation of its code layer}.
 METHODS: dict[str, Activation] = {
     "dsh-pair": "identity",
     "dsh-sketch": "identity",
@@ -42,12 +42,7 @@ _MARGIN = 0.2
 
 
 class MethodObjective(nn.Module):
-    """The whole network and a loss of its numbers and scores.
-
-    Args:
-        encoder: The network.
-        loss: Takes (B, D) numbers, (B, L) scores and (B,) labels.
-    """
+    """The whole network, and a loss of its (B, D) embeddings, (B, L) scores and (B,) labels."""
 
     def __init__(self, encoder: SketchEncoder, loss: nn.Module) -> None:
         super().__init__()
@@ -61,7 +56,7 @@ class MethodObjective(nn.Module):
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train the branches, then the codes; write the network, and return the report that is written beside it.
+    """Train the branches, then the codes; write the network and its report, and return the report.
 
     Raises:
         ConfigError: Folders, options or the device do not fit.
@@ -77,14 +72,17 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
 def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
     yield from pretrain(experiment, encoder, config)
     yield _learn_codes(experiment, encoder, config)
-    _describe_classes(experiment, encoder, config)
+    if config.method.startswith("dsh"):
+        # DSH learns no classifier: it gets that of the nearest class mean.
+        means = class_means(experiment.train, encoder, experiment.view())
+        encoder.fusion.classifier.weight.data.copy_(2 * means)
+        encoder.fusion.classifier.bias.data.copy_(-means.square().sum(1))
 
 
 def _learn_codes(experiment: Experiment, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
-    """Train the whole network with the method's loss; return the stage's record."""
     objective = MethodObjective(encoder, _loss(experiment, encoder, config))
     measure = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[encoder.fusion.activation])
-    # DSH has no classifier before its end, whose accuracy could be told.
+    # DSH has no classifier before its end, so no accuracy.
     names = ("map",) if config.method.startswith("dsh") else ("map", "accuracy")
 
     def validate() -> dict[str, float]:
@@ -96,7 +94,7 @@ def _learn_codes(experiment: Experiment, encoder: SketchEncoder, config: Config)
 
 
 def _loss(experiment: Experiment, encoder: SketchEncoder, config: Config) -> nn.Module:
-    """Return the method's loss, and fix the classifier where the method does not learn one."""
+    """Return the method's loss; fix the classifier where the method does not learn one."""
     classes, bits, seed = len(experiment.architecture.classes), int(config.bits), experiment.training.seed
     classifier = encoder.fusion.classifier
     if config.method == "greedyhash":
@@ -113,17 +111,8 @@ def _loss(experiment: Experiment, encoder: SketchEncoder, config: Config) -> nn.
     centers = torch.from_numpy(make(classes, bits, seed)).float().to(experiment.context.device)
     classifier.weight.data.copy_(centers)
     if config.method == "csq":
-        # The score of a class is how many bits agree with its centre, but for a constant.
+        # The score of a class is, up to a constant, how many bits agree with its centre.
         classifier.bias.data.copy_(-centers.sum(1) / 2)
         return CentralLoss(centers)
     classifier.scale.fill_(bits**0.5)
     return MarginLoss(bits**0.5, _MARGIN)
-
-
-def _describe_classes(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
-    """Give a network that learned no classifier that of the nearest class mean."""
-    if not config.method.startswith("dsh"):
-        return
-    means = class_means(experiment.train, encoder, experiment.view())
-    encoder.fusion.classifier.weight.data.copy_(2 * means)
-    encoder.fusion.classifier.bias.data.copy_(-means.square().sum(1))

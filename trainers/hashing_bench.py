@@ -5,9 +5,9 @@ r"""Compare hashing methods on one data set: the paper's tables II, III, V, VI a
         --backbone small --size 32 --hidden 64 --max-points 64
     sketchdata bench hashing --data bitmaps28.npz --out bench --rows dlbhc,greedyhash,csq,orthohash,sketchcode …
 
-A row is a method at a code length. Every row is trained or fitted, its codes of `query` are ranked against those of
-`gallery`, and what came out is written as one file, so that a comparison that was stopped goes on with the rows that
-are missing, and two that run side by side on different rows share a folder. Branches and features are trained once.
+A row is a method at a code length. Every row is trained or fitted, its codes of `query` search those of `gallery`, and
+the results are one file, so that a comparison that was stopped goes on with the missing rows, and two commands with
+different rows can share a folder. Branches and features are trained once.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-import orjson
 import torch
 from torch import Tensor
 
 from sketchdata.comparisons.hashing import (
     ABLATIONS,
     BRANCHES,
-    Kind,
-    Measured,
-    Row,
+    HashingRow,
+    MeasuredRow,
+    RowKind,
     chosen_rows,
     markdown,
     without_centers,
@@ -38,11 +37,9 @@ from sketchdata.config import option, recorded
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console
-from sketchdata.retrieval.code_evaluation import class_spread
-from sketchdata.retrieval.code_validation import answers
+from sketchdata.retrieval.code_evaluation import answers, class_spread
 from sketchdata.retrieval.scores import score_codes
-from sketchdata.retrieval.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS
-from sketchdata.retrieval.shallow_hashing.hog import hog_features
+from sketchdata.retrieval.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS, hog_features
 from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import hashing, hashing_baselines, options, recognition, sketchcode
 from sketchdata.training.backbones import MODELS
@@ -50,12 +47,12 @@ from sketchdata.training.bitmaps import PackedSplit, holds_bitmaps, identity, re
 from sketchdata.training.distributed import device_of
 from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorded_weights, weights_record
 from sketchdata.training.options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
-from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds
+from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
-#: Numbers of the feature that shallow methods are fitted on, as in the paper.
+#: Width of the feature of shallow methods, as in the paper.
 FEATURE_WIDTH = 256
-#: Side of the pictures that are described by histograms of gradients.
+#: Side of the pictures of histograms of gradients, and pictures per batch.
 _HOG_SIDE, _HOG_BATCH = 56, 4096
 
 _EPOCHS = click.IntRange(0)
@@ -112,8 +109,8 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
         InterruptedRunError: Ctrl-C; the same command goes on.
     """
     rows = chosen_rows(config.rows, config.bits, int(config.fixed_bits), config.unseen)
-    bench = _Bench(config, network, replace(training, resume=False))
-    # Before hours of work: what the data do not allow may come last.
+    bench = _HashingBench(config, network, replace(training, resume=False))
+    # Before hours of work: a row that the data do not allow may come last.
     possible = list(bench.possible(rows))
     measured = []
     for row in possible:
@@ -122,9 +119,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
     return bench.write(measured)
 
 
-class _Bench:
-    """One comparison: where its runs and results are, and how each kind of row comes to codes."""
-
+class _HashingBench:
     def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
         self.config, self.network, self.training = config, network, training
         self.classes, self.manifest = identity(config.data)
@@ -132,19 +127,19 @@ class _Bench:
         facts = recorded(config) | recorded(network) | recorded(training)
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
         facts |= self.weights
-        #: What a row that is kept must have been made with; which rows there are makes no difference to one of them.
+        #: The options that a kept row must have been made with: all but the choice of rows.
         self.options = {name: value for name, value in facts.items() if name not in ("rows", "bits", "fixed_bits")}
         self.splits: dict[tuple[str, tuple[str, ...]], PackedSplit] = {}
-        self.kinds: dict[Kind, Callable[[Row], dict[str, Any]]] = {
-            Kind.HASHING: lambda row: self._trained(row, self._hashing(row)),
-            Kind.BASELINE: lambda row: self._trained(row, self._baseline(row)),
-            Kind.RECIPE: lambda row: self._trained(row, self._recipe(row)),
-            Kind.RECOGNITION: lambda row: self._trained(row, self._recognition(row)),
-            Kind.SHALLOW: self._shallow,
+        self.kinds: dict[RowKind, Callable[[HashingRow], dict[str, Any]]] = {
+            RowKind.HASHING: lambda row: self._trained(row, self._hashing(row)),
+            RowKind.BASELINE: lambda row: self._trained(row, self._baseline(row)),
+            RowKind.RECIPE: lambda row: self._trained(row, self._recipe(row)),
+            RowKind.RECOGNITION: lambda row: self._trained(row, self._recognition(row)),
+            RowKind.SHALLOW: self._shallow,
         }
 
-    def possible(self, rows: Sequence[Row]) -> Iterator[Row]:
-        """Yield the rows that the data allow, and say which ones it does not."""
+    def possible(self, rows: Sequence[HashingRow]) -> Iterator[HashingRow]:
+        """Yield the rows that the data allow, and print the others."""
         for row in rows:
             if row.needs_points and self.ink_alone:
                 console.print(f"{row.name} is left out: bitmaps have no points and no strokes")
@@ -155,20 +150,18 @@ class _Bench:
             else:
                 yield row
 
-    def measure(self, row: Row) -> Measured:
-        """Return what is known of a row, after finding it out if it is not."""
+    def measure(self, row: HashingRow) -> MeasuredRow:
         path = self.config.out / "rows" / f"{row.name}.json"
         if path.exists():
             kept = read_json(path)
             if kept["manifest"] == self.manifest and kept.get("options") == self.options:
-                return Measured(row=row, values=kept)
+                return MeasuredRow(row=row, values=kept)
         console.print(f"{row.name}: {row.title}", highlight=False, soft_wrap=True)
         values = {"row": row.name, "manifest": self.manifest, "options": self.options, **self.kinds[row.kind](row)}
-        _write(path, values)
-        return Measured(row=row, values=values)
+        write_json(path, values)
+        return MeasuredRow(row=row, values=values)
 
-    def write(self, measured: Sequence[Measured]) -> dict[str, Any]:
-        """Write the tables of all rows so far; return the results."""
+    def write(self, measured: Sequence[MeasuredRow]) -> dict[str, Any]:
         facts = {
             "data": self.config.data.name,
             "classes": len(self.classes),
@@ -182,69 +175,59 @@ class _Bench:
             "threads": torch.get_num_threads(),
         }
         results = {**facts, "rows": [{**asdict(each.row), **each.values} for each in measured]}
-        _write(self.config.out / RESULTS_FILE, results)
+        write_json(self.config.out / RESULTS_FILE, results)
         with replacing(self.config.out / TABLE_FILE) as file:
             file.write(markdown(facts, measured).encode())
         return results
 
-    # ---- rows that are trained ---------------------------------------------------------------------------------------
-
-    def _trained(self, row: Row, folder: Path) -> dict[str, Any]:
-        """Return what a trained network is worth."""
+    def _trained(self, row: HashingRow, folder: Path) -> dict[str, Any]:
         trained, report = read_encoder(folder), read_json(folder / "training.json")
         seconds = sum(stage_seconds(folder / METRICS).values())
         shared = self._shared_seconds(row) if report["pretrained"] else {}
-        # A stage of a branch that the network has not was copied too, and does not count.
+        # Stages of branches that the network lacks were copied too, and do not count.
         needed = {stage["stage"] for stage in report["stages"]} & set(report["pretrained"])
         facts = {
             "parameters": report["parameters"],
             "model": report["sha256"],
             "seconds": round(seconds + sum(shared.get(stage, 0.0) for stage in needed), 1),
         }
-        words = self._words(row, trained)
-        gallery = self._asked(trained, "gallery", words)
-        # Of classes that it never saw it recognises none.
+        words = self.classes
+        if row.unseen:
+            words = tuple(word for word in self.classes if word not in trained.classes)
+        gallery = self._predict(trained, "gallery", words)
+        # It recognises no drawing of unseen classes.
         own = {} if row.unseen else {"accuracy": gallery.accuracy}
-        if row.kind is Kind.RECOGNITION:
+        if row.kind is RowKind.RECOGNITION:
             return {**facts, **own}
         codes = gallery.codes
-        found = score_codes(self._asked(trained, "query", words).codes, codes)
-        d1, d2 = class_spread(gallery.numbers, codes.labels)
+        found = score_codes(self._predict(trained, "query", words).codes, codes)
+        d1, d2 = class_spread(gallery.embeddings, codes.labels)
         spread = {"d1": d1, "d2": d2, "ratio": d1 / d2 if d2 else None}
-        return {**facts, **own, "spread": spread, "retrieval": _short(found.values())}
+        return {**facts, **own, "spread": spread, "retrieval": _without_curves(found.values())}
 
-    def _words(self, row: Row, trained: Trained) -> tuple[str, ...]:
-        """Return the classes that a row is measured on: those that it was not shown, or all."""
-        if not row.unseen:
-            return self.classes
-        return tuple(word for word in self.classes if word not in trained.classes)
-
-    def _asked(self, trained: Trained, split: str, words: tuple[str, ...]) -> _Answers:
-        packed = self._split(split, words)
-        device = device_of(self.training.device)
-        return _ask(trained, packed.to(device))
+    def _predict(self, trained: Trained, split: str, words: tuple[str, ...]) -> _Predictions:
+        return _predictions(trained, self._split(split, words).to(device_of(self.training.device)))
 
     def _split(self, split: str, words: tuple[str, ...]) -> PackedSplit:
         if (split, words) not in self.splits:
             self.splits[split, words] = read_split(self.config.data, split).of_classes(words)
         return self.splits[split, words]
 
-    def _branches(self, row: Row) -> Path:
-        """Train the branches that the rows of a kind have in common, unless they are there; return their folder."""
+    def _branches(self, row: HashingRow) -> Path:
+        """Train the branches that rows share, unless they are there."""
         name = f"{BRANCHES}-unseen-{row.unseen}" if row.unseen else BRANCHES
         none = {"fusion_epochs": 0, "center_epochs": 0, "code_epochs": 0}
         own = options.HashingConfig(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
         branch = "cnn" if self.ink_alone else "cr"
         return self._train(hashing, own, replace(self.network, branch=branch))
 
-    def _shared_seconds(self, row: Row) -> dict[str, float]:
-        """Return how long each stage took that rows of a kind take from one another."""
+    def _shared_seconds(self, row: HashingRow) -> dict[str, float]:
         found = stage_seconds(self._branches(row) / METRICS)
-        if row.kind is Kind.HASHING and row.loss != "cel":
+        if row.kind is RowKind.HASHING and row.loss != "cel":
             found["fusion"] = stage_seconds(self._hashing(without_centers(row)) / METRICS).get("fusion", 0.0)
         return found
 
-    def _hashing(self, row: Row) -> Path:
+    def _hashing(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
         # All losses go on from the same fusion.
         source = self._branches(row) if row.loss == "cel" else self._hashing(without_centers(row))
@@ -257,7 +240,7 @@ class _Bench:
         )
         return self._train(hashing, own, replace(self.network, branch=row.branch))
 
-    def _baseline(self, row: Row) -> Path:
+    def _baseline(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
         own = options.BaselinesConfig(
             **{name: common[name] for name in _DATA | {"cnn_learning_rate", "cnn_epochs", "rnn_epochs"}},
@@ -270,7 +253,7 @@ class _Bench:
         )
         return self._train(hashing_baselines, own, replace(self.network, branch="cnn"))
 
-    def _recipe(self, row: Row) -> Path:
+    def _recipe(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
         changed = dict(ABLATIONS.get(row.method, {}))
         channels = "ink" if self.ink_alone else str(changed.pop("channels", "strokes"))
@@ -294,7 +277,7 @@ class _Bench:
         )
         return self._train(sketchcode, own, network, training)
 
-    def _recognition(self, row: Row) -> Path:
+    def _recognition(self, row: HashingRow) -> Path:
         shared = row.method in ("cnn", "cr")
         width = FEATURE_WIDTH if row.name == "features" else self.config.width
         own = options.RecognitionConfig(
@@ -311,8 +294,7 @@ class _Bench:
             other = replace(other, backbone=row.method, weights=None, size=size)
         return self._train(recognition, own, replace(other, branch=branch))
 
-    def _staged(self, name: str, row: Row) -> dict[str, Any]:
-        """Return the options that the trainers have in common."""
+    def _staged(self, name: str, row: HashingRow) -> dict[str, Any]:
         names = {field for field in EpochsConfig.__dataclass_fields__ if field not in ("out", "unseen")}
         return {
             **{field: getattr(self.config, field) for field in names},
@@ -323,17 +305,13 @@ class _Bench:
     def _train(
         self, trainer: Any, config: Any, network: NetworkOptions, training: TrainingOptions | None = None
     ) -> Path:
-        """Train to the end, from wherever it was stopped; return the folder."""
         out: Path = config.out
         if network.branch == "rnn":
             network = replace(network, weights=None)
         trainer.run(config, network, replace(training or self.training, resume=(out / RECORD).exists()))
         return out
 
-    # ---- rows that are fitted ----------------------------------------------------------------------------------------
-
-    def _shallow(self, row: Row) -> dict[str, Any]:
-        """Fit a shallow method on features of `train`; return what its codes are worth."""
+    def _shallow(self, row: HashingRow) -> dict[str, Any]:
         describe = self._deep_features if row.branch == "deep" else self._hog_features
         method = SHALLOW_HASHERS[row.method]
         train = describe("train")
@@ -346,25 +324,25 @@ class _Bench:
             return replace(codes, packed=pack_bits(hasher.encode(describe(split))))
 
         found = score_codes(encoded("query"), encoded("gallery"))
-        return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": _short(found.values())}
+        return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": _without_curves(found.values())}
 
     def _rows(self, split: str) -> Tensor:
-        """Return which drawings are described: of `train` as many as are learned from at most, evenly spread."""
+        """Return the rows of the drawings in a fit: of `train` at most MOST_ROWS, evenly spread."""
         count = len(self._split(split, self.classes))
         wanted = min(count, MOST_ROWS) if split == "train" else count
         return torch.arange(wanted) * count // max(wanted, 1)
 
     def _deep_features(self, split: str) -> npt.NDArray[np.float32]:
-        """Return the numbers of a network's fusion layer, trained once."""
         path = self.config.out / "features" / f"deep-{split}.npy"
-        row = Row(name="features", kind=Kind.RECOGNITION, method="cnn" if self.ink_alone else "cr", loss="cel")
-        # Looked at even where the numbers are kept: it refuses other options and other data.
+        row = HashingRow(
+            name="features", kind=RowKind.RECOGNITION, method="cnn" if self.ink_alone else "cr", loss="cel"
+        )
+        # Checked even where the features are kept: it refuses other options and other data.
         folder = self._recognition(row)
         packed = self._split(split, self.classes).to(device_of(self.training.device))
-        return _kept(path, lambda: _ask(read_encoder(folder), packed, self._rows(split)).numbers)
+        return _kept(path, lambda: _predictions(read_encoder(folder), packed, self._rows(split)).embeddings)
 
     def _hog_features(self, split: str) -> npt.NDArray[np.float32]:
-        """Return histograms of oriented gradients of the pictures."""
         packed = self._split(split, self.classes)
 
         def described() -> npt.NDArray[np.float32]:
@@ -378,46 +356,40 @@ _DATA = frozenset({"data", "out", "unseen", "augment"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Answers:
-    """What a network made of N drawings: (N, D) float32 numbers, and the share that it recognised."""
+class _Predictions:
+    """The (N, D) float32 embeddings of N drawings by a network, and its accuracy."""
 
     packed: PackedSplit
-    numbers: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
     threshold: float
     accuracy: float
 
     @property
     def codes(self) -> Codes:
-        """The numbers' binary codes."""
-        return codes_of(self.numbers, self.threshold, self.packed)
+        return codes_of(self.embeddings, self.threshold, self.packed)
 
 
 @torch.no_grad()
-def _ask(trained: Trained, packed: PackedSplit, rows: Tensor | None = None) -> _Answers:
+def _predictions(trained: Trained, packed: PackedSplit, rows: Tensor | None = None) -> _Predictions:
     encoder = trained.encoder.to(packed.device).eval()
     parts, right = [], 0
     for f, scores, labels in answers(packed, encoder, trained.view, rows):
         parts.append(f.cpu().numpy())
         right += int((scores.argmax(1) == labels).sum())
-    numbers = np.concatenate(parts)
-    return _Answers(packed=packed, numbers=numbers, threshold=trained.threshold, accuracy=right / len(numbers))
+    embeddings = np.concatenate(parts)
+    return _Predictions(
+        packed=packed, embeddings=embeddings, threshold=trained.threshold, accuracy=right / len(embeddings)
+    )
 
 
-def _short(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a row's measures what no table shows."""
+def _without_curves(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in ("classes", "curve")}
 
 
 def _kept(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Return an array that is made once."""
     if not path.exists():
         found = make()
         with replacing(path) as file:
             np.save(file, found)
     array: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
     return array
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    with replacing(path) as file:
-        file.write(orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

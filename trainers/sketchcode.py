@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.code_evaluation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.trainers.options import SketchcodeConfig as Config

@@ -52,9 +52,8 @@ from sketchdata.training.experiment import (
 from sketchdata.training.losses import CodeLoss
 from sketchdata.training.options import NetworkOptions, PrototypeOptions, TrainingOptions
 from sketchdata.training.run_folder import RunFolder
-from sketchdata.zero_shot import Method
-from sketchdata.zero_shot.options import chosen_methods
-from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
+from sketchdata.zero_shot import ZeroShotMethod, chosen_methods
+from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
 
 #: Options that make no difference to the network of drawings.
 _OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
@@ -159,7 +158,11 @@ def _learn_drawings(
 
 
 def _learn_prototypes(
-    folder: RunFolder, config: Config, classes: ClassPlan, methods: Mapping[str, Method], training: TrainingOptions
+    folder: RunFolder,
+    config: Config,
+    classes: ClassPlan,
+    methods: Mapping[str, ZeroShotMethod],
+    training: TrainingOptions,
 ) -> None:
     """Fit each method to each source of vectors, unless that is done; processes divide the work."""
     wanted = [(source, name) for source in classes.sources for name in methods]

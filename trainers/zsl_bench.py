@@ -5,12 +5,12 @@ r"""Compare ways of zero-shot recognition over several draws of unseen classes: 
         --backbone small --size 64 --hidden 64 --max-points 64
 
 A network is trained for each draw of seen and unseen classes, each method learns prototypes from each source of class
-vectors, and drawings of unseen classes are recognised. What is finished is kept, so that a comparison that was stopped
-goes on, and two that run side by side on different networks share a folder.
+vectors, and drawings of unseen classes are recognised. Finished parts are kept, so that a comparison that was stopped
+goes on, and two commands with different networks can share a folder.
 
 CR, CNN and RNN are the paper's networks; THIN is ours, a small convolutional network that reads strokes as channels.
-The oracle knows the mean of each class's training drawings, of unseen classes as well: it bounds what prototypes of
-these features can reach, and is no zero-shot method.
+The upper bound uses the mean of each class's training drawings, of unseen classes as well, as its prototype: no
+prototypes of these features can do better, and it is no zero-shot method.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.classes.vectors import read_source
-from sketchdata.comparisons.zero_shot import Row, markdown, summarise
+from sketchdata.comparisons.zero_shot import ZeroShotRow, markdown, summarise
 from sketchdata.config import option, recorded
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
@@ -49,17 +49,17 @@ from sketchdata.training.options import (
     PrototypeOptions,
     TrainingOptions,
 )
-from sketchdata.training.run_folder import RECORD, read_json, read_record
-from sketchdata.zero_shot import ZERO_SHOT_METHODS, fit_oracle
-from sketchdata.zero_shot.evaluation import Asked, evaluate_zero_shot, measure_recogniser, read_roster
-from sketchdata.zero_shot.options import chosen_methods
-from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers
+from sketchdata.training.run_folder import RECORD, read_json, read_record, write_json
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, chosen_methods, fit_upper_bound
+from sketchdata.zero_shot.evaluation import EvaluationSet, evaluate_zero_shot, measure_recogniser, read_class_table
+from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers
 
 RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
-ORACLE = "oracle"
-#: What stands in a file of class vectors that are of edge maps, and not of words.
+UPPER_BOUND = "upper-bound"
+#: The kind in a file of class vectors that are of edge maps, and not of words.
 _OF_EDGE_MAPS = "edge maps"
-#: The paper's branches alone are asked about its own method, both ways; our network about ours as well.
+#: Methods of each network: the paper's branches alone learn its own method, in both directions; our network ours as
+#: well.
 _ABLATED, _OWN = (PAPER, f"{PAPER}_reversed"), (PAPER, OURS)
 _NETWORKS = {"cr": None, "cnn": _ABLATED, "rnn": _ABLATED, "thin": _OWN}
 _BATCH = 512
@@ -85,7 +85,7 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
         ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"
     )
     split: str = option(GALLERY, help="Split whose drawings are recognised.")
-    oracle: bool = option(False, help="Add the upper bound: the best prototypes for the paper's network.")
+    upper_bound: bool = option(False, help="Add the upper bound: the best prototypes for the paper's network.")
     thin_size: int | None = option(None, help="Side of thin's picture. Default: --size.", type=click.IntRange(16, 1024))
     thin_epochs: int | None = option(
         None, help="Epochs of thin's picture branch. Default: --cnn-epochs.", type=click.IntRange(0)
@@ -104,8 +104,8 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
         raise ConfigError("--class-split is one draw of classes: take --splits 1")
     networks = chosen_networks(config)
     drawn = [replace(splits, split_seed=splits.split_seed + number) for number in range(config.splits)]
-    bench = _Bench(config, network, replace(training, resume=False))
-    # Before hours of work: what cannot be split or learned from may come last.
+    bench = _ZeroShotBench(config, network, replace(training, resume=False))
+    # Before hours of work: a draw that cannot be split may come last.
     for split in drawn:
         zsl.plan(config, split, bench.classes)
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -118,7 +118,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
 
 
 def chosen_networks(config: Config) -> list[str]:
-    """Return the networks that are asked for and that the data allow, in the order of their table.
+    """Return the networks that --networks names and the data allow, in the order of their table.
 
     Raises:
         ConfigError: There is no such network, or none is left.
@@ -136,9 +136,7 @@ def chosen_networks(config: Config) -> list[str]:
     return allowed
 
 
-class _Bench:
-    """One comparison: where its runs and results are."""
-
+class _ZeroShotBench:
     def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
         self.config, self.network, self.training = config, network, training
         self.classes, self.manifest = identity(config.data)
@@ -146,7 +144,6 @@ class _Bench:
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
 
     def measure(self, name: str, split: SplitOptions) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
-        """Yield (features, source, method) and what they are worth, of a network at one draw of classes."""
         methods = [each for each in self.methods if each in (_NETWORKS[name] or self.methods)]
         if not methods:
             return
@@ -154,11 +151,10 @@ class _Bench:
         evaluation = self._evaluated(folder)
         for kept in read_recognisers(folder):
             yield (name.upper(), kept.source, kept.method), evaluation["recognisers"][kept.name]
-        if self.config.oracle and name in ("cr", "cnn"):
-            yield (name.upper(), "drawings", ORACLE), self._oracle(folder)
+        if self.config.upper_bound and name in ("cr", "cnn"):
+            yield (name.upper(), "drawings", UPPER_BOUND), self._upper_bound(folder)
 
     def _train(self, name: str, split: SplitOptions, methods: Sequence[str]) -> Path:
-        """Train to the end, from wherever it was stopped; return the folder."""
         out = self._folder(name, split)
         shared = {field.name for field in fields(options.ZeroShotConfig)} & {
             field.name for field in fields(self.config)
@@ -187,7 +183,7 @@ class _Bench:
         )
 
     def _evaluated(self, folder: Path) -> Mapping[str, Any]:
-        """Return the evaluation of a run, which is not done again."""
+        """Return the evaluation of a run, kept or new."""
         path, split = folder / JSON_FILE, self.config.split
         if path.exists():
             values = read_json(path)
@@ -196,31 +192,30 @@ class _Bench:
                 return values
         device = str(device_of(self.training.device))
         values = evaluate_zero_shot(folder, self.config.data, split, device=device, batch_size=_BATCH)
-        # As it will be read the next time.
+        # As it will be read next time.
         return dict(orjson.loads(orjson.dumps(values)))
 
-    def _oracle(self, folder: Path) -> dict[str, Any]:
-        """Return what the means of training drawings of all classes would reach."""
-        roster, trained = read_roster(read_record(folder), folder), read_encoder(folder)
+    def _upper_bound(self, folder: Path) -> dict[str, Any]:
+        """Return the results of the class means of training drawings as prototypes, of unseen classes too."""
+        table, trained = read_class_table(read_record(folder), folder), read_encoder(folder)
         device = str(device_of(self.training.device))
 
         def described(split: str, most: int | None) -> tuple[Any, Any]:
-            packed = read_split(self.config.data, split).of_classes(roster.classes)
+            packed = read_split(self.config.data, split).of_classes(table.classes)
             labels = packed.labels.numpy().astype(np.int64)
             rows = np.arange(len(labels)) if most is None else zsl.first_of_each(labels, most)
             return embed(trained, packed, rows=rows, device=device), labels[rows]
 
         features, labels = described("train", self.config.drawings)
-        seen = np.setdiff1d(np.arange(len(roster.classes)), roster.places())
-        best = fit_oracle(features, labels, np.eye(len(roster.classes)), seen)
-        kept = KeptRecogniser(source="drawings", method=ORACLE, classes=roster.classes, recogniser=best)
+        seen = np.setdiff1d(np.arange(len(table.classes)), table.places())
+        best = fit_upper_bound(features, labels, np.eye(len(table.classes)), seen)
+        kept = KeptRecogniser(source="drawings", method=UPPER_BOUND, classes=table.classes, recogniser=best)
         features, labels = described(self.config.split, None)
-        return measure_recogniser(kept, Asked(features=features, labels=labels, roster=roster))
+        return measure_recogniser(kept, EvaluationSet(features=features, labels=labels, table=table))
 
     def write(self, found: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-        """Write the tables of what is known so far; return the results."""
         rows = [
-            Row(features=features, source=source, method=method, summary=summarise(values))
+            ZeroShotRow(features=features, source=source, method=method, summary=summarise(values))
             for (features, source, method), values in found.items()
         ]
         results = {
@@ -232,15 +227,11 @@ class _Bench:
             "threads": torch.get_num_threads(),
             "rows": [{**asdict(row), "draws": list(values)} for row, values in zip(rows, found.values(), strict=True)],
         }
-        _write(self.config.out / RESULTS_FILE, orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        write_json(self.config.out / RESULTS_FILE, results)
         kinds = {path.stem: read_source(path).get("kind") for path in self.config.vectors}
         of_edge_maps = [name for name, kind in kinds.items() if kind == _OF_EDGE_MAPS]
         of_words = [name for name, kind in kinds.items() if kind != _OF_EDGE_MAPS]
         page = markdown(rows, words=of_words, edge_maps=of_edge_maps)
-        _write(self.config.out / TABLE_FILE, page.encode())
+        with replacing(self.config.out / TABLE_FILE) as file:
+            file.write(page.rstrip("\n").encode() + b"\n")
         return results
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content.rstrip(b"\n") + b"\n")

@@ -23,7 +23,7 @@ from sketchdata.retrieval.query import Query, read_queries
 
 if TYPE_CHECKING:
     from sketchdata.training.encoder import Trained
-    from sketchdata.zero_shot.store import KeptRecogniser
+    from sketchdata.zero_shot.recogniser import KeptRecogniser
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
 Recognisable: TypeAlias = "Drawing | npt.NDArray[np.uint8] | str | PathLike[str]"
@@ -177,7 +177,7 @@ class Recogniser:
                 device=where,
                 data=data,
             )
-        from sketchdata.zero_shot.store import choose_recogniser, read_recognisers
+        from sketchdata.zero_shot.recogniser import choose_recogniser, read_recognisers
 
         kept = choose_recogniser(read_recognisers(directory), vectors, method)
         own = kept.recogniser

@@ -76,7 +76,7 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
         click.echo(f"{picture}: {picture.stat().st_size / 1e3:,.0f} kB", err=True)
 
 
-def _plain(found: recipe.Answers) -> dict[str, Any]:
+def _plain(found: recipe.RecognisedDrawings) -> dict[str, Any]:
     # key_ids as text, since JavaScript's numbers hold 53 bits.
     recogniser, kept = found.recogniser, found.recogniser.kept
     return {
@@ -147,7 +147,7 @@ def _digits(scores: list[float]) -> int:
     return min(max(3 - math.floor(math.log10(spread)), 0), 8) if spread > 0 else 4
 
 
-def _draw(found: recipe.Answers) -> Figure:
+def _draw(found: recipe.RecognisedDrawings) -> Figure:
     recogniser = found.recogniser
     is_probability = recogniser.measure == "probability"
     ends = "begin at 0 and end at 1" if is_probability else "begin at the score of the middle class and end at the best"

@@ -118,7 +118,7 @@ def search(
         _print(answer)
 
 
-def _plain(answer: search_recipe.Answer) -> dict[str, Any]:
+def _plain(answer: search_recipe.SearchAnswer) -> dict[str, Any]:
     # key_ids as text, since JavaScript's numbers hold 53 bits.
     return {
         "query": answer.query.name,
@@ -132,7 +132,7 @@ def _plain(answer: search_recipe.Answer) -> dict[str, Any]:
     }
 
 
-def _print(answer: search_recipe.Answer) -> None:
+def _print(answer: search_recipe.SearchAnswer) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
     table = Table(title=answer.query.name + said, title_justify="left")
     for title in ("rank", "key_id", "class", "distance"):
@@ -146,7 +146,7 @@ def _print(answer: search_recipe.Answer) -> None:
     print_tables(table)
 
 
-def _write_sheet(found: search_recipe.Found, data: Path, path: Path) -> None:
+def _write_sheet(found: search_recipe.SearchAnswers, data: Path, path: Path) -> None:
     from sketchdata.storage.manifest import replacing
     from sketchdata.web.pages import Neighbour, SheetRow, render_search
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
-# What Xu et al. published of hashing on QuickDraw-3.8M, to be put beside what is measured here.
-# Source: "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Tables II to VII. The paper says
-# neither how equal distances are ordered nor which average precision it takes.
+# Published figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
+# Tables II to VII, on QuickDraw-3.8M. The paper says neither how equal distances are ordered nor which average
+# precision it uses.
 
+Value = TypeVar("Value")
 #: Bits of the columns.
 BITS = (16, 24, 32, 64)
 
 
-def _columns(*values: float) -> dict[int, float]:
+def _columns(*values: Value) -> dict[int, Value]:
     return dict(zip(BITS, values, strict=True))
 
 
@@ -33,7 +34,7 @@ MAP: dict[str, dict[int, float]] = {
     "cr-cl": _columns(0.5567, 0.5856, 0.5911, 0.6136),
     "cr-scl": _columns(0.6016, 0.6371, 0.6473, 0.6767),
     "cr-scl-ql": _columns(0.6064, 0.6388, 0.6521, 0.6791),
-    # Table III: shallow methods on a deep feature of 256 numbers, and on histograms of oriented gradients.
+    # Table III: shallow methods on a deep feature of width 256, and on histograms of oriented gradients.
     "pca_itq-deep": _columns(0.4414, 0.5301, 0.5655, 0.6148),
     "lsh-deep": _columns(0.3327, 0.4472, 0.5001, 0.5801),
     "sh-deep": _columns(0.4177, 0.5102, 0.5501, 0.5956),
@@ -66,44 +67,30 @@ PRECISION: dict[str, dict[int, float]] = {
 ACCURACY = {"sketch-a-net": 0.6871, "resnet50": 0.7864, "recognise-cel": 0.7949, "recognise-scl": 0.8051}
 #: Table VI: {row: {bits: (d1, d2, d1/d2)}}.
 SPREAD: dict[str, dict[int, tuple[float, float, float]]] = {
-    "cr-cel": {
-        16: (0.7501, 4.9764, 0.1665),
-        24: (1.2360, 6.1266, 0.2017),
-        32: (2.0066, 8.9190, 0.2250),
-        64: (4.7040, 15.4719, 0.3040),
-    },
-    "cr-cl": {
-        16: (0.5297, 3.2841, 0.1721),
-        24: (0.8285, 4.0388, 0.2051),
-        32: (1.5124, 7.3120, 0.2068),
-        64: (3.5828, 14.1112, 0.2539),
-    },
-    "cr-scl": {
-        16: (0.5078, 4.2581, 0.1257),
-        24: (0.6801, 5.0221, 0.1354),
-        32: (1.0792, 7.5340, 0.1432),
-        64: (1.6109, 11.6815, 0.1379),
-    },
-    "cr-scl-ql": {
-        16: (0.5800, 4.8537, 0.1290),
-        24: (0.8568, 6.2243, 0.1377),
-        32: (1.2468, 8.6675, 0.1439),
-        64: (2.5231, 17.6179, 0.1432),
-    },
+    "cr-cel": _columns(
+        (0.7501, 4.9764, 0.1665), (1.236, 6.1266, 0.2017), (2.0066, 8.919, 0.225), (4.704, 15.4719, 0.304)
+    ),
+    "cr-cl": _columns(
+        (0.5297, 3.2841, 0.1721), (0.8285, 4.0388, 0.2051), (1.5124, 7.312, 0.2068), (3.5828, 14.1112, 0.2539)
+    ),
+    "cr-scl": _columns(
+        (0.5078, 4.2581, 0.1257), (0.6801, 5.0221, 0.1354), (1.0792, 7.534, 0.1432), (1.6109, 11.6815, 0.1379)
+    ),
+    "cr-scl-ql": _columns(
+        (0.58, 4.8537, 0.129), (0.8568, 6.2243, 0.1377), (1.2468, 8.6675, 0.1439), (2.5231, 17.6179, 0.1432)
+    ),
 }
 #: Table VII: {row: mean average precision among 20 classes that no training saw}, at this one length.
 ZERO_SHOT_BITS = 32
 ZERO_SHOT = {"dlbhc": 0.7094, "dsh-sketch": 0.5334, "cr-scl-ql": 0.7547}
 
 
-# The rows of the comparison of hashing methods: what each is, and which of the paper's tables it stands in.
-
-#: The run that has the branches which many rows share.
+#: The run with the branches that many rows share.
 BRANCHES = "branches"
 
 
-class Kind(str, Enum):
-    """How a row comes to its codes."""
+class RowKind(str, Enum):
+    """How a row's codes are made."""
 
     HASHING = "hashing"
     BASELINE = "baseline"
@@ -113,23 +100,23 @@ class Kind(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class HashingRow:
     """A method, at a code length where it has one.
 
     Attributes:
         name: Of its files: `cr-scl-ql-64`.
-        kind: How it is trained or fitted.
-        method: What is trained or fitted.
+        kind: How its codes are made.
+        method: The method's name.
         title: For people.
         table: Of the paper: II, III, V, VII, or `ours` for our ablations.
-        bits: D; 0 of recognition.
-        branch: `cnn` or `cr`; of a shallow method its features, `deep` or `hog`.
+        bits: D; 0 for recognition.
+        branch: `cnn` or `cr`; for a shallow method its features, `deep` or `hog`.
         loss: Of the paper's own rows.
-        unseen: Classes that are held out.
+        unseen: The number of classes that are held out.
     """
 
     name: str
-    kind: Kind
+    kind: RowKind
     method: str
     title: str = ""
     table: str = ""
@@ -140,14 +127,14 @@ class Row:
 
     @property
     def key(self) -> str:
-        """The name without the length, which is the same in all tables."""
+        """The name without the length, the same in all tables."""
         return self.name.removesuffix(f"-{self.bits}").removeprefix("unseen-")
 
     @property
     def needs_points(self) -> bool:
         """Whether bitmaps are not enough."""
-        alone = self.branch == "cnn" or self.kind in (Kind.BASELINE, Kind.SHALLOW)
-        return not (alone or (self.kind is Kind.RECIPE and self.method != "sketchcode-ink"))
+        alone = self.branch == "cnn" or self.kind in (RowKind.BASELINE, RowKind.SHALLOW)
+        return not (alone or (self.kind is RowKind.RECIPE and self.method != "sketchcode-ink"))
 
 
 #: {row: (branch, loss, title)} of the trainer `hashing`.
@@ -165,7 +152,7 @@ _BASELINES = {
     "csq": "CSQ",
     "orthohash": "OrthoHash",
 }
-#: {row: what it changes of the recipe}.
+#: {row: the options of the recipe that it changes}.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "sketchcode-ink": {"channels": "ink"},
     "sketchcode-no-margin": {"margin": 0.0},
@@ -201,27 +188,41 @@ _SHALLOW_TITLES = {
     "sdh": "SDH",
     "cca_itq": "CCA-ITQ",
 }
-#: What the paper's zero-shot table has, and ours.
+#: Rows of the paper's zero-shot table, and ours.
 _ZERO_SHOT = ("dlbhc", "dsh-sketch", "cr-scl-ql", "sketchcode")
 
 
-def all_rows(lengths: tuple[int, ...], fixed: int, unseen: int) -> Iterator[Row]:
-    """Yield every row: the deep methods at each length, shallow ones, recognition, and what has one length only."""
+def all_rows(lengths: tuple[int, ...], fixed: int, unseen: int) -> Iterator[HashingRow]:
+    """Yield every row: deep and shallow methods at each length, recognition, ablations and zero-shot rows at one."""
     names = [*_BASELINES, *_HASHING, "sketchcode"]
     for bits in lengths:
         yield from (_deep(name, bits) for name in names)
     for name, title in _ABLATION_TITLES.items():
-        yield Row(name=f"{name}-{fixed}", kind=Kind.RECIPE, method=name, title=title, table="ours", bits=fixed)
+        yield HashingRow(
+            name=f"{name}-{fixed}", kind=RowKind.RECIPE, method=name, title=title, table="ours", bits=fixed
+        )
     for bits in lengths:
-        yield from (_shallow(name, features, bits) for features in ("deep", "hog") for name in SHALLOW_HASHERS)
+        for features, title in (("deep", "deep features"), ("hog", "HOG")):
+            for name in SHALLOW_HASHERS:
+                yield HashingRow(
+                    name=f"{name}-{features}-{bits}",
+                    kind=RowKind.SHALLOW,
+                    method=name,
+                    title=f"{_SHALLOW_TITLES[name]}, {title}",
+                    table="III",
+                    bits=bits,
+                    branch=features,
+                )
     for name, (method, loss, title) in _RECOGNITION.items():
         branch = "cr" if method == "cr" else "cnn"
-        yield Row(name=name, kind=Kind.RECOGNITION, method=method, title=title, table="V", branch=branch, loss=loss)
+        yield HashingRow(
+            name=name, kind=RowKind.RECOGNITION, method=method, title=title, table="V", branch=branch, loss=loss
+        )
     if unseen:
         yield from (_deep(name, fixed, unseen) for name in _ZERO_SHOT)
 
 
-def _deep(name: str, bits: int, unseen: int = 0) -> Row:
+def _deep(name: str, bits: int, unseen: int = 0) -> HashingRow:
     facts: dict[str, Any] = {
         "name": f"{'unseen-' if unseen else ''}{name}-{bits}",
         "table": "VII" if unseen else "II",
@@ -230,34 +231,21 @@ def _deep(name: str, bits: int, unseen: int = 0) -> Row:
     }
     if name in _HASHING:
         branch, loss, title = _HASHING[name]
-        return Row(**facts, kind=Kind.HASHING, method=name, title=title, branch=branch, loss=loss)
+        return HashingRow(**facts, kind=RowKind.HASHING, method=name, title=title, branch=branch, loss=loss)
     if name in _BASELINES:
-        return Row(**facts, kind=Kind.BASELINE, method=name, title=_BASELINES[name], branch="cnn")
-    return Row(**facts, kind=Kind.RECIPE, method=name, title="sketchcode, ours")
+        return HashingRow(**facts, kind=RowKind.BASELINE, method=name, title=_BASELINES[name], branch="cnn")
+    return HashingRow(**facts, kind=RowKind.RECIPE, method=name, title="sketchcode, ours")
 
 
-def _shallow(name: str, features: str, bits: int) -> Row:
-    title = f"{_SHALLOW_TITLES[name]}, {'deep features' if features == 'deep' else 'HOG'}"
-    return Row(
-        name=f"{name}-{features}-{bits}",
-        kind=Kind.SHALLOW,
-        method=name,
-        title=title,
-        table="III",
-        bits=bits,
-        branch=features,
-    )
-
-
-def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Row]:
-    """Return the rows that are asked for.
+def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[HashingRow]:
+    """Return the rows that a command names.
 
     Args:
         names: Comma-separated row names, with or without a length: `cr-cel` or `cr-cel-64`; or the start of several
             with a star, such as `unseen-*`; or `all`.
         lengths: Comma-separated code lengths.
         fixed: The length of zero-shot rows and ablations.
-        unseen: Classes that zero-shot rows do not see; 0 for no such rows.
+        unseen: The number of classes that zero-shot rows hold out; 0 for no such rows.
 
     Raises:
         ConfigError: There is no such row or length.
@@ -274,9 +262,14 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Row]:
     wanted = names_in(names)
     if "all" in wanted:
         return rows
-    found: dict[str, Row] = {}
+    found: dict[str, HashingRow] = {}
     for name in wanted:
-        own = [row for row in rows if _matches(row, name)]
+        own = [
+            row
+            for row in rows
+            if name in (row.name, row.name.removesuffix(f"-{row.bits}"))
+            or (name.endswith("*") and row.name.startswith(name[:-1]))
+        ]
         if not own:
             known = dict.fromkeys(row.name.removesuffix(f"-{row.bits}") for row in rows)
             raise ConfigError(f"there is no row {name!r}: choose from {', '.join(known)}, or all")
@@ -284,57 +277,55 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Row]:
     return [row for row in rows if row.name in found]
 
 
-def without_centers(row: Row) -> Row:
-    """Return the row of the same network that learns by cross entropy alone."""
+def without_centers(row: HashingRow) -> HashingRow:
+    """Return the row of the same network trained by cross entropy alone."""
     return replace(row, name=row.name.replace(row.key, "cr-cel"), method="cr-cel", loss="cel")
 
-
-def _matches(row: Row, name: str) -> bool:
-    short = row.name.removesuffix(f"-{row.bits}")
-    return name in (row.name, short) or (name.endswith("*") and row.name.startswith(name[:-1]))
-
-
-# The comparison of hashing methods as tables in Markdown, what was measured beside what the paper published.
 
 _NONE = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A row and what was found of it.
+class MeasuredRow:
+    """A row and its results: `retrieval`, `spread`, `accuracy`, `seconds`, `parameters`, as far as they apply."""
 
-    Attributes:
-        row: What it is.
-        values: `retrieval`, `spread`, `accuracy`, `seconds`, `parameters`, as far as they apply.
-    """
-
-    row: Row
+    row: HashingRow
     values: Mapping[str, Any]
 
 
-def markdown(facts: Mapping[str, Any], measured: Sequence[Measured]) -> str:
-    """Return all tables that have a row, with what one needs to know to read them."""
+def markdown(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> str:
+    """Return all tables that have a row, with notes on how to read them."""
     lines = ["# Hashing methods compared", "", *_notes(facts, measured)]
     for title, table in (
         ("Deep methods (Tables II and VI of the paper)", "II"),
-        ("What each part of our recipe brings", "ours"),
+        ("The contribution of each part of our recipe", "ours"),
         ("Shallow methods (Table III)", "III"),
         ("Zero-shot hashing (Table VII)", "VII"),
     ):
-        own = [each for each in measured if each.row.table == table]
-        if own:
-            lines += ["", f"## {title}", "", *_retrieval(own, table)]
-    recognition = [each for each in measured if each.row.kind is Kind.RECOGNITION]
+        chosen = [each for each in measured if each.row.table == table]
+        if chosen:
+            lines += ["", f"## {title}", "", *_retrieval(chosen, table)]
+    recognition = [each for each in measured if each.row.kind is RowKind.RECOGNITION]
     if recognition:
-        lines += ["", "## Recognition (Table V)", "", *_recognition(recognition, facts)]
+        lines += ["", "## Recognition (Table V)", ""]
+        lines += [
+            "| network | top-1 of gallery | chance | parameters | seconds | paper's |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
+        for each in recognition:
+            own = each.values
+            lines.append(
+                f"| {each.row.title} | {own['accuracy']:.4f} | {1 / facts['classes']:.4f} | {own['parameters']:,} | "
+                f"{own['seconds']:,.0f} | {_number(ACCURACY.get(each.row.name))} |"
+            )
     return "\n".join(lines) + "\n"
 
 
-def _notes(facts: Mapping[str, Any], measured: Sequence[Measured]) -> Iterator[str]:
+def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterator[str]:
     drawings = facts["drawings"]
     yield (
         f"{facts['classes']:,} classes: {drawings['train']:,} drawings to learn from, {drawings['val']:,} of val to "
-        f"choose epochs by; {drawings['query']:,} of query are looked for among {drawings['gallery']:,} of gallery, "
+        f"choose epochs by; {drawings['query']:,} of query search {drawings['gallery']:,} of gallery, "
         "which no training saw. One seed each. The paper's figures are of its own data, 345 classes and 345,000 "
         "drawings, and are no yardstick for these."
     )
@@ -352,15 +343,14 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[Measured]) -> Iterator[s
     )
 
 
-def _retrieval(measured: Sequence[Measured], table: str) -> Iterator[str]:
-    """Yield a table of what was retrieved, the code lengths one after the other."""
+def _retrieval(measured: Sequence[MeasuredRow], table: str) -> Iterator[str]:
     precision = next(each.values["retrieval"]["k"] for each in measured)
-    columns: list[tuple[str, Callable[[Measured], str]]] = [
+    columns: list[tuple[str, Callable[[MeasuredRow], str]]] = [
         ("method", lambda each: each.row.title),
         ("bits", lambda each: str(each.row.bits)),
-        ("mAP", lambda each: _number(each.values["retrieval"]["map"]["expected"])),
-        ("worst to best order of ties", _bounds),
-        ("95 % over queries", _interval),
+        ("mAP", lambda each: _number(_map_of(each)["expected"])),
+        ("worst to best order of ties", lambda each: "{pessimistic:.4f} – {optimistic:.4f}".format_map(_map_of(each))),
+        ("95 % over queries", lambda each: "{:.3f} – {:.3f}".format(*_map_of(each)["query_interval"])),
         (f"P@{precision}", lambda each: _number(each.values["retrieval"]["precision_at_k"]["expected"])),
     ]
     if table in ("II", "ours", "VII"):
@@ -391,32 +381,16 @@ def _retrieval(measured: Sequence[Measured], table: str) -> Iterator[str]:
         yield f"{first.row.unseen} classes that no training saw: chance is {first.values['retrieval']['chance']:.4f}."
 
 
-def _recognition(measured: Sequence[Measured], facts: Mapping[str, Any]) -> Iterator[str]:
-    yield "| network | top-1 of gallery | chance | parameters | seconds | paper's |"
-    yield "|---|--:|--:|--:|--:|--:|"
-    for each in measured:
-        own = each.values
-        yield (
-            f"| {each.row.title} | {own['accuracy']:.4f} | {1 / facts['classes']:.4f} | {own['parameters']:,} | "
-            f"{own['seconds']:,.0f} | {_number(ACCURACY.get(each.row.name))} |"
-        )
-
-
-def _published(measured: Measured) -> str:
+def _published(measured: MeasuredRow) -> str:
     row = measured.row
     if row.unseen:
         return _number(ZERO_SHOT.get(row.key) if row.bits == ZERO_SHOT_BITS else None)
     return _number(MAP.get(row.key, {}).get(row.bits))
 
 
-def _bounds(measured: Measured) -> str:
-    own = measured.values["retrieval"]["map"]
-    return f"{own['pessimistic']:.4f} – {own['optimistic']:.4f}"
-
-
-def _interval(measured: Measured) -> str:
-    low, high = measured.values["retrieval"]["map"]["query_interval"]
-    return f"{low:.3f} – {high:.3f}"
+def _map_of(measured: MeasuredRow) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = measured.values["retrieval"]["map"]
+    return found
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -1,4 +1,4 @@
-"""Evaluation of a trained network's binary codes: retrieval, zero-shot retrieval, spread, cost, and its report."""
+"""Evaluation of a trained network's binary codes: retrieval, zero-shot retrieval, spread, cost, and their report."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from sketchdata.classes.splits import draw_classes
 from sketchdata.display.charts import Curve
@@ -23,16 +25,18 @@ from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.index import make_index
 from sketchdata.retrieval.scores import score_codes
 from sketchdata.training.bitmaps import PackedSplit, read_split
-from sketchdata.training.encoder import Trained, codes_of, embed
+from sketchdata.training.encoder import SketchEncoder, Trained, codes_of, embed
+from sketchdata.training.loader import View
+from sketchdata.training.losses import class_centers
 
-# How far apart drawings of one class lie, and how far apart the classes do.
-# Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table VI, which names
-# the distances and does not define them. Its d2 of 17.6 at 64 bits is more than the 8 that two points of a unit cube
-# of
-# 64 dimensions are apart at most, so distances are squared.
+# Spread. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table VI,
+# which names the distances and does not define them. Its d2 of 17.6 at 64 bits is more than the 8 that two points of a
+# unit cube of 64 dimensions are apart at most, so distances are squared.
 
 
-def class_spread(numbers: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> tuple[float, float]:
+def class_spread(
+    embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
+) -> tuple[float, float]:
     """Return the mean squared distance within classes, d1, and that between the classes' means, d2.
 
     d1 is the mean over classes of the mean squared Euclidean distance of a class's drawings to their mean; d2 is the
@@ -40,11 +44,8 @@ def class_spread(numbers: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.
     however many drawings they have; those without any do not count.
 
     Args:
-        numbers: (N, D), what the code layer gives for each drawing.
-        labels: (N,) their classes.
-
-    Returns:
-        d1 and d2.
+        embeddings: (N, D), outputs of the code layer.
+        labels: (N,) classes.
 
     Raises:
         ValueError: The drawings are of fewer than two classes.
@@ -52,8 +53,8 @@ def class_spread(numbers: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.
     present, rows, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(present) < 2:
         raise ValueError(f"a distance between classes needs two of them, and there are {len(present)}")
-    values = numbers.astype(np.float64)
-    means = np.zeros((len(present), numbers.shape[1]))
+    values = embeddings.astype(np.float64)
+    means = np.zeros((len(present), embeddings.shape[1]))
     np.add.at(means, rows, values)
     means /= counts[:, None]
     within = np.bincount(rows, np.square(values - means[rows]).sum(1)) / counts
@@ -62,16 +63,14 @@ def class_spread(numbers: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.
     return float(within.mean()), float(between)
 
 
-# What a search costs: seconds a query, and memory.
-# Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table IV, which says
-# neither what was timed nor on what machine.
+# Cost of a search. Source: the same, Table IV, which says neither what was timed nor on what machine.
 
 #: Table IV: {bits: (seconds a query, megabytes)} on the gallery of 345,000.
 COST = {16: (0.089, 612), 24: (0.126, 667), 32: (0.157, 732), 64: (0.286, 937)}
 
 #: Drawings in the gallery that the published cost is of.
 PAPER_GALLERY = 345_000
-#: Queries that are timed, at most.
+#: The most queries that are timed.
 _TIMED = 200
 _DEFINITION = (
     "Seconds from the code of one drawing to its nearest drawings in the gallery, in order: the Hamming distance to "
@@ -87,10 +86,10 @@ def search_cost(queries: Codes, gallery: Codes, k: int = 200) -> dict[str, Any]:
     Args:
         queries: Q codes, of which 200 or fewer, evenly spread, are timed.
         gallery: N codes.
-        k: How many nearest ones are wanted; N where there are fewer.
+        k: How many nearest codes each search returns; N where there are fewer.
 
     Returns:
-        Plain values: `definition`, `bits`, `gallery`, `queries`, `k`, `seconds` and `slowest_seconds` a query,
+        Plain values: `definition`, `bits`, `gallery`, `queries`, `k`, `seconds` and `slowest_seconds` per query,
         `codes_bytes`, `search_bytes`, `peak_bytes`; and `paper`, of `seconds` and `megabytes`, where the gallery is
         as large as the paper's.
 
@@ -130,24 +129,15 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-# How well the binary codes of a trained network find drawings: of classes that it learned, and of others.
-
 GALLERY, QUERY = "gallery", "query"
-#: Of one class, everything found would be right.
+#: With one class, every result would be right.
 LEAST_UNSEEN = 2
 _SOME = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A network, and the data about which it is asked.
-
-    Attributes:
-        trained: The network.
-        data: A built data set, or bitmaps.
-        device: Where to compute.
-        batch_size: Drawings at a time.
-    """
+class Evaluator:
+    """A trained network, the data set or bitmaps that it is evaluated on, and how: device and drawings per batch."""
 
     trained: Trained
     data: Path
@@ -172,29 +162,24 @@ class Subject:
             raise ConfigError(f"{self.data} has no drawings of {_some(words)} in {split}")
         return found
 
-    def encoded(self, split: str, words: Sequence[str]) -> Encoded:
-        """Return drawings with what the network makes of them.
+    def encode(self, split: str, words: Sequence[str]) -> Encoded:
+        """Return the drawings of some classes with their embeddings and codes.
 
         Raises:
-            ConfigError: As of `drawings`.
+            ConfigError: As for `drawings`.
         """
         packed = self.drawings(split, words)
-        numbers = embed(self.trained, packed, device=self.device, batch_size=self.batch_size)
-        return Encoded(packed=packed, numbers=numbers, codes=codes_of(numbers, self.trained.threshold, packed))
+        embeddings = embed(self.trained, packed, device=self.device, batch_size=self.batch_size)
+        codes = codes_of(embeddings, self.trained.threshold, packed)
+        return Encoded(packed=packed, embeddings=embeddings, codes=codes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoded:
-    """N drawings, and what a network makes of them.
-
-    Attributes:
-        packed: The drawings.
-        numbers: (N, D) float32, of the code layer.
-        codes: N codes.
-    """
+    """N drawings, their (N, D) float32 embeddings by the code layer, and their codes."""
 
     packed: PackedSplit
-    numbers: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
     codes: Codes
 
 
@@ -211,63 +196,56 @@ def unseen_classes(
             or more on this data has held out all of them. None for those that the training held out.
 
     Returns:
-        The classes in the order of the table; none where none were asked for and fewer than two were held out.
+        The classes in the order of the table; none where `count` is None and fewer than two were held out.
 
     Raises:
-        ConfigError: Fewer classes than asked for are unknown to the network.
+        ConfigError: Fewer than `count` classes are unknown to the network.
     """
     if count is None:
         words = tuple(word for word in table if word in held)
         return words if len(words) >= LEAST_UNSEEN else ()
-    strange = [word for word in table if word not in learned]
-    if len(strange) < count:
+    unknown = [word for word in table if word not in learned]
+    if len(unknown) < count:
         raise ConfigError(
             f"--unseen {count}: of the {len(table):,} classes of the data the network has learned all but "
-            f"{len(strange):,}; train with --unseen {count}, which holds classes out, or take --data with more classes"
+            f"{len(unknown):,}; train with --unseen {count}, which holds classes out, or take --data with more classes"
         )
-    return draw_classes(strange, count)
+    return draw_classes(unknown, count)
 
 
-def evaluate_codes(subject: Subject, unseen: Sequence[str]) -> tuple[dict[str, Any], Encoded]:
-    """Search the gallery for each query: for classes that the network learned, and for others.
-
-    Args:
-        subject: A network whose numbers are thresholded to codes.
-        unseen: The other classes; none leaves them out.
+def evaluate_codes(evaluator: Evaluator, unseen: Sequence[str]) -> tuple[dict[str, Any], Encoded]:
+    """Search the gallery for each query: for the learned classes, and for unseen ones if there are any.
 
     Returns:
         Plain values, as `Retrieval.values` gives them: `retrieval`, `spread`, `cost`, and `zero_shot` where there are
-        other classes; and the gallery of the classes learned.
+        unseen classes; and the gallery of the classes learned.
 
     Raises:
         ConfigError: The data lacks a class or a split.
     """
-    gallery, query = (subject.encoded(split, subject.trained.classes) for split in (GALLERY, QUERY))
+    trained = evaluator.trained
+    gallery, query = (evaluator.encode(split, trained.classes) for split in (GALLERY, QUERY))
+    d1, d2 = class_spread(gallery.embeddings, gallery.codes.labels)
     values = {
         "retrieval": score_codes(query.codes, gallery.codes).values(),
-        "spread": _spread(gallery, subject.trained),
+        "spread": {
+            "d1": d1,
+            "d2": d2,
+            # A network that maps all drawings to one embedding has not spread them.
+            "ratio": d1 / d2 if d2 else None,
+            "activation": trained.encoder.fusion.activation,
+            "drawings": len(gallery.codes),
+        },
         "cost": search_cost(query.codes, gallery.codes),
     }
     if unseen:
-        others, asked = (subject.encoded(split, unseen).codes for split in (GALLERY, QUERY))
-        values["zero_shot"] = {"unseen": list(unseen), **score_codes(asked, others).values()}
+        others, queries = (evaluator.encode(split, unseen).codes for split in (GALLERY, QUERY))
+        values["zero_shot"] = {"unseen": list(unseen), **score_codes(queries, others).values()}
     return values, gallery
 
 
-def _spread(gallery: Encoded, trained: Trained) -> dict[str, Any]:
-    d1, d2 = class_spread(gallery.numbers, gallery.codes.labels)
-    return {
-        "d1": d1,
-        "d2": d2,
-        # A network that gives the same numbers for all has not spread them.
-        "ratio": d1 / d2 if d2 else None,
-        "numbers": trained.encoder.fusion.activation,
-        "drawings": len(gallery.codes),
-    }
-
-
 def curves_of(values: dict[str, Any], learned: int) -> dict[str, Curve]:
-    """Return the curves among what `evaluate_codes` gave for a network of so many classes, named after the classes."""
+    """Return the curves in the values of `evaluate_codes`, named after their classes; `learned` counts them."""
     curves = {f"{learned:,} learned classes": values["retrieval"]}
     if "zero_shot" in values:
         curves[f"{len(values['zero_shot']['unseen']):,} unseen classes"] = values["zero_shot"]
@@ -275,7 +253,7 @@ def curves_of(values: dict[str, Any], learned: int) -> dict[str, Curve]:
 
 
 def curves_csv(curves: Mapping[str, Curve]) -> str:
-    """Return one or more named curves as CSV: a line for each distance of each."""
+    """Return named curves as CSV: a line for each distance of each."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["classes", "distance", "recall", "precision"])
@@ -289,43 +267,62 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:_SOME]) + ("…" if len(words) > _SOME else "")
 
 
-# The evaluation of binary codes as Markdown: each number beside its bounds and chance, and what it is.
-
-#: Classes that are listed, those whose drawings are found worst.
+#: How many of the worst classes a report lists.
 _WORST = 10
 _MEGA = 1e6
 
-Values = Mapping[str, Any]
 
-
-def hashing_sections(values: Values, picture: str, table: str) -> list[str]:
-    """Return the lines of the sections on retrieval, zero-shot retrieval, spread and cost.
+def hashing_sections(values: Mapping[str, Any], picture: str, table: str) -> list[str]:
+    """Return the Markdown lines of a report on the values of `evaluate_codes`.
 
     Args:
-        values: What `evaluate_codes` gave.
+        values: The values.
         picture: The file of the precision-recall picture.
-        table: That of its numbers.
+        table: The file of its points.
     """
-    retrieval = values["retrieval"]
-    lines = ["## Retrieval", "", *_retrieval(retrieval), ""]
+    lines = ["## Retrieval", "", *_retrieval(values["retrieval"]), ""]
     lines += [f"![precision over recall]({picture})", "", f"Its points are in [{table}]({table}).", ""]
     if "zero_shot" in values:
-        lines += ["## Zero-shot retrieval", "", *_zero_shot(values["zero_shot"]), ""]
+        words = values["zero_shot"]["unseen"]
+        lines += [
+            "## Zero-shot retrieval",
+            "",
+            f"Queries and gallery are of {len(words):,} classes of which the network has never seen a drawing, so that "
+            f"chance is about 1 in {len(words):,}; not to be compared with figures over other numbers of "
+            "classes.",
+            "",
+            f"The classes: {', '.join(words)}.",
+            "",
+            *_retrieval(values["zero_shot"]),
+            "",
+        ]
+    spread = values["spread"]
+    ratio = "" if spread["ratio"] is None else f"{spread['ratio']:.4f}"
     return [
         *lines,
         "## Spread of the classes",
         "",
-        *_spread_hashing_report(values["spread"]),
+        "| d1, within classes | d2, between classes | d1 / d2 |",
+        "|--:|--:|--:|",
+        f"| {spread['d1']:.4f} | {spread['d2']:.4f} | {ratio} |",
+        "",
+        "d1: the mean squared Euclidean distance of a class's drawings to their mean, averaged over classes. d2: the "
+        f"mean squared distance between the means of two classes. Both of the {spread['activation']} embeddings, "
+        f"before they become bits, of {spread['drawings']:,} gallery drawings. The paper's Table VI names both and "
+        "defines neither.",
         "",
         *_cost(values["cost"]),
     ]
 
 
-def _retrieval(found: Values) -> list[str]:
-    whole, k = found["map"], found["k"]
+def _retrieval(found: Mapping[str, Any]) -> list[str]:
+    whole, k, excluded = found["map"], found["k"], found["excluded"]
+    counted = f"{excluded:,} queries have no relevant item and are left out." if excluded else "Every query counts."
+    worst = sorted(found["classes"], key=lambda word: (found["classes"][word]["map"], word))[:_WORST]
+    interpolated = {side: whole[f"interpolated_{side}"] for side in ("pessimistic", "optimistic")}
     lines = [
         f"Codes of {found['bits']} bits: {found['queries']:,} queries, each against a gallery of {found['gallery']:,} "
-        f"drawings; chance is {found['chance']:.4f}. {_excluded(found['excluded'])}",
+        f"drawings; chance is {found['chance']:.4f}. {counted}",
         "",
         "| measure | expected | worst order of ties | best order of ties |",
         "|---|--:|--:|--:|",
@@ -333,10 +330,7 @@ def _retrieval(found: Values) -> list[str]:
         _row(f"**P@{k}**", found["precision_at_k"]),
         _row(f"R@{k}", found["recall_at_k"]),
         *(_row(f"mAP@{k}, {name}", found["map_at_k"][name]) for name in found["map_at_k"]),
-        _row(
-            "mAP, interpolated",
-            {side: whole[f"interpolated_{side}"] for side in ("pessimistic", "optimistic")},
-        ),
+        _row("mAP, interpolated", interpolated),
         f"| mAP, by thresholds | {whole['threshold']:.4f} | | |",
         "",
         f"95 % intervals of the mAP: {_interval(whole['query_interval'])} over queries, "
@@ -348,10 +342,13 @@ def _retrieval(found: Values) -> list[str]:
         f"{own['empty']:.1%} of the queries."
         for radius, own in found["radius"].items()
     ]
-    return [*lines, "", f"{found['definition']}", "", *_worst(found["classes"])]
+    lines += ["", f"{found['definition']}", "", f"The {len(worst)} classes with the lowest mAP:", ""]
+    lines += ["| class | queries | mAP |", "|---|--:|--:|"]
+    own = found["classes"]
+    return lines + [f"| {word} | {own[word]['queries']:,} | {own[word]['map']:.4f} |" for word in worst]
 
 
-def _row(name: str, bounds: Values) -> str:
+def _row(name: str, bounds: Mapping[str, Any]) -> str:
     cells = (f"{bounds[side]:.4f}" if side in bounds else "" for side in ("expected", "pessimistic", "optimistic"))
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -361,39 +358,7 @@ def _interval(bounds: Any) -> str:
     return f"{low:.4f} to {high:.4f}"
 
 
-def _excluded(count: int) -> str:
-    return f"{count:,} queries that nothing is relevant to are not counted." if count else "Every query counts."
-
-
-def _worst(classes: Values) -> list[str]:
-    order = sorted(classes, key=lambda word: (classes[word]["map"], word))[:_WORST]
-    lines = [f"| {word} | {classes[word]['queries']:,} | {classes[word]['map']:.4f} |" for word in order]
-    return [f"The {len(order)} classes that are found worst:", "", "| class | queries | mAP |", "|---|--:|--:|", *lines]
-
-
-def _zero_shot(found: Values) -> list[str]:
-    words = found["unseen"]
-    about = (
-        f"Drawings of {len(words):,} classes of which the network has never seen one, as queries and as the gallery, "
-        f"so that chance is about 1 in {len(words):,}; not to be compared with figures over other numbers of classes."
-    )
-    return [about, "", f"The classes: {', '.join(words)}.", "", *_retrieval(found)]
-
-
-def _spread_hashing_report(found: Values) -> list[str]:
-    ratio = "" if found["ratio"] is None else f"{found['ratio']:.4f}"
-    return [
-        "| d1, within classes | d2, between classes | d1 / d2 |",
-        "|--:|--:|--:|",
-        f"| {found['d1']:.4f} | {found['d2']:.4f} | {ratio} |",
-        "",
-        "d1: the mean squared Euclidean distance of a class's drawings to their mean, averaged over classes. d2: the "
-        f"mean squared distance between the means of two classes. Both of the {found['numbers']} numbers, before they "
-        f"become bits, of {found['drawings']:,} gallery drawings. The paper's Table VI names both and defines neither.",
-    ]
-
-
-def _cost(found: Values) -> list[str]:
+def _cost(found: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Cost of a search",
         "",
@@ -407,3 +372,63 @@ def _cost(found: Values) -> list[str]:
         paper = found["paper"]
         lines.append(f"| the paper's Table IV | {paper['seconds']:.3f} | | | {paper['megabytes']:,} |")
     return [*lines, "", f"{found['definition']} {found['queries']:,} queries were timed.", ""]
+
+
+#: Every fifth drawing is a query, and the others are the gallery: none finds itself.
+_QUERY_EVERY = 5
+_VALIDATION_BATCH = 512
+
+
+class CodeValidation:
+    """Measures how well codes of `val` find one another, by which trainers of codes choose an epoch.
+
+    Every process measures the whole of `val`, so that all of them choose the same epoch.
+
+    Args:
+        val: The drawings.
+        encoder: The network.
+        view: What it reads of a drawing, unchanged.
+        threshold: The least value that becomes a 1.
+
+    Raises:
+        ConfigError: No query among the drawings has another drawing of its class in the gallery.
+    """
+
+    def __init__(self, val: PackedSplit, encoder: SketchEncoder, view: View, threshold: float) -> None:
+        self.val, self.encoder, self.view, self.threshold = val, encoder, view, threshold
+        self.queries = np.arange(len(val)) % _QUERY_EVERY == 0
+        labels = val.labels.cpu().numpy()
+        if not np.isin(labels[self.queries], labels[~self.queries]).any():
+            raise ConfigError(
+                f"val has too few drawings, {len(val):,}, to choose an epoch by how well their codes find one another: "
+                "a class needs two at least, and better ten"
+            )
+
+    @torch.no_grad()
+    def __call__(self) -> dict[str, float]:
+        """Return the mean average precision, ties in random order, and the share that the classifier recognises."""
+        embeddings, right = [], 0
+        for f, scores, labels in answers(self.val, self.encoder, self.view):
+            embeddings.append(f.cpu().numpy())
+            right += int((scores.argmax(1) == labels).sum())
+        codes = codes_of(np.concatenate(embeddings), self.threshold, self.val)
+        queries, gallery = (codes.take(np.flatnonzero(rows)) for rows in (self.queries, ~self.queries))
+        found = score_codes(queries, gallery, resamples=2)
+        return {"map": float(found.values()["map"]["expected"]), "accuracy": right / len(codes)}
+
+
+def answers(
+    packed: PackedSplit, encoder: SketchEncoder, view: View, rows: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield embeddings (B, D), scores (B, L) and labels (B,) of drawings, of all or of (N,) int64 `rows`, in order."""
+    for indices in torch.split(torch.arange(len(packed)) if rows is None else rows, _VALIDATION_BATCH):
+        batch = view.batch(packed, indices)
+        f, scores = encoder(batch)
+        yield f, scores, batch.labels.to(f.device)
+
+
+@torch.no_grad()
+def class_means(packed: PackedSplit, encoder: SketchEncoder, view: View) -> Tensor:
+    """Return the mean embedding of each class: (L, D) float32."""
+    encoder.eval()
+    return class_centers(((f, y) for f, _, y in answers(packed, encoder, view)), len(packed.classes))

@@ -1,11 +1,10 @@
-"""Binary codes on disk: a Parquet file a split, and a manifest, written last, that says which network they are of.
+"""Binary codes on disk: a Parquet file per split, and a manifest, written last, that names their network.
 
 {split}.parquet     key_id uint64 · label uint16 · code fixed_size_binary, ⌈D / 8⌉ bytes; rows in the split's order
-manifest.json       `config` has the `bits` D, the sha256 of the `model` (null where none is known), the `splits`, and
-                    whether `ids` are key_ids or, as of bitmaps, which have none, the numbers of the rows; `parent` is
-                    the data set
+manifest.json       `config` has the `bits` D, the sha256 of the `model` (null where it is unknown), the `splits`, and
+                    whether `ids` are key_ids or, for bitmaps, which have none, row numbers; `parent` is the data set
 
-A code's bit j is bit j % 8, the lowest first, of its byte j // 8; what is beyond bit D is 0.
+A code's bit j is bit j % 8, the lowest first, of its byte j // 8; bits beyond D are 0.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.codes import MAX_BITS, Codes, Packed
 from sketchdata.storage.manifest import (
     MANIFEST_NAME,
-    FileEntry,
     Manifest,
     ParentEntry,
     check_listed,
@@ -44,18 +42,15 @@ def file_name(split: str) -> str:
     return f"{split}.parquet"
 
 
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What codes are of.
+class CodeOrigin:
+    """The source of codes.
 
     Attributes:
         data: The data set: its name, and a sha256 that changes when it does.
         bits: D.
         classes: The class table.
-        model: The sha256 of the network's file; None where it is not known.
+        model: The sha256 of the network's file; None where it is unknown.
         ids: KEY_IDS, or ROW_NUMBERS where drawings have none.
     """
 
@@ -66,8 +61,8 @@ class Origin:
     ids: str = KEY_IDS
 
 
-def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> OutputFolder:
-    """Return the folder that codes are to be written to; nothing is written yet.
+def code_folder(out: Path, origin: CodeOrigin, splits: Sequence[str]) -> OutputFolder:
+    """Return the output folder of codes; nothing is written yet.
 
     Raises:
         ConfigError: There are no codes of so many bits.
@@ -90,7 +85,7 @@ def code_folder(out: Path, origin: Origin, splits: Sequence[str]) -> OutputFolde
 def write_codes(folder: OutputFolder, splits: Mapping[str, Callable[[], Codes]], *, overwrite: bool) -> Manifest:
     """Write the codes of some splits, whole or not at all; the same codes give the same bytes.
 
-    A split whose file an earlier try of the very same has finished is not asked for again.
+    A split that an earlier run of the same command has finished is not computed again.
 
     Args:
         folder: From `code_folder`.
@@ -105,34 +100,28 @@ def write_codes(folder: OutputFolder, splits: Mapping[str, Callable[[], Codes]],
     for split, codes in splits.items():
         if not (folder.work / file_name(split)).exists():
             write_split(folder.work / file_name(split), codes())
-    counts = {split: _count(_read_table(folder.work / file_name(split)), folder.plan.classes) for split in splits}
+    counts, classes = {}, folder.plan.classes
+    for split in splits:
+        labels = _read_table(folder.work / file_name(split)).column("label").to_numpy()
+        counts[split] = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     entries = [folder.publish(file_name(split), sum(own.values())) for split, own in counts.items()]
     return folder.finish(entries, _card, counts=counts)
 
 
 def write_split(path: Path, codes: Codes) -> None:
     """Write one file of codes, whole or not at all."""
-    table = pa.Table.from_arrays(
-        [pa.array(codes.key_ids), pa.array(codes.labels), _binary(codes.packed)], schema=_schema(codes.packed.shape[1])
-    )
+    width = codes.packed.shape[1]
+    data = pa.py_buffer(np.ascontiguousarray(codes.packed))
+    packed = pa.Array.from_buffers(pa.binary(width), len(codes), [None, data])
+    table = pa.Table.from_arrays([pa.array(codes.key_ids), pa.array(codes.labels), packed], schema=_schema(width))
     with replacing(path) as file:
-        # Codes and key_ids are as good as random: their dictionaries would take more room than they do.
+        # Codes and key_ids are nearly random: their dictionaries would be larger than they are.
         pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, compression="zstd", use_dictionary=["label"])
 
 
 def _schema(width: int) -> pa.Schema:
     kinds = {"key_id": pa.uint64(), "label": pa.uint16(), "code": pa.binary(width)}
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
-
-
-def _binary(packed: Packed) -> pa.Array:
-    data = pa.py_buffer(np.ascontiguousarray(packed))
-    return pa.Array.from_buffers(pa.binary(packed.shape[1]), len(packed), [None, data])
-
-
-def _count(table: pa.Table, classes: Sequence[str]) -> dict[str, int]:
-    counts = np.bincount(table.column("label").to_numpy(), minlength=len(classes))
-    return dict(zip(classes, counts.tolist(), strict=True))
 
 
 def _card(manifest: Manifest) -> str:
@@ -158,9 +147,6 @@ its sha256; `sketchdata verify` checks them.
 """
 
 
-# ---- reading ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class CodeFolder:
     """A finished folder of codes: where it is, and its manifest."""
@@ -175,13 +161,13 @@ class CodeFolder:
 
     @property
     def model(self) -> str | None:
-        """The sha256 of the network's file; None where it is not known."""
+        """The sha256 of the network's file; None where it is unknown."""
         model = self.manifest.config["model"]
         return None if model is None else str(model)
 
     @property
     def entry(self) -> ParentEntry:
-        """What the manifest of an index says about it."""
+        """Its entry in the manifest of an index."""
         return ParentEntry(name=self.manifest.name, sha256=hash_file(self.path / MANIFEST_NAME, "sha256"))
 
     def read(self, split: str) -> Codes:
@@ -197,16 +183,18 @@ class CodeFolder:
             raise ConfigError(f"there is no split {split!r}; {self.path} has {', '.join(self.manifest.counts)}")
         path = self.path / entry.path
         check_listed(path, entry.sha256, _REMEDY)
-        return self._codes(path, _read_table(path), entry)
-
-    def _codes(self, path: Path, table: pa.Table, entry: FileEntry) -> Codes:
+        table = _read_table(path)
         width = -(-self.bits // 8)
         if not table.schema.equals(_schema(width)):
             raise SketchDataError(f"{path} does not hold codes of {self.bits} bits, its columns are {table.schema}")
+        pieces: list[Packed] = [np.empty(0, np.uint8)]
+        for chunk in table.column("code").chunks:
+            pieces.append(np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * width, chunk.offset * width))
+        packed = np.concatenate(pieces).reshape(-1, width)
         codes = Codes(
             bits=self.bits,
-            packed=_packed(table, width),
-            # Copied, since Arrow's memory cannot be written to, which not every taker bears.
+            packed=packed,
+            # Copied: Arrow's memory is read-only.
             labels=table.column("label").to_numpy().copy(),
             key_ids=table.column("key_id").to_numpy().copy(),
             classes=self.manifest.classes,
@@ -228,7 +216,7 @@ def open_codes(path: Path) -> CodeFolder:
     """Open a folder of codes.
 
     Raises:
-        SketchDataError: It is not there, not finished, of another layout version, or holds something else.
+        SketchDataError: It is missing, unfinished, of another layout version, or holds something else.
     """
     manifest = read_manifest(path)
     config: dict[str, Any] = manifest.config
@@ -252,11 +240,3 @@ def _read_table(path: Path) -> pa.Table:
     if not groups:
         raise SketchDataError(f"{path} holds no codes: {_REMEDY}")
     return pa.concat_tables(groups)
-
-
-def _packed(table: pa.Table, width: int) -> Packed:
-    """Return the column of codes, (N, width) uint8."""
-    pieces: list[Packed] = [np.empty(0, np.uint8)]
-    for chunk in table.column("code").chunks:
-        pieces.append(np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * width, chunk.offset * width))
-    return np.concatenate(pieces).reshape(-1, width)

@@ -1,7 +1,7 @@
 """Exact Hamming distances between every query and every item of a gallery, counted and never stored.
 
-A ranking by distance needs for each query only how many items lie at each of the D + 1 distances, and how many of those
-are relevant. Two ways lead there, and the cheaper one is taken:
+For each query a ranking by distance needs only how many items lie at each of the D + 1 distances, and how many of those
+are relevant. Of two ways to count them the cheaper one is used:
 
 - over all pairs of different codes: exclusive or, count of ones, and OpenCV's histogram, which counts bytes as bytes,
   where np.bincount first widens them eightfold;
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.drawings.raster import over_slices
-from sketchdata.errors import ConfigError
-from sketchdata.formats.codes import Codes, Packed
+from sketchdata.errors import ConfigError, needs_extra
+from sketchdata.formats.codes import Codes, Packed, unpack_bits
 from sketchdata.retrieval.metrics import Counts, TieGroups
 
-#: (P, N): N codes as P words each, a word's array for itself.
-Words = npt.NDArray[np.unsignedinteger[Any]]
+#: (P, N): N codes as P words each.
+CodeWords = npt.NDArray[np.unsignedinteger[Any]]
 #: (query codes, gallery codes, bits) → (Q, D + 1) int64, the items at each distance.
 Histograms = Callable[[Packed, Packed, int], Counts]
 
@@ -37,9 +36,9 @@ Histograms = Callable[[Packed, Packed, int], Counts]
 _SHORT = 32
 #: Distances at a time: their words fit into a processor's cache, and float32 holds their counts.
 _CHUNK = 1 << 18
-#: What starting on another array costs, in distances.
+#: The cost of starting on another array, in distances.
 _START = 1 << 13
-#: The longest codes of which a table of all is made: 21 · 2^20 numbers.
+#: The longest codes with a table of all codes: 21 · 2^20 counts.
 _LONGEST_TABLE = 20
 
 
@@ -49,7 +48,7 @@ def count_distances(queries: Codes, gallery: Codes, *, workers: int | None = Non
     Args:
         queries: Q codes of D bits.
         gallery: N codes of D bits, with the same class table.
-        workers: Threads; None or 0 for as many as this process has processors.
+        workers: Threads; None or 0 for one per processor of this process.
 
     Returns:
         (Q, D + 1) groups, nearest first.
@@ -67,7 +66,18 @@ def count_by(histograms: Histograms, queries: Codes, gallery: Codes) -> TieGroup
     Raises:
         ConfigError: Lengths or class tables differ, or bits beyond D are set.
     """
-    _check(queries, gallery)
+    if queries.bits != gallery.bits:
+        raise ConfigError(
+            f"codes of {queries.bits} bits cannot be looked up among codes of {gallery.bits}: encode both with one run"
+        )
+    if queries.classes != gallery.classes:
+        raise ConfigError(
+            f"the queries' labels index {len(queries.classes):,} classes ({', '.join(queries.classes[:3])}…), and the "
+            f"gallery's {len(gallery.classes):,} ({', '.join(gallery.classes[:3])}…): take both from one data set"
+        )
+    for codes in (queries, gallery):
+        if codes.bits % 8 and (codes.packed[:, -1] >> (codes.bits % 8)).any():
+            raise ConfigError(f"some codes of {codes.bits} bits have bits beyond the last: pack them by pack_bits")
     order = np.argsort(gallery.labels, kind="stable")
     labels, packed = gallery.labels[order], gallery.packed[order]
     items = histograms(queries.packed, packed, queries.bits)
@@ -80,25 +90,12 @@ def count_by(histograms: Histograms, queries: Codes, gallery: Codes) -> TieGroup
 
 
 def distances(queries: Packed, gallery: Packed) -> npt.NDArray[np.uint8]:
-    """Return the distances between a few queries and all items: (Q, B), (N, B) uint8 codes → (Q, N) uint8.
-
-    Codes have 248 bits at most, so that a byte holds every distance.
-    """
+    """Return the distances between a few queries and all items, (Q, B) and (N, B) uint8 codes → (Q, N) uint8."""
     return word_distances(to_words(queries), to_words(gallery))
 
 
 def distance_histograms(queries: Packed, gallery: Packed, bits: int, *, threads: int | None = None) -> Counts:
-    """Count the items at each distance from each query.
-
-    Args:
-        queries: (Q, B) uint8, codes of D bits.
-        gallery: (N, B) uint8.
-        bits: D.
-        threads: As for `raster`.
-
-    Returns:
-        (Q, D + 1) int64.
-    """
+    """Count the items at each distance: (Q, B) and (N, B) uint8 codes of D bits → (Q, D + 1) int64."""
     distinct, places, _ = _distinct(queries)
     # A table takes about D² / 2 additions, twice, for each code that is possible.
     if bits <= _LONGEST_TABLE and bits**2 << bits <= len(distinct) * len(gallery):
@@ -109,7 +106,7 @@ def distance_histograms(queries: Packed, gallery: Packed, bits: int, *, threads:
 
 
 def _from_table(queries: Packed, gallery: Packed, bits: int) -> Counts:
-    """Count by the table of all 2^D codes: O(D² 2^D), however many queries and items there are."""
+    """Count by the table of all 2^D codes: O(D² 2^D), whatever the numbers of queries and items."""
     table = np.zeros((bits + 1, 1 << bits), np.int64 if len(gallery) >> 31 else np.int32)
     table[0] = np.bincount(_numbers(gallery), minlength=1 << bits)
     for bit in range(bits):
@@ -120,18 +117,16 @@ def _from_table(queries: Packed, gallery: Packed, bits: int) -> Counts:
 
 
 def _numbers(packed: Packed) -> npt.NDArray[np.intp]:
-    """Read codes of at most 32 bits as numbers, (N,)."""
     return _padded(packed, 4).view("<u4")[:, 0].astype(np.intp)
 
 
 def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None) -> Counts:
-    """Count by looking at every query and every item."""
     counts = np.zeros((len(queries), bits + 1), np.int64)
-    asked, levels = to_words(queries), [(level.weight, to_words(level.packed)) for level in _levels(gallery)]
+    left, levels = to_words(queries), [(weight, to_words(packed)) for weight, packed in _levels(gallery)]
 
     def count(start: int, stop: int) -> None:
         for weight, words in levels:
-            counts[start:stop] += weight * _histograms(asked[:, start:stop], words, bits)
+            counts[start:stop] += weight * _histograms(left[:, start:stop], words, bits)
 
     # A slice is a fraction of a second's work: Ctrl-C waits for those in progress.
     rows = max(1, (1 << 26) // max(1, len(gallery)))
@@ -139,34 +134,23 @@ def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None
     return counts
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Level:
-    """Codes that are each counted `weight` times."""
-
-    weight: int
-    packed: Packed
-
-
-def _levels(gallery: Packed) -> list[_Level]:
+def _levels(gallery: Packed) -> list[tuple[int, Packed]]:
     """Write how often each code occurs as a sum of powers of two: a code that occurs 5 times is in levels 1 and 4.
 
-    So equal codes are looked at once or a few times, and the histogram needs no weights. Where that saves nothing,
-    there is one level.
+    So equal codes are compared once or a few times, and the histogram needs no weights. Where that saves nothing, there
+    is one level.
     """
-    plain = [_Level(weight=1, packed=gallery)]
+    plain = [(1, gallery)]
     if len(gallery) < _START:
         return plain
     distinct, _, times = _distinct(gallery)
-    levels = [
-        _Level(weight=1 << power, packed=distinct[(times >> power) & 1 == 1])
-        for power in range(int(times.max()).bit_length())
-    ]
-    cost = sum(len(level.packed) + _START for level in levels)
+    powers = range(int(times.max()).bit_length())
+    levels = [(1 << power, distinct[(times >> power) & 1 == 1]) for power in powers]
+    cost = sum(len(packed) + _START for _, packed in levels)
     return levels if cost < len(gallery) else plain
 
 
-def _histograms(queries: Words, gallery: Words, bits: int) -> Counts:
-    """Count the distances of (P, Q) and (P, N) words, (Q, D + 1), a chunk of the gallery after the other."""
+def _histograms(queries: CodeWords, gallery: CodeWords, bits: int) -> Counts:
     counts = np.zeros((queries.shape[1], bits + 1), np.int64)
     for start in range(0, gallery.shape[1], _CHUNK):
         chunk = gallery[:, start : start + _CHUNK]
@@ -174,67 +158,88 @@ def _histograms(queries: Words, gallery: Words, bits: int) -> Counts:
         for first in range(0, len(counts), rows):
             found = word_distances(queries[:, first : first + rows], chunk)
             for place, row in enumerate(found, start=first):
-                counts[place] += _histogram(row, bits)
+                # OpenCV 4 gives a column, 5 a row.
+                counts[place] += cv2.calcHist([row], [0], None, [bits + 1], [0, bits + 1]).ravel().astype(np.int64)
     return counts
 
 
-def word_distances(queries: Words, gallery: Words) -> npt.NDArray[np.uint8]:
-    """Compute the distances of (P, Q) and (P, N) words, (Q, N) uint8: the ones of all words' differences."""
+def word_distances(queries: CodeWords, gallery: CodeWords) -> npt.NDArray[np.uint8]:
+    """Compute the distances of (P, Q) and (P, N) words: (Q, N) uint8."""
     found: npt.NDArray[np.uint8] = np.bitwise_count(queries[0][:, None] ^ gallery[0])
     for own, theirs in zip(queries[1:], gallery[1:], strict=True):
         found += np.bitwise_count(own[:, None] ^ theirs)
     return found
 
 
-def _histogram(row: npt.NDArray[np.uint8], bits: int) -> Counts:
-    # OpenCV 4 gives a column, 5 a row.
-    counts = cv2.calcHist([row], [0], None, [bits + 1], [0, bits + 1])
-    return counts.ravel().astype(np.int64)
-
-
 def _distinct(packed: Packed) -> tuple[Packed, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the different codes, which of them each code is, and how often each occurs."""
+    """Return the different codes, the place of each code among them, and how often each occurs."""
     padded = _padded(packed, 8)
     keys = padded.view(np.uint64 if padded.shape[1] == 8 else f"V{padded.shape[1]}")[:, 0]
     _, first, places, times = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     return packed[first], places, times
 
 
-def to_words(packed: Packed) -> Words:
-    """Lay codes out for counting: (N, B) uint8 → (P, N) words of 16 or 64 bits, zeros filling the last one up."""
+def to_words(packed: Packed) -> CodeWords:
+    """Lay codes out for counting: (N, B) uint8 → (P, N) words of 16 or 64 bits, padded with zeros."""
     size = 2 if packed.shape[1] * 8 <= _SHORT else 8
     return np.ascontiguousarray(_padded(packed, size).view(f"u{size}").T)
 
 
 def _padded(packed: Packed, size: int) -> Packed:
-    """Fill codes up with zeros to a multiple of `size` bytes."""
+    """Pad codes with zeros to a multiple of `size` bytes."""
     padded = np.zeros((len(packed), -(-packed.shape[1] // size) * size), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded
 
 
 def usable(workers: int | None) -> int:
-    """Return how many threads are meant: None and 0 are as many as this process has processors.
+    """Return a number of threads: None and 0 are one per processor of this process.
 
     Raises:
         ConfigError: `workers` is negative.
     """
     if workers is not None and workers < 0:
-        raise ConfigError(f"workers must be 1 or more, or 0 for one a processor, not {workers}")
+        raise ConfigError(f"workers must be 1 or more, or 0 for one per processor, not {workers}")
     return workers or len(os.sched_getaffinity(0))
 
 
-def _check(queries: Codes, gallery: Codes) -> None:
-    if queries.bits != gallery.bits:
-        raise ConfigError(
-            f"codes of {queries.bits} bits cannot be looked up among codes of {gallery.bits}: encode both with one run"
-        )
-    if queries.classes != gallery.classes:
-        raise ConfigError(
-            f"the queries' labels index {len(queries.classes):,} classes ({', '.join(queries.classes[:3])}…), and the "
-            f"gallery's {len(gallery.classes):,} ({', '.join(gallery.classes[:3])}…): take both from one data set"
-        )
-    spare = -queries.bits % 8
-    for codes in (queries, gallery):
-        if spare and (codes.packed[:, -1] >> (8 - spare)).any():
-            raise ConfigError(f"some codes of {codes.bits} bits have bits beyond the last: pack them by pack_bits")
+# The same counts by matrix products, for a GPU. With bits as ±1 the inner product of two codes of D bits at distance d
+# is D − 2d. Its summands are ±1 and D is at most 248, so float16, whose whole numbers are exact up to 2048, is exact.
+
+#: Distances computed at once: 2^27 take 1.5 GB of a GPU's memory with their products.
+_DEVICE_CELLS = 1 << 27
+
+
+def count_distances_on_device(
+    queries: Codes, gallery: Codes, *, device: str = "cuda", cells: int = _DEVICE_CELLS
+) -> TieGroups:
+    """Count as `count_distances` does, on a GPU, `cells` distances at a time; `device` is `auto` or as torch names it.
+
+    Raises:
+        ConfigError: There is no such device, lengths or class tables differ, or bits beyond D are set.
+    """
+    with needs_extra("counting distances on a GPU", "train"):
+        import torch
+
+        from sketchdata.training.distributed import device_of
+    place = device_of(device)
+
+    def signs(packed: Packed, bits: int) -> torch.Tensor:
+        ones = torch.from_numpy(unpack_bits(packed, bits)).to(place)
+        return ones.to(torch.float16 if place.type == "cuda" else torch.float32).mul_(2).sub_(1)
+
+    def histograms(queries: Packed, gallery: Packed, bits: int) -> Counts:
+        counts = np.zeros((len(queries), bits + 1), np.int64)
+        if not len(gallery):
+            return counts
+        left, right = signs(queries, bits), signs(gallery, bits).T
+        rows = max(1, cells // len(gallery))
+        for start in range(0, len(queries), rows):
+            distances = (bits - left[start : start + rows] @ right).div_(2).to(torch.int32)
+            # One histogram of all rows: each has D + 1 places of its own.
+            distances += torch.arange(len(distances), device=place, dtype=torch.int32)[:, None] * (bits + 1)
+            found = torch.bincount(distances.view(-1), minlength=len(distances) * (bits + 1))
+            counts[start : start + rows] = found.view(-1, bits + 1).cpu().numpy()
+        return counts
+
+    return count_by(histograms, queries, gallery)

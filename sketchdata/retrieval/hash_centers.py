@@ -1,4 +1,4 @@
-"""Binary codes that the drawings of each class are drawn to: at random, of a Hadamard matrix, or from learned proxies.
+"""Binary codes that training pulls each class to: random ones, those of a Hadamard matrix, or of learned proxies.
 
 Sources: Yuan et al., "Central similarity quantization for efficient image and video retrieval", CVPR 2020, algorithm 1
 (Hadamard, else at random); for proxies our own: classes that are easily confused keep codes that are near one another.
@@ -10,26 +10,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import hadamard
 
-from sketchdata.retrieval.shallow_hashing.methods import itq_rotation
+from sketchdata.retrieval.shallow_hashing import itq_rotation
 
 Matrix = npt.NDArray[np.float64]
-#: Codes of two classes differ in this share of their bits at least, where that many codes exist.
+#: The least share of different bits of two classes' codes, where that many codes exist.
 LEAST_SHARE = 1 / 8
 _ITERATIONS = 50
 
 
 def random_centers(classes: int, bits: int, seed: int) -> Matrix:
-    """Return codes whose bits are thrown like coins, no two nearer than D / 8: (L, D) of −1 and 1."""
+    """Return random codes, (L, D) of −1 and 1, no two nearer than D / 8."""
     values = np.random.default_rng(seed).normal(size=(classes, bits))
     return _apart(np.where(values >= 0, 1.0, -1.0), np.abs(values))
 
 
 def hadamard_centers(classes: int, bits: int, seed: int) -> Matrix:
-    """Return rows of a Hadamard matrix and their opposites, D / 2 apart or more; at random where that has too few.
-
-    Returns:
-        (L, D) of −1 and 1.
-    """
+    """Return Hadamard rows and their opposites, D / 2 apart or more, or random codes: (L, D) of −1 and 1."""
     if bits & (bits - 1) or classes > 2 * bits:
         return random_centers(classes, bits, seed)
     rows: Matrix = hadamard(bits).astype(np.float64)
@@ -37,14 +33,11 @@ def hadamard_centers(classes: int, bits: int, seed: int) -> Matrix:
 
 
 def semantic_centers(proxies: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]:
-    """Turn learned directions of classes so that their signs lose as little as possible, and take the signs.
-
-    Args:
-        proxies: (L, D), what a network learned to point to for each class.
+    """Rotate (L, D) learned directions of classes so that their signs lose as little as possible, and return the signs.
 
     Returns:
-        (L, D) of −1 and 1, no two nearer than D / 8 where possible; (D, D), the rotation, by which the numbers of the
-        network are to be turned as well.
+        (L, D) of −1 and 1, no two nearer than D / 8 where possible; (D, D), the rotation, which the network's
+        embeddings need as well.
     """
     directions = proxies / np.linalg.norm(proxies, axis=1, keepdims=True).clip(1e-12)
     rotation, _ = itq_rotation(directions.astype(np.float64), np.eye(proxies.shape[1]), _ITERATIONS)
@@ -53,7 +46,7 @@ def semantic_centers(proxies: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]
 
 
 def _apart(centers: Matrix, certainty: Matrix) -> Matrix:
-    """Flip the least certain bits of codes that are too near to another one, until none is, or nothing helps."""
+    """Flip the least certain bits of the nearest codes until all are far enough apart, or nothing helps."""
     centers, (classes, bits) = centers.copy(), centers.shape
     least = max(int(bits * LEAST_SHARE), 1)
     for _ in range(classes * bits):

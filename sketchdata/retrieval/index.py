@@ -1,11 +1,11 @@
-"""An index over binary codes: which of them are nearest to a query's, by Hamming distance and, at equal ones, key_id.
+"""An index over binary codes: the nearest codes to a query's, by Hamming distance and, at equal ones, by key_id.
 
     index = open_index(Path("index"))
     (found,) = index.search(codes.packed[:1], 20)
     index.key_ids[found.rows], found.distances
 
-`flat` looks at every code, and is exact. The others are faiss' and approximate: what they find is put into the exact
-order, but they may miss some, and may find fewer than were asked for.
+`flat` compares every code, and is exact. The others are faiss' and approximate: their results are put into the exact
+order, but they may miss some codes, and may return fewer than k.
 """
 
 from __future__ import annotations
@@ -23,17 +23,14 @@ from sketchdata.drawings.drawing import Drawing, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats.codes import Codes, Packed
-from sketchdata.retrieval.hamming import Words as Words64
-from sketchdata.retrieval.hamming import to_words, word_distances
+from sketchdata.retrieval.hamming import CodeWords, to_words, word_distances
 from sketchdata.storage.manifest import Manifest, check_listed, hash_file, read_manifest, replacing
 
-# The nearest codes by looking at every one: exact, and in one certain order.
-
-#: Every so many codes are looked at for a first guess of how far the k-th nearest is: a prime, so that no pattern of
-#: the codes falls in with it.
+#: Every 97th code gives a first guess of the distance of the k-th nearest: a prime, so that it meets no pattern of
+#: codes.
 _SAMPLED = 97
 
-Rows: TypeAlias = npt.NDArray[np.int64]
+IndexRows: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,13 +39,13 @@ class Neighbours:
 
     Attributes:
         rows: (n,) int64, their rows in the index.
-        distances: (n,) uint8, in how many bits they differ.
+        distances: (n,) uint8, the number of different bits.
         key_ids: (n,) uint64, of their drawings.
-        labels: (n,) uint16, indices into the class table.
+        labels: (n,) uint16, places in the class table.
         classes: The class table.
     """
 
-    rows: Rows
+    rows: IndexRows
     distances: npt.NDArray[np.uint8]
     key_ids: npt.NDArray[np.uint64]
     labels: npt.NDArray[np.uint16]
@@ -63,12 +60,12 @@ class Neighbours:
         return [self.classes[label] for label in self.labels.tolist()]
 
 
-def nearest(found: npt.NDArray[np.uint8], k: int) -> Rows:
+def nearest(found: npt.NDArray[np.uint8], k: int) -> IndexRows:
     """Return the rows of the k smallest of (N,) distances, 1 ≤ k ≤ N, by rising distance, then by rising row.
 
-    The order is total, so codes as far away as the k-th are chosen by their rows too.
+    The order is total: rows decide among codes as far away as the k-th too.
     """
-    # A sample tells about how far the k-th is; what is not farther is few, and only these are put in order.
+    # A sample gives about the distance of the k-th; only the few codes within it are sorted.
     sample = np.cumsum(np.bincount(found[::_SAMPLED]))
     limit = int(np.searchsorted(sample, -(-k * sample[-1] // len(found))))
     rows = np.flatnonzero(found <= limit)
@@ -78,17 +75,9 @@ def nearest(found: npt.NDArray[np.uint8], k: int) -> Rows:
     return rows[np.argsort(found[rows], kind="stable")[:k]]
 
 
-# The kinds of index: the exact one, and those of faiss, which is imported only when one of them is asked for.
-
-
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of faiss index.
-
-    Attributes:
-        make: (bits, a multiple of 8; number of codes) → an empty index of faiss.
-        prepare: Sets how thoroughly (k, index) is searched.
-    """
+class FaissKind:
+    """A kind of faiss index: `make` an empty one of (bits, codes), `prepare` a search by (k, index)."""
 
     make: Callable[[int, int], Any]
     prepare: Callable[[int, Any], None]
@@ -96,10 +85,10 @@ class Kind:
 
 def _make_ivf(bits: int, count: int) -> Any:
     faiss = load_faiss()
-    # faiss wants 39 codes a list to learn from.
+    # faiss wants 39 codes per list to learn from.
     lists = max(min(round(count**0.5), count // 39), 1)
     index = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(bits), bits, lists)
-    # It would complain of a handful of codes.
+    # It would warn about a handful of codes.
     index.cp.min_points_per_centroid = 1
     return index
 
@@ -130,16 +119,16 @@ def _prepare_multihash(_: int, index: Any) -> None:
     index.nflip = 2
 
 
-KINDS: dict[str, Kind | None] = {
+KINDS: dict[str, FaissKind | None] = {
     "flat": None,
-    "ivf": Kind(make=_make_ivf, prepare=_prepare_ivf),
-    "hnsw": Kind(make=_make_hnsw, prepare=_prepare_hnsw),
-    "multihash": Kind(make=_make_multihash, prepare=_prepare_multihash),
+    "ivf": FaissKind(make=_make_ivf, prepare=_prepare_ivf),
+    "hnsw": FaissKind(make=_make_hnsw, prepare=_prepare_hnsw),
+    "multihash": FaissKind(make=_make_multihash, prepare=_prepare_multihash),
 }
 
 
 def load_faiss() -> Any:
-    """Return the module faiss, which only the approximate kinds need.
+    """Import faiss, which only the approximate kinds need.
 
     Raises:
         ConfigError: It is not installed.
@@ -154,7 +143,7 @@ def load_faiss() -> Any:
     return faiss
 
 
-def build_structure(kind: Kind, packed: Packed) -> Any:
+def build_structure(kind: FaissKind, packed: Packed) -> Any:
     """Put (N, B) uint8 codes into a faiss index; the same codes give the same index.
 
     Raises:
@@ -173,19 +162,19 @@ def build_structure(kind: Kind, packed: Packed) -> Any:
     return structure
 
 
-# An index on disk.
+# On disk:
 # key_ids.npy     (N,) uint64, rising
 # codes.npy       (N, ⌈D / 8⌉) uint8, as `codes.pack_bits` packs them
 # labels.npy      (N,) uint16
-# index.faiss     faiss' own file, of the kinds that are approximate
-# manifest.json   what it is of, and the sha256 of each file; written last
+# index.faiss     faiss' own file, for the approximate kinds
+# manifest.json   the source of the codes, and the sha256 of each file; written last
 
 KEY_IDS, CODES, LABELS, STRUCTURE = "key_ids.npy", "codes.npy", "labels.npy", "index.faiss"
 _REMEDY = "build the index again"
 
 
 def write_arrays(index: Index, folder: Path) -> list[Path]:
-    """Write an index's files but for the manifest; the same codes give the same bytes. Return their paths."""
+    """Write an index's files except the manifest, and return their paths; the same codes give the same bytes."""
     packed = np.ascontiguousarray(index.words.T).view(np.uint8)[:, : -(-index.bits // 8)]
     arrays: dict[str, npt.NDArray[Any]] = {
         KEY_IDS: index.key_ids,
@@ -204,11 +193,11 @@ def write_arrays(index: Index, folder: Path) -> list[Path]:
 
 
 def open_index(folder: Path) -> Index:
-    """Read an index; no file of it is parsed before its sha256 has been checked.
+    """Read an index; each file's sha256 is checked before it is parsed.
 
     Raises:
         ConfigError: It needs faiss, which is not installed.
-        SketchDataError: It is not there, not finished or of another layout version, or a file is missing or damaged.
+        SketchDataError: It is missing, unfinished or of another layout version, or a file is missing or damaged.
     """
     manifest = read_manifest(folder)
     kind, bits = manifest.config.get("kind"), manifest.config.get("bits")
@@ -276,30 +265,28 @@ def _read_structure(folder: Path, manifest: Manifest, codes: Codes) -> Any:
     return structure
 
 
-# One interface to all kinds of index.
-
-#: Approximate kinds are asked for more than is wanted, since they cut codes of equal distance off anywhere.
+#: Approximate kinds return more than k codes, since they cut codes of equal distance off anywhere.
 _SURPLUS = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Index:
-    """N codes by rising key_id, ready to be asked.
+    """N codes by rising key_id, ready for searches.
 
     Attributes:
         kind: One of KINDS.
         bits: D.
-        words: (W, N), as `hamming.to_words` gives them.
+        words: (W, N), as `hamming.to_words` lays them out.
         labels: (N,) uint16.
         key_ids: (N,) uint64, rising.
         classes: The class table.
         structure: faiss' index; None for `flat`.
-        facts: What the record says of where the codes come from: `model`, `split`, `ids`.
+        facts: Of the source of the codes: `model`, `split`, `ids`.
     """
 
     kind: str
     bits: int
-    words: Words64
+    words: CodeWords
     labels: npt.NDArray[np.uint16]
     key_ids: npt.NDArray[np.uint64]
     classes: tuple[str, ...]
@@ -315,7 +302,7 @@ class Index:
         return self.words.nbytes + self.labels.nbytes + self.key_ids.nbytes
 
     def row_of(self, key_id: int) -> int | None:
-        """Return the first row of a drawing; None when it is not in the index."""
+        """Return the first row of a drawing; None where the index lacks it."""
         row = int(np.searchsorted(self.key_ids, np.uint64(key_id)))
         return row if row < len(self) and int(self.key_ids[row]) == key_id else None
 
@@ -325,19 +312,17 @@ class Index:
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Index:
-        """Read an index of `sketchdata index build`; no file of it is parsed before its sha256 has been checked.
+        """Read an index of `sketchdata index build`; each file's sha256 is checked before it is parsed.
 
         Raises:
             ConfigError: It needs faiss, which is not installed.
-            SketchDataError: It is not there, not finished, or of another layout version, or a file is damaged.
+            SketchDataError: It is missing, unfinished or of another layout version, or a file is damaged.
 
         Example:
             >>> index = sketchdata.Index.load("index")
             >>> near = index.search(drawing, 5, run="runs/sketchcode-64")
             >>> list(zip(near.words, near.key_ids, near.distances))
         """
-        pass
-
         return open_index(Path(folder))
 
     @overload
@@ -368,12 +353,12 @@ class Index:
         Args:
             queries: (M, ⌈D / 8⌉) uint8 codes, or drawings, one or many; raw ones are simplified first.
             k: 1..N.
-            run: Folder of the training whose network made the index's codes; drawings need it. It is read anew for
-                each search, so search for many drawings at once.
+            run: Folder of the training whose network made the index's codes; drawings need it. It is read for each
+                search, so search for many drawings at once.
             device: Where to compute drawings' codes: `auto`, `cpu`, `cuda`, `cuda:1`.
 
         Returns:
-            For one drawing its neighbours; else a list, as long as the queries.
+            For one drawing its neighbours; else a list of neighbours.
 
         Raises:
             ConfigError: The codes are of another length, there are not k codes, the run is missing or is not that of
@@ -387,9 +372,7 @@ class Index:
             found = f"{packed.shape[1]} bytes" if packed.ndim == 2 else f"the shape {packed.shape} and not (M, bytes)"
             raise ConfigError(f"the index holds codes of {self.bits} bits, and the query has {found}")
         if not 1 <= k <= len(self):
-            raise ConfigError(
-                f"the index holds {len(self):,} codes: its nearest 1 to {len(self):,} can be had, not {k:,}"
-            )
+            raise ConfigError(f"the index holds {len(self):,} codes: k is 1 to {len(self):,}, not {k:,}")
         kind = KINDS[self.kind]
         words = [query[:, None] for query in to_words(packed).T]
         if kind is None:
@@ -398,7 +381,14 @@ class Index:
         wanted = min(k + _SURPLUS, len(self))
         kind.prepare(wanted, self.structure)
         _, found = self.structure.search(np.ascontiguousarray(packed), wanted)
-        return [self._in_order(rows, query, k) for rows, query in zip(found, words, strict=True)]
+        results = []
+        for rows, query in zip(found, words, strict=True):
+            # faiss gives -1 for nothing.
+            some = np.unique(rows[rows >= 0])
+            (apart,) = word_distances(query, self.words[:, some])
+            order = np.argsort(apart, kind="stable")[:k]
+            results.append(self._neighbours(some[order], apart[order]))
+        return results
 
     def encode(self, drawings: Sequence[Drawing], run: str | PathLike[str] | None, *, device: str = "cpu") -> Packed:
         """Return the codes of drawings by the network that made those of the index: (M, ⌈D / 8⌉) uint8.
@@ -433,14 +423,7 @@ class Index:
         batch = simplify(batch) if batch.is_raw else batch
         return encode(trained, pack([batch], tuple(names.names)), device=str(device_of(device))).packed
 
-    def _in_order(self, rows: Rows, query: Words64, k: int) -> Neighbours:
-        """Put what faiss found, -1 where nothing, into the exact order."""
-        rows = np.unique(rows[rows >= 0])
-        (found,) = word_distances(query, self.words[:, rows])
-        order = np.argsort(found, kind="stable")[:k]
-        return self._neighbours(rows[order], found[order])
-
-    def _neighbours(self, rows: Rows, distances: npt.NDArray[np.uint8]) -> Neighbours:
+    def _neighbours(self, rows: IndexRows, distances: npt.NDArray[np.uint8]) -> Neighbours:
         return Neighbours(
             rows=rows,
             distances=distances,

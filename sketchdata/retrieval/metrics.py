@@ -1,7 +1,7 @@
-"""Measures of rankings with ties: exact, and named so that one knows which of the numbers in circulation is meant.
+"""Measures of rankings with ties: exact, and each with a name of its own.
 
-Every function takes `TieGroups` of Q queries and returns one float64 a query, nan where a query has no relevant items:
-such queries are left out of means, and counted. With ties a measure has no one value. It has an expected value over
+Every function takes `TieGroups` of Q queries and returns (Q,) float64, nan where a query has no relevant items: such
+queries are left out of means, and counted. With ties a measure has no one value. It has an expected value over
 uniformly random orders of tied items, and a lowest and a highest one over all those orders (`pessimistic` and
 `optimistic`).
 
@@ -22,10 +22,8 @@ import numpy.typing as npt
 from sketchdata.drawings.raster import over_slices
 from sketchdata.errors import ConfigError
 
-# Rankings with ties: for each query, how many items are equally near, and how many of those are relevant.
-# Binary codes of D bits have only D + 1 distances, so hundreds of thousands of items share each rank. Which of them
-# comes
-# first is decided by no distance; what can be said of a ranking is said from these counts alone.
+# Binary codes of D bits have only D + 1 distances, so hundreds of thousands of items share each rank. No distance
+# decides which of them comes first, so all measures of a ranking follow from counts of tied items alone.
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -39,8 +37,8 @@ class TieGroups:
     A group may be empty, so rows with fewer groups than others are filled up with zeros.
 
     Attributes:
-        items: (Q, G) int64, n_d: the items of each group.
-        relevant: (Q, G) int64, r_d: those of them that are relevant, 0..n_d.
+        items: (Q, G) int64, n_d.
+        relevant: (Q, G) int64, r_d, 0..n_d.
 
     Raises:
         ConfigError: The arrays do not fit one another.
@@ -63,30 +61,26 @@ class TieGroups:
 
     @cached_property
     def items_before(self) -> Counts:
-        """N_d: (Q, G) int64, the items of all nearer groups."""
+        """N_d: (Q, G) int64."""
         return np.cumsum(self.items, axis=1) - self.items
 
     @cached_property
     def relevant_before(self) -> Counts:
-        """R_d: (Q, G) int64, the relevant items of all nearer groups."""
+        """R_d: (Q, G) int64."""
         return np.cumsum(self.relevant, axis=1) - self.relevant
 
     @cached_property
     def all_items(self) -> Counts:
-        """N: (Q,) int64, the items that are ranked for each query."""
+        """N: (Q,) int64."""
         return np.asarray(self.items.sum(axis=1))
 
     @cached_property
     def all_relevant(self) -> Counts:
-        """R: (Q,) int64, the relevant ones of them."""
+        """R: (Q,) int64."""
         return np.asarray(self.relevant.sum(axis=1))
 
     def blocks(self, cells: int = 1 << 18) -> Iterator[TieGroups]:
-        """Yield all queries in order, some rows at a time: what is computed of them then needs little memory.
-
-        Args:
-            cells: The most groups of all rows of a block.
-        """
+        """Yield all queries in order, rows of at most `cells` groups at a time, so that measures need little memory."""
         rows = max(1, cells // max(1, self.items.shape[1]))
         for start in range(0, len(self), rows):
             chosen = slice(start, start + rows)
@@ -98,17 +92,17 @@ def groups_of_scores(
 ) -> TieGroups:
     """Group the items of some queries by equal scores, the highest score first.
 
-    Only scores that relevant items have are told apart: what lies between two of those is one group without relevant
-    items, since its order changes no measure. So two sorts and no argsort are needed.
+    Only scores of relevant items are distinguished: what lies between two of those is one group without relevant items,
+    since its order changes no measure. So two sorts and no argsort are needed.
 
     Args:
-        scores: (Q, N) how near each item is to each query; more is nearer.
+        scores: (Q, N) similarity of each item to each query; more is nearer.
         query_labels: (Q,) classes of the queries.
-        gallery_labels: (N,) classes of the items; relevant are those of the query's class.
+        gallery_labels: (N,) classes of the items; an item of the query's class is relevant.
         threads: As for `raster`.
 
     Raises:
-        ConfigError: A score is not a number, or the arrays do not fit one another.
+        ConfigError: A score is nan, or the arrays do not fit one another.
     """
     if scores.shape != (len(query_labels), len(gallery_labels)):
         raise ConfigError(f"scores are {(len(query_labels), len(gallery_labels))}, by the labels, not {scores.shape}")
@@ -154,14 +148,9 @@ _HARMONIC_BITS = 58
 def average_precision(groups: TieGroups, ties: Ties | Literal["threshold"] = "expected") -> Values:
     """Compute AP over the whole ranking: the mean over the relevant items of the precision at their ranks.
 
-    Args:
-        groups: The rankings.
-        ties: `expected` is that of McSherry and Najork, "Computing information retrieval performance measures
-            efficiently in the presence of tied scores", ECIR 2008. `threshold` takes the precision at the end of each
-            group for all of its relevant items, as scikit-learn's `average_precision_score` does.
-
-    Returns:
-        (Q,) float64.
+    `expected` is that of McSherry and Najork, "Computing information retrieval performance measures efficiently in the
+    presence of tied scores", ECIR 2008. `threshold` uses the precision at the end of each group for all of its relevant
+    items, as scikit-learn's `average_precision_score` does.
     """
     if ties == "threshold":
         ends = _ratio(groups.relevant_before + groups.relevant, groups.items_before + groups.items)
@@ -170,13 +159,10 @@ def average_precision(groups: TieGroups, ties: Ties | Literal["threshold"] = "ex
 
 
 def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic") -> Values:
-    """Compute AP with each precision raised to the highest one at the same or a higher recall, as of VOC 2010 on.
+    """Compute AP with each precision raised to the highest one at the same or a higher recall, as VOC does since 2010.
 
-    It has no closed expected value, since a maximum over ranks is in no way a sum over them. Of the threshold's
-    precisions it comes out the same as with relevant items last: the last one of a group stands at the group's end.
-
-    Returns:
-        (Q,) float64, never below `average_precision` with the same ties.
+    It has no closed expected value, since a maximum over ranks is not a sum over them. With the threshold's precisions
+    it equals the value with relevant items last: the last one of a group stands at the group's end.
     """
     # Within a group precision rises with each relevant item, so the last one's is the highest.
     ranks = groups.items_before + (groups.items if ties == "pessimistic" else groups.relevant)
@@ -190,17 +176,14 @@ def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", div
 
     Args:
         groups: The rankings.
-        k: How many items are looked at, 1 or more.
+        k: 1 or more.
         ties: How tied items are ordered.
         divisor: `strict` divides by min(R, k), so that 1 can be reached and no measure is above P@k where R ≥ k.
             `classic` divides by R. `lenient` divides by the relevant items among the first k (and is 0 without any):
             one relevant item at rank 1 and none after it score 1. It has no closed expected value.
 
-    Returns:
-        (Q,) float64.
-
     Raises:
-        ConfigError: `k` is below 1, or `lenient` is asked for its expected value.
+        ConfigError: `k` is below 1, or `lenient` is to be `expected`.
     """
     _check(k)
     if divisor == "lenient":
@@ -212,10 +195,7 @@ def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", div
 
 
 def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
-    """Compute P@k: the relevant items among the first k, over k (also where there are fewer than k items).
-
-    Returns:
-        (Q,) float64.
+    """Compute P@k: the relevant items among the first k, over k, also where there are fewer than k items.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -226,9 +206,6 @@ def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
 def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
     """Compute R@k: the relevant items among the first k, over R.
 
-    Returns:
-        (Q,) float64.
-
     Raises:
         ConfigError: `k` is below 1.
     """
@@ -236,10 +213,7 @@ def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
 
 
 def hit_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
-    """Compute hit@k: whether a relevant item is among the first k; expected, how probably one is.
-
-    Returns:
-        (Q,) float64.
+    """Compute hit@k: whether a relevant item is among the first k; `expected` is its probability.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -257,31 +231,16 @@ def hit_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
 
 
 def chance(groups: TieGroups) -> Values:
-    """Compute R / N: the precision that a random order is expected to have at every rank.
-
-    Returns:
-        (Q,) float64.
-    """
+    """Compute R / N: the expected precision of a random order at every rank."""
     return _share(groups.all_relevant.astype(np.float64), groups.all_items, groups)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ball:
-    """What lies within a Hamming radius of each query.
+def ball(groups: TieGroups, radius: int = 2) -> dict[str, Values]:
+    """Measure the items within a Hamming radius: the first `radius` + 1 groups of `hamming.count_distances`.
 
-    Attributes:
-        precision: (Q,) float64, relevant items inside over items inside; 0 where nothing is inside.
-        recall: (Q,) float64, relevant items inside over R.
-        empty: (Q,) float64, 1 where nothing is inside, else 0.
-    """
-
-    precision: Values
-    recall: Values
-    empty: Values
-
-
-def ball(groups: TieGroups, radius: int = 2) -> Ball:
-    """Look at the items within a radius: at the first `radius` + 1 groups of `hamming.count_distances`.
+    Returns:
+        (Q,) float64 each: `precision`, 0 where no item is inside, `recall`, and `empty`, 1 where none is inside, else
+        0.
 
     Raises:
         ConfigError: The radius is negative.
@@ -290,21 +249,17 @@ def ball(groups: TieGroups, radius: int = 2) -> Ball:
         raise ConfigError(f"a radius is 0 or more, not {radius}")
     inside, relevant = (each[:, : radius + 1].sum(axis=1) for each in (groups.items, groups.relevant))
     ones = np.ones_like(groups.all_relevant)
-    return Ball(
-        precision=_share(_ratio(relevant, inside), ones, groups),
-        recall=_share(relevant.astype(np.float64), groups.all_relevant, groups),
-        empty=_share((inside == 0).astype(np.float64), ones, groups),
-    )
+    return {
+        "precision": _share(_ratio(relevant, inside), ones, groups),
+        "recall": _share(relevant.astype(np.float64), groups.all_relevant, groups),
+        "empty": _share((inside == 0).astype(np.float64), ones, groups),
+    }
 
 
 def _summed_precisions(groups: TieGroups, ties: Ties, depth: int | Counts | None = None) -> Values:
-    """Sum the precisions at the ranks of the relevant items among the first `depth`, an (Q, 1) array or a number."""
-    items, relevant, before, relevant_before = (
-        groups.items,
-        groups.relevant,
-        groups.items_before,
-        groups.relevant_before,
-    )
+    """Sum the precisions at the ranks of the relevant items among the first `depth`, a number or (Q, 1)."""
+    items, relevant = groups.items, groups.relevant
+    before, relevant_before = groups.items_before, groups.relevant_before
     inside = items if depth is None else np.clip(depth - before, 0, items)
     if ties == "expected":
         # The chance to be relevant is the same at each place of a group, and so is that of another item before it.
@@ -328,9 +283,9 @@ def _run(relevant_before: Counts, before: Counts, length: Counts) -> Values:
 def _lenient(groups: TieGroups, k: int, ties: Bound) -> Values:
     """Find the bound of AP@k over the relevant items among the first k.
 
-    More relevant items among the first k may well lower it: one at rank 1 alone scores 1. So all numbers t of relevant
-    items that the group at rank k may give are tried out for the lowest value. For the highest one the two ends do: a
-    growing t appends rising precisions, and a mean to which rising values are appended falls first, then rises.
+    More relevant items among the first k may lower it: one at rank 1 alone scores 1. So the lowest value is searched
+    over all numbers t of relevant items that the group at rank k may give. The highest is at one of the two ends: a
+    growing t appends rising precisions, and a mean with rising values appended falls first, then rises.
     """
     edge = _Edge.of(groups, k)
     nearer = _summed_precisions(groups, ties, edge.before[:, None])
@@ -350,7 +305,7 @@ def _lenient(groups: TieGroups, k: int, ties: Bound) -> Values:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Edge:
-    """The group that rank k lies in, or the last one: (Q,) each, `drawn` of its items being among the first k."""
+    """The group that rank k lies in, or the last one: (Q,) each; `drawn` of its items are among the first k."""
 
     items: Counts
     relevant: Counts
@@ -374,7 +329,6 @@ class _Edge:
 
 
 def _found(groups: TieGroups, k: int, ties: Ties) -> Values:
-    """Count the relevant items among the first k."""
     _check(k)
     inside = np.clip(k - groups.items_before, 0, groups.items)
     if ties == "expected":
@@ -392,12 +346,12 @@ def _check(k: int) -> None:
 
 
 def _ratio(above: npt.NDArray[np.generic], below: Counts) -> Values:
-    """Divide, giving 0 for 0 / 0."""
+    """Divide, with 0 / 0 = 0."""
     return np.asarray(above / np.maximum(below, 1))
 
 
 def _share(above: Values, below: Counts, groups: TieGroups) -> Values:
-    """Divide for the queries that have relevant items; the others get nan."""
+    """Divide; nan for queries without relevant items."""
     return np.where(groups.all_relevant > 0, _ratio(above, below), np.nan)
 
 
@@ -414,9 +368,6 @@ def _harmonic_table(bits: int) -> Counts:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(terms)])
 
 
-# Bootstrap intervals of a mean over queries: how far it would move with other queries, or with other classes.
-# Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979; percentile
-# intervals.
 # Queries of one class are alike, so other classes move a mean much further than other queries of the same classes do.
 
 Interval = tuple[float, float]
@@ -427,12 +378,14 @@ _CELLS = 1 << 21
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """How intervals are found.
+    """Percentile intervals of a mean over queries.
+
+    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
 
     Attributes:
         resamples: How often the sample is drawn again with replacement, 2 or more.
         seed: Of the random numbers.
-        level: The share of the resampled means that lies inside, half of the rest being on each side.
+        level: The share of the resampled means inside; half of the rest is on each side.
 
     Raises:
         ConfigError: A value is outside its range.
@@ -449,7 +402,7 @@ class Bootstrap:
             raise ConfigError(f"the level of an interval is between 0 and 1, not {self.level}")
 
     def of_queries(self, values: Values) -> Interval:
-        """Return the interval of the mean of values (Q,) over other queries.
+        """Return the interval of the mean of values (Q,), resampling queries.
 
         Raises:
             ConfigError: There are no values.
@@ -457,16 +410,19 @@ class Bootstrap:
         return self._interval(np.mean, values)
 
     def of_classes(self, values: Values, labels: Labels) -> Interval:
-        """Return the interval of the mean of values (Q,) of classes (Q,) over other classes, whole classes being drawn.
+        """Return the interval of the mean of values (Q,), resampling whole classes; labels (Q,).
 
         Raises:
             ConfigError: There are no values.
         """
+
+        def mean(sums: Values, counts: Counts, axis: int) -> Any:
+            return sums.sum(axis=axis) / counts.sum(axis=axis)
+
         _, places = np.unique(labels, return_inverse=True)
-        return self._interval(_mean_of_classes, np.bincount(places, values), np.bincount(places))
+        return self._interval(mean, np.bincount(places, values), np.bincount(places))
 
     def _interval(self, mean: Callable[..., Any], *samples: npt.NDArray[Any]) -> Interval:
-        """Resample units, each of which has a place in every sample."""
         units = len(samples[0])
         if not units:
             raise ConfigError("there are no values to find an interval of the mean of")
@@ -487,7 +443,3 @@ class Bootstrap:
             rng=np.random.default_rng(self.seed),
         ).confidence_interval
         return float(low), float(high)
-
-
-def _mean_of_classes(sums: Values, counts: npt.NDArray[np.int64], axis: int) -> Any:
-    return sums.sum(axis=axis) / counts.sum(axis=axis)

@@ -1,4 +1,4 @@
-"""What a search is asked with: drawings from files of strangers, and key_ids."""
+"""Queries of a search: drawings from users' files, and key_ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sketchdata.photos import image
 from sketchdata.storage import parquet
 from sketchdata.storage.dataset import Dataset
 
-#: Of one search, all files together.
+#: The most queries of one search.
 MAX_QUERIES = 10_000
 _BLOCK_BYTES = 1 << 20
 _LINE = "#"
@@ -33,11 +33,11 @@ class Query:
     """One thing to search for.
 
     Attributes:
-        name: What people call it: a file's name, with the line where it has several, or a key_id.
-        drawing: Simplified; None of a key_id whose drawing nobody has looked up.
-        key_id: None for drawings that have none.
-        row: Its row in the index, of a key_id that is there.
-        word: What it shows, None where that is not known.
+        name: For people: a file's name, with the line where it has several, or a key_id.
+        drawing: Simplified; None for a key_id that has not been looked up.
+        key_id: None for drawings without one.
+        row: The row of the key_id in the index, if it is there.
+        word: The class that it shows; None where that is unknown.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Query:
 
 
 def parse_key_id(text: str) -> int | None:
-    """Return the key_id that a query is; None for what is to be a file.
+    """Return the key_id of a query; None for a file.
 
     Raises:
         ConfigError: It is a number too large for a key_id.
@@ -61,17 +61,14 @@ def parse_key_id(text: str) -> int | None:
 
 
 def read_queries(text: str) -> list[Query]:
-    """Read the drawings of a file.
+    """Read the drawings of a file, `FILE.ndjson`, `FILE.ndjson#LINE` with lines from 1, `FILE.svg` or `FILE.png`.
 
-    Raw drawings are simplified first, and so are pictures' and other programs' strokes, so that all queries are like
-    the drawings that networks learn from.
-
-    Args:
-        text: `FILE.ndjson`, `FILE.ndjson#LINE` with lines from 1, `FILE.svg` or `FILE.png`.
+    Raw drawings, pictures and other programs' strokes are simplified, so that all queries are like the drawings that
+    networks learn from.
 
     Raises:
         ConfigError: There is no such file or line, or it is of another kind.
-        SketchDataError: It is damaged, too large, holds no drawing, or asks for what is never done.
+        SketchDataError: It is damaged, too large or empty, or refers to something outside it.
     """
     path, line = _place(text)
     suffix = path.suffix.lower()
@@ -83,7 +80,9 @@ def read_queries(text: str) -> list[Query]:
         if suffix == ".svg":
             return [_read_svg(path)]
         if suffix == ".png":
-            return [_read_picture(path)]
+            limits = image.DEFAULT_LIMITS
+            picture = image.decode(_content(path, limits.bytes), limits)
+            return [Query(name=path.name, drawing=tracing.trace(picture))]
     except FormatError as error:
         raise SketchDataError(f"{path}: {error}") from error
     raise ConfigError(f"{path} is of no kind that can be searched for; a query is {_KINDS}")
@@ -98,11 +97,7 @@ def _place(text: str) -> tuple[Path, int | None]:
     return Path(name), int(line[:9])
 
 
-# ---- official text ---------------------------------------------------------------------------------------------------
-
-
 def _read_lines(path: Path, line: int | None) -> list[Query]:
-    """Read the lines of official text, or one of them; a line that cannot be read ends it."""
     words = Words()
     wanted = None if line is None else line - 1
     drawings = itertools.islice(_drawings(path, words), wanted, MAX_QUERIES + 1 if wanted is None else line)
@@ -133,9 +128,6 @@ def _simplified(batch: DrawingBatch) -> DrawingBatch:
     return simplify(batch) if batch.is_raw else batch
 
 
-# ---- pictures --------------------------------------------------------------------------------------------------------
-
-
 def _content(path: Path, limit: int) -> bytes:
     if path.stat().st_size > limit:
         raise FormatError("file too large", f"{path.stat().st_size:,} bytes, and {limit:,} are read at most")
@@ -155,22 +147,10 @@ def _read_svg(path: Path) -> Query:
     known = drawing.key_id != made_up_key_id(drawing.strokes, drawing.word, 0)
     raw = drawing.strokes[0].shape[1] == 3
     # Other programs' curves come as far more points than a simplified drawing has.
-    drawing = drawing if known and not raw else _resimplified(drawing)
+    if raw or not known:
+        words = Words()
+        (drawing,) = simplify(to_batch([drawing], words)).drawings(words.names)
     return Query(name=path.name, drawing=drawing, key_id=drawing.key_id if known else None, word=word)
-
-
-def _resimplified(drawing: Drawing) -> Drawing:
-    words = Words()
-    (found,) = simplify(to_batch([drawing], words)).drawings(words.names)
-    return found
-
-
-def _read_picture(path: Path) -> Query:
-    limits = image.DEFAULT_LIMITS
-    return Query(name=path.name, drawing=tracing.trace(image.decode(_content(path, limits.bytes), limits)))
-
-
-# ---- drawings of a data set ------------------------------------------------------------------------------------------
 
 
 def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[str] = ()) -> dict[int, Drawing]:
@@ -178,8 +158,8 @@ def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[st
 
     Args:
         dataset: A built data set.
-        key_ids: Of the drawings wanted.
-        first: Splits to look in before the others.
+        key_ids: Of the drawings.
+        first: Splits to search before the others.
 
     Returns:
         {key_id: drawing, simplified}, without those that are not there.
@@ -192,16 +172,11 @@ def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[st
         for shard in manifest.shards(split):
             if not missing:
                 return found
-            batch = _take(dataset.directory / shard.path, missing)
-            drawings = [] if batch is None else _simplified(batch).drawings(manifest.classes)
-            found |= {drawing.key_id: drawing for drawing in drawings}
+            path, wanted = dataset.directory / shard.path, np.array(sorted(missing), np.uint64)
+            columns = [table.column("key_id").to_numpy() for table in parquet.read_row_groups(path, ["key_id"])]
+            rows = np.flatnonzero(np.isin(np.concatenate([np.empty(0, np.uint64), *columns]), wanted))
+            if len(rows):
+                batch = _simplified(parquet.read_shard(path).take(rows))
+                found |= {drawing.key_id: drawing for drawing in batch.drawings(manifest.classes)}
             missing -= found.keys()
     return found
-
-
-def _take(path: Path, key_ids: Collection[int]) -> DrawingBatch | None:
-    """Return the drawings with some key_ids from a shard; None where it has none of them."""
-    wanted = np.array(sorted(key_ids), np.uint64)
-    columns = [table.column("key_id").to_numpy() for table in parquet.read_row_groups(path, ["key_id"])]
-    rows = np.flatnonzero(np.isin(np.concatenate([np.empty(0, np.uint64), *columns]), wanted))
-    return parquet.read_shard(path).take(rows) if len(rows) else None

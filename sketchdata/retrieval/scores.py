@@ -1,4 +1,4 @@
-"""All numbers of one retrieval: queries and a gallery in, every measure out, exact and with its ties told.
+"""All measures of one retrieval: queries and a gallery in, every measure out, exact and with its ties.
 
 found = score_codes(queries, gallery)
 print(found.definition)
@@ -32,21 +32,20 @@ from sketchdata.retrieval.metrics import (
     groups_of_scores,
 )
 
-# Precision–recall curves of many queries: sums over parts of the queries, which add up to those over all of them.
-
-#: Points of a curve over ranks, between one rank and its tenfold.
+#: Points of a curve per tenfold of the rank.
 _POINTS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Points:
-    """Where the points of a curve lie.
+class CurvePoints:
+    """The points of a precision–recall curve.
 
     Attributes:
-        name: What they are, `distance` or `rank`.
+        name: `distance` or `rank`.
         at: (K,) int64 distances or ranks, rising.
-        sums: Gives of some queries (3, K) float64: up to each point, recall summed over the queries with relevant
-            items; precision summed over those of them that have any item by then; their number.
+        sums: Of some queries, (3, K) float64: up to each point, recall summed over the queries with relevant items;
+            precision summed over those of them that have any item by then; their number. Sums of parts of the queries
+            add up to those of all.
     """
 
     name: str
@@ -63,45 +62,44 @@ class Points:
         }
 
 
-def at_distances(bits: int) -> Points:
+def at_distances(bits: int) -> CurvePoints:
     """Return a point for each distance 0..D of codes of D bits, whose tie groups are distances."""
-    return Points(name="distance", at=np.arange(bits + 1), sums=_distance_sums)
+
+    def sums(groups: TieGroups) -> Values:
+        known = groups.all_relevant > 0
+        items = (groups.items_before + groups.items)[known]
+        relevant = (groups.relevant_before + groups.relevant)[known]
+        recall = relevant / groups.all_relevant[known, None]
+        return np.stack([each.sum(axis=0) for each in (recall, relevant / np.maximum(items, 1), items > 0)])
+
+    return CurvePoints(name="distance", at=np.arange(bits + 1), sums=sums)
 
 
-def at_ranks(items: int) -> Points:
-    """Return points at ranks 1..N, ten between a rank and its tenfold, with what is expected to be found by them."""
+def at_ranks(items: int) -> CurvePoints:
+    """Return points at ranks 1..N, ten per tenfold, with the values expected over random orders of ties."""
     steps = np.arange(0, _POINTS * np.log10(items))
     ranks = np.unique(np.append(np.rint(10 ** (steps / _POINTS)), items)).astype(np.int64)
-    return Points(name="rank", at=ranks, sums=partial(_rank_sums, ranks=ranks))
 
+    def sums(groups: TieGroups) -> Values:
+        total = np.zeros((3, len(ranks)))
+        items, relevant = np.cumsum(groups.items, axis=1), np.cumsum(groups.relevant, axis=1)
+        for row in np.flatnonzero(groups.all_relevant):
+            # Within a group the expected number of relevant items rises evenly from rank to rank.
+            found = np.interp(ranks, np.append(0, items[row]), np.append(0, relevant[row]))
+            total += np.stack([found / groups.all_relevant[row], found / ranks, np.ones(len(ranks))])
+        return total
 
-def _distance_sums(groups: TieGroups) -> Values:
-    known = groups.all_relevant > 0
-    items = (groups.items_before + groups.items)[known]
-    relevant = (groups.relevant_before + groups.relevant)[known]
-    recall = relevant / groups.all_relevant[known, None]
-    return np.stack([each.sum(axis=0) for each in (recall, relevant / np.maximum(items, 1), items > 0)])
-
-
-def _rank_sums(groups: TieGroups, ranks: Counts) -> Values:
-    sums = np.zeros((3, len(ranks)))
-    items = np.cumsum(groups.items, axis=1)
-    relevant = np.cumsum(groups.relevant, axis=1)
-    for row in np.flatnonzero(groups.all_relevant):
-        # Within a group the expected number of relevant items rises evenly from rank to rank.
-        found = np.interp(ranks, np.append(0, items[row]), np.append(0, relevant[row]))
-        sums += np.stack([found / groups.all_relevant[row], found / ranks, np.ones(len(ranks))])
-    return sums
+    return CurvePoints(name="rank", at=ranks, sums=sums)
 
 
 #: Counts as `hamming.count_distances` does.
 CountDistances = Callable[[Codes, Codes], TieGroups]
 #: The scores of some queries, by their rows: (Q', N) float, more is nearer.
-Scores = Callable[[slice], npt.NDArray[np.floating[Any]]]
-#: Where a measure stands among the values: ("map", "expected").
-Path = tuple[str, ...]
+ScoreQueries = Callable[[slice], npt.NDArray[np.floating[Any]]]
+#: The keys of a measure in the values: ("map", "expected").
+MeasurePath = tuple[str, ...]
 
-#: Scores at a time, of all queries together: 128 MB of float32.
+#: ScoreQueries at a time, of all queries together: 128 MB of float32.
 _SCORES = 1 << 25
 
 
@@ -117,10 +115,10 @@ class Retrieval:
         classes: The class table.
         labels: (Q,) the queries' classes.
         chance: (Q,) float64, R / N; nan where a query has no relevant items, as in all measures.
-        measures: (Q,) float64 of each measure, by where it stands among the values: `("map", "expected")`.
+        measures: (Q,) float64 of each measure, by its keys: `("map", "expected")`.
         intervals: Of the mean of `("map", "expected")`, over other queries and over other classes.
-        curve: Precision and recall, a point a distance or a rank.
-        seconds: By the clock.
+        curve: Precision and recall at each distance or rank.
+        seconds: Wall-clock time.
     """
 
     definition: str
@@ -130,7 +128,7 @@ class Retrieval:
     classes: tuple[str, ...]
     labels: Labels
     chance: Values
-    measures: Mapping[Path, Values]
+    measures: Mapping[MeasurePath, Values]
     intervals: Mapping[Literal["query_interval", "class_interval"], Interval]
     curve: Mapping[str, list[float]]
     seconds: float
@@ -145,7 +143,7 @@ class Retrieval:
         return float(np.nanmean(self.measures[path]))
 
     def values(self) -> dict[str, Any]:
-        """Return all numbers as JSON has them."""
+        """Return all measures as JSON has them, `classes` with the mAP of each class."""
         found: dict[str, Any] = {
             "definition": self.definition,
             "bits": self.bits,
@@ -161,17 +159,15 @@ class Retrieval:
                 place = place.setdefault(step, {})
             place[path[-1]] = self.mean(*path)
         found["map"] |= {name: list(interval) for name, interval in self.intervals.items()}
-        return found | {"curve": dict(self.curve), "classes": self._of_classes(), "seconds": self.seconds}
-
-    def _of_classes(self) -> dict[str, dict[str, float]]:
         known = ~np.isnan(self.chance)
-        labels, values = self.labels[known], self.measures["map", "expected"][known]
+        labels = self.labels[known]
         queries = np.bincount(labels, minlength=len(self.classes))
-        sums = np.bincount(labels, values, minlength=len(self.classes))
-        return {
+        sums = np.bincount(labels, self.measures["map", "expected"][known], minlength=len(self.classes))
+        classes = {
             self.classes[label]: {"queries": int(queries[label]), "map": float(sums[label] / queries[label])}
             for label in np.flatnonzero(queries)
         }
+        return found | {"curve": dict(self.curve), "classes": classes, "seconds": self.seconds}
 
 
 def score_codes(  # noqa: PLR0913 - each is an option of the command that evaluates
@@ -189,19 +185,19 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
 
     Args:
         queries: Q codes of D bits.
-        gallery: N codes of D bits, with the same class table. Relevant are those of the query's class.
+        gallery: N codes of D bits, with the same class table. An item of the query's class is relevant.
         k: Of the measures at k.
-        radius: Of the ball that precision and recall are told within.
+        radius: Of the ball of precision and recall.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        workers: Threads that count distances; None or 0 for as many as this process has processors.
-        count: What counts instead: `device_hamming.count_distances` does so on a GPU.
+        workers: Threads that count distances; None or 0 for one per processor.
+        count: Counts distances instead, such as `hamming.count_distances_on_device` on a GPU.
 
     Raises:
         ConfigError: Lengths or class tables differ, codes are missing, no query has relevant items, or an option is
             outside its range.
     """
-    question = _Question(
+    evaluation = _RetrievalEvaluation(
         ranking=f"by the Hamming distance of codes of {queries.bits} bits",
         bits=queries.bits,
         gallery=len(gallery),
@@ -212,11 +208,11 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
         bootstrap=Bootstrap(resamples=resamples, seed=seed),
     )
     groups = (count or partial(count_distances, workers=workers))(queries, gallery)
-    return question.answer(groups.blocks(), at_distances(queries.bits))
+    return evaluation.measure(groups.blocks(), at_distances(queries.bits))
 
 
 def score_values(  # noqa: PLR0913 - each is an option of the command that evaluates
-    scores: Scores,
+    scores: ScoreQueries,
     query_labels: Labels,
     gallery_labels: Labels,
     *,
@@ -229,20 +225,21 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
     """Rank a gallery for each query by scores that are real numbers, and measure.
 
     Args:
-        scores: Gives the scores of some queries: `inner_products(queries, gallery)`, or a function of one's own. It is
-            asked for slices of queries, one after the other, of 2^25 scores at most (or one query).
+        scores: Returns the scores of a slice of queries: `inner_products(queries, gallery)`, or a function of one's
+            own. It
+            is called for one slice after the other, of 2^25 scores at most (or one query).
         query_labels: (Q,) classes of the queries.
-        gallery_labels: (N,) classes of the items. Relevant are those of the query's class.
+        gallery_labels: (N,) classes of the items. An item of the query's class is relevant.
         classes: The class table.
         k: Of the measures at k.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        workers: Threads that sort; None or 0 for as many as this process has processors.
+        workers: Threads that sort; None or 0 for one per processor.
 
     Raises:
-        ConfigError: Scores are missing or no numbers, no query has relevant items, or an option is outside its range.
+        ConfigError: Scores are missing or nan, no query has relevant items, or an option is outside its range.
     """
-    question = _Question(
+    evaluation = _RetrievalEvaluation(
         ranking="by scores that are real numbers",
         gallery=len(gallery_labels),
         k=k,
@@ -257,15 +254,15 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
             chosen = slice(start, min(start + rows, len(query_labels)))
             yield from groups_of_scores(scores(chosen), query_labels[chosen], gallery_labels, threads=threads).blocks()
 
-    return question.answer(blocks(), at_ranks(len(gallery_labels)))
+    return evaluation.measure(blocks(), at_ranks(len(gallery_labels)))
 
 
-def inner_products(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> Scores:
+def inner_products(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> ScoreQueries:
     """Score by inner products of features (Q, F) and (N, F): cosines, where their lengths are 1."""
     return lambda rows: queries[rows] @ gallery.T
 
 
-def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> Scores:
+def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> ScoreQueries:
     """Score by the Euclidean distance of features (Q, F) and (N, F), the smallest first."""
     # |q − g|² = |q|² − 2 q·g + |g|², and |q|² is the same for all items.
     half = np.einsum("nf,nf->n", gallery, gallery) / 2
@@ -273,8 +270,8 @@ def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Question:
-    """What is measured; the attributes are those of `Retrieval`, and `ranking` tells what items are ranked by."""
+class _RetrievalEvaluation:
+    """The facts of a retrieval, as in `Retrieval`; `ranking` says what items are ranked by."""
 
     ranking: str
     gallery: int
@@ -294,12 +291,7 @@ class _Question:
         if self.k < 1 or (self.radius is not None and self.radius < 0):
             raise ConfigError(f"k is 1 or more and a radius 0 or more, not {self.k} and {self.radius}")
 
-    def answer(self, blocks: Iterable[TieGroups], points: Points) -> Retrieval:
-        """Measure all queries, a block after the other.
-
-        Raises:
-            ConfigError: No query has relevant items.
-        """
+    def measure(self, blocks: Iterable[TieGroups], points: CurvePoints) -> Retrieval:
         measured, sums = [], np.zeros((3, len(points.at)))
         for groups in blocks:
             measured.append(_measure(groups, self.k, self.radius))
@@ -346,9 +338,9 @@ class _Question:
         )
 
 
-def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[Path, Values]:
+def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[MeasurePath, Values]:
     """Compute every measure of some queries, and `("chance",)`."""
-    found: dict[Path, Values] = {("chance",): metrics.chance(groups)}
+    found: dict[MeasurePath, Values] = {("chance",): metrics.chance(groups)}
     for ties in get_args(Ties):
         found["map", ties] = metrics.average_precision(groups, ties)
     found["map", "threshold"] = metrics.average_precision(groups, "threshold")
@@ -362,7 +354,5 @@ def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[Path, Values
         found["recall_at_k", ties] = metrics.recall_at(groups, k, ties)
         found["hit_at_k", ties] = metrics.hit_at(groups, k, ties)
     if radius is not None:
-        ball = metrics.ball(groups, radius)
-        for name in ("precision", "recall", "empty"):
-            found["radius", str(radius), name] = getattr(ball, name)
+        found |= {("radius", str(radius), name): values for name, values in metrics.ball(groups, radius).items()}
     return found

@@ -212,7 +212,7 @@ class RunFolder:
             "version": __version__,
         }
         if self.context.is_main:
-            _write_json(self.path / REPORT, whole)
+            write_json(self.path / REPORT, whole)
         return whole
 
 
@@ -246,7 +246,7 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, context: Dis
     # No process writes before all have looked.
     context.barrier()
     if context.is_main and not record.exists():
-        _write_json(record, facts)
+        write_json(record, facts)
     # And none reads the record before it is there.
     context.barrier()
     return RunFolder(path=path, context=context)
@@ -333,6 +333,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise SketchDataError(f"{path} is damaged ({error}): begin again in another --out") from error
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as indented JSON, whole or not at all."""
     with replacing(path) as file:
         file.write(orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

@@ -1,55 +1,51 @@
-"""How well a zero-shot training recognises drawings of classes that nothing was learnt from, by all its recognisers.
+"""Evaluation of a zero-shot training: how well its recognisers recognise drawings of unseen classes.
 
 Each drawing of a split is encoded once, and scored by each recogniser of the run's folder. At the paper's scale,
-345,000 drawings and 4,096 numbers, that is 5.7 GB of features, and 0.5 GB of scores at a time, with a few copies.
+345,000 drawings and features of width 4,096, that is 5.7 GB of features, and 0.5 GB of scores at a time, with a few
+copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from sketchdata.display.charts import Cloud, embeddings, save
 from sketchdata.errors import SketchDataError
 from sketchdata.progress import task_bar
-from sketchdata.retrieval.code_evaluation import GALLERY, Subject
+from sketchdata.retrieval.code_evaluation import GALLERY, Evaluator
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import identity
 from sketchdata.training.encoder import embed, read_encoder
-from sketchdata.training.run_folder import REPORT, read_record
+from sketchdata.training.run_folder import REPORT, read_record, write_json
 from sketchdata.zero_shot.measures import RANKS, accuracy_by_class, chance_of_hit, confusion_pairs, measure_zero_shot
-from sketchdata.zero_shot.recogniser import unit
-from sketchdata.zero_shot.store import KeptRecogniser, choose_recogniser, read_recognisers
+from sketchdata.zero_shot.recogniser import KeptRecogniser, choose_recogniser, read_recognisers, unit
 from sketchdata.zero_shot.training_set import Features, Labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# What one recogniser says of drawings of unseen and of seen classes, with the classes by name.
-
-TRAINER = "zsl"
-#: Confused pairs and hubs that are listed.
+#: How many confused pairs and hubs a report lists.
 _PAIRS, _HUBS = 20, 10
 _PARTS = {"zsl": "ZSL", "gzsl": "GZSL", "calibrated": "GZSL with γ"}
 _SIDES = {"unseen": "U", "seen": "S", "harmonic": "H"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Roster:
+class ClassTable:
     """The classes of a zero-shot experiment.
 
     Attributes:
         classes: All L, in the order of prototypes.
-        seen: Those that were learnt from, validation classes among them.
-        validation: Those by which choices were made.
+        seen: Those to learn from, validation classes among them.
+        validation: Those by which constants and recognisers were chosen.
         unseen: The others.
         left_out: Classes of the data that are none of these.
     """
@@ -61,145 +57,121 @@ class Roster:
     left_out: tuple[str, ...]
 
     def places(self) -> Labels:
-        """Return where the unseen classes stand: int64, ascending."""
+        """Return the places of the unseen classes: int64, ascending."""
         return np.flatnonzero(np.isin(self.classes, self.unseen)).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Asked:
-    """N drawings that recognisers are asked about.
-
-    Attributes:
-        features: (N, F) float32.
-        labels: (N,) int64, places in the classes of the roster.
-        roster: The classes.
-    """
+class EvaluationSet:
+    """N drawings: (N, F) float32 features, (N,) int64 places in the class table, and the table."""
 
     features: Features
     labels: Labels
-    roster: Roster
+    table: ClassTable
 
 
-def read_roster(record: Mapping[str, Any], run: Path) -> Roster:
-    """Return the classes of a zero-shot experiment.
-
-    Args:
-        record: The run's record.
-        run: Its folder, for the error.
+def read_class_table(record: Mapping[str, Any], run: Path) -> ClassTable:
+    """Return the classes of a zero-shot experiment from the record of a run folder.
 
     Raises:
         SketchDataError: The record is of another training, or its seen and unseen classes are not all of its classes.
     """
     try:
-        found = {name: tuple(record["zero_shot"][name]) for name in Roster.__dataclass_fields__}
+        found = {name: tuple(record["zero_shot"][name]) for name in ClassTable.__dataclass_fields__}
     except (KeyError, TypeError) as error:
         raise SketchDataError(f"{run} is no training of `sketchdata train zsl`: its record lacks {error}") from error
-    roster = Roster(**found)
-    if sorted(roster.seen + roster.unseen) != sorted(roster.classes) or not roster.unseen:
+    table = ClassTable(**found)
+    if sorted(table.seen + table.unseen) != sorted(table.classes) or not table.unseen:
         raise SketchDataError(f"{run} is damaged: the seen and unseen classes of its record are not its classes")
-    return roster
+    return table
 
 
-def measure_recogniser(kept: KeptRecogniser, asked: Asked) -> dict[str, Any]:
-    """Measure one recogniser, as `measure_zero_shot` does, with classes by name and what it confuses.
-
-    Returns:
-        Plain values.
+def measure_recogniser(kept: KeptRecogniser, data: EvaluationSet) -> dict[str, Any]:
+    """Measure one recogniser by `measure_zero_shot`, with classes by name and its confusions, as plain values.
 
     Raises:
         ConfigError: There is no drawing of an unseen class.
     """
-    roster, recogniser = asked.roster, kept.recogniser
-    scores, unseen = recogniser.scores(asked.features), roster.places()
-    values = measure_zero_shot(scores, asked.labels, unseen, recogniser.gamma)
-    new = np.isin(asked.labels, unseen)
-    whole, labels = scores[new], asked.labels[new]
-    lowered = whole - recogniser.gamma * ~np.isin(np.arange(len(roster.classes)), unseen)
+    table, recogniser = data.table, kept.recogniser
+    scores, unseen = recogniser.scores(data.features), table.places()
+    values = measure_zero_shot(scores, data.labels, unseen, recogniser.gamma)
+    new = np.isin(data.labels, unseen)
+    whole, labels = scores[new], data.labels[new]
+    lowered = whole - recogniser.gamma * ~np.isin(np.arange(len(table.classes)), unseen)
     predicted = unseen[whole[:, unseen].argmax(axis=1)]
     values |= {
         "source": kept.source,
         "method": kept.method,
         "validation_hit": recogniser.validation_hit,
         "constants": dict(recogniser.constants),
-        "by_class": _by_class(predicted, {"gzsl": whole, "calibrated": lowered}, labels, roster),
+        "by_class": _by_class(predicted, {"gzsl": whole, "calibrated": lowered}, labels, table),
         "confusions": [
             {
-                "class": roster.classes[pair.label],
-                "taken_for": roster.classes[pair.predicted],
+                "class": table.classes[pair.label],
+                "predicted": table.classes[pair.predicted],
                 "drawings": pair.count,
                 "share": pair.share,
             }
             for pair in confusion_pairs(predicted, labels, _PAIRS)
         ],
         "hubs": {
-            "unseen": _hubs(predicted, labels, roster),
-            "all": _hubs(whole.argmax(axis=1), labels, roster),
+            "unseen": _hubs(predicted, labels, table),
+            "all": _hubs(whole.argmax(axis=1), labels, table),
         },
     }
-    values["chance"] = _chance(roster, len(labels))
+    # What guessing gives, of measures that have no chance beside them.
+    candidates, validation = len(table.unseen), len(table.validation)
+    hubness = {f"N_{k}": chance_of_hubness(k, candidates, len(labels)) for k in (1, 10) if k < candidates}
+    values["chance"] = {
+        "harmonic": chance_of_hit(1, len(table.classes)),
+        "validation": chance_of_hit(1, validation) if validation else None,
+        "hubness": hubness,
+    }
     return {**values, "below_chance": _below_chance(values)}
 
 
 def _by_class(
-    predicted: Labels, scores: Mapping[str, npt.NDArray[np.floating[Any]]], labels: Labels, roster: Roster
+    predicted: Labels, scores: Mapping[str, npt.NDArray[np.floating[Any]]], labels: Labels, table: ClassTable
 ) -> dict[str, dict[str, Any]]:
-    """Return what each unseen class that has drawings reaches, and what it is taken for most often."""
     shares = {"zsl": accuracy_by_class(predicted, labels)}
     shares |= {name: accuracy_by_class(own.argmax(axis=1), labels) for name, own in scores.items()}
     # The first pair of a class is its most frequent one.
-    pairs = {pair.label: pair for pair in reversed(confusion_pairs(predicted, labels, len(roster.classes) ** 2))}
+    pairs = {pair.label: pair for pair in reversed(confusion_pairs(predicted, labels, len(table.classes) ** 2))}
     sizes = np.bincount(labels)
     return {
-        roster.classes[place]: {
+        table.classes[place]: {
             "drawings": int(sizes[place]),
             **{name: own[place] for name, own in shares.items()},
-            "taken_for": roster.classes[pairs[place].predicted] if place in pairs else None,
+            "predicted": table.classes[pairs[place].predicted] if place in pairs else None,
             "share": pairs[place].share if place in pairs else 0.0,
         }
         for place in shares["zsl"]
     }
 
 
-def _hubs(predicted: Labels, labels: Labels, roster: Roster) -> list[dict[str, Any]]:
-    """Return the classes that most drawings too many are taken for."""
-    sizes, taken = (np.bincount(each, minlength=len(roster.classes)) for each in (labels, predicted))
-    order = np.argsort(sizes - taken, kind="stable")[:_HUBS]
+def _hubs(predicted: Labels, labels: Labels, table: ClassTable) -> list[dict[str, Any]]:
+    """Return the classes whose predictions outnumber their drawings most."""
+    sizes, counts = (np.bincount(each, minlength=len(table.classes)) for each in (labels, predicted))
+    order = np.argsort(sizes - counts, kind="stable")[:_HUBS]
     return [
         {
-            "class": roster.classes[place],
+            "class": table.classes[place],
             "drawings": int(sizes[place]),
-            "predicted": int(taken[place]),
-            "seen": roster.classes[place] in roster.seen,
+            "predicted": int(counts[place]),
+            "seen": table.classes[place] in table.seen,
         }
         for place in order.tolist()
-        if taken[place] > sizes[place]
+        if counts[place] > sizes[place]
     ]
 
 
-def _chance(roster: Roster, drawings: int) -> dict[str, Any]:
-    """Return what guessing gives, of measures that have no chance beside them."""
-    candidates, validation = len(roster.unseen), len(roster.validation)
-    return {
-        "harmonic": chance_of_hit(1, len(roster.classes)),
-        "validation": chance_of_hit(1, validation) if validation else None,
-        "hubness": {f"N_{k}": chance_of_hubness(k, candidates, drawings) for k in (1, 10) if k < candidates},
-    }
-
-
 def chance_of_hubness(k: int, candidates: int, drawings: int) -> float:
-    """Return the skewness of N_k where the k likeliest candidates of each drawing are random ones: a binomial's.
-
-    Args:
-        k: Below `candidates`.
-        candidates: Classes.
-        drawings: M, one at least.
-    """
+    """Return the skewness of N_k where the k likeliest of some candidates are random for each drawing: a binomial's."""
     share = k / candidates
     return float((1 - 2 * share) / np.sqrt(drawings * share * (1 - share)))
 
 
 def _below_chance(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """List the shares that guessing would exceed."""
     found = [
         (f"{title} {name}", values[part][name], level)
         for part, title in _PARTS.items()
@@ -211,39 +183,53 @@ def _below_chance(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"measure": name, "value": value, "chance": level} for name, value, level in found if value < level]
 
 
-# The evaluation of zero-shot recognition as Markdown: what was measured, chance beside it, and where it goes wrong.
-
 _NONE = "–"
-_SIDES_REPORT = ("unseen", "seen", "harmonic")
 _STACKS = ("harmonic", "harmonic_calibrated")
 
-Values = Mapping[str, Any]
 
-
-def zero_shot_markdown(values: Values, picture: str) -> str:
-    """Return what `evaluate_zero_shot` measured as a page.
-
-    Args:
-        values: What it returned.
-        picture: The file of the picture of embeddings.
-    """
+def zero_shot_markdown(values: Mapping[str, Any], picture: str) -> str:
+    """Return the values of `evaluate_zero_shot` as a page; `picture` is the file of the picture of embeddings."""
     chosen = values["recognisers"][values["chosen"]]
-    name = _cell(values["chosen"])
     lines = [f"# Zero-shot recognition of {_cell(values['split'])}", "", *_definition(values), ""]
     lines += ["## Recognisers", "", *_recognisers(values), "", *_warnings(values["recognisers"])]
-    lines += [f"## Where {name} stands", "", f"![embeddings and prototypes]({picture})", ""]
-    lines += ["### Classes", "", *_classes(chosen), "", "### Most confused", "", *_confusions(chosen), ""]
-    return "\n".join([*lines, "### Hubs", "", *_hubs_report(chosen)]) + "\n"
+    lines += [f"## Results of {_cell(values['chosen'])}", "", f"![embeddings and prototypes]({picture})", ""]
+    lines += ["### Classes", "", *_classes(chosen), "", "### Most confused", ""]
+    if chosen["confusions"]:
+        lines += ["| class | predicted | drawings | share of the class |", "|---|---|--:|--:|"]
+        lines += [
+            f"| {_cell(pair['class'])} | {_cell(pair['predicted'])} | {pair['drawings']:,} | {pair['share']:.3f} |"
+            for pair in chosen["confusions"]
+        ]
+    else:
+        lines.append("No other unseen class was predicted for any drawing.")
+    lines += [
+        "",
+        "### Hubs",
+        "",
+        "Classes that are predicted for more drawings of unseen classes than there are of them.",
+    ]
+    for name, among in (("unseen", "Among unseen classes"), ("all", "Among all classes, without γ")):
+        hubs = chosen["hubs"][name]
+        if not hubs:
+            lines += ["", f"{among}: none."]
+            continue
+        lines += ["", f"{among}:", "", "| class | its drawings | predicted | |", "|---|--:|--:|---|"]
+        lines += [
+            f"| {_cell(hub['class'])} | {hub['drawings']:,} | {hub['predicted']:,} | "
+            f"{'seen' if hub['seen'] else 'unseen'} |"
+            for hub in hubs
+        ]
+    return "\n".join(lines) + "\n"
 
 
-def _definition(values: Values) -> Iterator[str]:
+def _definition(values: Mapping[str, Any]) -> Iterator[str]:
     drawings, classes = values["drawings"], values["classes"]
     unseen, seen = len(classes["unseen"]), len(classes["seen"])
     whole = unseen + seen
     yield (
         f"{drawings['unseen']:,} drawings of {unseen:,} unseen classes and {drawings['seen']:,} of {seen:,} seen ones, "
-        f"all of {_cell(values['split'])}; of the seen classes, {len(classes['validation']):,} are those by which "
-        f"choices were made. Chance of hit@1 is {1 / unseen:.4f} among unseen classes and {1 / whole:.4f} among all."
+        f"all of {_cell(values['split'])}; {len(classes['validation']):,} of the seen classes are validation "
+        f"classes. Chance of hit@1 is {1 / unseen:.4f} among unseen classes and {1 / whole:.4f} among all."
     )
     if classes["left_out"]:
         words = ", ".join(map(_cell, classes["left_out"]))
@@ -258,25 +244,21 @@ def _definition(values: Values) -> Iterator[str]:
     yield ""
     yield (
         "U and S: the accuracy among all classes on drawings of unseen and of seen classes, averaged over classes; H: "
-        "their harmonic mean (Xian et al., TPAMI 2019). With γ: a constant, chosen by validation classes, is taken off "
-        "the scores of seen classes (Chao et al., ECCV 2016). N_k: the skewness of how often each unseen class is "
-        "among the k likeliest unseen ones; high where a few hubs attract drawings of all others."
+        "their harmonic mean (Xian et al., TPAMI 2019). With γ: a constant, chosen by validation classes, is "
+        "subtracted from the scores of seen classes (Chao et al., ECCV 2016). N_k: the skewness of how often each "
+        "unseen class is among the k likeliest unseen ones; high where a few hubs attract drawings of all others."
     )
     yield ""
-    yield _choice(values)
-
-
-def _choice(values: Values) -> str:
-    how = "by validation classes, before any drawing of an unseen class was looked at"
+    how = "by validation classes, before any drawing of an unseen class was evaluated"
     if values["recognisers"][values["chosen"]]["validation_hit"] is None:
         how = "as the first by name, since there were no validation classes to choose by"
-    return (
-        f"**{_cell(values['chosen'])}** is the chosen one: {how}, and never by this table. The others stand here for "
-        "comparison; to take the best of them would be to choose by the unseen classes."
+    yield (
+        f"**{_cell(values['chosen'])}** was chosen {how}, and never by this table. The others are listed for "
+        "comparison; to choose the best of them would be to choose by the unseen classes."
     )
 
 
-def _recognisers(values: Values) -> Iterator[str]:
+def _recognisers(values: Mapping[str, Any]) -> Iterator[str]:
     hits = [f"{title} hit@{k}" for title in ("ZSL", "GZSL") for k in RANKS]
     heads = ["recogniser", "validation hit@1", *hits, "U", "S", "H", "γ", "U, γ", "S, γ", "H, γ", "N_1", "N_10"]
     yield f"| {' | '.join(heads)} |"
@@ -284,96 +266,55 @@ def _recognisers(values: Values) -> Iterator[str]:
     first = next(iter(values["recognisers"].values()))
     level = first["chance"]
     cells = [_number(first[part]["chance"].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS]
-    sides = [_number(level["harmonic"])] * 3 if "harmonic" in first else [_NONE] * 3
+    chance = [_number(level["harmonic"])] * 3 if "harmonic" in first else [_NONE] * 3
     tails = [_number(level["hubness"].get(f"N_{k}"), 2) for k in (1, 10)]
     validation = _number(level["validation"])
-    yield f"| *chance* | {' | '.join([validation, *cells, *sides, '', *sides, *tails])} |"
+    yield f"| *chance* | {' | '.join([validation, *cells, *chance, '', *chance, *tails])} |"
     for name, own in values["recognisers"].items():
-        yield f"| {' | '.join([_title(name, values['chosen']), *_measures(own)])} |"
+        title = f"**{_cell(name)}** (chosen)" if name == values["chosen"] else _cell(name)
+        sides = [[_number(own[stack][side]) if stack in own else _NONE for side in _SIDES] for stack in _STACKS]
+        cells = [_number(own[part].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS]
+        tails = [_number(own["hubness"].get(f"N_{k}"), 2) for k in (1, 10)]
+        cells = [title, _number(own["validation_hit"]), *cells, *sides[0], f"{own['gamma']:.4g}", *sides[1], *tails]
+        yield f"| {' | '.join(cells)} |"
 
 
-def _measures(own: Values) -> list[str]:
-    sides = [[_number(own[stack][side]) if stack in own else _NONE for side in _SIDES_REPORT] for stack in _STACKS]
-    return [
-        _number(own["validation_hit"]),
-        *(_number(own[part].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS),
-        *sides[0],
-        f"{own['gamma']:.4g}",
-        *sides[1],
-        *(_number(own["hubness"].get(f"N_{k}"), 2) for k in (1, 10)),
-    ]
-
-
-def _title(name: str, chosen: str) -> str:
-    return f"**{_cell(name)}** (chosen)" if name == chosen else _cell(name)
-
-
-def _warnings(recognisers: Mapping[str, Values]) -> Iterator[str]:
+def _warnings(recognisers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     below = [(name, each) for name, own in recognisers.items() for each in own["below_chance"]]
     if not below:
         return
-    yield "**Warning: below chance.** Guessing would have done better than:"
+    yield "**Warning: below chance.** Guessing would be better than:"
     yield ""
     for name, each in below:
         yield f"- {_cell(name)}: {each['measure']} {each['value']:.4f}, chance {each['chance']:.4f}"
     yield ""
     if any(each["measure"].startswith(("GZSL", "U")) for _, each in below):
         yield (
-            "Among all classes, drawings of unseen classes are easily taken for seen ones, whose prototypes were "
-            "learnt from drawings; γ makes up for that."
+            "Among all classes, seen ones are easily predicted for drawings of unseen classes, since their prototypes "
+            "were learned from drawings; γ makes up for that."
         )
         yield ""
 
 
-def _classes(chosen: Values) -> Iterator[str]:
-    yield "| class | drawings | ZSL hit@1 | GZSL hit@1 | GZSL hit@1, γ | most often taken for | share of the class |"
+def _classes(chosen: Mapping[str, Any]) -> Iterator[str]:
+    yield "| class | drawings | ZSL hit@1 | GZSL hit@1 | GZSL hit@1, γ | predicted instead | share of the class |"
     yield "|---|--:|--:|--:|--:|---|--:|"
     level, whole = chosen["zsl"]["chance"]["hit@1"], chosen["gzsl"]["chance"]["hit@1"]
     yield f"| *chance* | | {level:.4f} | {whole:.4f} | {whole:.4f} | | |"
     by_class = chosen["by_class"]
     for word in sorted(by_class, key=lambda word: (by_class[word]["zsl"], word)):
         own = by_class[word]
-        other = _NONE if own["taken_for"] is None else _cell(own["taken_for"])
+        other = _NONE if own["predicted"] is None else _cell(own["predicted"])
         yield (
             f"| {_cell(word)} | {own['drawings']:,} | {own['zsl']:.4f} | {own['gzsl']:.4f} | {own['calibrated']:.4f} | "
             f"{other} | {own['share']:.3f} |"
         )
     yield ""
-    yield "The worst first; what a class is taken for is another unseen class."
-
-
-def _confusions(chosen: Values) -> Iterator[str]:
-    if not chosen["confusions"]:
-        yield "No drawing was taken for one of another unseen class."
-        return
-    yield "| class | taken for | drawings | share of the class |"
-    yield "|---|---|--:|--:|"
-    for pair in chosen["confusions"]:
-        yield (f"| {_cell(pair['class'])} | {_cell(pair['taken_for'])} | {pair['drawings']:,} | {pair['share']:.3f} |")
-
-
-def _hubs_report(chosen: Values) -> Iterator[str]:
-    yield "Classes that more drawings of unseen classes are taken for than there are of them."
-    for name, among in (("unseen", "Among unseen classes"), ("all", "Among all classes, without γ")):
-        yield ""
-        if not chosen["hubs"][name]:
-            yield f"{among}: none."
-            continue
-        yield from _hub_table(among, chosen["hubs"][name])
-
-
-def _hub_table(among: str, hubs: Sequence[Values]) -> Iterator[str]:
-    yield f"{among}:"
-    yield ""
-    yield "| class | drawings of it | taken for it | |"
-    yield "|---|--:|--:|---|"
-    for hub in hubs:
-        kind = "seen" if hub["seen"] else "unseen"
-        yield f"| {_cell(hub['class'])} | {hub['drawings']:,} | {hub['predicted']:,} | {kind} |"
+    yield "The worst first; the class predicted instead is another unseen class."
 
 
 def _cell(text: str) -> str:
-    """Return a name so that it stays text within a cell: no markup, and no new cell or line."""
+    """Return a name as the text of one cell, without markup."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return "".join(f"\\{letter}" if letter in r"\`*[]<>|&~" else letter for letter in plain)
 
@@ -385,7 +326,7 @@ def _number(value: float | None, digits: int = 4) -> str:
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 PICTURE_FILE = "embeddings.svg"
-#: Classes that the picture shows, and drawings of each, at most.
+#: The most classes in the picture, and drawings of each.
 MOST_CLASSES, MOST_DRAWINGS = 10, 60
 
 
@@ -394,97 +335,79 @@ def evaluate_zero_shot(
 ) -> dict[str, Any]:
     """Evaluate all recognisers of a run folder, and write JSON, Markdown and a picture into it.
 
-    The chosen recogniser is the one that recognised validation classes best; nothing here has a say in that.
+    The chosen recogniser is the one that recognised validation classes best, whatever is measured here.
 
     Args:
         run: The folder.
         data: The data set; None for the one that the network learned from.
         split: Its split to recognise.
         device: Where to compute.
-        batch_size: Drawings at a time.
+        batch_size: Drawings per batch.
 
     Returns:
-        What was written as JSON.
+        The values in the JSON file.
 
     Raises:
         ConfigError: There is no such split, it lacks a class, or has no drawing of an unseen one.
-        SketchDataError: The training is not whole, or something is damaged.
+        SketchDataError: The training is not complete, or a file is damaged.
     """
     record = read_record(run)
     if not (run / REPORT).exists():
         raise SketchDataError(f"{run} has no {REPORT}, so its training did not finish: go on with --resume")
-    roster, kept = read_roster(record, run), read_recognisers(run)
+    table, kept = read_class_table(record, run), read_recognisers(run)
     for each in kept:
-        _check_fits(each, roster, run)
+        if each.classes != table.classes or not np.array_equal(each.recogniser.unseen, table.places()):
+            raise SketchDataError(
+                f"the recogniser {each.name} in {run} is of other classes, or saw others, than the record of the "
+                "training says: it belongs to another run; remove it"
+            )
     place = Path(record["data"]) if data is None else data
-    subject = Subject(trained=read_encoder(run), data=place, device=device, batch_size=batch_size)
-    packed = subject.drawings(split, roster.classes)
-    asked = Asked(
-        features=embed(subject.trained, packed, device=device, batch_size=batch_size),
+    evaluator = Evaluator(trained=read_encoder(run), data=place, device=device, batch_size=batch_size)
+    packed = evaluator.drawings(split, table.classes)
+    drawings = EvaluationSet(
+        features=embed(evaluator.trained, packed, device=device, batch_size=batch_size),
         labels=packed.labels.cpu().numpy().astype(np.int64),
-        roster=roster,
+        table=table,
     )
-    found = dict(_measured(kept, asked))
+    found = {}
+    with task_bar() as bar:
+        shown = bar.add_task("Recognising", total=len(kept))
+        for each in kept:
+            found[each.name] = measure_recogniser(each, drawings)
+            bar.update(shown, advance=1)
     chosen = choose_recogniser(kept)
-    picture, about = draw_embeddings(chosen, asked, found[chosen.name]["by_class"])
+    picture, about = draw_embeddings(chosen, drawings, found[chosen.name]["by_class"])
     values = {
         "split": split,
         "manifest": identity(place)[1],
         "drawings": found[chosen.name]["drawings"],
-        "classes": {
-            "seen": list(roster.seen),
-            "validation": list(roster.validation),
-            "unseen": list(roster.unseen),
-            "left_out": list(roster.left_out),
-        },
+        "classes": {name: list(getattr(table, name)) for name in ("seen", "validation", "unseen", "left_out")},
         "chosen": chosen.name,
         "recognisers": found,
         "picture": about,
     }
     save(picture, run / PICTURE_FILE)
-    _write(run, values)
+    write_json(run / JSON_FILE, values)
+    with replacing(run / TABLE_FILE) as file:
+        file.write(zero_shot_markdown(values, PICTURE_FILE).encode())
     return values
 
 
-def _check_fits(kept: KeptRecogniser, roster: Roster, run: Path) -> None:
-    if kept.classes != roster.classes or not np.array_equal(kept.recogniser.unseen, roster.places()):
-        raise SketchDataError(
-            f"the recogniser {kept.name} in {run} is of other classes, or saw others, than the record of the training "
-            "says: it belongs to another run; remove it"
-        )
-
-
-def _measured(kept: list[KeptRecogniser], asked: Asked) -> Iterator[tuple[str, dict[str, Any]]]:
-    with task_bar() as bar:
-        shown = bar.add_task("Recognising", total=len(kept))
-        for each in kept:
-            yield each.name, measure_recogniser(each, asked)
-            bar.update(shown, advance=1)
-
-
 def draw_embeddings(
-    kept: KeptRecogniser, asked: Asked, by_class: Mapping[str, Mapping[str, Any]]
+    kept: KeptRecogniser, data: EvaluationSet, by_class: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw where a recogniser places drawings and prototypes of some unseen classes.
+    """Draw where a recogniser embeds drawings and prototypes of some unseen classes; return the figure and its facts.
 
-    Where it compares directions alone, all lengths are made 1 first.
-
-    Args:
-        kept: The recogniser.
-        asked: The drawings.
-        by_class: What `measure_recogniser` says of the classes.
-
-    Returns:
-        The figure, and what it shows as plain values.
+    Where it compares directions alone, all lengths are made 1 first. `by_class` is that of `measure_recogniser`.
     """
-    recogniser, roster = kept.recogniser, asked.roster
+    recogniser, table = kept.recogniser, data.table
     turned = recogniser.compare in ("cosine", "product")
     shown: list[tuple[str, Matrix, Matrix]] = []
     for word in spread_by_accuracy({word: own["zsl"] for word, own in by_class.items()}):
-        place = roster.classes.index(word)
-        rows = np.flatnonzero(asked.labels == place)
+        place = table.classes.index(word)
+        rows = np.flatnonzero(data.labels == place)
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_DRAWINGS)).astype(np.int64)]
-        drawings = recogniser.embedded(asked.features[rows]).astype(np.float64)
+        drawings = recogniser.embedded(data.features[rows]).astype(np.float64)
         prototype = recogniser.prototypes[place : place + 1]
         if turned:
             drawings, prototype = unit(drawings), unit(prototype)
@@ -510,8 +433,8 @@ class Plane:
 
     Attributes:
         centre: (D,), the mean of the drawings.
-        axes: (2, D), of length 1 and at right angles; zeros where drawings vary in fewer directions.
-        share: Of the drawings' variance, what the plane shows: 0 to 1.
+        axes: (2, D), orthogonal and of length 1; zeros where drawings vary in fewer directions.
+        share: The share of the drawings' variance in the plane: 0 to 1.
     """
 
     centre: Matrix
@@ -524,10 +447,7 @@ class Plane:
 
 
 def principal_plane(rows: Matrix) -> Plane:
-    """Find the plane by principal components: (N, D).
-
-    Of an axis and its opposite, that is taken whose largest number is positive, so that the picture is always the same.
-    """
+    """Find the plane by principal components of (N, D) rows; the largest entry of each axis is positive."""
     centre = rows.mean(axis=0)
     _, sizes, directions = np.linalg.svd(rows - centre, full_matrices=False)
     axes = np.zeros((2, rows.shape[1]))
@@ -539,7 +459,7 @@ def principal_plane(rows: Matrix) -> Plane:
 
 
 def spread_by_accuracy(hits: Mapping[str, float], most: int = MOST_CLASSES) -> list[str]:
-    """Choose classes evenly from the one that is recognised best to the worst; equal ones stand as they are given."""
+    """Choose classes evenly from the best recognised to the worst; equal ones keep their order."""
     order = sorted(hits, key=lambda word: -hits[word])
     return [
         order[place] for place in np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round()).astype(int)
@@ -547,26 +467,16 @@ def spread_by_accuracy(hits: Mapping[str, float], most: int = MOST_CLASSES) -> l
 
 
 def _caption(compare: Any, shown: int, classes: int, share: float) -> str:
-    way = {
+    lengths = {
         "distance": "",
         "cosine": " All lengths were made 1 first, as this recogniser compares directions.",
         "product": " All lengths were made 1 first; this recogniser weighs directions by the lengths of prototypes.",
     }
     network = " This recogniser compares by a network, so that nearness in the picture says little."
     return (
-        f"{shown} of {classes} unseen classes, evenly from the one that is recognised best to the worst; up to "
+        f"{shown} of {classes} unseen classes, evenly from the best recognised to the worst; up to "
         f"{MOST_DRAWINGS} drawings of each. Small marks are drawings, large ones prototypes, which no drawing of these "
         "classes was used for; a line goes from each prototype to the mean of its class's drawings shown. A projection "
         f"onto the first two principal components of these drawings, which hold {share:.1%} of their variance: what is "
-        f"apart may seem near.{way.get(compare, network) if isinstance(compare, str) else network}"
+        f"apart may seem near.{lengths.get(compare, network) if isinstance(compare, str) else network}"
     )
-
-
-def _write(run: Path, values: dict[str, Any]) -> None:
-    pages = {
-        JSON_FILE: orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-        TABLE_FILE: zero_shot_markdown(values, PICTURE_FILE).encode(),
-    }
-    for name, content in pages.items():
-        with replacing(run / name) as file:
-            file.write(content)

@@ -1,10 +1,10 @@
-"""Measures of recognition and of zero-shot recognition: top-k accuracy, hit@k, U, S and H, hubs."""
+"""Measures of zero-shot recognition: top-k accuracy with ties, hit@k among unseen and all classes, U, S and H, hubs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +14,21 @@ from sketchdata.retrieval.metrics import Labels as AnyLabels
 from sketchdata.retrieval.metrics import Ties
 from sketchdata.zero_shot.training_set import Labels
 
-# Measures of recognition: top-k accuracy with ties, and generalised zero-shot accuracy.
 # Generalised zero-shot: the network chooses among seen and unseen classes together. Source: Xian, Lampert, Schiele and
 # Akata, "Zero-shot learning – a comprehensive evaluation of the good, the bad and the ugly", TPAMI 2019, section 4.
 
+ScoreMatrix: TypeAlias = npt.NDArray[np.floating[Any]]
+#: The ranks of the paper's tables.
+RANKS = (1, 5, 10, 20)
 
-def top_k_accuracy(
-    scores: npt.NDArray[np.floating[Any]], labels: AnyLabels, k: int = 1, ties: Ties = "expected"
-) -> float:
+
+def top_k_accuracy(scores: ScoreMatrix, labels: AnyLabels, k: int = 1, ties: Ties = "expected") -> float:
     """Compute the share of drawings whose class is among the k with the highest scores.
 
     Args:
         scores: (N, L) of N drawings for L classes.
         labels: (N,) their classes, 0..L - 1.
-        k: How many classes are looked at, 1 or more.
+        k: 1 or more.
         ties: Whether a class with the same score as others comes at random, before or after them.
 
     Raises:
@@ -36,7 +37,7 @@ def top_k_accuracy(
     if k < 1:
         raise ConfigError(f"top-k accuracy needs k of 1 or more, not {k}")
     if scores.ndim != 2 or len(scores) != len(labels) or not len(labels):
-        raise ConfigError(f"top-k accuracy needs a row of scores a drawing, not {scores.shape} for {len(labels):,}")
+        raise ConfigError(f"top-k accuracy needs a row of scores per drawing, not {scores.shape} for {len(labels):,}")
     if np.isnan(scores).any():
         raise ConfigError("some scores are no numbers (nan), so classes cannot be ranked by them")
     own = scores[np.arange(len(labels)), labels][:, None]
@@ -45,35 +46,15 @@ def top_k_accuracy(
     return float(np.clip(places[ties], 0, 1).mean())
 
 
-@dataclass(frozen=True, kw_only=True)
-class GeneralisedZeroShot:
-    """Accuracy on drawings of unseen classes (U) and of seen ones (S), and their harmonic mean.
+def generalised_zero_shot(predicted: AnyLabels, labels: AnyLabels, unseen: Collection[int]) -> dict[str, float]:
+    """Compute U (`unseen`), S (`seen`) and their harmonic mean H (`harmonic`) of predictions among all classes.
 
-    Attributes:
-        unseen: U.
-        seen: S.
-    """
-
-    unseen: float
-    seen: float
-
-    @property
-    def harmonic(self) -> float:
-        """H = 2 U S / (U + S); 0 where both are 0."""
-        total = self.unseen + self.seen
-        return 2 * self.unseen * self.seen / total if total else 0.0
-
-
-def generalised_zero_shot(
-    predicted: AnyLabels, labels: AnyLabels, unseen: Collection[int], average: Literal["class", "sample"] = "class"
-) -> GeneralisedZeroShot:
-    """Compute U, S and H of predictions among all classes.
+    U and S are accuracies on drawings of unseen and of seen classes, averaged over classes; H is 0 where both are.
 
     Args:
-        predicted: (N,) the classes that drawings were taken for.
-        labels: (N,) their classes.
+        predicted: (N,) predicted classes.
+        labels: (N,) the drawings' classes.
         unseen: The classes that training did not see.
-        average: `class` gives each class that has drawings the same weight, `sample` each drawing.
 
     Raises:
         ConfigError: There are no drawings of unseen or of seen classes, or the arrays do not fit one another.
@@ -84,36 +65,16 @@ def generalised_zero_shot(
     if of_unseen.all() or not of_unseen.any():
         missing = "seen" if of_unseen.any() else "unseen"
         raise ConfigError(f"U, S and H need drawings of seen and of unseen classes; there are none of {missing} ones")
-    right = predicted == labels
-    accuracy = _of_classes if average == "class" else lambda right, _: float(right.mean())
-    return GeneralisedZeroShot(
-        unseen=accuracy(right[of_unseen], labels[of_unseen]), seen=accuracy(right[~of_unseen], labels[~of_unseen])
+    u, s = (
+        float(np.mean(list(accuracy_by_class(predicted[rows], labels[rows]).values())))
+        for rows in (of_unseen, ~of_unseen)
     )
-
-
-def _of_classes(right: npt.NDArray[np.bool_], labels: AnyLabels) -> float:
-    _, places = np.unique(labels, return_inverse=True)
-    return float((np.bincount(places, right) / np.bincount(places)).mean())
-
-
-# What zero-shot recognition is measured by: hit@k among unseen and among all classes, U, S and H, and hubs.
-# Chance stands beside each share of hits, for there are as many as there are candidates.
-
-Scores = npt.NDArray[np.floating[Any]]
-#: The ranks of the paper's tables.
-RANKS = (1, 5, 10, 20)
+    return {"unseen": u, "seen": s, "harmonic": 2 * u * s / (u + s) if u + s else 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Drawings of one class that were taken for another.
-
-    Attributes:
-        label: Their class.
-        predicted: What they were taken for.
-        count: How many they are.
-        share: Of the drawings of their class.
-    """
+    """Drawings of one class with another class predicted: how many, and their share of the drawings of their class."""
 
     label: int
     predicted: int
@@ -122,19 +83,19 @@ class Confusion:
 
 
 def chance_of_hit(k: int, candidates: int) -> float:
-    """Return the share of hits among the first k of so many candidates in random order."""
+    """Return the share of hits among the first k of some candidates in random order."""
     return min(k / candidates, 1.0)
 
 
-def accuracy_by_class(predicted: Labels, labels: Labels) -> dict[int, float]:
-    """Return for each class that has drawings the share of them that is recognised."""
+def accuracy_by_class(predicted: AnyLabels, labels: AnyLabels) -> dict[int, float]:
+    """Return the accuracy on each class that has drawings."""
     classes, places = np.unique(labels, return_inverse=True)
     shares = np.bincount(places, predicted == labels) / np.bincount(places)
     return dict(zip(classes.tolist(), shares.tolist(), strict=True))
 
 
 def confusion_pairs(predicted: Labels, labels: Labels, most: int = 20) -> list[Confusion]:
-    """Return which classes are taken for which most often, by the share of the class, the most frequent ones first."""
+    """Return the most frequent confusions, by share of the class."""
     sizes = np.bincount(labels)
     wrong = predicted != labels
     pairs, counts = np.unique(np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
@@ -146,10 +107,10 @@ def confusion_pairs(predicted: Labels, labels: Labels, most: int = 20) -> list[C
     ]
 
 
-def occurrences(scores: Scores, k: int) -> npt.NDArray[np.int64]:
+def occurrences(scores: ScoreMatrix, k: int) -> npt.NDArray[np.int64]:
     """Count N_k, for how many drawings each class is among the k likeliest: (M, K) scores → (K,) int64.
 
-    Equal scores are taken in the order of the class table.
+    Equal scores come in the order of the class table.
 
     Raises:
         ConfigError: k is not in 1..K.
@@ -164,13 +125,10 @@ def occurrences(scores: Scores, k: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def hubness(scores: Scores, k: int = 1) -> float:
-    """Compute the skewness of N_k: high where a few classes are near to drawings of all others.
+def hubness(scores: ScoreMatrix, k: int = 1) -> float:
+    """Compute the skewness of N_k: high where a few classes are near to all drawings; 0 where all occur alike.
 
     Source: Radovanović, Nanopoulos and Ivanović, "Hubs in space", JMLR 2010: E[(N_k − μ)³] / σ³.
-
-    Returns:
-        0 where all classes occur equally often.
 
     Raises:
         ConfigError: As for `occurrences`.
@@ -182,20 +140,24 @@ def hubness(scores: Scores, k: int = 1) -> float:
 
 
 def measure_zero_shot(
-    scores: Scores, labels: Labels, unseen: Sequence[int] | Labels, gamma: float = 0.0, ranks: Sequence[int] = RANKS
+    scores: ScoreMatrix,
+    labels: Labels,
+    unseen: Sequence[int] | Labels,
+    gamma: float = 0.0,
+    ranks: Sequence[int] = RANKS,
 ) -> dict[str, Any]:
-    """Measure scores of drawings that nothing was learnt from, of unseen and, where there are some, of seen classes.
+    """Measure scores of drawings outside the training set, of unseen and, where there are some, of seen classes.
 
     `zsl` and `gzsl` are the paper's: drawings of unseen classes, among the unseen ones or among all. `calibrated` is
-    `gzsl` with γ taken off the scores of seen classes. `harmonic` and `harmonic_calibrated`, where there are drawings
-    of seen classes, are U, S and H, averages of classes.
+    `gzsl` with γ subtracted from the scores of seen classes. `harmonic` and `harmonic_calibrated`, where there are
+    drawings of seen classes, are U, S and H, averages of classes. Chance stands beside each share of hits.
 
     Args:
         scores: (M, L), uncalibrated.
         labels: (M,) places in the class table.
-        unseen: The classes that were not learnt from.
+        unseen: The classes that the method did not learn from.
         gamma: γ.
-        ranks: Those k of hit@k that are below the number of candidates are given.
+        ranks: k of hit@k; those below the number of candidates are given.
 
     Returns:
         Plain values.
@@ -222,12 +184,11 @@ def measure_zero_shot(
     }
     if not new.all():
         for name, given in (("harmonic", scores), ("harmonic_calibrated", lowered)):
-            found = generalised_zero_shot(given.argmax(axis=1), labels, places.tolist())
-            values[name] = {"unseen": found.unseen, "seen": found.seen, "harmonic": found.harmonic}
+            values[name] = generalised_zero_shot(given.argmax(axis=1), labels, places.tolist())
     return values
 
 
-def _hits(scores: Scores, labels: Labels, ranks: Sequence[int]) -> dict[str, Any]:
+def _hits(scores: ScoreMatrix, labels: Labels, ranks: Sequence[int]) -> dict[str, Any]:
     candidates = scores.shape[1]
     chosen = [k for k in ranks if k < candidates] or [1]
     return {

@@ -1,8 +1,8 @@
 """How a method is fitted: its constants are chosen on validation classes, then it learns from all seen ones.
 
-Validation classes are seen classes that are kept back for a while. The method learns from the others with every
-constant that it might take, and is asked to tell the validation classes apart, as it will be asked for unseen ones. So
-no unseen class is looked at for any choice.
+Validation classes are seen classes that are held out at first. The method learns from the others with every constant of
+its grid, and recognises drawings of the validation classes, as it will those of unseen ones. So no unseen class has a
+part in any choice.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.recogniser import Constants, Recogniser
-from sketchdata.zero_shot.training_set import Features, Labels, Lesson, Matrix, check_classes, check_lesson
-
-# Calibrated stacking: how much to take off the scores of seen classes, so that unseen ones get their turn.
+from sketchdata.zero_shot.recogniser import Constants, ZeroShotRecogniser
+from sketchdata.zero_shot.training_set import Features, Labels, Matrix, TrainingSet, check_classes, make_training_set
 
 
 def choose_gamma(scores: npt.NDArray[np.floating[Any]], labels: Labels, new: npt.NDArray[np.bool_]) -> float:
-    """Return the γ with the highest harmonic mean of the class-averaged accuracies on old and new classes.
+    """Return γ of calibrated stacking, which is subtracted from the scores of seen classes.
 
-    A drawing changes sides where γ passes the difference between its highest score of an old class and that of a new
-    one; so all values that matter are tried, at the price of a sort. Source: Chao, Changpinyo, Gong and Sha, "An
-    empirical study and analysis of generalized zero-shot learning for object recognition in the wild", ECCV 2016; the
-    harmonic mean as criterion is that of Xian et al., TPAMI 2019.
+    It is the γ with the highest harmonic mean of the class-averaged accuracies on old and new classes. A drawing
+    changes sides where γ passes the difference between its highest score of an old class and that of a new one; so all
+    values that matter are tried, for the cost of a sort. Source: Chao, Changpinyo, Gong and Sha, "An empirical study
+    and analysis of generalized zero-shot learning for object recognition in the wild", ECCV 2016; the harmonic mean as
+    criterion is that of Xian et al., TPAMI 2019.
 
     Args:
         scores: (M, K) of drawings for the candidates.
         labels: (M,) places among the candidates.
-        new: (K,) bool, the candidates that stand for unseen classes, and were not learnt from.
+        new: (K,) bool, the candidates that stand for unseen classes, and were not learned from.
 
     Returns:
         γ; 0 where no value gives a harmonic mean above 0. It may be negative.
@@ -59,28 +58,27 @@ def choose_gamma(scores: npt.NDArray[np.floating[Any]], labels: Labels, new: npt
 
 
 def _best(scores: npt.NDArray[np.floating[Any]], chosen: npt.NDArray[np.bool_]) -> tuple[Matrix, Labels]:
-    """Return the highest score among chosen candidates, and whose it is."""
     places = np.flatnonzero(chosen)
     part = scores[:, places].astype(np.float64)
     winners = part.argmax(axis=1)
     return part[np.arange(len(part)), winners], places[winners]
 
 
-#: Learns from a lesson with each of some constants, sharing what work it can, in whatever order.
-Learn: TypeAlias = Callable[[Lesson, Sequence[Constants]], Iterator[Recogniser]]
+#: Learns from a training set with each of some constants, in any order, sharing work.
+Learn: TypeAlias = Callable[[TrainingSet, Sequence[Constants]], Iterator[ZeroShotRecogniser]]
 
-#: Drawings of a class that choices are made by, at most, and the share of a class that is learnt from among them.
-_MOST_ASKED, _SHARE_ASKED = 100, 0.2
+#: The most validation drawings of a class, and their share of a class that is learned from.
+_MOST_HELD_OUT, _SHARE_HELD_OUT = 100, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class ZeroShotMethod:
     """An entry of the table of methods.
 
     Attributes:
         learn: Yields a recogniser for each of some constants.
-        constants: Those that it takes where there are no validation classes.
-        grid: Those that it chooses from by validation classes.
+        constants: The constants without validation classes.
+        grid: The constants that validation classes choose from.
         source: The paper.
         device: Where its networks learn.
     """
@@ -91,7 +89,7 @@ class Method:
     source: str
     device: str = "cpu"
 
-    def on(self, device: str) -> Method:
+    def on(self, device: str) -> ZeroShotMethod:
         """Return the same method, with its networks on a device: `cpu`, `cuda`, `cuda:1`."""
         return replace(self, device=device)
 
@@ -103,60 +101,62 @@ class Method:
         seen: Sequence[int] | Labels,
         validation: Sequence[int] | Labels = (),
         seed: int = 0,
-    ) -> Recogniser:
+    ) -> ZeroShotRecogniser:
         """Learn from drawings of seen classes; on the CPU the same seed gives the same recogniser.
 
         Args:
-            features: (N, F) floats, taken as they are: memory-mapped ones stay on disk.
+            features: (N, F) floats, not copied: memory-mapped ones stay on disk.
             labels: (N,) places in the class table, of seen classes only.
             vectors: (L, S) semantic vectors of all classes.
             seen: The classes to learn from.
-            validation: Those of them by which constants and γ are chosen, before all seen classes are learnt from.
-                Choices are honest where the features' own network did not learn from these either.
+            validation: Seen classes by which constants and γ are chosen, before the method learns from all seen
+                classes.
+                Choices are honest where the features' own network did not learn from them either.
             seed: From 0.
 
         Raises:
-            ConfigError: As for `check_lesson`; a validation class is not a seen one, or there is just one, or fewer
+            ConfigError: As for `make_training_set`; a validation class is not a seen one, or there is just one, or
+                fewer
                 than two others are left to learn from.
         """
-        lesson = check_lesson(features, labels, vectors, seen, seed, self.device)
-        kept_back = check_classes(validation, len(vectors), "validation")
-        if not len(kept_back):
-            return next(self.learn(lesson, (self.constants,)))
-        known, exam = hold_back(lesson, kept_back)
-        examined = ((exam.hit(recogniser), recogniser) for recogniser in self.learn(known, self.grid))
+        data = make_training_set(features, labels, vectors, seen, seed, self.device)
+        held_out = check_classes(validation, len(vectors), "validation")
+        if not len(held_out):
+            return next(self.learn(data, (self.constants,)))
+        known, validation_set = hold_out(data, held_out)
+        examined = ((validation_set.hit(recogniser), recogniser) for recogniser in self.learn(known, self.grid))
         hit, best = max(examined, key=itemgetter(0))
-        final = next(self.learn(lesson, (best.constants,)))
-        return replace(final, gamma=exam.gamma(best), validation_hit=hit)
+        final = next(self.learn(data, (best.constants,)))
+        return replace(final, gamma=validation_set.gamma(best), validation_hit=hit)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Exam:
-    """Drawings by which a recogniser is judged that did not learn from them.
+class ValidationSet:
+    """Drawings that measure a recogniser which did not learn from them.
 
     Attributes:
         features: (M, F).
         labels: (M,) places in the class table.
-        validation: The classes among them that were not learnt from either.
-        learnt: The other ones.
+        validation: The classes among them that were not learned from either.
+        learned: The other ones.
     """
 
     features: Features
     labels: Labels
     validation: Labels
-    learnt: Labels
+    learned: Labels
 
-    def hit(self, recogniser: Recogniser) -> float:
+    def hit(self, recogniser: ZeroShotRecogniser) -> float:
         """Return the share of drawings of validation classes that are recognised among these: the mean of classes."""
-        asked = np.isin(self.labels, self.validation)
-        places = np.searchsorted(self.validation, self.labels[asked])
-        scores = recogniser.scores(self.features[asked])[:, self.validation]
+        chosen = np.isin(self.labels, self.validation)
+        places = np.searchsorted(self.validation, self.labels[chosen])
+        scores = recogniser.scores(self.features[chosen])[:, self.validation]
         right = scores.argmax(axis=1) == places
         return float((np.bincount(places, right) / np.bincount(places)).mean())
 
-    def gamma(self, recogniser: Recogniser) -> float:
+    def gamma(self, recogniser: ZeroShotRecogniser) -> float:
         """Return γ of calibrated stacking, with validation classes in the place of unseen ones."""
-        candidates = np.sort(np.concatenate([self.validation, self.learnt]))
+        candidates = np.sort(np.concatenate([self.validation, self.learned]))
         if np.isin(self.labels, self.validation).all():
             return 0.0
         scores = recogniser.scores(self.features)[:, candidates]
@@ -164,43 +164,38 @@ class Exam:
         return choose_gamma(scores, places, np.isin(candidates, self.validation))
 
 
-def hold_back(lesson: Lesson, validation: Labels) -> tuple[Lesson, Exam]:
-    """Divide a lesson: what is learnt from without validation classes, and what is asked afterwards.
+def hold_out(data: TrainingSet, validation: Labels) -> tuple[TrainingSet, ValidationSet]:
+    """Divide a training set into one without validation classes, and a validation set.
 
-    Asked are at most 100 drawings of each validation class, and of each other class a fifth of its drawings and at
-    most 100 (one of two to nine, none of one), which are not learnt from.
+    The validation set has at most 100 drawings of each validation class, and of each other class a fifth of its
+    drawings and at most 100 (one of two to nine, none of one).
 
     Raises:
         ConfigError: A validation class is not a seen one, or there is just one, or fewer than two others are left.
     """
-    learnt = np.setdiff1d(lesson.seen, validation)
-    if len(np.intersect1d(lesson.seen, validation)) < len(validation):
+    learned = np.setdiff1d(data.seen, validation)
+    if len(np.intersect1d(data.seen, validation)) < len(validation):
         raise ConfigError("validation classes are chosen among the seen ones, and some of these are not seen")
-    if len(validation) < 2 or len(learnt) < 2:
+    if len(validation) < 2 or len(learned) < 2:
         raise ConfigError(
-            f"two validation classes and two others are needed at least, not {len(validation)} and {len(learnt)}"
+            f"two validation classes and two others are needed at least, not {len(validation)} and {len(learned)}"
         )
-    labels = lesson.labels[lesson.rows]
+    labels = data.labels[data.rows]
     of_validation = np.isin(labels, validation)
-    sizes = np.bincount(labels, minlength=len(lesson.vectors))[labels]
-    few = np.where(sizes > 1, np.maximum(sizes * _SHARE_ASKED, 1), 0).astype(np.int64)
-    most = np.minimum(np.where(of_validation, sizes, few), _MOST_ASKED)
-    asked = _turns(labels, lesson.seed) < most
-    exam = Exam(
-        features=lesson.features[lesson.rows[asked]],
-        labels=labels[asked],
-        validation=validation,
-        learnt=learnt,
-    )
-    return lesson.of_rows(lesson.rows[~asked & ~of_validation], learnt), exam
-
-
-def _turns(labels: Labels, seed: int) -> Labels:
-    """Return at which turn each drawing of a class comes in a random order of that class: (n,) int64, from 0."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    sizes = np.bincount(labels, minlength=len(data.vectors))[labels]
+    few = np.where(sizes > 1, np.maximum(sizes * _SHARE_HELD_OUT, 1), 0).astype(np.int64)
+    most = np.minimum(np.where(of_validation, sizes, few), _MOST_HELD_OUT)
+    # Each class in a random order of its own: its first drawings are held out.
+    shuffled = np.random.default_rng(data.seed).permutation(len(labels))
     order = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)
-    starts = (np.cumsum(counts) - counts)[labels[order]]
     turns = np.empty(len(labels), np.int64)
-    turns[order] = np.arange(len(labels)) - starts
-    return turns
+    turns[order] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
+    held_out = turns < most
+    validation_set = ValidationSet(
+        features=data.features[data.rows[held_out]],
+        labels=labels[held_out],
+        validation=validation,
+        learned=learned,
+    )
+    return replace(data, rows=data.rows[~held_out & ~of_validation], seen=learned), validation_set

@@ -22,26 +22,25 @@ from sketchdata.zero_shot.recogniser import (
     Constants,
     Embedding,
     PerceptronEmbedding,
-    Recogniser,
     RelationComparison,
     Weights,
-    combine_vectors,
-    compared,
+    ZeroShotRecogniser,
+    fitted,
 )
-from sketchdata.zero_shot.training_set import Labels, Lesson, Matrix, root_mean_square
+from sketchdata.zero_shot.training_set import Matrix, TrainingSet, root_mean_square
 
-# Networks of zero-shot methods, and the steps by which they learn. All chance comes from generators of their own.
+# Networks draw all random numbers from generators of their own.
 
 OPTIMISERS = ("adamw", "adam", "rmsprop")
 
 
-def walk(
+def train_steps(
     loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer, marks: Sequence[int], name: str
 ) -> Iterator[int]:
-    """Take steps down a loss, and stop for a look after each number of them in `marks`, which is yielded.
+    """Train for max(marks) steps, and yield each number of steps in `marks` when it is reached.
 
     Raises:
-        SketchDataError: The loss is no longer a finite number.
+        SketchDataError: The loss of the network `name` is not finite.
     """
     for step in range(1, max(marks) + 1):
         optimiser.zero_grad()
@@ -57,7 +56,7 @@ def walk(
 
 
 def by_decay(grid: Sequence[Constants]) -> Iterator[tuple[float, list[int]]]:
-    """Yield each `decay` of a grid with its numbers of `steps`, so that one walk serves all of these.
+    """Yield each `decay` of a grid with its numbers of `steps`: one training serves all of these.
 
     Raises:
         ConfigError: A number of steps is below 1.
@@ -70,12 +69,12 @@ def by_decay(grid: Sequence[Constants]) -> Iterator[tuple[float, list[int]]]:
 
 
 def make_optimiser(name: str, network: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
-    """Return an optimiser whose decay is the λ of λ ‖Θ‖².
+    """Return an optimiser with λ ‖Θ‖² as decay.
 
-    AdamW decays weights beside the gradient; the others have it in the gradient, where torch's factor stands for λ/2.
+    AdamW decays weights beside the gradient; the others have the decay in the gradient, where torch's factor is λ/2.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no optimiser of that name.
     """
     if name == "adamw":
         return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
@@ -86,46 +85,41 @@ def make_optimiser(name: str, network: nn.Module, rate: float, decay: float) -> 
     raise ConfigError(f"optimisers are {', '.join(OPTIMISERS)}, and {name!r} is none")
 
 
-def chance_of(seed: int, member: int = 0) -> torch.Generator:
-    """Return a generator on the CPU, for all devices draw the same numbers then."""
+def generator_of(seed: int, member: int = 0) -> torch.Generator:
+    """Return a generator on the CPU, so that all devices draw the same numbers."""
     return torch.Generator().manual_seed((seed * 1_000_003 + member) % (1 << 63))
 
 
-def linear(inputs: int, outputs: int, chance: torch.Generator, *, gain: float = 1.0) -> nn.Linear:
-    """Return a layer with torch's usual first weights, drawn from `chance` rather than from the generator of all.
+def linear(inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0) -> nn.Linear:
+    """Return a layer with torch's usual first weights times `gain`, drawn from a generator of its own.
 
-    Args:
-        inputs: Numbers that it takes.
-        outputs: Numbers that it gives.
-        chance: Where first weights come from.
-        gain: What the usual weights are multiplied by: √3 makes their variance 1 / inputs.
+    √3 as gain makes their variance 1 / inputs.
     """
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     reach = 1 / math.sqrt(inputs)
     with torch.no_grad():
-        layer.weight.uniform_(-gain * reach, gain * reach, generator=chance)
-        layer.bias.uniform_(-reach, reach, generator=chance)
+        layer.weight.uniform_(-gain * reach, gain * reach, generator=generator)
+        layer.bias.uniform_(-reach, reach, generator=generator)
     return layer
 
 
-def perceptron(sizes: Sequence[int], chance: torch.Generator, *, last_relu: bool, gain: float = 1.0) -> nn.Sequential:
-    """Return fully connected layers with ReLU between them, and after the last one if so wished."""
+def perceptron(
+    sizes: Sequence[int], generator: torch.Generator, *, last_relu: bool, gain: float = 1.0
+) -> nn.Sequential:
+    """Return fully connected layers with ReLU between them, and after the last one if `last_relu`."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [linear(inputs, outputs, chance, gain=gain), nn.ReLU()]
+        layers += [linear(inputs, outputs, generator, gain=gain), nn.ReLU()]
     return nn.Sequential(*(layers if last_relu else layers[:-1]))
 
 
 def as_matrix(values: Tensor) -> Matrix:
-    """Return a tensor's numbers in double, on the CPU."""
+    """Return a tensor as float64 on the CPU."""
     return values.detach().cpu().numpy().astype(np.float64)
 
 
 def layers_of(network: nn.Module) -> tuple[tuple[Weights, ...], tuple[Weights, ...]]:
-    """Return weights and biases of a network's fully connected layers in their order, which later steps do not change.
-
-    Each is (outputs, inputs) and (outputs,), float32.
-    """
+    """Return copies of a network's fully connected layers in order: (outputs, inputs) weights and (outputs,) biases."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     return (
         tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in layers),
@@ -133,30 +127,29 @@ def layers_of(network: nn.Module) -> tuple[tuple[Weights, ...], tuple[Weights, .
     )
 
 
-# EVE, the encoding of edge-map vectors: a perceptron that places classes among drawings. DEM is the same of words.
-# Source: Xu et al., "On learning semantic representations for million-scale free-hand sketches", section III-C, Eq. 8
-# and
-# 9; Zhang, Xiang and Gong, "Learning a deep embedding model for zero-shot learning", CVPR 2017, section 3.
+# EVE, the encoding of edge-map vectors: a perceptron that embeds classes among drawings. DEM is the same of words.
+# Sources: Xu et al., "On learning semantic representations for million-scale free-hand sketches", section III-C, Eq. 8
+# and 9; Zhang, Xiang and Gong, "Learning a deep embedding model for zero-shot learning", CVPR 2017, section 3.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regression:
     """A perceptron that learns by squared error, and nearest prototypes by Euclidean distance (Eq. 8 and 9).
 
-    From vectors to features, drawings are fixed and their classes' vectors are all that the perceptron sees: the error
-    of the drawings is that of their class means, weighted by counts, and the spread within classes, a constant. So it
-    learns from class means. The other way round it sees each drawing, and learns from random batches.
+    From vectors to features, drawings are fixed and the perceptron sees their classes' vectors alone: the error of the
+    drawings is that of their class means, weighted by counts, and the spread within classes, a constant. So it learns
+    from class means. In the other direction it sees each drawing, and learns from random batches.
 
     Inputs and targets are divided by the root of their mean square, so that one learning rate serves all kinds.
 
     Attributes:
-        direction: Eq. 8 goes `to_features`; `to_vectors` is the other way of Table X.
-        hidden: Width of the layer between, 2,048 in the paper; 0 for a linear map.
+        direction: `to_features` in Eq. 8; `to_vectors` is the other direction of Table X.
+        hidden: Width of the hidden layer, 2,048 in the paper; 0 for a linear map.
         last_relu: Whether ReLU follows the last layer, as in the paper; None: where no target is negative, since
             ReLU cannot reach others.
         optimiser: `rmsprop` is the paper's.
         rate: Its learning rate.
-        batch: Drawings of a step, `to_vectors`.
+        batch: Drawings per batch, `to_vectors`.
     """
 
     direction: Direction = "to_features"
@@ -166,65 +159,58 @@ class Regression:
     rate: float = 1e-4
     batch: int = 256
 
-    def __call__(self, lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recogniser]:
+    def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
         """Learn with each `decay` (λ) and number of `steps`."""
         for decay, marks in by_decay(grid):
-            chance = chance_of(lesson.seed)
-            network = self.network(lesson, chance).to(lesson.device)
+            generator = generator_of(data.seed)
+            network = self.network(data, generator).to(data.device)
             optimiser = make_optimiser(self.optimiser, network, self.rate, decay)
-            loss = self._loss(lesson, network, chance)
-            for steps in walk(loss, optimiser, marks, "the perceptron"):
+            loss = self._loss(data, network, generator)
+            for steps in train_steps(loss, optimiser, marks, "the perceptron"):
                 constants = {"decay": decay, "steps": steps}
-                yield self._recogniser(lesson, network, constants)
+                yield self._recogniser(data, network, constants)
 
-    def network(self, lesson: Lesson, chance: torch.Generator) -> nn.Sequential:
+    def network(self, data: TrainingSet, generator: torch.Generator) -> nn.Sequential:
         """Return the perceptron before its first step."""
-        sizes, targets = [lesson.vectors.shape[1], lesson.width], lesson.means
+        sizes, targets = [data.vectors.shape[1], data.width], data.means
         if self.direction == "to_vectors":
-            sizes, targets = sizes[::-1], lesson.vectors[lesson.seen].astype(np.float64)
+            sizes, targets = sizes[::-1], data.vectors[data.seen].astype(np.float64)
         relu = bool(targets.min() >= 0) if self.last_relu is None else self.last_relu
         if not self.hidden:
-            return perceptron(sizes, chance, last_relu=False)
-        return perceptron([sizes[0], self.hidden, sizes[1]], chance, last_relu=relu)
+            return perceptron(sizes, generator, last_relu=False)
+        return perceptron([sizes[0], self.hidden, sizes[1]], generator, last_relu=relu)
 
-    def _loss(self, lesson: Lesson, network: nn.Module, chance: torch.Generator) -> Any:
-        scales = scales_of(lesson)
-        known = on_device(lesson.vectors[lesson.seen] / scales[1], lesson.device)
+    def _loss(self, data: TrainingSet, network: nn.Module, generator: torch.Generator) -> Any:
+        scales = scales_of(data)
+        known = on_device(data.vectors[data.seen] / scales[1], data.device)
         if self.direction == "to_features":
-            means = on_device(lesson.means / scales[0], lesson.device)
-            shares = on_device(lesson.counts / len(lesson.rows), lesson.device)
+            means = on_device(data.means / scales[0], data.device)
+            shares = on_device(data.counts / len(data.rows), data.device)
             return lambda: embedding_loss(network(known), means, shares)
 
         def of_batch() -> Tensor:
-            drawn, places = lesson.batch(self.batch, chance)
+            drawn, places = data.batch(self.batch, generator)
             error: Tensor = (network(drawn / scales[0]) - known[places]).square().sum(1).mean()
             return error
 
         return of_batch
 
-    def _recogniser(self, lesson: Lesson, network: nn.Sequential, constants: Constants) -> Recogniser:
-        of_features, of_vectors = scales_of(lesson)
+    def _recogniser(self, data: TrainingSet, network: nn.Sequential, constants: Constants) -> ZeroShotRecogniser:
+        of_features, of_vectors = scales_of(data)
         embed: AnyEmbedding = Embedding()
         if self.direction == "to_features":
             with torch.no_grad():
-                prototypes = as_matrix(network(on_device(lesson.vectors / of_vectors, lesson.device))) * of_features
+                prototypes = as_matrix(network(on_device(data.vectors / of_vectors, data.device))) * of_features
         else:
             weights, biases = layers_of(network)
             relu = isinstance(network[-1], nn.ReLU)
             embed = PerceptronEmbedding(weights=weights, biases=biases, last_relu=relu, scale=of_features)
-            prototypes = lesson.vectors / np.float64(of_vectors)
-        return Recogniser(
-            embed=embed,
-            prototypes=prototypes,
-            compare="distance",
-            seen=lesson.seen,
-            width=lesson.width,
-            constants=constants,
-        )
+            prototypes = data.vectors / np.float64(of_vectors)
+        return fitted(data, constants, embed, prototypes)
 
 
 def embedding_loss(embedded: Tensor, means: Tensor, shares: Tensor) -> Tensor:
-    """Return Eq. 8 on class means, without what does not depend on the network: Σ (n_c / N) ‖m_c − F(v_c)‖².
+    """Return Eq. 8 on class means, without its constant part: Σ (n_c / N) ‖m_c − F(v_c)‖².
 
     The mean of ‖x − F(v_y)‖² over the drawings is this and the mean of ‖x − m_y‖².
 
@@ -236,9 +222,9 @@ def embedding_loss(embedded: Tensor, means: Tensor, shares: Tensor) -> Tensor:
     return ((means - embedded).square().sum(1) * shares).sum()
 
 
-def scales_of(lesson: Lesson) -> tuple[float, float]:
-    """Return the root mean squares of a lesson's class means and of its seen classes' vectors."""
-    return root_mean_square(lesson.means) or 1.0, root_mean_square(lesson.vectors[lesson.seen])
+def scales_of(data: TrainingSet) -> tuple[float, float]:
+    """Return the root mean squares of a training set's class means and of its seen classes' vectors."""
+    return root_mean_square(data.means) or 1.0, root_mean_square(data.vectors[data.seen])
 
 
 def on_device(values: npt.NDArray[Any], device: str) -> Tensor:
@@ -246,31 +232,26 @@ def on_device(values: npt.NDArray[Any], device: str) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
-# Relation network: a perceptron looks at a drawing and at a class, and tells whether they belong together.
+# Relation network: a perceptron sees a drawing and a class, and predicts whether they belong together.
 
-#: The logit that pairs start at, a chance of 0.05: most pairs of a batch do not belong together. From 0.5, learning
+#: The first logit of all pairs, a chance of 0.05: most pairs of a batch do not belong together. From 0.5, learning
 #: first makes all of them unlikely, and then hardly moves for hundreds of steps.
 _FIRST_LOGIT = -3.0
-#: First weights of variance 1 / inputs. Torch's own shrink what is said of the class from layer to layer, until the
-#: relation sees the drawing alone, and of wide features nothing is learnt.
+#: First weights of variance 1 / inputs. Torch's own shrink the part of the class from layer to layer, until the
+#: relation sees the drawing alone, and learns nothing of wide features.
 _GAIN = math.sqrt(3)
 
 
 class Relation(nn.Module):
-    """Two fully connected layers on a drawing and an embedded class: a logit of how well they go together.
+    """Two fully connected layers on a drawing and an embedded class, of F numbers each: a logit of how well they fit.
 
-    The first layer acts on both as if they stood in one row, but its two halves are worked out apart: what it makes of
-    a drawing is the same for each class.
-
-    Args:
-        width: F, of the drawing and of the embedded class.
-        hidden: Of the layer between.
-        chance: Where first weights come from.
+    The first layer acts on both as if they stood in one row, but its two halves are computed apart: that of a drawing
+    is the same for each class.
     """
 
-    def __init__(self, width: int, hidden: int, chance: torch.Generator) -> None:
+    def __init__(self, width: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.first, self.last = linear(2 * width, hidden, chance, gain=_GAIN), linear(hidden, 1, chance)
+        self.first, self.last = linear(2 * width, hidden, generator, gain=_GAIN), linear(hidden, 1, generator)
         nn.init.constant_(self.last.bias, _FIRST_LOGIT)
 
     def forward(self, drawings: Tensor, classes: Tensor) -> Tensor:
@@ -282,7 +263,7 @@ class Relation(nn.Module):
         return logits
 
     def to_classes(self, classes: Matrix, scale: float) -> RelationComparison:
-        """Return the relation of drawings, which are divided by `scale`, to some classes as it is now: (K, F)."""
+        """Return the relation, as it is now, of drawings divided by `scale` to some classes, (K, F)."""
         (first, last), (bias, last_bias) = layers_of(self)
         width = classes.shape[1]
         return RelationComparison(
@@ -297,15 +278,15 @@ class Relation(nn.Module):
 class Pair(nn.Module):
     """The network that embeds vectors of classes, and the one that relates them to drawings."""
 
-    def __init__(self, sizes: tuple[int, int, int], relation_hidden: int, chance: torch.Generator) -> None:
+    def __init__(self, sizes: tuple[int, int, int], relation_hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.embed = perceptron(sizes, chance, last_relu=True, gain=_GAIN)
-        self.relate = Relation(sizes[2], relation_hidden, chance)
+        self.embed = perceptron(sizes, generator, last_relu=True, gain=_GAIN)
+        self.relate = Relation(sizes[2], relation_hidden, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RelationNetwork:
-    """RelationNet: 1 is learnt for a drawing and its class, 0 for a drawing and another class of its batch.
+    """RelationNet learns 1 for a drawing and its class, 0 for a drawing and another class of its batch.
 
     Source: Sung et al., "Learning to compare: relation network for few-shot learning", CVPR 2018, Eq. 1 and 2, section
     3.4 and figure 3: vector → 1,024 → F, ReLU; both in one row → 1,024 → 1, sigmoid; mean squared error. Theirs are
@@ -313,74 +294,62 @@ class RelationNetwork:
     which the sigmoid does not reorder; there are no ties among those of far-off classes.
 
     Attributes:
-        hidden: Of both perceptrons.
-        rate: Learning rate of AdamW; of wide features nothing is learnt with several times as much.
-        batch: Drawings of a step.
+        hidden: Width of the hidden layers of both perceptrons.
+        rate: Learning rate of AdamW; several times as much learns nothing of wide features.
+        batch: Drawings per batch.
     """
 
     hidden: int = 1024
     rate: float = 2e-4
     batch: int = 64
 
-    def __call__(self, lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recogniser]:
+    def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
         """Learn with each `decay` and number of `steps`."""
-        middle, scale = on_device(lesson.centre, lesson.device), size_of(lesson)
-        known = on_device(lesson.directions[lesson.seen], lesson.device)
+        middle, scale = on_device(data.centre, data.device), size_of(data)
+        known = on_device(data.directions[data.seen], data.device)
         for decay, marks in by_decay(grid):
-            chance = chance_of(lesson.seed)
-            pair = Pair((known.shape[1], self.hidden, lesson.width), self.hidden, chance).to(lesson.device)
+            generator = generator_of(data.seed)
+            pair = Pair((known.shape[1], self.hidden, data.width), self.hidden, generator).to(data.device)
             optimiser = make_optimiser("adamw", pair, self.rate, decay)
 
-            def loss(pair: Pair = pair, chance: torch.Generator = chance) -> Tensor:
-                drawn, places = lesson.batch(self.batch, chance)
+            def loss(pair: Pair = pair, generator: torch.Generator = generator) -> Tensor:
+                drawn, places = data.batch(self.batch, generator)
                 present, own = torch.unique(places, return_inverse=True)
                 related = pair.relate((drawn - middle) / scale, pair.embed(known[present])).sigmoid()
                 return nn.functional.mse_loss(related, nn.functional.one_hot(own, len(present)).to(related.dtype))
 
-            for steps in walk(loss, optimiser, marks, "the relation network"):
-                yield self._recogniser(lesson, pair, {"decay": decay, "steps": steps})
+            for steps in train_steps(loss, optimiser, marks, "the relation network"):
+                yield self._recogniser(data, pair, {"decay": decay, "steps": steps})
 
-    def _recogniser(self, lesson: Lesson, pair: Pair, constants: Constants) -> Recogniser:
+    def _recogniser(self, data: TrainingSet, pair: Pair, constants: Constants) -> ZeroShotRecogniser:
         with torch.no_grad():
-            prototypes = as_matrix(pair.embed(on_device(lesson.directions, lesson.device)))
-        return Recogniser(
-            embed=Embedding(offset=lesson.centre),
-            prototypes=prototypes,
-            compare=pair.relate.to_classes(prototypes, size_of(lesson)),
-            seen=lesson.seen,
-            width=lesson.width,
-            constants=constants,
-        )
+            prototypes = as_matrix(pair.embed(on_device(data.directions, data.device)))
+        compare = pair.relate.to_classes(prototypes, size_of(data))
+        return fitted(data, constants, Embedding(offset=data.centre), prototypes, compare)
 
 
-def size_of(lesson: Lesson) -> float:
-    """Return the root mean square of a lesson's class means from the mean of all; 1 where they are the same."""
-    return root_mean_square(lesson.means - lesson.centre) or 1.0
+def size_of(data: TrainingSet) -> float:
+    """Return the root mean square of a training set's class means from the mean of all; 1 where they are the same."""
+    return root_mean_square(data.means - data.centre) or 1.0
 
 
-# Our own method: prototypes that are learnt to be told apart, for drawings of classes that hide now and then.
+# Our own method: softmax over prototypes, with some classes hidden in each step.
 
 
 class Encoder(nn.Module):
-    """Vectors of classes → unit prototypes: LayerNorm, dropout, Linear, GELU, Linear, length 1.
+    """Vectors → prototypes of length 1: LayerNorm, dropout, Linear, GELU, Linear; `sizes` are S, hidden, F."""
 
-    Args:
-        sizes: S, the layer between, F.
-        dropout: Share of a vector's numbers that a step leaves out.
-        chance: Where first weights and what is left out come from.
-    """
-
-    def __init__(self, sizes: tuple[int, int, int], dropout: float, chance: torch.Generator) -> None:
+    def __init__(self, sizes: tuple[int, int, int], dropout: float, generator: torch.Generator) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(sizes[0])
-        self.between, self.last = linear(sizes[0], sizes[1], chance), linear(sizes[1], sizes[2], chance)
-        self.dropout, self.chance = dropout, chance
+        self.between, self.last = linear(sizes[0], sizes[1], generator), linear(sizes[1], sizes[2], generator)
+        self.dropout, self.generator = dropout, generator
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Return prototypes: (K, S) → (K, F)."""
         normal = self.norm(vectors)
         if self.training and self.dropout:
-            kept = torch.rand(normal.shape, generator=self.chance) >= self.dropout
+            kept = torch.rand(normal.shape, generator=self.generator) >= self.dropout
             normal = normal * kept.to(normal.device) / (1 - self.dropout)
         return functional.normalize(self.last(functional.gelu(self.between(normal))), dim=1)
 
@@ -389,22 +358,22 @@ class Encoder(nn.Module):
 class Recipe:
     """Softmax over prototypes: cross entropy of s cos(z, E(v)) of a drawing z, among the seen classes.
 
-    Each step, for half of its drawings, some classes are hidden: they are not among the classes that a drawing is told
-    from, unless they are its own. So prototypes are not pushed away from drawings of all others, as those of unseen
-    classes will not have been. And for some pairs of classes a class between the two is made up, with vectors and
-    drawings mixed in one proportion, and told from all others: the encoder is to go straight between classes.
+    In each step, for half of its drawings, some classes are hidden: they are no candidates, unless they are a drawing's
+    own class. So prototypes are not pushed away from drawings of all other classes, as those of unseen classes will not
+    have been. And for some pairs of classes a class between the two is made up, with vectors and drawings mixed in one
+    proportion, and distinguished from all others: the encoder learns to go straight between classes.
 
     Several encoders learn, each from its own first weights; the mean of their cosines is a product with the mean of
-    their prototypes. Drawings are taken from the mean of all, and made of length 1.
+    their prototypes. The mean of all drawings is subtracted from each, whose length is then made 1.
 
     Attributes:
-        hidden: Width of the layer between.
+        hidden: Width of the hidden layer.
         scale: s.
-        share_hidden: Of the seen classes, hidden from half of a step's drawings.
-        dropout: Share of a vector's numbers left out in a step.
-        mixed: Share of a step's drawings that are mixed with others besides.
+        share_hidden: Share of the seen classes hidden from half of a step's drawings.
+        dropout: Share of a vector that a step leaves out.
+        mixed: Share of a step's drawings that are also mixed with others.
         members: Encoders.
-        batch: Drawings of a step.
+        batch: Drawings per batch.
         rate: Learning rate of AdamW.
     """
 
@@ -417,34 +386,28 @@ class Recipe:
     batch: int = 256
     rate: float = 1e-3
 
-    def __call__(self, lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recogniser]:
+    def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
         """Learn with each `decay` and number of `steps`."""
         for decay, marks in by_decay(grid):
-            walks = [self._prototypes(lesson, decay, marks, member) for member in range(self.members)]
+            walks = [self._prototypes(data, decay, marks, member) for member in range(self.members)]
             for steps, prototypes in zip(marks, zip(*walks, strict=True), strict=True):
-                yield Recogniser(
-                    embed=Embedding(offset=lesson.centre, unit=True),
-                    prototypes=np.mean(prototypes, axis=0),
-                    compare="product",
-                    seen=lesson.seen,
-                    width=lesson.width,
-                    constants={"decay": decay, "steps": steps},
-                )
+                embed = Embedding(offset=data.centre, unit=True)
+                constants = {"decay": decay, "steps": steps}
+                yield fitted(data, constants, embed, np.mean(prototypes, axis=0), "product")
 
-    def _prototypes(self, lesson: Lesson, decay: float, marks: list[int], member: int) -> Iterator[Matrix]:
-        """Yield one encoder's prototypes of all classes after each number of steps."""
-        chance = chance_of(lesson.seed, member)
-        vectors = on_device(lesson.directions, lesson.device)
-        sizes = (vectors.shape[1], self.hidden, lesson.width)
-        encoder = Encoder(sizes, self.dropout, chance).to(lesson.device)
-        known, centre = vectors[torch.from_numpy(lesson.seen)], on_device(lesson.centre, lesson.device)
+    def _prototypes(self, data: TrainingSet, decay: float, marks: list[int], member: int) -> Iterator[Matrix]:
+        generator = generator_of(data.seed, member)
+        vectors = on_device(data.directions, data.device)
+        sizes = (vectors.shape[1], self.hidden, data.width)
+        encoder = Encoder(sizes, self.dropout, generator).to(data.device)
+        known, centre = vectors[torch.from_numpy(data.seen)], on_device(data.centre, data.device)
 
         def loss() -> Tensor:
-            drawn, places = lesson.batch(self.batch, chance)
+            drawn, places = data.batch(self.batch, generator)
             return self.loss(encoder, known, functional.normalize(drawn - centre, dim=1), places)
 
         optimiser = make_optimiser("adamw", encoder, self.rate, decay)
-        for _ in walk(loss, optimiser, marks, "an encoder"):
+        for _ in train_steps(loss, optimiser, marks, "an encoder"):
             encoder.eval()
             with torch.no_grad():
                 prototypes = as_matrix(encoder(vectors))
@@ -452,49 +415,49 @@ class Recipe:
             yield prototypes
 
     def loss(self, encoder: Encoder, known: Tensor, drawn: Tensor, places: Tensor) -> Tensor:
-        """Return a step's loss, of the drawings as they are and of mixed ones.
+        """Return a step's loss, of plain and of mixed drawings.
 
         Args:
-            encoder: Whose prototypes are compared.
+            encoder: Of the prototypes.
             known: (C, S), vectors of the seen classes.
             drawn: z, (B, F), of length 1.
             places: (B,) 0..C-1.
         """
         prototypes = encoder(known)
         cosines = drawn @ prototypes.T
-        hidden = self.hide(places, len(known), encoder.chance)
+        hidden = self.hide(places, len(known), encoder.generator)
         plain = functional.cross_entropy((self.scale * cosines).masked_fill(hidden, -torch.inf), places)
         count = int(self.mixed * len(drawn))
         if not count:
             return plain
-        partner = torch.randint(len(drawn), (count,), generator=encoder.chance).to(places.device)
-        amounts = (0.3 + 0.4 * torch.rand((count, 1), generator=encoder.chance)).to(drawn.device)
+        partner = torch.randint(len(drawn), (count,), generator=encoder.generator).to(places.device)
+        amounts = (0.3 + 0.4 * torch.rand((count, 1), generator=encoder.generator)).to(drawn.device)
         between = functional.normalize(torch.lerp(drawn[:count], drawn[partner], amounts), dim=1)
         made_up = encoder(torch.lerp(known[places[:count]], known[places[partner]], amounts))
         scores = self.scale * between @ torch.cat([made_up, prototypes]).T
         return plain + self.mixed * functional.cross_entropy(scores, torch.arange(count, device=places.device))
 
-    def hide(self, places: Tensor, classes: int, chance: torch.Generator) -> Tensor:
-        """Return which classes are hidden from which drawings: (B, C) bool, never a drawing's own one."""
+    def hide(self, places: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+        """Choose the classes hidden from each drawing, never its own one: (B, C) bool."""
         count = min(max(1, round(self.share_hidden * classes)), classes - 2) if self.share_hidden else 0
-        chosen = torch.randperm(classes, generator=chance)[: max(count, 0)]
+        chosen = torch.randperm(classes, generator=generator)[: max(count, 0)]
         hidden = torch.zeros(len(places), classes, dtype=torch.bool)
         hidden[: len(places) // 2, chosen] = True
         hidden[torch.arange(len(places)), places.cpu()] = False
         return hidden.to(places.device)
 
 
-# ConSE: a drawing lies between the vectors of those seen classes that a classifier takes it for.
+# ConSE: a drawing lies between the vectors of the seen classes that a classifier predicts.
 # Source: Norouzi et al., "Zero-shot learning by convex combination of semantic embeddings", ICLR 2014, section 3.
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvexCombination:
-    """ConSE with a linear softmax classifier of the features; vectors are those from the mean of the seen classes'.
+    """ConSE with a linear softmax classifier of the features; vectors have the mean of the seen classes' subtracted.
 
     Attributes:
         steps: Of the classifier, which learns from random batches.
-        batch: Drawings of a step.
+        batch: Drawings per batch.
         rate: Learning rate of AdamW.
         decay: Of the classifier's weights.
     """
@@ -504,61 +467,29 @@ class ConvexCombination:
     rate: float = 2e-3
     decay: float = 1e-2
 
-    def __call__(self, lesson: Lesson, grid: Sequence[Constants]) -> Iterator[Recogniser]:
-        """Learn one classifier, and take the vectors of the likeliest classes, as many as each `top` says."""
-        (weight,), (bias,) = layers_of(self._classifier(lesson))
+    def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
+        """Train one classifier, and use the vectors of its `top` likeliest classes."""
+        (weight,), (bias,) = layers_of(self._classifier(data))
         for constants in grid:
-            yield Recogniser(
-                embed=CombinationEmbedding(
-                    weight=weight,
-                    bias=bias,
-                    offset=lesson.centre,
-                    scale=size_of(lesson),
-                    known=lesson.directions[lesson.seen],
-                    top=int(constants["top"]),
-                ),
-                prototypes=lesson.directions,
-                compare="cosine",
-                seen=lesson.seen,
-                width=lesson.width,
-                constants=constants,
+            embed = CombinationEmbedding(
+                weight=weight,
+                bias=bias,
+                offset=data.centre,
+                scale=size_of(data),
+                known=data.directions[data.seen],
+                top=int(constants["top"]),
             )
+            yield fitted(data, constants, embed, data.directions, "cosine")
 
-    def _classifier(self, lesson: Lesson) -> nn.Module:
-        """Return (M, F) → (M, C) logits, of drawings from their centre that are divided by their size."""
-        chance = chance_of(lesson.seed)
-        scale, middle = size_of(lesson), on_device(lesson.centre, lesson.device)
-        network = linear(lesson.width, len(lesson.seen), chance).to(lesson.device)
+    def _classifier(self, data: TrainingSet) -> nn.Module:
+        generator = generator_of(data.seed)
+        scale, middle = size_of(data), on_device(data.centre, data.device)
+        network = linear(data.width, len(data.seen), generator).to(data.device)
 
         def loss() -> Tensor:
-            drawn, places = lesson.batch(self.batch, chance)
+            drawn, places = data.batch(self.batch, generator)
             return nn.functional.cross_entropy(network((drawn - middle) / scale), places)
 
         optimiser = make_optimiser("adamw", network, self.rate, self.decay)
-        list(walk(loss, optimiser, [self.steps], "ConSE's classifier"))
+        list(train_steps(loss, optimiser, [self.steps], "ConSE's classifier"))
         return network
-
-
-def score_by_probabilities(
-    probabilities: npt.NDArray[np.floating[Any]],
-    vectors: npt.NDArray[np.floating[Any]],
-    seen: Labels,
-    top: int = 10,
-) -> npt.NDArray[np.float32]:
-    """Score drawings for all classes by the probabilities that a network of one's own gives the seen ones.
-
-    Args:
-        probabilities: (M, C), in the order of `seen`.
-        vectors: (L, S) of all classes.
-        seen: (C,) places in the class table.
-        top: As for `combine_vectors`.
-
-    Returns:
-        (M, L) float32, cosines.
-
-    Raises:
-        ConfigError: As for `combine_vectors`.
-    """
-    directions = vectors.astype(np.float64) - vectors[seen].mean(axis=0, dtype=np.float64)
-    combined = combine_vectors(probabilities.astype(np.float64), directions[seen], top)
-    return compared(combined, directions, "cosine").astype(np.float32)

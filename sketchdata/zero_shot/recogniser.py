@@ -1,40 +1,40 @@
-"""What zero-shot methods end in: an embedding of drawings, a prototype of each class, and a way to compare the two."""
+"""Recognisers that zero-shot methods fit: an embedding of drawings, prototypes, and a comparison; and their files."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.training_set import Features, Labels, Matrix, check_classes, check_finite
-
-# How embedded drawings and prototypes are compared: by name, or by a network that is kept as arrays.
+from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.storage.tensors import SUFFIX, read_tensors, write_tensors
+from sketchdata.zero_shot.training_set import Features, Labels, Matrix, TrainingSet, check_classes, check_finite
 
 #: −‖e − p‖², cos(e, p) or e · p of an embedded drawing e and a prototype p.
 Measure: TypeAlias = Literal["distance", "cosine", "product"]
 Weights: TypeAlias = npt.NDArray[np.float32]
 
-#: Numbers of the layer between, of a few drawings and one class: they stay in a core's own memory.
-_CELLS_AT_ONCE = 1 << 16
+#: Values of the hidden layer, of a few drawings and one class: they stay in a core's own memory.
+_HIDDEN_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RelationComparison:
     """The logit of a perceptron that sees a drawing and a class in one row: w · ReLU(W x / scale + c) + bias.
 
-    What its first layer makes of each class, c, is known before any drawing comes.
-
     Attributes:
         of_drawings: W, (H, F) float32.
-        of_classes: c, (L, H) float32, the bias of the first layer in it.
+        of_classes: c, the output of the first layer for each class, its bias included: (L, H) float32.
         last: w, (H,) float32.
         bias: Of the last layer.
-        scale: What drawings are divided by.
+        scale: The divisor of drawings.
     """
 
     of_drawings: Weights
@@ -47,7 +47,7 @@ class RelationComparison:
         """Return logits of all pairs, (M, F) → (M, L)."""
         drawn = (drawings / self.scale).astype(np.float32) @ self.of_drawings.T
         found = np.empty((len(drawn), len(self.of_classes)))
-        step = max(1, _CELLS_AT_ONCE // drawn.shape[1])
+        step = max(1, _HIDDEN_AT_ONCE // drawn.shape[1])
         between = np.empty((step, drawn.shape[1]), np.float32)
         for start in range(0, len(drawn), step):
             some = drawn[start : start + step]
@@ -58,10 +58,10 @@ class RelationComparison:
         return found + self.bias
 
 
-Comparison: TypeAlias = Measure | RelationComparison
+AnyComparison: TypeAlias = Measure | RelationComparison
 
 
-def compared(embedded: Matrix, prototypes: Matrix, by: Comparison) -> Matrix:
+def compared(embedded: Matrix, prototypes: Matrix, by: AnyComparison) -> Matrix:
     """Compare each embedded drawing with each prototype: (M, D), (L, D) → (M, L), higher is nearer."""
     if isinstance(by, RelationComparison):
         return by(embedded)
@@ -75,29 +75,20 @@ def compared(embedded: Matrix, prototypes: Matrix, by: Comparison) -> Matrix:
 
 
 def unit(rows: Matrix) -> Matrix:
-    """Return rows of length 1; a row of zeros stays one."""
+    """Return rows divided by their lengths; a row of zeros stays one."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12))
-
-
-# Where drawings go before they are compared: ways that are arrays alone, so that they can be kept in a file.
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Embedding:
-    """(x − offset) matrix, and of length 1 if so wished; without either, x itself.
-
-    Attributes:
-        offset: (F,) float64.
-        matrix: (F, D) float64.
-        unit: Whether lengths are made 1.
-    """
+    """(x − offset) matrix, with an (F,) offset and an (F, D) matrix where given; `unit` divides it by its length."""
 
     offset: Matrix | None = None
     matrix: Matrix | None = None
     unit: bool = False
 
     def __call__(self, rows: Matrix) -> Matrix:
-        """Return embedded drawings, (M, F) → (M, D)."""
+        """Embed drawings, (M, F) → (M, D)."""
         moved = rows if self.offset is None else rows - self.offset
         turned = moved if self.matrix is None else moved @ self.matrix
         return unit(turned) if self.unit else turned
@@ -105,13 +96,9 @@ class Embedding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PerceptronEmbedding:
-    """Fully connected layers of x / scale with ReLU between them, in single precision as they were learnt.
+    """Fully connected layers of x / scale with ReLU between them, in single precision as they were learned.
 
-    Attributes:
-        weights: Of each layer, (outputs, inputs) float32.
-        biases: Of each layer, (outputs,) float32.
-        last_relu: Whether ReLU follows the last layer as well.
-        scale: What drawings are divided by.
+    Each layer has (outputs, inputs) weights and (outputs,) biases; `last_relu` puts ReLU after the last one as well.
     """
 
     weights: tuple[Weights, ...]
@@ -120,7 +107,7 @@ class PerceptronEmbedding:
     scale: float
 
     def __call__(self, rows: Matrix) -> Matrix:
-        """Return embedded drawings, (M, F) → (M, D)."""
+        """Embed drawings, (M, F) → (M, D)."""
         values = (rows / self.scale).astype(np.float32)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
             values = values @ weight.T + bias
@@ -137,9 +124,9 @@ class CombinationEmbedding:
         weight: Of the classifier of (x − offset) / scale, (C, F) float32.
         bias: (C,) float32.
         offset: (F,) float64.
-        scale: A number.
+        scale: The divisor of drawings.
         known: (C, S) float64, the vectors of its classes.
-        top: How many of them are taken.
+        top: How many classes count.
     """
 
     weight: Weights
@@ -150,7 +137,7 @@ class CombinationEmbedding:
     top: int
 
     def __call__(self, rows: Matrix) -> Matrix:
-        """Return embedded drawings, (M, F) → (M, S)."""
+        """Embed drawings, (M, F) → (M, S)."""
         logits = ((rows - self.offset) / self.scale).astype(np.float32) @ self.weight.T + self.bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return combine_vectors((powers / powers.sum(axis=1, keepdims=True)).astype(np.float64), self.known, self.top)
@@ -160,23 +147,20 @@ AnyEmbedding: TypeAlias = Embedding | PerceptronEmbedding | CombinationEmbedding
 
 
 def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
-    """Return the mean of the vectors of the likeliest seen classes, weighted by their probabilities.
+    """Return the mean of the vectors of the likeliest seen classes, weighted by their probabilities: (M, S).
 
     Args:
         probabilities: (M, C) of the seen classes.
         known: (C, S), their vectors.
-        top: T, how many classes are taken; all C where there are no more.
-
-    Returns:
-        (M, S).
+        top: How many classes count; all C where there are no more.
 
     Raises:
         ConfigError: `top` is below 1, or the arrays do not fit one another.
     """
     if top < 1 or probabilities.ndim != 2 or probabilities.shape[1] != len(known):
         raise ConfigError(
-            f"the {top} likeliest of {len(known)} classes are to be taken, by probabilities of shape "
-            f"{probabilities.shape}: there must be a column for each class, and 1 class or more to take"
+            f"the {top} likeliest of {len(known)} classes need probabilities with a column for each class and a top of "
+            f"1 or more, not probabilities of shape {probabilities.shape}"
         )
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     kept = np.zeros_like(probabilities)
@@ -184,42 +168,19 @@ def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
     return np.asarray(kept / kept.sum(axis=1, keepdims=True).clip(1e-300) @ known)
 
 
-# Parts of a recogniser as arrays and plain values, by kind, and parts of these again.
-
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-_KIND = "kind"
-_EMBEDDINGS: dict[str, type[AnyEmbedding]] = {
-    "linear": Embedding,
-    "perceptron": PerceptronEmbedding,
-    "combination": CombinationEmbedding,
+#: {part of a recogniser: {name of a kind: its class}}.
+_KINDS: dict[str, dict[str, type[Any]]] = {
+    "embed": {"linear": Embedding, "perceptron": PerceptronEmbedding, "combination": CombinationEmbedding},
+    "compare": {"relation": RelationComparison},
 }
-_COMPARISONS: dict[str, type[RelationComparison]] = {"relation": RelationComparison}
 
 
-def take_apart(embed: AnyEmbedding, compare: Comparison) -> tuple[Arrays, dict[str, Any]]:
-    """Return the arrays of a recogniser's two ways, by names that begin with `embed.` and `compare.`, and the rest."""
-    arrays, of_embed = _taken_apart(embed, "embed", _EMBEDDINGS)
-    if isinstance(compare, str):
-        return arrays, {"embed": of_embed, "compare": {_KIND: compare}}
-    others, of_compare = _taken_apart(compare, "compare", _COMPARISONS)
-    return arrays | others, {"embed": of_embed, "compare": of_compare}
-
-
-def put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> tuple[AnyEmbedding, Comparison]:
-    """Return the two ways of which `take_apart` gave these; whether the arrays fit one another is not looked at.
-
-    Raises:
-        ConfigError: A kind is not known, or there are other arrays and values than those of its kind.
-    """
-    embed = _put_together(arrays, facts.get("embed"), "embed", _EMBEDDINGS)
-    compare = facts.get("compare")
-    if isinstance(compare, Mapping) and compare.get(_KIND) in get_args(Measure):
-        return embed, compare[_KIND]
-    return embed, _put_together(arrays, compare, "compare", _COMPARISONS)
-
-
-def _taken_apart(part: Any, name: str, kinds: Mapping[str, type[Any]]) -> tuple[Arrays, dict[str, Any]]:
-    arrays, facts = Arrays(), {_KIND: next(kind for kind, own in kinds.items() if type(part) is own)}
+def _taken_apart(part: Any, name: str) -> tuple[Arrays, dict[str, Any]]:
+    """Return the arrays of a part of a recogniser, named `{name}.…`, and its plain values."""
+    if isinstance(part, str):
+        return {}, {"kind": part}
+    arrays, facts = Arrays(), {"kind": next(kind for kind, own in _KINDS[name].items() if type(part) is own)}
     for own in dataclasses.fields(part):
         value = getattr(part, own.name)
         if isinstance(value, tuple):
@@ -231,11 +192,14 @@ def _taken_apart(part: Any, name: str, kinds: Mapping[str, type[Any]]) -> tuple[
     return arrays, facts
 
 
-def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str, kinds: Mapping[str, type[Any]]) -> Any:
-    kind = facts.get(_KIND) if isinstance(facts, Mapping) else None
+def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str) -> Any:
+    """Return the part that `_taken_apart` gave; whether its arrays fit one another is not checked."""
+    kind, kinds = facts.get("kind") if isinstance(facts, Mapping) else None, _KINDS[name]
+    if name == "compare" and kind in get_args(Measure):
+        return kind
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConfigError(f"these arrays are not of a recogniser: ways to {name} are {', '.join(kinds)}, not {kind!r}")
-    values: dict[str, Any] = {key: value for key, value in facts.items() if key != _KIND}
+        raise ConfigError(f"these arrays are not of a recogniser: kinds of {name} are {', '.join(kinds)}, not {kind!r}")
+    values: dict[str, Any] = {key: value for key, value in facts.items() if key != "kind"}
     layers: dict[str, list[npt.NDArray[Any]]] = {}
     for key in sorted(key for key in arrays if key.startswith(f"{name}.")):
         field, _, place = key.removeprefix(f"{name}.").partition(".")
@@ -252,31 +216,31 @@ def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str,
 #: Constants that a method was fitted with, by name.
 Constants: TypeAlias = Mapping[str, float]
 
-_CELLS_AT_ONCE_RECOGNISER = 1 << 22
-#: More numbers than any network gives for a drawing.
+_CELLS_AT_ONCE = 1 << 22
+#: More than the width of any network's features.
 _MOST_WIDE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recogniser:
-    """A fitted method: it scores drawings for all classes, those that it saw and those that it did not.
+class ZeroShotRecogniser:
+    """A fitted method: it scores drawings for all classes, seen and unseen.
 
     Attributes:
         embed: (M, F) drawings → (M, D), both float64.
         prototypes: (L, D) float64, of all classes.
         compare: How (M, D) and (L, D) give (M, L), by name or by a network.
-        seen: (C,) int64, the classes that were learnt from.
+        seen: (C,) int64, the classes that the method learned from.
         width: F.
-        gamma: What calibrated stacking takes off the scores of seen classes (Chao et al., ECCV 2016); 0 where no
-            validation classes were kept back to choose it by.
-        constants: What the method was fitted with.
+        gamma: γ of calibrated stacking, which is subtracted from the scores of seen classes (Chao et al., ECCV 2016); 0
+            without validation classes to choose it by.
+        constants: Of the method.
         validation_hit: The share of drawings of validation classes that it recognised among these with the constants
-            chosen, before it learnt from them as well; None where there were no validation classes.
+            chosen, before it learned from them as well; None without validation classes.
     """
 
     embed: AnyEmbedding
     prototypes: Matrix
-    compare: Comparison
+    compare: AnyComparison
     seen: Labels
     width: int
     gamma: float = 0.0
@@ -285,22 +249,18 @@ class Recogniser:
 
     @property
     def unseen(self) -> Labels:
-        """The classes that were not learnt from: int64, ascending."""
+        """The other classes: int64, ascending."""
         return np.setdiff1d(np.arange(len(self.prototypes)), self.seen)
 
     def scores(self, features: Features, *, calibrated: bool = False) -> npt.NDArray[np.float32]:
-        """Score drawings for all classes: (M, F) → (M, L) float32, higher is likelier.
-
-        Args:
-            features: Of the same kind as those that were learnt from.
-            calibrated: Whether γ is taken off the scores of seen classes.
+        """Score drawings for all classes: (M, F) → (M, L) float32, higher is likelier; `calibrated` subtracts γ.
 
         Raises:
             ConfigError: The features have another width, or a number is not finite.
         """
         self._check(features)
         found = np.empty((len(features), len(self.prototypes)), np.float32)
-        step = max(1, _CELLS_AT_ONCE_RECOGNISER // max(self.width, *self.prototypes.shape))
+        step = max(1, _CELLS_AT_ONCE // max(self.width, *self.prototypes.shape))
         for start in range(0, len(features), step):
             embedded = self.embed(features[start : start + step].astype(np.float64))
             found[start : start + step] = compared(embedded, self.prototypes, self.compare)
@@ -309,21 +269,23 @@ class Recogniser:
         return found
 
     def embedded(self, features: Features) -> npt.NDArray[np.float32]:
-        """Return where drawings lie among the prototypes: (M, F) → (M, D) float32.
+        """Embed drawings among the prototypes: (M, F) → (M, D) float32.
 
         Raises:
             ConfigError: As for `scores`.
         """
         self._check(features)
-        step = max(1, _CELLS_AT_ONCE_RECOGNISER // self.width)
+        step = max(1, _CELLS_AT_ONCE // self.width)
         parts = [self.embed(features[i : i + step].astype(np.float64)) for i in range(0, len(features), step)]
         return np.concatenate([np.zeros((0, self.prototypes.shape[1])), *parts]).astype(np.float32)
 
     def record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """Return arrays and plain values of which `restore_recogniser` makes the same recogniser again."""
-        arrays, ways = take_apart(self.embed, self.compare)
+        """Return the arrays and plain values from which `restore_recogniser` makes the same recogniser."""
+        embed, of_embed = _taken_apart(self.embed, "embed")
+        compare, of_compare = _taken_apart(self.compare, "compare")
         facts = {
-            **ways,
+            "embed": of_embed,
+            "compare": of_compare,
             "width": self.width,
             "gamma": float(self.gamma),
             "constants": {
@@ -331,7 +293,7 @@ class Recogniser:
             },
             "validation_hit": None if self.validation_hit is None else float(self.validation_hit),
         }
-        return {"prototypes": self.prototypes, "seen": self.seen, **arrays}, facts
+        return {"prototypes": self.prototypes, "seen": self.seen, **embed, **compare}, facts
 
     def _check(self, features: Features) -> None:
         if features.ndim != 2 or features.shape[1] != self.width:
@@ -341,21 +303,27 @@ class Recogniser:
         check_finite(features)
 
 
-def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> Recogniser:
-    """Make the recogniser again of which `Recogniser.record` gave these.
+def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> ZeroShotRecogniser:
+    """Make a recogniser from the arrays and values of its `record`.
 
     Raises:
         ConfigError: They are not of a recogniser, or do not fit one another.
     """
-    _check_arrays(arrays)
-    embed, compare = put_together(arrays, facts)
+    prototypes, seen = arrays.get("prototypes"), arrays.get("seen")
+    if prototypes is None or seen is None or prototypes.ndim != 2 or not prototypes.size or seen.dtype != np.int64:
+        raise ConfigError("these arrays are not of a recogniser: it has (L, D) prototypes and places of seen classes")
+    check_classes(seen, len(prototypes), "seen")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ConfigError(f"these arrays are not of a recogniser: {name} has numbers that are not finite")
+    embed, compare = (_put_together(arrays, facts.get(name), name) for name in _KINDS)
     try:
         validation_hit = facts["validation_hit"]
-        recogniser = Recogniser(
+        recogniser = ZeroShotRecogniser(
             embed=embed,
-            prototypes=arrays["prototypes"],
+            prototypes=prototypes,
             compare=compare,
-            seen=arrays["seen"],
+            seen=seen,
             width=int(facts["width"]),
             gamma=float(facts["gamma"]),
             constants=dict(facts["constants"]),
@@ -367,20 +335,23 @@ def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[st
     return recogniser
 
 
-def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    prototypes, seen = arrays.get("prototypes"), arrays.get("seen")
-    if prototypes is None or seen is None or prototypes.ndim != 2 or not prototypes.size or seen.dtype != np.int64:
-        raise ConfigError("these arrays are not of a recogniser: it has (L, D) prototypes and places of seen classes")
-    check_classes(seen, len(prototypes), "seen")
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ConfigError(f"these arrays are not of a recogniser: {name} has numbers that are not finite")
+def fitted(
+    data: TrainingSet,
+    constants: Constants,
+    embed: AnyEmbedding,
+    prototypes: Matrix,
+    compare: AnyComparison = "distance",
+) -> ZeroShotRecogniser:
+    """Return a recogniser that was fitted to a training set with some constants."""
+    return ZeroShotRecogniser(
+        embed=embed, prototypes=prototypes, compare=compare, seen=data.seen, width=data.width, constants=constants
+    )
 
 
-def _try_out(recogniser: Recogniser) -> None:
-    """Score a drawing of zeros: whether arrays fit one another, and numbers can be computed with, shows there."""
+def _try_out(recogniser: ZeroShotRecogniser) -> None:
+    """Score a drawing of zeros: this shows whether arrays fit one another and give finite scores."""
     if not 0 < recogniser.width <= _MOST_WIDE:
-        raise ConfigError(f"these values are not of a recogniser: {recogniser.width:,} numbers in a feature")
+        raise ConfigError(f"these values are not of a recogniser: features of a width of {recogniser.width:,}")
     try:
         with np.errstate(all="ignore"):
             scores = recogniser.scores(np.zeros((1, recogniser.width)), calibrated=True)
@@ -388,3 +359,116 @@ def _try_out(recogniser: Recogniser) -> None:
         raise ConfigError(f"these arrays do not fit one another: {error}") from error
     if not np.isfinite(scores).all():
         raise ConfigError("these arrays are not of a recogniser: scores by it are not finite numbers")
+
+
+# The folder `recognisers/` of a run has a file for each source of class vectors and each method, named
+# `{source}.{method}.safetensors`: nothing in it is ever run. Its arrays are those of `ZeroShotRecogniser.record`; its
+# facts say whose they are.
+
+FOLDER = "recognisers"
+_SOURCE, _METHOD = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,99}"), re.compile(r"[a-z][a-z0-9_]{0,49}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptRecogniser:
+    """A fitted recogniser in its run folder.
+
+    Attributes:
+        source: Of the class vectors: a file's stem, or `a+b` for those of two side by side.
+        method: Its name in ZERO_SHOT_METHODS.
+        classes: The L names, in the order of the prototypes.
+        recogniser: The recogniser.
+    """
+
+    source: str
+    method: str
+    classes: tuple[str, ...]
+    recogniser: ZeroShotRecogniser
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the suffix."""
+        return f"{self.source}.{self.method}"
+
+
+def write_recogniser(folder: Path, kept: KeptRecogniser) -> Path:
+    """Write a recogniser into a run folder, whole or not at all; the same one gives the same bytes. Return the file.
+
+    Raises:
+        ConfigError: The source or the method has a name that no file should have, or there is not one class per
+            prototype.
+        SketchDataError: It cannot be written.
+    """
+    if not _SOURCE.fullmatch(kept.source) or not _METHOD.fullmatch(kept.method):
+        raise ConfigError(
+            f"a recogniser's file is named after its vectors and its method, and {kept.name[:120]!r} is no safe name: "
+            "name the file of vectors by letters, digits and . _ + - alone, 100 at most and no . at the start"
+        )
+    _check_classes(kept.classes, kept.recogniser)
+    path = recogniser_path(folder, kept.source, kept.method)
+    arrays, facts = kept.recogniser.record()
+    whose = {"source": kept.source, "method": kept.method, "classes": list(kept.classes)}
+    write_tensors(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, {**whose, FOLDER: facts})
+    return path
+
+
+def recogniser_path(folder: Path, source: str, method: str) -> Path:
+    """Return the path of a recogniser's file, there or not."""
+    return folder / FOLDER / f"{source}.{method}{SUFFIX}"
+
+
+def read_recognisers(folder: Path) -> list[KeptRecogniser]:
+    """Read all recognisers of a run folder, by source and method.
+
+    Raises:
+        SketchDataError: There are none, or one is damaged, is no recogniser, or has another one's name.
+    """
+    paths = sorted((folder / FOLDER).glob(f"*{SUFFIX}"))
+    if not paths:
+        raise SketchDataError(f"{folder} has no recognisers ({FOLDER}/*{SUFFIX}): `sketchdata train zsl` writes them")
+    return sorted(map(_read, paths), key=lambda kept: (kept.source, kept.method))
+
+
+def choose_recogniser(
+    kept: Sequence[KeptRecogniser], source: str | None = None, method: str | None = None
+) -> KeptRecogniser:
+    """Return the first recogniser of a source and a method (None for any) with the best result on validation classes.
+
+    Raises:
+        ConfigError: None is of that source and method.
+    """
+    fitting = [one for one in kept if source in (None, one.source) and method in (None, one.method)]
+    if not fitting:
+        wanted = " ".join(filter(None, [source and f"vectors {source}", method and f"method {method}"]))
+        there = ", ".join(f"{one.source} by {one.method}" for one in kept)
+        raise ConfigError(f"there is no recogniser of {wanted or 'any kind'}; there are: {there or 'none'}")
+    return max(
+        fitting,
+        key=lambda one: -1.0 if one.recogniser.validation_hit is None else one.recogniser.validation_hit,
+    )
+
+
+def _read(path: Path) -> KeptRecogniser:
+    tensors, facts = read_tensors(path)
+    try:
+        classes = tuple(facts["classes"])
+        recogniser = restore_recogniser({name: tensor.numpy() for name, tensor in tensors.items()}, facts[FOLDER])
+        _check_classes(classes, recogniser)
+        kept = KeptRecogniser(
+            source=str(facts["source"]), method=str(facts["method"]), classes=classes, recogniser=recogniser
+        )
+    except (ConfigError, KeyError, TypeError) as error:
+        raise SketchDataError(
+            f"{path} is damaged or holds no recogniser ({error}): remove it, or train again in another --out"
+        ) from error
+    if path.name != f"{kept.name}{SUFFIX}":
+        raise SketchDataError(f"{path} holds the recogniser {kept.name}: name it {kept.name}{SUFFIX}, or remove it")
+    return kept
+
+
+def _check_classes(classes: tuple[str, ...], recogniser: ZeroShotRecogniser) -> None:
+    if len(classes) != len(recogniser.prototypes) or len(set(classes)) < len(classes):
+        raise ConfigError(
+            f"{len(classes):,} classes, {len(set(classes)):,} of them different, do not fit "
+            f"{len(recogniser.prototypes):,} prototypes"
+        )

@@ -1,14 +1,14 @@
 """What a zero-shot method may learn from: drawings of seen classes, and the semantic vectors of all classes.
 
-A lesson is checked once, when it is made: a drawing of an unseen class in it is an error, not an input. Features stay
-where they are, an array in memory or a file that is mapped to it; sums over them are taken in double, a block of rows
-at a time.
+A training set is checked once, when it is made: a drawing of an unseen class in it is an error, not an input. Features
+stay where they are, in memory or in a file that is mapped to it; sums over them are taken in double, a block of rows at
+a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -19,8 +19,6 @@ from scipy import sparse
 from torch import Tensor
 
 from sketchdata.errors import ConfigError
-
-# What is asked of the arrays that zero-shot methods are given, before anything is learnt from them.
 
 Features: TypeAlias = npt.NDArray[np.floating[Any]]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -33,7 +31,7 @@ def check_classes(chosen: Sequence[int] | Labels, classes: int, name: str) -> La
     """Return places in the class table, ascending.
 
     Raises:
-        ConfigError: One stands there twice, or is none.
+        ConfigError: A place occurs twice, or is outside the table.
     """
     places = np.sort(np.asarray(chosen, np.int64).reshape(-1))
     if len(np.unique(places)) < len(places) or (len(places) and not 0 <= places[0] <= places[-1] < classes):
@@ -41,25 +39,8 @@ def check_classes(chosen: Sequence[int] | Labels, classes: int, name: str) -> La
     return places
 
 
-def check_vectors(vectors: npt.NDArray[np.floating[Any]]) -> int:
-    """Return how many classes there are, L.
-
-    Raises:
-        ConfigError: The vectors are not (L, S), or a class has none: only zeros, or numbers that are not finite.
-    """
-    if vectors.ndim != 2 or not vectors.size:
-        raise ConfigError(f"semantic vectors are (L, S), a row for each class, not {vectors.shape}")
-    missing = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
-    if len(missing):
-        raise ConfigError(
-            f"{len(missing):,} classes have no vector, or one of zeros or of no finite numbers: places "
-            f"{list_places(missing)}; leave these classes out, or take vectors that cover them"
-        )
-    return len(vectors)
-
-
 def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> None:
-    """Look at features (N, F) and labels (N,).
+    """Check features (N, F) and labels (N,).
 
     Raises:
         ConfigError: There are none, they do not fit one another, or a feature is not a finite number.
@@ -72,7 +53,7 @@ def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> 
 
 
 def check_finite(features: Features) -> None:
-    """Look at all features, some rows at a time.
+    """Check features, some rows at a time.
 
     Raises:
         ConfigError: One of them is not a finite number.
@@ -86,7 +67,7 @@ def check_finite(features: Features) -> None:
 
 
 def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> None:
-    """Look for a drawing of each class.
+    """Check that each class has a drawing.
 
     Raises:
         ConfigError: A class has none.
@@ -97,7 +78,7 @@ def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> No
 
 
 def list_places(places: Labels) -> str:
-    """Return the first few places of the class table for a message."""
+    """Return the first few places of the class table, for a message."""
     return ", ".join(map(str, places[:8].tolist())) + ("…" if len(places) > 8 else "")
 
 
@@ -105,16 +86,16 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Lesson:
+class TrainingSet:
     """Some drawings of seen classes, and the vectors of all L classes.
 
     Attributes:
         features: (N, F) floats, finite.
         labels: (N,) int64, places in the class table.
-        rows: (n,) int64, ascending: which of the drawings to learn from.
+        rows: (n,) int64, ascending: the drawings to learn from.
         vectors: (L, S) float32, finite and none of them zero.
         seen: (C,) int64, ascending: the classes to learn from, each of which has drawings among the rows.
-        seed: What is left to chance follows from it.
+        seed: Of all random numbers.
         device: Where networks learn.
     """
 
@@ -128,12 +109,12 @@ class Lesson:
 
     @property
     def width(self) -> int:
-        """F, the numbers in a feature."""
+        """F, the width of the features."""
         return int(self.features.shape[1])
 
     @cached_property
     def places(self) -> Labels:
-        """(n,) int64, where the class of each drawing stands among the seen ones, 0..C-1."""
+        """(n,) int64, the place of each drawing's class among the seen ones, 0..C-1."""
         return np.searchsorted(self.seen, self.labels[self.rows])
 
     @cached_property
@@ -156,7 +137,7 @@ class Lesson:
 
     @cached_property
     def directions(self) -> Matrix:
-        """(L, S) float64, vectors of all classes from the mean of the seen ones', whose mean square is made 1.
+        """(L, S) float64, vectors minus the mean of the seen classes', whose mean square is made 1.
 
         Raises:
             ConfigError: The vectors of all seen classes are the same.
@@ -164,29 +145,25 @@ class Lesson:
         known = self.vectors[self.seen].astype(np.float64)
         spread = root_mean_square(known - known.mean(axis=0))
         if not spread:
-            raise ConfigError("the vectors of all seen classes are the same, so nothing is to be learnt from them")
+            raise ConfigError("the vectors of all seen classes are the same, so nothing can be learned from them")
         return np.asarray((self.vectors - known.mean(axis=0)) / spread)
 
     def blocks(self) -> Iterator[tuple[Matrix, Labels]]:
-        """Yield features in double and the places of their classes, some rows at a time: (m, F), (m,)."""
+        """Yield features in double, (m, F), and the places of their classes, (m,), some rows at a time."""
         step = max(1, CELLS_AT_ONCE // self.width)
         for start in range(0, len(self.rows), step):
             chosen = slice(start, start + step)
             yield self.features[self.rows[chosen]].astype(np.float64), self.places[chosen]
 
-    def batch(self, size: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw drawings at random, with replacement: (size, F) float32 and (size,) places, on the lesson's device."""
-        chosen = torch.randint(len(self.rows), (size,), generator=chance).numpy()
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw with replacement: (size, F) float32 features and (size,) places, on the set's device."""
+        chosen = torch.randint(len(self.rows), (size,), generator=generator).numpy()
         drawn = self.features[self.rows[chosen]].astype(np.float32, copy=False)
         return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.places[chosen]).to(self.device)
 
-    def of_rows(self, rows: Labels, seen: Labels) -> Lesson:
-        """Return the same lesson with some of its drawings and classes only."""
-        return replace(self, rows=rows, seen=seen)
-
 
 def root_mean_square(rows: npt.NDArray[np.floating[Any]]) -> float:
-    """Return the size of the numbers of an array; 0 for zeros alone."""
+    """Return the root mean square of an array."""
     return float(np.sqrt(np.square(rows, dtype=np.float64).mean()))
 
 
@@ -195,15 +172,15 @@ def one_hot(places: Labels, classes: int) -> Any:
     return sparse.csr_array((np.ones(len(places)), (np.arange(len(places)), places)), shape=(len(places), classes))
 
 
-def check_lesson(
+def make_training_set(
     features: Features,
     labels: npt.NDArray[np.integer[Any]],
     vectors: npt.NDArray[np.floating[Any]],
     seen: Sequence[int] | Labels,
     seed: int = 0,
     device: str = "cpu",
-) -> Lesson:
-    """Return a lesson of all the drawings given.
+) -> TrainingSet:
+    """Return a training set of all the drawings given.
 
     Args:
         features: (N, F) floats.
@@ -219,21 +196,30 @@ def check_lesson(
     """
     if seed < 0:
         raise ConfigError(f"seeds are counted from 0, and this one is {seed}")
-    classes = check_vectors(vectors)
-    chosen = check_classes(seen, classes, "seen")
+    if vectors.ndim != 2 or not vectors.size:
+        raise ConfigError(f"semantic vectors are (L, S), a row for each class, not {vectors.shape}")
+    missing = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
+    if len(missing):
+        raise ConfigError(
+            f"{len(missing):,} classes have no vector, or one of zeros or of no finite numbers: places "
+            f"{list_places(missing)}; leave these classes out, or take vectors that cover them"
+        )
+    chosen = check_classes(seen, len(vectors), "seen")
     if len(chosen) < 2:
         raise ConfigError(f"zero-shot methods learn from two seen classes at least, not from {len(chosen)}")
-    if len(chosen) == classes:
-        raise ConfigError(f"all {classes:,} classes with a vector are seen ones: there is no unseen class to recognise")
-    check_drawings(features, labels)
-    strangers = np.setdiff1d(labels, chosen)
-    if len(strangers):
+    if len(chosen) == len(vectors):
         raise ConfigError(
-            f"{np.isin(labels, strangers).sum():,} drawings are of classes that are not to be seen: places "
-            f"{list_places(strangers)} of the class table; give a method the drawings of seen classes only"
+            f"all {len(vectors):,} classes with a vector are seen ones: there is no unseen class to recognise"
+        )
+    check_drawings(features, labels)
+    unseen = np.setdiff1d(labels, chosen)
+    if len(unseen):
+        raise ConfigError(
+            f"{np.isin(labels, unseen).sum():,} drawings are of unseen classes: places {list_places(unseen)} of the "
+            "class table; give a method the drawings of seen classes only"
         )
     check_all_drawn(labels, chosen)
-    return Lesson(
+    return TrainingSet(
         features=features,
         labels=labels.astype(np.int64),
         rows=np.arange(len(labels)),

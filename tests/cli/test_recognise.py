@@ -25,7 +25,7 @@ from sketchdata.storage.dataset import open_dataset
 from sketchdata.trainers import recognition
 from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.packed import pack
-from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
+from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, write_recogniser
 from tests.commands import sketchdata
 from tests.pictures import words_of
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network

@@ -38,13 +38,13 @@ def asked(place: Place) -> Drawing:
     return next(next(dataset.batches("query")).drawings(dataset.manifest.classes))
 
 
-def answers(place: Place, *queries: object, **options: Any) -> tuple[search.Answer, ...]:
+def answers(place: Place, *queries: object, **options: Any) -> tuple[search.SearchAnswer, ...]:
     """Search in this process."""
     given = {"run": place.run, **options}
     return search.run(given.pop("index", place.index), list(map(str, queries)), search.Config(**given)).answers
 
 
-def ranking(answer: search.Answer) -> list[tuple[int, int]]:
+def ranking(answer: search.SearchAnswer) -> list[tuple[int, int]]:
     return [(result.distance, result.key_id) for result in answer.results]
 
 

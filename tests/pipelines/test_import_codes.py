@@ -16,7 +16,7 @@ from sketchdata.pipelines import exports, imports, verify
 from sketchdata.retrieval.code_folder import (
     KEY_IDS,
     ROW_NUMBERS,
-    Origin,
+    CodeOrigin,
     code_folder,
     open_codes,
     read_codes,
@@ -45,7 +45,7 @@ def some_codes(count: int, bits: int = 20, seed: int = 1) -> Codes:
 def some_folder(out: Path, splits: dict[str, Codes] | None = None) -> Path:
     """Write a folder of codes; return it."""
     splits = splits or {split: some_codes(count) for split, count in SIZES.items()}
-    origin = Origin(
+    origin = CodeOrigin(
         data=ParentEntry(name="small", sha256="0" * 64), bits=20, classes=CLASSES, model="1" * 64, ids=KEY_IDS
     )
     write_codes(

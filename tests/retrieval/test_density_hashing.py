@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
-from sketchdata.retrieval.shallow_hashing.hasher import Sample
-from sketchdata.retrieval.shallow_hashing.methods import learn_dsh_density, neighbours
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS, Sample, learn_dsh_density, neighbours
 from tests.digit_codes import digits
 
 LINE = np.array([[0.0], [1.0], [10.0], [12.0]])

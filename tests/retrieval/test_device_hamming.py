@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval import device_hamming, hamming
+from sketchdata.retrieval import hamming
 from sketchdata.retrieval.scores import score_codes
 from tests.binary_codes import clustered_codes
 
@@ -16,7 +16,7 @@ from tests.binary_codes import clustered_codes
 def test_counts_by_matrix_products_are_those_of_exclusive_or(bits: int, cells: int) -> None:
     queries, gallery = clustered_codes(30, bits=bits, seed=1), clustered_codes(300, bits=bits, seed=2)
     gallery = gallery.take(np.flatnonzero(gallery.labels != 1))
-    found = device_hamming.count_distances(queries, gallery, device="cpu", cells=cells)
+    found = hamming.count_distances_on_device(queries, gallery, device="cpu", cells=cells)
     expected = hamming.count_distances(queries, gallery)
     np.testing.assert_array_equal(found.items, expected.items)
     np.testing.assert_array_equal(found.relevant, expected.relevant)
@@ -26,7 +26,7 @@ def test_a_retrieval_takes_its_counts_from_a_device() -> None:
     queries, gallery = clustered_codes(30, bits=24, seed=1), clustered_codes(300, bits=24, seed=2)
 
     def count(*codes: hamming.Codes) -> hamming.TieGroups:
-        return device_hamming.count_distances(*codes, device="cpu")
+        return hamming.count_distances_on_device(*codes, device="cpu")
 
     found, expected = score_codes(queries, gallery, count=count).values(), score_codes(queries, gallery).values()
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
@@ -35,4 +35,4 @@ def test_a_retrieval_takes_its_counts_from_a_device() -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     codes = clustered_codes(3, bits=8)
     with pytest.raises(ConfigError, match="cuda:99"):
-        device_hamming.count_distances(codes, codes, device="cuda:99")
+        hamming.count_distances_on_device(codes, codes, device="cuda:99")

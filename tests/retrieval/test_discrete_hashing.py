@@ -9,21 +9,21 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import rbf_kernel
 
-from sketchdata.retrieval.shallow_hashing.methods import (
+from sketchdata.retrieval.shallow_hashing import (
     CLASSIFIER_RIDGE,
     EMBEDDING_WEIGHT,
     KERNEL_RIDGE,
-    KernelFeatures,
     cyclic_descent,
     discrete_regression,
+    kernel_features,
 )
 from tests.digit_codes import digits
 
 
 def near_digits(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     features, labels = digits()[1]
-    kernel = KernelFeatures(anchors=features[:50].astype(np.float64), bandwidth=40.0)
-    return kernel(features[:count].astype(np.float64)).astype(np.float32), labels[:count]
+    near = kernel_features(features[:count].astype(np.float64), features[:50].astype(np.float64), 40.0)
+    return near.astype(np.float32), labels[:count]
 
 
 def random_codes(count: int, bits: int, seed: int = 0) -> np.ndarray:
@@ -32,7 +32,7 @@ def random_codes(count: int, bits: int, seed: int = 0) -> np.ndarray:
 
 def test_kernel_features_are_those_of_scikit_learn_and_a_one() -> None:
     rows = digits()[1][0][:30].astype(np.float64)
-    found = KernelFeatures(anchors=rows[:7], bandwidth=25.0)(rows)
+    found = kernel_features(rows, rows[:7], 25.0)
     assert found[:, :-1] == pytest.approx(rbf_kernel(rows, rows[:7], gamma=1 / (2 * 25.0**2)), abs=1e-12)
     assert (found[:, -1] == 1).all()
 

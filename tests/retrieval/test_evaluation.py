@@ -18,10 +18,9 @@ from sketchdata.retrieval.evaluation import (
     PICTURE_FILE,
     RELIABILITY_BINS,
     TABLE_FILE,
-    Reliability,
+    calibration,
     evaluate,
     evaluate_run,
-    summary,
 )
 from sketchdata.training.distributed import DistributedContext
 from sketchdata.training.encoder import Architecture, SketchEncoder, read_encoder, write_encoder
@@ -58,29 +57,30 @@ def test_the_numbers_are_those_of_a_count_by_hand(data: Path, folder: Path) -> N
     odds = np.exp(scores - scores.max(1, keepdims=True))
     odds /= odds.sum(1, keepdims=True)
     labels, guessed = packed.labels.numpy(), scores.argmax(1)
-    assert found.top1 == pytest.approx(np.mean(guessed == labels))
-    assert found.top5 == 1.0
-    assert found.chance(1) == pytest.approx(1 / 3)
-    assert found.chance(5) == 1.0
-    for row in range(3):
-        for column in range(3):
-            assert found.confusion[row, column] == np.count_nonzero((labels == row) & (guessed == column))
+    assert found["drawings"] == len(labels)
+    assert found["top1"] == pytest.approx(np.mean(guessed == labels))
+    assert found["top5"] == found["top5_chance"] == 1.0
+    assert found["top1_chance"] == pytest.approx(1 / 3)
+    confused = {(pair["class"], pair["predicted"]): pair["drawings"] for pair in found["confused"]}
+    for row, word in enumerate(CLASSES):
+        counts = [np.count_nonzero((labels == row) & (guessed == column)) for column in range(3)]
+        assert found["classes"][word]["top1"] == pytest.approx(counts[row] / sum(counts))
+        assert all(confused.get((word, CLASSES[place]), 0) == counts[place] for place in range(3) if place != row)
     error, sure = 0.0, odds.max(1)
     for place in range(RELIABILITY_BINS):
         inside = (sure > place / RELIABILITY_BINS) & (sure <= (place + 1) / RELIABILITY_BINS)
         if inside.any():
             error += inside.mean() * abs((guessed == labels)[inside].mean() - sure[inside].mean())
-    assert found.reliability.error == pytest.approx(error, rel=1e-5)
+    assert found["ece"] == pytest.approx(error, rel=1e-5)
 
 
 def test_the_pairs_that_are_confused_most_come_first(data: Path, folder: Path) -> None:
     found = evaluate(read_encoder(folder), read_packed(data, "gallery"))
-    pairs = found.confused(20)
-    assert all(word != other for word, other, _, _ in pairs)
-    assert [count for _, _, count, _ in pairs] == sorted((count for _, _, count, _ in pairs), reverse=True)
-    assert sum(count for _, _, count, _ in pairs) == found.drawings - np.trace(found.confusion)
-    classes = summary(found)["classes"]
-    assert sum(own["top1"] * own["drawings"] for own in classes.values()) == pytest.approx(np.trace(found.confusion))
+    counts = [pair["drawings"] for pair in found["confused"]]
+    assert all(pair["class"] != pair["predicted"] for pair in found["confused"])
+    assert counts == sorted(counts, reverse=True)
+    right = sum(own["top1"] * own["drawings"] for own in found["classes"].values())
+    assert sum(counts) == pytest.approx(found["drawings"] - right)
 
 
 @pytest.mark.slow
@@ -100,9 +100,9 @@ def test_the_command_writes_its_pages_and_prints_json(data: Path, folder: Path) 
 
 def test_perfect_calibration_has_no_error() -> None:
     sure = np.array([0.25, 0.75])
-    found = Reliability(drawings=np.array([8, 4]), confidence=sure * [8, 4], right=np.array([2, 3]))
-    assert found.error == 0
-    assert [row["accuracy"] for row in found.rows()] == [0.25, 0.75]
+    error, rows = calibration(np.array([8, 4]), sure * [8, 4], np.array([2, 3]))
+    assert error == 0
+    assert [row["accuracy"] for row in rows] == [0.25, 0.75]
 
 
 def test_drawings_of_other_classes_and_unfinished_trainings_are_refused(

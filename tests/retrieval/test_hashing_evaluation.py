@@ -26,7 +26,6 @@ from sketchdata.retrieval.evaluation import (
     TABLE_FILE,
     evaluate,
     evaluate_run,
-    summary,
 )
 from sketchdata.trainers import hashing, recognition
 from sketchdata.training.bitmaps import read_split
@@ -157,7 +156,7 @@ def test_the_spread_is_that_of_the_gallery_s_numbers(found: dict[str, Any], run:
     d1, d2 = class_spread(embed(read_encoder(run), packed), packed.labels.numpy())
     assert found["spread"]["d1"] == pytest.approx(d1, rel=1e-4)
     assert found["spread"]["ratio"] == pytest.approx(d1 / d2, rel=1e-4)
-    assert found["spread"]["numbers"] == "sigmoid"
+    assert found["spread"]["activation"] == "sigmoid"
 
 
 def test_the_spread_counts_classes_alike_and_each_pair_of_means() -> None:
@@ -177,7 +176,7 @@ def test_known_numbers_are_recognised_as_the_drawings_are(run: Path, data: Path)
     trained = read_encoder(run)
     packed = read_split(data, "gallery").of_classes(trained.classes)
     numbers = embed(trained, packed)
-    known, asked = (summary(evaluate(trained, packed, numbers=own, batch_size=9)) for own in (numbers, None))
+    known, asked = (evaluate(trained, packed, embeddings=own, batch_size=9) for own in (numbers, None))
     assert known["confused"] == asked["confused"]
     assert known["classes"] == asked["classes"]
     assert known["ece"] == pytest.approx(asked["ece"], rel=1e-5)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.linalg import expm, qr, svdvals
 
-from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
-from sketchdata.retrieval.shallow_hashing.hasher import Sample
-from sketchdata.retrieval.shallow_hashing.methods import (
+from sketchdata.retrieval.shallow_hashing import (
+    SHALLOW_HASHERS,
+    Sample,
     itq_rotation,
     learn_cca_itq,
     learn_lsh,

@@ -9,9 +9,9 @@ import pytest
 from sketchdata.comparisons import hashing
 from sketchdata.comparisons.hashing import (
     ABLATIONS,
-    Kind,
-    Measured,
-    Row,
+    HashingRow,
+    MeasuredRow,
+    RowKind,
     all_rows,
     chosen_rows,
     markdown,
@@ -93,7 +93,7 @@ def test_zero_shot_rows_need_two_classes_and_none_leaves_them_out() -> None:
 
 def test_bitmaps_are_enough_for_rows_of_pictures_of_ink() -> None:
     enough = {
-        row.key for row in chosen_rows("all", "16", 16, 2) if not row.needs_points and row.kind is not Kind.SHALLOW
+        row.key for row in chosen_rows("all", "16", 16, 2) if not row.needs_points and row.kind is not RowKind.SHALLOW
     }
     pictures = {"sketch-a-net", "resnet50", "recognise-cnn", "dlbhc", "sketchcode"}
     assert enough == pictures | {"dsh-pair", "dsh-sketch", "greedyhash", "csq", "orthohash"} | {
@@ -101,7 +101,7 @@ def test_bitmaps_are_enough_for_rows_of_pictures_of_ink() -> None:
         for name in ABLATIONS
         if name != "sketchcode-ink"  # which is sketchcode itself there
     }
-    assert not any(row.needs_points for row in chosen_rows("all", "16", 16, 2) if row.kind is Kind.SHALLOW)
+    assert not any(row.needs_points for row in chosen_rows("all", "16", 16, 2) if row.kind is RowKind.SHALLOW)
 
 
 def test_rows_with_centres_go_on_from_the_row_without() -> None:
@@ -156,12 +156,12 @@ def retrieval(expected: float) -> dict[str, Any]:
     }
 
 
-def measured(name: str, expected: float = 0.5, unseen: int = 20, **others: Any) -> Measured:
+def measured(name: str, expected: float = 0.5, unseen: int = 20, **others: Any) -> MeasuredRow:
     (row,) = chosen_rows(name, "16,24,32,64", 32, unseen)
     facts = {"accuracy": 0.7777, "parameters": 1_234_567, "seconds": 61.7}
-    if row.kind is not Kind.RECOGNITION:
+    if row.kind is not RowKind.RECOGNITION:
         facts |= {"retrieval": retrieval(expected), "spread": {"d1": 1.0, "d2": 8.0, "ratio": 0.125}}
-    return Measured(row=row, values={**facts, **others})
+    return MeasuredRow(row=row, values={**facts, **others})
 
 
 def table(text: str, title: str) -> list[dict[str, str]]:
@@ -219,13 +219,13 @@ def test_the_papers_zero_shot_figure_stands_beside_its_own_length_alone() -> Non
     for fixed, shown in ((32, "0.7094"), (16, "–")):
         (row,) = chosen_rows("unseen-dlbhc", "16,32", fixed, 20)
         values = measured("unseen-dlbhc").values
-        (found,) = table(markdown(FACTS, [Measured(row=row, values=values)]), "Zero-shot hashing (Table VII)")
+        (found,) = table(markdown(FACTS, [MeasuredRow(row=row, values=values)]), "Zero-shot hashing (Table VII)")
         assert found["paper's mAP"] == shown
 
 
 def test_ablations_have_no_published_figures_and_what_is_unknown_is_a_dash() -> None:
     text = markdown(FACTS, [measured("sketchcode-ink", spread={"d1": 1.0, "d2": 0.0, "ratio": None})])
-    (row,) = table(text, "What each part of our recipe brings")
+    (row,) = table(text, "The contribution of each part of our recipe")
     assert row["d1/d2"] == "–"
     assert "paper's mAP" not in row
 
@@ -233,7 +233,7 @@ def test_ablations_have_no_published_figures_and_what_is_unknown_is_a_dash() -> 
 def test_the_notes_tell_the_data_the_chance_and_the_definition() -> None:
     text = markdown(FACTS, [measured("unseen-dlbhc"), measured("cr-cel-16")])
     assert "19 classes: 1,900 drawings to learn from, 190 of val" in text
-    assert "76 of query are looked for among 380 of gallery" in text
+    assert "76 of query search 380 of gallery" in text
     assert "Chance is a mean average precision of 0.0526. The mean over queries of what was defined." in text
     assert "small at 32 pixels, a GRU of 2 layers, 64 wide; sketchcode's: thin at 32 pixels." in text
     assert "on cuda:0, 1 threads" in text
@@ -250,5 +250,5 @@ def test_without_rows_there_are_notes_alone() -> None:
 
 
 def test_a_key_is_the_name_without_length_and_kind_of_classes() -> None:
-    assert Row(name="unseen-dlbhc-32", kind=Kind.HASHING, method="dlbhc", bits=32, unseen=5).key == "dlbhc"
-    assert Row(name="resnet50", kind=Kind.RECOGNITION, method="resnet50").key == "resnet50"
+    assert HashingRow(name="unseen-dlbhc-32", kind=RowKind.HASHING, method="dlbhc", bits=32, unseen=5).key == "dlbhc"
+    assert HashingRow(name="resnet50", kind=RowKind.RECOGNITION, method="resnet50").key == "resnet50"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
-from sketchdata.retrieval.shallow_hashing.hasher import Sample
-from sketchdata.retrieval.shallow_hashing.methods import learn_sh, learn_sklsh, median_distance
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS, Sample, learn_sh, learn_sklsh, median_distance
 from tests.digit_codes import digits, quality, quality_of
 
 

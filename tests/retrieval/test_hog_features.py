@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.shallow_hashing.hog import ORIENTATIONS, hog_features, hog_width
+from sketchdata.retrieval.shallow_hashing import ORIENTATIONS, hog_features, hog_width
 
 
 def line(degrees: float, side: int = 56) -> np.ndarray:

@@ -156,7 +156,7 @@ def test_pickled_objects_are_never_loaded(folder: Path, tmp_path: Path) -> None:
 def test_wrong_numbers_lengths_and_folders_are_refused_in_words(folder: Path, tmp_path: Path) -> None:
     index = make_index(codes_like_drawings(10), "flat")
     for k in (0, -1, 11):
-        with pytest.raises(ConfigError, match=f"its nearest 1 to 10 can be had, not {k}"):
+        with pytest.raises(ConfigError, match=f"k is 1 to 10, not {k}"):
             index.search(codes_like_drawings(1).packed, k)
     with pytest.raises(ConfigError, match="codes of 16 bits, and the query has 3 bytes"):
         index.search(codes_like_drawings(1, bits=24).packed, 1)

@@ -208,18 +208,18 @@ def test_queries_without_relevant_items_have_no_value() -> None:
     groups = tie_groups([(3, 0), (2, 0)], [(3, 1), (2, 0)])
     measures = [measure(groups, 2, "optimistic") for measure, _ in (MEASURES | BOUNDED).values()]
     ball = metrics.ball(groups)
-    for values in [*measures, metrics.chance(groups), ball.precision, ball.recall, ball.empty]:
+    for values in [*measures, metrics.chance(groups), *ball.values()]:
         assert np.isnan(values).tolist() == [True, False]
 
 
 def test_a_ball_counts_what_is_within_the_radius_and_an_empty_one_has_precision_0() -> None:
     groups = tie_groups([(0, 0), (2, 1), (2, 2), (9, 1)], [(0, 0), (0, 0), (0, 0), (5, 5)], [(4, 1), (0, 0), (6, 0)])
     found = metrics.ball(groups, 2)
-    assert found.precision.tolist() == [3 / 4, 0, 1 / 10]
-    assert found.recall.tolist() == [3 / 4, 0, 1]
-    assert found.empty.tolist() == [0, 1, 0]
-    assert metrics.ball(groups, 0).empty.tolist() == [1, 1, 0]
-    assert metrics.ball(groups, 99).recall.tolist() == [1, 1, 1]
+    assert found["precision"].tolist() == [3 / 4, 0, 1 / 10]
+    assert found["recall"].tolist() == [3 / 4, 0, 1]
+    assert found["empty"].tolist() == [0, 1, 0]
+    assert metrics.ball(groups, 0)["empty"].tolist() == [1, 1, 0]
+    assert metrics.ball(groups, 99)["recall"].tolist() == [1, 1, 1]
 
 
 def test_strict_is_never_above_precision_where_enough_items_are_relevant_and_lenient_may_be() -> None:

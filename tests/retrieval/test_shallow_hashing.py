@@ -162,7 +162,7 @@ def test_features_that_are_all_equal_are_refused(name: str) -> None:
 @every_method
 def test_fewer_rows_than_bits_are_refused(name: str) -> None:
     features = np.random.default_rng(0).random((10, 20), np.float32)
-    with pytest.raises(ConfigError, match="16 bits are to be learnt from at least 16 rows, and there are 10"):
+    with pytest.raises(ConfigError, match="16 bits need 16 rows or more to learn from, and there are 10"):
         SHALLOW_HASHERS[name].fit(features, np.arange(10) % 2, 16, 0)
 
 

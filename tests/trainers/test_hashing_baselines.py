@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from sketchdata.cli import train
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.code_evaluation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing_baselines import METHODS, Config, run

@@ -20,8 +20,7 @@ from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.pipelines import quickdraw, synth
 from sketchdata.retrieval.code_evaluation import class_spread
 from sketchdata.retrieval.scores import score_codes
-from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
-from sketchdata.retrieval.shallow_hashing.hog import hog_features
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS, hog_features
 from sketchdata.trainers import hashing_bench
 from sketchdata.trainers.hashing_bench import Config, run
 from sketchdata.training.bitmaps import read_split

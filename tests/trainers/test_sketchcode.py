@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from sketchdata.classes.splits import draw_classes
 from sketchdata.cli import train
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.code_validation import CodeValidation
+from sketchdata.retrieval.code_evaluation import CodeValidation
 from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers, semantic_centers
 from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers.options import CENTERS

@@ -17,10 +17,9 @@ from sketchdata.training.bitmaps import read_split
 from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import MODEL, read_json, read_record
-from sketchdata.zero_shot import ZERO_SHOT_METHODS
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, chosen_methods
 from sketchdata.zero_shot.networks import Regression
-from sketchdata.zero_shot.options import chosen_methods
-from sketchdata.zero_shot.store import read_recognisers
+from sketchdata.zero_shot.recogniser import read_recognisers
 from tests.commands import sketchdata
 from tests.trainings import LOOP, NETWORK, flags, kill_in, loop, network
 from tests.zero_shot_trainings import CLASSES, EPOCHS, SPLIT, SPLITS, built, config, generated_drawings, vectors_file

@@ -43,7 +43,7 @@ def config(place: Path, out: Path, **others: Any) -> zsl_bench.Config:
 @pytest.fixture(scope="module")
 def compared(place: Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a comparison, and its results."""
-    options = config(place, place / "bench", oracle=True)
+    options = config(place, place / "bench", upper_bound=True)
     return place / "bench", zsl_bench.run(options, SPLITS, network(), loop())
 
 
@@ -54,7 +54,7 @@ def test_a_row_is_a_network_a_source_and_a_method(compared: tuple[Path, dict[str
     expected |= {(one, source, way) for one in ("CNN", "RNN") for source in sources for way in ("eve", "eve_reversed")}
     # Of the methods of our own network only this one was asked for.
     expected |= {("THIN", source, "eve") for source in sources}
-    assert found == expected | {("CR", "drawings", "oracle"), ("CNN", "drawings", "oracle")}
+    assert found == expected | {("CR", "drawings", "upper-bound"), ("CNN", "drawings", "upper-bound")}
 
 
 def test_a_row_is_the_mean_of_its_draws(compared: tuple[Path, dict[str, Any]]) -> None:
@@ -68,7 +68,7 @@ def test_a_row_is_the_mean_of_its_draws(compared: tuple[Path, dict[str, Any]]) -
             "count": 2,
         }
         assert row["summary"]["zsl"]["chance"]["hit@1"]["mean"] == pytest.approx(1 / 3)
-        if row["method"] == "oracle":
+        if row["method"] == "upper-bound":
             continue
         for draw in row["draws"]:
             run = folder / "runs" / f"{row['features'].lower()}-{draw['split_seed']}"
@@ -102,7 +102,7 @@ def test_the_page_puts_words_and_edge_maps_beside_the_paper_s(compared: tuple[Pa
 def test_what_is_finished_is_kept(place: Path, compared: tuple[Path, dict[str, Any]]) -> None:
     folder, results = compared
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
-    assert zsl_bench.run(config(place, folder, oracle=True), SPLITS, network(), loop()) == results
+    assert zsl_bench.run(config(place, folder, upper_bound=True), SPLITS, network(), loop()) == results
     assert {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()} == before
 
 

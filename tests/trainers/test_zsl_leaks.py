@@ -24,7 +24,7 @@ from sketchdata.trainers import zsl
 from sketchdata.training.loader import Batch, View
 from sketchdata.training.packed import PackedSketches, read_packed
 from sketchdata.training.run_folder import MODEL, STAGES
-from sketchdata.zero_shot.store import read_recognisers
+from sketchdata.zero_shot.recogniser import read_recognisers
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import CLASSES, SPLIT, SPLITS, built, config, generated_drawings, vectors_file
 

@@ -11,7 +11,7 @@ import torch
 
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import unpack_bits
-from sketchdata.retrieval.code_validation import CodeValidation, answers, class_means
+from sketchdata.retrieval.code_evaluation import CodeValidation, answers, class_means
 from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.encoder import (

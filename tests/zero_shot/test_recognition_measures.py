@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
 from sketchdata.errors import ConfigError
-from sketchdata.zero_shot.measures import GeneralisedZeroShot, generalised_zero_shot, top_k_accuracy
+from sketchdata.zero_shot.measures import generalised_zero_shot, top_k_accuracy
 
 
 @given(st.lists(st.integers(0, 3), min_size=5, max_size=5), st.integers(0, 4), st.integers(1, 6))
@@ -46,23 +46,20 @@ pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, ma
 def test_unseen_seen_and_harmonic_accuracy_are_those_of_counting(drawings: list[tuple[int, int]]) -> None:
     labels, predicted = np.array(drawings).T
     right = defaultdict(list)
-    for label, taken_for in drawings:
-        right[label].append(label == taken_for)
+    for label, answer in drawings:
+        right[label].append(label == answer)
     parts = [[answers for label, answers in right.items() if (label < 2) == unseen] for unseen in (True, False)]
     by_class = [statistics.fmean(map(statistics.fmean, part)) for part in parts]
-    by_drawing = [statistics.fmean(itertools.chain.from_iterable(part)) for part in parts]
-
-    for average, (unseen, seen) in {"class": by_class, "sample": by_drawing}.items():
-        found = generalised_zero_shot(predicted, labels, {0, 1}, average)
-        assert (found.unseen, found.seen) == pytest.approx((unseen, seen))
-        assert found.harmonic == pytest.approx(statistics.harmonic_mean([unseen, seen]))
+    found = generalised_zero_shot(predicted, labels, {0, 1})
+    assert (found["unseen"], found["seen"]) == pytest.approx(by_class)
+    assert found["harmonic"] == pytest.approx(statistics.harmonic_mean(by_class))
 
 
-def test_classes_count_the_same_by_default_however_many_drawings_they_have() -> None:
+def test_classes_count_alike_however_many_drawings_they_have() -> None:
     labels, predicted = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 0, 2, 2])
-    assert generalised_zero_shot(predicted, labels, [0, 1]) == GeneralisedZeroShot(unseen=0.5, seen=1.0)
-    assert generalised_zero_shot(predicted, labels, [0, 1], "sample").unseen == 0.75
-    assert GeneralisedZeroShot(unseen=0.0, seen=0.0).harmonic == 0.0
+    found = generalised_zero_shot(predicted, labels, [0, 1])
+    assert found == pytest.approx({"unseen": 0.5, "seen": 1.0, "harmonic": 2 / 3})
+    assert generalised_zero_shot(1 - labels, labels, [1])["harmonic"] == 0.0
 
 
 ONE = np.array([0])
@@ -75,8 +72,8 @@ ONE = np.array([0])
         (lambda: generalised_zero_shot(ONE, ONE, set()), "none of unseen ones"),
         (lambda: generalised_zero_shot(ONE, np.array([0, 1]), {0}), "must be of the same drawings"),
         (lambda: top_k_accuracy(np.ones((1, 2)), ONE, 0), "k of 1 or more"),
-        (lambda: top_k_accuracy(np.ones((2, 2)), ONE), "a row of scores a drawing"),
-        (lambda: top_k_accuracy(np.ones((0, 2)), ONE[:0]), "a row of scores a drawing"),
+        (lambda: top_k_accuracy(np.ones((2, 2)), ONE), "a row of scores per drawing"),
+        (lambda: top_k_accuracy(np.ones((0, 2)), ONE[:0]), "a row of scores per drawing"),
         (lambda: top_k_accuracy(np.full((1, 2), np.nan), ONE), "nan"),
     ],
 )

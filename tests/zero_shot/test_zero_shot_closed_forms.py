@@ -11,9 +11,8 @@ from scipy import linalg
 from sketchdata.errors import ConfigError
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from sketchdata.zero_shot.closed_form import SemanticAutoencoder, learn_eszsl
-from sketchdata.zero_shot.networks import score_by_probabilities
 from sketchdata.zero_shot.recogniser import combine_vectors
-from sketchdata.zero_shot.training_set import check_lesson
+from sketchdata.zero_shot.training_set import make_training_set
 from tests.zero_shot_toys import SEEN, Toy, make_toy
 
 #: Drawings of classes are unequally many, so that weights of classes matter.
@@ -33,8 +32,8 @@ def centred() -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
 
 
 def fitted(learn: Callable[..., object], *constants: dict[str, float]) -> list[object]:
-    lesson = check_lesson(TOY.features[KEPT], TOY.labels[KEPT], TOY.vectors, SEEN)
-    return list(learn(lesson, constants))
+    data = make_training_set(TOY.features[KEPT], TOY.labels[KEPT], TOY.vectors, SEEN)
+    return list(learn(data, constants))
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -100,14 +99,6 @@ def test_vectors_are_combined_as_in_the_sum() -> None:
             first = sorted(range(7), key=lambda place: -given[place])[:top]
             expected = sum(given[place] * known[place] for place in first) / sum(given[place] for place in first)
             assert row == pytest.approx(expected)
-
-
-def test_given_probabilities_are_scored_by_cosines_of_centred_vectors() -> None:
-    probabilities = np.eye(len(SEEN), dtype=np.float32)
-    found = score_by_probabilities(probabilities, TOY.vectors, SEEN, top=1)
-    vectors = TOY.vectors - TOY.vectors[SEEN].mean(axis=0)
-    assert found == pytest.approx(cosines(vectors[SEEN], vectors), abs=1e-5)
-    assert found[:, SEEN].argmax(axis=1).tolist() == list(range(len(SEEN)))
 
 
 @pytest.mark.parametrize(("shape", "top"), [((4, 3), 0), ((4, 4), 1), ((3,), 1)])

@@ -19,12 +19,12 @@ from sketchdata.pipelines import quickdraw, synth
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.training.bitmaps import read_split
 from sketchdata.training.encoder import Architecture, SketchEncoder, embed, read_encoder, write_encoder
-from sketchdata.zero_shot import Recogniser
+from sketchdata.zero_shot import ZeroShotRecogniser
 from sketchdata.zero_shot.evaluation import (
     MOST_CLASSES,
     PICTURE_FILE,
-    Asked,
-    Roster,
+    ClassTable,
+    EvaluationSet,
     chance_of_hubness,
     draw_embeddings,
     evaluate_zero_shot,
@@ -34,8 +34,7 @@ from sketchdata.zero_shot.evaluation import (
     zero_shot_markdown,
 )
 from sketchdata.zero_shot.measures import hubness
-from sketchdata.zero_shot.recogniser import Embedding
-from sketchdata.zero_shot.store import KeptRecogniser, read_recognisers, write_recogniser
+from sketchdata.zero_shot.recogniser import Embedding, KeptRecogniser, read_recognisers, write_recogniser
 from tests.bitmap_folders import bitmap_folder, generated_bitmaps
 from tests.builds import IN_PROCESS
 from tests.pictures import words_of
@@ -155,15 +154,15 @@ def share_right(guessed: list[str], truth: list[str], words: tuple[str, ...]) ->
 def check_confusions(own: dict[str, Any], guessed: list[str], truth: list[str]) -> None:
     pairs = list(zip(truth, guessed, strict=True))
     for pair in own["confusions"]:
-        assert pair["class"] != pair["taken_for"]
-        assert pair["drawings"] == pairs.count((pair["class"], pair["taken_for"]))
+        assert pair["class"] != pair["predicted"]
+        assert pair["drawings"] == pairs.count((pair["class"], pair["predicted"]))
         assert pair["share"] == pytest.approx(pair["drawings"] / 12)
     for word, about in own["by_class"].items():
         counts = {other: pairs.count((word, other)) for other in UNSEEN_WORDS if other != word}
-        if about["taken_for"] is None:
+        if about["predicted"] is None:
             assert not any(counts.values())
         else:
-            assert counts[about["taken_for"]] == max(counts.values()) == round(about["share"] * 12)
+            assert counts[about["predicted"]] == max(counts.values()) == round(about["share"] * 12)
     for hub in own["hubs"]["unseen"]:
         assert hub["predicted"] == sum(guess == hub["class"] for right, guess in pairs if right in UNSEEN_WORDS)
         assert hub["predicted"] > hub["drawings"] == 12
@@ -195,28 +194,28 @@ def test_bitmaps_can_be_recognised_as_well(run: Path, tmp_path: Path) -> None:
 # ---- a toy whose right prototypes are known --------------------------------------------------------------------------
 
 
-def asked_of(toy: Toy, names: tuple[str, ...] | None = None) -> Asked:
+def asked_of(toy: Toy, names: tuple[str, ...] | None = None) -> EvaluationSet:
     words = names or tuple(f"class {place:02}" for place in range(CLASSES))
-    roster = Roster(
+    table = ClassTable(
         classes=words,
         seen=tuple(words[place] for place in SEEN),
         validation=(),
         unseen=tuple(words[place] for place in UNSEEN),
         left_out=(),
     )
-    return Asked(features=toy.features, labels=toy.labels, roster=roster)
+    return EvaluationSet(features=toy.features, labels=toy.labels, table=table)
 
 
-def kept_of(prototypes: np.ndarray, asked: Asked, compare: Any = "distance") -> KeptRecogniser:
-    recogniser = Recogniser(
+def kept_of(prototypes: np.ndarray, asked: EvaluationSet, compare: Any = "distance") -> KeptRecogniser:
+    recogniser = ZeroShotRecogniser(
         embed=Embedding(), prototypes=prototypes, compare=compare, seen=SEEN, width=prototypes.shape[1]
     )
-    return KeptRecogniser(source="toy", method="eve", classes=asked.roster.classes, recogniser=recogniser)
+    return KeptRecogniser(source="toy", method="eve", classes=asked.table.classes, recogniser=recogniser)
 
 
-def page_of(values: dict[str, Any], asked: Asked) -> str:
-    roster = asked.roster
-    classes = {name: list(getattr(roster, name)) for name in ("seen", "validation", "unseen", "left_out")}
+def page_of(values: dict[str, Any], asked: EvaluationSet) -> str:
+    table = asked.table
+    classes = {name: list(getattr(table, name)) for name in ("seen", "validation", "unseen", "left_out")}
     about = {"split": "gallery", "drawings": values["drawings"], "classes": classes, "chosen": "toy.eve"}
     return zero_shot_markdown({**about, "recognisers": {"toy.eve": values}}, PICTURE_FILE)
 
@@ -231,7 +230,7 @@ def test_known_prototypes_recognise_what_lies_around_them() -> None:
     assert values["below_chance"] == []
     assert "below chance" not in page_of(values, asked)
     figure, about = draw_embeddings(kept, asked, values["by_class"])
-    assert sorted(about["classes"]) == sorted(asked.roster.unseen)
+    assert sorted(about["classes"]) == sorted(asked.table.unseen)
     assert about["drawings"] == 8 * 20
     assert 0 < about["variance"] < 1
     shown = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())

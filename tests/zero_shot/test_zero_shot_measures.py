@@ -143,7 +143,7 @@ def test_no_gamma_has_a_higher_harmonic_mean_than_the_chosen_one(each: list[tupl
     new = np.arange(5) < 2
 
     def harmonic(gamma: float) -> float:
-        return generalised_zero_shot((scores - gamma * ~new).argmax(axis=1), labels, {0, 1}).harmonic
+        return generalised_zero_shot((scores - gamma * ~new).argmax(axis=1), labels, {0, 1})["harmonic"]
 
     # Differences of scores are whole numbers, so all that γ can bring about happens between them.
     best = max(harmonic(gamma) for gamma in np.arange(-14.5, 15))

@@ -16,14 +16,14 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.zero_shot import (
     ZERO_SHOT_METHODS,
     Embedding,
-    Recogniser,
     Regression,
-    fit_oracle,
+    ZeroShotRecogniser,
+    fit_upper_bound,
     restore_recogniser,
     training_set,
 )
-from sketchdata.zero_shot.method import hold_back
-from sketchdata.zero_shot.training_set import check_lesson
+from sketchdata.zero_shot.method import hold_out
+from sketchdata.zero_shot.training_set import make_training_set
 from tests.zero_shot_toys import CLASSES, SEEN, UNSEEN, make_toy, small
 
 VALIDATION = SEEN[::4]
@@ -32,7 +32,7 @@ every_method = pytest.mark.parametrize("name", ZERO_SHOT_METHODS)
 CLOSED = ("sae", "sae_reversed", "eszsl")
 
 
-def hit_of_unseen(recogniser: Recogniser, toy: Any) -> float:
+def hit_of_unseen(recogniser: ZeroShotRecogniser, toy: Any) -> float:
     asked = ~toy.of_seen
     scores = recogniser.scores(toy.features[asked])[:, UNSEEN]
     return float((UNSEEN[scores.argmax(axis=1)] == toy.labels[asked]).mean())
@@ -89,7 +89,7 @@ def test_a_drawing_of_an_unseen_class_is_refused(name: str) -> None:
     slipped_in = np.flatnonzero(~toy.of_seen)[0]
     features = np.concatenate([features, toy.features[slipped_in, None]])
     labels = np.append(labels, toy.labels[slipped_in])
-    with pytest.raises(ConfigError, match="1 drawings are of classes that are not to be seen"):
+    with pytest.raises(ConfigError, match="1 drawings are of unseen classes"):
         ZERO_SHOT_METHODS[name].fit(features, labels, vectors, seen)
 
 
@@ -112,13 +112,13 @@ def test_what_is_learnt_does_not_depend_on_unseen_classes(name: str) -> None:
 
 def test_validation_classes_are_not_learnt_from_while_choices_are_made() -> None:
     toy = make_toy(drawings=130)
-    whole = check_lesson(*toy.seen())
-    known, exam = hold_back(whole, VALIDATION)
+    whole = make_training_set(*toy.seen())
+    known, validation_set = hold_out(whole, VALIDATION)
     learnt = toy.labels[toy.of_seen][known.rows]
     assert np.unique(learnt).tolist() == known.seen.tolist() == np.setdiff1d(SEEN, VALIDATION).tolist()
-    asked = {row.tobytes() for row in exam.features}
+    asked = {row.tobytes() for row in validation_set.features}
     assert asked.isdisjoint(row.tobytes() for row in whole.features[known.rows])
-    counts = np.bincount(exam.labels, minlength=CLASSES)
+    counts = np.bincount(validation_set.labels, minlength=CLASSES)
     assert (counts[VALIDATION] == 100).all()
     assert (counts[known.seen] == 26).all()
     assert (counts[UNSEEN] == 0).all()
@@ -126,8 +126,8 @@ def test_validation_classes_are_not_learnt_from_while_choices_are_made() -> None
 
 def test_a_class_of_one_drawing_is_learnt_from_and_not_asked() -> None:
     toy = make_toy(drawings=1)
-    known, exam = hold_back(check_lesson(*toy.seen()), VALIDATION)
-    assert np.unique(exam.labels).tolist() == VALIDATION.tolist()
+    known, validation_set = hold_out(make_training_set(*toy.seen()), VALIDATION)
+    assert np.unique(validation_set.labels).tolist() == VALIDATION.tolist()
     assert len(known.rows) == len(SEEN) - len(VALIDATION)
     assert small("sae").fit(*toy.seen(), VALIDATION).gamma == 0
 
@@ -135,16 +135,16 @@ def test_a_class_of_one_drawing_is_learnt_from_and_not_asked() -> None:
 def test_the_oracle_takes_the_means_of_all_classes() -> None:
     toy = make_toy()
     half = np.arange(len(toy.labels)) % 2 == 0
-    oracle = fit_oracle(toy.features[half], toy.labels[half], toy.vectors, SEEN)
+    upper_bound = fit_upper_bound(toy.features[half], toy.labels[half], toy.vectors, SEEN)
     expected = [toy.features[half & (toy.labels == place)].mean(axis=0) for place in range(CLASSES)]
-    assert oracle.prototypes == pytest.approx(np.array(expected), abs=1e-5)
+    assert upper_bound.prototypes == pytest.approx(np.array(expected), abs=1e-5)
     others = toy.features[~half]
-    apart = np.square(others[:, None].astype(np.float64) - oracle.prototypes).sum(axis=2)
-    assert oracle.scores(others) == pytest.approx(-apart, rel=1e-4, abs=1e-4)
+    apart = np.square(others[:, None].astype(np.float64) - upper_bound.prototypes).sum(axis=2)
+    assert upper_bound.scores(others) == pytest.approx(-apart, rel=1e-4, abs=1e-4)
     with pytest.raises(ConfigError, match="none of places 0, 4, 8"):
-        fit_oracle(*toy.seen())
+        fit_upper_bound(*toy.seen())
     with pytest.raises(ConfigError, match="no unseen class"):
-        fit_oracle(toy.features, toy.labels, toy.vectors, np.arange(CLASSES))
+        fit_upper_bound(toy.features, toy.labels, toy.vectors, np.arange(CLASSES))
 
 
 FITTED = small("sae").fit(*make_toy().seen())
@@ -173,7 +173,7 @@ FEATURES, LABELS, VECTORS, _ = make_toy().seen()
         (wrong(features=FEATURES[:9]), "are needed"),
         (wrong(features=FEATURES[0]), "are needed"),
         (wrong(labels=LABELS.astype(float)), "labels are whole numbers"),
-        (wrong(labels=changed(LABELS, 3, -1)), "not to be seen: places -1"),
+        (wrong(labels=changed(LABELS, 3, -1)), "unseen classes: places -1"),
         (wrong(features=FEATURES[LABELS != 5], labels=LABELS[LABELS != 5]), "none of places 5"),
         (wrong(features=np.ones_like(FEATURES)), "all features are the same"),
         (wrong(vectors=changed(VECTORS, 4, np.nan)), "1 classes have no vector.* places 4; leave"),
@@ -194,7 +194,10 @@ FEATURES, LABELS, VECTORS, _ = make_toy().seen()
         (lambda: FITTED.scores(np.full((2, 24), np.nan)), "row 0"),
         (lambda: FITTED.embedded(np.ones(24)), "is given"),
         (lambda: restore_recogniser({}, {}), "not of a recogniser"),
-        (lambda: small("eve").learn(check_lesson(*make_toy().seen()), [{"decay": 0, "steps": 0}]).__next__(), "1 step"),
+        (
+            lambda: small("eve").learn(make_training_set(*make_toy().seen()), [{"decay": 0, "steps": 0}]).__next__(),
+            "1 step",
+        ),
         (
             lambda: replace(small("eve"), learn=Regression(optimiser="newton")).fit(*make_toy().seen()),
             "optimisers are adamw, adam, rmsprop",

@@ -13,13 +13,13 @@ from sketchdata.zero_shot import Recipe, Regression, RelationNetwork
 from sketchdata.zero_shot.networks import (
     Encoder,
     Relation,
-    chance_of,
     embedding_loss,
+    generator_of,
     make_optimiser,
     perceptron,
     scales_of,
 )
-from sketchdata.zero_shot.training_set import Lesson, check_lesson
+from sketchdata.zero_shot.training_set import TrainingSet, make_training_set
 from tests.zero_shot_toys import SEEN, make_toy
 
 TOY = make_toy()
@@ -27,8 +27,8 @@ TOY = make_toy()
 KEPT = TOY.of_seen & (np.random.default_rng(1).random(len(TOY.labels)) < TOY.labels / 36 + 0.1)
 
 
-def lesson() -> Lesson:
-    return check_lesson(TOY.features[KEPT], TOY.labels[KEPT], TOY.vectors, SEEN)
+def data() -> TrainingSet:
+    return make_training_set(TOY.features[KEPT], TOY.labels[KEPT], TOY.vectors, SEEN)
 
 
 def gradients(loss: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
@@ -36,13 +36,13 @@ def gradients(loss: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
 
 
 def test_the_loss_on_class_means_is_that_on_drawings_but_for_a_constant() -> None:
-    given = lesson()
+    given = data()
     drawings = torch.from_numpy(TOY.features[KEPT]).double()
     vectors, places = torch.from_numpy(given.vectors[given.seen]).double(), torch.from_numpy(given.places)
     means, shares = torch.from_numpy(given.means), torch.from_numpy(given.counts / len(given.rows))
     within = (drawings - means[places]).square().sum(1).mean()
     for seed in range(3):
-        network = perceptron([6, 10, 24], chance_of(seed), last_relu=True).double()
+        network = perceptron([6, 10, 24], generator_of(seed), last_relu=True).double()
         # Eq. 8 as it is written: a mean over drawings.
         of_drawings = (drawings - network(vectors[places])).square().sum(1).mean()
         of_means = embedding_loss(network(vectors), means, shares)
@@ -51,7 +51,7 @@ def test_the_loss_on_class_means_is_that_on_drawings_but_for_a_constant() -> Non
         assert gradients(of_means, network).numpy() == pytest.approx(slopes.numpy(), rel=1e-8, abs=1e-10)
 
 
-def closed_regression(given: Lesson, decay: float) -> np.ndarray:
+def closed_regression(given: TrainingSet, decay: float) -> np.ndarray:
     """Return (S + 1, F), the minimum of Σ (n_c / N) ‖m_c − Wᵀ v_c − b‖² + λ ‖(W, b)‖² of scaled means and vectors."""
     of_features, of_vectors = scales_of(given)
     rows = np.hstack([given.vectors[given.seen] / of_vectors, np.ones((len(given.seen), 1))])
@@ -60,9 +60,9 @@ def closed_regression(given: Lesson, decay: float) -> np.ndarray:
 
 
 def test_the_linear_variant_has_no_slope_at_the_closed_solution() -> None:
-    given, decay = lesson(), 0.05
+    given, decay = data(), 0.05
     solution = torch.from_numpy(closed_regression(given, decay))
-    network = perceptron([6, 24], chance_of(0), last_relu=False).double()
+    network = perceptron([6, 24], generator_of(0), last_relu=False).double()
     network[0].weight.data, network[0].bias.data = solution[:-1].T, solution[-1]
     of_features, of_vectors = scales_of(given)
     means, shares = torch.from_numpy(given.means / of_features), torch.from_numpy(given.counts / len(given.rows))
@@ -77,7 +77,7 @@ def test_the_linear_variant_has_no_slope_at_the_closed_solution() -> None:
 
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
 def test_steps_lead_to_the_closed_solution(optimiser: str) -> None:
-    given, decay = lesson(), 0.05
+    given, decay = data(), 0.05
     solution, (of_features, of_vectors) = closed_regression(given, decay), scales_of(given)
     expected = (TOY.vectors / of_vectors @ solution[:-1] + solution[-1]) * of_features
     learn = Regression(hidden=0, optimiser=optimiser, rate=3e-3)
@@ -86,7 +86,7 @@ def test_steps_lead_to_the_closed_solution(optimiser: str) -> None:
 
 
 def test_the_last_layer_is_rectified_where_targets_are_not_negative() -> None:
-    given = lesson()
+    given = data()
     positive = replace(given, features=np.abs(given.features))
     assert (given.means.min() < 0, positive.means.min() < 0) == (True, False)
     for learn, material, rectified in (
@@ -95,14 +95,14 @@ def test_the_last_layer_is_rectified_where_targets_are_not_negative() -> None:
         (Regression(hidden=8, last_relu=False), positive, False),
         (Regression(hidden=8, last_relu=True), given, True),
     ):
-        network = learn.network(material, chance_of(0))
+        network = learn.network(material, generator_of(0))
         assert isinstance(network[-1], torch.nn.ReLU) == rectified
         sizes = [tuple(part.shape) for part in network.parameters()]
         assert sizes == [(8, 6), (8,), (24, 8), (24,)]
 
 
 def test_other_units_of_features_and_vectors_change_nothing_but_units() -> None:
-    given = lesson()
+    given = data()
     other = replace(given, features=given.features * 64, vectors=given.vectors / 128)
     constants = [{"decay": 1e-4, "steps": 20}]
     (one,), (scaled,) = (list(Regression(hidden=16)(each, constants)) for each in (given, other))
@@ -110,7 +110,7 @@ def test_other_units_of_features_and_vectors_change_nothing_but_units() -> None:
 
 
 def test_a_relation_is_that_of_drawing_and_class_in_one_row() -> None:
-    relation = Relation(5, 7, chance_of(0))
+    relation = Relation(5, 7, generator_of(0))
     drawings, classes = torch.rand(4, 5), torch.rand(3, 5)
     found = relation(drawings, classes)
     for i, drawing in enumerate(drawings):
@@ -121,7 +121,7 @@ def test_a_relation_is_that_of_drawing_and_class_in_one_row() -> None:
 
 
 def test_relations_are_scored_in_blocks_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    (recogniser,) = RelationNetwork(hidden=16)(lesson(), [{"decay": 0.0, "steps": 2}])
+    (recogniser,) = RelationNetwork(hidden=16)(data(), [{"decay": 0.0, "steps": 2}])
     whole = recogniser.scores(TOY.features[:50])
     monkeypatch.setattr("sketchdata.zero_shot.recogniser._CELLS_AT_ONCE", 300)
     assert recogniser.scores(TOY.features[:50]) == pytest.approx(whole, abs=1e-5)
@@ -129,7 +129,7 @@ def test_relations_are_scored_in_blocks_as_all_at_once(monkeypatch: pytest.Monke
 
 def test_plain_steps_of_the_recipe_are_cross_entropy_of_scaled_cosines() -> None:
     recipe = Recipe(mixed=0, dropout=0, share_hidden=0, scale=7)
-    chance = chance_of(0)
+    chance = generator_of(0)
     encoder, known = Encoder((6, 8, 24), 0.0, chance), torch.randn(9, 6)
     drawn, places = functional.normalize(torch.randn(5, 24)), torch.tensor([0, 8, 3, 3, 1])
     prototypes = encoder(known)
@@ -144,20 +144,20 @@ def test_plain_steps_of_the_recipe_are_cross_entropy_of_scaled_cosines() -> None
 
 def test_some_classes_hide_from_half_of_the_drawings_and_never_from_their_own() -> None:
     places = torch.arange(40) % 20
-    hidden = Recipe(share_hidden=0.2).hide(places, 20, chance_of(0))
+    hidden = Recipe(share_hidden=0.2).hide(places, 20, generator_of(0))
     assert not hidden[20:].any()
     assert not hidden[torch.arange(40), places].any()
     columns = hidden.any(dim=0)
     assert int(columns.sum()) == 4
     own = columns[places[:20]]
     assert hidden[:20].sum(dim=1).tolist() == [3 if each else 4 for each in own]
-    assert not Recipe(share_hidden=0).hide(places, 20, chance_of(0)).any()
+    assert not Recipe(share_hidden=0).hide(places, 20, generator_of(0)).any()
     # Two classes at least are left to be told apart.
-    assert int(Recipe(share_hidden=1.0).hide(places % 3, 3, chance_of(0)).any(dim=0).sum()) <= 1
+    assert int(Recipe(share_hidden=1.0).hide(places % 3, 3, generator_of(0)).any(dim=0).sum()) <= 1
 
 
 def test_numbers_of_vectors_are_left_out_in_training_alone() -> None:
-    encoder = Encoder((50, 8, 24), 0.5, chance_of(0))
+    encoder = Encoder((50, 8, 24), 0.5, generator_of(0))
     vectors = torch.randn(3, 50)
     assert not torch.equal(encoder(vectors), encoder(vectors))
     encoder.eval()
@@ -167,10 +167,10 @@ def test_numbers_of_vectors_are_left_out_in_training_alone() -> None:
 def test_members_of_the_recipe_are_averaged() -> None:
     constants = [{"decay": 0.0, "steps": 3}]
     recipe = Recipe(hidden=8, members=3, batch=16)
-    (found,) = recipe(lesson(), constants)
-    (alone,) = replace(recipe, members=1)(lesson(), constants)
+    (found,) = recipe(data(), constants)
+    (alone,) = replace(recipe, members=1)(data(), constants)
     assert np.linalg.norm(alone.prototypes, axis=1) == pytest.approx(1, abs=1e-5)
-    members = [next(recipe._prototypes(lesson(), 0.0, [3], member)) for member in range(3)]
+    members = [next(recipe._prototypes(data(), 0.0, [3], member)) for member in range(3)]
     assert found.prototypes == pytest.approx(np.mean(members, axis=0))
     assert (members[0] == alone.prototypes).all()
     assert np.abs(members[0] - members[1]).max() > 0.01

@@ -14,11 +14,11 @@ import torch
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.zero_shot import ZERO_SHOT_METHODS, Recogniser, restore_recogniser
-from sketchdata.zero_shot.networks import ConvexCombination, Relation, chance_of, layers_of, perceptron
-from sketchdata.zero_shot.recogniser import PerceptronEmbedding
-from sketchdata.zero_shot.store import (
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, ZeroShotRecogniser, restore_recogniser
+from sketchdata.zero_shot.networks import ConvexCombination, Relation, generator_of, layers_of, perceptron
+from sketchdata.zero_shot.recogniser import (
     KeptRecogniser,
+    PerceptronEmbedding,
     choose_recogniser,
     read_recognisers,
     recogniser_path,
@@ -62,20 +62,20 @@ def test_every_method_comes_back_from_its_file_as_it_was(name: str, tmp_path: Pa
 
 
 def test_the_hit_of_validation_classes_is_that_of_the_constants_chosen() -> None:
-    from sketchdata.zero_shot.method import hold_back
-    from sketchdata.zero_shot.training_set import check_lesson
+    from sketchdata.zero_shot.method import hold_out
+    from sketchdata.zero_shot.training_set import make_training_set
 
     method = small("sae")
     found = method.fit(*TOY.seen(), VALIDATION)
-    known, exam = hold_back(check_lesson(*TOY.seen()), VALIDATION)
-    hits = {each.constants["ridge"]: exam.hit(each) for each in method.learn(known, method.grid)}
+    known, validation_set = hold_out(make_training_set(*TOY.seen()), VALIDATION)
+    hits = {each.constants["ridge"]: validation_set.hit(each) for each in method.learn(known, method.grid)}
     assert found.validation_hit == max(hits.values()) == hits[found.constants["ridge"]]
     assert method.fit(*TOY.seen()).validation_hit is None
 
 
 @pytest.mark.parametrize("last_relu", [False, True])
 def test_a_perceptron_of_arrays_is_that_of_torch(last_relu: bool) -> None:
-    network = perceptron([24, 32, 6], chance_of(0), last_relu=last_relu)
+    network = perceptron([24, 32, 6], generator_of(0), last_relu=last_relu)
     weights, biases = layers_of(network)
     embed = PerceptronEmbedding(weights=weights, biases=biases, last_relu=last_relu, scale=3.0)
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_a_perceptron_of_arrays_is_that_of_torch(last_relu: bool) -> None:
 
 
 def test_a_relation_of_arrays_is_that_of_torch() -> None:
-    relation = Relation(24, 5000, chance_of(0))
+    relation = Relation(24, 5000, generator_of(0))
     classes = np.random.default_rng(0).normal(size=(7, 24))
     compare = relation.to_classes(classes, 2.0)
     with torch.no_grad():
@@ -98,9 +98,9 @@ def test_a_relation_of_arrays_is_that_of_torch() -> None:
 
 
 def test_the_classifier_of_conse_gives_its_own_probabilities() -> None:
-    from sketchdata.zero_shot.training_set import check_lesson
+    from sketchdata.zero_shot.training_set import make_training_set
 
-    (found,) = ConvexCombination(steps=20)(check_lesson(*TOY.seen()), [{"top": 1}])
+    (found,) = ConvexCombination(steps=20)(make_training_set(*TOY.seen()), [{"top": 1}])
     # Of one class alone, the combination is that class's vector.
     nearest = found.embedded(TOY.features)
     known = found.prototypes[SEEN].astype(np.float32)
@@ -147,7 +147,7 @@ def test_classes_that_are_not_one_a_prototype_are_refused(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_recognisers_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SketchDataError, match=r"has no recognisers .* written by `sketchdata train zsl`"):
+    with pytest.raises(SketchDataError, match=r"has no recognisers .* `sketchdata train zsl` writes them"):
         read_recognisers(tmp_path)
 
 
@@ -178,11 +178,11 @@ def edited(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Callab
         ("sae", edited(lambda t, f: f["classes"].pop()), "do not fit 36 prototypes"),
         ("sae", edited(lambda t, f: f.pop("recognisers")), "holds no recogniser"),
         ("sae", edited(lambda t, f: f["recognisers"].pop("gamma")), "KeyError.*gamma"),
-        ("sae", edited(lambda t, f: f["recognisers"].update(width=0)), "0 numbers in a feature"),
-        ("sae", edited(lambda t, f: f["recognisers"].update(width=1 << 60)), "numbers in a feature"),
+        ("sae", edited(lambda t, f: f["recognisers"].update(width=0)), "a width of 0"),
+        ("sae", edited(lambda t, f: f["recognisers"].update(width=1 << 60)), "features of a width of"),
         ("sae", edited(lambda t, f: f["recognisers"].update(width=5)), "do not fit one another"),
         ("sae", edited(lambda t, f: f["recognisers"].update(embed={"kind": "pickle"})), "not 'pickle'"),
-        ("sae", edited(lambda t, f: f["recognisers"].update(compare=None)), "ways to compare"),
+        ("sae", edited(lambda t, f: f["recognisers"].update(compare=None)), "kinds of compare"),
         ("sae", edited(lambda t, f: f["recognisers"]["embed"].update(more=1)), "unexpected keyword"),
         ("sae", edited(lambda t, f: t.pop("prototypes")), r"it has \(L, D\) prototypes"),
         ("sae", edited(lambda t, f: t.update(seen=torch.tensor([40]))), "different places in 0..35"),
@@ -204,7 +204,7 @@ def test_a_damaged_or_foreign_file_is_told(
 
 def test_what_is_no_recogniser_at_all_is_refused() -> None:
     arrays, facts = kept().recogniser.record()
-    assert isinstance(restore_recogniser(arrays, facts), Recogniser)
+    assert isinstance(restore_recogniser(arrays, facts), ZeroShotRecogniser)
     for given in ({}, {"prototypes": np.zeros(3), "seen": arrays["seen"]}, {**arrays, "seen": np.array([0.5])}):
         with pytest.raises(ConfigError, match="are not of a recogniser"):
             restore_recogniser(given, facts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sketchdata.comparisons.zero_shot import TABLE_IX, TABLE_X, Row, markdown, summarise
+from sketchdata.comparisons.zero_shot import TABLE_IX, TABLE_X, ZeroShotRow, markdown, summarise
 from sketchdata.errors import ConfigError
 
 
@@ -20,8 +20,10 @@ def evaluation(hit: float, candidates: int = 4) -> dict[str, Any]:
     return {**parts, "harmonic_calibrated": {"unseen": hit, "seen": 0.5, "harmonic": hit / 2}, "method": "eve"}
 
 
-def row(features: str, source: str, method: str, *hits: float) -> Row:
-    return Row(features=features, source=source, method=method, summary=summarise([evaluation(hit) for hit in hits]))
+def row(features: str, source: str, method: str, *hits: float) -> ZeroShotRow:
+    return ZeroShotRow(
+        features=features, source=source, method=method, summary=summarise([evaluation(hit) for hit in hits])
+    )
 
 
 def line_of(page: str, start: str) -> list[str]:
@@ -117,7 +119,9 @@ def test_every_page_says_that_published_figures_are_of_other_data() -> None:
 def test_rows_of_different_numbers_of_classes_are_refused() -> None:
     other = summarise([{part: {"hit@1": 0.5, "chance": {"hit@1": 0.2}} for part in ("zsl", "gzsl")}])
     with pytest.raises(ConfigError, match="different numbers of classes"):
-        markdown([row("CR", "words", "dem", 0.5), Row(features="CR", source="words", method="sae", summary=other)])
+        markdown(
+            [row("CR", "words", "dem", 0.5), ZeroShotRow(features="CR", source="words", method="sae", summary=other)]
+        )
 
 
 @pytest.mark.parametrize("published", [*TABLE_IX, *TABLE_X], ids=lambda each: each.title)
