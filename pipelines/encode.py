@@ -35,7 +35,7 @@ class Config:
         "gallery,query", help=f"Comma-separated names, or {ALL} that have drawings.", record=False, metavar="A,B,…"
     )
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
-    batch_size: int = option(512, help="Drawings at a time.", record=False, type=click.IntRange(1))
+    batch_size: int = option(512, help="Drawings at a time.", record=False, type=click.IntRange(1, 1_000_000))
     overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
 
 

@@ -7,6 +7,7 @@ flag on the command line. The TOML file holds the options' names, with dashes or
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +43,41 @@ def recorded(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("record", True)}
 
 
+class Integer(click.IntRange):
+    """A whole number between two bounds, which the help shows."""
+
+    name = "integer"
+
+    def __init__(self, min: int = -(2**31), max: int = 2**31 - 1) -> None:
+        super().__init__(min, max)
+
+
+class Real(click.FloatRange):
+    """A finite number between two bounds, which the help shows."""
+
+    name = "number"
+
+    def __init__(self, min: float = -1e9, max: float = 1e9, *, min_open: bool = False, max_open: bool = False) -> None:
+        super().__init__(min, max, min_open=min_open, max_open=max_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail for a text of something else."""
+        number: float = super().convert(value, param, ctx)
+        # NaN is in every range.
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number.", param, ctx)
+
+
+def _bounded(kind: Any, annotation: str) -> Any:
+    """Return the type of a number with both bounds, for a range of Click's and for a number without a type."""
+    if isinstance(kind, click.IntRange) or (kind is None and annotation in ("int", "int | None")):
+        bounds = {name: getattr(kind, name, None) for name in ("min", "max")}
+        return Integer(**{name: int(bound) for name, bound in bounds.items() if bound is not None})
+    if isinstance(kind, click.FloatRange) or (kind is None and annotation in ("float", "float | None")):
+        bounds = {name: getattr(kind, name, None) for name in ("min", "max", "min_open", "max_open")}
+        return Real(**{name: bound for name, bound in bounds.items() if bound is not None})
+    return kind
+
+
 def options(**configs: type) -> Callable[[Command], Command]:
     """Give a Click callback one option per field of each dataclass, and hand it the built dataclasses by keyword."""
 
@@ -67,6 +103,7 @@ def options(**configs: type) -> Callable[[Command], Command]:
         for config in reversed(configs.values()):
             for field in reversed(dataclasses.fields(config)):
                 settings = dict(field.metadata["click"])
+                settings["type"] = _bounded(settings.get("type"), str(field.type))
                 flags = settings.pop("param_decls", None) or [f"--{field.name.replace('_', '-')}"]
                 if field.default is dataclasses.MISSING:
                     settings["required"] = True

@@ -21,3 +21,9 @@ def did_you_mean(name: str, known: Mapping[str, str] | Iterable[str]) -> str:
     shown = known if isinstance(known, Mapping) else {each: each for each in known}
     near = difflib.get_close_matches(name, shown, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(shown[each] for each in near)}?" if near else ""
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Return text with � for characters that cannot be printed, cut to a number of characters."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1].rstrip()}…"

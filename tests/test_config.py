@@ -168,3 +168,32 @@ def test_help_shows_defaults_and_what_is_required() -> None:
     assert "[default: simplified]" in text
     assert "--recognized-only Only those. --detector" in text
     assert "TOML file with any of these options" in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Numbers without bounds of their own."""
+
+    count: int = option(1, help="Untyped.")
+    least: int | None = option(None, help="Of one bound.", type=click.IntRange(2))
+    rate: float = option(0.1, help="Untyped.")
+    positive: float = option(0.1, help="Of one bound.", type=click.FloatRange(0, min_open=True))
+
+
+@click.command()
+@options(config=Numbers)
+def numbers(config: Numbers) -> Numbers:
+    """Return what was understood."""
+    return config
+
+
+def test_every_number_is_finite_and_has_two_bounds_which_help_shows() -> None:
+    text = " ".join(CliRunner().invoke(numbers, ["--help"]).output.split())
+    assert "--count INTEGER Untyped. [default: 1; -2147483648<=x<=2147483647]" in text
+    assert "--least INTEGER Of one bound. [2<=x<=2147483647]" in text
+    assert "--rate NUMBER Untyped. [default: 0.1; -1000000000.0<=x<=1000000000.0]" in text
+    assert "--positive NUMBER Of one bound. [default: 0.1; 0<x<=1000000000.0]" in text
+    for name in ("count", "least", "rate", "positive"):
+        for value in ("nan", "inf", "-inf", "1e400", "9" * 30, "9" * 5000, "", "0x10", "\udcff", "1,5"):
+            result = CliRunner().invoke(numbers, [f"--{name}", value], standalone_mode=False)
+            assert isinstance(result.exception, click.BadParameter), (name, value)

@@ -55,7 +55,7 @@ FEATURE_WIDTH = 256
 #: Side of the pictures of histograms of gradients, and pictures per batch.
 _HOG_SIDE, _HOG_BATCH = 56, 4096
 
-_EPOCHS = click.IntRange(0)
+_EPOCHS = click.IntRange(0, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Config(EpochsConfig):
         None, help="Side of sketchcode's picture. Default: --size.", type=click.IntRange(16, 1024)
     )
     recipe_batch_size: int | None = option(
-        None, help="Batch size of sketchcode. Default: --batch-size.", type=click.IntRange(1)
+        None, help="Batch size of sketchcode. Default: --batch-size.", type=click.IntRange(1, 1_000_000)
     )
     recipe_learning_rate: float | None = option(
         None,
@@ -91,7 +91,7 @@ class Config(EpochsConfig):
     recipe_weight_decay: float = option(0.05, help="Weight decay of sketchcode.", type=click.FloatRange(0))
     recipe_proxy_epochs: int = option(8, help="Epochs of sketchcode's first stage.", type=click.IntRange(1))
     recipe_code_epochs: int = option(16, help="Epochs of sketchcode's second stage.", type=_EPOCHS)
-    width: int = option(2048, help="Width of the fusion layer of recognition rows.", type=click.IntRange(1))
+    width: int = option(2048, help="Width of the fusion layer of recognition rows.", type=click.IntRange(1, 65_536))
     vectors: Path | None = option(
         None, help="Word vectors for dsh-sketch.", record=False, type=click.Path(dir_okay=False, path_type=Path)
     )

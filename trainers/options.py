@@ -29,8 +29,8 @@ CENTERS = ("semantic", "hadamard", "random", "learned")
 #: Other deep hashing methods, as in `hashing_baselines.METHODS`.
 BASELINES = ("dsh-pair", "dsh-sketch", "greedyhash", "csq", "orthohash")
 
-_FOLDER, _COUNT = click.Path(file_okay=False, path_type=Path), click.IntRange(1)
-_POSITIVE, _NOT_NEGATIVE = click.FloatRange(0, min_open=True), click.FloatRange(0)
+_FOLDER, _COUNT = click.Path(file_okay=False, path_type=Path), click.IntRange(1, 1_000_000)
+_POSITIVE, _NOT_NEGATIVE = click.FloatRange(0, 1e6, min_open=True), click.FloatRange(0, 1e6)
 _SHARE = click.FloatRange(0, 1, max_open=True)
 
 
@@ -38,7 +38,7 @@ _SHARE = click.FloatRange(0, 1, max_open=True)
 class RecognitionConfig(StagedConfig):
     """Options of `train recognition`."""
 
-    width: int = option(2048, help="Width of the fusion layer.", type=click.IntRange(1))
+    width: int = option(2048, help="Width of the fusion layer.", type=click.IntRange(1, 65_536))
     loss: str = option("cel+scl", help="Loss of the last stage.", type=click.Choice(["cel", "cel+cl", "cel+scl"]))
 
 
@@ -51,7 +51,7 @@ class HashingConfig(StagedConfig):
         "cel+scl+ql", help="Losses of the last stage, in the order of Algorithm 1.", type=click.Choice(LOSSES)
     )
     code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=click.FloatRange(0))
-    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0))
+    code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0, 1_000_000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,9 @@ class BaselinesConfig(SharedStages, DataConfig):
     cnn_learning_rate: float = option(
         3e-4, help="Largest learning rate of the picture branch.", type=click.FloatRange(0, min_open=True)
     )
-    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=click.IntRange(0))
-    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=click.IntRange(0))
-    code_epochs: int = option(10, help="Epochs with the method's own loss.", type=click.IntRange(1))
+    cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=click.IntRange(0, 1_000_000))
+    rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=click.IntRange(0, 1_000_000))
+    code_epochs: int = option(10, help="Epochs with the method's own loss.", type=click.IntRange(1, 1_000_000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +103,8 @@ class SketchcodeConfig(DataConfig):
         0.1, help="Weight of the angle between code values and their signs.", type=_NOT_NEGATIVE
     )
     distillation: float = option(0.1, help="Weight of the distillation from the classifier.", type=_NOT_NEGATIVE)
-    proxy_epochs: int = option(4, help="Epochs with learned class directions.", type=click.IntRange(1))
-    code_epochs: int = option(8, help="Epochs with fixed class codes.", type=click.IntRange(0))
+    proxy_epochs: int = option(4, help="Epochs with learned class directions.", type=click.IntRange(1, 1_000_000))
+    code_epochs: int = option(8, help="Epochs with fixed class codes.", type=click.IntRange(0, 1_000_000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class EdgeDetectorConfig:
     steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
     batch: int = option(4, help="Photos a step.", type=_COUNT)
     # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
-    size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32))
+    size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32, 4096))
     learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
     weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
     # Without normalisation, the first steps decide whether a training lives.
@@ -145,10 +145,10 @@ class EdgeDetectorConfig:
         6.0, help="Standard deviation in degrees of the rotation, beside quarter turns.", type=_NOT_NEGATIVE
     )
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
-    seed: int = option(0, help="Decides first weights, order and changes of photos.", type=click.IntRange(0))
+    seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
     device: str = option("cpu", help="Where the network runs: cpu, cuda, cuda:1.", record=False)
     # A photo is a thread's own, so that the weights come out the same for any number of threads.
-    threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=_COUNT)
+    threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=click.IntRange(1, 1024))
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
     resume: bool = option(False, help="Go on from the checkpoint in --out.", record=False)
 

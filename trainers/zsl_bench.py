@@ -79,7 +79,9 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
         EVERY, help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_METHODS)}.", metavar="A,B,…"
     )
     splits: int = option(
-        5, help="Number of draws of seen and unseen classes, with seeds from --split-seed on.", type=click.IntRange(1)
+        5,
+        help="Number of draws of seen and unseen classes, with seeds from --split-seed on.",
+        type=click.IntRange(1, 1000),
     )
     networks: str = option(
         ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"

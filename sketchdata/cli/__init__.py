@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import os
 import re
 import select
@@ -216,6 +217,9 @@ def main() -> None:
     """Run the command line: exit 0 on success, 1 on a fault, 2 on wrong usage, 130 on Ctrl-C."""
     if "_SKETCHDATA_COMPLETE" in os.environ:
         root.main(prog_name="sketchdata")  # the shell asks for completions; Click answers and exits
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
     try:
         # Not root.main(): it would turn a closed pipe into exit code 1.
         with root.make_context("sketchdata", sys.argv[1:]) as context:
@@ -233,6 +237,9 @@ def main() -> None:
         sys.exit(130)
     except SketchDataError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except MemoryError as error:
+        click.echo(f"error: not enough memory{f': {error}' if str(error) else ''}; choose smaller sizes", err=True)
         sys.exit(1)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_left():

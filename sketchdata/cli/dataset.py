@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-from sketchdata.cli.output import FILE, FOLDER, JSON, bytes_of, echo_json, print_tables, table_of
+from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, echo_json, print_tables, table_of
 from sketchdata.storage.manifest import read_manifest
 
 _DIRECTORY = click.argument("directory", type=FOLDER)
@@ -86,7 +85,7 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
             }
         )
         return
-    facts = Table(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
+    facts = PlainTable(title=manifest.name, title_justify="left", show_header=False, box=None, pad_edge=False)
     configs = [value if isinstance(value, dict) else {name: value} for name, value in manifest.config.items()]
     rows = {
         "made by": f"{manifest.tool}, layout version {manifest.version}",
@@ -106,7 +105,7 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
         if text:
             facts.add_row(name, text)
     if classes:
-        table = Table("label", "class")
+        table = PlainTable("label", "class")
         for split in manifest.counts:
             table.add_column(split, justify="right")
         for label, word in enumerate(manifest.classes):

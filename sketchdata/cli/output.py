@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sketchdata.errors import ConfigError, needs_extra
+from sketchdata.names import printable
 
 if TYPE_CHECKING:
     from sketchdata.curation.audit import AuditRecord
@@ -37,12 +39,20 @@ def print_tables(*tables: Table) -> None:
     click.echo(captured.get(), nl=False)
 
 
-def table_of(*titles: str, fold: bool = False, **settings: Any) -> Table:
+class PlainTable(Table):
+    """A table that shows text as it is, and � for characters that cannot be printed."""
+
+    def add_row(self, *cells: Any, **settings: Any) -> None:
+        """Add a row of texts."""
+        super().add_row(*map(printable, cells), **settings)
+
+
+def table_of(*titles: str, fold: bool = False, **settings: Any) -> PlainTable:
     """Return an empty table: names on the left, numbers on the right.
 
     On a narrow terminal the titles of numbers take several lines or, with `fold`, the names do.
     """
-    table = Table(**settings)
+    table = PlainTable(**settings)
     for place, title in enumerate(titles):
         table.add_column(title, justify="right" if place else "left", no_wrap=fold == bool(place), overflow="fold")
     return table
@@ -50,7 +60,10 @@ def table_of(*titles: str, fold: bool = False, **settings: Any) -> Table:
 
 def echo_json(values: Any) -> None:
     """Print values as indented JSON on standard output."""
-    click.echo(orjson.dumps(values, default=str, option=orjson.OPT_INDENT_2))
+    try:
+        click.echo(orjson.dumps(values, default=str, option=orjson.OPT_INDENT_2))
+    except TypeError:  # a name that is not UTF-8
+        click.echo(json.dumps(values, default=str, indent=2))
 
 
 def counted(splits: Mapping[str, int]) -> str:

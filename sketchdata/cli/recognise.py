@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from sketchdata import __version__
 from sketchdata.api.recogniser import MEANINGS, ZERO_SHOT, Recogniser, Recognition
-from sketchdata.cli.output import FILE, FOLDER, JSON, echo_json, print_tables
+from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, echo_json, print_tables
 from sketchdata.config import option, options
-from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, printable, recognition, save
+from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, recognition, save
 from sketchdata.errors import ConfigError, needs_extra
+from sketchdata.names import printable
 from sketchdata.pipelines import recognise as recipe
 from sketchdata.storage.manifest import MANIFEST_NAME
 
@@ -118,7 +118,7 @@ def _about(recogniser: Recogniser) -> str:
 
 def _print(answer: Recognition, recogniser: Recogniser) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
-    table = Table()
+    table = PlainTable()
     for title in ("rank", "class", "score"):
         table.add_column(title, justify="left" if title == "class" else "right")
     if recogniser.kept is not None:
@@ -211,7 +211,7 @@ class EvaluateConfig:
         "the training held out.",
         type=click.IntRange(2),
     )
-    batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1))
+    batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1, 1_000_000))
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
 

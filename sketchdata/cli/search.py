@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from sketchdata import __version__
-from sketchdata.cli.output import FILE, FOLDER, JSON, bytes_of, counted, echo_json, print_tables
+from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, counted, echo_json, print_tables
 from sketchdata.config import options
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import encode as encode_recipe
@@ -134,7 +133,7 @@ def _plain(answer: search_recipe.SearchAnswer) -> dict[str, Any]:
 
 def _print(answer: search_recipe.SearchAnswer) -> None:
     said = f" ({answer.query.word})" if answer.query.word else ""
-    table = Table(title=answer.query.name + said, title_justify="left")
+    table = PlainTable(title=answer.query.name + said, title_justify="left")
     for title in ("rank", "key_id", "class", "distance"):
         table.add_column(title, justify="left" if title == "class" else "right")
     judged = any(result.hit is not None for result in answer.results)

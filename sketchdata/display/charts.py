@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError
+from sketchdata.names import printable
 from sketchdata.storage.manifest import replacing
 
 if TYPE_CHECKING:
@@ -96,12 +97,6 @@ def save(figure: Figure, path: Path) -> None:
     hidden = {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}
     with replacing(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=200, metadata={**about, **hidden})
-
-
-def printable(text: str, limit: int | None = None) -> str:
-    """Return text with � for characters that cannot be printed, cut to a number of characters."""
-    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1].rstrip()}…"
 
 
 def _figure(title: str, size: tuple[float, float], **options: Any) -> Figure:

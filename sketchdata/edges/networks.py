@@ -95,8 +95,8 @@ def edge_finder(
         raise ConfigError(f"expected scales above 0 and at most {_LARGEST_SCALE}, such as 0.5, 1, 2; not {scales}")
     try:
         place = torch.device(device)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=place).item()  # which a device without memory, such as meta, cannot give
+    except (RuntimeError, AssertionError, ModuleNotFoundError) as error:
         raise ConfigError(f"the device {device} cannot be used: {str(error).splitlines()[0]}") from error
     network.to(place)
 

@@ -46,7 +46,7 @@ class EngineOptions:
         0.0,
         help="Seconds that a share waits for the others between two stages; then a later call does the rest.",
         record=False,
-        type=click.FloatRange(0),
+        type=click.FloatRange(0, 31_536_000),
     )
     retries: int = option(
         2, help="Further tries of a task whose worker died.", record=False, type=click.IntRange(0, 100)

@@ -78,8 +78,8 @@ def device_of(name: str) -> torch.device:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # which a device without memory, such as meta, cannot give
+    except (RuntimeError, AssertionError, ModuleNotFoundError) as error:
         raise ConfigError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -57,8 +57,8 @@ SCL_WEIGHT, QL_WEIGHT = 0.01, 0.0001
 #: Lengths of codes.
 BITS = ("16", "24", "32", "64")
 
-_POSITIVE, _COUNT = click.FloatRange(0, min_open=True), click.IntRange(1)
-_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0)
+_POSITIVE, _COUNT = click.FloatRange(0, 1e6, min_open=True), click.IntRange(1, 1_000_000)
+_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0, 1_000_000)
 
 
 def weights_option() -> Any:
@@ -160,7 +160,7 @@ class TrainingOptions:
     clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
     amp: str = option("auto", help="Compute in bf16; auto: on CUDA only.", type=click.Choice(["auto", "on", "off"]))
     compile: bool = option(False, help="Compile the picture branch, which takes a minute or two at first.")
-    seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0))
+    seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
     log_every: int = option(20, help="Steps between lines of metrics.", record=False, type=_COUNT)
     save_minutes: float = option(
@@ -187,10 +187,12 @@ class NetworkOptions:
         help="Channels of the picture: ink, or strokes, which add the time and the direction of drawing of each pixel.",
         type=click.Choice(["ink", "strokes"]),
     )
-    hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1))
-    layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1))
+    hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1, 8192))
+    layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1, 16))
     # The paper does not say how long; simplified drawings of more points are rare.
-    max_points: int = option(128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1))
+    max_points: int = option(
+        128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1, 65_536)
+    )
 
     def check(self) -> None:
         """Raise ConfigError where the options do not fit one another, as pictures too small for the backbone."""
@@ -221,7 +223,7 @@ class PrototypeOptions:
         metavar="A,B,…",
     )
     recipe: bool = option(False, help="Add our own method, `recipe`, to --methods.")
-    width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1))
+    width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1, 65_536))
     # A class mean of so many hardly moves with more, and all 1.8 million drawings of the paper would be 29 GB.
     drawings: int = option(
         500, help="Drawings of each seen class to learn prototypes from, at most.", type=click.IntRange(2)

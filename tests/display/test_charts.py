@@ -28,12 +28,12 @@ from sketchdata.display.charts import (
     embeddings,
     histogram,
     precision_recall,
-    printable,
     recognition,
     reliability_diagram,
     save,
 )
 from sketchdata.errors import ConfigError
+from sketchdata.names import printable
 from tests.pictures import words_of
 
 EVIL = r"<b>$x$&</b> \frac -- $\frac"
