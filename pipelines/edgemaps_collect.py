@@ -25,7 +25,7 @@ from sketchdata.config import option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import Fault
+from sketchdata.formats.files import Fault, FaultCounts
 from sketchdata.photos.annotations.url_list import read_url_list
 from sketchdata.photos.classes import ClassNames, read_class_names, read_photo_classes
 from sketchdata.photos.collection import (
@@ -75,7 +75,7 @@ from sketchdata.photos.search import (
 )
 from sketchdata.progress import console, task_bar
 from sketchdata.storage.catalog import choose_classes, manifest_path, read_classes
-from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, file_entry, hash_file, leftovers, replacing
+from sketchdata.storage.manifest import MANIFEST_NAME, FileEntry, Manifest, file_entry, hash_file, leftovers, replacing
 
 _FOLDER = {"multiple": True, "type": click.Path(file_okay=False, path_type=Path), "metavar": "DIR"}
 _NAMES_SHOWN = 5
@@ -226,6 +226,12 @@ def _collect(
         if gathering.unmatched:
             names = ", ".join(list(gathering.unmatched)[:_NAMES_SHOWN])
             hint = f"; their class names, such as {names}, match none of them: --map FILE gives them one"
+        if gathering.faults.counts:
+            _put_rejects(folder, rejects)
+            total = gathering.faults.counts.total()
+            hint += (
+                f"; {total:,} annotations or files were refused: {gathering.faults}; see {folder.out / REJECTS_FILE}"
+            )
         raise SketchDataError(f"no photo of the classes is named by the sources{hint}")
     if gathering.addresses:
         if sources.options.contact is None:
@@ -370,10 +376,10 @@ def _finish(
     files = [
         folder.publish(PHOTOS_FILE, len(photos)),
         folder.publish(BOXES_FILE, len(boxes)),
-        folder.put(REJECTS_FILE, b"".join(_reject_line(name, fault) for name, fault in rejects), len(rejects)),
+        _put_rejects(folder, rejects),
         folder.put(SOURCES_FILE, sources_csv(rows), len(rows)),
     ]
-    _check_outcomes(folder, Counter(outcomes[photo].status for photo, _ in gathering.photos()), config)
+    _check_outcomes(folder, [outcomes[photo] for photo, _ in gathering.photos()], config)
     words = Counter(boxes.column("word").to_pylist())
 
     def counts(manifest: Manifest) -> dict[str, Any]:
@@ -411,20 +417,29 @@ def _failures(collection: Collection) -> int:
     return count
 
 
-def _reject_line(name: str, fault: Fault) -> bytes:
-    # A file's name on disk need not be UTF-8.
-    values = {"source": name, **dataclasses.asdict(fault)}
-    clean = {key: value.encode("utf-8", "backslashreplace").decode("utf-8") for key, value in values.items()}
-    return orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)
+def _put_rejects(folder: OutputFolder, rejects: Sequence[tuple[str, Fault]]) -> FileEntry:
+    lines = []
+    for name, fault in rejects:
+        values = {"source": name, **dataclasses.asdict(fault)}
+        # A file's name on disk need not be UTF-8.
+        clean = {key: value.encode("utf-8", "backslashreplace").decode("utf-8") for key, value in values.items()}
+        lines.append(orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE))
+    return folder.put(REJECTS_FILE, b"".join(lines), len(lines))
 
 
-def _check_outcomes(folder: OutputFolder, statuses: Mapping[str, int], config: Config) -> None:
+def _check_outcomes(folder: OutputFolder, outcomes: Sequence[PhotoOutcome], config: Config) -> None:
     """Raise a SketchDataError when there is no photo, or too many failed."""
-    asked, failed, refused = sum(statuses.values()), statuses.get(FAILED, 0), statuses.get(REFUSED, 0)
-    if statuses.get(OK, 0) and failed <= config.max_failed_fraction * asked:
+    statuses = Counter(outcome.status for outcome in outcomes)
+    asked, failed = len(outcomes), statuses[FAILED]
+    if statuses[OK] and failed <= config.max_failed_fraction * asked:
         return
-    share = f"--max-failed-fraction allows {config.max_failed_fraction:.0%}"
+    share = f"{failed / asked:.1%}; --max-failed-fraction allows {config.max_failed_fraction:.0%}"
+    reasons = FaultCounts(
+        Fault(where=outcome.url, reason=outcome.error or "", detail=outcome.detail or "")
+        for outcome in outcomes
+        if outcome.status != OK
+    )
     raise SketchDataError(
-        f"of {asked:,} photos {failed:,} failed ({failed / asked:.1%}; {share}) and {refused:,} were refused: "
-        f"{folder.out / PHOTOS_FILE} says why. What is there is kept; --retry-failed asks for the failed ones again"
+        f"of {asked:,} photos {failed:,} failed ({share}) and {statuses[REFUSED]:,} were refused: "
+        f"{reasons}. {folder.out / PHOTOS_FILE} says why. What is there is kept; --retry-failed tries again"
     )

@@ -10,6 +10,7 @@ import gzip
 import re
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ SCALES = {
     "keep": "kept in their units, whole numbers of the 0..255 square; larger ones are refused",
     "fit": "scaled, each so that its larger side is 255",
 }
+_REASONS_SHOWN, _MOST_DETAIL = 3, 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,30 @@ class Fault:
     where: str
     reason: str
     detail: str
+
+
+class FaultCounts:
+    """How often each reason was met; as a text, the three commonest reasons, each with the first place of it."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self.counts = Counter[str]()
+        self._first: dict[str, Fault] = {}
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault."""
+        self.counts[fault.reason] += 1
+        self._first.setdefault(fault.reason, fault)
+
+    def __str__(self) -> str:
+        texts = []
+        for reason, count in self.counts.most_common(_REASONS_SHOWN):
+            first = self._first[reason]
+            detail = f": {first.detail[:_MOST_DETAIL]}" if first.detail else ""
+            texts.append(f"{count:,} {reason} ({'' if count == 1 else 'the first at '}{first.where}{detail})")
+        more = len(self.counts) - _REASONS_SHOWN
+        return "; ".join([*texts, *([f"{more:,} other reasons"] if more > 0 else [])])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,8 @@ AnnotationRow = Mapping[str, Any]
 #: One crop with the columns of `pictures.schema` and DUPLICATE_MEASURES, but without `label`.
 Crop = dict[str, Any]
 
+#: {flag of an annotation: by how many quarters its crop is turned counter-clockwise}.
+_TURNS = {"turn90": 1, "turn180": 2, "turn270": 3}
 _EDGES = ("x0", "y0", "x1", "y1")
 #: Columns of an annotation and its photo that a crop keeps under the same name.
 _COPIED = ("word", "category", "photo", "source", "page", "author", "licence", "title", "fetched")
@@ -144,6 +146,8 @@ def _crop(photo: Photo, row: AnnotationRow, rules: CropRules) -> Crop:
     if shown is None:
         shown, context = (0, 0, photo.shape[1], photo.shape[0]), 0.0
     part = crop(photo, shown, context=context, min_size=rules.min_size)
+    turns = sum(quarters for flag, quarters in _TURNS.items() if flag in (row["flags"] or ()))
+    part = np.ascontiguousarray(np.rot90(part, turns))
     if box is not None:
         # Boxes of lists of addresses were written down by people who knew the photo's size; we did not until now.
         box = max(box[0], 0), max(box[1], 0), min(box[2], photo.shape[1]), min(box[3], photo.shape[0])

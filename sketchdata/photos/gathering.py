@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from sketchdata import __version__
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.formats.files import Fault
+from sketchdata.formats.files import Fault, FaultCounts
 from sketchdata.photos.annotations.layouts import (
     LabelledPhotos,
     open_coco,
@@ -81,6 +81,7 @@ class Gathering:
     Attributes:
         report: Is called with every fault that belongs into the list of rejects.
         unmatched: {a source's class name: how often it matched no wanted class}.
+        faults: All faults, listed or not, by their reasons.
         counts: {source: what it named}.
         files: {photo: its file} of local photos.
         addresses: The photos that are addresses.
@@ -88,6 +89,7 @@ class Gathering:
 
     report: Callable[[PhotoSource, Fault], object]
     unmatched: Counter[str] = field(default_factory=Counter)
+    faults: FaultCounts = field(default_factory=FaultCounts)
     counts: dict[PhotoSource, SourceCounts] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     addresses: list[str] = field(default_factory=list)
@@ -139,6 +141,7 @@ class Gathering:
         counts.named_before += len(others)
 
     def _refuse(self, source: PhotoSource, fault: Fault) -> None:
+        self.faults.add(fault)
         if fault.reason in source.unlisted:
             self.counts[source].left_out += 1
         else:

@@ -33,11 +33,24 @@ _UPRIGHT = {
 #: What a whole file has near its end.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL_BYTES = 64
-#: How files begin that are often met in place of pictures.
+#: How pictures begin that are not read, and files that are often met in place of pictures; a space stands for any byte.
 _OTHER_STARTS = (
-    ((b"<!doctype html", b"<html", b"<head", b"<body"), "an HTML page"),
-    ((b"<?xml", b"<svg"), "XML or SVG"),
+    ("AVIF", (b"    ftypavif", b"    ftypavis")),
+    ("HEIC", (b"    ftyphei", b"    ftyphev", b"    ftypmif1", b"    ftypmsf1")),
+    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    ("JPEG XL", (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+    ("JPEG 2000", (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("Photoshop's format", (b"8BPS",)),
+    ("an icon", (b"\0\0\1\0",)),
+    ("a PDF", (b"%PDF",)),
+    ("a video", (b"    ftyp", b"RIFF    AVI ", b"\x1a\x45\xdf\xa3")),
+    ("a ZIP archive", (b"PK\3\4",)),
+    ("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),
+    ("XML or SVG", (b"<?xml", b"<svg")),
 )
+#: Bytes that may stand before a JPEG's end marker when all pixels are there, and otherwise change some: data, and data
+#: after each restart marker.
+_OTHER_TAIL = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + number]) + b"\xaa" * 64 for number in range(8))
 #: What Pillow's readers let escape on damaged files, by their format.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -72,8 +85,9 @@ def sniff(data: bytes) -> str | None:
 def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Decode a JPEG, PNG, WebP, BMP or GIF, by content and not by name, to (H, W, 3) uint8 RGB.
 
-    The EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8, and of an animation
-    the first frame counts. Limits are checked on the file's length and its header, before any pixel is decoded.
+    A JPEG may lack its end marker. The EXIF orientation is applied, transparency is laid over white, 16-bit grey is
+    scaled to 8, and of an animation the first frame counts. Limits are checked on the file's length and its header,
+    before any pixel is decoded.
 
     Raises:
         FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
@@ -82,10 +96,7 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
         raise FormatError("too many bytes", f"{len(data):,} where at most {limits.bytes:,} are accepted")
     kind = sniff(data)
     if kind is None:
-        start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-        looks = next((name for starts, name in _OTHER_STARTS if start.startswith(starts)), None)
-        looks = looks or (f"bytes that begin with {data[:8]!r}" if start else "nothing")
-        raise FormatError("not a picture", f"{looks} where JPEG, PNG, WebP, BMP or GIF was expected")
+        raise FormatError("not a picture", f"{describe(data)} where JPEG, PNG, WebP, BMP or GIF was expected")
     try:
         # Pillow warns of large and of oddly tagged pictures: the limits catch the former, the latter do no harm.
         with warnings.catch_warnings():
@@ -94,12 +105,42 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     except Image.DecompressionBombError as error:
         raise FormatError("too many pixels", str(error)) from error
     except DAMAGE as error:
+        if kind == "JPEG" and (photo := _decode_without_end(data, limits)) is not None:
+            return photo
         if kind == "WEBP":
             short = len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
         else:
             short = "truncated" in str(error).lower() or _ENDINGS.get(kind, b"") not in data[-_TAIL_BYTES:]
         reason = "truncated picture" if short else "damaged picture"
         raise FormatError(reason, f"{kind} of {len(data):,} bytes: {error}") from error
+
+
+def describe(data: bytes) -> str:
+    """Return what a file is that `decode` does not read, by its first bytes: `AVIF`, `an HTML page` and so on."""
+    text = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for name, starts in _OTHER_STARTS:
+        for start in starts:
+            masked = bytes(32 if mask == 32 else byte for byte, mask in zip(data, start, strict=False))
+            if masked == start or text.startswith(start):
+                return name
+    return f"bytes that begin with {data[:8]!r}" if text else "nothing"
+
+
+def _decode_without_end(data: bytes, limits: PhotoLimits) -> Photo | None:
+    """Decode a JPEG that lacks only its end marker; None when pixels are missing, too.
+
+    libjpeg makes up missing pixels from what follows, so two things that follow must give the same pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ends = (_ENDINGS["JPEG"], _OTHER_TAIL + _ENDINGS["JPEG"])
+            # Half of an end marker is none.
+            whole = data.removesuffix(b"\xff")
+            first, second = (_decode_within(whole + end, "JPEG", limits) for end in ends)
+    except DAMAGE:
+        return None
+    return first if np.array_equal(first, second) else None
 
 
 def _decode_within(data: bytes, kind: str, limits: PhotoLimits) -> Photo:

@@ -80,6 +80,28 @@ def test_boxes_for_a_photo_of_another_size_are_faults(tmp_path: Path, photos: Ph
     assert reasons(readings) == [("i.json: annotation 1", "photo of another size")]
 
 
+def test_two_photos_with_one_id_are_refused_with_that_id(tmp_path: Path, photos: PhotoFolder) -> None:
+    content = document()
+    content["images"].append({**content["images"][0], "file_name": "b.jpg"})
+    path = write(tmp_path / "i.json", json.dumps(content))
+    with pytest.raises(FormatError, match=r"repeated id: .*i\.json: two of the images have the id 3"):
+        list(read_coco(path, photos))
+    content["images"][1] = content["images"][0]
+    assert only(list(read_coco(write(path, json.dumps(content)), photos))).photo == "a.jpg"
+
+
+def test_numbers_may_be_texts_and_ids_decimals(tmp_path: Path, photos: PhotoFolder) -> None:
+    content = document(image_id="3", category_id=88.0, bbox=["10.4", "20", "30", "40.2"], iscrowd="0")
+    content["images"][0].update(width="200", height="100")
+    found = only(list(read_coco(write(tmp_path / "i.json", json.dumps(content)), photos)))
+    assert (found.box, found.flags) == (PixelBox(10, 20, 40, 60), frozenset())
+
+
+def test_a_byte_order_mark_costs_nothing(tmp_path: Path, photos: PhotoFolder) -> None:
+    path = write(tmp_path / "i.json", b"\xef\xbb\xbf" + json.dumps(document()).encode())
+    assert only(list(read_coco(path, photos))).category == "teddy bear"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

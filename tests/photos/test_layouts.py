@@ -173,3 +173,18 @@ def test_a_folder_without_photos_is_refused_by_each(tmp_path: Path) -> None:
     for opening in (open_imagenet, open_voc, open_yolo, open_open_images):
         with pytest.raises(ConfigError, match="is no folder with photos"):
             opening(tmp_path)
+
+
+def test_files_passed_over_are_faults_of_the_folder(tmp_path: Path) -> None:
+    photo(tmp_path, "cat/a.jpg")
+    write(tmp_path / "cat/b.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    readings = list(open_folders(tmp_path).readings)
+    assert reasons(readings) == [("cat/b.avif", "not a photo")]
+    assert only(readings[1:]).photo == "cat/a.jpg"
+
+
+def test_points_of_a_pose_are_read_by_the_config_of_the_names(tmp_path: Path) -> None:
+    photo(tmp_path, "images/a.jpg")
+    write(tmp_path / "data.yaml", "kpt_shape: [1, 2]\nnames:\n  0: cat\n")
+    write(tmp_path / "labels/a.txt", "0 0.5 0.5 0.5 0.5 0.9 0.9\n")
+    assert only(list(open_yolo(tmp_path).readings)).box == PixelBox(50, 25, 150, 75)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sketchdata.errors import FormatError
-from sketchdata.photos.annotations.boxes import read_open_images, read_open_images_names
-from sketchdata.photos.annotations.record import Annotation, PixelBox
+from sketchdata.photos.annotations.boxes import read_open_images, read_open_images_facts, read_open_images_names
+from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox
+from sketchdata.photos.image import decode
 from tests.photos.labelled_photos import only, photo, reasons, write
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
@@ -23,6 +26,54 @@ def test_a_row_becomes_a_box_in_pixels_with_its_flags(tmp_path: Path) -> None:
         where="b.csv: line 2",
         flags=frozenset({"occluded", "depiction"}),
     )
+
+
+@pytest.mark.parametrize("flag", ["1", "1.0", "True", " true"])
+def test_flags_are_read_as_programs_write_them(tmp_path: Path, flag: str) -> None:
+    photos = photo(tmp_path / "train", "aa.jpg")
+    path = write(tmp_path / "b.csv", f"{HEADER}\naa,xclick,{DOG},1,0,1,0,1,-1,0.0,{flag},False,\n")
+    assert only(list(read_open_images(path, photos, {DOG: "Dog"}))).flags == {"group"}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_of_the_stored_pixels_and_stay_on_their_object_in_the_upright_photo(
+    tmp_path: Path, orientation: int
+) -> None:
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[8:16, 8:24] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "train").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "train/aa.png", exif=exif)
+    path = write(tmp_path / "b.csv", f"{HEADER}\naa,xclick,{DOG},1,0.1,0.3,0.2,0.4,0,0,0,0,0\n")
+    x0, y0, x1, y1 = only(list(read_open_images(path, PhotoFolder(tmp_path / "train"), {DOG: "Dog"}))).box or (0,) * 4
+    upright = decode((tmp_path / "train/aa.png").read_bytes())
+    assert (upright[y0:y1, x0:x1] == 255).all()
+    assert (upright > 0).sum() == 3 * (y1 - y0) * (x1 - x0)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "orientation", "flags"),
+    [
+        ("90.0", 1, {"turn90"}),
+        ("270", 1, {"turn270"}),
+        ("180.0", 3, set()),
+        ("90.0", 8, set()),
+        ("0.0", 6, {"turn90"}),
+        ("", 6, set()),
+        ("nan", 1, set()),
+        ("45", 1, set()),
+    ],
+)
+def test_a_photo_is_turned_as_its_table_says_and_not_once_more_than_exif_does(
+    tmp_path: Path, rotation: str, orientation: int, flags: set[str]
+) -> None:
+    photos = photo(tmp_path / "train", "aa.jpg", orientation=orientation)
+    facts = write(tmp_path / "f.csv", f"ImageID,License,Author,Rotation\naa,http://l.test,Ann,{rotation}\nbb,,,\n")
+    path = write(tmp_path / "b.csv", f"{HEADER}\naa,xclick,{DOG},1,0,1,0,1,0,0,0,0,0\n")
+    known = read_open_images_facts(facts, photos.stems())
+    found = only(list(read_open_images(path, photos, {DOG: "Dog"}, known)))
+    assert (found.flags, found.author, found.licence, found.title) == (flags, "Ann", "http://l.test", None)
 
 
 @pytest.mark.parametrize(

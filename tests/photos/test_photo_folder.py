@@ -45,3 +45,32 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(ConfigError, match="is no folder with photos"):
             PhotoFolder(folder)
+
+
+def test_photos_are_known_by_their_content_and_what_is_passed_over_is_named(tmp_path: Path) -> None:
+    photo(tmp_path, "cat/a.jpg")
+    content = (tmp_path / "cat/a.jpg").read_bytes()
+    for name in ("b.jfif", "c.JPE", "n02121620_10", "e.tif", "f.original"):
+        write(tmp_path / "cat" / name, content)
+    write(tmp_path / "cat/d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    write(tmp_path / "cat/g.tiff", b"II*\0\x08\0\0\0")
+    write(tmp_path / "cat/empty", b"")
+    write(tmp_path / "cat/.DS_Store", b"Bud1")
+    write(tmp_path / "cat/a.xml", "<annotation/>")
+    photos = PhotoFolder(tmp_path)
+    assert list(photos) == [
+        f"cat/{name}" for name in ("a.jpg", "b.jfif", "c.JPE", "e.tif", "f.original", "n02121620_10")
+    ]
+    assert [(fault.where, fault.reason, fault.detail) for fault in photos.passed_over] == [
+        ("cat/d.avif", "not a photo", "AVIF"),
+        ("cat/empty", "not a photo", "nothing"),
+        ("cat/g.tiff", "not a photo", "TIFF"),
+    ]
+    assert photos.find("cat/c.jpg") == "cat/c.JPE"
+    assert photos.find("e.jpg") == "cat/e.tif"
+
+
+def test_a_folder_of_other_formats_alone_is_refused_with_their_names(tmp_path: Path) -> None:
+    write(tmp_path / "d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    with pytest.raises(ConfigError, match=r"is no folder with photos .*1 other files, such as d\.avif \(AVIF\)"):
+        PhotoFolder(tmp_path)

@@ -114,13 +114,30 @@ def test_cmyk_becomes_rgb() -> None:
         (b"", "nothing"),
         (b"\n <!DOCTYPE html><title>404</title>", "an HTML page"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "XML or SVG"),
-        (b"%PDF-1.7 ...", "%PDF-1.7"),
+        (b"%PDF-1.7 ...", "a PDF"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"something else", "b'somethin'"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_what_it_looks_like(content: bytes, appearance: str) -> None:
     with pytest.raises(FormatError, match=appearance) as caught:
         decode(content)
     assert caught.value.reason == "not a picture"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 1}, {"restart_marker_rows": 1}],
+    ids=str,
+)
+def test_a_jpeg_without_its_end_marker_is_whole_and_one_without_pixels_is_not(options: dict[str, Any]) -> None:
+    content = encoded(PHOTO, "JPEG", **options)
+    assert content.endswith(b"\xff\xd9")
+    assert np.array_equal(decode(content[:-2]), decode(content))
+    assert np.array_equal(decode(content[:-1]), decode(content))
+    assert {reason(content[: -2 - missing]) for missing in (*range(1, 40), 200, 1000)} == {"truncated picture"}
 
 
 def test_limits_on_bytes_and_pixels_are_inclusive() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sketchdata.errors import FormatError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.annotations.boxes import read_yolo, read_yolo_names
+from sketchdata.photos.annotations.boxes import read_yolo, read_yolo_names, read_yolo_points
 from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox, Size
 from tests.photos.labelled_photos import only, photo, reasons, write
 
@@ -54,6 +54,11 @@ def test_confidence_outlines_and_overhanging_boxes_are_understood(tmp_path: Path
         ("-1 0.5 0.5 0.1 0.1", "unknown class"),
         ("1" * 5000 + " 0.5 0.5 0.1 0.1", "unknown class"),
         ("0 0.5 0.5 0.1", "broken line"),
+        ("0,0.5,0.5,0.2,0.4", "broken line"),
+        ("0, 0.5, 0.5, 0.2, 0.4", "broken line"),
+        ("0 0,5 0,5 0,2 0,4", "broken line"),
+        ("0.5 0.5 0.5 0.1 0.1", "unknown class"),
+        ("nan 0.5 0.5 0.1 0.1", "unknown class"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "broken line"),
         ("0 0.5 0.5 x 0.1", "not a number"),
         ("0 120 80 40 40", "parts not from 0 to 1"),
@@ -67,6 +72,34 @@ def test_an_unusable_line_is_a_fault_and_the_others_stay(tmp_path: Path, line: s
     readings = list(read_yolo(tmp_path / "labels", photos, NAMES))
     assert reasons(readings) == [("a.txt: line 1", reason)]
     assert only(readings[1:]).box == PixelBox(0, 0, 200, 100)
+
+
+@pytest.mark.parametrize("shape", ["[2, 2]", "[2, 3]", "\n- 2\n- 3"])
+def test_points_behind_a_box_are_no_outline(tmp_path: Path, shape: str) -> None:
+    config = write(tmp_path / "data.yaml", f"names: [tiger]\nkpt_shape: {shape}\n")
+    points = read_yolo_points(config)
+    line = f"0 0.6 0.5 0.2 0.6 {' '.join(['0.9 0.1 2', '0.1 0.9 0'] if points == 6 else ['0.9 0.1', '0.1 0.9'])}\n"
+    photos = photo(tmp_path / "images", "a.jpg")
+    write(tmp_path / "labels/a.txt", f"{line}0 0.5 0.5 1 1\n0 0.6 0.5 0.2 0.6 0.9 0.1\n")
+    first, second, third = read_yolo(tmp_path / "labels", photos, {0: "tiger"}, points)
+    assert [each.box for each in (first, second) if isinstance(each, Annotation)] == [
+        (100, 20, 140, 80),
+        (0, 0, 200, 100),
+    ]
+    assert reasons([third]) == [("a.txt: line 3", "broken line")]
+
+
+@pytest.mark.parametrize("shape", ["17", "[17]", "[a, b]", "{a: 1}", "[-1, 2]"])
+def test_a_shape_of_points_that_is_none_is_refused_with_its_line(tmp_path: Path, shape: str) -> None:
+    with pytest.raises(FormatError, match=r"data\.yaml: line 2"):
+        read_yolo_points(write(tmp_path / "data.yaml", f"names: [a]\nkpt_shape: {shape}\n"))
+
+
+@pytest.mark.parametrize("number", ["15.0", "1.5e1", "15.000000000000000000e+00", "+15"])
+def test_a_class_number_may_be_written_as_a_whole_decimal(tmp_path: Path, number: str) -> None:
+    photos = photo(tmp_path / "images", "a.jpg")
+    write(tmp_path / "labels/a.txt", f"{number} 5.0e-01 0.5 1 1\n")
+    assert only(list(read_yolo(tmp_path / "labels", photos, NAMES))).category == "cat"
 
 
 def test_files_without_a_readable_photo_or_text_are_one_fault_each(tmp_path: Path) -> None:

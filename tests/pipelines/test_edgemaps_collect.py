@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +375,40 @@ def test_every_readable_box_of_the_real_photos_is_accounted_for(tmp_path: Path) 
     assert (voc_row["boxes"], yolo_row["boxes"] + yolo_row["left_out"]) == (217, 1827)
     assert made.counts["photos"]["failed"] == made.counts["photos"]["refused"] == 0
     assert made.counts["classes"] > 50
+
+
+def test_when_every_annotation_is_refused_the_commonest_reasons_are_told_and_all_are_listed(tmp_path: Path) -> None:
+    source = yolo_folder(tmp_path / "coco6", photos=2)
+    for number, path in enumerate(sorted((source / "labels").rglob("*.txt"))):
+        path.write_text("0,0.5,0.5,0.2,0.4\n" * 2 + "0 120 80 40 40\n" * number)
+    with pytest.raises(SketchDataError) as caught:
+        collect(tmp_path / "out", yolo=source)
+    message = str(caught.value)
+    assert "4 broken line (the first at train/0.txt: line 1: '0,0.5,0.5,0.2,0.4'" in message
+    assert "1 parts not from 0 to 1 (train/1.txt: line 3: " in message
+    listed = [orjson.loads(line) for line in (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()]
+    assert f"see {tmp_path / 'out' / 'rejects.jsonl'}" in message
+    assert Counter(each["reason"] for each in listed) == {"broken line": 4, "parts not from 0 to 1": 1}
+    yolo_folder(source, photos=2)
+    assert collect(tmp_path / "out", yolo=source).collection.manifest.rejects == {}
+
+
+def test_when_no_photo_can_be_read_the_reasons_are_told(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / "photos" / "cat" / f"{number}.jpg", photo_of(f"/{number}.jpg")[:-300])
+    with pytest.raises(SketchDataError, match=r"2 truncated photo \(the first at photos/cat/0\.jpg: JPEG of"):
+        collect(tmp_path / "out", folders=tmp_path / "photos")
+
+
+def test_files_that_are_no_photos_are_counted_and_named(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.jpe", "c"):
+        write(tmp_path / "photos" / "cat" / name, photo_of(f"/{name}"))
+    write(tmp_path / "photos" / "cat" / "d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    write(tmp_path / "photos" / "cat" / "e.jpg", photo_of("/e.jpg")[:-2])
+    made = collect(tmp_path / "out", folders=tmp_path / "photos")
+    assert {name: status for name, (status, _) in statuses(made.collection).items()} == dict.fromkeys(
+        [f"photos/cat/{name}" for name in ("a.jfif", "b.jpe", "c", "e.jpg")], "ok"
+    )
+    [reject] = (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()
+    expected = {"source": "photos", "where": "cat/d.avif", "reason": "not a photo", "detail": "AVIF"}
+    assert orjson.loads(reject) == expected

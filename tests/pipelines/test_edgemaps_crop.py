@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from sketchdata.photos.crawl import CrawlOptions
+from sketchdata.photos.crops import crop_photo, encode
 from sketchdata.photos.image import Photo, crop, decode, perceptual_hash, resize
 from sketchdata.pipelines import edgemaps_collect, edgemaps_crop
 from sketchdata.storage import pictures
@@ -90,6 +91,22 @@ def test_a_photo_taken_with_a_turned_camera_gives_the_same_crop(tmp_path: Path, 
         found += rows(tmp_path / f"{name}-crops")
     assert found[0]["image"] == found[1]["image"]
     assert found[0]["x0"] == found[1]["x0"]
+
+
+@pytest.mark.parametrize(("flag", "turns"), [("turn90", 1), ("turn180", 2), ("turn270", 3)])
+def test_a_crop_is_turned_as_its_source_says(flag: str, turns: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
+    row: dict[str, Any] = dict.fromkeys(("photo", "source", "page", "author", "licence", "title", "fetched"))
+    row |= {"x0": 10, "y0": 20, "x1": 60, "y1": 56, "word": "cat", "category": "cat", "sha256": "ab"}
+    row |= {"width": 120, "height": 80}
+    config = edgemaps_crop.Config(out=Path("out"), context=0, format="png")
+    plain, turned = (
+        next(crop_photo(encode(photo, "png"), [row | {"flags": flags}], config.rules())) for flags in ([], [flag])
+    )
+    assert isinstance(plain, dict)
+    assert isinstance(turned, dict)
+    assert np.array_equal(decode(turned["image"]), np.rot90(decode(plain["image"]), turns))
+    assert (turned["x0"], turned["y1"], turned["key_id"]) == (10, 56, plain["key_id"])
 
 
 def test_large_crops_are_shrunk_and_small_ones_are_not_enlarged(tmp_path: Path) -> None:

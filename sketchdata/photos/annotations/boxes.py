@@ -6,12 +6,14 @@ that is broken as a whole raises FormatError.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -28,6 +30,7 @@ from sketchdata.photos.annotations.record import (
     Size,
     TableRow,
     attempt,
+    is_true,
     parse_number,
     pixel_box,
     read_bytes,
@@ -38,9 +41,9 @@ from sketchdata.photos.annotations.record import (
 
 def _check_size(stated: tuple[object, object], size: Size) -> Size:
     """Return the photo's real size when it is the one that its annotations are for; some tools write 0 or none."""
-    given = stated[0] or size.width, stated[1] or size.height
-    if given != size:
-        raise FormatError("photo of another size", f"the boxes are for {given}, and the photo has {size}")
+    width, height = (parse_number(given or own) for given, own in zip(stated, size, strict=True))
+    if width != size.width or height != size.height:
+        raise FormatError("photo of another size", f"the boxes are for {width:g}×{height:g}, and the photo has {size}")
     return size
 
 
@@ -98,7 +101,7 @@ def _read_object(thing: Element, photo: str, size: Size, where: str) -> Annotati
         # Counted from 1 with the last pixel included: the right and the bottom are half-open as they stand.
         box=pixel_box((left - 1, top - 1, right, bottom), size),
         where=where,
-        flags=frozenset(flag for flag in _FLAGS if thing.findtext(flag, "").strip() in ("1", "true", "True")),
+        flags=frozenset(flag for flag in _FLAGS if is_true(thing.findtext(flag))),
     )
 
 
@@ -126,7 +129,14 @@ def parse_xml(path: Path) -> Element:
 
 # COCO's JSON of object instances. Source: cocodataset.org, "Data format".
 
-_ById = Mapping[object, Mapping[str, Any]]
+_ById = Mapping[int | str, Mapping[str, Any]]
+
+
+def _id(value: object) -> int | str | None:
+    """Return an id in one form, 7 for 7.0 and "7", too; None when it is none."""
+    if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and f"{value}".isdecimal()):
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def read_coco(path: Path, photos: PhotoFolder) -> Iterator[Reading]:
@@ -136,7 +146,7 @@ def read_coco(path: Path, photos: PhotoFolder) -> Iterator[Reading]:
         FormatError: It cannot be read, or is not such JSON.
     """
     try:
-        document = orjson.loads(read_bytes(path))
+        document = orjson.loads(read_bytes(path).removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise FormatError("broken JSON", f"{path}: {error}") from error
     if not isinstance(document, dict):
@@ -149,9 +159,13 @@ def read_coco(path: Path, photos: PhotoFolder) -> Iterator[Reading]:
         return found
 
     def by_id(key: str) -> _ById:
-        if not all(isinstance(entry.get("id"), int | str) for entry in entries(key)):
-            raise FormatError("not COCO", f"{path} has {key} without an 'id'")
-        return {entry["id"]: entry for entry in entries(key)}
+        found: dict[int | str, Mapping[str, Any]] = {}
+        for entry in entries(key):
+            if (number := _id(entry.get("id"))) is None:
+                raise FormatError("not COCO", f"{path} has {key} without an 'id'")
+            if found.setdefault(number, entry) != entry:
+                raise FormatError("repeated id", f"{path}: two of the {key} have the id {number!r}: give each its own")
+        return found
 
     tables = by_id("images"), by_id("categories"), by_id("licenses") if document.get("licenses") else {}
     for number, entry in enumerate(entries("annotations"), 1):
@@ -163,10 +177,10 @@ def _read_coco_entry(
     entry: Mapping[str, Any], photos: PhotoFolder, tables: tuple[_ById, _ById, _ById], where: str
 ) -> Annotation:
     def refer(key: str, table: _ById, reason: str) -> Mapping[str, Any]:
-        value = entry.get(key)
-        if not isinstance(value, int | str) or value not in table:
-            raise FormatError(reason, f"{key} {value!r:.60} is not listed")
-        return table[value]
+        number = _id(entry.get(key))
+        if number is None or number not in table:
+            raise FormatError(reason, f"{key} {entry.get(key)!r:.60} is not listed")
+        return table[number]
 
     images, categories, licences = tables
     image = refer("image_id", images, "unknown photo")
@@ -174,7 +188,7 @@ def _read_coco_entry(
     if not category:
         raise FormatError("unknown class", f"category {entry['category_id']!r} has no name")
     photo = photos.find(str(image.get("file_name", "")))
-    licence = licences.get(image["license"], {}) if isinstance(image.get("license"), int | str) else {}
+    licence = licences.get(_id(image.get("license")) or 0, {})
     size, box = _check_size((image.get("width"), image.get("height")), photos.size(photo)), entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise FormatError("no box", f"bbox is {box!r:.60} where [x, y, width, height] was expected")
@@ -184,7 +198,7 @@ def _read_coco_entry(
         category=category,
         box=pixel_box((x, y, x + width, y + height), size),
         where=where,
-        flags=frozenset({"group"}) if entry.get("iscrowd") else frozenset(),
+        flags=frozenset({"group"}) if is_true(entry.get("iscrowd")) else frozenset(),
         page=str(image.get("flickr_url") or image.get("coco_url") or "") or None,
         licence=str(licence.get("name") or licence.get("url") or "") or None,
     )
@@ -193,7 +207,8 @@ def _read_coco_entry(
 # YOLO's label files: a line a box, `class centre-x centre-y width height`, as parts of the photo's width and height.
 # The names of the classes are in a config beside them, or in a plain list.
 # Source: docs.ultralytics.com/datasets/detect (boxes, and a confidence behind them in predictions) and
-# docs.ultralytics.com/datasets/segment (outlines, `class x1 y1 x2 y2 …`, of which the bounds are taken).
+# docs.ultralytics.com/datasets/segment (outlines, `class x1 y1 x2 y2 …`, of which the bounds are taken) and
+# docs.ultralytics.com/datasets/pose (a box and then points, as `kpt_shape` of the config says).
 
 #: Files of class names that labelling tools put among the labels.
 _NOT_LABELS = frozenset({"classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt"})
@@ -203,13 +218,14 @@ _SLACK = 0.01
 _MOST_CONFIG_BYTES = 1 << 20
 
 
-def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str]) -> Iterator[Reading]:
+def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str], points: int = 0) -> Iterator[Reading]:
     """Yield the boxes of every label file below a folder, in the order of their paths; a broken file is one fault.
 
     Args:
         labels: Laid out as the photos are: `labels/a/b.txt` for `images/a/b.jpg`.
         photos: Their folder, whose sizes turn parts into pixels.
         names: {number: class}, as from `read_yolo_names`.
+        points: Numbers of the points that follow a box, as from `read_yolo_points`.
 
     Raises:
         FormatError: There is no label file.
@@ -229,26 +245,35 @@ def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str]) -> It
         for number, words in enumerate(lines, 1):
             if words:
                 where = f"{name}: line {number}"
-                yield attempt(where, partial(_read_yolo_line, words, photo, size, names, where))
+                yield attempt(where, partial(_read_yolo_line, words, (photo, size), names, points, where))
 
 
-def _read_yolo_line(words: list[str], photo: str, size: Size, names: Mapping[int, str], where: str) -> Annotation:
-    if not words[0].isascii() or not words[0].isdecimal() or int(words[0][:9]) not in names:
+def _read_yolo_line(
+    words: list[str], photo: tuple[str, Size], names: Mapping[int, str], points: int, where: str
+) -> Annotation:
+    if any("," in word for word in words):
+        raise FormatError("broken line", f"{' '.join(words)!r:.80} where blanks between numbers were expected")
+    try:
+        number = parse_number(words[0])
+    except FormatError:
+        number = math.nan
+    if not number.is_integer() or number not in names:
         raise FormatError("unknown class", f"{words[0]!r:.60} is not the number of one of the {len(names)} names")
     numbers = [parse_number(word) for word in words[1:]]
-    # A box has 4 numbers, or 5 with its confidence; an outline has 6, 8, …
-    if len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2):
-        raise FormatError("broken line", f"{len(numbers)} numbers after the class where 4 were expected")
-    outline = len(numbers) > 5
-    if not all(-_SLACK <= number <= 1 + _SLACK for number in (numbers if outline else numbers[:4])):
+    # A box has 4 numbers, or 5 with its confidence; an outline has 6, 8, …; and points may follow a box.
+    outline = len(numbers) > 5 and not points
+    if len(numbers) not in (4, 5, 4 + points, 5 + points) and (not outline or len(numbers) % 2):
+        raise FormatError("broken line", f"{len(numbers)} numbers after the class where {4 + points} were expected")
+    if not all(-_SLACK <= part <= 1 + _SLACK for part in (numbers if outline else numbers[:4])):
         raise FormatError("parts not from 0 to 1", f"{numbers[:4]}: divide pixels by the photo's width and height")
     x, y, width, height = numbers[:4]
     left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
     if outline:
         left, top, right, bottom = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+    name, size = photo
     return Annotation(
-        photo=photo,
-        category=names[int(words[0])],
+        photo=name,
+        category=names[int(number)],
         box=pixel_box((left * size.width, top * size.height, right * size.width, bottom * size.height), size),
         where=where,
     )
@@ -262,15 +287,11 @@ def read_yolo_names(path: Path) -> dict[int, str]:
     Raises:
         FormatError: It cannot be read, is larger than 1 MiB, or has no names; the message names the file.
     """
-    text = read_text(path, _MOST_CONFIG_BYTES)
-    try:
-        if path.suffix.lower() in (".yaml", ".yml"):
-            # Nodes and no values: nothing is constructed, and an alias of an alias costs nothing.
-            pairs = _named_entries(yaml.compose(text, yaml.SafeLoader), path)
-        else:
-            pairs = list(enumerate(line.strip() for line in text.splitlines() if line.strip()))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise FormatError("unreadable file", f"{path}: {error}") from error
+    if path.suffix.lower() in (".yaml", ".yml"):
+        pairs = _named_entries(_config_value(path, "names"), path)
+    else:
+        lines = read_text(path, _MOST_CONFIG_BYTES).splitlines()
+        pairs = list(enumerate(line.strip() for line in lines if line.strip()))
     names = dict(pairs)
     if not names or len(names) < len(pairs):
         fault = "two classes with one number" if names else "no names"
@@ -278,9 +299,33 @@ def read_yolo_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _named_entries(config: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
-    keys = config.value if isinstance(config, yaml.MappingNode) else []
-    match next((value for key, value in keys if key.value == "names"), None):
+def read_yolo_points(path: Path) -> int:
+    """Return how many numbers follow a box by a config's `kpt_shape: [points, numbers of each]`; 0 without one.
+
+    Raises:
+        FormatError: It cannot be read, or its `kpt_shape` is something else.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml") or (shape := _config_value(path, "kpt_shape")) is None:
+        return 0
+    sides = shape.value if isinstance(shape, yaml.SequenceNode) else []
+    if len(sides) != 2 or not all(re.fullmatch("[0-9]{1,4}", str(side.value)) for side in sides):
+        where = shape.start_mark.line + 1
+        raise FormatError("unreadable kpt_shape", f"{path}: line {where}: expected [points, numbers of each]")
+    return int(sides[0].value) * int(sides[1].value)
+
+
+def _config_value(path: Path, key: str) -> yaml.Node | None:
+    try:
+        # Nodes and no values: nothing is constructed, and an alias of an alias costs nothing.
+        config = yaml.compose(read_text(path, _MOST_CONFIG_BYTES), yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise FormatError("unreadable file", f"{path}: {error}") from error
+    entries = config.value if isinstance(config, yaml.MappingNode) else []
+    return next((value for name, value in entries if name.value == key), None)
+
+
+def _named_entries(node: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
+    match node:
         case yaml.SequenceNode(value=values):
             entries = [(str(number), value) for number, value in enumerate(values)]
         case yaml.MappingNode(value=values):
@@ -299,6 +344,9 @@ def _named_entries(config: yaml.Node | None, path: Path) -> list[tuple[int, str]
 
 #: As `read_table` gives them, in small letters.
 _OPEN_IMAGES_COLUMNS = [("imageid",), ("labelname",), *((edge,) for edge in _EDGES)]
+_ROTATIONS = {"0": 0, "90": 90, "180": 180, "270": 270}
+#: {EXIF orientation: by how many degrees it turns the stored pixels counter-clockwise}; the others mirror, too.
+_EXIF_TURNS = {3: 180, 6: 270, 8: 90}
 _OPEN_IMAGES_FLAGS = {
     "isdepiction": "depiction",
     "isgroupof": "group",
@@ -308,46 +356,67 @@ _OPEN_IMAGES_FLAGS = {
 }
 
 
-def read_open_images(path: Path, photos: PhotoFolder, names: Mapping[str, str]) -> Iterator[Reading]:
+class PhotoFacts(NamedTuple):
+    """What Open Images says about a photo, None where it says nothing.
+
+    `page` is the web page that it is shown on, `rotation` by how many degrees the stored pixels must be turned
+    counter-clockwise.
+    """
+
+    rotation: int | None = None
+    page: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    title: str | None = None
+
+
+def read_open_images(
+    path: Path, photos: PhotoFolder, names: Mapping[str, str], facts: Mapping[str, PhotoFacts] | None = None
+) -> Iterator[Reading]:
     """Yield the boxes of one table, in its order, in memory that does not grow with it.
+
+    Boxes are parts of the photo as it is stored, whatever its EXIF orientation.
 
     Args:
         path: Such as `train-annotations-bbox.csv`.
         photos: Their folder, with files named after ImageID.
         names: {`/m/0bt9lr`: `Dog`}, as from `read_open_images_names`.
+        facts: {ImageID: facts}, as from `read_open_images_facts`.
 
     Raises:
         FormatError: It cannot be read, or is not such a table.
     """
     for line, row in read_table(path, needed=_OPEN_IMAGES_COLUMNS):
         where = f"{path.name}: line {line}"
-        yield attempt(where, partial(_read_open_images_row, row, photos, names, where))
+        yield attempt(where, partial(_read_open_images_row, row, photos, names, facts or {}, where))
 
 
-def _read_open_images_row(row: TableRow, photos: PhotoFolder, names: Mapping[str, str], where: str) -> Annotation:
+def _read_open_images_row(
+    row: TableRow, photos: PhotoFolder, names: Mapping[str, str], facts: Mapping[str, PhotoFacts], where: str
+) -> Annotation:
     label = row.get("labelname", "")
     if label not in names:
         raise FormatError("unknown class", f"{label!r:.60} is not among the {len(names)} names")
     left, top, right, bottom = (parse_number(row.get(edge)) for edge in _EDGES)
     photo = photos.find(row.get("imageid", ""))
-    size = photos.size(photo)
+    stored = photos.stored_size(photo)
+    width, height, orientation = stored
+    box = pixel_box((left * width, top * height, right * width, bottom * height), Size(width, height))
+    flags = {flag for column, flag in _OPEN_IMAGES_FLAGS.items() if is_true(row.get(column))}
+    known = facts.get(PurePosixPath(photo).stem, PhotoFacts())
+    if known.rotation is not None and (turn := (known.rotation - _EXIF_TURNS.get(orientation, 0)) % 360):
+        flags.add(f"turn{turn}")
     return Annotation(
         photo=photo,
         category=names[label],
-        box=pixel_box((left * size.width, top * size.height, right * size.width, bottom * size.height), size),
+        box=stored.to_upright(box),
         where=where,
-        # -1 stands for unknown.
-        flags=frozenset(flag for column, flag in _OPEN_IMAGES_FLAGS.items() if row.get(column) == "1"),
+        flags=frozenset(flags),
+        page=known.page,
+        author=known.author,
+        licence=known.licence,
+        title=known.title,
     )
-
-
-class PhotoFacts(NamedTuple):
-    """Whose a photo is: the web page that it is shown on, author, licence and title, None where it is not said."""
-
-    page: str | None
-    author: str | None
-    licence: str | None
-    title: str | None
 
 
 def read_open_images_facts(path: Path, photos: Collection[str]) -> dict[str, PhotoFacts]:
@@ -358,8 +427,11 @@ def read_open_images_facts(path: Path, photos: Collection[str]) -> dict[str, Pho
     """
     columns = ("originallandingurl", "author", "license", "title")
     return {
-        row["imageid"]: PhotoFacts(*(row.get(column, "").strip() or None for column in columns))
-        for _, row in read_table(path, needed=[("imageid",), ("license",)])
+        row["imageid"]: PhotoFacts(
+            _ROTATIONS.get(row.get("rotation", "").strip().removesuffix(".0")),
+            *(row.get(column, "").strip() or None for column in columns),
+        )
+        for _, row in read_table(path, needed=[("imageid",)])
         if row.get("imageid") in photos
     }
 

@@ -6,8 +6,7 @@ Every function raises a ConfigError for a folder without photos or without what 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -21,24 +20,25 @@ from sketchdata.photos.annotations.boxes import (
     read_voc,
     read_yolo,
     read_yolo_names,
+    read_yolo_points,
 )
 from sketchdata.photos.annotations.record import Annotation, PhotoFolder, Reading
 
 _YOLO_LISTS = ("classes.txt", "labels.txt", "obj.names", "labels/classes.txt", "labels/labels.txt")
 
 
-@dataclass(frozen=True, kw_only=True)
 class LabelledPhotos:
-    """Photos of one folder, and their annotations, read as they are iterated over."""
+    """Photos of one folder, and their annotations, read as they are iterated over, after the files passed over."""
 
-    photos: PhotoFolder
-    readings: Iterator[Reading]
+    def __init__(self, photos: PhotoFolder, readings: Iterable[Reading]) -> None:
+        self.photos = photos
+        self.readings: Iterator[Reading] = chain(photos.passed_over, readings)
 
 
 def open_folders(folder: Path) -> LabelledPhotos:
     """Open a folder of folders, each named after the class of all photos in it, at whatever depth."""
     photos = PhotoFolder(folder)
-    return LabelledPhotos(photos=photos, readings=(_of_folder(photo, photo.partition("/")[0]) for photo in photos))
+    return LabelledPhotos(photos, (_of_folder(photo, photo.partition("/")[0]) for photo in photos))
 
 
 def open_imagenet(folder: Path) -> LabelledPhotos:
@@ -56,14 +56,14 @@ def open_imagenet(folder: Path) -> LabelledPhotos:
             yield reading
         yield from (_of_folder(photo, PurePosixPath(photo).parent.name) for photo in photos if photo not in boxed)
 
-    return LabelledPhotos(photos=photos, readings=readings())
+    return LabelledPhotos(photos, readings())
 
 
 def open_voc(folder: Path) -> LabelledPhotos:
     """Open a folder of PASCAL VOC: `JPEGImages` or `images`, and `Annotations`; or both kinds of files together."""
     # The development kit has masks of the same names in other folders.
     photos = PhotoFolder(_inner(folder, "JPEGImages", "images"))
-    return LabelledPhotos(photos=photos, readings=read_voc(_inner(folder, "Annotations", "annotations"), photos))
+    return LabelledPhotos(photos, read_voc(_inner(folder, "Annotations", "annotations"), photos))
 
 
 def open_yolo(folder: Path) -> LabelledPhotos:
@@ -73,8 +73,8 @@ def open_yolo(folder: Path) -> LabelledPhotos:
     lists = [path for path in map(folder.joinpath, _YOLO_LISTS) if path.is_file()]
     for path in [*configs, *lists]:
         try:
-            names = read_yolo_names(path)
-            return LabelledPhotos(photos=photos, readings=read_yolo(_inner(folder, "labels"), photos, names))
+            names, points = read_yolo_names(path), read_yolo_points(path)
+            return LabelledPhotos(photos, read_yolo(_inner(folder, "labels"), photos, names, points))
         except FormatError as error:
             # Other .yaml files may lie there too; of one that has names, the user must know the fault.
             if error.reason != "no names":
@@ -85,7 +85,7 @@ def open_yolo(folder: Path) -> LabelledPhotos:
 def open_coco(annotations: Path, folder: Path) -> LabelledPhotos:
     """Open COCO's JSON of instances and the folder of its photos."""
     photos = PhotoFolder(folder)
-    return LabelledPhotos(photos=photos, readings=read_coco(annotations, photos))
+    return LabelledPhotos(photos, read_coco(annotations, photos))
 
 
 def open_open_images(folder: Path) -> LabelledPhotos:
@@ -99,22 +99,15 @@ def open_open_images(folder: Path) -> LabelledPhotos:
     """
     photos, tables = PhotoFolder(folder), [(path, _header(path)) for path in sorted(folder.rglob("*.csv"))]
     boxes = [path for path, columns in tables if {"ImageID", "LabelName", "XMin"} <= columns]
-    facts = [path for path, columns in tables if {"ImageID", "License"} <= columns]
+    facts = [path for path, columns in tables if "ImageID" in columns and columns & {"License", "Rotation"}]
     names = [path for path, _ in tables if "class-descriptions" in path.name]
     if not boxes or not names:
         missing = "class-descriptions-boxable.csv" if boxes else "train-annotations-bbox.csv"
         raise ConfigError(f"{folder} is no folder of Open Images: a table such as {missing} was expected in it")
     labels = {label: name for path in names for label, name in read_open_images_names(path).items()}
     known = {image: found for path in facts for image, found in read_open_images_facts(path, photos.stems()).items()}
-
-    def readings() -> Iterator[Reading]:
-        for reading in chain.from_iterable(read_open_images(path, photos, labels) for path in boxes):
-            if isinstance(reading, Annotation) and (facts := known.get(PurePosixPath(reading.photo).stem)):
-                yield replace(reading, **facts._asdict())
-            else:
-                yield reading
-
-    return LabelledPhotos(photos=photos, readings=readings())
+    readings = chain.from_iterable(read_open_images(path, photos, labels, known) for path in boxes)
+    return LabelledPhotos(photos, readings)
 
 
 def _of_folder(photo: str, category: str) -> Reading:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.files import Fault
-from sketchdata.photos.image import DAMAGE
+from sketchdata.photos.image import DAMAGE, describe, sniff
 
 
 class Size(NamedTuple):
@@ -41,7 +41,8 @@ class Annotation:
         box: Where it is, clipped to the photo where its size is known; None where only the whole photo is named.
         where: Where this stands in its source, such as `dogs/a.xml: object 2`.
         flags: Of `group` (a box around many), `depiction` (a drawing or toy of it), `inside` (seen from within),
-            `occluded`, `truncated`, `difficult`, those that the source states.
+            `occluded`, `truncated`, `difficult`, those that the source states; and `turn90`, `turn180` or `turn270`
+            where the upright photo must be turned that far counter-clockwise to show what was photographed.
         page: The web page that the photo is shown on.
         author: Who made the photo.
         licence: Its name or address.
@@ -102,6 +103,11 @@ def parse_number(value: object) -> float:
     except (ValueError, OverflowError):
         pass
     raise FormatError("not a number", f"{value!r:.60}")
+
+
+def is_true(value: object) -> bool:
+    """Return whether a flag is set: true, 1, or how programs write these; -1, which stands for unknown, is not."""
+    return str(value).strip().lower() in ("1", "1.0", "true", "yes")
 
 
 # Files of text, and tables with a header line, row by row.
@@ -175,17 +181,50 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
 
 # The folder of photos that annotations refer to.
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
-
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
+#: What may stand behind a photo's name, too, whatever the file holds.
+_OTHER_SUFFIXES = frozenset({".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".pjpeg", ".pjp", ".dib"})
+#: Files that belong to annotations, and are no photos that were passed over.
+_COMPANIONS = frozenset(
+    {".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".mat", ".md", ".names", ".parquet", ".py", ".tsv", ".txt"}
+    | {".xml", ".yaml", ".yml"}
+)
 _KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-#: EXIF's tag of the orientation, and its values with width and height exchanged.
-_ORIENTATION, _TURNED = 0x0112, frozenset({5, 6, 7, 8})
+_NAMES_SHOWN = 3
+
+
+class StoredSize(NamedTuple):
+    """Width and height of a photo as it is stored, and its EXIF orientation, 1 to 8."""
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def upright(self) -> Size:
+        """The size of the upright photo."""
+        turned = self.orientation > 4
+        return Size(self.height, self.width) if turned else Size(self.width, self.height)
+
+    def to_upright(self, box: PixelBox) -> PixelBox:
+        """Return where a box of the stored pixels is in the upright photo."""
+        (x0, y0, x1, y1), width, height = box, self.width, self.height
+        if self.orientation in (2, 3, 7, 8):
+            x0, x1 = width - x1, width - x0
+        if self.orientation in (3, 4, 6, 7):
+            y0, y1 = height - y1, height - y0
+        return PixelBox(y0, x0, y1, x1) if self.orientation > 4 else PixelBox(x0, y0, x1, y1)
 
 
 class PhotoFolder:
     """The photos below a folder, listed once.
 
-    What is found is always one of the listed files, so that no annotation can name a file elsewhere.
+    A file with a suffix of a photo is one; of others the first bytes decide. What is found is always one of the listed
+    files, so that no annotation can name a file elsewhere.
+
+    Attributes:
+        root: The folder.
+        passed_over: Other files that are neither hidden nor annotations, each as a fault.
 
     Raises:
         ConfigError: It is not a folder, or there is no photo below it.
@@ -193,19 +232,36 @@ class PhotoFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.passed_over: list[Fault] = []
         self._names: set[str] = set()
         self._by_stem: dict[str, list[str]] = {}
         self._by_last: dict[str, list[str]] = {}
-        self._sizes: dict[str, Size] = {}
+        self._sizes: dict[str, StoredSize] = {}
         for path in sorted(root.rglob("*")):
-            if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
-                name = path.relative_to(root).as_posix()
-                stem = _stem(name)
-                self._names.add(name)
-                self._by_stem.setdefault(stem, []).append(name)
-                self._by_last.setdefault(PurePosixPath(stem).name, []).append(name)
+            name, suffix = path.relative_to(root), path.suffix.lower()
+            if suffix in _COMPANIONS or any(part.startswith(".") for part in name.parts) or not path.is_file():
+                continue
+            if suffix in PHOTO_SUFFIXES or self._is_photo(path, name.as_posix()):
+                stem = _stem(name.as_posix())
+                self._names.add(name.as_posix())
+                self._by_stem.setdefault(stem, []).append(name.as_posix())
+                self._by_last.setdefault(PurePosixPath(stem).name, []).append(name.as_posix())
         if not self._names:
-            raise ConfigError(f"{root} is no folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
+            others = [f"{fault.where} ({fault.detail})" for fault in self.passed_over[:_NAMES_SHOWN]]
+            there = f"; there are {len(self.passed_over):,} other files, such as {', '.join(others)}" if others else ""
+            raise ConfigError(f"{root} is no folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))}){there}")
+
+    def _is_photo(self, path: Path, name: str) -> bool:
+        try:
+            with path.open("rb") as file:
+                start = file.read(512)
+        except OSError as error:
+            self.passed_over.append(Fault(where=name, reason="unreadable file", detail=f"{error.strerror}"))
+            return False
+        if sniff(start) is None:
+            self.passed_over.append(Fault(where=name, reason="not a photo", detail=describe(start)))
+            return False
+        return True
 
     def __len__(self) -> int:
         return len(self._names)
@@ -241,7 +297,15 @@ class PhotoFolder:
         raise FormatError("photo missing", f"{self.root} has no {' and no '.join(tidy)}"[:300])
 
     def size(self, photo: str) -> Size:
-        """Return the size of a photo of this folder, upright as EXIF tells, reading no more than its header.
+        """Return the size of a photo of this folder, upright by its EXIF orientation, from its header.
+
+        Raises:
+            FormatError: It cannot be read as a photo.
+        """
+        return self.stored_size(photo).upright
+
+    def stored_size(self, photo: str) -> StoredSize:
+        """Return the size of a photo of this folder as it is stored, from its header.
 
         Raises:
             FormatError: It cannot be read as a photo.
@@ -253,19 +317,19 @@ class PhotoFolder:
 
 def _stem(name: str) -> str:
     path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES else str(path)
+    return str(path.with_suffix("")) if path.suffix.lower() in PHOTO_SUFFIXES | _OTHER_SUFFIXES else str(path)
 
 
-def _read_size(path: Path) -> Size:
-    from PIL import Image
+def _read_size(path: Path) -> StoredSize:
+    from PIL import ExifTags, Image
 
     try:
         with warnings.catch_warnings():
             # Of large and of oddly tagged photos: decoding judges the former, the latter do no harm.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_KINDS) as image:
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
                 width, height = image.size
-                turned = image.getexif().get(_ORIENTATION) in _TURNED
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise FormatError("photo not readable", f"{path}: {error}") from error
-    return Size(height, width) if turned else Size(width, height)
+    return StoredSize(width, height, orientation if orientation in range(1, 9) else 1)

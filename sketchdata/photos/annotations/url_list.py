@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,7 @@ def _json_rows(path: Path) -> ListRows:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield f"line {number}", _parse_line(line)
+                    yield f"line {number}", _parse_line(line.removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
 
