@@ -166,8 +166,8 @@ class PhotoServer:
         return [asked.path for asked in self.requests]
 
     def photos_asked(self) -> list[str]:
-        """Return the paths asked for so far, in order, without robots.txt."""
-        return [path for path in self.paths() if path != "/robots.txt"]
+        """Return the paths asked for so far, in order, without robots.txt and tdmrep.json."""
+        return [path for path in self.paths() if path not in ("/robots.txt", "/.well-known/tdmrep.json")]
 
     def moments(self, path: str) -> list[float]:
         """Return when a path was asked for, by time.monotonic()."""

@@ -356,9 +356,9 @@ of such licences.
 
 ## What is not there
 
-Photos of the web are fetched slowly and under the tool's own name. robots.txt and the header X-Robots-Tag (`noindex`,
-`none`, `noai`, `noimageai`) are obeyed: such photos are not kept, and stand in `photos.parquet` as refused
-(`robots.txt`, `opt-out`).
+Photos of the web are fetched slowly and under the tool's own name. robots.txt, X-Robots-Tag (`noindex`, `none`, `noai`,
+`noimageai`, `noml`, a past `unavailable_after`), Content-Signal (`ai-train=no`) and TDM reservations are obeyed: such
+photos are not kept, and stand in `photos.parquet` as refused (`robots.txt`, `opt-out`).
 
 {_table(("why not", "photos"), list(counts["errors"].items()))}
 

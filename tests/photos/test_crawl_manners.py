@@ -25,7 +25,10 @@ OPTIONS = CrawlOptions(
     concurrency_per_host=2,
 )
 #: Each on an address of its own, since manners are due to a host.
-HOSTS = ("usual", "elsewhere", "without", "broken", "moved", "ours", "others", "slow", "busy", "closed", "packed")
+HOSTS = (
+    *("usual", "elsewhere", "without", "broken", "moved", "ours", "others", "slow", "busy", "closed", "packed"),
+    *("marked", "reserved", "signal"),
+)
 
 
 class Visit:
@@ -56,6 +59,12 @@ class Visit:
         servers["closed"].answer("/robots.txt", status=404)
         for number in range(4):
             servers["closed"].answer(f"/{number}.jpg", status=429, retry_after="3600")
+        servers["marked"].robots = "\ufeffUser-agent: *\r\nDisallow: /0.jpg\r\n"
+        rules = b'[{"location": "/1.jpg", "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 0}]'
+        servers["reserved"].answer("/.well-known/tdmrep.json", body=rules, content_type="application/json")
+        servers["reserved"].answer("/2.jpg", headers=(("tdm-reservation", "1"),))
+        servers["reserved"].answer("/3.jpg", headers=(("Content-Signal", "search=yes, ai-train=no"),))
+        servers["signal"].robots = "User-agent: *\nContent-Signal: ai-train=no\nAllow: /\n"
         # Longer than is read of it, with the rule that counts in the part that is.
         servers["packed"].robots = "User-agent: *\nDisallow: /0.jpg\n" + "# and so on\n" * 100_000
 
@@ -124,6 +133,18 @@ def test_a_robots_txt_may_be_elsewhere(visit: Visit) -> None:
 
 def test_a_robots_txt_without_end_is_read_as_far_as_need_be(visit: Visit) -> None:
     assert visit.verdicts("packed") == [("refused", "robots.txt"), OK, OK, OK]
+
+
+def test_a_byte_order_mark_does_not_hide_rules(visit: Visit) -> None:
+    assert visit.verdicts("marked") == [("refused", "robots.txt"), OK, OK, OK]
+
+
+def test_reservations_and_signals_are_opt_outs(visit: Visit) -> None:
+    out = ("refused", "opt-out")
+    assert visit.verdicts("reserved") == [OK, out, out, out]
+    assert "/1.jpg" not in visit.servers["reserved"].paths()
+    assert visit.verdicts("signal") == [out] * 4
+    assert visit.servers["signal"].photos_asked() == []
 
 
 def test_requests_say_who_asks_and_nothing_else(visit: Visit) -> None:

@@ -7,7 +7,7 @@ import functools
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +23,13 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http.request import NO_CALLBACK
 from twisted.internet import error as network
 
+from sketchdata.photos.crawl.opt_outs import (
+    Reservations,
+    is_reserved,
+    opt_out_of_headers,
+    reservations_of_tdmrep,
+    signals_of_robots,
+)
 from sketchdata.photos.crawl.options import BOT_NAME
 from sketchdata.photos.image import sniff
 from sketchdata.storage.fetch import retry_after
@@ -186,14 +193,14 @@ class PacedHandler(HTTP11DownloadHandler):
 # server that does not answer as one without rules; by section 2.3.1 of the RFC a missing robots.txt allows everything,
 # and an unreachable one forbids everything.
 
-#: Marks requests for robots.txt itself.
+#: Marks requests for robots.txt and tdmrep.json themselves.
 IS_ROBOTS = "robots"
-#: How much of a robots.txt is read. Source: RFC 9309, section 2.5, which asks for at least this.
+#: How much of them is read. Source: RFC 9309, section 2.5, which asks for at least this.
 MOST_BYTES = 500 << 10
 
 
 class Robots:
-    """A downloader middleware that lets through what robots.txt allows."""
+    """A downloader middleware that lets through what robots.txt allows and neither it nor tdmrep.json reserves."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -206,26 +213,34 @@ class Robots:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Raise a PhotoError when robots.txt forbids a request or cannot be fetched."""
+        """Raise a PhotoError when a request is forbidden, its photo is reserved, or robots.txt cannot be fetched."""
         if request.meta.get(IS_ROBOTS):
             return
         parts = urlsplit(request.url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._answers:
-            self._answers[origin] = asyncio.ensure_future(self._fetch(f"{origin}/robots.txt"))
-        answer = await asyncio.shield(self._answers[origin])
+        origin, path = f"{parts.scheme}://{parts.netloc}", f"{parts.path or '/'}{parts.query and f'?{parts.query}'}"
+        answer = await self._answer(f"{origin}/robots.txt")
         if isinstance(answer, PhotoError):
             raise PhotoError(answer.status, answer.reason, answer.detail)
-        rules = _parse(answer)
+        rules, signals = _parse(answer)
         delay = rules.crawl_delay(BOT_NAME)
         pace = self._crawler.get_downloader_middleware(Pace)
         if delay and pace is not None:
             pace.slow_down(parts.hostname or "", float(delay))
         if not rules.can_fetch(request.url, BOT_NAME):
             raise refused("robots.txt", f"{origin}/robots.txt forbids it")
+        if is_reserved(signals, path):
+            raise refused("opt-out", f"{origin}/robots.txt says by a signal that it is not for training")
+        answer = await self._answer(f"{origin}/.well-known/tdmrep.json")
+        if isinstance(answer, bytes) and is_reserved(_parse_reservations(answer), path):
+            raise refused("opt-out", f"{origin}/.well-known/tdmrep.json reserves it")
+
+    async def _answer(self, url: str) -> bytes | PhotoError:
+        if url not in self._answers:
+            self._answers[url] = asyncio.ensure_future(self._fetch(url))
+        return await asyncio.shield(self._answers[url])
 
     async def _fetch(self, url: str) -> bytes | PhotoError:
-        """Return a host's rules, compressed, or why they could not be fetched."""
+        """Return a file of rules, compressed, or why it could not be fetched."""
         meta = {IS_ROBOTS: True}
         request = Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True)
         try:
@@ -239,43 +254,15 @@ class Robots:
 
 
 @functools.lru_cache(256)
-def _parse(compressed: bytes) -> Protego:
-    return Protego.parse(zlib.decompress(compressed).decode("utf-8", "ignore"))
+def _parse(compressed: bytes) -> tuple[Protego, Reservations]:
+    # A byte order mark would hide the first line.
+    text = zlib.decompress(compressed).decode("utf-8-sig", "ignore")
+    return Protego.parse(text), signals_of_robots(text, BOT_NAME)
 
 
-# X-Robots-Tag, by which a server says with its answer that a photo is not for collecting.
-
-#: noindex and none (both directives): Google's robots meta tag specification; noimageindex likewise; noai and
-#: noimageai: DeviantArt's, by which hosts of photos opt out of training sets.
-OPT_OUT = frozenset({"noai", "noimageai", "noimageindex", "noindex", "none"})
-
-#: Directives with a value of their own, whose colon does not follow a robot's name.
-_WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-
-
-def opt_out(headers: Iterable[str], robot: str) -> str | None:
-    """Return the first directive that keeps a photo from this robot, or None.
-
-    A directive counts when it is for everyone or for this robot: `noai`, `sketchdata: noindex`. A name applies to what
-    follows it in the same header: of `otherbot: nofollow, noindex`, neither counts for us.
-
-    Args:
-        headers: The values of the X-Robots-Tag headers.
-        robot: The robot's name, in lower case.
-
-    Source: developers.google.com/search/docs/crawling-indexing/robots-meta-tag, "Using the X-Robots-Tag HTTP header".
-    """
-    for header in headers:
-        concerns_us = True
-        for part in header.lower().split(","):
-            name, colon, directive = (piece.strip() for piece in part.partition(":"))
-            if not colon:
-                directive = name
-            elif name not in _WITH_VALUE:
-                concerns_us = name == robot
-            if concerns_us and directive in OPT_OUT:
-                return directive
-    return None
+@functools.lru_cache(256)
+def _parse_reservations(compressed: bytes) -> Reservations:
+    return reservations_of_tdmrep(zlib.decompress(compressed))
 
 
 # What is accepted of an answer: downloader middlewares that limit reading, unpacking and following.
@@ -326,12 +313,12 @@ class Gate:
         """Raise a PhotoError when the headers opt out."""
         directive = None if request.meta.get(IS_ROBOTS) else _opt_out_of(response.headers)
         if directive is not None and response.status < 400:
-            raise refused("opt-out", f"X-Robots-Tag: {directive}")
+            raise refused("opt-out", directive)
         return response
 
 
 def _opt_out_of(headers: Headers) -> str | None:
-    return opt_out((value.decode("latin-1") for value in headers.getlist("X-Robots-Tag")), BOT_NAME)
+    return opt_out_of_headers(lambda name: [value.decode("latin-1") for value in headers.getlist(name)], BOT_NAME)
 
 
 class Unpacking(HttpCompressionMiddleware):
