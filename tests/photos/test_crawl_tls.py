@@ -49,7 +49,7 @@ def test_https_needs_a_certificate_that_the_system_trusts(
         url = server.url("/a.jpg", "localhost")
         found = crawl([url], tmp_path, OPTIONS)[url]
     assert (found.status, found.error) == (("ok", None) if trusted else ("failed", "no secure connection"))
-    assert server.paths() == (["/robots.txt", "/a.jpg"] if trusted else [])
+    assert server.paths() == (["/robots.txt", "/.well-known/tdmrep.json", "/a.jpg"] if trusted else [])
 
 
 @pytest.mark.slow
