@@ -107,7 +107,7 @@ def test_too_many_failures_keep_what_is_there_for_another_try(server: PhotoServe
     for name in names[1:]:
         server.answer(name, status=500, times=1)
     source = url_list(tmp_path / "list.csv", server, names)
-    with pytest.raises(SketchDataError, match=r"of 4 photos 3 failed .*--retry-failed asks for the failed ones again"):
+    with pytest.raises(SketchDataError, match=r"of 4 photos 3 failed .*--retry-failed tries again"):
         collect(tmp_path / "out", urls=source)
     server.requests.clear()
     made = collect(tmp_path / "out", urls=source, crawl={"retry_failed": True})
