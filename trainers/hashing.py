@@ -8,20 +8,21 @@ r"""Train the dual-branch network to give drawings binary codes, by which they a
         --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2 --code-epochs 2             # about a minute
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1. Steps 1
-to 4 are those of the trainer `recognition`, with a fusion layer of as many numbers as there are bits; step 5 draws
-these numbers to 0 and 1. From the fusion on, an epoch is chosen by what its binary codes alone tell of the class.
+to 4 are those of the trainer `recognition`, with a code layer of as many values as there are bits; step 5 draws these
+values to 0 and 1. From the fusion on, an epoch is chosen by the accuracy of its binary codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from sketchdata.trainers.options import HashingConfig as Config
 from sketchdata.training.encoder import SketchEncoder
-from sketchdata.training.experiment import CodeObjective, Experiment, center_loss, pretrain, train_encoder
+from sketchdata.training.experiment import CodeObjective, Experiment, HeldCodes, center_loss, pretrain, train_encoder
 from sketchdata.training.loader import Batch
 from sketchdata.training.losses import CodeLoss, codes
 from sketchdata.training.options import NetworkOptions, TrainingOptions
@@ -37,10 +38,11 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
         f, found = encoder(batch)
         return {"accuracy": found, "code_accuracy": encoder.fusion.classifier(codes(f))}
 
-    def fit(name: str, epochs: int, loss: CodeLoss) -> dict[str, Any]:
-        validate = experiment.validation(scores)
-        objective, rate = CodeObjective(encoder, loss), config.cnn_learning_rate
-        return experiment.fit(name, epochs, objective, rate, validate=validate, chooser="code_accuracy")
+    def fit(name: str, epochs: int, loss: CodeLoss, held: HeldCodes | None = None) -> dict[str, Any]:
+        objective, rate = CodeObjective(encoder, loss, held), config.cnn_learning_rate
+        refresh = None if held is None else partial(held.refresh, experiment, encoder)
+        settings = {"validate": experiment.validation(scores), "chooser": "code_accuracy", "refresh": refresh}
+        return experiment.fit(name, epochs, objective, rate, **settings)
 
     yield from pretrain(experiment, encoder, config)
     yield fit("fusion", config.fusion_epochs, CodeLoss())
@@ -49,4 +51,5 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
         yield fit("centers", config.center_epochs, loss)
     if config.loss.endswith("ql"):
         total = CodeLoss(loss.centers, center_weight=config.center_weight, code_weight=config.code_weight)
-        yield fit("codes", config.code_epochs, total)
+        held = HeldCodes(len(experiment.train), int(config.bits)) if config.ql_refresh == "epoch" else None
+        yield fit("codes", config.code_epochs, total, held)

@@ -52,6 +52,11 @@ class HashingConfig(StagedConfig):
     )
     code_weight: float = option(QL_WEIGHT, help="Weight of the quantisation loss.", type=click.FloatRange(0))
     code_epochs: int = option(5, help="Epochs with the quantisation loss as well.", type=click.IntRange(0, 1_000_000))
+    ql_refresh: str = option(
+        "epoch",
+        help="How long the codes of the quantisation loss are held: for an epoch, as in the paper, or a step.",
+        type=click.Choice(["epoch", "step"]),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from sketchdata.errors import ConfigError
 
@@ -37,6 +38,11 @@ class DistributedContext:
         """Wait until every process is here."""
         if self.world_size > 1:
             dist.barrier()
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
 
     def sum(self, *values: float) -> list[float]:
         """Return the sum of each value over all processes."""

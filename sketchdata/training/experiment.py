@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from sketchdata.training.encoder import (
 )
 from sketchdata.training.loader import Batch, Order, PackedLoader, View
 from sketchdata.training.loop import TrainingStage, fit
-from sketchdata.training.losses import CenterLoss, CodeLoss, class_centers
+from sketchdata.training.losses import CenterLoss, CodeLoss, class_centers, codes
 from sketchdata.training.options import NetworkOptions, TrainingOptions
 from sketchdata.training.packed import Augmentation
 from sketchdata.training.run_folder import (
@@ -50,7 +51,9 @@ from sketchdata.training.run_folder import (
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
 #: Options that decide what comes after the fusion, and after the branches.
-_AFTER_FUSION = frozenset({"loss", "method", "center_weight", "code_weight", "center_epochs", "code_epochs"})
+_AFTER_FUSION = frozenset(
+    {"loss", "method", "center_weight", "code_weight", "center_epochs", "code_epochs", "ql_refresh"}
+)
 _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
 #: {stage: the options on which it does not depend}, of those that several trainings can share.
 INDEPENDENT: Mapping[str, Set[str]] = {
@@ -87,8 +90,8 @@ class Experiment:
         """Return what measures a network on `val`."""
         return Validation(loader_of(self.val, self.view(), self.training, self.context), self.context, scores)
 
-    def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **validation: Any) -> dict[str, Any]:
-        """Train an objective, its picture branch at a rate of its own; return the stage's record."""
+    def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **settings: Any) -> dict[str, Any]:
+        """Train an objective, its picture branch at a rate of its own, with further `settings` of the stage."""
         slow: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for parameter_name, parameter in objective.named_parameters():
@@ -100,7 +103,7 @@ class Experiment:
             objective=objective,
             groups=[(group, peak) for group, peak in ((rest, self.training.learning_rate), (slow, rate)) if group],
             loader=loader_of(self.train, self.view(learning=True), self.training, self.context, shuffle=True),
-            **validation,
+            **settings,
         )
         return fit(stage, self.folder, self.training)
 
@@ -346,18 +349,53 @@ def pretrain(experiment: Experiment, encoder: SketchEncoder, config: Any) -> Ite
 # ---- Algorithm 1, steps 3 and 4: together, then with centres ---------------------------------------------------------
 
 
-class CodeObjective(nn.Module):
-    """The whole network and the loss of its codes."""
+class HeldCodes(nn.Module):
+    """The binary codes b of N training drawings, held while an epoch trains the weights: Algorithm 1, steps 6 and 7.
 
-    def __init__(self, encoder: SketchEncoder, loss: CodeLoss) -> None:
+    They are a buffer, so that a checkpoint within an epoch has them.
+    """
+
+    packed: Tensor
+
+    def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.encoder, self.loss = encoder, loss
+        self.width = width
+        self.register_buffer("packed", torch.zeros(count, math.ceil(width / 8), dtype=torch.uint8))
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Return the codes of some drawings: (B,) int64 → (B, D) float32 of 0 and 1."""
+        found = self.packed[indices.to(self.packed.device)]
+        bits = (found[:, :, None] >> torch.arange(8, dtype=torch.uint8, device=found.device)) & 1
+        return bits.flatten(1)[:, : self.width].float()
+
+    @torch.no_grad()
+    def refresh(self, experiment: Experiment, encoder: SketchEncoder) -> None:
+        """Compute the codes of all training drawings with the weights as they are, Eq. 5; processes divide the work."""
+        self.packed.zero_()
+        context = experiment.context
+        rows = torch.arange(context.rank, len(experiment.train), context.world_size)
+        for indices, f in _embeddings(experiment, encoder, rows):
+            bits = functional.pad(codes(f), (0, 8 * self.packed.shape[1] - self.width)).view(len(f), -1, 8)
+            packed = (bits.to(torch.uint8) << torch.arange(8, dtype=torch.uint8, device=f.device)).sum(2)
+            self.packed[indices.to(f.device)] = packed.to(torch.uint8)
+        context.add_up(self.packed)
+
+
+class CodeObjective(nn.Module):
+    """The whole network and the loss of its codes, to which `held` codes are drawn, if there are any."""
+
+    def __init__(self, encoder: SketchEncoder, loss: CodeLoss, held: HeldCodes | None = None) -> None:
+        super().__init__()
+        self.encoder, self.loss, self.held = encoder, loss, held
+        # They are the same in all processes, and too many to be sent at every step.
+        self._ddp_params_and_buffers_to_ignore = ["held.packed"]
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, its parts, and the accuracy."""
         f, scores = self.encoder(batch)
         labels = batch.labels.to(f.device)
-        loss, parts = self.loss(f, scores, labels)
+        held = None if self.held is None else self.held(batch.indices)
+        loss, parts = self.loss(f, scores, labels, held)
         return loss, {**parts, "accuracy": accuracy(scores, labels)}
 
 
@@ -381,21 +419,24 @@ def _centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
     """Return the class centres, Eq. 3, (L, D) float32 on the device, computed once in a training."""
     path = experiment.folder.stage_path(_CENTERS)
     if experiment.context.is_main and not path.exists():
-        classes = len(experiment.architecture.classes)
-        write_tensors(path, {_CENTERS: class_centers(_normal_outputs(experiment, encoder), classes)}, {})
+        classes = experiment.architecture.classes
+        rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data, classes)))
+        labels = experiment.train.labels.long()
+        normal = (
+            (f, labels[rows.to(labels.device)].to(f.device)) for rows, f in _embeddings(experiment, encoder, rows)
+        )
+        write_tensors(path, {_CENTERS: class_centers(normal, len(classes))}, {})
     experiment.context.barrier()
     return read_tensors(path)[0][_CENTERS].to(experiment.context.device)
 
 
 @torch.no_grad()
-def _normal_outputs(experiment: Experiment, encoder: SketchEncoder) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the outputs and labels of the training drawings of normal entropy."""
+def _embeddings(experiment: Experiment, encoder: SketchEncoder, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield some training drawings, (B,) int64 indices and (B, D) values of the code layer."""
     encoder.eval()
-    rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data, experiment.architecture.classes)))
     for indices in torch.split(rows, experiment.training.batch_size):
-        batch = experiment.view().batch(experiment.train, indices)
-        f, _ = encoder(batch)
-        yield f, batch.labels.to(f.device)
+        f, _ = encoder(experiment.view().batch(experiment.train, indices))
+        yield indices, f
 
 
 class Validation:

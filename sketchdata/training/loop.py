@@ -53,6 +53,7 @@ class TrainingStage:
         loader: The training batches.
         validate: Returns measures by name.
         chooser: The measure whose highest value chooses the epoch.
+        refresh: Is called before the first step of every epoch; what it changes is part of the objective's state.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TrainingStage:
     loader: PackedLoader
     validate: Callable[[], dict[str, float]]
     chooser: str = "accuracy"
+    refresh: Callable[[], None] | None = None
 
     @property
     def steps(self) -> int:
@@ -181,6 +183,8 @@ class _Loop:
     def _epoch(self, signals: list[int]) -> None:
         """Take the steps of an epoch that are left, then validate."""
         first = self.at.epochs * self.stage.loader.steps
+        if self.stage.refresh is not None and self.at.step == first:
+            self.stage.refresh()
         self.model.train()
         for batch in self.stage.loader.batches(self.at.epochs, self.at.step - first):
             self._step(batch)

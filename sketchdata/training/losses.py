@@ -99,8 +99,7 @@ class CenterLoss(nn.Module):
 class CodeLoss(nn.Module):
     """The total loss of codes, Eq. 7: L_cel + λ_scl L_scl + λ_ql L_ql, whose parts can be left out, or L_cel + λ L_cl.
 
-    Codes b are taken from the outputs of the same step: as each drawing is seen once an epoch, that is the paper's
-    alternation of fixed codes and fixed weights with an epoch for each.
+    Algorithm 1 holds the codes b while the weights learn; without them they are those of the same step's outputs.
 
     Args:
         centers: (L, D) fixed centres, for the sketch centre loss; None leaves it out.
@@ -123,8 +122,10 @@ class CodeLoss(nn.Module):
         self.register_buffer("centers", centers)
         self.common, self.center_weight, self.code_weight = common, center_weight, code_weight
 
-    def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and its parts unweighted, by name."""
+    def forward(
+        self, f: Tensor, scores: Tensor, y: Tensor, b: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and its parts unweighted, by name; b are (B, D) held codes of 0 and 1."""
         parts = {"cel": functional.cross_entropy(scores, y)}
         loss = parts["cel"]
         if self.centers is not None:
@@ -136,7 +137,7 @@ class CodeLoss(nn.Module):
             if self.training:
                 self.common.update(f, y)
         if self.code_weight:
-            parts["ql"] = quantization_loss(f, codes(f))
+            parts["ql"] = quantization_loss(f, codes(f) if b is None else b)
             loss = loss + self.code_weight * parts["ql"]
         return loss, {name: part.detach() for name, part in parts.items()}
 

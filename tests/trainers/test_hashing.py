@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 import torch
@@ -14,7 +15,8 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing import Config, run
-from sketchdata.training.encoder import read_encoder
+from sketchdata.training.encoder import embed, read_encoder
+from sketchdata.training.experiment import HeldCodes
 from sketchdata.training.losses import codes
 from sketchdata.training.packed import read_packed
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, STAGES, read_lines
@@ -92,6 +94,31 @@ def test_centres_stay_where_they_are(undisturbed: Path) -> None:
         assert torch.equal(
             read_tensors(undisturbed / STAGES / f"{stage}.safetensors")[0]["network.loss.centers"], fixed
         )
+
+
+def test_codes_are_held_for_an_epoch_or_taken_at_every_step(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    train = read_packed(data, "train")
+    options = {"code_epochs": 1, "pretrained": undisturbed}
+    run(config(data, tmp_path / "epoch", bits="24", **options), network(), loop())
+    # The weights before the epoch, from which step 7 of Algorithm 1 computes the codes.
+    trained = read_encoder(tmp_path / "epoch")
+    before, _ = read_tensors(tmp_path / "epoch" / STAGES / "centers.safetensors")
+    prefix = "network.encoder."
+    trained.encoder.load_state_dict({n.removeprefix(prefix): v for n, v in before.items() if n.startswith(prefix)})
+    bits = codes(torch.from_numpy(embed(trained, train))).bool().numpy()
+    held = read_tensors(tmp_path / "epoch" / STAGES / "codes.safetensors")[0]["network.held.packed"].numpy()
+    np.testing.assert_array_equal(np.unpackbits(held, axis=1, bitorder="little"), bits)
+    run(config(data, tmp_path / "step", bits="24", ql_refresh="step", **options), network(), loop())
+    assert not any("held" in name for name in read_tensors(tmp_path / "step" / STAGES / "codes.safetensors")[0])
+
+
+@pytest.mark.parametrize("width", [5, 16])
+def test_held_codes_are_unpacked_by_their_drawings(width: int) -> None:
+    bits = torch.rand(7, width, generator=torch.Generator().manual_seed(width)) < 0.5
+    held = HeldCodes(7, width)
+    held.packed.copy_(torch.from_numpy(np.packbits(bits.numpy(), axis=1, bitorder="little")))
+    rows = torch.tensor([6, 0, 6, 3])
+    assert torch.equal(held(rows), bits[rows].float())
 
 
 @pytest.mark.slow
