@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,23 @@ from sketchdata.classes.vectors import read_vectors, write_vectors
 from sketchdata.errors import ConfigError
 from sketchdata.trainers import zsl_bench
 from sketchdata.training.run_folder import RECORD, REPORT, read_json
+from sketchdata.zero_shot import ZERO_SHOT_METHODS
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import loop, network
 from tests.zero_shot_trainings import EPOCHS, SPLITS, built, generated_drawings, vectors_file
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps() -> Iterator[None]:
+    """Let perceptrons take 5 or 10 steps: which rows there are and what they sum up does not depend on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("eve", "eve_reversed"):
+            grid = ({"decay": 1e-4, "steps": 5}, {"decay": 1e-4, "steps": 10})
+            short = replace(ZERO_SHOT_METHODS[name], grid=grid, constants=grid[1])
+            patch.setitem(ZERO_SHOT_METHODS, name, short)
+        yield
 
 
 @pytest.fixture(scope="module")
