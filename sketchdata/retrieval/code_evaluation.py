@@ -328,8 +328,12 @@ def _retrieval(found: Mapping[str, Any]) -> list[str]:
         "|---|--:|--:|--:|",
         _row("**mAP**", whole),
         _row(f"**P@{k}**", found["precision_at_k"]),
+        _row(f"P@min({k}, R), as ZSE-SBIR", found["precision_at_min_k_r"]),
         _row(f"R@{k}", found["recall_at_k"]),
-        *(_row(f"mAP@{k}, {name}", found["map_at_k"][name]) for name in found["map_at_k"]),
+        *(
+            _row(f"mAP@{k}, {name}{', as SAKE and ZSE-SBIR' * (name == 'interpolated')}", own)
+            for name, own in found["map_at_k"].items()
+        ),
         _row("mAP, interpolated", interpolated),
         f"| mAP, by thresholds | {whole['threshold']:.4f} | | |",
         "",

@@ -158,17 +158,35 @@ def average_precision(groups: TieGroups, ties: Ties | Literal["threshold"] = "ex
     return _share(_summed_precisions(groups, ties), groups.all_relevant, groups)
 
 
-def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic") -> Values:
+def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic", k: int | None = None) -> Values:
     """Compute AP with each precision raised to the highest one at the same or a higher recall, as VOC does since 2010.
+
+    With k, only the first k items count, and the sum is divided by min(R, k): the mAP@k of SAKE (Liu et al., ICCV 2019)
+    and of ZSE-SBIR (Lin et al., CVPR 2023), by their published code.
 
     It has no closed expected value, since a maximum over ranks is not a sum over them. With the threshold's precisions
     it equals the value with relevant items last: the last one of a group stands at the group's end.
+
+    Raises:
+        ConfigError: `k` is below 1.
     """
+    relevant, ranks = groups.relevant, groups.items_before + groups.relevant
+    if ties == "pessimistic":
+        ranks = groups.items_before + groups.items
+    if k is not None:
+        _check(k)
+        inside = np.clip(k - groups.items_before, 0, groups.items)
+        if ties == "pessimistic":
+            relevant = np.maximum(inside - (groups.items - groups.relevant), 0)
+            ranks = groups.items_before + inside
+        else:
+            relevant = np.minimum(groups.relevant, inside)
+            ranks = groups.items_before + relevant
     # Within a group precision rises with each relevant item, so the last one's is the highest.
-    ranks = groups.items_before + (groups.items if ties == "pessimistic" else groups.relevant)
-    last = np.where(groups.relevant > 0, _ratio(groups.relevant_before + groups.relevant, ranks), 0)
+    last = np.where(relevant > 0, _ratio(groups.relevant_before + relevant, ranks), 0)
     envelope = np.maximum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    return _share((groups.relevant * envelope).sum(axis=1), groups.all_relevant, groups)
+    most = groups.all_relevant if k is None else np.minimum(groups.all_relevant, k)
+    return _share((relevant * envelope).sum(axis=1), most, groups)
 
 
 def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", divisor: Divisor = "strict") -> Values:
@@ -200,7 +218,21 @@ def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
     Raises:
         ConfigError: `k` is below 1.
     """
+    _check(k)
     return _share(_found(groups, k, ties), np.full_like(groups.all_relevant, k), groups)
+
+
+def precision_at_min(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
+    """Compute P@min(k, R): the relevant items among the first min(k, R), over min(k, R), so that 1 can be reached.
+
+    This is the P@k of ZSE-SBIR (Lin et al., CVPR 2023), by its published code.
+
+    Raises:
+        ConfigError: `k` is below 1.
+    """
+    _check(k)
+    depth = np.minimum(groups.all_relevant, k)
+    return _share(_found(groups, depth[:, None], ties), depth, groups)
 
 
 def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
@@ -209,6 +241,7 @@ def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
     Raises:
         ConfigError: `k` is below 1.
     """
+    _check(k)
     return _share(_found(groups, k, ties), groups.all_relevant, groups)
 
 
@@ -218,9 +251,9 @@ def hit_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
     Raises:
         ConfigError: `k` is below 1.
     """
+    _check(k)
     if ties != "expected":
         return _share((_found(groups, k, ties) > 0).astype(np.float64), np.ones_like(groups.all_relevant), groups)
-    _check(k)
     edge = _Edge.of(groups, k)
     missed = np.where(edge.relevant_before > 0, 0.0, 1.0)
     # Without replacement: the i-th of the drawn items is not relevant either.
@@ -328,9 +361,8 @@ class _Edge:
         )
 
 
-def _found(groups: TieGroups, k: int, ties: Ties) -> Values:
-    _check(k)
-    inside = np.clip(k - groups.items_before, 0, groups.items)
+def _found(groups: TieGroups, depth: int | Counts, ties: Ties) -> Values:
+    inside = np.clip(depth - groups.items_before, 0, groups.items)
     if ties == "expected":
         found = inside * _ratio(groups.relevant, groups.items)
     elif ties == "optimistic":

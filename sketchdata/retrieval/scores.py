@@ -331,8 +331,9 @@ class _RetrievalEvaluation:
             "whole ranking. Its threshold variant takes the precision at the end of each group of tied items, as "
             "scikit-learn does; its interpolated variants raise each precision to the highest one at the same or a "
             f"higher recall, as VOC 2010 does. At k = {k:,}, precision is divided by {k:,}, recall by the number R of "
-            f"relevant items, and AP by min(R, {k:,}) (strict), by the relevant items among the first {k:,} (lenient) "
-            f"or by R (classic). {'' if self.radius is None else ball}A point of the curve has the mean recall, and "
+            f"relevant items, and AP by min(R, {k:,}) (strict; interpolated as well, as SAKE and ZSE-SBIR do), by the "
+            f"relevant items among the first {k:,} (lenient) or by R (classic). P@min({k:,}, R) is the precision at "
+            f"that rank, as of ZSE-SBIR. {'' if self.radius is None else ball}A point of the curve has the mean recall, and "
             f"the mean precision of the queries that have any item by then. Intervals hold {bootstrap.level:.0%} of "
             f"{bootstrap.resamples:,} bootstrap means (seed {bootstrap.seed}), over other queries and other classes."
         )
@@ -347,10 +348,12 @@ def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[MeasurePath,
     for bound in get_args(Bound):
         found["map", f"interpolated_{bound}"] = metrics.interpolated_average_precision(groups, bound)
         found["map_at_k", "lenient", bound] = metrics.average_precision_at(groups, k, bound, "lenient")
+        found["map_at_k", "interpolated", bound] = metrics.interpolated_average_precision(groups, bound, k)
     for ties in get_args(Ties):
         found["map_at_k", "strict", ties] = metrics.average_precision_at(groups, k, ties, "strict")
         found["map_at_k", "classic", ties] = metrics.average_precision_at(groups, k, ties, "classic")
         found["precision_at_k", ties] = metrics.precision_at(groups, k, ties)
+        found["precision_at_min_k_r", ties] = metrics.precision_at_min(groups, k, ties)
         found["recall_at_k", ties] = metrics.recall_at(groups, k, ties)
         found["hit_at_k", ties] = metrics.hit_at(groups, k, ties)
     if radius is not None:

@@ -53,6 +53,16 @@ def plain_precision(order: Order, k: int) -> float:
     return sum(order[:k]) / k
 
 
+def plain_interpolated_at(order: Order, k: int) -> float:
+    at = precisions(order[:k])
+    return sum(max(at[i:]) for i in range(len(at))) / min(sum(order), k)
+
+
+def plain_precision_at_min(order: Order, k: int) -> float:
+    depth = min(sum(order), k)
+    return sum(order[:depth]) / depth
+
+
 def plain_recall(order: Order, k: int) -> float:
     return sum(order[:k]) / sum(order)
 
@@ -68,6 +78,7 @@ MEASURES: dict[str, tuple[Measure, Callable[[Order, int], float]]] = {
     "strict": (lambda groups, k, ties: metrics.average_precision_at(groups, k, ties), plain_strict),
     "classic": (lambda groups, k, ties: metrics.average_precision_at(groups, k, ties, "classic"), plain_classic),
     "precision": (metrics.precision_at, plain_precision),
+    "precision at min(k, R)": (metrics.precision_at_min, plain_precision_at_min),
     "recall": (metrics.recall_at, plain_recall),
     "hit": (metrics.hit_at, plain_hit),
 }
@@ -77,6 +88,10 @@ BOUNDED: dict[str, tuple[Measure, Callable[[Order, int], float]]] = {
     "interpolated": (
         lambda groups, k, ties: metrics.interpolated_average_precision(groups, ties),
         plain_interpolated,
+    ),
+    "interpolated at k": (
+        lambda groups, k, ties: metrics.interpolated_average_precision(groups, ties, k),
+        plain_interpolated_at,
     ),
 }
 
@@ -222,6 +237,19 @@ def test_a_ball_counts_what_is_within_the_radius_and_an_empty_one_has_precision_
     assert metrics.ball(groups, 99)["recall"].tolist() == [1, 1, 1]
 
 
+def test_the_variants_of_sake_and_zse_sbir_are_the_area_under_raised_precision_and_the_precision_at_rank_r() -> None:
+    # Relevant at ranks 2, 3 and 6 of eight different distances, and once more at rank 8.
+    order = [False, True, True, False, False, True, False, True]
+    groups = tie_groups([(1, int(relevant)) for relevant in order])
+    # Recall rises by a quarter at ranks 2, 3 and 6; precisions 1/2, 2/3 and 1/2 are raised to 2/3, 2/3 and 1/2.
+    assert metrics.interpolated_average_precision(groups, k=6)[0] == pytest.approx((2 / 3 + 2 / 3 + 1 / 2) / 4)
+    # Two of the first two are to be found, and one is.
+    assert metrics.interpolated_average_precision(groups, k=2)[0] == pytest.approx(1 / 2 / 2)
+    assert metrics.precision_at_min(groups, 200)[0] == 2 / 4
+    assert metrics.precision_at_min(groups, 3)[0] == 2 / 3
+    assert metrics.precision_at(groups, 200)[0] == 4 / 200
+
+
 def test_strict_is_never_above_precision_where_enough_items_are_relevant_and_lenient_may_be() -> None:
     groups = tie_groups([(1, 1), (3, 0), (9, 4)])
     precision = metrics.precision_at(groups, 4)[0]
@@ -269,6 +297,8 @@ def test_blocks_of_queries_are_all_queries_in_order() -> None:
     [
         (lambda: metrics.precision_at(tie_groups([(2, 1)]), 0), "k of 1 or more, not 0"),
         (lambda: metrics.hit_at(tie_groups([(2, 1)]), 0), "k of 1 or more, not 0"),
+        (lambda: metrics.precision_at_min(tie_groups([(2, 1)]), 0), "k of 1 or more, not 0"),
+        (lambda: metrics.interpolated_average_precision(tie_groups([(2, 1)]), k=0), "k of 1 or more, not 0"),
         (lambda: metrics.average_precision_at(tie_groups([(2, 1)]), -1), "k of 1 or more, not -1"),
         (lambda: metrics.average_precision_at(tie_groups([(2, 1)]), 1, "expected", "lenient"), "no closed expected"),
         (lambda: metrics.ball(tie_groups([(2, 1)]), -1), "a radius is 0 or more, not -1"),

@@ -95,7 +95,9 @@ def test_values_are_plain_json_with_the_agreed_names() -> None:
         "strict": three,
         "lenient": two,
         "classic": three,
+        "interpolated": two,
     }
+    assert set(values["precision_at_min_k_r"]) == three
     assert set(values["precision_at_k"]) == set(values["recall_at_k"]) == three
     assert set(values["radius"]["2"]) == {"precision", "recall", "empty"}
     assert set(values["curve"]) == {"distance", "recall", "precision"}
