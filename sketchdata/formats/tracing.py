@@ -28,8 +28,23 @@ Pixels = npt.NDArray[np.float64]
 
 #: Pixels of the longer side in which lines are followed: twice the square of the drawings.
 LONGEST_SIDE = 512
+#: What has more strokes is a photo, or a page full of things.
+MAX_STROKES = 200
 #: Shades, of 256, between the darkest and the lightest pixel; a picture with fewer is blank.
 _LEAST_CONTRAST = 32
+#: The light is even where so large a share of the pixels is within so many shades.
+_GROUND, _SAME_SHADE = 0.5, 17
+#: Of thin lines, no larger share of a picture is ink.
+_MUCH_INK = 0.2
+#: Pixels of the longer side of the picture in which the ground is looked for, how far around each that is done, and the
+#: shade that the ground gets.
+_GROUND_SIDE, _REACH_OF_LIGHT, _PAPER = 128, 16, 200
+#: In parts of the picture's sides: the widest pen, how deep dark edges and the rim of frames may be, how far from the
+#: lines dots may lie.
+_WIDEST_PEN, _DEEPEST, _RIM, _AROUND = 0.03, 0.15, 0.08, 0.03
+#: The share of a row that is ink within a dark edge.
+_COVERED = 0.6
+_MOST_DOTS = 12
 #: Pixels behind and ahead by which a line's direction is told.
 _REACH = 6
 #: Where lines meet, the pen goes on at most 60° aside.
@@ -50,32 +65,137 @@ def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
         ones are. Its metadata are made up: `made_up_key_id`, no country, time 1970, recognized.
 
     Raises:
-        FormatError: `empty drawing`: nothing stands out from the ground.
+        FormatError: `empty drawing`: nothing stands out from the ground; `not a drawing`: more than MAX_STROKES.
     """
-    strokes = _simplified(list(lines_of(ink_of(photo))))
+    lines = list(lines_of(ink_of(photo)))
+    if len(lines) > MAX_STROKES:
+        raise FormatError(
+            "not a drawing",
+            f"{len(lines):,} strokes, where {MAX_STROKES} are read at most: crop the picture to the drawing, and see "
+            "that its lines stand out from the paper",
+        )
+    strokes = _simplified(lines)
     return Drawing(key_id=made_up_key_id(strokes, word, 0), word=word, strokes=tuple(strokes))
 
 
 def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
-    """Return which pixels are ink, the longer side shrunk to LONGEST_SIDE if it is longer.
+    """Return which pixels are ink, cropped to it, the longer side shrunk to LONGEST_SIDE if it is longer.
 
-    Otsu's threshold parts dark from light, and the rarer of the two is ink.
+    Uneven light is divided out. Otsu's threshold parts dark from light, and the rarer of the two is ink. Specks, frames
+    around the picture and dark edges of scans are none.
 
     Raises:
-        FormatError: `empty drawing`: the picture is of one shade.
+        FormatError: `empty drawing`: nothing stands out from the ground.
     """
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), np.uint8)
     if int(grey.max()) - int(grey.min()) < _LEAST_CONTRAST:
-        raise FormatError("empty drawing", "the picture is of one shade; where it is transparent, it was laid on white")
-    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    dark = np.asarray(grey, np.uint8) <= threshold
-    ink = dark if 2 * np.count_nonzero(dark) <= dark.size else ~dark
+        raise FormatError("empty drawing", "the picture is of one shade")
+    counts = np.convolve(np.bincount(grey.ravel(), minlength=256), np.ones(_SAME_SHADE), "same")
+    ink = _rarer(grey) if counts.max() >= _GROUND * grey.size else None
+    if ink is None or np.count_nonzero(ink) > _MUCH_INK * ink.size:
+        evenly_lit = _rarer(_evenly_lit(grey))
+        # Of much ink, the light's shadow may be most.
+        if ink is None or (evenly_lit is not None and 4 * np.count_nonzero(evenly_lit) < np.count_nonzero(ink)):
+            ink = evenly_lit
+    if ink is None:
+        raise FormatError("empty drawing", "nothing in the picture stands out from its ground")
+    ink = _cleaned(ink)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    ink = np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     scale = LONGEST_SIDE / max(ink.shape)
     if scale >= 1:
         return ink
     height, width = (max(round(side * scale), 1) for side in ink.shape)
     # Any ink counts: averaged and parted afterwards, fine lines would be gone.
     return np.asarray(cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)) > 0
+
+
+def _rarer(grey: npt.NDArray[np.uint8]) -> Mask | None:
+    """Part dark from light and return which pixels are of the rarer; None where the two hardly differ."""
+    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    dark = grey <= threshold
+    if not dark.any() or dark.all() or grey[~dark].mean() - grey[dark].mean() < _LEAST_CONTRAST:
+        return None
+    return np.asarray(dark if 2 * np.count_nonzero(dark) <= dark.size else ~dark)
+
+
+def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Divide out the light of a picture (H, W), of which the ground is the median around each pixel."""
+    scale = min(_GROUND_SIDE / max(grey.shape), 1)
+    height, width = (max(round(side * scale), 1) for side in grey.shape)
+    small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.int16)
+    # Beyond the edges the light goes on as it does before them.
+    reach = min(_REACH_OF_LIGHT, height - 1, width - 1)
+    wide = np.pad(small, reach, mode="reflect", reflect_type="odd").clip(0, 255).astype(np.uint8)
+    inner = slice(reach, -reach or None)
+    median = np.asarray(cv2.medianBlur(wide, 2 * _REACH_OF_LIGHT + 1), np.uint8)[inner, inner]
+    difference = small - median
+    # The hundredth of the pixels that differs most is ink.
+    ink_is_light = np.percentile(difference, 99) > -np.percentile(difference, 1)
+    ground = cv2.resize(median, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    light, ground = (255 - grey, 255 - ground) if ink_is_light else (grey, ground)
+    lit = np.asarray(cv2.divide(light, np.maximum(ground, 1), scale=_PAPER), np.uint8)
+    return 255 - lit if ink_is_light else lit
+
+
+def _cleaned(ink: Mask) -> Mask:
+    """Leave out what no pen drew: dark edges, frames and specks; the ink as it is where nothing else would remain."""
+    pen = min(max(4 * float(_depths(ink)[ink].mean()) - 2.5, 1.0), max(_WIDEST_PEN * max(ink.shape), 1.0))
+    ink = _without_dark_edges(ink, pen)
+    count, components, found, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    labels = np.asarray(components, np.int32)
+    left, top, width, height, area = (found[1:, column] for column in range(5))
+    right, bottom = left + width, top + height
+    on_edge = (left == 0) | (top == 0) | (right == ink.shape[1]) | (bottom == ink.shape[0])
+    large = np.maximum(width, height) > 2 * pen + 1
+    framing = large & _is_framing(labels, count)
+    # Where the rest reaches the edges too, the picture is cut off around the drawing.
+    if framing.any() and (large & ~framing).any() and not (large & ~framing & on_edge).any():
+        large &= ~framing
+    else:
+        framing[:] = False
+    if not large.any():
+        return ink
+    # Dots lie among the lines, as eyes do; dust lies anywhere, and much of it.
+    slack = _AROUND * max(ink.shape)
+    among = (left[large].min() - slack <= left) & (right <= right[large].max() + slack)
+    among &= (top[large].min() - slack <= top) & (bottom <= bottom[large].max() + slack)
+    dots = ~large & ~framing & ~on_edge & among & (area >= pen * pen / 2)
+    kept = large | (dots if np.count_nonzero(dots) <= _MOST_DOTS else np.zeros_like(dots))
+    return np.asarray(np.append(False, kept)[labels])
+
+
+def _without_dark_edges(ink: Mask, pen: float) -> Mask:
+    """Leave out rows and columns along the picture's edges that are nearly all ink and more than a pen's line."""
+    cleaned = ink.copy()
+    for turn in range(4):
+        # A view, of which the edge is the first row.
+        side = np.rot90(cleaned, turn)
+        covered = np.rot90(ink, turn).mean(axis=1)
+        deep = int(np.argmin(np.append(covered >= _COVERED, False)))
+        if 1.5 * pen + 1 < deep <= _DEEPEST * len(side):
+            deep += int(np.argmin(np.append(covered[deep:] >= _COVERED / 4, False)))
+            side[:deep] = False
+    return cleaned if cleaned.any() else ink
+
+
+def _is_framing(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.bool_]:
+    """Return which components lie along the picture's edges alone, and along half of one at least: (count − 1,)."""
+    rows, columns = (max(round(_RIM * side), 1) for side in labels.shape)
+    inner = labels[rows:-rows, columns:-columns] if min(labels.shape) > 2 * max(rows, columns) else labels
+    rim = np.ones(count, np.bool_)
+    rim[np.unique(inner)] = False
+    long = np.zeros(count, np.bool_)
+    for number in np.flatnonzero(rim[1:]) + 1:
+        places = np.argwhere(labels == number) if np.count_nonzero(rim) < _MOST_DOTS else np.zeros((1, 2))
+        long[number] = bool((np.ptp(places, axis=0) >= np.array(labels.shape) / 2).any())
+    return np.asarray((rim & long)[1:])
+
+
+def _depths(ink: Mask) -> npt.NDArray[np.float32]:
+    """Return how far each pixel is from the ground, which is all around the picture."""
+    depths = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(depths, np.float32)[1:-1, 1:-1]
 
 
 def lines_of(ink: Mask) -> Iterator[Pixels]:
@@ -86,7 +206,7 @@ def lines_of(ink: Mask) -> Iterator[Pixels]:
     skeleton: Callable[[Mask], Mask] = skeletonize
     thin = skeleton(ink)
     # Twice the distance to the ground, on average along the lines.
-    width = 2 * float(cv2.distanceTransform(ink.astype(np.uint8), cv2.DIST_L2, 3)[thin].mean())
+    width = 2 * float(_depths(ink)[thin].mean())
     graph = _graph(thin, max(width, 2))
     seen: set[int] = set()
     for line in _walks(graph):

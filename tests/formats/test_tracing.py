@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def test_a_line_that_ends_on_another_is_a_stroke_of_its_own() -> None:
 def test_a_circle_is_one_closed_stroke_and_a_dot_two_equal_points() -> None:
     ink = np.zeros((200, 200), np.uint8)
     cv2.circle(ink, (90, 90), 60, 255, 2)
-    ink[190, 190] = 255
+    ink[90, 90:92] = 255
     circle, dot = sorted(trace(photo_of(ink)).strokes, key=len, reverse=True)
     assert np.abs(circle[0].astype(int) - circle[-1]).max() <= 2
     assert len(circle) > 8
@@ -107,6 +109,80 @@ def test_a_line_along_the_edge_of_the_picture_is_seen() -> None:
     ink = np.zeros((60, 60), np.uint8)
     ink[0], ink[:, 59] = 255, 255
     assert sum(len(line) for line in lines_of(ink_of(photo_of(ink)))) > 100
+
+
+# ---- pictures as people have them ------------------------------------------------------------------------------------
+
+
+def specks(picture: np.ndarray) -> np.ndarray:
+    """Dust of a scanner: in two corners, and forty crumbs anywhere."""
+    rng = np.random.default_rng(1)
+    for row, column in [(2, 2), (-3, -3), *rng.integers(3, 250, (40, 2)).tolist()]:
+        picture[row : row + 1, column : column + 1] = 0
+    return picture
+
+
+def dark_edges(picture: np.ndarray) -> np.ndarray:
+    """The shadows of a scanner's lid, along two sides."""
+    picture[:, :8], picture[:, 8:10], picture[-5:] = 30, 120, 60
+    return picture
+
+
+def framed(picture: np.ndarray, inset: int = 0) -> np.ndarray:
+    cv2.rectangle(picture, (inset, inset), (255 - inset, 255 - inset), 0, 2)
+    return picture
+
+
+def shaded(picture: np.ndarray) -> np.ndarray:
+    """Light from one corner, and the grain of a camera."""
+    light = np.add.outer(np.linspace(0.1, 0.5, 256), np.linspace(0.1, 0.5, 256))
+    grain = np.random.default_rng(2).normal(0, 2, picture.shape)
+    return np.clip(picture * light + grain, 0, 255).astype(np.uint8)
+
+
+def in_shadow(picture: np.ndarray) -> np.ndarray:
+    """A hand's shadow over the lower half."""
+    light = np.where(np.add.outer(np.arange(256), np.arange(256) // 4) > 150, 0.45, 1.0)
+    return (picture * cv2.GaussianBlur(light, (0, 0), 4)).astype(np.uint8)
+
+
+def compressed(picture: np.ndarray) -> np.ndarray:
+    done, encoded = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 40))
+    assert done
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [specks, dark_edges, framed, lambda p: framed(p, 5), shaded, in_shadow, compressed, lambda p: 255 - shaded(p)],
+    ids=["specks", "dark edges", "frame", "inset frame", "shaded", "shadow", "compressed", "shaded chalk"],
+)
+def test_what_a_scan_or_photo_adds_is_no_ink(spoilt: Callable[[np.ndarray], np.ndarray]) -> None:
+    for word in ("cat", "house", "star"):
+        batch = synth.generate(word, 2, seed=3, start=0, label=0)
+        for small, drawing in zip(raster(batch, size=200, line_width=3), batch.drawings([word]), strict=True):
+            picture = np.full((256, 256), 255, np.uint8)
+            picture[28:228, 28:228] -= small
+            traced = trace(np.repeat(spoilt(picture)[:, :, None], 3, axis=2), word)
+            one, other = drawn(drawing), drawn(traced)
+            assert (one & near(near(other))).sum() > 0.95 * one.sum()
+            assert (other & near(near(one))).sum() > 0.95 * other.sum()
+
+
+def test_a_small_drawing_on_a_large_page_is_cropped_to_its_ink() -> None:
+    large = np.full((1500, 2000, 3), 255, np.uint8)
+    large[600:800, 900:1100] = page([(10, 10), (190, 10), (190, 100)])
+    (one,), (other,) = trace(large).strokes, trace(page([(10, 10), (190, 10), (190, 100)])).strokes
+    assert np.array_equal(one, other)
+
+
+def test_a_picture_that_is_no_drawing_is_refused_in_words() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    with pytest.raises(FormatError, match=r"not a drawing: [\d,]+ strokes, where 200 are read at most"):
+        trace(photo_of(noise))
+    blank = np.clip(np.random.default_rng(0).normal(180, 6, (200, 200)), 0, 255).astype(np.uint8)
+    with pytest.raises(FormatError, match="empty drawing: nothing in the picture stands out"):
+        trace(photo_of(blank))
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
