@@ -115,7 +115,7 @@ def _read_lists(directory: Path) -> dict[str, PictureList]:
     lists: dict[str, PictureList] = {}
     for split, path in files.items():
         try:
-            with path.open(encoding="utf-8") as text:
+            with path.open(encoding="utf-8-sig") as text:
                 lists[split] = deephash.read_list(text)
         except UnicodeDecodeError as error:
             raise FormatError("not a list of pictures", f"{path}: {error}") from error

@@ -51,7 +51,7 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
         with path.open("rb") as file:
             read = npy_format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
         vectors = read.astype(np.float64, casting="same_kind")
-        names = words.read_text(encoding="utf-8").splitlines()
+        names = words.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError, TypeError, EOFError, MemoryError) as error:
         raise SketchDataError(f"{path} and {words} cannot be read as vectors and their words: {error}") from error
     if vectors.ndim != 2 or len(vectors) != len(names) or not np.isfinite(vectors).all():

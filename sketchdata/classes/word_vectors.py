@@ -12,6 +12,7 @@ nlp.stanford.edu/projects/glove, fasttext.cc/docs/en/crawl-vectors.html.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
     """
     declared, size, count = None, 0, 0
     for number, line in enumerate(_lines(blocks), 1):
-        text = line.strip(_BLANKS) if number == 1 else line.rstrip(_BLANKS)
+        text = line.removeprefix(codecs.BOM_UTF8).strip(_BLANKS) if number == 1 else line.rstrip(_BLANKS)
         header = _HEADER.fullmatch(text) if number == 1 else None
         if header:
             declared, size = _sizes(header)

@@ -7,6 +7,7 @@ of github.com/googlecreativelab/quickdraw-dataset.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import gc
 import re
@@ -70,7 +71,9 @@ def _scan_lines(data: bytes, position: int, *, terminated: bool = True) -> Recor
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == _NEWLINE)
     starts = np.empty_like(ends)
-    starts[0], starts[1:] = 0, ends[:-1] + 1
+    # A byte order mark belongs to no line.
+    starts[0] = len(codecs.BOM_UTF8) if position == 0 and data.startswith(codecs.BOM_UTF8) else 0
+    starts[1:] = ends[:-1] + 1
     # This drops "\n" and "\r\n" and nothing else: a line of one stray byte is a bad record.
     filled = (ends - starts > 1) | ((ends > starts) & (array[starts] != _RETURN))
     if not filled.all():

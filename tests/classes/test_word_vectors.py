@@ -19,7 +19,7 @@ WORDS = ("the", "cat", "señal", "hot_dog", ",")
 VECTORS = np.arange(15, dtype=np.float32).reshape(5, 3) / 7 - 1
 
 #: A blank or a line end would be another word's; other characters may stand in words, and do in real files.
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters=" \t\r\n"), min_size=1, max_size=8)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters=" \t\r\n\ufeff"), min_size=1, max_size=8)
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
@@ -68,6 +68,15 @@ def test_an_array_of_numbers_of_any_type_has_its_words_beside_it(dtype: str, tmp
 def test_words_of_text_may_hold_blanks_and_lines_may_be_empty() -> None:
     found = read_text([b"the 1 2\n", b". . 3 4\r\n\n", b"at a@b.org 5 6"], every)
     assert as_dict(list(found)) == {"the": [1, 2], ". .": [3, 4], "at a@b.org": [5, 6]}
+
+
+def test_a_byte_order_mark_belongs_to_no_word(tmp_path: Path) -> None:
+    assert as_dict(list(read_text([b"\xef\xbb\xbfthe 1 2\ncat 3 4\n"], every))) == {"the": [1, 2], "cat": [3, 4]}
+    assert as_dict(list(read_text([b"\xef\xbb\xbf1 2\ncat 3 4\n"], every))) == {"cat": [3, 4]}
+    np.save(tmp_path / "a.npy", VECTORS)
+    (tmp_path / "words.txt").write_text("\ufeff" + "\n".join(WORDS), encoding="utf-8")
+    found = read_file(tmp_path / "a.npy", tmp_path / "words.txt", lambda word: word == b"the")
+    assert as_dict(list(found)) == {"the": VECTORS[0].tolist()}
 
 
 def test_what_nobody_wants_is_not_parsed_but_for_the_first_line() -> None:

@@ -169,3 +169,12 @@ def test_a_block_of_a_thousand_lines_of_many_shapes_is_read_at_once() -> None:
     (block,) = ndjson_scan.scan([b"\n".join([*lines, b""])])
     assert block.found.all()
     assert block.key_ids.tolist() == key_ids.tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+def test_a_byte_order_mark_belongs_to_no_line(size: int) -> None:
+    content = b"\xef\xbb\xbf" + line_of() + b"\n" + line_of(key_id="7") + b"\n"
+    found = found_lines(list(ndjson_scan.scan(cut(content, range(0, len(content), size)))))
+    first = 3 + len(line_of()) + 1
+    assert found == [(3, line_of(), int(RECORD["key_id"]), True), (first, line_of(key_id="7"), 7, True)]
+    assert list(ndjson_scan.scan([b"\xef\xbb\xbf\n"])) == []

@@ -83,6 +83,13 @@ def test_a_broken_line_of_json_is_a_fault_and_the_others_stay(tmp_path: Path) ->
     assert only(readings[2:]).category == "cat"
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_a_byte_order_mark_costs_nothing(tmp_path: Path, name: str) -> None:
+    row = json.dumps({"url": "http://a.test/1", "class": "cat"})
+    content = "\ufeffurl,class\nhttp://a.test/1,cat\n" if name.endswith("csv") else f"\ufeff{row}\n"
+    assert only(list(read_url_list(write(tmp_path / name, content)))).photo == "http://a.test/1"
+
+
 @pytest.mark.parametrize("content", ["", "\n", "url,name\n"])
 def test_an_empty_list_without_the_needed_columns_is_refused_too(tmp_path: Path, content: str) -> None:
     with pytest.raises(FormatError, match="missing columns"):
