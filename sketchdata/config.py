@@ -1,7 +1,8 @@
 """Frozen dataclasses that become Click options.
 
-A value is looked up in three places, the later one winning: the field's default, a TOML file given by `--config`, the
-flag on the command line. The TOML file holds the options' names, with dashes or underscores, at its top level.
+A value is looked up in four places, the later one winning: the field's default, a preset that `--preset` names, a TOML
+file given by `--config`, the flag on the command line. The TOML file holds the options' names, with dashes or
+underscores, at its top level.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -78,8 +80,13 @@ def _bounded(kind: Any, annotation: str) -> Any:
     return kind
 
 
-def options(**configs: type) -> Callable[[Command], Command]:
-    """Give a Click callback one option per field of each dataclass, and hand it the built dataclasses by keyword."""
+def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs: type) -> Callable[[Command], Command]:
+    """Give a Click callback one option per field of each dataclass, and hand it the built dataclasses by keyword.
+
+    Args:
+        presets: {name: {field's name: value}}, for `--preset`.
+        **configs: {keyword: dataclass}.
+    """
 
     def decorate(function: Command) -> Command:
         def callback(**values: Any) -> Any:
@@ -92,6 +99,16 @@ def options(**configs: type) -> Callable[[Command], Command]:
         callback.__name__, callback.__doc__ = function.__name__, function.__doc__
         wrapped: Any = callback
         wrapped.__click_params__ = list(getattr(function, "__click_params__", []))
+        if presets:
+            told = "; ".join(f"{name}: {_as_flags(values)}" for name, values in presets.items())
+            wrapped = click.option(
+                "--preset",
+                type=click.Choice(list(presets)),
+                is_eager=True,
+                expose_value=False,
+                callback=partial(_take_preset, presets),
+                help=f"Settings that a flag or --config overrides. {told}.",
+            )(wrapped)
         wrapped = click.option(
             "--config",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -141,6 +158,18 @@ def _as_text(value: Any, *, many: bool) -> Any:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _as_flags(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
+
+
+def _take_preset(
+    presets: Mapping[str, Mapping[str, Any]], context: click.Context, _: click.Parameter, name: str | None
+) -> None:
+    if name is not None:
+        # Whichever of the two options is read first, the file wins.
+        context.default_map = {**presets[name], **(context.default_map or {})}
+
+
 def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is None or context.resilient_parsing:
         return
@@ -152,4 +181,4 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
     known = {parameter.name for parameter in context.command.params if isinstance(parameter, _Option)}
     if unknown := sorted(values.keys() - known):
         raise ConfigError(f"{path} sets {', '.join(unknown)}; this command knows {', '.join(sorted(map(str, known)))}")
-    context.default_map = values
+    context.default_map = {**(context.default_map or {}), **values}

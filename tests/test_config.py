@@ -54,6 +54,26 @@ def given(*flags: str, toml: str | None = None) -> tuple[Config, Machine]:
     return understood
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_preset_wins_over_the_default_a_file_over_the_preset_and_a_flag_over_both(order: int, tmp_path: Path) -> None:
+    @click.command()
+    @options({"paper": {"seed": 1, "share": 0.25, "recognized_only": True}}, config=Config)
+    def with_preset(config: Config) -> Config:
+        return config
+
+    file = tmp_path / "options.toml"
+    file.write_text("share = 0.75\nseed = 2\n")
+    flags = [["--preset", "paper"], ["--config", str(file)], ["--out", "x", "--seed", "3"]][::order]
+    found = (
+        CliRunner().invoke(with_preset, [flag for part in flags for flag in part], standalone_mode=False).return_value
+    )
+    assert found == Config(out=Path("x"), seed=3, share=0.75, recognized_only=True)
+    alone = CliRunner().invoke(with_preset, ["--out", "x", "--preset", "paper"], standalone_mode=False).return_value
+    assert alone == Config(out=Path("x"), seed=1, share=0.25, recognized_only=True)
+    told = CliRunner().invoke(with_preset, ["--help"]).output
+    assert "paper: --seed 1, --share 0.25" in " ".join(told.split())
+
+
 def test_defaults_hold_where_nothing_else_is_said() -> None:
     assert given("--out", "x") == (Config(out=Path("x")), Machine(workers=None))
 

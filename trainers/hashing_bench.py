@@ -46,7 +46,7 @@ from sketchdata.training.backbones import MODELS
 from sketchdata.training.bitmaps import PackedSplit, holds_bitmaps, identity, read_split
 from sketchdata.training.distributed import device_of
 from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorded_weights, weights_record
-from sketchdata.training.options import BITS, EpochsConfig, NetworkOptions, TrainingOptions
+from sketchdata.training.options import BITS, SIDES, EpochsConfig, NetworkOptions, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
@@ -289,8 +289,8 @@ class _HashingBench:
         branch = "cnn" if self.ink_alone else row.branch
         other = self.network
         if not shared:
-            # Some need larger pictures than a small comparison has.
-            size = max(other.size, MODELS[row.method].least)
+            # Some need larger pictures than a small comparison has; at the paper's size, each has its own.
+            size = SIDES.get(row.method, 224) if other.size == 224 else max(other.size, MODELS[row.method].least)
             other = replace(other, backbone=row.method, weights=None, size=size)
         return self._train(recognition, own, replace(other, branch=branch))
 

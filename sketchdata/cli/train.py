@@ -11,7 +11,13 @@ from sketchdata.cli.output import JSON, echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
 from sketchdata.trainers import options as trainers
-from sketchdata.training.options import NetworkOptions, TrainingOptions
+from sketchdata.training.options import (
+    PAPER_ADAM,
+    PAPER_EDGE_MAPS,
+    PAPER_ZERO_SHOT,
+    NetworkOptions,
+    TrainingOptions,
+)
 
 _NEEDS = "training", "train"
 
@@ -43,7 +49,7 @@ def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
 
 
 @click.command("recognition")
-@options(config=trainers.RecognitionConfig, network=NetworkOptions, training=TrainingOptions)
+@options(PAPER_ADAM, config=trainers.RecognitionConfig, network=NetworkOptions, training=TrainingOptions)
 @JSON
 def recognition(
     config: trainers.RecognitionConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
@@ -66,7 +72,7 @@ def recognition(
 
 
 @click.command("hashing")
-@options(config=trainers.HashingConfig, network=NetworkOptions, training=TrainingOptions)
+@options(PAPER_ADAM, config=trainers.HashingConfig, network=NetworkOptions, training=TrainingOptions)
 @JSON
 def hashing(config: trainers.HashingConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool) -> None:
     """Train the dual-branch network to turn drawings into binary codes.
@@ -85,7 +91,7 @@ def hashing(config: trainers.HashingConfig, network: NetworkOptions, training: T
 
 
 @click.command("hashing-baselines")
-@options(config=trainers.BaselinesConfig, network=NetworkOptions, training=TrainingOptions)
+@options(PAPER_ADAM, config=trainers.BaselinesConfig, network=NetworkOptions, training=TrainingOptions)
 @JSON
 def hashing_baselines(
     config: trainers.BaselinesConfig, network: NetworkOptions, training: TrainingOptions, as_json: bool
@@ -122,7 +128,7 @@ def sketchcode(
 
 
 @click.command("edgemap")
-@options(config=trainers.EdgeMapNetworkConfig, training=TrainingOptions)
+@options(PAPER_EDGE_MAPS, config=trainers.EdgeMapNetworkConfig, training=TrainingOptions)
 @JSON
 def edgemap(config: trainers.EdgeMapNetworkConfig, training: TrainingOptions, as_json: bool) -> None:
     """Train a classifier of edge maps from scratch.
@@ -141,7 +147,13 @@ def edgemap(config: trainers.EdgeMapNetworkConfig, training: TrainingOptions, as
 
 
 @click.command("zsl")
-@options(config=trainers.ZeroShotConfig, splits=SplitOptions, network=NetworkOptions, training=TrainingOptions)
+@options(
+    PAPER_ZERO_SHOT,
+    config=trainers.ZeroShotConfig,
+    splits=SplitOptions,
+    network=NetworkOptions,
+    training=TrainingOptions,
+)
 @JSON
 def zsl(
     config: trainers.ZeroShotConfig,

@@ -54,9 +54,18 @@ MAX_SIZE = 4096
 #: Weights of the sketch centre loss and of the quantisation loss: Xu et al., Eq. 7.
 SCL_WEIGHT, QL_WEIGHT = 0.01, 0.0001
 
+#: Presets: what Xu et al. say of their trainings that is not the default here. Adam in section IV-A; RMSprop for all
+#: zero-shot experiments, without validation classes, in IV-B. They give neither a learning rate nor a decay.
+PAPER_ADAM = {"paper": {"optimizer": "adam", "weight_decay": 0.0}}
+PAPER_EDGE_MAPS = {"paper": {"optimizer": "rmsprop", "weight_decay": 0.0}}
+PAPER_ZERO_SHOT = {"paper": {**PAPER_EDGE_MAPS["paper"], "validation_share": 0.0, "methods": PAPER}}
+#: {backbone: side of its pictures in pixels, where it is not 224}: Yu et al., "Sketch-a-Net that beats humans", 2015.
+SIDES = {"sketch-a-net": 225}
+
 #: Lengths of codes.
 BITS = ("16", "24", "32", "64")
 
+_SIDE = click.IntRange(16, MAX_SIZE)
 _POSITIVE, _COUNT = click.FloatRange(0, 1e6, min_open=True), click.IntRange(1, 1_000_000)
 _FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0, 1_000_000)
 
@@ -180,7 +189,9 @@ class NetworkOptions:
     )
     backbone: str = option("alexnet", help=f"Picture branch: {BACKBONE_HELP}", metavar="NAME")
     weights: str | None = weights_option()
-    size: int = option(224, help="Side of the picture in pixels.", type=click.IntRange(16, MAX_SIZE))
+    size: int = option(
+        None, help="Side of the picture in pixels; default: 225 for sketch-a-net, 224 for others.", type=_SIDE
+    )
     line_width: int = option(1, help="Width of the picture's lines in pixels.", type=click.IntRange(1, 64))
     channels: str = option(
         "ink",
@@ -193,6 +204,10 @@ class NetworkOptions:
     max_points: int = option(
         128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1, 65_536)
     )
+
+    def __post_init__(self) -> None:
+        if not self.size:
+            object.__setattr__(self, "size", SIDES.get(self.backbone, 224))
 
     def check(self) -> None:
         """Raise ConfigError where the options do not fit one another, as pictures too small for the backbone."""

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from sketchdata.cli import train
 from sketchdata.drawings.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
 from sketchdata.trainers.options import BASELINES
 from sketchdata.training import backbones
 from sketchdata.training.backbones import MODELS
 from sketchdata.training.loop import OPTIMISERS
-from sketchdata.training.options import BACKBONES, MAX_SIZE, OPTIMISER_NAMES, TRANSFORMERS, ZERO_SHOT_NAMES
+from sketchdata.training.options import (
+    BACKBONES,
+    MAX_SIZE,
+    OPTIMISER_NAMES,
+    TRANSFORMERS,
+    ZERO_SHOT_NAMES,
+    NetworkOptions,
+)
 from sketchdata.zero_shot import ZERO_SHOT_METHODS
 
 #: Prints which modules the command line had imported when it ended.
@@ -35,6 +45,27 @@ def test_names_in_options_are_the_names_in_the_tables() -> None:
     assert tuple(OPTIMISERS) == OPTIMISER_NAMES
     assert tuple(METHODS) == BASELINES
     assert MAX_SIZE == LARGEST_RASTER
+
+
+def test_a_picture_is_as_large_as_its_backbone_was_made_for() -> None:
+    assert NetworkOptions().size == 224
+    assert NetworkOptions(backbone="sketch-a-net").size == MODELS["sketch-a-net"].size == 225
+    assert NetworkOptions(backbone="sketch-a-net", size=96).size == 96
+
+
+@pytest.mark.parametrize("name", ["recognition", "hashing", "hashing_baselines", "edgemap", "zsl"])
+def test_a_preset_s_values_are_taken_by_their_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, found = getattr(train, name), {}
+    trainer = importlib.import_module(f"sketchdata.trainers.{name}")
+    monkeypatch.setattr(
+        trainer, "run", lambda *given: found.update(vars(given[-1])) or {"stages": [], "recognisers": []}
+    )
+    flags = ["--data", "d", "--out", "o", "--preset", "paper", "--json"]
+    flags += ["--vectors", "v.parquet"] if name == "zsl" else []
+    done = CliRunner().invoke(command, flags)
+    assert done.exception is None, done.output
+    assert found["optimizer"] == ("rmsprop" if name in ("edgemap", "zsl") else "adam")
+    assert found["weight_decay"] == 0.0
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
