@@ -193,6 +193,11 @@ def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions
 
     The results are `{class}.arrow` by rising rank, and `{class}.rejects.jsonl`.
     """
+    if "recognized_only" not in curation.parent.config:
+        raise ConfigError(
+            f"--refill takes the next drawings of official files, and {curation.parent.name} was built from others: "
+            "leave it out"
+        )
     removed = curation.count(curation.removed)
     holes = {word: {split: counts[word] for split, counts in removed.items()} for word in curation.audit.classes}
     holes = {word: splits for word, splits in holes.items() if any(splits.values())}

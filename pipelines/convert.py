@@ -42,7 +42,7 @@ from sketchdata.formats.files import (
     write_svg_folder,
 )
 from sketchdata.progress import byte_bar
-from sketchdata.storage.catalog import manifest_path, read_classes
+from sketchdata.storage.catalog import category_of, manifest_path, read_classes
 from sketchdata.storage.manifest import replacing
 
 #: Standard input or output.
@@ -178,7 +178,7 @@ def _word(source: str, reading: FileFormat, writing: FileFormat, config: Config)
     if config.word is not None or reading.names_word:
         # A file's name is no reason to refuse what the records themselves say.
         return config.word
-    name = Path(source).name.partition(".")[0].removeprefix("sketchrnn_")
+    name = category_of(Path(source).name)
     if name in read_classes(manifest_path("quickdraw-categories.txt")):
         return name
     if writing.names_word:

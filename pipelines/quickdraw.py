@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,19 @@ import orjson
 from sketchdata.config import option, recorded
 from sketchdata.drawings.sampling import SPLITS, scale_to_fit
 from sketchdata.engine import EngineOptions, Task, TaskResult
-from sketchdata.engine import run as run_stage
-from sketchdata.engine.assembly import drawings_folder, finish, selected, write_shards
+from sketchdata.engine.assembly import (
+    check_rejects,
+    count_rejects,
+    drawings_folder,
+    finish,
+    select_classes,
+    selected,
+    write_shards,
+)
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FetchError, SketchDataError
 from sketchdata.storage import parquet
-from sketchdata.storage.cards import quickdraw_card
+from sketchdata.storage.cards import dataset_card
 from sketchdata.storage.catalog import (
     BUCKET,
     OfficialFile,
@@ -35,7 +42,7 @@ from sketchdata.storage.catalog import (
     read_official_files,
 )
 from sketchdata.storage.manifest import Manifest, SourceEntry, file_entry, replacing
-from sketchdata.storage.selection import READERS, Rules, Selection, cross_class_duplicates, select
+from sketchdata.storage.selection import READERS, Rules, Selection, select
 from sketchdata.storage.sources import (
     DOWNLOADED,
     Source,
@@ -121,10 +128,11 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     if (found := _select(config, folder, engine, located)) is None:
         return None
     # Before anything may fail because of what is on the list.
-    reasons = _count_rejects(found)
+    reasons = count_rejects(found)
     lists = [selected(folder, word).with_suffix(".rejects.jsonl") for word in classes]
     rejects = folder.join("rejects.jsonl", lists, sum(reasons.values()))
-    _check_rejects(config, found)
+    examined = sum(result.counts["examined"] for result in found)
+    check_rejects(reasons, examined, config.max_bad_fraction, config.out / "rejects.jsonl")
     sizes = _split_sizes(config, found)
     counts = {split: {word: sizes[word][split] for word in classes} for split in SPLITS}
     inputs = {result.task_id: result.files[0].sha256 for result in found}
@@ -132,7 +140,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
         return None
     sources = tuple(SourceEntry(**result.facts["source"]) for result in found)
     facts = {"counts": counts, "rejects": reasons, "sources": sources}
-    return finish(folder, shards, card=quickdraw_card, lists=[rejects], **facts)
+    return finish(folder, shards, card=dataset_card, lists=[rejects], **facts)
 
 
 # ---- first stage: one task a category -------------------------------------------------------------------------------
@@ -141,9 +149,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
 def _select(
     config: Config, folder: OutputFolder, engine: EngineOptions, located: Sequence[tuple[Source, SourceFile]]
 ) -> list[TaskResult] | None:
-    """Choose every category's drawings; no drawing is in two categories afterwards."""
     classes = folder.plan.classes
-    taken: dict[str, dict[int, str]] = {word: {} for word in classes}
     settings = {
         "input_format": config.input_format,
         "keep_raw": config.keep_raw,
@@ -152,31 +158,23 @@ def _select(
         "recognized_only": config.recognized_only,
         "check_all": config.check_all,
     }
-    while True:
-        tasks = [
-            Task(
-                id=word,
-                output=selected(folder, word),
-                inputs={file.path: file.identity},
-                config={
-                    "source": source.location,
-                    "path": file.path,
-                    "identity": file.identity,
-                    "rules": {**settings, "word": word, "label": label, "taken": taken[word]},
-                    "classes": list(classes),
-                },
-            )
-            for label, (word, (source, file)) in enumerate(zip(classes, located, strict=True))
-        ]
-        results = run_stage(select_category, tasks, engine, title="Selecting drawings")
-        if results is None:
-            return None
-        twice = cross_class_duplicates({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
-        if not twice:
-            return results
-        # The later category in the class table gives the drawing up and takes its next one.
-        for word, key_ids in twice.items():
-            taken[word] |= key_ids
+
+    def task_of(label: int, word: str, taken: Mapping[int, str]) -> Task:
+        source, file = located[label]
+        return Task(
+            id=word,
+            output=selected(folder, word),
+            inputs={file.path: file.identity},
+            config={
+                "source": source.location,
+                "path": file.path,
+                "identity": file.identity,
+                "rules": {**settings, "word": word, "label": label, "taken": dict(taken)},
+                "classes": list(classes),
+            },
+        )
+
+    return select_classes(folder, classes, task_of, select_category, engine)
 
 
 def select_category(task: Task) -> TaskResult:
@@ -226,31 +224,6 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
     if selection.md5 != expected:
         raise FetchError(f"{file.location} has md5 {selection.md5}, twice, but should have {expected}")
     return selection
-
-
-# ---- between the stages: enough drawings, and few bad ones ----------------------------------------------------------
-
-
-def _count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:
-    """Return {reason: records}."""
-    counts = sum((Counter(result.rejects) for result in results), Counter[str]())
-    return dict(sorted(counts.items()))
-
-
-def _check_rejects(config: Config, results: Sequence[TaskResult]) -> None:
-    """See that bad records are not too large a share of the examined ones.
-
-    Raises:
-        SketchDataError: They are.
-    """
-    rejects = Counter(_count_rejects(results))
-    bad, examined = rejects.total(), sum(result.counts["examined"] for result in results)
-    if bad > config.max_bad_fraction * examined:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.most_common())
-        raise SketchDataError(
-            f"{bad:,} of {examined:,} examined records are bad ({bad / examined:.2%}; --max-bad-fraction allows "
-            f"{config.max_bad_fraction:.2%}): {reasons}. {config.out / 'rejects.jsonl'} lists them"
-        )
 
 
 def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dict[str, int]]:

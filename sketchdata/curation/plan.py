@@ -17,7 +17,7 @@ from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force,
 from sketchdata.curation.entropy import NORMAL, ClassLimits, drawing_entropies, reference
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
-from sketchdata.storage.cards import quickdraw_card
+from sketchdata.storage.cards import dataset_card
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import AUDIT_FOLDER, Manifest, hash_file, replacing
 
@@ -185,7 +185,7 @@ def curated_card(manifest: Manifest) -> str:
         f"drawings that a curator dropped (sha256 of the decisions: `{options['decisions']}`). {refilled} "
         f"`{CURATION_FILE}` counts by class and split what was removed, kept and new."
     )
-    return f"{quickdraw_card(manifest)}\n{textwrap.fill(done, 120, break_long_words=False, break_on_hyphens=False)}\n"
+    return f"{dataset_card(manifest)}\n{textwrap.fill(done, 120, break_long_words=False, break_on_hyphens=False)}\n"
 
 
 def read_totals(directory: Path) -> dict[str, int]:

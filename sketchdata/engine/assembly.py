@@ -6,8 +6,11 @@ a class in the work folder, those of the first split first, each split by rising
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,12 @@ import numpy as np
 from sketchdata import __version__
 from sketchdata.drawings.drawing import concatenate
 from sketchdata.drawings.sampling import places_of_rows, ranks, row_order, rows_before
-from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
+from sketchdata.engine import EngineOptions, Stage, Task, TaskResult, run, run_final
 from sketchdata.engine.output_folder import OutputFolder
+from sketchdata.errors import SketchDataError
 from sketchdata.storage import parquet
 from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, Manifest, file_entry, replacing
+from sketchdata.storage.selection import cross_class_duplicates
 
 #: Rows in a shard at most: about 10 MB, so that a worker holds little and 40 of them make QuickDraw-3.8M.
 SHARD_ROWS = 100_000
@@ -30,10 +35,11 @@ _NAMES = frozenset({"data", "key_ids", "classes.csv", "curation.csv", "rejects.j
 CURATED = "-curated"
 
 
-def drawings_folder(out: Path, plan: Manifest) -> OutputFolder:
+def drawings_folder(out: Path, plan: Manifest, same: tuple[str, ...] = ("config", "classes", "parent")) -> OutputFolder:
     """Return the folder of a data set of drawings in the making.
 
-    `plan` is the manifest as far as it is known beforehand; its `config` has the `seed` of the ranks.
+    `plan` is the manifest as far as it is known beforehand; its `config` has the `seed` of the ranks. `same` are the
+    fields of it by which a finished data set is this very one.
     """
     name = plan.name.removesuffix(CURATED)
     return OutputFolder(
@@ -43,7 +49,7 @@ def drawings_folder(out: Path, plan: Manifest) -> OutputFolder:
         names=_NAMES,
         noun="data set of drawings",
         work_name=".build",
-        same=("config", "classes", "parent"),
+        same=same,
         # Tasks know by themselves whether what an earlier try left is theirs.
         limits={},
         replaces=frozenset({name, name + CURATED}),
@@ -53,6 +59,53 @@ def drawings_folder(out: Path, plan: Manifest) -> OutputFolder:
 def selected(folder: OutputFolder, word: str) -> Path:
     """Return where a class's chosen drawings belong."""
     return folder.work / "select" / f"{word}.arrow"
+
+
+def select_classes(
+    folder: OutputFolder,
+    classes: Sequence[str],
+    task_of: Callable[[int, str, Mapping[int, str]], Task],
+    stage: Stage,
+    engine: EngineOptions,
+) -> list[TaskResult] | None:
+    """Choose every class's drawings, so that none is in two classes; None in an unfinished share of a job array.
+
+    `task_of(label, word, taken)` makes a class's task, which writes `selected(folder, word)` and chooses no drawing of
+    `taken`, {key_id: the class that has it}.
+    """
+    taken: dict[str, dict[int, str]] = {word: {} for word in classes}
+    while True:
+        tasks = [task_of(label, word, taken[word]) for label, word in enumerate(classes)]
+        results = run(stage, tasks, engine, title="Selecting drawings")
+        if results is None:
+            return None
+        twice = cross_class_duplicates({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
+        if not twice:
+            return results
+        # The later class in the table gives the drawing up and takes its next one.
+        for word, key_ids in twice.items():
+            taken[word] |= key_ids
+
+
+def count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:
+    """Return {reason: records} of all results."""
+    counts = sum((Counter(result.rejects) for result in results), Counter[str]())
+    return dict(sorted(counts.items()))
+
+
+def check_rejects(rejects: Mapping[str, int], examined: int, most: float, listed: Path) -> None:
+    """Check that at most the share `most` of the examined records is refused; `listed` is the file that lists them.
+
+    Raises:
+        SketchDataError: It is more.
+    """
+    bad = sum(rejects.values())
+    if bad > most * examined:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(rejects).most_common())
+        raise SketchDataError(
+            f"{bad:,} of {examined:,} examined records are bad ({bad / examined:.2%}; --max-bad-fraction allows "
+            f"{most:.2%}): {reasons}. {listed} lists them"
+        )
 
 
 def write_shards(
@@ -116,11 +169,12 @@ def finish(
                     lines.write("".join(f"{key_id}\n" for key_id in key_ids).encode("ascii"))
                     records += len(key_ids)
         files.append(folder.publish(name, records))
-    rows = [["label", "word", *manifest.counts]]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["label", "word", *manifest.counts])
     for label, word in enumerate(manifest.classes):
-        rows.append([str(label), word, *(str(counts[word]) for counts in manifest.counts.values())])
-    table = "".join(",".join(row) + "\n" for row in rows)
-    files.append(folder.put("classes.csv", table.encode("utf-8"), len(manifest.classes)))
+        writer.writerow([label, word, *(counts[word] for counts in manifest.counts.values())])
+    files.append(folder.put("classes.csv", table.getvalue().encode("utf-8"), len(manifest.classes)))
     return folder.finish(files, card, sweep=("data", "key_ids"), **facts)
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path, PurePath
 from secrets import token_hex
@@ -25,7 +25,7 @@ import orjson
 
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats import binary, ndjson, npz, strokes, svg
+from sketchdata.formats import binary, kaggle, ndjson, npz, strokes, svg
 from sketchdata.formats.records import RecordBlock
 
 GZIP_SUFFIX = ".gz"
@@ -202,6 +202,19 @@ def _portion(block: RecordBlock, parsed: Parsed) -> Portion:
     return Portion(batch=parsed.batch, faults=faults)
 
 
+def read_csv(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read Kaggle's CSV, simplified or raw, whichever the first readable row is; of one category or of many."""
+    rows, first = kaggle.to_lines(blocks, word), 2
+    raw: bool | None = None
+    while lines := list(islice(rows, _PORTION)):
+        raw = _is_raw(lines) if raw is None else raw
+        parsed = _parse_lines(lines, words, word, raw=bool(raw))
+        places = [(f"row {first + row:,}", error) for row, error in parsed.faults]
+        faults = [Fault(where=place, reason=error.reason, detail=error.detail) for place, error in places]
+        yield Portion(batch=parsed.batch, faults=faults)
+        first += len(lines)
+
+
 def read_binary(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
     """Read official packed records."""
     name = word or ""
@@ -309,7 +322,9 @@ def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Po
     Raises:
         ConfigError: It has none.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".svg" and path.is_file())
+    # Hidden ones are other programs' notes.
+    named = (path for path in folder.iterdir() if path.suffix.lower() == ".svg" and not path.name.startswith("."))
+    paths = sorted(path for path in named if path.is_file())
     if not paths:
         raise ConfigError(f"{folder} holds no .svg files")
     batches: list[DrawingBatch] = []
@@ -352,6 +367,16 @@ def write_ndjson(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) 
         names = (words.names[label] for label in batch.label.tolist())
         lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in ndjson.records(batch, names))
         file.write(b"".join(lines))
+
+
+def write_csv(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
+    """Write Kaggle's CSV, each row with its own word."""
+    records = (
+        record
+        for batch in batches
+        for record in ndjson.records(batch, (words.names[label] for label in batch.label.tolist()))
+    )
+    file.writelines(kaggle.to_rows(records))
 
 
 def write_binary(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
@@ -455,6 +480,7 @@ FORMATS = {
     found.name: found
     for found in (
         FileFormat(name="ndjson", read=read_ndjson, write=write_ndjson, text=True, names_word=True),
+        FileFormat(name="csv", read=read_csv, write=write_csv, text=True, names_word=True),
         FileFormat(name="bin", read=read_binary, write=write_binary),
         FileFormat(name="npz", read=read_npz, write=write_npz),
         FileFormat(name="svg", read=read_svg, write=write_svg, text=True, names_word=True),

@@ -13,6 +13,10 @@ from sketchdata.formats.deephash import FILES, PARTS
 from sketchdata.storage.manifest import Manifest
 from sketchdata.storage.pictures import UNDIVIDED
 
+#: What paths of sources begin with that are not laid out like the official bucket.
+OWN_FILES = "./"
+
+_QUICKDRAW = "[Quick, Draw!](https://github.com/googlecreativelab/quickdraw-dataset) by Google (CC BY 4.0)"
 _SPLIT_USE = {
     "train": "training",
     "val": "validation, and choosing of hyper-parameters",
@@ -31,7 +35,10 @@ def _card(
     """Fill a template in; `row` is a row of its table of splits, and `cells` has what stands there for {cell}."""
     parent = manifest.parent
     made_from = "" if parent is None else f", exported from\n{parent.name} (sha256 of its manifest: `{parent.sha256}`)"
+    own = _is_own(manifest)
     common = {
+        "license": "unknown" if own else "cc-by-4.0",
+        "origin": "files of its builder's own" if own else _QUICKDRAW,
         "name": manifest.name,
         "tool": manifest.tool,
         "total": f"{sum(manifest.splits.values()):,}",
@@ -57,25 +64,37 @@ def _number(manifest: Manifest) -> str:
     return "float64" if manifest.is_raw else "int64"
 
 
-def quickdraw_card(manifest: Manifest) -> str:
-    """Return the card of a data set built from Quick, Draw! files."""
-    official, sources = sum(source.official for source in manifest.sources), len(manifest.sources)
+def _is_own(manifest: Manifest) -> bool:
+    """Tell whether a data set was built from a user's files instead of those of Quick, Draw!."""
+    return any(source.path.startswith(OWN_FILES) for source in manifest.sources)
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """Return the card of a built data set of drawings."""
+    patterns = {split: f"data/{split}-*.parquet" for split in manifest.splits if manifest.shards(split)}
+    common: dict[str, object] = {
+        "configs": _configs(patterns),
+        "size_category": size_category(sum(manifest.splits.values())),
+        "sources": len(manifest.sources),
+        "seed": manifest.config["seed"],
+        "rejects": sum(manifest.rejects.values()),
+    }
+    row = "| {split} | {count:,} | {cell} |"
+    if _is_own(manifest):
+        return _card("drawings", manifest, row, _SPLIT_USE, **common)
+    official = sum(source.official for source in manifest.sources)
     return _card(
         "quickdraw",
         manifest,
-        "| {split} | {count:,} | {cell} |",
+        row,
         _SPLIT_USE,
-        configs=_configs({split: f"data/{split}-*.parquet" for split in manifest.splits if manifest.shards(split)}),
-        size_category=size_category(sum(manifest.splits.values())),
-        sources=sources,
         official=official,
-        others="" if official == sources else "; the others are of another origin, perhaps generated",
-        seed=manifest.config["seed"],
+        others="" if official == len(manifest.sources) else "; the others are of another origin, perhaps generated",
         recognized="Only drawings that the game recognized were taken."
         if manifest.config["recognized_only"]
         else "Drawings were taken whether the game recognized them or not; the column `recognized` tells.",
         points="{x, y} in pixels and t in milliseconds" if manifest.is_raw else "{x, y} in 0..255",
-        rejects=sum(manifest.rejects.values()),
+        **common,
     )
 
 

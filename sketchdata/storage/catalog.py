@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 from sketchdata.errors import ConfigError
 from sketchdata.names import did_you_mean, names_in
@@ -49,6 +51,16 @@ def official_path(format_name: str, category: str) -> str:
 
 
 @functools.cache
+def category_of(name: str) -> str:
+    """Return the category that a file is named after, whatever program has downloaded it.
+
+    >>> [category_of(name) for name in ("full_simplified_hot%20dog.ndjson", "sketchrnn_cat.full.npz", "big+ben.bin.gz")]
+    ['hot dog', 'cat', 'big ben']
+    """
+    stem = unquote_plus(name).rpartition("/")[2].partition(".")[0]
+    return re.sub(r"^(full_(simplified|raw|binary|numpy_bitmap)_|sketchrnn_)", "", stem)
+
+
 def read_official_files(path: Path) -> dict[str, OfficialFile]:
     """Read a list of files with the columns path, bytes, md5, keyed by path; once a process.
 

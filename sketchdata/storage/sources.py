@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import orjson
 
@@ -222,14 +223,20 @@ def read_content(source: Source, file: SourceFile) -> Iterator[bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """A folder on this machine: `DIR/full/simplified/x.ndjson`, `DIR/simplified/x.ndjson` or `DIR/x.ndjson`."""
+    """A folder on this machine: `DIR/full/simplified/x.ndjson`, `DIR/simplified/x.ndjson` or `DIR/x.ndjson`.
+
+    Names as downloads have them are known too: `full_simplified_hot%20dog.ndjson`, `hot+dog.ndjson`.
+    """
 
     location: str
 
     def find(self, path: str) -> SourceFile | None:
         """Look for a file by its path in the bucket, plain before gzipped."""
         root, name = Path(self.location), PurePosixPath(path)
-        for place in dict.fromkeys((path, path.removeprefix("full/"), name.name)):
+        # Browsers, gsutil and mirrors give downloaded files names of their own.
+        spelled = (path, path.removeprefix("full/"), name.name, path.replace("/", "_"))
+        forms = (str, quote, partial(quote_plus, safe="/"), partial(quote, safe=""))
+        for place in dict.fromkeys(form(each) for each in spelled for form in forms):
             for suffix in _suffixes(path):
                 file = root / (place + suffix)
                 if file.is_file():

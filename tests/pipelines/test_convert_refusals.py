@@ -150,11 +150,42 @@ def test_a_hostile_npz_runs_nothing(tmp_path: Path) -> None:
 # ---- names, words, folders -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["star.bin", "star.simplified.bin", "sketchrnn_star.bin"])
-def test_an_official_files_name_gives_the_word(name: str, star: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("star.bin", "star"),
+        ("star.simplified.bin", "star"),
+        ("sketchrnn_star.bin", "star"),
+        ("full_binary_star.bin", "star"),
+        ("full_binary_hot%20dog.bin", "hot dog"),
+        ("hot+dog.bin", "hot dog"),
+    ],
+)
+def test_an_official_files_name_gives_the_word(name: str, word: str, star: Path, tmp_path: Path) -> None:
     go(star, tmp_path / name)
     go(tmp_path / name, tmp_path / "b.ndjson")
-    assert {record["word"] for record in records((tmp_path / "b.ndjson").read_bytes())} == {"star"}
+    assert {record["word"] for record in records((tmp_path / "b.ndjson").read_bytes())} == {word}
+
+
+def test_kaggles_csv_gives_the_very_records_back(star: Path, tmp_path: Path) -> None:
+    go(star, tmp_path / "a.csv")
+    head, first, *_ = (tmp_path / "a.csv").read_text().splitlines()
+    assert head == "countrycode,drawing,key_id,recognized,timestamp,word"
+    assert first.endswith(",star")
+    assert " UTC" not in first
+    go(tmp_path / "a.csv", tmp_path / "b.ndjson")
+    go(star, tmp_path / "c.ndjson")
+    assert (tmp_path / "b.ndjson").read_bytes() == (tmp_path / "c.ndjson").read_bytes()
+
+
+def test_kaggles_csv_may_lack_columns_and_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    rows = ["key_id,drawing", '5,"[[[0, 9], [3, 4]]]"', '6,"[[[0, 9], [3]]]"', "7,oops"]
+    (tmp_path / "a.csv").write_text("\ufeff" + "\r\n".join(rows))
+    converted = go(tmp_path / "a.csv", tmp_path / "b.ndjson", word="cat", max_bad_fraction=0.9)
+    assert (converted.drawings, converted.rejects.total()) == (1, 2)
+    assert [example.partition(":")[0] for example in converted.examples] == ["row 3", "row 4"]
+    (record,) = records((tmp_path / "b.ndjson").read_bytes())
+    assert (record["word"], record["key_id"], record["countrycode"], record["recognized"]) == ("cat", "5", None, True)
 
 
 def test_without_a_known_name_the_word_must_be_given_where_it_is_needed(star: Path, tmp_path: Path) -> None:
@@ -170,7 +201,7 @@ def test_without_a_known_name_the_word_must_be_given_where_it_is_needed(star: Pa
     ("source", "out", "options", "message"),
     [
         ("star.ndjson", "b.xyz", {}, "cannot tell the format of"),
-        ("star.ndjson", "b", {}, "its suffix should be one of .ndjson, .bin"),
+        ("star.ndjson", "b", {}, "its suffix should be one of .ndjson, .csv, .bin"),
         ("b.npy", "b.ndjson", {}, "only written"),
         ("absent.ndjson", "b.ndjson", {}, "does not exist"),
         ("star.ndjson", "star.ndjson", {}, "exists"),

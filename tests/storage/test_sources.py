@@ -109,9 +109,21 @@ def test_web_source_survives_a_cut(tmp_path: Path) -> None:
         assert b"".join(source.read(file)) == CONTENT
 
 
-@pytest.mark.parametrize("place", [PATH, "simplified/aircraft carrier.ndjson", "aircraft carrier.ndjson"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        PATH,
+        "simplified/aircraft carrier.ndjson",
+        "aircraft carrier.ndjson",
+        "full_simplified_aircraft carrier.ndjson",
+        "full_simplified_aircraft%20carrier.ndjson",
+        "full%2Fsimplified%2Faircraft%20carrier.ndjson",
+        "simplified/aircraft%20carrier.ndjson",
+        "aircraft+carrier.ndjson",
+    ],
+)
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_a_folder_may_be_laid_out_in_three_ways(tmp_path: Path, place: str, suffix: str) -> None:
+def test_a_folder_may_be_laid_out_like_the_bucket_or_as_downloads_are(tmp_path: Path, place: str, suffix: str) -> None:
     put(tmp_path, place + suffix, gzip.compress(CONTENT) if suffix else CONTENT)
     source = open_source(str(tmp_path))
     file = source.find(PATH)

@@ -1,0 +1,79 @@
+"""The CSV of Kaggle's "Quick, Draw! Doodle Recognition": official records with the drawing as JSON in a column.
+
+Columns are countrycode, drawing, key_id, recognized, timestamp and word, in any order; the last three may be absent.
+Source: kaggle.com/competitions/quickdraw-doodle-recognition, "Data".
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+
+import orjson
+
+from sketchdata.errors import FormatError
+
+COLUMNS = ("countrycode", "drawing", "key_id", "recognized", "timestamp", "word")
+_NEEDED = {"drawing", "key_id"}
+#: What columns hold that a file lacks, or that are empty.
+_DEFAULTS = {"recognized": "True", "timestamp": "1970-01-01 00:00:00"}
+#: No drawing comes near it.
+_MAX_FIELD = 1 << 26
+
+
+def to_lines(blocks: Iterable[bytes], word: str | None) -> Iterator[bytes]:
+    """Turn rows of CSV into official lines of JSON; `word` is that of files without such a column.
+
+    Raises:
+        FormatError: It is not such a CSV.
+    """
+    csv.field_size_limit(_MAX_FIELD)
+    reader = csv.DictReader(_text_lines(blocks))
+    try:
+        if absent := sorted(_NEEDED - set(reader.fieldnames or ())):
+            raise FormatError("not a CSV of drawings", f"its first line names no column {' and '.join(absent)}")
+        for row in reader:
+            yield _line(row, word)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise FormatError("not a CSV of drawings", f"row {reader.line_num:,}: {error}") from error
+
+
+def _text_lines(blocks: Iterable[bytes]) -> Iterator[str]:
+    decoder, rest = codecs.getincrementaldecoder("utf-8-sig")(), ""
+    for block in blocks:
+        *lines, rest = (rest + decoder.decode(block)).split("\n")
+        if len(rest) > _MAX_FIELD:
+            raise FormatError("not a CSV of drawings", f"more than {_MAX_FIELD:,} characters without a line end")
+        yield from (f"{line}\n" for line in lines)
+    if rest := rest + decoder.decode(b"", final=True):
+        yield rest
+
+
+def _line(row: Mapping[str, str | None], word: str | None) -> bytes:
+    values = _DEFAULTS | {"word": word or ""} | {name: value for name, value in row.items() if value}
+    stamp = str(values["timestamp"])
+    record = {
+        "word": values["word"],
+        "countrycode": values.get("countrycode"),
+        "timestamp": stamp if stamp.endswith(" UTC") else f"{stamp} UTC",
+        "recognized": {"true": True, "false": False}.get(str(values["recognized"]).lower(), values["recognized"]),
+        "key_id": values.get("key_id"),
+    }
+    # What is not JSON makes a line that is not either, which is then refused by itself.
+    return orjson.dumps(record)[:-1] + b',"drawing":' + str(values.get("drawing")).encode() + b"}"
+
+
+def to_rows(records: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+    """Turn official records into lines of CSV, the head first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        drawing, stamp = orjson.dumps(record["drawing"]).decode(), str(record["timestamp"]).removesuffix(" UTC")
+        writer.writerow({**record, "drawing": drawing, "timestamp": stamp})
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue().encode()
