@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from sketchdata.config import option
-from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words
+from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, empty_batch, to_batch
 from sketchdata.drawings.simplify import simplify_records
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import npy
@@ -33,18 +33,22 @@ from sketchdata.formats.files import (
     FileFormat,
     Portion,
     Reader,
+    Writer,
     format_of,
     open_file,
     packed_by_name,
     read_npz,
     read_svg_folder,
+    read_whole,
     unpacked_blocks,
     write_svg_folder,
 )
+from sketchdata.photos import image
 from sketchdata.progress import byte_bar
 from sketchdata.storage.catalog import category_of, manifest_path, read_classes
 from sketchdata.storage.manifest import replacing
 
+_START_BYTES = 64
 #: Standard input or output.
 STANDARD = "-"
 _EXAMPLES = 5
@@ -59,7 +63,7 @@ class Config:
         None,
         help="Format of IN. Default: by its suffix.",
         param_decls=["--from"],
-        type=click.Choice([name for name, known in FORMATS.items() if known.read is not None]),
+        type=click.Choice([*(name for name, known in FORMATS.items() if known.read is not None), "picture"]),
     )
     out_format: str | None = option(
         None, help="Format of OUT. Default: by its suffix.", param_decls=["--to"], type=click.Choice(list(FORMATS))
@@ -144,7 +148,10 @@ def _reading_format(source: str, config: Config) -> FileFormat:
         if config.in_format not in (None, "svg"):
             raise ConfigError(f"{source} is a folder, and only SVG files are read from one: name a file")
         return FORMATS["svg"]
-    reading = format_of(source) if config.in_format is None else FORMATS[config.in_format]
+    if config.in_format == "picture" or (config.in_format is None and _is_picture(source)):
+        reading = _PICTURE
+    else:
+        reading = format_of(source) if config.in_format is None else FORMATS[config.in_format]
     if reading.read is None:
         raise ConfigError(f"{source}: bitmaps cannot be turned back into strokes, so .{reading.name} is only written")
     if config.scale != "auto" and reading.name != "npz":
@@ -221,6 +228,27 @@ def _portions(source: str, reading: FileFormat, words: Words, word: str | None, 
             size = Path(source).stat().st_size
         shown = bar.add_task("Converting", total=size)
         yield from read(unpacked_blocks(file, source, lambda count: bar.advance(shown, count)), words, word)
+
+
+def _is_picture(source: str) -> bool:
+    if source == STANDARD or not Path(source).is_file():
+        return False
+    with Path(source).open("rb") as file:
+        return image.sniff(file.read(_START_BYTES)) is not None
+
+
+def _read_picture(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
+    """Read a picture of a drawing, whose lines are traced."""
+    try:
+        drawing = image.trace_picture(read_whole(blocks, image.DEFAULT_LIMITS.bytes), word or "")
+    except FormatError as error:
+        fault = Fault(where="the picture", reason=error.reason, detail=error.detail)
+        yield Portion(batch=empty_batch(), faults=[fault])
+        return
+    yield Portion(batch=to_batch([drawing], words))
+
+
+_PICTURE = FileFormat(name="picture", read=_read_picture, write=None)
 
 
 class _Tally:
@@ -303,7 +331,7 @@ def _write_file(out: str, writing: FileFormat, batches: Iterator[DrawingBatch], 
         if raster is not None:
             npy.dump(batches, file, raster=raster)
         else:
-            writing.write(batches, words, file)
+            cast(Writer, writing.write)(batches, words, file)
         tally.check()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,15 @@ import click
 from sketchdata.api.recogniser import Recogniser, Recognition
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+from sketchdata.retrieval.query import (
+    MAX_QUERIES,
+    Query,
+    Unreadable,
+    find_drawings,
+    parse_key_id,
+    read_each,
+    read_queries,
+)
 from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.dataset import open_dataset
 
@@ -46,10 +54,11 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecognisedDrawings:
-    """The recogniser, and its answers in the order of the drawings."""
+    """The recogniser, its answers in the order of the drawings, and the files that could not be read."""
 
     recogniser: Recogniser
     answers: tuple[Recognition, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDrawings:
@@ -67,18 +76,20 @@ def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDraw
         vectors=config.vectors,
         method=config.method,
     )
-    queries = _read(files, recogniser.classes, config.data or recogniser.data or Path(), config.word)
+    read, unreadable = read_each(files, _read)
+    queries = _complete(read, recogniser.classes, config.data or recogniser.data or Path(), config.word)
     scores = recogniser.scores([query.drawing for query in queries if query.drawing])
     answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
-    return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers))
+    return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers), unreadable=unreadable)
 
 
-def _read(files: Iterable[str], classes: Sequence[str], data: Path, word: str | None) -> list[Query]:
+def _read(text: str) -> list[Query]:
+    key_id = parse_key_id(text)
+    return read_queries(text) if key_id is None else [Query(name=text, key_id=key_id)]
+
+
+def _complete(queries: Sequence[Query], classes: Sequence[str], data: Path, word: str | None) -> list[Query]:
     known = None if word is None else choose_classes(classes, word)[0]
-    queries = list[Query]()
-    for text in files:
-        key_id = parse_key_id(text)
-        queries += read_queries(text) if key_id is None else [Query(name=text, key_id=key_id)]
     if len(queries) > MAX_QUERIES:
         raise ConfigError(f"{len(queries):,} drawings at once, and {MAX_QUERIES:,} are recognised at most")
     absent = {query.key_id for query in queries if query.drawing is None and query.key_id is not None}

@@ -15,7 +15,15 @@ from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Packed
 from sketchdata.retrieval.code_folder import ROW_NUMBERS
 from sketchdata.retrieval.index import Index, Neighbours, open_index
-from sketchdata.retrieval.query import MAX_QUERIES, Query, find_drawings, parse_key_id, read_queries
+from sketchdata.retrieval.query import (
+    MAX_QUERIES,
+    Query,
+    Unreadable,
+    find_drawings,
+    parse_key_id,
+    read_each,
+    read_queries,
+)
 from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.dataset import open_dataset
 
@@ -87,10 +95,11 @@ class SearchAnswer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchAnswers:
-    """The answers to all queries, in their order, and the index."""
+    """The answers to all queries, in their order, the index, and the files that could not be read."""
 
     index: Index
     answers: tuple[SearchAnswer, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswers:
@@ -107,7 +116,7 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
     if k > len(index):
         raise ConfigError(f"-k {k:,} is more than the {len(index):,} codes of the index")
     word = None if config.word is None else choose_classes(index.classes, config.word)[0]
-    read = [query for text in queries for query in _read(text, index, config)]
+    read, unreadable = read_each(queries, lambda text: _read(text, index, config))
     if len(read) > MAX_QUERIES:
         raise ConfigError(f"{len(read):,} queries at once, and {MAX_QUERIES:,} are answered at most")
     read = _with_drawings([replace(query, word=word or query.word) for query in read], config.data)
@@ -115,7 +124,8 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
     # One more, since a drawing of the index finds itself first.
     neighbours = index.search(packed, min(k + 1, len(index)))
     pairs = zip(read, neighbours, strict=True)
-    return SearchAnswers(index=index, answers=tuple(_answer(index, query, found, k) for query, found in pairs))
+    answers = tuple(_answer(index, query, found, k) for query, found in pairs)
+    return SearchAnswers(index=index, answers=answers, unreadable=unreadable)
 
 
 def _read(text: str, index: Index, config: Config) -> list[Query]:

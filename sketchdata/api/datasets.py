@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats.files import (
     GZIP_SUFFIX,
     Portion,
+    Writer,
     format_of,
     open_file,
     packed_by_name,
@@ -426,7 +427,7 @@ def write(path: AnyPath, drawings: Drawing | Drawings, *, overwrite: bool = Fals
     if place.exists() and not overwrite:
         raise ConfigError(f"{place} exists: choose another name, or overwrite=True")
     with replacing(place) as file, packed_by_name(file, place.name) as packed:
-        writing.write(_batches(many, words), words, packed)
+        cast(Writer, writing.write)(_batches(many, words), words, packed)
 
 
 @overload

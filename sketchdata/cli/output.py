@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from sketchdata.names import printable
 
 if TYPE_CHECKING:
     from sketchdata.curation.audit import AuditRecord
+    from sketchdata.retrieval.query import Unreadable
     from sketchdata.storage.manifest import Manifest
     from sketchdata.web.exhibit import Exhibit
 
@@ -37,6 +38,14 @@ def print_tables(*tables: Table) -> None:
         for table in tables:
             console.print(table)
     click.echo(captured.get(), nl=False)
+
+
+def end_with(unreadable: Sequence[Unreadable]) -> None:
+    """End a command whose other files were answered: name those that could not be read, and exit with 1."""
+    for one in unreadable:
+        click.echo(printable(f"error: {one.reason}"), err=True)
+    if unreadable:
+        click.get_current_context().exit(1)
 
 
 class PlainTable(Table):

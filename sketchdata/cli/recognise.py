@@ -11,7 +11,7 @@ import click
 
 from sketchdata import __version__
 from sketchdata.api.recogniser import MEANINGS, ZERO_SHOT, Recogniser, Recognition
-from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, echo_json, print_tables
+from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, echo_json, end_with, print_tables
 from sketchdata.config import option, options
 from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, recognition, save
 from sketchdata.errors import ConfigError, needs_extra
@@ -43,8 +43,9 @@ def _check_picture(context: click.Context, parameter: click.Parameter, path: Pat
 def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | None, config: recipe.Config) -> None:
     """Recognise drawings by a trained network.
 
-    A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg or a .png file, or a key_id. RUN is the
-    folder of a finished training on drawings. Classifiers give probabilities of the classes that they learned.
+    A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file, a picture (.png, .jpg, .webp,
+    .gif or .bmp), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give probabilities of
+    the classes that they learned. Of several files, those that cannot be read are named, and the exit code is 1.
 
     A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
     recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit:
@@ -74,6 +75,7 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     if picture is not None and figure is not None:
         save(figure, picture)
         click.echo(f"{picture}: {picture.stat().st_size / 1e3:,.0f} kB", err=True)
+    end_with(found.unreadable)
 
 
 def _plain(found: recipe.RecognisedDrawings) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def _plain(found: recipe.RecognisedDrawings) -> dict[str, Any]:
         and {"vectors": kept.source, "method": kept.method, "validation_hit": kept.recogniser.validation_hit},
         "candidates": len(recogniser.candidates),
         "score": {"kind": recogniser.measure, "meaning": MEANINGS[recogniser.measure], "gamma": recogniser.gamma},
+        "unreadable": [{"file": one.name, "reason": one.reason} for one in found.unreadable],
         "drawings": [
             {
                 "drawing": answer.query.name,

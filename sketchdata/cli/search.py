@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sketchdata import __version__
-from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, counted, echo_json, print_tables
+from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, counted, echo_json, end_with, print_tables
 from sketchdata.config import options
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import encode as encode_recipe
@@ -81,8 +81,9 @@ def search(
 ) -> None:
     """Find the drawings in an index that are nearest to each QUERY, by the Hamming distance of their codes.
 
-    A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg or a .png file. Drawings at
-    the same distance come in the order of their key_ids. A hit is a drawing of the query's class, which .ndjson files
+    A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file or a picture (.png,
+    .jpg, .webp, .gif or .bmp). Of several, files that cannot be read are named, and the exit code is 1. Drawings at the
+    same distance come in the order of their key_ids. A hit is a drawing of the query's class, which .ndjson files
     and key_ids state and --class gives for other files. The strokes of a picture are traced; their order is unknown.
 
     Example: sketchdata search index --run runs/hashing cat.svg --class cat
@@ -104,17 +105,20 @@ def search(
                     "split": found.index.facts.get("split"),
                 },
                 "queries": [_plain(answer) for answer in found.answers],
+                "unreadable": [{"file": one.name, "reason": one.reason} for one in found.unreadable],
             }
         )
+        end_with(found.unreadable)
         return
     for answer in found.answers:
         if answer.note is not None:
             click.echo(f"{answer.query.name}: {answer.note}", err=True)
     if sheet is not None and config.data is not None:
         _write_sheet(found, config.data, sheet)
-        return
-    for answer in found.answers:
-        _print(answer)
+    else:
+        for answer in found.answers:
+            _print(answer)
+    end_with(found.unreadable)
 
 
 def _plain(answer: search_recipe.SearchAnswer) -> dict[str, Any]:

@@ -114,14 +114,14 @@ class FileFormat:
     Attributes:
         name: Its suffix without the dot, and its name for `--from` and `--to`.
         read: None where it cannot be read.
-        write: How batches are written to one file.
+        write: How batches are written to one file; None where they are not.
         text: Whether it can come from standard input and go to standard output.
         names_word: Whether its records name their category.
     """
 
     name: str
     read: Reader | None
-    write: Writer
+    write: Writer | None
     text: bool = False
     names_word: bool = False
 
@@ -234,7 +234,7 @@ def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: 
     """
     name = word or ""
     label, first = words.label(name), 0
-    splits = npz.load(_whole(blocks, npz.MAX_BYTES))
+    splits = npz.load(read_whole(blocks, npz.MAX_BYTES))
     keep = all(map(strokes.fit_square, splits.values())) if scale == "auto" else scale == "keep"
     note: str | None = f"drawings are {SCALES['keep' if keep else 'fit']} (--scale {'keep' if keep else 'fit'})"
     for split, arrays in splits.items():
@@ -251,7 +251,7 @@ def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: 
 def read_svg(blocks: Iterable[bytes], words: Words, word: str | None, *, name: str | int = 0) -> Iterator[Portion]:
     """Read an SVG document as one drawing; `name` tells it from equal ones, see `svg.load`."""
     try:
-        drawing = svg.load(_whole(blocks, svg.MAX_BYTES), word=word, name=name)
+        drawing = svg.load(read_whole(blocks, svg.MAX_BYTES), word=word, name=name)
     except FormatError as error:
         fault = Fault(where="the document", reason=error.reason, detail=error.detail)
         yield Portion(batch=empty_batch(), faults=[fault])
@@ -348,7 +348,12 @@ def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Po
         yield Portion(batch=concatenate(batches), names=names)
 
 
-def _whole(blocks: Iterable[bytes], limit: int) -> bytes:
+def read_whole(blocks: Iterable[bytes], limit: int) -> bytes:
+    """Put a file's blocks together.
+
+    Raises:
+        FormatError: It has more bytes than the limit.
+    """
     pieces, size = [], 0
     for block in blocks:
         size += len(block)

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
+from sketchdata.drawings.drawing import Drawing
 from sketchdata.errors import FormatError
+from sketchdata.formats import tracing
 
 #: (H, W, 3) uint8 RGB.
 Photo = npt.NDArray[np.uint8]
@@ -82,12 +84,12 @@ def sniff(data: bytes) -> str | None:
     return "BMP" if data.startswith(b"BM") else None
 
 
-def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "white") -> Photo:
     """Decode a JPEG, PNG, WebP, BMP or GIF, by content and not by name, to (H, W, 3) uint8 RGB.
 
-    A JPEG may lack its end marker. The EXIF orientation is applied, transparency is laid over white, 16-bit grey is
-    scaled to 8, and of an animation the first frame counts. Limits are checked on the file's length and its header,
-    before any pixel is decoded.
+    A JPEG may lack its end marker. The EXIF orientation is applied, transparency is laid over the ground, a colour,
+    16-bit grey is scaled to 8, and of an animation the first frame counts. Limits are checked on the file's length and
+    its header, before any pixel is decoded.
 
     Raises:
         FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
@@ -101,7 +103,7 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
         # Pillow warns of large and of oddly tagged pictures: the limits catch the former, the latter do no harm.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode_within(data, kind, limits)
+            return _decode_within(data, kind, limits, ground)
     except Image.DecompressionBombError as error:
         raise FormatError("too many pixels", str(error)) from error
     except DAMAGE as error:
@@ -143,17 +145,32 @@ def _decode_without_end(data: bytes, limits: PhotoLimits) -> Photo | None:
     return first if np.array_equal(first, second) else None
 
 
-def _decode_within(data: bytes, kind: str, limits: PhotoLimits) -> Photo:
+def trace_picture(data: bytes, word: str = "", limits: PhotoLimits = DEFAULT_LIMITS) -> Drawing:
+    """Read a picture of a drawing, of any format that `decode` knows, as strokes, see `tracing.trace`.
+
+    Raises:
+        FormatError: As `decode` and `trace`.
+    """
+    try:
+        return tracing.trace(decode(data, limits), word)
+    except FormatError as error:
+        if error.reason != "empty drawing":
+            raise
+    # White ink on transparency shows on black.
+    return tracing.trace(decode(data, limits, ground="black"), word)
+
+
+def _decode_within(data: bytes, kind: str, limits: PhotoLimits, ground: str = "white") -> Photo:
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if image.width * image.height > limits.pixels:
             found = f"{image.width:,} × {image.height:,}"
             raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are accepted")
         image.load()
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        return _rgb(image if turn is None else image.transpose(turn))
+        return _rgb(image if turn is None else image.transpose(turn), ground)
 
 
-def _rgb(image: Image.Image) -> Photo:
+def _rgb(image: Image.Image, ground: str) -> Photo:
     """Return a picture of any mode as (H, W, 3) uint8."""
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit grey at 255 instead of scaling it.
@@ -161,7 +178,7 @@ def _rgb(image: Image.Image) -> Photo:
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
     return np.array(image.convert("RGB"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats import svg, tracing
+from sketchdata.formats import svg
 from sketchdata.formats.files import GZIP_SUFFIX, gunzip, read_ndjson
 from sketchdata.formats.records import made_up_key_id
 from sketchdata.photos import image
@@ -24,8 +24,10 @@ MAX_QUERIES = 10_000
 _BLOCK_BYTES = 1 << 20
 _LINE = "#"
 _NDJSON = (".ndjson", f".ndjson{GZIP_SUFFIX}")
+#: What is read as a picture and refused as one; of others the first bytes tell.
+_PICTURES, _START_BYTES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"), 64
 _MAX_KEY_ID = 2**64 - 1
-_KINDS = "a key_id, or a file: .ndjson (one line of it: FILE.ndjson#3), .svg or .png"
+_KINDS = "a key_id, or a file: .ndjson (one line of it: FILE.ndjson#3), .svg, .png, .jpg, .webp, .gif or .bmp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ def parse_key_id(text: str) -> int | None:
 
 
 def read_queries(text: str) -> list[Query]:
-    """Read the drawings of a file, `FILE.ndjson`, `FILE.ndjson#LINE` with lines from 1, `FILE.svg` or `FILE.png`.
+    """Read the drawings of a file: `FILE.ndjson`, `FILE.ndjson#LINE` with lines from 1, `FILE.svg` or a picture.
 
     Raw drawings, pictures and other programs' strokes are simplified, so that all queries are like the drawings that
     networks learn from.
@@ -79,13 +81,50 @@ def read_queries(text: str) -> list[Query]:
             return _read_lines(path, line)
         if suffix == ".svg":
             return [_read_svg(path)]
-        if suffix == ".png":
-            limits = image.DEFAULT_LIMITS
-            picture = image.decode(_content(path, limits.bytes), limits)
-            return [Query(name=path.name, drawing=tracing.trace(picture))]
+        with path.open("rb") as file:
+            is_picture = suffix in _PICTURES or image.sniff(file.read(_START_BYTES)) is not None
+        if is_picture:
+            drawing = image.trace_picture(_content(path, image.DEFAULT_LIMITS.bytes))
+            return [Query(name=path.name, drawing=drawing)]
     except FormatError as error:
         raise SketchDataError(f"{path}: {error}") from error
     raise ConfigError(f"{path} is of no kind that can be searched for; a query is {_KINDS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file that holds no query, and why."""
+
+    name: str
+    reason: str
+
+
+def read_each(
+    texts: Sequence[str], read: Callable[[str], list[Query]] = read_queries
+) -> tuple[list[Query], tuple[Unreadable, ...]]:
+    """Read key_ids and files, and pass over files that cannot be read where others can.
+
+    Args:
+        texts: The queries.
+        read: Reads one of them.
+
+    Raises:
+        ConfigError: A key_id is too large or unknown.
+        SketchDataError: No file can be read.
+    """
+    queries, unreadable = list[Query](), list[Unreadable]()
+    for text in texts:
+        try:
+            queries += read(text)
+        except SketchDataError as error:
+            if len(texts) == 1 or parse_key_id(text) is not None:
+                raise
+            unreadable.append(Unreadable(name=text, reason=str(error)))
+    if not queries:
+        raise SketchDataError(
+            "\n".join([f"none of {len(texts):,} files can be read:", *(u.reason for u in unreadable)])
+        )
+    return queries, tuple(unreadable)
 
 
 def _place(text: str) -> tuple[Path, int | None]:

@@ -280,6 +280,21 @@ def test_a_picture_of_the_answers_is_written_beside_them(place: Place, asked: li
     assert again.read_bytes() == page.read_bytes()
 
 
+def test_files_that_cannot_be_read_are_named_after_the_answers(
+    place: Place, asked: list[Drawing], tmp_path: Path
+) -> None:
+    (tmp_path / "a.svg").write_bytes(svg.dump(asked[0]))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    done = CliRunner().invoke(
+        command, [str(place.classifier), str(tmp_path / "bad.png"), str(tmp_path / "a.svg"), "--json"]
+    )
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert [answer["drawing"] for answer in found["drawings"]] == ["a.svg"]
+    assert [Path(one["file"]).name for one in found["unreadable"]] == ["bad.png"]
+    assert "bad.png: not a picture" in done.stderr
+
+
 def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: list[Drawing], tmp_path: Path) -> None:
     drawn = tmp_path / "a.svg"
     drawn.write_bytes(svg.dump(asked[0]))

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import orjson
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import assume, given
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.drawings.raster_cairo import official_raster
 from sketchdata.drawings.simplify import simplify
-from sketchdata.errors import ConfigError, FormatError
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import ndjson
 from tests.builds import official_line
 from tests.conversions import BAD, chain, command, drawings, go, lines_of, records
@@ -179,6 +180,21 @@ def test_equal_svgs_of_a_folder_are_two_drawings_with_their_own_names(tmp_path: 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.svg", "b one.svg"]
     go(tmp_path / "out", tmp_path / "b.ndjson")
     assert (tmp_path / "b.ndjson").read_bytes() == (tmp_path / "a.ndjson").read_bytes()
+
+
+def test_a_picture_of_a_drawing_is_traced(tmp_path: Path) -> None:
+    picture = np.full((80, 100), 255, np.uint8)
+    cv2.line(picture, (10, 10), (90, 50), 0, 3)
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    assert go(tmp_path / "a.jpg", tmp_path / "a.svg", word="star").drawings == 1
+    go(tmp_path / "a.svg", tmp_path / "a.ndjson")
+    ((stroke,),) = drawings((tmp_path / "a.ndjson").read_bytes())
+    assert sorted(stroke[0])[:: len(stroke[0]) - 1] == [0, 255]
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((80, 100), 255, np.uint8))
+    with pytest.raises(SketchDataError, match="1 empty drawing"):
+        go(tmp_path / "blank.png", tmp_path / "b.ndjson", word="star")
+    with pytest.raises(ConfigError, match="does not name its category"):
+        go(tmp_path / "a.jpg", tmp_path / "c.ndjson")
 
 
 def test_raw_drawings_have_no_binary_form_without_that(tmp_path: Path) -> None:

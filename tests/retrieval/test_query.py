@@ -1,4 +1,4 @@
-"""Queries come from files of strangers: each good kind becomes a drawing, and each bad one a sentence."""
+"""Queries come from other people's files: each good kind becomes a drawing, and each bad one a sentence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from sketchdata import synth
 from sketchdata.drawings.drawing import Drawing
@@ -18,7 +20,7 @@ from sketchdata.drawings.raster import raster
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import ndjson, svg
-from sketchdata.retrieval.query import find_drawings, parse_key_id, read_queries
+from sketchdata.retrieval.query import find_drawings, parse_key_id, read_each, read_queries
 from sketchdata.storage.dataset import open_dataset
 from tests.builds import small_dataset
 
@@ -189,9 +191,47 @@ def test_a_line_before_a_broken_one_can_be_had(text: Path, tmp_path: Path) -> No
         read_queries(path)
 
 
-@pytest.mark.parametrize("name", ["absent.svg", "cats", ".", "drawing.gif"])
+def one_line(path: Path, *, mode: str = "L", ink: Any = 0, ground: Any = 255, **options: Any) -> str:
+    picture = Image.new(mode, (90, 90), ground)
+    ImageDraw.Draw(picture).line([(10, 20), (80, 70)], fill=ink, width=3)
+    picture.save(path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.gif", "a.bmp", "no_suffix", "really.txt"])
+def test_pictures_of_every_format_are_read(tmp_path: Path, name: str) -> None:
+    options = {} if name.lower().endswith(tuple(Image.registered_extensions())) else {"format": "PNG"}
+    (query,) = read_queries(one_line(tmp_path / name, mode="RGB", ink="black", ground="white", **options))
+    assert query.drawing is not None
+    (stroke,) = query.drawing.strokes
+    assert np.ptp(stroke.astype(int), axis=0)[0] == 255
+
+
+@pytest.mark.parametrize("ink", [(255, 255, 255, 255), (0, 0, 0, 255), (255, 255, 0, 200)])
+@pytest.mark.parametrize("hidden", [(255, 255, 255, 0), (0, 0, 0, 0)])
+def test_ink_on_transparency_is_read_whatever_its_colour(
+    tmp_path: Path, ink: tuple[int, ...], hidden: tuple[int, ...]
+) -> None:
+    (query,) = read_queries(one_line(tmp_path / "a.png", mode="RGBA", ink=ink, ground=hidden))
+    assert query.drawing is not None
+    assert len(query.drawing.strokes) == 1
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_being_answered(tmp_path: Path) -> None:
+    good, bad = one_line(tmp_path / "a.png"), write(tmp_path, "bad.svg", "<svg")
+    queries, unreadable = read_each([good, bad, str(tmp_path / "none.svg"), good])
+    assert [query.name for query in queries] == ["a.png", "a.png"]
+    assert [Path(one.name).name for one in unreadable] == ["bad.svg", "none.svg"]
+    assert "broken XML" in unreadable[0].reason
+    with pytest.raises(SketchDataError, match=r"bad\.svg: broken XML"):
+        read_each([bad])
+    with pytest.raises(SketchDataError, match=r"none of 2 files can be read:\n.*broken XML"):
+        read_each([bad, bad])
+
+
+@pytest.mark.parametrize("name", ["absent.svg", "cats", ".", "drawing.txt"])
 def test_what_is_no_query_is_refused_with_what_would_be(tmp_path: Path, name: str) -> None:
-    write(tmp_path, "drawing.gif", b"GIF89a")
+    write(tmp_path, "drawing.txt", b"a cat")
     with pytest.raises(ConfigError, match=r"a query is a key_id, or a file: \.ndjson"):
         read_queries(str(tmp_path / name))
 
