@@ -256,7 +256,11 @@ def lay_out(
         scores = {name: values[rows].astype(np.float32) for name, values in measured.items()}
     stays = ~(curated["noise"] | curated["dropped"])
     if not stays.any():
-        raise SketchDataError(f"of {len(key_id):,} edge maps that could be read, none would be left")
+        noise, dropped = (int(curated[name].sum()) for name in ("noise", "dropped"))
+        raise SketchDataError(
+            f"of {len(key_id):,} edge maps that could be read, none would be left: {noise:,} are noise by the audit, "
+            f"{dropped:,} were dropped by curators"
+        )
     in_val = dataset.falls_into_val(whole.column("photo_sha256").to_pylist(), config.seed, config.share())
     chosen = {split: np.flatnonzero(stays & (in_val == (split == VAL))) for split in SPLITS}
     order = np.concatenate(

@@ -192,7 +192,8 @@ def test_a_host_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
         urls = [server.answer(f"/{number}", hang_up=True) for number in range(30)]
         outcomes = crawl(urls, tmp_path, options).values()
         assert {(found.status, found.error) for found in outcomes} == {("failed", "connection broken")}
-        assert len({*server.photos_asked()}) == MOST_SILENCES
+        # One may have been under way.
+        assert MOST_SILENCES <= len({*server.photos_asked()}) <= MOST_SILENCES + 1
         assert "given up" in max(str(found.detail) for found in outcomes)
 
 

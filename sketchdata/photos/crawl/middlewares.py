@@ -230,18 +230,18 @@ class Robots:
             raise refused("robots.txt", f"{origin}/robots.txt forbids it")
         if is_reserved(signals, path):
             raise refused("opt-out", f"{origin}/robots.txt says by a signal that it is not for training")
-        answer = await self._answer(f"{origin}/.well-known/tdmrep.json")
+        # A server that has none, or that is in trouble with it, reserves nothing.
+        answer = await self._answer(f"{origin}/.well-known/tdmrep.json", dont_retry=True)
         if isinstance(answer, bytes) and is_reserved(_parse_reservations(answer), path):
             raise refused("opt-out", f"{origin}/.well-known/tdmrep.json reserves it")
 
-    async def _answer(self, url: str) -> bytes | PhotoError:
+    async def _answer(self, url: str, **meta: bool) -> bytes | PhotoError:
         if url not in self._answers:
-            self._answers[url] = asyncio.ensure_future(self._fetch(url))
+            self._answers[url] = asyncio.ensure_future(self._fetch(url, {IS_ROBOTS: True, **meta}))
         return await asyncio.shield(self._answers[url])
 
-    async def _fetch(self, url: str) -> bytes | PhotoError:
+    async def _fetch(self, url: str, meta: dict[str, bool]) -> bytes | PhotoError:
         """Return a file of rules, compressed, or why it could not be fetched."""
-        meta = {IS_ROBOTS: True}
         request = Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True)
         try:
             response = await self._crawler.engine.download_async(request)
