@@ -91,6 +91,8 @@ class LazyGroup(click.Group):
             # Here every command passes by, so none has to remember to ask for it.
             command.context_class = HelpContext
             return command
+        if found is not None:
+            found.name = cmd_name
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -64,7 +64,7 @@ def test_the_share_is_met_in_expectation() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "a photo", "-" * 64])
 def test_what_is_no_hash_has_no_split(wrong: str) -> None:
-    with pytest.raises(SketchDataError, match="so its split cannot be told"):
+    with pytest.raises(SketchDataError, match="expected the sha256 of each photo, from which its split follows"):
         falls_into_val(["ab" * 32, wrong], 0, Fraction(1, 2))
 
 
