@@ -153,8 +153,8 @@ def _is_raw(lines: Sequence[bytes]) -> bool | None:
     """Tell by the number of a stroke's columns; None when no line can be read."""
     for line in lines:
         try:
-            columns = len(orjson.loads(line)["drawing"][0])
-        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+            columns = len(ndjson.parse_drawing(orjson.loads(line)["drawing"])[0])
+        except (orjson.JSONDecodeError, FormatError, KeyError, IndexError, TypeError):
             continue
         if columns in (2, 3):
             return columns == 3

@@ -140,8 +140,11 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? UTC", re.
 _MAX_KEY_ID = 2**64 - 1
 _KEY_ID_DIGITS = re.compile(r"[0-9]{1,20}")
 _MAX_TIME = 2**32 - 1
-#: Raw pixels are kept as float32, whose largest number is a little above.
-_MAX_PIXEL = 3e38
+_FIRST_MOMENT = np.datetime64("0001-01-01", "us")
+#: The last of the year 9999.
+_MAX_MILLISECONDS = 253_402_300_799_999
+#: Beyond any screen. What is larger has no SVG form, and its whole numbers no 64 bits.
+_MAX_PIXEL = 1e9
 #: Lines parsed at once: few enough that their objects stay in the processor's cache.
 _CHUNK = 250
 
@@ -257,11 +260,21 @@ def _microseconds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     # numpy alone would let other zones, seven digits and blanks pass.
     if not all(map(_TIMESTAMP.fullmatch, texts)):
         raise FormatError("some line is bad")
-    return np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]").astype(np.int64)
+    moments = np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]")
+    # Python's own times have no year 0.
+    if moments.min() < _FIRST_MOMENT:
+        raise FormatError("some line is bad")
+    return moments.astype(np.int64)
 
 
 def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]:
     """Parse one line and say exactly what is wrong with it, if anything.
+
+    Read as well is what pandas and others make of official lines: key_ids as numbers, times as milliseconds since 1970,
+    whole coordinates with a fraction of 0, and the drawing as a text of JSON.
+
+    Returns:
+        The record as official lines have it.
 
     Raises:
         FormatError: The reason is one of a small fixed set, fit for counting; the detail names what was found.
@@ -277,9 +290,27 @@ def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]
         raise FormatError("missing field", ", ".join(missing))
     if record["word"] != word:
         raise FormatError("wrong word", f"{record['word']!r} in the file of {word!r}")
+    key_id, timestamp = record["key_id"], record["timestamp"]
+    if type(key_id) is int:
+        record["key_id"] = str(key_id)
+    if type(timestamp) is int and 0 <= timestamp <= _MAX_MILLISECONDS:
+        (record["timestamp"],) = format_timestamps(np.array([timestamp * 1000]))
+    record["drawing"] = parse_drawing(record["drawing"])
     _check_metadata(record)
     _check_drawing(record["drawing"], raw=raw)
     return record
+
+
+def parse_drawing(drawing: Any) -> Any:
+    """Return a record's drawing, parsed where it is a text of JSON.
+
+    Raises:
+        FormatError: It is a text of something else.
+    """
+    try:
+        return orjson.loads(drawing) if isinstance(drawing, str) else drawing
+    except orjson.JSONDecodeError as error:
+        raise FormatError("broken JSON", f"in the drawing: {error}") from error
 
 
 def _check_metadata(record: dict[str, Any]) -> None:
@@ -312,6 +343,9 @@ def _check_drawing(drawing: Any, *, raw: bool) -> None:
 
 
 def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
+    whole = stroke[2:] if raw else stroke
+    for column in whole:
+        column[:] = [int(value) if isinstance(value, float) and value.is_integer() else value for value in column]
     for value in chain(*stroke[:2]):
         # bool is an int to Python and not a coordinate to anyone.
         if isinstance(value, bool) or not isinstance(value, (int, float) if raw else int):
@@ -336,7 +370,8 @@ def records(batch: DrawingBatch, words: Iterable[str]) -> Iterator[dict[str, Any
     columns = [batch.x.tolist(), batch.y.tolist()]
     if batch.t is not None:
         # The official raw files write whole pixels without a fraction.
-        columns = [[int(v) if v.is_integer() else v for v in column] for column in columns] + [batch.t.tolist()]
+        pixels = ([int(v) if v.is_integer() and abs(v) <= _MAX_PIXEL else v for v in column] for column in columns)
+        columns = [*pixels, batch.t.tolist()]
     strokes, points = batch.strokes.tolist(), batch.points.tolist()
     countries, recognized = batch.countrycode.tolist(), batch.recognized.tolist()
     stamps = format_timestamps(batch.timestamp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -65,7 +66,23 @@ BAD_METADATA = [
     *((line_of({**SIMPLIFIED, "recognized": r}), "bad recognized") for r in (1, 0, "true", None, [True])),
     *(
         (line_of({**SIMPLIFIED, "key_id": k}), "bad key_id")
-        for k in (5, "", "x", "-5", "5.0", "5 ", "٣", "²", None, ["5"], str(2**64), "9" * 5000, True, {})
+        for k in (
+            -5,
+            2**64 - 1 + 0.0,
+            "",
+            "x",
+            "-5",
+            "5.0",
+            "5 ",
+            "٣",
+            "²",
+            None,
+            ["5"],
+            str(2**64),
+            "9" * 5000,
+            True,
+            {},
+        )
     ),
     *(
         (line_of({**SIMPLIFIED, "countrycode": c}), "bad countrycode")
@@ -75,8 +92,11 @@ BAD_METADATA = [
         (line_of({**SIMPLIFIED, "timestamp": t}), "bad timestamp")
         for t in (
             None,
-            5,
+            -5,
+            10**15,
+            1.5,
             {},
+            "0000-12-31 23:59:59 UTC",
             "",
             "2017-03-01",
             "2017-03-01 20:41:36",
@@ -101,7 +121,8 @@ BAD_METADATA = [
     ),
 ]
 BAD_DRAWINGS = [
-    *((bad(drawing), "empty drawing") for drawing in ([], None, 5, "drawing", {}, {"a": [[1], [2]]}, True)),
+    *((bad(drawing), "empty drawing") for drawing in ([], None, 5, "[]", "5", {}, {"a": [[1], [2]]}, True)),
+    (bad("drawing"), "broken JSON"),
     *(
         (bad(drawing), "bad stroke")
         for drawing in (
@@ -123,9 +144,9 @@ BAD_DRAWINGS = [
     ),
     *((bad(drawing), "empty stroke") for drawing in ([[[], []]], [[[1], [2]], [[], []]])),
     *((bad(drawing), "unequal x and y") for drawing in ([[[1], []]], [[[1, 2], [1]]], [[[1], [2]], [[1], [2, 3]]])),
-    *((bad([[[1], [2]], [[7, v], [7, 7]]]), "bad coordinate") for v in (1.0, 0.5, True, False, None, "1", [1], {})),
-    *((bad([[[7, 7], [v, 7]]]), "bad coordinate") for v in (1.0, True, None, "1", [], 2**64)),
-    *((bad([[[v], [7]]]), "coordinate outside 0..255") for v in (-1, 256, 2**31, 2**63, -(2**63), 2**64 - 1)),
+    *((bad([[[1], [2]], [[7, v], [7, 7]]]), "bad coordinate") for v in (1.5, 0.5, True, False, None, "1", [1], {})),
+    *((bad([[[7, 7], [v, 7]]]), "bad coordinate") for v in (1.5, True, None, "1", [])),
+    *((bad([[[v], [7]]]), "coordinate outside 0..255") for v in (-1, 256, 2**31, 2**63, -(2**63), 2**64)),
     (bad([[[NAN], [7]]]), "broken JSON"),
     (bad([[[float("inf")], [7]]]), "broken JSON"),
     (bad([[[7], [1]]]).replace(b"[[[7]", b"[[[1e400]"), "broken JSON"),
@@ -136,9 +157,9 @@ BAD_RAW = [
     (bad_raw([[[1], [2], [3], [4]]]), "bad stroke"),
     (bad_raw([[[1, 2], [2, 3], [3]]]), "unequal x and y"),
     (bad_raw([[[], [], []]]), "empty stroke"),
-    *((bad_raw([[[v], [1], [0]]]), "bad coordinate") for v in (True, None, "1", [1], [1.0], {}, 1e300, -1e300, 3.4e38)),
+    *((bad_raw([[[v], [1], [0]]]), "bad coordinate") for v in (True, None, "1", [1], [1.0], {}, 1e300, -1e20, 1e9)),
     *((bad_raw([[[1, 2], [v, v], [0, 1]]]), "bad coordinate") for v in (True, None, "1", [1], [[1]], 1e39)),
-    *((bad_raw([[[1], [1], [v]]]), "bad time") for v in (-1, 2**32, 2**64 - 1, 0.0, True, None, "1", [1], {})),
+    *((bad_raw([[[1], [1], [v]]]), "bad time") for v in (-1, 2**32, 2**64 - 1, 0.5, True, None, "1", [1], {})),
     (bad_raw([[[NAN], [1], [0]]]), "broken JSON"),
 ]
 
@@ -175,11 +196,23 @@ def test_good_lines_are_the_same_beside_a_bad_one(raw: bool) -> None:
         assert_same(beside.batch, alone.batch)
 
 
-def test_raw_pixels_beyond_64_bit_integers_are_numbers_like_others() -> None:
-    values = [2**63, 2**64 - 1, -(2**63), 2**70]
+def test_raw_pixels_beyond_any_screen_are_refused_and_never_written_as_integers_that_json_lacks() -> None:
+    values = [10**9, 2**63, 2**64 - 1, -(2**63), 2**70]
     parsed = parse([bad_raw([[[v, 0.5], [1, v], [0, 1]]]) for v in values], word="star", label=0, raw=True)
-    assert not parsed.faults
-    np.testing.assert_array_equal(parsed.batch.x, np.array([[v, 0.5] for v in values], np.float32).ravel())
+    assert [error.reason for _, error in parsed.faults] == ["bad coordinate"] * 5
+    batch = parse([line_of(RAW)], word="star", label=0, raw=True).batch
+    far = dataclasses.replace(batch, x=np.full(len(batch.x), 1e20))
+    assert orjson.loads(ndjson.dump(far, "star"))["drawing"][0][0][0] == 1e20
+
+
+def test_what_pandas_makes_of_a_line_is_the_same_drawing() -> None:
+    milliseconds = {**SIMPLIFIED, "timestamp": 1488400896707, "key_id": int(SIMPLIFIED["key_id"])}
+    fractions = [[[float(value) for value in axis] for axis in stroke] for stroke in SIMPLIFIED["drawing"]]
+    expected = parse([line_of({**SIMPLIFIED, "timestamp": "2017-03-01 20:41:36.707 UTC"})], word="star", label=0).batch
+    for drawing in (fractions, json.dumps(SIMPLIFIED["drawing"]), json.dumps(fractions)):
+        assert_same(parse([line_of({**milliseconds, "drawing": drawing})], word="star", label=0).batch, expected)
+    raw = parse([line_of({**RAW, "drawing": json.dumps(RAW["drawing"])})], word="star", label=0, raw=True).batch
+    assert_same(raw, parse([line_of(RAW)], word="star", label=0, raw=True).batch)
 
 
 def test_faults_and_rows_keep_their_numbers_over_many_chunks() -> None:
