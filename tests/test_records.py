@@ -11,13 +11,16 @@ import orjson
 import pytest
 
 from sketchdata.pipelines import index
-from sketchdata.retrieval.code_folder import Origin, code_folder, write_codes
+from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, write_codes
 from sketchdata.storage.manifest import MANIFEST_NAME, ParentEntry
+from sketchdata.training.run_folder import RECORD
 from tests import edge_map_builds
 from tests.binary_codes import clustered_codes
 from tests.builds import small_dataset
 from tests.commands import sketchdata
 from tests.edge_map_sets import make_edge_maps
+from tests.trainings import generated_dataset
+from tests.zero_shot_runs import write_zero_shot_run
 
 MARKUP = "[/] [bold]\u202e:smile:\n<b>"
 #: What a field holds instead of its value; `...` for a field that is deleted.
@@ -46,7 +49,7 @@ def edge_map_set(folder: Path) -> Case:
 
 def codes(folder: Path) -> Case:
     some, out = clustered_codes(60, bits=20), folder / "codes"
-    origin = Origin(data=ParentEntry(name="small", sha256="0" * 64), bits=20, classes=some.classes, model="1" * 64)
+    origin = CodeOrigin(data=ParentEntry(name="small", sha256="0" * 64), bits=20, classes=some.classes, model="1" * 64)
     write_codes(code_folder(out, origin, ["gallery"]), {"gallery": lambda: some}, overwrite=False)
     return out / MANIFEST_NAME, [["verify", out], ["index", "build", out, "--out", folder / "made", "--overwrite"]]
 
@@ -56,6 +59,39 @@ def code_index(folder: Path) -> Case:
     out = folder / "index"
     index.run(folder / "codes", index.Config(out=out))
     return out / MANIFEST_NAME, [["verify", out], ["search", out, "1"]]
+
+
+def audits(folder: Path, kind: str, name: str) -> Case:
+    small_dataset(folder)
+    data = folder / "dataset"
+    sketchdata("audit", kind, data, "--workers", "0")
+    report = ["audit", "report", data]
+    return data / "audit" / name, [["audit", kind, data, "--workers", "0"], *([report] if kind == "entropy" else [])]
+
+
+def entropy_audit(folder: Path) -> Case:
+    return audits(folder, "entropy", "audit.json")
+
+
+def duplicates_audit(folder: Path) -> Case:
+    return audits(folder, "duplicates", "duplicates.json")
+
+
+def summary_audit(folder: Path) -> Case:
+    return audits(folder, "summary", "summary.json")
+
+
+def messiness_audit(folder: Path) -> Case:
+    edges = make_edge_maps(folder / "maps").edges
+    edge_map_builds.curate(edges)
+    return edges / "audit" / "messiness.json", [["edgemaps", "curate", edges, "--workers", "0"]]
+
+
+def training(folder: Path) -> Case:
+    data = generated_dataset(folder, train=8)
+    run = write_zero_shot_run(folder / "run", data, {("random", "sae"): {}})
+    (folder / "cat.svg").write_text('<svg viewBox="0 0 9 9"><path d="M1 1L8 8" stroke="black"/></svg>')
+    return run / RECORD, [["recognise", run, folder / "cat.svg"], ["evaluate", run, "--split", "val"]]
 
 
 def places(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
@@ -83,7 +119,21 @@ def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
     return orjson.dumps(record)
 
 
-@pytest.mark.parametrize("make", [drawings, edge_maps, edge_map_set, codes, code_index])
+@pytest.mark.parametrize(
+    "make",
+    [
+        drawings,
+        edge_maps,
+        edge_map_set,
+        codes,
+        code_index,
+        entropy_audit,
+        duplicates_audit,
+        summary_audit,
+        messiness_audit,
+        training,
+    ],
+)
 def test_no_edit_of_a_record_ends_in_a_traceback(make: Callable[[Path], Case], tmp_path: Path) -> None:
     path, commands = make(tmp_path)
     content = path.read_bytes()

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import cv2
 import numpy as np
@@ -41,6 +41,7 @@ from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.trainers.options import EdgeDetectorConfig as Config
 from sketchdata.training.distributed import device_of, stop_signals
 from sketchdata.training.loop import restore, state_of
+from sketchdata.training.run_folder import read_json
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
 METRICS, REPORT = "metrics.jsonl", "training.json"
@@ -139,6 +140,14 @@ def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config:
 
 
 # ---- the loop --------------------------------------------------------------------------------------------------------
+
+
+class _Report(TypedDict):
+    config: dict[str, Any]
+    parameters: int
+    photos: int
+    hours: float
+    loss: float
 
 
 class Training:
@@ -246,7 +255,7 @@ def run(config: Config) -> dict[str, Any]:
     if (config.out / CHECKPOINT).exists() and not config.resume:
         raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
     if (config.out / REPORT).is_file():
-        report: dict[str, Any] = orjson.loads((config.out / REPORT).read_bytes())
+        report = read_json(config.out / REPORT, _Report)
         _check_options(report["config"], config)
         return report
     training = Training(config)

@@ -188,7 +188,7 @@ class _ZeroShotBench:
         """Return the evaluation of a run, kept or new."""
         path, split = folder / JSON_FILE, self.config.split
         if path.exists():
-            values = read_json(path)
+            values: Mapping[str, Any] = read_json(path)
             same = (values["split"], values["manifest"]) == (split, self.manifest)
             if same and set(values["recognisers"]) == {kept.name for kept in read_recognisers(folder)}:
                 return values

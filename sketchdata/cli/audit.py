@@ -115,18 +115,18 @@ def summary(directory: Path, as_json: bool, classes: bool, engine: EngineOptions
         for title, key in (("split", "splits"), ("class", "classes"))[: 1 + classes]:
             table = table_of(title, "drawings", "recognized", "countries", "commonest", "strokes", "points")
             for name, found in counts[key].items():
-                if not found["drawings"]:
-                    table.add_row(name, "0")
+                if not found["drawings"] or found["recognized"] is None:
+                    table.add_row(name, f"{found['drawings']:,}")
                     continue
-                top = found["top_country"]
+                top, share = found["top_country"], found["top_country_share"] or 0
                 table.add_row(
                     name,
                     f"{found['drawings']:,}",
                     f"{found['recognized']:.1%}",
                     f"{found['countries']:,}",
-                    "–" if top is None else f"{top} {found['top_country_share']:.0%}",
-                    f"{found['strokes_mean']:.2f}",
-                    f"{found['points_mean']:.1f}",
+                    "–" if top is None else f"{top} {share:.0%}",
+                    f"{found['strokes_mean'] or 0:.2f}",
+                    f"{found['points_mean'] or 0:.1f}",
                 )
             print_tables(table)
 

@@ -182,7 +182,7 @@ def zsl(
     _say(report, config.out, as_json)
     if as_json:
         return
-    chance = report["chance_of_validation"]
+    chance = report["chance_of_validation"] or 0
     for found in report["recognisers"]:
         hit = found["validation_hit"]
         told = (

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ from sketchdata.storage.manifest import (
     read_manifest,
     replacing,
 )
+from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
 #: {kind of audit: its record}. The entropy of drawings, and the messiness of edge maps, are what the report and the
 #: curation start from.
@@ -93,6 +94,84 @@ class AuditRecord:
             file.write(content)
 
 
+class _Options(TypedDict, total=False):
+    by_split: str
+    few: int
+    high: float
+    line_width: float
+    low: float
+    most_ink: float
+    size: int
+    weakest: int
+
+
+class _Judged(TypedDict):
+    drawings: int
+    normal: int
+    noise: int
+    low: int
+    high: int
+    unjudged: int
+
+
+class _EntropyCounts(_Judged):
+    splits: dict[str, _Judged]
+    classes_without_reference: int
+    classes_with_few: int
+
+
+class _Leakage(TypedDict):
+    source: str
+    into: str
+    drawings: int
+    same_class: int
+    other_class: int
+
+
+class _DuplicateCounts(TypedDict):
+    groups: int
+    drawings: int
+    surplus: int
+    groups_of_several_classes: int
+    within: dict[str, int]
+    leakage: list[_Leakage]
+
+
+class _Statistics(TypedDict):
+    drawings: int
+    recognized: float | None
+    countries: int
+    top_country: str | None
+    top_country_share: float | None
+    strokes_mean: float | None
+    points_mean: float | None
+
+
+class _SummaryCounts(TypedDict):
+    splits: dict[str, _Statistics]
+    classes: dict[str, _Statistics]
+
+
+class _MessinessCounts(TypedDict):
+    edge_maps: int
+    classes: int
+    normal: int
+    noise: int
+    messy: int
+    dense: int
+    empty: int
+    classes_with_few: int
+    unjudged: int
+
+
+_COUNTS: dict[str, type[Mapping[str, Any]]] = {
+    "entropy": _EntropyCounts,
+    "duplicates": _DuplicateCounts,
+    "summary": _SummaryCounts,
+    "messiness": _MessinessCounts,
+}
+
+
 def record_path(directory: Path, kind: str) -> Path:
     """Return the path of the record of a data set's audit."""
     return directory / AUDIT_FOLDER / RECORDS[kind]
@@ -113,23 +192,22 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
     if not path.is_file():
         read_manifest(directory)
         raise SketchDataError(f"{directory} has no finished {kind} audit (there is no {path}): {again}")
-    try:
-        values = orjson.loads(path.read_bytes())
-        if values["version"] != _RECORD_VERSION:
-            raise SketchDataError(f"{path} has layout version {values['version']}, not {_RECORD_VERSION}: {again}")
-        record = AuditRecord(**{**values, "files": tuple(FileEntry(**entry) for entry in values["files"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SketchDataError(f"{path} is not the record of an audit ({error}): {again}") from error
+    record = decode(path.read_bytes(), AuditRecord, path, again)
+    if record.version != _RECORD_VERSION:
+        raise SketchDataError(f"{path} has layout version {record.version}, not {_RECORD_VERSION}: {again}")
     if record.kind != kind:
         raise SketchDataError(f"{path} is the record of another audit, {record.kind}: {again}")
     manifest = directory / MANIFEST_NAME
     if not manifest.is_file() or record.manifest != hash_file(manifest, "sha256"):
         raise SketchDataError(f"{path} is stale, the data set in {directory} is another now: {again}")
-    for file in record.files:
+    for number, file in enumerate(record.files):
+        check_inside(file.path, f"files[{number}].path", path, again)
         place = path.parent / file.path
         if not place.is_file() or place.stat().st_size != file.bytes or hash_file(place, "sha256") != file.sha256:
             raise SketchDataError(f"{place} is missing or is not the file that {path} lists: {again}")
-    return record
+    options = check_fields(record.options, _Options, path, again, "options.")
+    counts = check_fields(record.counts, _COUNTS[kind], path, again, "counts.")
+    return dataclasses.replace(record, options=options, counts=counts)
 
 
 # ---- an audit that is being made -------------------------------------------------------------------------------------
@@ -441,7 +519,10 @@ def read_audit(directory: Path, kind: str = "entropy") -> Audit:
     score = table.column(layout.score).to_numpy()
     limits = _read_limits(path.parent / layout.limits, layout.limit_columns, len(manifest.classes))
     if kind == "entropy":
-        reference = split == splits.index(record.options["by_split"])
+        if (by_split := record.options["by_split"]) not in splits:
+            expected = f"one of {', '.join(splits)}"
+            raise fault(record_path(directory, kind), "options.by_split", expected, repr(by_split))
+        reference = split == splits.index(by_split)
     else:  # edge maps that are not beyond the absolute limits
         reference = ~np.isnan(limits["p_high"])[label] & (score < WORST)
     return Audit(

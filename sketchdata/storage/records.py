@@ -59,11 +59,10 @@ def decode(content: bytes, kind: type[Kind], where: Path | str, remedy: str = ""
     """
     try:
         # orjson refuses what could not be written again: lone surrogates, integers of more than 64 bits, deep nesting.
-        return msgspec.convert(orjson.loads(content), kind)
-    except msgspec.ValidationError as error:
-        raise _translated(error, where, remedy) from error
+        values = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise fault(where, "", "JSON", str(error), remedy) from error
+    return convert(values, kind, where, remedy)
 
 
 def decode_fields(content: bytes, kind: type[Mapping[str, Any]], where: Path | str, remedy: str = "") -> Fields:
@@ -83,11 +82,20 @@ def check_fields(
     Raises:
         SketchDataError: A value is not of its type.
     """
+    convert(values, kind, where, remedy, prefix)
+    return Fields(values, where, remedy, prefix)
+
+
+def convert(values: Any, kind: type[Kind], where: Path | str, remedy: str = "", prefix: str = "") -> Kind:
+    """Convert plain values of a record into a type.
+
+    Raises:
+        SketchDataError: A field is missing, or a value is not of its type.
+    """
     try:
-        msgspec.convert(values, kind)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise _translated(error, where, remedy, prefix) from error
-    return Fields(values, where, remedy, prefix)
 
 
 def check_inside(path: str, field: str, where: Path | str, remedy: str = "") -> None:

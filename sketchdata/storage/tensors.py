@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import replacing
+from sketchdata.storage.records import decode_fields
 
 SUFFIX = ".safetensors"
 _FACTS = "facts"
@@ -58,9 +59,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SketchDataError(f"{path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = orjson.loads((file.metadata() or {})[_FACTS])
+            facts = decode_fields((file.metadata() or {})[_FACTS].encode(), dict[str, Any], path)
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
-    except (SafetensorError, OSError, KeyError, orjson.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError) as error:
         raise SketchDataError(f"{path} is not a whole safetensors file of sketchdata: {error}") from error
 
 

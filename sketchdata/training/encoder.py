@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console, task_bar
+from sketchdata.storage.records import convert
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
@@ -387,13 +388,11 @@ def read_encoder(folder: Path) -> Trained:
     weights, facts = read_tensors(path)
     if "architecture" not in facts:
         raise SketchDataError(f"{folder} holds a training of another kind: its network does not read drawings")
+    architecture = convert(facts["architecture"], Architecture, path, "train in another --out", "architecture.")
     try:
-        values = dict(facts["architecture"])
-        values["network"], values["classes"] = NetworkOptions(**values["network"]), tuple(values["classes"])
-        architecture = Architecture(**values)
         encoder = SketchEncoder(architecture)
         encoder.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
     return Trained(
         encoder=encoder.eval(),

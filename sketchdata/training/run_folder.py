@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, TypedDict
 
 import orjson
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from sketchdata import __version__
@@ -26,6 +27,7 @@ from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage.manifest import hash_file, leftovers, replacing
+from sketchdata.storage.records import Fields, decode_fields
 from sketchdata.storage.tensors import SUFFIX, read_tensors, write_tensors
 from sketchdata.training.distributed import DistributedContext
 
@@ -90,10 +92,18 @@ def opened_log(path: Path, stage: str, *, step: int, epochs: int, board: Path | 
             writer.close()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+class _Line(TypedDict, total=False):
+    stage: str
+    epoch: int
+    step: int
+    seconds: float
+
+
+def read_lines(path: Path) -> list[Fields]:
     """Return the lines of a log; one that a kill cut off is left out."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [orjson.loads(line) for line in lines if line.endswith(b"}\n")]
+    whole = [line for line in lines if line.endswith(b"}\n")]
+    return [decode_fields(line, _Line, f"{path}, line {number}") for number, line in enumerate(whole, 1)]
 
 
 def stage_seconds(path: Path) -> dict[str, float]:
@@ -179,6 +189,53 @@ RECORD, REPORT, METRICS, MODEL = "run.json", "training.json", "metrics.jsonl", f
 CHECKPOINTS, STAGES = "checkpoints", "stages"
 
 
+class _Weights(TypedDict):
+    source: str
+    sha256: str
+
+
+class _ZeroShot(TypedDict, total=False):
+    classes: list[str]
+    seen: list[str]
+    validation: list[str]
+    unseen: list[str]
+    left_out: list[str]
+
+
+class _Record(TypedDict, total=False):
+    trainer: str
+    options: dict[str, Any]
+    classes: list[str]
+    data: Annotated[str, Meta(pattern=r"^[^\0]*$")]
+    unseen: list[str]
+    weights: _Weights | None
+    pretrained: dict[str, str]
+    zero_shot: _ZeroShot
+
+
+class _Stage(TypedDict):
+    stage: Any
+    best_epoch: Any
+    epochs: Any
+
+
+class _Recogniser(TypedDict):
+    method: str
+    source: str
+    validation_hit: float | None
+
+
+class _Report(TypedDict, total=False):
+    stages: list[_Stage]
+    edge_maps: dict[str, int]
+    drawings: int
+    classes: int
+    parameters: int
+    seconds: float
+    chance_of_validation: float | None
+    recognisers: list[_Recogniser]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
     """A training's folder, as one of its processes sees it."""
@@ -200,7 +257,7 @@ class RunFolder:
 
     def report(self) -> dict[str, Any] | None:
         """Return the report of a finished training; None of any other."""
-        return read_json(self.path / REPORT) if (self.path / REPORT).exists() else None
+        return read_json(self.path / REPORT, _Report) if (self.path / REPORT).exists() else None
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write the report, which finishes the training, and return it."""
@@ -236,7 +293,7 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, context: Dis
     """
     record = path / RECORD
     if record.exists():
-        _check_same(path, read_json(record), facts)
+        _check_same(path, read_json(record, _Record), facts)
         if not resume and not (path / REPORT).exists():
             raise ConfigError(f"{path} holds a training that was stopped: take --resume, or another --out")
     elif resume and not (path.is_dir() and any(path.iterdir())):
@@ -310,7 +367,7 @@ def _some(classes: list[str]) -> str:
     return f"{len(classes):,} classes ({', '.join(classes[:3])}{more})"
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> Fields:
     """Return what a run folder says of its training: trainer, options, classes and data.
 
     Raises:
@@ -318,19 +375,16 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     if not (path / RECORD).is_file():
         raise SketchDataError(f"{path} is not the folder of a training: it has no {RECORD}")
-    return read_json(path / RECORD)
+    return read_json(path / RECORD, _Record)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the values in a file of a run folder.
+def read_json(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> Fields:
+    """Return the fields in a file of a run folder, those of a TypedDict with its types.
 
     Raises:
         SketchDataError: It is damaged.
     """
-    try:
-        return dict(orjson.loads(path.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise SketchDataError(f"{path} is damaged ({error}): begin again in another --out") from error
+    return decode_fields(path.read_bytes(), kind, path, "begin again in another --out")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

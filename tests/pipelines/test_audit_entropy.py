@@ -215,7 +215,7 @@ def test_what_is_missing_or_damaged_is_said(dataset: Path, tmp_path: Path) -> No
     with pytest.raises(SketchDataError, match=r"percentiles\.csv is missing or is not the file"):
         read_audit(dataset)
     (dataset / "audit/audit.json").write_text("{}")
-    with pytest.raises(SketchDataError, match="is not the record of an audit"):
+    with pytest.raises(SketchDataError, match="kind: expected a value, found none: run"):
         read_audit(dataset)
 
 

@@ -221,7 +221,7 @@ def test_a_folder_of_something_else_and_a_damaged_record_are_refused(tmp_path: P
     with pytest.raises(ConfigError, match=r"is not empty, it holds notes\.txt"):
         open_run(tmp_path, FACTS, resume=False, context=CPU)
     (tmp_path / "run.json").write_text('{"trainer": ')
-    with pytest.raises(SketchDataError, match=r"run\.json is damaged"):
+    with pytest.raises(SketchDataError, match=r"run\.json: expected JSON"):
         open_run(tmp_path, FACTS, resume=True, context=CPU)
     with pytest.raises(SketchDataError, match="is not the folder of a training"):
         read_record(tmp_path / "nowhere")
