@@ -33,7 +33,7 @@ napoleon_use_rtype = False
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sketchdata\b).*"),
     # Nor have those of the library that a user need not make.
-    ("py:class", r"sketchdata\..*\.(Answer|Dataset|DrawingBatch|Query|RowGroups|TieGroups)"),
+    ("py:class", r"sketchdata\..*\.(Dataset|DrawingBatch|Query|RowGroups|TieGroups)"),
 ]
 
 
