@@ -32,7 +32,6 @@ from sketchdata.config import option, recorded
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.progress import console
-from sketchdata.retrieval.code_evaluation import GALLERY
 from sketchdata.retrieval.evaluation import JSON_FILE
 from sketchdata.storage.manifest import replacing
 from sketchdata.trainers import options, zsl
@@ -51,7 +50,13 @@ from sketchdata.training.options import (
 )
 from sketchdata.training.run_folder import RECORD, read_json, read_record, write_json
 from sketchdata.zero_shot import ZERO_SHOT_METHODS, chosen_methods, fit_upper_bound
-from sketchdata.zero_shot.evaluation import EvaluationSet, evaluate_zero_shot, measure_recogniser, read_class_table
+from sketchdata.zero_shot.evaluation import (
+    PAPER_SPLIT,
+    EvaluationSet,
+    evaluate_zero_shot,
+    measure_recogniser,
+    read_class_table,
+)
 from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers
 
 RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
@@ -86,7 +91,7 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
     networks: str = option(
         ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"
     )
-    split: str = option(GALLERY, help="Split whose drawings are recognised.")
+    split: str = option(PAPER_SPLIT, help="Split whose drawings are recognised; the paper's is `val`.")
     upper_bound: bool = option(False, help="Add the upper bound: the best prototypes for the paper's network.")
     thin_size: int | None = option(None, help="Side of thin's picture. Default: --size.", type=click.IntRange(16, 1024))
     thin_epochs: int | None = option(

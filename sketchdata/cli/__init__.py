@@ -77,6 +77,9 @@ class LazyGroup(click.Group):
     def __init__(self, help: str, commands: dict[str, LazyGroup | tuple[str, str]], **settings: Any) -> None:
         super().__init__(help=help, no_args_is_help=True, **settings)
         self.lazy = commands
+        for name, group in commands.items():
+            if isinstance(group, LazyGroup):
+                group.name = name
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are used, not the alphabet's."""

@@ -207,7 +207,9 @@ class EvaluateConfig:
     data: Path | None = option(
         None, help="Data set or bitmaps. Default: the training's data set.", type=click.Path(path_type=Path)
     )
-    split: str = option("gallery", help="Split to recognise.")
+    split: str | None = option(
+        None, help="Split to recognise. Default: the paper's, `gallery`, or `val` for a zero-shot training."
+    )
     unseen: int | None = option(
         None,
         help="Number of classes for zero-shot retrieval, from those that the network did not learn. Default: all that "
@@ -226,7 +228,8 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     """Measure how well a trained network recognises drawings, and how well its binary codes find them.
 
     Writes into the run's folder evaluation.json, evaluation.md (accuracies beside chance, the most confused classes,
-    a table of all classes) and reliability.svg. The split is `gallery`, as in the paper; no training uses it.
+    a table of all classes) and reliability.svg. The split is `gallery`, as in the paper; no training uses it. For
+    zero-shot trainings it is the paper's `val`.
 
     Networks with binary codes also search `gallery` for each drawing of `query`: mAP and P@200 with bounds by the best
     and the worst order of equal distances, distances between classes, the cost of a search, and precision-recall.svg
@@ -257,10 +260,11 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     if read_record(run).get("trainer") == ZERO_SHOT:
         _evaluate_zero_shot(run, config, as_json)
         return
+    split = config.split or "gallery"
     found = evaluate_run(
         run,
         config.data,
-        config.split,
+        split,
         device=str(device_of(config.device)),
         batch_size=config.batch_size,
         unseen=config.unseen,
@@ -268,7 +272,7 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     if as_json:
         echo_json(found)
         return
-    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({config.split})")
+    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({split})")
     click.echo(f"top-1 {found['top1']:.4f} (chance {found['top1_chance']:.4f})")
     click.echo(f"top-5 {found['top5']:.4f} (chance {found['top5_chance']:.4f})")
     click.echo(f"expected calibration error {found['ece']:.4f}")
@@ -283,15 +287,16 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
 def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     from sketchdata.retrieval.evaluation import TABLE_FILE
     from sketchdata.training.distributed import device_of
-    from sketchdata.zero_shot.evaluation import evaluate_zero_shot
+    from sketchdata.zero_shot.evaluation import PAPER_SPLIT, evaluate_zero_shot
 
     if config.unseen is not None:
         raise ConfigError(
             f"--unseen is for networks with binary codes; {run} is a zero-shot training, which has unseen classes of "
             "its own: leave it out"
         )
+    split = config.split or PAPER_SPLIT
     found = evaluate_zero_shot(
-        run, config.data, config.split, device=str(device_of(config.device)), batch_size=config.batch_size
+        run, config.data, split, device=str(device_of(config.device)), batch_size=config.batch_size
     )
     if as_json:
         echo_json(found)
@@ -299,7 +304,7 @@ def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> Non
     drawings, classes = found["drawings"], found["classes"]
     click.echo(
         f"{drawings['unseen']:,} drawings of {len(classes['unseen']):,} unseen classes, {drawings['seen']:,} of "
-        f"{len(classes['seen']):,} seen ones ({config.split})"
+        f"{len(classes['seen']):,} seen ones ({split})"
     )
     own = found["recognisers"][found["chosen"]]
     chosen = "by validation classes" if own["validation_hit"] is not None else "as the first: no validation classes"

@@ -54,7 +54,7 @@ ZERO_SHOT_METHODS: dict[str, ZeroShotMethod] = {
     "eve": ZeroShotMethod(
         learn=Regression(),
         constants={"decay": 1e-4, "steps": 200},
-        grid=_walks(50, 100, 200, 300, decays=(1e-4, 1.0)),
+        grid=_walks(50, 100, 200, 300, decays=(1e-4, 0.1, 1.0)),
         source=_XU,
     ),
     "eve_reversed": ZeroShotMethod(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sketchdata.display.charts import Cloud, embeddings, save
 from sketchdata.errors import SketchDataError
 from sketchdata.progress import task_bar
-from sketchdata.retrieval.code_evaluation import GALLERY, Evaluator
+from sketchdata.retrieval.code_evaluation import Evaluator
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import identity
@@ -231,6 +231,12 @@ def _definition(values: Mapping[str, Any]) -> Iterator[str]:
         f"all of {_cell(values['split'])}; {len(classes['validation']):,} of the seen classes are validation "
         f"classes. Chance of hit@1 is {1 / unseen:.4f} among unseen classes and {1 / whole:.4f} among all."
     )
+    if values["split"] == PAPER_SPLIT:
+        yield ""
+        yield (
+            f"`{PAPER_SPLIT}` is the paper's split. Its drawings of the classes that the network learned also chose "
+            "the epoch of each stage; those of unseen classes chose nothing."
+        )
     if classes["left_out"]:
         words = ", ".join(map(_cell, classes["left_out"]))
         yield ""
@@ -328,10 +334,12 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 PICTURE_FILE = "embeddings.svg"
 #: The most classes in the picture, and drawings of each.
 MOST_CLASSES, MOST_DRAWINGS = 10, 60
+#: Xu et al., section IV-B: the 145,000 drawings of the unseen classes in the validation split.
+PAPER_SPLIT = "val"
 
 
 def evaluate_zero_shot(
-    run: Path, data: Path | None, split: str = GALLERY, *, device: str, batch_size: int
+    run: Path, data: Path | None, split: str = PAPER_SPLIT, *, device: str, batch_size: int
 ) -> dict[str, Any]:
     """Evaluate all recognisers of a run folder, and write JSON, Markdown and a picture into it.
 
@@ -340,7 +348,7 @@ def evaluate_zero_shot(
     Args:
         run: The folder.
         data: The data set; None for the one that the network learned from.
-        split: Its split to recognise.
+        split: Its split to recognise; by default the paper's.
         device: Where to compute.
         batch_size: Drawings per batch.
 

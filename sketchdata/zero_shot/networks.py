@@ -147,7 +147,7 @@ class Regression:
         hidden: Width of the hidden layer, 2,048 in the paper; 0 for a linear map.
         last_relu: Whether ReLU follows the last layer, as in the paper; None: where no target is negative, since
             ReLU cannot reach others.
-        optimiser: `rmsprop` is the paper's.
+        optimiser: `rmsprop` is the paper's; of `adam` too, λ ‖Θ‖² is a term of the loss.
         rate: Its learning rate.
         batch: Drawings per batch, `to_vectors`.
     """
@@ -155,7 +155,7 @@ class Regression:
     direction: Direction = "to_features"
     hidden: int = 2048
     last_relu: bool | None = None
-    optimiser: str = "adamw"
+    optimiser: str = "adam"
     rate: float = 1e-4
     batch: int = 256
 

@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set of classes to be seen and unseen."""
     folder, categories = tmp_path_factory.mktemp("seven"), ",".join(WORDS)
     synth.run(synth.Config(out=folder / "source", drawings=60, categories=categories), IN_PROCESS)
-    sizes = {"train": 16, "val": 2, "gallery": 12, "query": 2}
+    sizes = {"train": 16, "val": 12, "gallery": 2, "query": 2}
     quickdraw.run(
         quickdraw.Config(source=str(folder / "source"), out=folder / "built", categories=categories, **sizes),
         IN_PROCESS,
@@ -110,7 +110,7 @@ def found(run: Path) -> dict[str, Any]:
 
 
 def test_every_number_is_that_of_a_loop_over_drawings(run: Path, data: Path, found: dict[str, Any]) -> None:
-    packed = read_split(data, "gallery").of_classes(WORDS)
+    packed = read_split(data, "val").of_classes(WORDS)
     features, truth = embed(read_encoder(run), packed), [WORDS[label] for label in packed.labels.tolist()]
     assert set(found["recognisers"]) == {f"words.{method}" for method in METHODS}
     for kept in read_recognisers(run):
@@ -173,7 +173,7 @@ def test_the_chosen_recogniser_is_the_best_on_validation_classes_and_not_here(fo
     assert hits[found["chosen"]] == max(hits.values())
 
 
-def test_choice_ignores_what_the_gallery_says(data: Path, tmp_path: Path) -> None:
+def test_choice_ignores_what_the_evaluated_split_says(data: Path, tmp_path: Path) -> None:
     out = make_run(tmp_path / "run", data)
     for kept, hit in zip(read_recognisers(out), (0.1, 0.9, 0.5), strict=True):
         write_recogniser(out, replace(kept, recogniser=replace(kept.recogniser, validation_hit=hit)))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sketchdata.zero_shot import Recipe, Regression, RelationNetwork
+from sketchdata.zero_shot import ZERO_SHOT_METHODS, Recipe, Regression, RelationNetwork
 from sketchdata.zero_shot.networks import (
     Encoder,
     Relation,
@@ -73,6 +73,16 @@ def test_the_linear_variant_has_no_slope_at_the_closed_solution() -> None:
     weights = torch.cat([part.flatten() for part in network.parameters()])
     slopes = gradients(loss, network) + group["weight_decay"] * weights.detach()
     assert float(slopes.abs().max()) < 1e-6
+
+
+def test_the_methods_of_eq_8_have_its_decay_in_the_loss() -> None:
+    for name in ("eve", "eve_reversed", "dem", "dem_reversed"):
+        learn = ZERO_SHOT_METHODS[name].learn
+        assert isinstance(learn, Regression)
+        network = perceptron([6, 24], generator_of(0), last_relu=False)
+        optimiser = make_optimiser(learn.optimiser, network, learn.rate, 0.05)
+        assert not isinstance(optimiser, torch.optim.AdamW)
+        assert optimiser.param_groups[0]["weight_decay"] == 0.1
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
