@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +27,12 @@ else:  # pragma: no cover - the branch of the oldest supported Python
     import tomli as tomllib
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Key of a context's meta: the --config file, with a blank before it.
+_FILE = "sketchdata.config_file"
+#: A value may be nested more deeply than Python's own repr goes.
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
 
 
 def option(default: Any = dataclasses.MISSING, *, help: str, record: bool = True, **click_options: Any) -> Any:
@@ -145,7 +153,9 @@ class _Option(click.Option):
                 value = _as_text(given, many=self.multiple or self.nargs != 1)
                 self.type_cast_value(ctx, value)
             except (click.BadParameter, TypeError, ValueError) as error:
-                raise ConfigError(f"in the --config file, {self.name} = {given!r}: {error}") from error
+                huge = isinstance(given, int) and abs(given) >> 64
+                told = f"{self.name} = {'a huge number' if huge else _short.repr(given)}: {error}"
+                raise ConfigError(f"in the --config file{ctx.meta.get(_FILE, '')}, {told}") from error
         return value, source
 
 
@@ -174,11 +184,33 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
     if path is None or context.resilient_parsing:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the --config file {path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        # tomllib lets these escape from Python's own limits, without a place.
+        told = "values nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise ConfigError(f"cannot read the --config file {path}: {_extreme_key(text)}{told}") from error
     values = {name.replace("-", "_"): value for name, value in values.items()}
+    for name, value in values.items():
+        if any("\0" in text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)):
+            raise ConfigError(f"in the --config file {path}, {name}: expected text without NUL characters")
+    context.meta[_FILE] = f" {path}"
     known = {parameter.name for parameter in context.command.params if isinstance(parameter, _Option)}
     if unknown := sorted(values.keys() - known):
         raise ConfigError(f"{path} sets {', '.join(unknown)}; this command knows {', '.join(sorted(map(str, known)))}")
     context.default_map = {**(context.default_map or {}), **values}
+
+
+def _extreme_key(text: str) -> str:
+    """Return the key in a TOML file whose value is beyond Python's limits, with a colon; "" where none is found."""
+    key, depth = "", 0
+    for line in text.splitlines():
+        before, sign, value = line.partition("=")
+        if sign:
+            key, depth = before.strip(), 0
+        depth += value.count("[") + value.count("{") if sign else line.count("[") + line.count("{")
+        if depth > 99 or re.search(r"\d{4000}", line):
+            return f"{key[:100]}: "
+    return ""

@@ -147,7 +147,7 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
 )
 def test_a_value_of_the_wrong_kind_is_refused_as_the_flag_would_be(line: str) -> None:
     name, _, _ = line.partition(" ")
-    with pytest.raises(ConfigError, match=rf"in the --config file, {name} = "):
+    with pytest.raises(ConfigError, match=rf"in the --config file .*options\.toml, {name} = "):
         given(*([] if name == "out" else ["--out", "x"]), toml=line)
 
 
@@ -159,6 +159,28 @@ def test_a_wrong_value_in_the_file_does_not_matter_beside_a_flag() -> None:
 def test_a_file_that_is_no_toml_is_refused_by_name(toml: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the --config file .*options\.toml"):
         given("--out", "x", toml=toml)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[" * 5000 + "]" * 5000, "cannot read .*options\\.toml: seed: values nested too deeply"),
+        ("[\n" * 5000 + "]\n" * 5000, "cannot read .*options\\.toml: seed: values nested too deeply"),
+        ("{a = " * 5000 + "1" + "}" * 5000, "cannot read .*options\\.toml: seed: values nested too deeply"),
+        ("[" * 300 + "]" * 300, "options\\.toml, seed = "),
+        ("9" * 5000, "cannot read .*options\\.toml: seed: a number of too many digits"),
+        ("0x" + "f" * 6000, "options\\.toml, seed = a huge number"),
+        ("9" * 400, "options\\.toml, seed = a huge number"),
+        ("nan", "options\\.toml, seed = nan"),
+        ("-inf", "options\\.toml, seed = -inf"),
+        ('"a\\u0000b"', "options\\.toml, seed: expected text without NUL characters"),
+        ('["a", "a\\u0000b"]', "options\\.toml, seed: expected text without NUL characters"),
+    ],
+)
+def test_an_extreme_value_is_refused_by_file_and_key(value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        given("--out", "x", toml=f"share = 0.5\nseed = {value}")
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_missing_or_undecodable_file_is_refused_by_name(tmp_path: Path) -> None:
