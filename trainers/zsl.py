@@ -3,7 +3,7 @@ r"""Train zero-shot recognition: a network of drawings of seen classes, then pro
     sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl
     sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl --resume
     sketchdata train zsl … --vectors edge-vectors.parquet --vectors words.parquet --methods all --recipe
-    sketchdata train zsl … --validation-share 0 --optimizer rmsprop                             # as in the paper
+    sketchdata train zsl … --preset paper
     sketchdata evaluate runs/zsl
     sketchdata recognise runs/zsl drawing.svg
 
