@@ -147,6 +147,7 @@ def built(no_torch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_torch_is_really_out_of_reach(no_torch: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(no_torch)}
     done = subprocess.run([sys.executable, "-c", "import torch"], env=environment, capture_output=True, text=True)
@@ -178,6 +179,7 @@ def test_wrong_usage_exits_2_with_a_hint_and_no_traceback(line: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["verify absent", "info absent", "show absent -o x.png", "synth --out x --categories stra"]
 )
@@ -210,6 +212,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["--help", "--version", "info set --classes", "info set --json", "verify set"])
 def test_a_closed_pipe_is_no_fault_and_no_noise(line: str, built: Path) -> None:
     reader, writer = os.pipe()

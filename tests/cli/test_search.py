@@ -53,6 +53,7 @@ def line_of(drawing: Drawing) -> bytes:
     return ndjson.dump(to_batch([drawing], words), drawing.word)
 
 
+@pytest.mark.slow
 def test_a_drawing_is_encoded_indexed_and_searched_for_by_commands(
     place: Place, asked: Drawing, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_drawing_is_encoded_indexed_and_searched_for_by_commands(
     assert set(answer) == {"query", "key_id", "class", "note", "results"}
 
 
+@pytest.mark.slow
 def test_results_are_a_table_for_people(place: Place) -> None:
     gallery = read_codes(place.codes, "gallery")
     shown = sketchdata("search", place.index, gallery.key_ids[0], "-k", 5).stdout
@@ -83,6 +85,7 @@ def test_results_are_a_table_for_people(place: Place) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_are_the_nearest_by_distance_and_key_id(
     place: Place, asked: Drawing, tmp_path: Path, kind: str
@@ -103,6 +106,7 @@ def test_results_are_the_nearest_by_distance_and_key_id(
         assert result.hit == (result.word == asked.word)
 
 
+@pytest.mark.slow
 def test_one_drawing_is_one_query_whichever_way_it_is_given(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "a.ndjson").write_bytes(line_of(asked))
     (tmp_path / "a.svg").write_bytes(svg.dump(asked))
@@ -111,6 +115,7 @@ def test_one_drawing_is_one_query_whichever_way_it_is_given(place: Place, asked:
     assert {answer.query.word for answer in found} == {asked.word}
 
 
+@pytest.mark.slow
 def test_a_picture_is_searched_for_by_the_code_of_its_strokes(place: Place, asked: Drawing, tmp_path: Path) -> None:
     words = Words()
     picture = raster(to_batch([asked], words), size=256, line_width=3)[0]
@@ -125,6 +130,7 @@ def test_a_picture_is_searched_for_by_the_code_of_its_strokes(place: Place, aske
     assert {result.hit for result in nobody_knows.results} == {None}
 
 
+@pytest.mark.slow
 def test_a_drawing_of_the_index_needs_no_network_and_is_not_found_by_itself(place: Place) -> None:
     gallery = read_codes(place.codes, "gallery")
     row = 7
@@ -137,6 +143,7 @@ def test_a_drawing_of_the_index_needs_no_network_and_is_not_found_by_itself(plac
     assert ranking(few) == expected[:3]
 
 
+@pytest.mark.slow
 def test_a_word_that_the_index_does_not_know_is_noted_and_one_of_the_option_refused(
     place: Place, asked: Drawing, tmp_path: Path
 ) -> None:
@@ -152,6 +159,7 @@ def test_a_word_that_the_index_does_not_know_is_noted_and_one_of_the_option_refu
     assert [result.hit for result in told.results] == [result.word == "house" for result in told.results]
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_queries_and_the_drawings_found(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "a.ndjson").write_bytes(line_of(asked))
     gallery = int(read_codes(place.codes, "gallery").key_ids[0])
@@ -172,6 +180,7 @@ def test_a_page_shows_the_queries_and_the_drawings_found(place: Place, asked: Dr
     assert "http" not in text.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_bytes(svg.dump(asked))
     other = shutil.copytree(place.run, tmp_path / "other")
@@ -195,6 +204,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
         answers(place, 12, data=place.data)
 
 
+@pytest.mark.slow
 def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_bytes(svg.dump(asked))
     broken = shutil.copytree(place.index, tmp_path / "broken")
@@ -214,6 +224,7 @@ def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_page_of_drawings_that_the_data_set_does_not_have_is_refused(place: Place, tmp_path: Path) -> None:
     found = search.run(place.index, [str(read_codes(place.codes, "gallery").key_ids[0])], search.Config(k=5))
     from tests.builds import small_dataset
@@ -224,6 +235,7 @@ def test_a_page_of_drawings_that_the_data_set_does_not_have_is_refused(place: Pl
     assert len(search.drawings_of(found, place.data)) == 6
 
 
+@pytest.mark.slow
 def test_no_more_queries_than_can_be_answered_at_once(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "many.ndjson").write_bytes(line_of(asked) * 10_001)
     with pytest.raises(ConfigError, match="more than 10,000 drawings: name a line of it"):

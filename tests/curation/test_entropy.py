@@ -31,6 +31,7 @@ from tests.strategies import batches
 PIXELS = 224 * 224
 
 
+@pytest.mark.slow
 @given(batches(max_size=4), st.sampled_from([1, 2, 28, 224]), st.integers(1, 3))
 def test_entropy_is_that_of_the_bitmap(batch: DrawingBatch, size: int, line_width: int) -> None:
     bitmaps = raster(batch, size=size, line_width=line_width)

@@ -65,6 +65,7 @@ def test_taken_rows_are_the_drawings_of_those_rows(batch: DrawingBatch, data: st
     assert len(taken) == len(rows)
 
 
+@pytest.mark.slow
 @given(any_batch, st.integers(0, 8), st.integers(0, 8))
 def test_a_slice_is_the_drawings_of_its_rows_over_the_same_memory(batch: DrawingBatch, one: int, other: int) -> None:
     start, stop = sorted((min(one, len(batch)), min(other, len(batch))))

@@ -79,6 +79,7 @@ def test_any_drawings_are_bit_equal_to_one_polyline_a_stroke(
     np.testing.assert_array_equal(raster(batch, size=size), reference(batch, size))
 
 
+@pytest.mark.slow
 @given(made=st.lists(drawings, max_size=3))
 def test_one_pixel_lines_follow_the_closed_form(made: list[list[list[tuple[int, int]]]]) -> None:
     batch = batch_of(*made)
@@ -176,6 +177,7 @@ def test_threads_change_nothing(line_width: int, antialias: bool) -> None:
         assert alone.any(axis=(1, 2)).all()
 
 
+@pytest.mark.slow
 def test_drawings_may_be_drawn_over_what_memory_held_before() -> None:
     batch = random_batch(300)
     memory = np.full((300, 64, 64), 7, np.uint8)

@@ -88,6 +88,7 @@ def test_real_drawings_of_many_classes_are_equal_to_the_plain_program() -> None:
     np.testing.assert_array_equal(official_raster(batch), one_at_a_time(batch))
 
 
+@pytest.mark.slow
 @needs_cairo
 @pytest.mark.parametrize("size", [1, 28, 29, 224])
 def test_random_drawings_are_equal_to_the_plain_program_at_any_size(size: int) -> None:

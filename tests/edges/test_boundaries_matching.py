@@ -86,6 +86,7 @@ def test_as_many_pixels_are_matched_as_can_be(first: Mask, second: Mask, toleran
     assert not (other & ~second).any()
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(masks(12, 60), masks(12, 60), st.sampled_from([1.0, 2.3, 4.34]))
 def test_no_other_assignment_costs_less(first: Mask, second: Mask, tolerance: float) -> None:
@@ -135,6 +136,7 @@ def test_masks_of_two_shapes_are_refused() -> None:
         match(np.zeros((3, 4), np.bool_), np.zeros((4, 3), np.bool_), 1.0)
 
 
+@pytest.mark.slow
 def test_on_photos_the_least_cost_has_as_many_pairs_as_any_matching() -> None:
     photo = drawn_photos(real_bsds(), "test")[100]
     found = thin(sobel(decode(photo.photo.read_bytes())), weakest=40) > 0

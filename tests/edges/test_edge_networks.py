@@ -181,6 +181,7 @@ def test_any_size_of_photo_gives_edges_of_that_size(variant: str, shape: tuple[i
     assert edges.dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_several_scales_are_averaged(tmp_path: Path) -> None:
     weights = random_weights("TIN1", tmp_path / "weights.pth")
     photo, found = data.cat()[:90, :120], {}
@@ -190,6 +191,7 @@ def test_several_scales_are_averaged(tmp_path: Path) -> None:
     assert np.abs(found[0.5, 1.0, 2.0] - mean).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_same_edges_come_in_any_number_of_threads_and_none_is_taken_away(tmp_path: Path) -> None:
     weights = random_weights("PiDiNet-tiny", tmp_path / "weights.pth")
     find, photo, before, found = (
@@ -354,6 +356,7 @@ def test_a_disc_gives_its_whole_outline_and_nothing_else(published: str) -> None
     assert len(np.unique(np.degrees(np.arctan2(y - 80, x - 100)).astype(int) % 360 // 5)) == 72
 
 
+@pytest.mark.slow
 @needs_real_data
 @every_published
 @pytest.mark.parametrize("photo", [data.astronaut(), data.coffee(), data.chelsea()], ids=["astronaut", "coffee", "cat"])
@@ -374,6 +377,7 @@ def test_a_blank_photo_has_no_edges_not_even_at_its_border(published: str, level
         centre(edges)
 
 
+@pytest.mark.slow
 @needs_real_data
 @every_published
 def test_grey_photos_and_mirrored_ones_give_much_the_same_edges(published: str) -> None:

@@ -223,6 +223,7 @@ def test_webdataset_decodes_the_tars(split: str, built: Path, pixels: dict[int, 
         np.testing.assert_array_equal(sample["png"], pixels[int(sample["__key__"])])
 
 
+@pytest.mark.slow
 def test_webdataset_reads_the_tars_by_the_address_in_the_card(built: Path) -> None:
     card = (built / "README.md").read_text(encoding="utf-8")
     address = card.partition('WebDataset("')[2].partition('"')[0]

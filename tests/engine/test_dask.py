@@ -102,6 +102,7 @@ def test_results_are_those_of_a_local_run_and_done_tasks_do_not_run_again(tmp_pa
     assert sorted(runs_of(tmp_path)) == sorted(NAMES)
 
 
+@pytest.mark.slow
 def test_faults_and_bugs_are_named_and_the_others_are_kept(tmp_path: Path, cluster: Cluster) -> None:
     tasks = tasks_in(tmp_path, NAMES, bad=["fig"])
     with pytest.raises(TasksFailedError, match=r"1 of 8 tasks failed.*\n  fig: bad letter: in fig"):

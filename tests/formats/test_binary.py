@@ -65,6 +65,7 @@ def test_dumped_drawings_are_scanned_and_parsed_back_from_any_blocks(batch: Draw
     assert_same(parsed.batch, batch)
 
 
+@pytest.mark.slow
 @given(batches(whole_seconds=True), st.integers(1, 9))
 def test_every_block_size_gives_the_same_records(batch: DrawingBatch, size: int) -> None:
     data = binary.dump(batch)

@@ -44,6 +44,7 @@ def scan_one(line: bytes) -> tuple[int, bool]:
     return key_id, found
 
 
+@pytest.mark.slow
 @given(batches(), st.lists(st.integers(0, 10_000), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\n\n", b"\n\r\n"]))
 def test_dumped_drawings_are_scanned_and_parsed_back_from_any_blocks(
     batch: DrawingBatch, places: list[int], line_end: bytes

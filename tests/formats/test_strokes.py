@@ -49,6 +49,7 @@ def test_offsets_begin_at_the_origin_and_the_last_point_of_a_stroke_lifts_the_pe
     assert stroke3.tolist() == TWO_STROKES
 
 
+@pytest.mark.slow
 @given(batches())
 def test_stroke3_adds_up_to_the_drawing_and_reads_back_to_it(batch: DrawingBatch) -> None:
     arrays = to_stroke3(batch)
@@ -159,6 +160,7 @@ def test_stroke5_is_that_of_the_paper() -> None:
     assert to_stroke5(stroke3).dtype == np.int16
 
 
+@pytest.mark.slow
 @given(batches(), st.integers(0, 9), st.booleans())
 def test_stroke5_reads_back_to_stroke3(batch: DrawingBatch, padding: int, start: bool) -> None:
     for stroke3 in to_stroke3(batch):

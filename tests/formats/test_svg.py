@@ -108,6 +108,7 @@ def test_a_scribble_of_5000_points_comes_back() -> None:
     assert same(svg.load(svg.dump(drawing)), drawing)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SKETCHDATA_REAL_DATA" not in os.environ, reason="SKETCHDATA_REAL_DATA names no real files")
 def test_real_drawings_come_back_exactly() -> None:
     folder = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "quickdraw" / "full" / "simplified"

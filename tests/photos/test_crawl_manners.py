@@ -89,12 +89,14 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
 OK = ("ok", None)
 
 
+@pytest.mark.slow
 def test_what_robots_txt_forbids_is_not_asked_for(visit: Visit) -> None:
     assert visit.verdicts("usual") == [OK] * 4
     assert visit.outcome("usual", "/forbidden/a.jpg").error == "robots.txt"
     assert "/forbidden/a.jpg" not in visit.servers["usual"].paths()
 
 
+@pytest.mark.slow
 def test_robots_txt_is_obeyed_where_a_redirect_leads(visit: Visit) -> None:
     found = visit.outcome("usual", "/over")
     assert (found.status, found.error) == ("refused", "robots.txt")
@@ -102,6 +104,7 @@ def test_robots_txt_is_obeyed_where_a_redirect_leads(visit: Visit) -> None:
     assert "/forbidden/b.jpg" not in visit.servers["elsewhere"].paths()
 
 
+@pytest.mark.slow
 def test_every_host_is_asked_for_robots_txt_first(visit: Visit) -> None:
     assert {server.paths()[0] for server in visit.servers.values()} == {"/robots.txt"}
     # The host behind another's redirect is asked for it on the other's behalf, too; one that is broken is tried again.
@@ -112,33 +115,40 @@ def test_every_host_is_asked_for_robots_txt_first(visit: Visit) -> None:
     }
 
 
+@pytest.mark.slow
 def test_no_robots_txt_allows_everything(visit: Visit) -> None:
     assert visit.verdicts("without") == [OK] * 4
 
 
+@pytest.mark.slow
 def test_a_robots_txt_that_cannot_be_had_forbids_everything(visit: Visit) -> None:
     assert visit.verdicts("broken") == [("failed", "robots.txt unreachable")] * 4
     assert visit.servers["broken"].photos_asked() == []
 
 
+@pytest.mark.slow
 def test_rules_for_our_name_count_and_rules_for_others_do_not(visit: Visit) -> None:
     assert visit.verdicts("ours") == [("refused", "robots.txt")] * 4
     assert visit.verdicts("others") == [OK] * 4
 
 
+@pytest.mark.slow
 def test_a_robots_txt_may_be_elsewhere(visit: Visit) -> None:
     assert visit.verdicts("moved") == [("refused", "robots.txt")] * 4
     assert visit.servers["moved"].photos_asked() == []
 
 
+@pytest.mark.slow
 def test_a_robots_txt_without_end_is_read_as_far_as_need_be(visit: Visit) -> None:
     assert visit.verdicts("packed") == [("refused", "robots.txt"), OK, OK, OK]
 
 
+@pytest.mark.slow
 def test_a_byte_order_mark_does_not_hide_rules(visit: Visit) -> None:
     assert visit.verdicts("marked") == [("refused", "robots.txt"), OK, OK, OK]
 
 
+@pytest.mark.slow
 def test_reservations_and_signals_are_opt_outs(visit: Visit) -> None:
     out = ("refused", "opt-out")
     assert visit.verdicts("reserved") == [OK, out, out, out]
@@ -147,6 +157,7 @@ def test_reservations_and_signals_are_opt_outs(visit: Visit) -> None:
     assert visit.servers["signal"].photos_asked() == []
 
 
+@pytest.mark.slow
 def test_requests_say_who_asks_and_nothing_else(visit: Visit) -> None:
     asked = [each for server in visit.servers.values() for each in server.requests]
     assert {each.headers["user-agent"] for each in asked} == {f"sketchdata/{__version__} (+photos@example.org)"}
@@ -154,10 +165,12 @@ def test_requests_say_who_asks_and_nothing_else(visit: Visit) -> None:
     assert [each for each in asked if {"cookie", "referer", "authorization"} & set(each.headers)] == []
 
 
+@pytest.mark.slow
 def test_proxies_of_the_environment_are_not_used(visit: Visit) -> None:
     assert visit.proxy.requests == []
 
 
+@pytest.mark.slow
 def test_a_host_is_asked_one_request_after_another(visit: Visit) -> None:
     for server in visit.servers.values():
         assert server.most_at_once <= OPTIONS.concurrency_per_host
@@ -165,12 +178,14 @@ def test_a_host_is_asked_one_request_after_another(visit: Visit) -> None:
     assert seconds_between_all(visit.servers["without"]) > 4 * OPTIONS.delay / 2 - 0.1
 
 
+@pytest.mark.slow
 def test_a_crawl_delay_is_kept(visit: Visit) -> None:
     assert visit.verdicts("slow") == [OK] * 4
     # Three of the pauses at least: the first request may go out together with the reading of the rules.
     assert seconds_between_all(visit.servers["slow"]) > 2.5
 
 
+@pytest.mark.slow
 def test_retry_after_is_waited_for_by_all_requests_to_the_host(visit: Visit) -> None:
     busy = visit.servers["busy"]
     assert visit.verdicts("busy") == [OK] * 4
@@ -180,6 +195,7 @@ def test_retry_after_is_waited_for_by_all_requests_to_the_host(visit: Visit) -> 
     assert busy.moments("/0.jpg")[1] - told > 1.9
 
 
+@pytest.mark.slow
 def test_a_host_that_wants_to_be_left_alone_for_long_is(visit: Visit) -> None:
     assert visit.verdicts("closed") == [("failed", "http 429")] * 4
     assert len(visit.servers["closed"].photos_asked()) <= OPTIONS.concurrency_per_host

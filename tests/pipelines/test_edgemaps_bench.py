@@ -265,6 +265,7 @@ def test_on_a_few_real_photos_canny_and_people_do_as_is_known(tmp_path: Path) ->
     assert lines["canny"].scores.ods < lines[PEOPLE].scores.ods + 0.1
 
 
+@pytest.mark.slow
 def test_a_network_is_named_after_its_weights_and_stands_beside_what_was_published(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="networks need the extra train")
     photos = real_bsds()

@@ -223,6 +223,7 @@ def test_workers_and_shares_of_a_job_array_write_the_same_bytes(
     assert audit_files(shares) == expected
 
 
+@pytest.mark.slow
 def test_killed_midway_it_ends_with_the_same_files(compared: Path, edges: Path, drawings: Path) -> None:
     command = ["edgemaps", "curate", edges, "--drawings", drawings, "--drawings-per-class", "40", "--workers", "0"]
     stop(start(*command), signal.SIGKILL, lambda: list(edges.glob("audit/.work/**/*.done.json")))

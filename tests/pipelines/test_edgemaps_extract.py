@@ -122,6 +122,7 @@ def test_a_threshold_drops_weak_edges_of_thin_detectors_and_of_others(
     assert weakest[90] >= 90 > weakest[None]
 
 
+@pytest.mark.slow
 def test_ones_own_detector_is_used_by_every_worker(
     crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +341,7 @@ def test_the_command_says_what_it_made_and_what_comes_next(crops: Path, tmp_path
     assert orjson.loads(again.stdout)["edge_maps"] == 18
 
 
+@pytest.mark.slow
 def test_the_command_shows_no_traceback(crops: Path, tmp_path: Path) -> None:
     copied = tmp_path / "crops"
     shutil.copytree(crops, copied)

@@ -83,6 +83,7 @@ def test_any_number_of_workers_gives_the_same_bytes(
     assert tree_sha256(tmp_path / "edges") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_job_array_gives_the_same_bytes(crops: Path, undisturbed: str, tmp_path: Path) -> None:
     for share in ("0/2", "1/2"):
         assert extract(crops, tmp_path / "edges", engine="slurm", task_range=share) is None

@@ -38,6 +38,7 @@ def photos(out: Path) -> dict[str, bytes]:
     return {name: content for name, content in tree(out).items() if name.endswith(".jpg")}
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_files_as_none(tmp_path: Path) -> None:
     generate(tmp_path / "one")
     generated = generate(tmp_path / "two", engine=EngineOptions(workers=2))
@@ -119,6 +120,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_photos(tmp_path: Path) -> None
     assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_the_chain_makes_edge_maps_of_them(tmp_path: Path) -> None:
     many = 16
     generate(tmp_path / "generated", photos=many, size=128)

@@ -30,6 +30,7 @@ def config(out: Path, **options: object) -> encode.Config:
     return encode.Config(**{"out": out, "device": "cpu", **options})
 
 
+@pytest.mark.slow
 def test_codes_are_the_networks_numbers_above_the_threshold_row_by_row(place: Place) -> None:
     trained = read_encoder(place.run)
     for split in ("gallery", "query"):
@@ -41,6 +42,7 @@ def test_codes_are_the_networks_numbers_above_the_threshold_row_by_row(place: Pl
         assert 0 < ones.mean() < 1
 
 
+@pytest.mark.slow
 def test_the_manifest_names_the_network_and_the_data_set(place: Place) -> None:
     manifest = open_codes(place.codes).manifest
     assert manifest.config["model"] == hash_file(place.run / MODEL, "sha256")
@@ -54,6 +56,7 @@ def test_the_manifest_names_the_network_and_the_data_set(place: Place) -> None:
     assert (checked.faults, checked.records) == ([], 36 + 12)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_come_out_for_other_batches_and_a_second_time(place: Place, tmp_path: Path) -> None:
     encode.run(place.run, place.data, config(tmp_path / "codes", batch_size=5))
     assert tree(tmp_path / "codes") == tree(place.codes)
@@ -62,6 +65,7 @@ def test_the_same_bytes_come_out_for_other_batches_and_a_second_time(place: Plac
     assert (place.codes / "gallery.parquet").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_all_splits_or_some_are_encoded(place: Place, tmp_path: Path) -> None:
     every = encode.run(place.run, place.data, config(tmp_path / "all", splits="all"))
     assert every.splits == {"train": 120, "val": 36, "gallery": 36, "query": 12}
@@ -71,6 +75,7 @@ def test_all_splits_or_some_are_encoded(place: Place, tmp_path: Path) -> None:
         encode.run(place.run, place.data, config(tmp_path / "none", splits="test"))
 
 
+@pytest.mark.slow
 def test_bitmaps_are_known_by_the_number_of_their_row(place: Place, tmp_path: Path) -> None:
     data = bitmap_folder(tmp_path / "bitmaps", 400)
     manifest = encode.run(place.run, data, config(tmp_path / "codes", splits="all"))
@@ -82,6 +87,7 @@ def test_bitmaps_are_known_by_the_number_of_their_row(place: Place, tmp_path: Pa
         encode.run(place.run, data, config(tmp_path / "none", splits="test"))
 
 
+@pytest.mark.slow
 def test_foreign_folders_and_other_codes_are_left_alone(place: Place, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     for overwrite in (False, True):
@@ -96,6 +102,7 @@ def test_foreign_folders_and_other_codes_are_left_alone(place: Place, tmp_path: 
     assert list(open_codes(tmp_path / "codes").manifest.counts) == ["val"]
 
 
+@pytest.mark.slow
 def test_a_damaged_data_set_costs_no_codes_and_an_unfinished_training_has_none(place: Place, tmp_path: Path) -> None:
     data, codes = shutil.copytree(place.data, tmp_path / "data"), shutil.copytree(place.codes, tmp_path / "codes")
     flip_a_bit(next((data / "data").glob("gallery-*.parquet")))

@@ -30,6 +30,7 @@ def read(source: Path, word: str, suffix: str) -> DrawingBatch:
     return parsed.batch
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_files_as_none(tmp_path: Path) -> None:
     generate(tmp_path / "one")
     pool = synth.Config(out=tmp_path / "two", drawings=LINES, categories=",".join(CATEGORIES))

@@ -110,6 +110,7 @@ def codes_of_split(run: Path, data: Path, split: str, words: tuple[str, ...]) ->
     return encode(read_encoder(run), read_split(data, split).of_classes(words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["retrieval", "zero_shot"])
 def test_the_numbers_are_those_of_loops_over_the_codes(part: str, found: dict[str, Any], run: Path, data: Path) -> None:
     record = read_record(run)
@@ -125,6 +126,7 @@ def test_the_numbers_are_those_of_loops_over_the_codes(part: str, found: dict[st
     assert set(values["classes"]) == set(words)
 
 
+@pytest.mark.slow
 def test_zero_shot_is_of_the_classes_that_were_held_out(found: dict[str, Any], run: Path, data: Path) -> None:
     record = read_record(run)
     assert len(record["unseen"]) == 2
@@ -134,6 +136,7 @@ def test_zero_shot_is_of_the_classes_that_were_held_out(found: dict[str, Any], r
     assert {**asked["zero_shot"], "seconds": 0} == {**found["zero_shot"], "seconds": 0}
 
 
+@pytest.mark.slow
 def test_more_unseen_classes_than_there_are_is_an_error_that_says_how_to_train(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"of the 5 classes .* all but 2; train with --unseen 3"):
         evaluate_run(run, None, "gallery", device="cpu", batch_size=64, unseen=3)
@@ -151,6 +154,7 @@ def test_unseen_classes_are_chosen_as_trainings_hold_them_out() -> None:
     assert unseen_classes(table[1:], table, table[:1], None) == ()
 
 
+@pytest.mark.slow
 def test_the_spread_is_that_of_the_gallery_s_numbers(found: dict[str, Any], run: Path, data: Path) -> None:
     packed = read_split(data, "gallery").of_classes(read_record(run)["classes"])
     d1, d2 = class_spread(embed(read_encoder(run), packed), packed.labels.numpy())
@@ -172,6 +176,7 @@ def test_the_spread_counts_classes_alike_and_each_pair_of_means() -> None:
         class_spread(numbers[:4], labels[:4])
 
 
+@pytest.mark.slow
 def test_known_numbers_are_recognised_as_the_drawings_are(run: Path, data: Path) -> None:
     trained = read_encoder(run)
     packed = read_split(data, "gallery").of_classes(trained.classes)
@@ -207,6 +212,7 @@ def test_the_command_writes_its_pages_and_prints_json(run: Path) -> None:
     assert "the paper's Table IV" not in page
 
 
+@pytest.mark.slow
 def test_the_curve_s_table_and_picture_have_a_point_for_each_distance(found: dict[str, Any], run: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((run / CURVE_TABLE_FILE).read_text(encoding="utf-8"))))
     names = list(dict.fromkeys(row["classes"] for row in rows))
@@ -268,6 +274,7 @@ def test_a_network_without_codes_has_no_retrieval(data: Path, tmp_path: Path) ->
         evaluate_run(tmp_path, None, "gallery", device="cpu", batch_size=64, unseen=2)
 
 
+@pytest.mark.slow
 def test_data_of_other_classes_is_refused(run: Path, tmp_path: Path) -> None:
     other = bitmap_folder(tmp_path / "bitmaps")
     with pytest.raises(

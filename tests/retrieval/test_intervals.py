@@ -21,6 +21,7 @@ def test_intervals_over_queries_cover_the_true_mean_about_as_often_as_they_say()
     assert 335 <= covered <= 380
 
 
+@pytest.mark.slow
 def test_intervals_over_classes_cover_the_true_mean_where_those_over_queries_do_not() -> None:
     random = np.random.default_rng(12)
     covered = {"queries": 0, "classes": 0}

@@ -85,6 +85,7 @@ def test_the_same_drawings_have_the_same_bytes_wherever_their_memory_lies(tmp_pa
     assert len({(tmp_path / f"{name}.parquet").read_bytes() for name in "abc"}) == 1
 
 
+@pytest.mark.slow
 def test_row_groups_are_read_one_by_one_and_by_column(tmp_path: Path) -> None:
     batch, path = many(2 * ROW_GROUP_ROWS + 1), tmp_path / "x.parquet"
     write_shard(path, batch, CLASSES, FACTS)

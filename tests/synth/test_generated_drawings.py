@@ -32,11 +32,13 @@ def every_category() -> DrawingBatch:
     return concatenate([generate(word, 200, seed=5, label=label) for label, word in enumerate(WORDS)])
 
 
+@pytest.mark.slow
 def test_every_category_gives_the_number_asked_for(every_category):
     assert len(every_category) == 200 * 345
     assert np.array_equal(np.bincount(every_category.label), np.full(345, 200))
 
 
+@pytest.mark.slow
 def test_drawings_are_aligned_to_the_top_left_with_a_larger_side_of_255(every_category):
     left, right, top, bottom = sides(every_category)
     assert not left.any()
@@ -44,11 +46,13 @@ def test_drawings_are_aligned_to_the_top_left_with_a_larger_side_of_255(every_ca
     assert (np.maximum(right, bottom) == 255).all()
 
 
+@pytest.mark.slow
 def test_every_drawing_has_strokes_and_every_stroke_two_points_or_more(every_category):
     assert np.diff(every_category.strokes).min() >= 1
     assert np.diff(every_category.points).min() >= 2
 
 
+@pytest.mark.slow
 def test_only_a_dot_repeats_a_point(every_category):
     batch = every_category
     same = (batch.x[1:] == batch.x[:-1]) & (batch.y[1:] == batch.y[:-1])
@@ -110,6 +114,7 @@ def test_strokes_vary_in_number_within_a_category():
     assert len(np.unique(np.diff(generate("house", 1000, seed=1).strokes))) >= 6
 
 
+@pytest.mark.slow
 def test_noise_is_mostly_unrecognised_and_the_rest_mostly_recognised(every_category):
     assert 0.90 < every_category.recognized.mean() < 0.95
     points = np.diff(every_category.points[every_category.strokes])

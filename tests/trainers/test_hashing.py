@@ -75,6 +75,7 @@ def test_each_loss_adds_up_its_parts(loss: str, parts: set[str], data: Path, tmp
     assert last["loss"] == pytest.approx(sum(weights[part] * last[part] for part in parts), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_reported_accuracy_of_codes_is_that_of_the_binary_codes(data: Path, undisturbed: Path) -> None:
     trained, val = read_encoder(undisturbed), read_packed(data, "val")
     with torch.no_grad():
@@ -88,6 +89,7 @@ def test_the_reported_accuracy_of_codes_is_that_of_the_binary_codes(data: Path, 
     assert report["trainer"] == "hashing"
 
 
+@pytest.mark.slow
 def test_centres_stay_where_they_are(undisturbed: Path) -> None:
     fixed = read_tensors(undisturbed / STAGES / "class-centers.safetensors")[0]["class-centers"]
     for stage in ("centers", "codes"):
@@ -96,6 +98,7 @@ def test_centres_stay_where_they_are(undisturbed: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_codes_are_held_for_an_epoch_or_taken_at_every_step(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     train = read_packed(data, "train")
     options = {"code_epochs": 1, "pretrained": undisturbed}
@@ -149,6 +152,7 @@ def test_stages_of_another_training_are_taken_over_where_they_would_come_out_the
     assert {line["stage"] for line in read_lines(more_bits / METRICS)} == {"fusion"}
 
 
+@pytest.mark.slow
 def test_stages_that_would_come_out_otherwise_are_refused_by_the_option_that_differs(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_training_killed_in_each_stage_ends_with_the_same_network(
     assert [line["stage"] for line in logs[0] if line.get("epoch") == 1] == ["proxies", "codes"]
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_done_again(data: Path, undisturbed: Path) -> None:
     before = (undisturbed / MODEL).stat().st_mtime_ns
     report = run(config(data, undisturbed, augment=True), small(), loop())

@@ -302,6 +302,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_folders_of_transformers_are_refused(data: Path, tmp_path: Path) -> None:
     folder = tiny_encoder("dinov2", tmp_path / "encoder")
 

@@ -217,6 +217,7 @@ def test_the_feature_is_the_last_state_of_both_directions(encoder: RecurrentEnco
     torch.testing.assert_close(encoder(sequence, torch.tensor([7])), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "least", "most"), [("sigmoid", 0, 1), ("relu", 0, 1e9), ("identity", -1e9, 1e9)]
 )

@@ -69,6 +69,7 @@ def test_the_device_raster_equals_the_fast_one_on_two_thousand_real_drawings(rea
     np.testing.assert_array_equal(found.numpy(), raster(real, size=size))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(batch=batches(), size=st.sampled_from([1, 2, 28, 224]))
 def test_both_ways_to_draw_equal_the_fast_raster(batch: DrawingBatch, size: int) -> None:
@@ -116,6 +117,7 @@ def test_a_long_sequence_is_cut_off() -> None:
     assert rows.tolist() == whole[:, :4].tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(batch=batches())
 def test_the_ways_of_a_sequence_lead_from_point_to_point(batch: DrawingBatch) -> None:

@@ -110,6 +110,7 @@ def test_an_only_way_is_the_first_one(drawing: list[Points]) -> None:
     assert whole(*drawing)[1].unique().tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(batch=batches())
 def test_every_drawing_ends_in_the_latest_order(batch: DrawingBatch) -> None:

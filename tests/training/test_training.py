@@ -102,6 +102,7 @@ def test_the_papers_rate_falls_to_a_tenth_every_ten_epochs() -> None:
 # ---- the best epoch, the log, divergence -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_best_epoch_are_the_outcome(tmp_path: Path) -> None:
     facts = fit(stage(Objective(), iter([0.2, 0.9, 0.9])), folder(tmp_path / "three"), loop())
     assert facts == {"stage": "only", "epochs": 3, "best_epoch": 2, "accuracy": 0.9}
@@ -168,6 +169,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_checkpoi
 # ---- stopped and gone on ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 6, 8, STEPS])
 def test_a_training_stopped_at_any_step_ends_with_the_same_weights(step: int, tmp_path: Path) -> None:
     fit(stage(Objective()), folder(tmp_path / "whole"), loop(save_minutes=9.0))

@@ -44,16 +44,19 @@ def error_of(response: httpx.Response, status: int) -> str:
 # ---- other sites -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:8765", "127.0.0.1.evil.example", "", "[::1"])
 def test_a_name_that_somebody_else_gave_this_address_is_refused(client: httpx.Client, host: str) -> None:
     assert "open it by its address" in error_of(client.get("/api/overview", headers={"Host": host}), 403)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["localhost:1234", "127.0.0.1", "[::1]:8765", "192.168.1.5:8765"])
 def test_addresses_and_localhost_are_served(client: httpx.Client, host: str) -> None:
     assert client.get("/api/overview", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", ""])
 def test_another_sites_page_cannot_decide(client: httpx.Client, audit: Audit, audited: Path, origin: str) -> None:
     verdict = {"ids": [str(audit.key_id[0])], "verdict": "drop"}
@@ -61,12 +64,14 @@ def test_another_sites_page_cannot_decide(client: httpx.Client, audit: Audit, au
     assert not (audited / LOG).exists()
 
 
+@pytest.mark.slow
 def test_a_form_of_another_kind_cannot_decide(client: httpx.Client) -> None:
     assert (
         error_of(client.post("/api/decisions", content='{"ids": ["1"], "verdict": "drop"}'), 415) == "JSON is expected"
     )
 
 
+@pytest.mark.slow
 def test_no_other_site_is_asked_for_anything(client: httpx.Client) -> None:
     page = client.get("/")
     policy = page.headers["content-security-policy"]
@@ -79,6 +84,7 @@ def test_no_other_site_is_asked_for_anything(client: httpx.Client) -> None:
 # ---- wrong requests --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../server.py", "..%2fserver.py", "%2e%2e/server.py", "/etc/passwd", "nothing.js"])
 def test_only_the_pages_own_files_are_served(client: httpx.Client, name: str) -> None:
     response = client.get(f"/static/{name}")
@@ -86,6 +92,7 @@ def test_only_the_pages_own_files_are_served(client: httpx.Client, name: str) ->
     assert "import" not in response.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
@@ -102,6 +109,7 @@ def test_what_does_not_exist_is_named(client: httpx.Client, path: str, status: i
     assert said in error_of(client.get(path), status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verdict", "status", "said"),
     [

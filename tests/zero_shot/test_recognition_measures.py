@@ -17,6 +17,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.zero_shot.measures import generalised_zero_shot, top_k_accuracy
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 3), min_size=5, max_size=5), st.integers(0, 4), st.integers(1, 6))
 def test_top_k_accuracy_is_that_of_every_order_of_equal_scores(scores: list[int], label: int, k: int) -> None:
     every = []

@@ -56,6 +56,7 @@ def test_the_prototypes_of_eve_are_the_known_ones() -> None:
     assert np.abs(found - toy.means).max() < 0.1 < np.abs(toy.means - toy.means.mean(axis=0)).mean()
 
 
+@pytest.mark.slow
 @every_method
 def test_constants_and_gamma_are_chosen_on_validation_classes_and_the_same_seed_chooses_the_same(name: str) -> None:
     toy, state = make_toy(), torch.random.get_rng_state()
@@ -248,6 +249,7 @@ def test_rows_in_blocks_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyP
     assert np.array(parts) == pytest.approx(np.array(whole), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sae", "eszsl", "eve", "conse", "recipe"])
 def test_features_are_not_copied(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
