@@ -314,10 +314,18 @@ _PLACE = ("x", "y", "width", "height")
 
 def _ink(painter: _Painter) -> list[_Shape]:
     """Return the shapes that show: without backgrounds, and without what is painted in the colour of the background."""
-    is_ground = [shape.stroke is None and _covers(shape, painter.canvas) for shape in painter.shapes]
+    canvas = painter.canvas
+    if canvas is None and len(painter.shapes) > 1:
+        # Of a document without a size, all that it draws.
+        bounds = np.array([_bounds(shape) for shape in painter.shapes])
+        (left, top), (right, bottom) = bounds[:, :2].min(axis=0).tolist(), bounds[:, 2:].max(axis=0).tolist()
+        canvas = left, top, right - left, bottom - top
+    is_ground = [shape.stroke is None and _covers(shape, canvas) for shape in painter.shapes]
     grounds = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if it_is]
     shapes = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if not it_is]
-    ground = grounds[-1].fill if grounds else painter.page or WHITE
+    # A pattern, such as a grid, lies on a colour.
+    plain = [shape.fill for shape in grounds if shape.fill is not None and shape.fill.rgb is not None]
+    ground = plain[-1] if plain else painter.page or WHITE
     shown, filled = list[_Shape](), list[tuple[float, float, float, float]]()
     for shape in shapes:
         if any(paint is not None and paint.differs_from(ground) for paint in (shape.fill, shape.stroke)):
@@ -331,7 +339,7 @@ def _ink(painter: _Painter) -> list[_Shape]:
     if not grounds:
         # White ink, which shows on whatever the transparent canvas is laid.
         return shapes
-    return grounds if not shapes and grounds[-1].fill != WHITE else []
+    return grounds if not shapes and ground != WHITE else []
 
 
 def _covers(shape: _Shape, canvas: tuple[float, float, float, float] | None) -> bool:

@@ -336,6 +336,9 @@ def test_what_a_viewer_shows_is_ink(seen: str) -> None:
 
 def test_the_colour_of_the_background_decides_what_shows_on_it() -> None:
     white, black = (path("M1 1L2 2", f'fill="none" stroke="{colour}"') for colour in ("white", "black"))
+    grid = '<rect width="100%" height="100%" fill="#fafafa"/><rect width="100%" height="100%" fill="url(#grid)"/>'
+    for root in (BOX, 'width="100%" height="100%"', ""):
+        assert len(strokes_of(grid + white + black + path("M9 9L60 60"), root=root)) == 2
     night = '<rect width="255" height="255" fill="#040404"/>'
     assert strokes_of(night + white + black) == [[[1, 1], [2, 2]]]
     assert strokes_of(white + white, root=f'{BOX} style="background: black"') == [[[1, 1], [2, 2]]] * 2
