@@ -15,6 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -39,7 +40,16 @@ from sketchdata.engine.assembly import (
 )
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import FORMATS, Fault, Portion, Reader, read_svg_folder, unpacked_blocks
+from sketchdata.formats.files import (
+    FORMATS,
+    SCALES,
+    Fault,
+    Portion,
+    Reader,
+    read_npz,
+    read_svg_folder,
+    unpacked_blocks,
+)
 from sketchdata.progress import console
 from sketchdata.storage import parquet
 from sketchdata.storage.cards import OWN_FILES, dataset_card
@@ -82,6 +92,13 @@ class Config:
     max_bad_fraction: float = option(
         0.01, help="Fail when a larger share of the records is refused.", type=click.FloatRange(0, 1)
     )
+    scale: str = option(
+        "auto",
+        help="How the drawings of .npz files come into the 0..255 square, file by file: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
+        + ".",
+        type=click.Choice(list(SCALES)),
+    )
     overwrite: bool = option(False, help="Replace another data set in the output folder.", record=False)
 
 
@@ -120,9 +137,12 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
     finished = folder.begin(overwrite=config.overwrite, check=lambda: units.extend(_units(config.source)))
     if finished is not None:
         return finished
-    read = _read_all(units, folder, engine)
+    read = _read_all(units, folder, engine, config.scale)
     if read is None:
         return None
+    for note, names in _notes(read).items():
+        files = names[0] if len(names) == 1 else f"{len(names):,} files, {names[0]} among them"
+        console.print(f"{files}: {note}", markup=False, highlight=False, soft_wrap=True)
     if table:
         known = {plain(word): word for word in table} | {word: word for word in table}
     else:
@@ -151,6 +171,15 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
         "sources": tuple(SourceEntry(**result.facts["source"]) for result in read),
     }
     return finish(folder, shards, card=dataset_card, lists=[listed], **facts)
+
+
+def _notes(results: Sequence[TaskResult]) -> dict[str, list[str]]:
+    """Return what readers decided for whole files, {note: names}."""
+    notes: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.facts["notes"]:
+            notes.setdefault(note, []).append(result.task_id)
+    return notes
 
 
 def _list_rejects(
@@ -253,13 +282,15 @@ def _identity(paths: Sequence[Path]) -> str:
 # ---- first stage: a task a file or folder ----------------------------------------------------------------------------
 
 
-def _read_all(units: Sequence[_SourceUnit], folder: OutputFolder, engine: EngineOptions) -> list[TaskResult] | None:
+def _read_all(
+    units: Sequence[_SourceUnit], folder: OutputFolder, engine: EngineOptions, scale: str
+) -> list[TaskResult] | None:
     tasks = [
         Task(
             id=unit.name,
             output=folder.work / "read" / f"{hashlib.sha256(unit.name.encode()).hexdigest()[:32]}.arrow",
             inputs={unit.name: unit.identity},
-            config={"path": str(unit.path.absolute()), "name": unit.name},
+            config={"path": str(unit.path.absolute()), "name": unit.name, "scale": scale},
         )
         for unit in units
     ]
@@ -270,10 +301,11 @@ def read_source(task: Task) -> TaskResult:
     """Read a file, or the SVG files of a folder, and group its drawings by class; raw ones are simplified."""
     path, name = Path(task.config["path"]), task.config["name"]
     words, batches, rejected = Words(), [empty_batch()], []
-    reader = _Hashed()
+    reader, notes = _Hashed(), list[str]()
     records = 0
     try:
-        for portion in _portions(path, words, reader):
+        for portion in _portions(path, words, reader, task.config["scale"]):
+            notes += [portion.note] if portion.note else []
             records += len(portion.batch) + len(portion.faults)
             batch, faults = _simplified(portion)
             batches.append(batch)
@@ -296,6 +328,7 @@ def read_source(task: Task) -> TaskResult:
             "words": {word: count for word, count in zip(words.names, counts, strict=True) if count},
             "labels": {word: label for label, word in enumerate(words.names)},
             "rejected": rejected,
+            "notes": notes,
             "source": dataclasses.asdict(source),
         },
     )
@@ -314,7 +347,7 @@ class _Hashed:
             yield block
 
 
-def _portions(path: Path, words: Words, hashed: _Hashed) -> Iterator[Portion]:
+def _portions(path: Path, words: Words, hashed: _Hashed, scale: str) -> Iterator[Portion]:
     if path.is_dir():
         for each in sorted(path.iterdir()):
             if each.suffix.lower() == _SVG and each.is_file() and not each.name.startswith("."):
@@ -326,7 +359,8 @@ def _portions(path: Path, words: Words, hashed: _Hashed) -> Iterator[Portion]:
     word = None if known.names_word else category_of(path.name)
     with path.open("rb") as file:
         blocks = hashed(unpacked_blocks(cast(BinaryIO, file), path.name))
-        yield from cast(Reader, known.read)(blocks, words, word)
+        read = partial(read_npz, scale=scale) if known.name == "npz" else cast(Reader, known.read)
+        yield from read(blocks, words, word)
 
 
 def _simplified(portion: Portion) -> tuple[DrawingBatch, list[Fault]]:

@@ -120,6 +120,22 @@ def test_every_kind_of_file_becomes_classes_of_one_data_set(source: Path, tmp_pa
     assert "license: unknown" in card
 
 
+def test_the_scale_of_npz_files_is_told_and_can_be_forced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, side in (("cat", 100), ("owl", 510)):
+        stroke3 = [np.array([[0, 0, 0], [side - n, n, 1]], np.int16) for n in range(12)]
+        np.savez(folder / f"{name}.npz", train=np.array([*stroke3, None], object)[:-1])
+    build(folder, tmp_path / "auto")
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "./cat.npz: drawings are kept in their units" in told
+    assert "./owl.npz: drawings are scaled, each so that its larger side is 255" in told
+    build(folder, tmp_path / "fit", scale="fit")
+    assert "2 files, ./cat.npz among them: drawings are scaled" in capsys.readouterr().err.replace("\n", " ")
+    sides = {d.word: max(int(s.max()) for s in d.strokes) for split in rows(tmp_path / "fit").values() for d in split}
+    assert sides == {"cat": 255, "owl": 255}
+
+
 def test_workers_and_a_second_call_change_no_byte(source: Path, tmp_path: Path) -> None:
     build(source, tmp_path / "one")
     build(source, tmp_path / "two", EngineOptions(workers=2))
