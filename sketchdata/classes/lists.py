@@ -5,7 +5,7 @@
     *_filelist_{part}.txt       pictures, a line each: path, blank, id. The parts `train` and `test` are of seen
                                 classes, `zero` is of unseen ones. ZSE-SBIR's QuickDraw has sketch_ and photo_{part}.txt
 
-Names and paths may hold blanks; an id stands behind the last one. Source: the files of github.com/qliu24/SAKE and of
+Names and paths may hold blanks; the id follows the last one. Source: the files of github.com/qliu24/SAKE and of
 github.com/buptLinfy/ZSE-SBIR, and how these programs read them.
 """
 
@@ -37,20 +37,14 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, kw_only=True)
 class ClassLists:
-    """What a folder of lists holds.
+    """The classes of a folder of lists, in the order of their ids, and {file name: pictures}.
 
-    Attributes:
-        seen: The seen classes, in the order of their ids.
-        unseen: The unseen ones.
-        pictures: {file name: its pictures}; labels index `unseen` where the name ends in `zero`, and `seen` otherwise.
+    Labels of pictures index `unseen` where the file's name ends in `zero`, and `seen` otherwise.
     """
 
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     pictures: Mapping[str, PictureList] = field(default_factory=dict)
-
-
-# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read_folder(folder: Path) -> ClassLists:
@@ -97,10 +91,10 @@ def part_of(name: str) -> str | None:
 
 
 def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
-    """Read a list of classes, in any order of its lines; empty lines do not count. Return them in the order of ids.
+    """Return the classes of a list in the order of their ids; empty lines do not count.
 
     Raises:
-        FormatError: A line is no name and id, an id or a name stands twice, ids have a gap or do not begin at 0, or
+        FormatError: A line is no name and id, an id or a name is repeated, ids have a gap or do not begin at 0, or
             there are no classes.
     """
     by_id: dict[int, tuple[int, str]] = {}
@@ -124,7 +118,7 @@ def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
-    """Read a list of pictures of so many classes; empty lines do not count.
+    """Return the pictures of a list, given the number of classes; empty lines do not count.
 
     Raises:
         FormatError: A line is no path and id, a path leads out of the folder, an id is that of no class, or there are
@@ -132,7 +126,11 @@ def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
     """
     paths, labels = [], []
     for number, path, label in _entries(lines, "a path"):
-        fault = _fault_of(path)
+        parts, fault = re.split(r"[/\\]", path), ""
+        if parts[0] == "" or re.fullmatch("[A-Za-z]:", parts[0]):
+            fault = "is not relative to the folder of pictures"
+        elif ".." in parts:
+            fault = "leads out of the folder of pictures"
         if fault:
             raise FormatError("a path that cannot be", f"line {number:,}: {path[:80]!r} {fault}")
         if label >= classes:
@@ -156,22 +154,11 @@ def _entries(lines: Iterable[str], what: str) -> Iterator[tuple[int, str, int]]:
         yield number, found[1], int(found[2])
 
 
-def _fault_of(path: str) -> str:
-    """Return what is wrong with a picture's path; nothing for a good one."""
-    parts = re.split(r"[/\\]", path)
-    if parts[0] == "" or re.fullmatch("[A-Za-z]:", parts[0]):
-        return "is not relative to the folder of pictures"
-    return "leads out of the folder of pictures" if ".." in parts else ""
-
-
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
 def class_lines(classes: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of a list of classes; ids are their places.
+    """Yield the lines of a list of classes, whose ids are their places.
 
     Raises:
-        ConfigError: A name cannot stand in a line.
+        ConfigError: A name cannot be written in a line.
     """
     for label, name in enumerate(classes):
         yield f"{_text(name)} {label}\n"
@@ -180,13 +167,7 @@ def class_lines(classes: Sequence[str]) -> Iterator[str]:
 def picture_lines(
     key_ids: npt.NDArray[np.uint64], labels: npt.NDArray[np.integer[Any]], folders: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the line of each picture `{folder}/{key_id}.png`, in their order.
-
-    Args:
-        key_ids: (N,) uint64.
-        labels: (N,) ids, each an index into `folders`.
-        folders: Of the L classes, as `folder_of` gives them.
-    """
+    """Yield the line of each picture `{folder}/{key_id}.png`, given (N,) key_ids, (N,) labels and the L folders."""
     for key_id, label in zip(key_ids.tolist(), labels.tolist(), strict=True):
         yield f"{folders[label]}/{key_id}.png {label}\n"
 

@@ -36,7 +36,7 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
     A class whose name has none gets a direction of its own, at right angles to all others.
 
     Args:
-        path: `.npy`, (W, S) numbers.
+        path: `.npy`, (W, S).
         words: A text file with the W words, one a line.
         classes: The class table; `wine bottle` finds `wine_bottle` and `winebottle`, `motorbike` a `motorcycle`.
 
@@ -56,7 +56,8 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
         raise SketchDataError(f"{path} and {words} cannot be read as vectors and their words: {error}") from error
     if vectors.ndim != 2 or len(vectors) != len(names) or not np.isfinite(vectors).all():
         raise SketchDataError(
-            f"{path} is to hold a row of finite numbers a word, for the {len(names):,} lines of {words}"
+            f"{path} has the shape {vectors.shape}; expected a row of finite numbers for each of the {len(names):,} "
+            f"lines of {words}"
         )
     vectors -= vectors.mean(0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
@@ -80,14 +81,9 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
 def write_vectors(
     path: Path, words: Sequence[str], vectors: Vectors, counts: Counts, source: Mapping[str, Any]
 ) -> None:
-    """Write a vector a class, whole or not at all; the same values give the same bytes.
+    """Write the vectors of L classes, (L, S), with counts of what each is the mean of, and a note on their source.
 
-    Args:
-        path: The file.
-        words: L names of classes.
-        vectors: (L, S) float32.
-        counts: (L,) int64, what each vector is the mean of.
-        source: What they are and where they come from; plain values.
+    The file is written whole or not at all; the same values give the same bytes.
 
     Raises:
         SketchDataError: The file cannot be written.
@@ -112,32 +108,17 @@ def write_vectors(
 
 
 def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
-    """Read what `write_vectors` wrote.
-
-    Returns:
-        The L names of the classes; (L, S) float32; (L,) int64, what each vector is the mean of.
+    """Return the L names of the classes, their vectors, (L, S), and what each is the mean of, (L,).
 
     Raises:
-        SketchDataError: The file is missing or damaged, has other columns, or holds no class, one twice, or a vector of
-            something else than finite numbers.
+        SketchDataError: The file is missing or damaged, has other columns, or holds no class, one twice, or a vector
+            that is not finite.
     """
     try:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise SketchDataError(f"{path} cannot be read as Parquet: {error}") from error
-    _check_columns(path, table.schema)
-    words = tuple(table.column("word").to_pylist())
-    if not words or len(set(words)) < len(words) or any(column.null_count for column in table.itercolumns()):
-        raise SketchDataError(f"{path} is to hold each class once and nothing empty, and has {len(words):,} rows")
-    flat = table.column("vector").combine_chunks().flatten()
-    vectors = np.array(flat.to_numpy(zero_copy_only=False), np.float32).reshape(len(words), -1)
-    if not vectors.size or not np.isfinite(vectors).all():
-        raise SketchDataError(f"{path} has vectors of something else than finite numbers: make it again")
-    return words, vectors, np.array(table.column("count").to_numpy(), np.int64)
-
-
-def _check_columns(path: Path, schema: pa.Schema) -> None:
-    kinds = {field.name: field.type for field in schema}
+    kinds = {field.name: field.type for field in table.schema}
     vector: Any = kinds.get("vector", pa.null())
     plain_ones = kinds.get("word") == pa.string() and kinds.get("count") == pa.int64()
     if not plain_ones or not pa.types.is_fixed_size_list(vector) or vector.value_type != pa.float32():
@@ -146,13 +127,21 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
             f"{path} is no file of class vectors, which has the columns word string, count int64 and vector "
             f"fixed_size_list<float>: it has {found}; `sketchdata edgemaps vectors` and `import vectors` write them"
         )
+    words = tuple(table.column("word").to_pylist())
+    if not words or len(set(words)) < len(words) or any(column.null_count for column in table.itercolumns()):
+        raise SketchDataError(f"{path} has {len(words):,} rows; expected each class once and nothing empty")
+    flat = table.column("vector").combine_chunks().flatten()
+    vectors = np.array(flat.to_numpy(zero_copy_only=False), np.float32).reshape(len(words), -1)
+    if not vectors.size or not np.isfinite(vectors).all():
+        raise SketchDataError(f"{path} has vectors that are not finite: make it again")
+    return words, vectors, np.array(table.column("count").to_numpy(), np.int64)
 
 
 def read_source(path: Path) -> dict[str, Any]:
-    """Return what a file of class vectors says of where they come from.
+    """Return the note of a file of class vectors on their source.
 
     Raises:
-        SketchDataError: It is missing or damaged, or does not say.
+        SketchDataError: The file is missing or damaged, or has none.
     """
     try:
         return dict(orjson.loads((pq.read_schema(path).metadata or {})[SOURCE_KEY]))
@@ -160,9 +149,9 @@ def read_source(path: Path) -> dict[str, Any]:
         raise SketchDataError(f"{path} does not say where its class vectors come from: {error}") from error
 
 
-# Several files of class vectors for one training: each alone, and all of them side by side.
+# ---- several files for one training: each alone, and all of them side by side ----------------------------------------
 
-#: Between the names of sources that are side by side.
+#: Joins the names of sources that are side by side.
 JOINT = "+"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 #: Of all names together: they name files.
@@ -171,23 +160,12 @@ _LONGEST = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VectorSource:
-    """A file of class vectors.
-
-    Attributes:
-        name: Of the file, without its ending.
-        sha256: Of its bytes.
-        words: The W classes that it has, as it spells them.
-        vectors: (W, S) float32.
-    """
+    """A file of class vectors: its name without suffix, its W classes in its own spelling, and (W, S) vectors."""
 
     name: str
     sha256: str
     words: tuple[str, ...]
     vectors: Vectors
-
-    def has(self, word: str) -> bool:
-        """Tell whether a class has a vector, whatever its spelling."""
-        return find(word, by_spelling(self.words)) is not None
 
     def of(self, classes: Sequence[str]) -> Vectors:
         """Return the vectors of some classes: (L, S).
@@ -207,7 +185,7 @@ def read_sources(paths: Sequence[Path]) -> tuple[VectorSource, ...]:
     """Read files of class vectors.
 
     Raises:
-        ConfigError: There is none, or two have one name, or a name that would not do for a file.
+        ConfigError: There is none, two have one name, or a name cannot name the files that are learned from it.
         SketchDataError: One cannot be read.
     """
     if not paths:
@@ -220,16 +198,16 @@ def read_sources(paths: Sequence[Path]) -> tuple[VectorSource, ...]:
         if names.count(name) > 1:
             raise ConfigError(f"two files of class vectors are called {name}: give one of them another name")
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} is to name what is learned from it: take letters, digits, dots, - and _ alone")
+            raise ConfigError(f"{name!r} names the results of a training: use letters, digits, dots, - and _ alone")
     if len(JOINT.join(names)) > _LONGEST:
-        raise ConfigError(f"{JOINT.join(names)} is to name a file: give the files of class vectors shorter names")
-    found = []
-    for path in paths:
-        words, vectors, _ = read_vectors(path)
-        found.append(
-            VectorSource(name=path.stem, sha256=hash_file(path, "sha256"), words=words, vectors=vectors),
+        raise ConfigError(
+            f"{JOINT.join(names)} is too long to name a file: give the files of class vectors shorter names"
         )
-    return tuple(found)
+    found = ((path, *read_vectors(path)) for path in paths)
+    return tuple(
+        VectorSource(name=path.stem, sha256=hash_file(path, "sha256"), words=words, vectors=vectors)
+        for path, words, vectors, _ in found
+    )
 
 
 def covered(
@@ -261,22 +239,19 @@ def covered(
 def arranged(
     sources: Sequence[VectorSource], classes: Sequence[str], seen: Sequence[int] | npt.NDArray[np.int64]
 ) -> dict[str, Vectors]:
-    """Return the vectors of each source, and, of several, all of them side by side: {name: (L, S)}.
+    """Return the vectors of each source and, of several, all of them side by side: {name: (L, S)}.
 
-    Side by side, each source counts for the same: the mean of the seen classes is taken off, and what is left of theirs
-    has mean square 1 / S. No unseen class has a say in it.
+    Side by side, each source has the same weight: the mean of the seen classes is subtracted, and the rest of theirs
+    has mean square 1 / S. Unseen classes have no influence on it.
     """
     found = {source.name: source.of(classes) for source in sources}
-    if len(sources) > 1:
-        parts = [_levelled(vectors, np.asarray(seen, np.int64)) for vectors in found.values()]
-        found[JOINT.join(found)] = np.concatenate(parts, axis=1).astype(np.float32)
-    return found
-
-
-def _levelled(vectors: Vectors, seen: npt.NDArray[np.int64]) -> Any:
-    known = vectors[seen].astype(np.float64)
-    apart = vectors - known.mean(axis=0)
-    size = np.sqrt(np.square(known - known.mean(axis=0)).sum(axis=1).mean())
-    if not size:
-        raise ConfigError("the vectors of all seen classes are the same, so nothing is to be learnt from them")
-    return apart / size
+    if len(sources) < 2:
+        return found
+    parts = []
+    for vectors in found.values():
+        known = vectors[np.asarray(seen, np.int64)].astype(np.float64)
+        size = np.sqrt(np.square(known - known.mean(axis=0)).sum(axis=1).mean())
+        if not size:
+            raise ConfigError("the vectors of all seen classes are the same, so nothing can be learned from them")
+        parts.append((vectors - known.mean(axis=0)) / size)
+    return found | {JOINT.join(found): np.concatenate(parts, axis=1).astype(np.float32)}

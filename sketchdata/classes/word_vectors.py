@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats.files import gunzip
 
 Vector = npt.NDArray[np.float32]
-#: Tells of a word as the file spells it, in UTF-8, whether it is needed. It is asked for every word.
+#: Tells whether a word, as the file spells it in UTF-8, is needed; called for every word.
 Wants = Callable[[bytes], bool]
 
 _BLOCK_BYTES = 1 << 20
@@ -43,7 +43,7 @@ _GZIP, _NPY, _ZIP, _PARQUET = b"\x1f\x8b", b"\x93NUMPY", b"PK\x03\x04", b"PAR1"
 
 @dataclass(frozen=True, eq=False)
 class WordVector:
-    """A word as the file spells it, and its (S,) float32."""
+    """A word as the file spells it, and its (S,) vector."""
 
     word: str
     vector: Vector
@@ -52,10 +52,7 @@ class WordVector:
 def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVector]:
     """Yield the wanted words of a file in its order; its first bytes tell what it is, and `.bin` a binary file.
 
-    Args:
-        path: The file.
-        words: Of a `.npy`, the text file with its words; None for others.
-        wants: Which words are yielded.
+    `words` is the text file with the words of a `.npy`, and None for others.
 
     Raises:
         ConfigError: `words` is missing, or given where the file has words itself.
@@ -70,25 +67,21 @@ def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVect
                     f"{path} is {'a' if magic == _NPY else 'no'} .npy file, and --words names the text file with the "
                     f"words of a .npy file's rows: {'give it' if words is None else 'leave it out'}"
                 )
-            yield from _read_array(path, words, wants) if words else _read_stream(path, file, magic, wants)
+            if words:
+                yield from _read_array(path, words, wants)
+                return
+            if magic.startswith((_ZIP, _PARQUET)):
+                remedy = "unpack it first" if magic.startswith(_ZIP) else "it may be a file of class vectors already"
+                raise FormatError("not a file of word vectors", f"which is a zip archive or Parquet: {remedy}")
+            blocks = iter(lambda: file.read(_BLOCK_BYTES), b"")
+            if magic.startswith(_GZIP):
+                blocks = gunzip(blocks, path.name)
+            is_binary = path.name.lower().removesuffix(".gz").endswith(".bin")
+            yield from read_binary(blocks, wants) if is_binary else read_text(blocks, wants)
     except FormatError as error:
         raise FormatError(error.reason, f"{path}, {error.detail}") from error
     except (OSError, ValueError) as error:
         raise FormatError("word vectors that cannot be read", f"{path}: {error}") from error
-
-
-def _read_stream(path: Path, file: BinaryIO, magic: bytes, wants: Wants) -> Iterator[WordVector]:
-    if magic.startswith((_ZIP, _PARQUET)):
-        remedy = "unpack it first" if magic.startswith(_ZIP) else "it may be a file of class vectors already"
-        raise FormatError("not a file of word vectors", f"which is a zip archive or Parquet: {remedy}")
-    blocks = iter(lambda: file.read(_BLOCK_BYTES), b"")
-    if magic.startswith(_GZIP):
-        blocks = gunzip(blocks, path.name)
-    is_binary = path.name.lower().removesuffix(".gz").endswith(".bin")
-    return read_binary(blocks, wants) if is_binary else read_text(blocks, wants)
-
-
-# ---- text ------------------------------------------------------------------------------------------------------------
 
 
 def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
@@ -113,8 +106,12 @@ def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
         wanted = wants(word)
         # The first one even if nobody wants it, so that text of another kind is refused.
         if wanted or count == 1:
-            numbers = text[len(word) + 1 :].split(b" ")
-            vector = _parse(numbers, f"line {number:,}, the word {_shown(word)}")
+            where = f"line {number:,}, the word {_shown(word)}"
+            try:
+                numbers = np.array([float(each) for each in text[len(word) + 1 :].split(b" ")])
+            except ValueError as error:
+                raise FormatError("a line that cannot be read", f"{where}: {error}") from error
+            vector = _checked(numbers, where)
             if wanted:
                 yield WordVector(word.decode(), vector)
     if not count:
@@ -157,13 +154,6 @@ def _word_of(text: bytes, size: int, number: int) -> bytes:
     return text.partition(b" ")[0] if blanks == size else text.rsplit(b" ", size)[0]
 
 
-def _parse(numbers: list[bytes], where: str) -> Vector:
-    try:
-        return _checked(np.array([float(each) for each in numbers]), where)
-    except ValueError as error:
-        raise FormatError("a line that cannot be read", f"{where}: {error}") from error
-
-
 def _checked(numbers: npt.NDArray[np.generic], where: str) -> Vector:
     with np.errstate(over="ignore"):
         vector = numbers.astype(np.float32)
@@ -176,9 +166,6 @@ def _shown(text: bytes) -> str:
     return repr(text[:60].decode(errors="replace"))
 
 
-# ---- word2vec's binary files -----------------------------------------------------------------------------------------
-
-
 def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
     """Read what word2vec writes with `-binary 1`.
 
@@ -187,7 +174,10 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
             word or goes on behind it.
     """
     stream = iter(blocks)
-    data, start = _first_line(stream)
+    data = b""
+    while b"\n" not in data and len(data) < _MOST_WORD_BYTES and (block := next(stream, b"")):
+        data += block
+    start = data.find(b"\n") + 1
     header = _HEADER.fullmatch(data[:start].strip(_BLANKS + b"\n"))
     if not header:
         is_model = data.startswith(_FASTTEXT_MAGIC)
@@ -211,17 +201,6 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
         raise FormatError("a damaged file of word2vec", f"it goes on after the {count:,} words that it announces")
 
 
-def _first_line(stream: Iterator[bytes]) -> tuple[bytes, int]:
-    """Return the bytes up to the first line end at the least, and where the second line begins; 0 for nowhere."""
-    data = b""
-    while b"\n" not in data and len(data) < _MOST_WORD_BYTES and (block := next(stream, b"")):
-        data += block
-    return data, data.find(b"\n") + 1
-
-
-# ---- arrays ----------------------------------------------------------------------------------------------------------
-
-
 def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
     vectors = npy_format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]  # refuses objects, never unpickles
     try:
@@ -238,7 +217,7 @@ def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
             yield WordVector(name, _checked(np.array(vectors[row]), f"row {row:,} (from 0), the word {name!r}"))
 
 
-# The words of classes: which entries of a list of words stand for a class.
+# ---- which words of a list stand for a class -------------------------------------------------------------------------
 
 Entry = TypeVar("Entry")
 
@@ -248,20 +227,17 @@ _BETWEEN = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Match(Generic[Entry]):
-    """The words that stand for a class, as their list spells them, and what it has for each."""
+    """The words that stand for a class, as their list spells them, and the list's entry of each."""
 
     words: tuple[str, ...]
     entries: tuple[Entry, ...]
 
 
 class WordSearch(Generic[Entry]):
-    """What a list has for the words of some classes, gathered as the list goes by.
-
-    Args:
-        classes: Their names.
+    """Collect a list's entries for the words of some classes, as the list streams by.
 
     Raises:
-        ConfigError: Two have one name but for the spelling.
+        ConfigError: Two classes have one name but for the spelling.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -286,7 +262,7 @@ class WordSearch(Generic[Entry]):
         return (word.lower().translate(None, _ASCII_MARKS) or word.decode().strip().encode()) in self._quick
 
     def offer(self, word: str, entry: Entry) -> None:
-        """Keep what the list has for a word, unless it had a better spelling, or an equally good one, before."""
+        """Keep an entry, unless an equally good or better spelling of its word came before."""
         key = plain(word)
         if key not in self._spelled:
             return
@@ -295,7 +271,7 @@ class WordSearch(Generic[Entry]):
             self._found[key] = (distance, word, entry)
 
     def find(self, name: str) -> Match[Entry] | None:
-        """Return what stands for a class: one word for all of its name, or else one for each part; None for neither.
+        """Return the entries for a class: one word for all of its name, or else one for each part; None for neither.
 
         `sea turtle` is `sea_turtle`, `Sea-Turtle` or `seaturtle` where there is one, otherwise `sea` and `turtle`.
         `motorbike` is `motorcycle` only where nothing is called `motorbike`.

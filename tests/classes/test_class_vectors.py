@@ -66,7 +66,7 @@ def test_no_class_at_all_is_refused_by_name(tmp_path: Path) -> None:
     ids=["fewer-rows", "one-axis", "three-axes", "number", "nan", "infinite"],
 )
 def test_arrays_of_other_shapes_and_numbers_that_are_none_are_refused(array: npt.NDArray[Any], tmp_path: Path) -> None:
-    with pytest.raises(SketchDataError, match=r"is to hold a row of finite numbers a word, for the 4 lines of .*words"):
+    with pytest.raises(SketchDataError, match=r"expected a row of finite numbers for each of the 4 lines of .*words"):
         read_class_vectors(*files(tmp_path, array), ("cat",))
 
 

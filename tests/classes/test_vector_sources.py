@@ -22,8 +22,6 @@ ALL = ("cat", "palm tree", "star", "wine bottle")
 def test_vectors_are_found_whatever_the_spelling() -> None:
     own = source("edges", ("wine_bottle", "Palm-Tree", "star", "cat"))
     np.testing.assert_array_equal(own.of(ALL), own.vectors[[3, 1, 2, 0]])
-    assert own.has("winebottle")
-    assert not own.has("dog")
     with pytest.raises(ConfigError, match="edges has no vector for dog"):
         own.of(("cat", "dog"))
 
@@ -77,7 +75,7 @@ def test_files_are_named_apart_and_safely(tmp_path: Path) -> None:
     assert len(found.sha256) == 64
     with pytest.raises(ConfigError, match="two files of class vectors are called a"):
         read_sources([tmp_path / "a.parquet", tmp_path / "b" / "a.parquet"])
-    with pytest.raises(ConfigError, match="take letters, digits"):
+    with pytest.raises(ConfigError, match="use letters, digits"):
         read_sources([tmp_path / "a b.parquet"])
     with pytest.raises(ConfigError, match="shorter names"):
         read_sources([tmp_path / f"{letter * 60}.parquet" for letter in "ab"])
