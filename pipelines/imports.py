@@ -8,7 +8,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from sketchdata.classes import lists as class_lists
 from sketchdata.classes import splits
+from sketchdata.classes.lists import ClassLists
 from sketchdata.classes.splits import SplitNames
 from sketchdata.classes.vectors import write_vectors
 from sketchdata.classes.word_vectors import Vector, WordSearch, read_file
@@ -149,38 +150,33 @@ class SplitsConfig:
     """Where the split goes."""
 
     out: Path = option(help="File to write.", type=click.Path(dir_okay=False, path_type=Path))
-    overwrite: bool = option(False, help="Replace an existing file.")
+    pictures: Path | None = option(
+        None,
+        help="CSV file to write the lists of pictures to: list, part, path, word and label of each.",
+        type=click.Path(dir_okay=False, path_type=Path),
+    )
+    overwrite: bool = option(False, help="Replace existing files.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportedSplit:
-    """What was read.
-
-    Attributes:
-        names: The split.
-        pictures: {list of pictures: (how many, of how many classes)}.
-    """
-
-    names: SplitNames
-    pictures: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-
-def import_splits(directory: Path, config: SplitsConfig) -> ImportedSplit:
+def import_splits(directory: Path, config: SplitsConfig) -> ClassLists:
     """Read the lists of a folder, all of them, and write the split of the classes as one list of names.
 
     Raises:
-        ConfigError: There is no such folder, or the file is there already.
+        ConfigError: There is no such folder, or a file is there already.
         FormatError: A list is missing or damaged.
     """
-    if config.out.exists() and not config.overwrite:
-        raise ConfigError(f"{config.out} is there already: choose another --out, or --overwrite it")
+    for flag, path in {"--out": config.out, "--pictures": config.pictures}.items():
+        if path is not None and path.exists() and not config.overwrite:
+            raise ConfigError(f"{path} is there already: choose another {flag}, or --overwrite it")
     lists = class_lists.read_folder(directory)
     names = SplitNames(seen=lists.seen, unseen=lists.unseen)
     head = [f"{len(lists.seen):,} seen and {len(lists.unseen):,} unseen classes, from lists in the manner of SAKE."]
     with replacing(config.out) as file:
         file.write(splits.dump(names, head).encode())
-    pictures = {name: (len(own.paths), len(set(own.labels.tolist()))) for name, own in lists.pictures.items()}
-    return ImportedSplit(names=names, pictures=pictures)
+    if config.pictures is not None:
+        with replacing(config.pictures) as file:
+            file.write(lists.table().to_csv(index=False, lineterminator="\n").encode())
+    return lists
 
 
 # ---- word vectors ----------------------------------------------------------------------------------------------------

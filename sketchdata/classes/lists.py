@@ -3,7 +3,8 @@
     cname_cid.txt               the seen classes, a line each: name, blank, id; ids run from 0
     cname_cid_zero.txt          the unseen classes, with ids of their own from 0
     *_filelist_{part}.txt       pictures, a line each: path, blank, id. The parts `train` and `test` are of seen
-                                classes, `zero` is of unseen ones. ZSE-SBIR's QuickDraw has sketch_ and photo_{part}.txt
+                                classes, `zero` is of unseen ones. ZSE-SBIR also has sketch_{part}.txt,
+                                photo_{part}.txt and all_photo_{part}.txt
 
 Names and paths may hold blanks; the id follows the last one. Source: the files of github.com/qliu24/SAKE and of
 github.com/buptLinfy/ZSE-SBIR, and how these programs read them.
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sketchdata.classes.spellings import plain
 from sketchdata.errors import ConfigError, FormatError
@@ -29,8 +31,10 @@ SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
 #: The part whose pictures are of unseen classes.
 ZERO = "zero"
 PARTS = ("train", "test", ZERO)
+#: The columns of a table of all pictures.
+TABLE_COLUMNS = ("list", "part", "path", "word", "label")
 
-_PICTURES = re.compile(r"(?:.+_filelist|sketch|photo)_(train|test|zero)\.txt")
+_PICTURES = re.compile(r"(?:.+_filelist|(?:.+_)?(?:sketch|photo))_(train|test|zero)\.txt")
 _LINE = re.compile(r"\s*(\S|\S.*\S)\s+(\d{1,9})\s*")
 _Read = TypeVar("_Read")
 
@@ -39,12 +43,26 @@ _Read = TypeVar("_Read")
 class ClassLists:
     """The classes of a folder of lists, in the order of their ids, and {file name: pictures}.
 
-    Labels of pictures index `unseen` where the file's name ends in `zero`, and `seen` otherwise.
+    Labels of pictures index `unseen` where the file's name ends in `zero`, and `seen` otherwise. `others` are the names
+    of further text files, which are not read.
     """
 
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     pictures: Mapping[str, PictureList] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a picture: its `list`, `part`, `path`, `word` and `label`, which counts as in the list."""
+        frames = []
+        for name, own in self.pictures.items():
+            part = part_of(name)
+            words = np.array(self.unseen if part == ZERO else self.seen)[own.labels]
+            columns = {"list": name, "part": part, "path": own.paths, "word": words, "label": own.labels}
+            frames.append(pd.DataFrame(columns))
+        empty = pd.DataFrame(columns=list(TABLE_COLUMNS))
+        found: pd.DataFrame = pd.concat(frames, ignore_index=True) if frames else empty
+        return found
 
 
 def read_folder(folder: Path) -> ClassLists:
@@ -65,13 +83,15 @@ def read_folder(folder: Path) -> ClassLists:
     if both:
         told = ", ".join(repr(name) for name in unseen if plain(name) in both)
         raise FormatError("classes that are both seen and unseen", f"{told} of {folder}")
-    pictures = {}
+    pictures, others = {}, []
     for path in sorted(folder.glob("*.txt")):
         part = part_of(path.name)
         if part is not None:
             count = len(unseen if part == ZERO else seen)
             pictures[path.name] = _read(path, partial(parse_pictures, classes=count))
-    return ClassLists(seen=seen, unseen=unseen, pictures=pictures)
+        elif path.name not in (SEEN_FILE, UNSEEN_FILE):
+            others.append(path.name)
+    return ClassLists(seen=seen, unseen=unseen, pictures=pictures, others=tuple(others))
 
 
 def _read(path: Path, parse: Callable[[Iterable[str]], _Read]) -> _Read:

@@ -249,19 +249,27 @@ def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) 
     """Import a split of classes from the lists of SAKE or ZSE-SBIR in FOLDER.
 
     FOLDER has cname_cid.txt, the seen classes, and cname_cid_zero.txt, the unseen ones. Lists of pictures beside them,
-    such as sketch_zero.txt or all_photo_filelist_train.txt, are checked and counted. Writes a file for --class-split.
+    such as sketch_zero.txt or all_photo_filelist_train.txt, are checked and counted, and --pictures writes them as one
+    table. Writes a file for --class-split.
 
-    Example: sketchdata import splits zse-sbir/Sketchy/zeroshot1 --out sketchy.txt
+    Example: sketchdata import splits zse-sbir/Sketchy/zeroshot1 --out sketchy.txt --pictures sketchy-pictures.csv
     """
-    imported = imports.import_splits(directory, config)
-    seen, unseen = imported.names.seen or (), imported.names.unseen or ()
+    lists = imports.import_splits(directory, config)
+    pictures = {
+        name: {"pictures": len(own.paths), "classes": len(set(own.labels.tolist()))}
+        for name, own in lists.pictures.items()
+    }
     if as_json:
-        pictures = {name: {"pictures": count, "classes": own} for name, (count, own) in imported.pictures.items()}
-        echo_json({"out": str(config.out), "seen": seen, "unseen": unseen, "pictures": pictures})
+        told = {"seen": lists.seen, "unseen": lists.unseen, "pictures": pictures, "not_read": lists.others}
+        echo_json({"out": str(config.out), **told})
         return
-    click.echo(f"{config.out}: {len(seen):,} seen classes, {len(unseen):,} unseen")
-    for name, (count, own) in imported.pictures.items():
-        click.echo(f"{name}: {count:,} pictures of {own:,} classes, checked")
+    click.echo(f"{config.out}: {len(lists.seen):,} seen classes, {len(lists.unseen):,} unseen")
+    for name, counts in pictures.items():
+        click.echo(f"{name}: {counts['pictures']:,} pictures of {counts['classes']:,} classes, checked")
+    if config.pictures is not None:
+        click.echo(f"{config.pictures}: {sum(counts['pictures'] for counts in pictures.values()):,} pictures")
+    if lists.others:
+        click.echo(f"not read, as their names are of no list: {', '.join(lists.others)}", err=True)
 
 
 @click.command("vectors")

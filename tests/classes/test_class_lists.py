@@ -117,6 +117,11 @@ def test_names_that_are_no_folder_are_refused(name: str) -> None:
         ("png_ready_filelist_test.txt", "test"),
         ("sketch_zero.txt", "zero"),
         ("photo_train.txt", "train"),
+        ("all_photo_zero.txt", "zero"),
+        ("all_photo_train.txt", "train"),
+        ("png_sketch_test.txt", "test"),
+        ("_photo_zero.txt", None),
+        ("photo_other.txt", None),
         (UNSEEN_FILE, None),
         (SEEN_FILE, None),
         ("README.txt", None),
@@ -143,6 +148,11 @@ def test_a_folder_is_read_with_all_its_lists(tmp_path: Path) -> None:
             tmp_path, **GOOD, sketch_zero="sketches/bat/1.png 0\n", p_filelist_train="a/palm tree/2.jpg 1\n", notes="?"
         )
     )
+    assert found.others == ("notes.txt",)
+    assert found.table().to_dict("records") == [
+        {"list": "p_filelist_train.txt", "part": "train", "path": "a/palm tree/2.jpg", "word": "palm tree", "label": 1},
+        {"list": "sketch_zero.txt", "part": "zero", "path": "sketches/bat/1.png", "word": "bat", "label": 0},
+    ]
     assert (found.seen, found.unseen) == (("cat", "palm tree"), ("bat",))
     assert {name: (own.paths, own.labels.tolist()) for name, own in found.pictures.items()} == {
         "p_filelist_train.txt": (("a/palm tree/2.jpg",), [1]),

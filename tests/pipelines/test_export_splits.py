@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -70,8 +71,8 @@ def test_lists_of_sake_come_back_as_the_split_without_its_validation_classes(tmp
     found = export(tmp_path / "lists", table, format="sake").split
     assert sorted(path.name for path in (tmp_path / "lists").iterdir()) == ["cname_cid.txt", "cname_cid_zero.txt"]
     imported = imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt"))
-    assert imported.names == SplitNames(seen=found.seen, unseen=found.unseen) == read(tmp_path / "split.txt")
-    assert imported.pictures == {}
+    assert (imported.seen, imported.unseen, imported.pictures) == (found.seen, found.unseen, {})
+    assert read(tmp_path / "split.txt") == SplitNames(seen=found.seen, unseen=found.unseen)
 
 
 def test_drawings_are_listed_each_once_and_none_of_an_unseen_class_is_for_training(tmp_path: Path, data: Path) -> None:
@@ -97,7 +98,7 @@ def test_drawings_are_listed_each_once_and_none_of_an_unseen_class_is_for_traini
                 if CATEGORIES[label] == word
             }
     imported = imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt"))
-    assert imported.pictures == {name: (count, 1 if "zero" in name else 3) for name, count in found.pictures.items()}
+    assert {name: len(own.paths) for name, own in imported.pictures.items()} == found.pictures
 
 
 def test_a_published_split_takes_what_a_data_set_has_of_it(tmp_path: Path, table: Path) -> None:
@@ -198,6 +199,18 @@ def test_the_commands_tell_what_they_did(tmp_path: Path, data: Path) -> None:
         "sketches_filelist_train.txt: 270 pictures of 3 classes, checked",
         "sketches_filelist_zero.txt: 10 pictures of 1 classes, checked",
     ]
+    (tmp_path / "lists" / "notes.txt").write_text("of mine")
+    table = str(tmp_path / "pictures.csv")
+    done = runner.invoke(import_command, [lists, "--out", out, "--overwrite", "--pictures", table])
+    assert f"{table}: 310 pictures\n" in done.output
+    assert "not read, as their names are of no list: notes.txt" in done.output
+    rows = pd.read_csv(table)
+    assert rows["part"].value_counts().to_dict() == {"train": 270, "test": 30, "zero": 10}
+    assert list(rows.columns) == ["list", "part", "path", "word", "label"]
+    zero = rows[rows["part"] == "zero"]
+    assert (zero["path"] == "sketches/" + zero["word"] + "/" + zero["path"].str.split("/").str[-1]).all()
+    done = runner.invoke(import_command, [lists, "--out", str(tmp_path / "new.txt"), "--pictures", table])
+    assert f"{table} is there already: choose another --pictures" in str(done.exception)
     told = orjson.loads(runner.invoke(import_command, [lists, "--out", out, "--overwrite", "--json"]).output)
     assert sorted(told["seen"] + told["unseen"]) == sorted(CATEGORIES)
     assert told["pictures"]["sketches_filelist_zero.txt"] == {"pictures": 10, "classes": 1}
