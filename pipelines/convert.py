@@ -24,6 +24,7 @@ from sketchdata.config import option
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, empty_batch, to_batch
 from sketchdata.drawings.simplify import simplify_records
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.files import output_file
 from sketchdata.formats import npy
 from sketchdata.formats.files import (
     FORMATS,
@@ -263,7 +264,7 @@ class _Tally:
     def __enter__(self) -> _Tally:
         if self.config.rejects is not None:
             # Written in place: when the conversion fails for what is on the list, it is wanted most.
-            self._list = self.config.rejects.open("wb")
+            self._list = output_file(self.config.rejects).open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from sketchdata.errors import ConfigError
+from sketchdata.files import regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -184,7 +185,7 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
     if path is None or context.resilient_parsing:
         return
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular(path).read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the --config file {path}: {error}") from error

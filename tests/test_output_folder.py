@@ -150,5 +150,5 @@ def test_a_folder_is_free_when_it_is_absent_empty_or_holds_our_own(tmp_path: Pat
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty, it holds file: choose another --out"):
         claim_folder(tmp_path, own={"data"})
-    with pytest.raises(ConfigError, match="file is a file: choose another --out"):
+    with pytest.raises(ConfigError, match="file is not a folder: choose another --out"):
         claim_folder(tmp_path / "file", own=())

@@ -25,6 +25,7 @@ import pandas as pd
 
 from sketchdata.classes.spellings import plain
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats.deephash import PictureList
 
 SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
@@ -96,7 +97,7 @@ def read_folder(folder: Path) -> ClassLists:
 
 def _read(path: Path, parse: Callable[[Iterable[str]], _Read]) -> _Read:
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with regular(path).open(encoding="utf-8-sig") as lines:
             return parse(lines)
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError("a list that cannot be read", f"{path}: {error}") from error

@@ -20,6 +20,7 @@ from sketchdata.classes.spellings import by_spelling, match, plain
 from sketchdata.config import option
 from sketchdata.drawings.sampling import ranks
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.names import did_you_mean
 
 #: 40 of 200.
@@ -259,7 +260,7 @@ def read(path: Path) -> SplitNames:
         ConfigError: It cannot be read, or is not one.
     """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with regular(path).open(encoding="utf-8-sig") as lines:
             return parse(lines)
     except FormatError as error:
         raise ConfigError(f"{path} is {error.reason}: {error.detail}") from error

@@ -21,6 +21,7 @@ from numpy.lib import format as npy_format
 
 from sketchdata.classes.spellings import by_spelling, find, plain
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.files import regular
 from sketchdata.storage.manifest import hash_file, replacing
 
 #: Key of a file's metadata.
@@ -48,10 +49,10 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
         SketchDataError: The files cannot be read, or do not fit one another.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             read = npy_format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
         vectors = read.astype(np.float64, casting="same_kind")
-        names = words.read_text(encoding="utf-8-sig").splitlines()
+        names = regular(words).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError, TypeError, EOFError, MemoryError) as error:
         raise SketchDataError(f"{path} and {words} cannot be read as vectors and their words: {error}") from error
     if vectors.ndim != 2 or len(vectors) != len(names) or not np.isfinite(vectors).all():
@@ -115,7 +116,7 @@ def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
             that is not finite.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(regular(path), partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise SketchDataError(f"{path} cannot be read as Parquet: {error}") from error
     kinds = {field.name: field.type for field in table.schema}

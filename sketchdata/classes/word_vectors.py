@@ -25,6 +25,7 @@ from numpy.lib import format as npy_format
 
 from sketchdata.classes.spellings import by_spelling, plain, plain_names
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats.files import gunzip
 
 Vector = npt.NDArray[np.float32]
@@ -59,7 +60,7 @@ def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVect
         FormatError: The file is missing, damaged or of another kind; the message has the line.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             magic = file.read(6)
             file.seek(0)
             if (magic == _NPY) != (words is not None):
@@ -204,7 +205,7 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
 def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
     vectors = npy_format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]  # refuses objects, never unpickles
     try:
-        names = words.read_text(encoding="utf-8-sig").splitlines()
+        names = regular(words).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError("words that cannot be read", f"--words {words}: {error}") from error
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or len(vectors) != len(names) or not vectors.size:

@@ -228,8 +228,10 @@ def claim_folder(out: Path, *, own: Collection[str]) -> None:
     Raises:
         ConfigError: It holds something else, or is a file.
     """
+    if out.is_symlink() and not out.exists():
+        raise ConfigError(f"{out} is a link that leads nowhere: choose another --out")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: choose another --out")
+        raise ConfigError(f"{out} is not a folder: choose another --out")
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     others = sorted(names - set(own) - {path.name for path in leftovers(out)})
     if others:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats.codes import MAX_BITS, Codes, Packed, pack_bits, unpack_bits
 
 #: {split: how its files begin}; DeepHash-pytorch's training set has no file.
@@ -152,7 +153,7 @@ def _read_part(place: str) -> _Part:
 
 def _load(path: Path) -> _Array:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(regular(path), mmap_mode="r", allow_pickle=False)
     except _READ_ERRORS as error:
         raise FormatError("not an array of numbers", f"{path}: {error}") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":

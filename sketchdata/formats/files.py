@@ -25,6 +25,7 @@ import orjson
 
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, concatenate, empty_batch, to_batch
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats import binary, kaggle, ndjson, npz, strokes, svg
 from sketchdata.formats.records import RecordBlock
 
@@ -265,9 +266,12 @@ def open_file(path: Path) -> BinaryIO:
     Raises:
         ConfigError: There is none.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: give a file of drawings, or a folder of SVG files")
-    return path.open("rb")
+    try:
+        return regular(path).open("rb")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: give a file of drawings, or a folder of SVG files") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.names import did_you_mean
 from sketchdata.photos.annotations.record import read_table
 
@@ -55,7 +56,7 @@ def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
     classes: list[PhotoClass] = []
     seen: dict[tuple[str, str], int] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with regular(path).open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             found = tuple(reader.fieldnames or ())
             if found != CLASS_COLUMNS:

@@ -12,6 +12,7 @@ import numpy as np
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.files import regular
 from sketchdata.formats import svg
 from sketchdata.formats.files import GZIP_SUFFIX, gunzip, read_ndjson
 from sketchdata.formats.records import made_up_key_id
@@ -153,7 +154,7 @@ def _read_lines(path: Path, line: int | None) -> list[Query]:
 
 
 def _drawings(path: Path, words: Words) -> Iterator[Drawing]:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         stored = iter(lambda: file.read(_BLOCK_BYTES), b"")
         blocks = gunzip(stored, str(path)) if path.name.lower().endswith(GZIP_SUFFIX) else stored
         for portion in read_ndjson(blocks, words, None):
@@ -170,7 +171,7 @@ def _simplified(batch: DrawingBatch) -> DrawingBatch:
 def _content(path: Path, limit: int) -> bytes:
     if path.stat().st_size > limit:
         raise FormatError("file too large", f"{path.stat().st_size:,} bytes, and {limit:,} are read at most")
-    return path.read_bytes()
+    return regular(path).read_bytes()
 
 
 def _read_svg(path: Path) -> Query:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 from sketchdata.errors import ConfigError
+from sketchdata.files import regular
 from sketchdata.names import did_you_mean, names_in
 
 #: The bucket over HTTPS. Source: github.com/googlecreativelab/quickdraw-dataset, CC BY 4.0.
@@ -68,7 +69,7 @@ def read_official_files(path: Path) -> dict[str, OfficialFile]:
         ConfigError: The file cannot be read or has other columns.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
             return {r["path"]: OfficialFile(path=r["path"], bytes=int(r["bytes"]), md5=r["md5"].lower()) for r in rows}
     except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -77,7 +78,7 @@ def read_official_files(path: Path) -> dict[str, OfficialFile]:
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """Read a class table: one name a line; a label is the line's number from 0."""
-    return tuple(path.read_text(encoding="utf-8-sig").splitlines())
+    return tuple(regular(path).read_text(encoding="utf-8-sig").splitlines())
 
 
 def read_class_table(name: str | Path) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ import orjson
 
 from sketchdata import __version__
 from sketchdata.errors import FetchError
+from sketchdata.files import output_file
 from sketchdata.storage.manifest import hash_file, replacing
 
 BLOCK_BYTES = 1 << 20
@@ -468,6 +469,7 @@ def receive(
     Raises:
         FetchError: It is wrong even when fetched once more from zero (nothing is left behind), or `read` failed.
     """
+    path = output_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _PartFile(path)
     for _ in range(2):

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from sketchdata import __version__
 from sketchdata.errors import SketchDataError
+from sketchdata.files import output_file
 from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
 #: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
@@ -227,6 +228,7 @@ def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place only when the block ends without an error."""
+    path = output_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A random name, as two runs in one shared folder may have one process number on two machines.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

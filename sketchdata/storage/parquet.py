@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import SketchDataError
+from sketchdata.files import regular
 from sketchdata.storage.manifest import replacing
 
 #: The file's metadata key under which sketchdata keeps seed, layout version and tool version.
@@ -172,6 +173,7 @@ def read_facts(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
+        regular(path)
         yield
     except (pa.ArrowException, OSError, LookupError, ValueError, AttributeError, TypeError) as error:
         # The last two, and some of the others, are what columns of other types come to.

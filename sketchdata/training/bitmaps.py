@@ -30,6 +30,7 @@ from torch.nn import functional
 from sketchdata.drawings.drawing import MAX_COORDINATE
 from sketchdata.drawings.sampling import Ranks, below_share, splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.files import regular
 from sketchdata.formats.npy import SIDE
 from sketchdata.storage.catalog import FORMATS
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, read_manifest
@@ -265,7 +266,7 @@ def _files(place: Path) -> list[Path]:
 
 def _open_archive(place: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(place)
+        return zipfile.ZipFile(regular(place))
     except _READ_ERRORS as error:
         raise SketchDataError(f"{place} should be an archive of arrays, and cannot be read: {error}") from error
 

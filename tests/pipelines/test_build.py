@@ -274,7 +274,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(source: Path, tmp_p
 def test_an_out_that_is_a_file_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     assert "file" in sketchdata(*build_command(source, tmp_path / "out"), expect=2).stderr
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         build(source, tmp_path / "out")
 
 

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import (
     read_coco,
@@ -124,7 +125,7 @@ def _inner(folder: Path, *names: str) -> Path:
 
 def _header(path: Path) -> set[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular(path).open(encoding="utf-8-sig", newline="") as file:
             return set(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FormatError("unreadable file", f"{path}: {error}") from error

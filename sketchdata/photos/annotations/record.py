@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats.files import Fault
 from sketchdata.photos.image import DAMAGE, describe, sniff
 
@@ -125,7 +126,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     try:
         if most is not None and path.stat().st_size > most:
             raise FormatError("file too large", f"{path} has more than {most:,} bytes")
-        return path.read_bytes()
+        return regular(path).read_bytes()
     except OSError as error:
         raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
 
@@ -163,7 +164,7 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
         FormatError: It cannot be read, a needed column is missing, or its quotes are broken.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular(path).open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, delimiter=delimiter, strict=True)
             require_columns(rows.fieldnames or (), needed, path)
             for row in rows:
@@ -253,7 +254,7 @@ class PhotoFolder:
 
     def _is_photo(self, path: Path, name: str) -> bool:
         try:
-            with path.open("rb") as file:
+            with regular(path).open("rb") as file:
                 start = file.read(512)
         except OSError as error:
             self.passed_over.append(Fault(where=name, reason="unreadable file", detail=f"{error.strerror}"))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.photos.annotations.record import (
     Annotation,
     PixelBox,
@@ -125,7 +126,7 @@ def _parquet_rows(path: Path) -> ListRows:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(regular(path)) as file:
             require_columns(file.schema_arrow.names, _NEEDED, path)
             number = 0
             for batch in file.iter_batches(batch_size=4096):
@@ -138,7 +139,7 @@ def _parquet_rows(path: Path) -> ListRows:
 
 def _json_rows(path: Path) -> ListRows:
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"line {number}", _parse_line(line.removeprefix(codecs.BOM_UTF8))
