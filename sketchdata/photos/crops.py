@@ -24,7 +24,7 @@ from sketchdata.photos.image import DEFAULT_LIMITS, Photo, PhotoLimits, crop, de
 from sketchdata.photos.near_duplicates import THUMBNAIL_BYTES, Hashes, Thumbnails, kept_of, thumbnail
 from sketchdata.photos.saliency import salient_box
 from sketchdata.storage import pictures
-from sketchdata.storage.cards import picture_card_head, reject_rows
+from sketchdata.storage.cards import fill, picture_card_head, reject_rows
 from sketchdata.storage.manifest import Manifest, replacing
 from sketchdata.storage.pictures import Box, picture_id
 
@@ -388,25 +388,13 @@ def crops_card(manifest: Manifest) -> str:
         else f"Of equal crops, and of those whose 64-bit perceptual hashes differ in at most {config['near']} bits and "
         "whose\nthumbnails correlate, one stayed"
     )
-    return f"""{picture_card_head(manifest, "crops")}
-**Crops.** Each annotated box, with a margin of {config["context"]:g} of its width and height on each side, shrunk to at
-most {config["longest_side"]} pixels along the longer side, as {config["format"].upper()}. Boxes whose longer side has
-fewer than {config["min_size"]} pixels were left out, and so were those flagged as {config["skip_flags"]}.
-{_NO_BOX[config["no_box"]]}
-
-**Rows** stand by class, then by `key_id`. **Columns**: `key_id` uint64, `word`, `label` uint16 (the row of the class
-table in `manifest.json`), `image`, `width`, `height`; `photo`, `photo_sha256`, `source`, `page`, `author`, `licence`,
-`title`, `fetched` of the photo; `x0`, `y0`, `x1`, `y1`, the annotated box in pixels of the upright photo, or null;
-`category`, the source's own class; `phash` of the crop.
-
-**Licences** are those of the photos: see `licence`, `author` and `page` of each row before you share one.
-
-**Duplicates.** {near}: one with an annotated box rather than a whole photo,
-then the larger one, then that of the smallest key_id. `duplicates.csv` lists what went.
-
-**Refused**: {sum(manifest.rejects.values()):,} annotations, listed in `rejects.jsonl`.
-
-| reason | annotations |
-|---|--:|
-{reject_rows(manifest)}
-"""
+    values = {
+        "head": picture_card_head(manifest, "crops"),
+        "context": f"{config['context']:g}",
+        "format": config["format"].upper(),
+        "no_box": _NO_BOX[config["no_box"]],
+        "near": near,
+        "rejected": f"{sum(manifest.rejects.values()):,}",
+        "reject_rows": reject_rows(manifest),
+    }
+    return fill("crops", {**config, **values})

@@ -27,6 +27,7 @@ from sketchdata.photos.annotations.layouts import (
 )
 from sketchdata.photos.annotations.record import Annotation, PixelBox, Reading
 from sketchdata.photos.collection import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES, Collection
+from sketchdata.storage.cards import fill
 from sketchdata.storage.manifest import hash_file
 
 #: What is known of a photo before it is fetched or read.
@@ -334,36 +335,14 @@ def collection_card(counts: Mapping[str, Any]) -> str:
         (f"{each['source']}: {each['name']}", *(each[key] for key in ("photos", "ok", "failed", "refused", "boxes")))
         for each in sources
     ]
-    return f"""# {counts["name"]}
-
-{photos["ok"]:,} photos of {photos["asked"]:,} that were asked for, with {counts["boxes"]:,} annotations of
-{counts["classes"]:,} of {counts["class_table"]:,} classes, collected by sketchdata {__version__}.
-
-{_table(("source", "photos", "there", "failed", "refused", "annotations"), rows)}
-
-`photos.parquet` has a row for each photo asked for: its address or name, source, web page, author, licence and title,
-what became of it, and its sha256, perceptual hash, size and day. `boxes.parquet` has a row for each annotation: the
-class (`word`), the source's own name for it, and the box in pixels of the upright photo, left and top included, right
-and bottom not; without a box the whole photo is meant. `photos/` holds each photo once, under the sha256 of its bytes.
-
-## Licences
-
-{_table(("licence", "photos"), list(counts["licences"].items())[:_LISTED])}
-
-They are as the sources state them, photo by photo, and nobody has checked them: look at `page` before a photo is given
-on, and name the author where the licence asks for it. The rights of people and of trademarks shown are not the subject
-of such licences.
-
-## What is not there
-
-Photos of the web are fetched slowly and under the tool's own name. robots.txt, X-Robots-Tag (`noindex`, `none`, `noai`,
-`noimageai`, `noml`, a past `unavailable_after`), Content-Signal (`ai-train=no`) and TDM reservations are obeyed: such
-photos are not kept, and stand in `photos.parquet` as refused (`robots.txt`, `opt-out`).
-
-{_table(("why not", "photos"), list(counts["errors"].items()))}
-
-{counts["rejected"]:,} annotations could not be read; `rejects.jsonl` lists them.
-"""
+    numbers = {name: f"{counts[name]:,}" for name in ("boxes", "classes", "class_table", "rejected")}
+    tables = {
+        "sources": _table(("source", "photos", "there", "failed", "refused", "annotations"), rows),
+        "licences": _table(("licence", "photos"), list(counts["licences"].items())[:_LISTED]),
+        "errors": _table(("why not", "photos"), list(counts["errors"].items())),
+    }
+    asked = {name: f"{photos[name]:,}" for name in ("ok", "asked")}
+    return fill("photos", {"name": counts["name"], "version": __version__, **numbers, **asked, **tables})
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

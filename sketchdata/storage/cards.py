@@ -49,8 +49,13 @@ def _card(
             for split, count in manifest.splits.items()
         ),
     }
+    return fill(template, common | values)
+
+
+def fill(template: str, values: Mapping[str, object]) -> str:
+    """Return a text of `templates/` with its $names filled in."""
     text = (Path(__file__).parent / "templates" / f"{template}.md").read_text(encoding="utf-8")
-    return string.Template(text).substitute(common | values)
+    return string.Template(text).substitute(values)
 
 
 def _configs(patterns: Mapping[str, str]) -> str:
