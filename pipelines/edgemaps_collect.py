@@ -116,7 +116,7 @@ class Config:
         metavar="FILE",
     )
     openverse: bool = option(
-        False, help="Search Openverse; OPENVERSE_TOKEN in the environment lets in more.", record=False
+        False, help="Search Openverse; OPENVERSE_TOKEN in the environment allows more.", record=False
     )
     wikimedia: bool = option(False, help="Search Wikimedia Commons.", record=False)
     flickr: bool = option(False, help="Search Flickr, with FLICKR_API_KEY in the environment.", record=False)

@@ -48,7 +48,7 @@ def collect(as_json: bool, config: edgemaps_collect_recipe.Config, crawl: CrawlO
 
     Sources can be repeated and combined; a photo that several of them name is stored once, with all its annotations.
     Local photos are copied and checked; photos of the web are fetched slowly, with respect for robots.txt and
-    X-Robots-Tag, and with author and licence where the source states them. The same command resumes an interrupted run.
+    opt-outs, and with author and licence where the source states them. The same command resumes an interrupted run.
 
     Example: sketchdata edgemaps collect --yolo photos/coco128 --voc photos/raccoon --out photos
 
