@@ -59,6 +59,7 @@ class Visit:
         servers["closed"].answer("/robots.txt", status=404)
         for number in range(4):
             servers["closed"].answer(f"/{number}.jpg", status=429, retry_after="3600")
+        servers["marked"].answer("/.well-known/tdmrep.json", status=503)
         servers["marked"].robots = "\ufeffUser-agent: *\r\nDisallow: /0.jpg\r\n"
         rules = b'[{"location": "/1.jpg", "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 0}]'
         servers["reserved"].answer("/.well-known/tdmrep.json", body=rules, content_type="application/json")
@@ -146,6 +147,10 @@ def test_a_robots_txt_without_end_is_read_as_far_as_need_be(visit: Visit) -> Non
 @pytest.mark.slow
 def test_a_byte_order_mark_does_not_hide_rules(visit: Visit) -> None:
     assert visit.verdicts("marked") == [("refused", "robots.txt"), OK, OK, OK]
+
+
+def test_a_server_in_trouble_with_its_reservations_is_asked_for_them_once(visit: Visit) -> None:
+    assert visit.servers["marked"].paths().count("/.well-known/tdmrep.json") == 1
 
 
 @pytest.mark.slow
