@@ -188,3 +188,13 @@ def test_points_of_a_pose_are_read_by_the_config_of_the_names(tmp_path: Path) ->
     write(tmp_path / "data.yaml", "kpt_shape: [1, 2]\nnames:\n  0: cat\n")
     write(tmp_path / "labels/a.txt", "0 0.5 0.5 0.5 0.5 0.9 0.9\n")
     assert only(list(open_yolo(tmp_path).readings)).box == PixelBox(50, 25, 150, 75)
+
+
+def test_what_tables_of_open_images_say_is_put_together(tmp_path: Path) -> None:
+    photo(tmp_path, "train/aa.jpg")
+    write(tmp_path / "train-annotations-bbox.csv", f"{BOXES}aa,xclick,/m/0,1,0,1,0,1,0,0,0,0,0\n")
+    write(tmp_path / "class-descriptions-boxable.csv", "/m/0,Cat\n")
+    write(tmp_path / "images-with-rotation.csv", "ImageID,Rotation\naa,90.0\n")
+    write(tmp_path / "images.csv", "ImageID,License,Author\naa,http://l.test,Ann\n")
+    found = only(list(open_open_images(tmp_path).readings))
+    assert (found.flags, found.author, found.licence) == ({"turn90"}, "Ann", "http://l.test")

@@ -14,6 +14,7 @@ from sketchdata.errors import ConfigError, FormatError
 from sketchdata.files import regular
 from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import (
+    PhotoFacts,
     read_coco,
     read_open_images,
     read_open_images_facts,
@@ -106,9 +107,12 @@ def open_open_images(folder: Path) -> LabelledPhotos:
         missing = "class-descriptions-boxable.csv" if boxes else "train-annotations-bbox.csv"
         raise ConfigError(f"{folder} is no folder of Open Images: a table such as {missing} was expected in it")
     labels = {label: name for path in names for label, name in read_open_images_names(path).items()}
-    known = {image: found for path in facts for image, found in read_open_images_facts(path, photos.stems()).items()}
-    readings = chain.from_iterable(read_open_images(path, photos, labels, known) for path in boxes)
-    return LabelledPhotos(photos, readings)
+    known: dict[str, PhotoFacts] = {}
+    for path in facts:
+        for image, found in read_open_images_facts(path, photos.stems()).items():
+            # Of several tables of the same photos, not all have every column.
+            own = {name: value for name, value in found._asdict().items() if value is not None}
+            known[image] = known.get(image, PhotoFacts())._replace(**own)
 
 
 def _of_folder(photo: str, category: str) -> Reading:
