@@ -113,6 +113,8 @@ def open_open_images(folder: Path) -> LabelledPhotos:
             # Of several tables of the same photos, not all have every column.
             own = {name: value for name, value in found._asdict().items() if value is not None}
             known[image] = known.get(image, PhotoFacts())._replace(**own)
+    readings = chain.from_iterable(read_open_images(path, photos, labels, known) for path in boxes)
+    return LabelledPhotos(photos, readings)
 
 
 def _of_folder(photo: str, category: str) -> Reading:
