@@ -128,7 +128,9 @@ def test_files_of_an_earlier_try_are_taken_over_only_where_limits_are_given(tmp_
 def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     (tmp_path / ".export").mkdir()
     (tmp_path / ".export" / "begun.json").write_text("{")
-    with pytest.raises(SketchDataError, match="is not the note of an unfinished made thing"):
+    with pytest.raises(
+        SketchDataError, match=r"begun\.json: expected JSON, found .*remove the folder of this unfinished made thing"
+    ):
         folder(tmp_path).claim(overwrite=True)
 
 

@@ -61,6 +61,15 @@ def code_index(folder: Path) -> Case:
     return out / MANIFEST_NAME, [["verify", out], ["search", out, "1"]]
 
 
+def begun_export(folder: Path) -> Case:
+    codes(folder)
+    out = folder / "begun"
+    code_folder(out, CodeOrigin(data=ParentEntry(name="a", sha256=""), bits=8, classes=("cat",), model=None), []).claim(
+        overwrite=False
+    )
+    return out / ".export" / "begun.json", [["index", "build", folder / "codes", "--out", out]]
+
+
 def audits(folder: Path, kind: str, name: str) -> Case:
     small_dataset(folder)
     data = folder / "dataset"
@@ -127,6 +136,7 @@ def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
         edge_map_set,
         codes,
         code_index,
+        begun_export,
         entropy_audit,
         duplicates_audit,
         summary_audit,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sketchdata.curation.audit import Audit, csv_text, read_audit, record_path
 from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
 from sketchdata.curation.entropy import NORMAL, ClassLimits, drawing_entropies, reference
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.names import names_in
 from sketchdata.storage.cards import dataset_card
 from sketchdata.storage.dataset import open_dataset
@@ -189,11 +189,20 @@ def curated_card(manifest: Manifest) -> str:
 
 
 def read_totals(directory: Path) -> dict[str, int]:
-    """Return the sums of the columns of numbers of a curated data set's `curation.csv`."""
-    with (directory / CURATION_FILE).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = ("parent", "noise", "dropped", "kept", "refilled", "drawings")
-    return {name: sum(int(row[name]) for row in rows) for name in names}
+    """Return the sums of the columns of numbers of a curated data set's `curation.csv`.
+
+    Raises:
+        SketchDataError: It cannot be read.
+    """
+    path, names = directory / CURATION_FILE, ("parent", "noise", "dropped", "kept", "refilled", "drawings")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: sum(int(row[name]) for row in rows) for name in names}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise SketchDataError(
+            f"{path} cannot be read as the numbers of a curation ({error!r}): curate again"
+        ) from error
 
 
 def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
@@ -26,8 +26,22 @@ from sketchdata.storage.manifest import (
     read_manifest,
     replacing,
 )
+from sketchdata.storage.records import decode
 
 _CARD, _NOTE = "README.md", "begun.json"
+
+
+class _Identity(TypedDict, total=False):
+    name: str
+    config: dict[str, Any]
+    parent: dict[str, Any] | None
+    tool: str
+    classes: list[str]
+
+
+class _Note(TypedDict):
+    identity: _Identity | None
+    names: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,18 +220,16 @@ class OutputFolder:
         with replacing(self.work / _NOTE) as file:
             file.write(orjson.dumps({"identity": identity, "names": sorted(names)}))
 
-    def _read_note(self) -> dict[str, Any] | None:
+    def _read_note(self) -> _Note | None:
         path = self.work / _NOTE
         if not path.exists():
             return None
         try:
-            note: dict[str, Any] = orjson.loads(path.read_bytes())
-            return {"identity": note["identity"], "names": list(note["names"])}
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            return decode(path.read_bytes(), _Note, path, f"remove the folder of this unfinished {self.noun}")
+        except SketchDataError:
             if self.limits is not None:
                 return None
-            message = f"{path} is not the note of an unfinished {self.noun} ({error}): remove its folder"
-            raise SketchDataError(message) from error
+            raise
 
 
 def claim_folder(out: Path, *, own: Collection[str]) -> None:

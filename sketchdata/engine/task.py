@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import click
 import orjson
@@ -18,6 +18,7 @@ from sketchdata import __version__
 from sketchdata.config import option
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, replacing
+from sketchdata.storage.records import decode
 
 ENGINES = ("local", "slurm", "dask")
 
@@ -179,16 +180,17 @@ def write_marker(task: Task, stage: str, result: TaskResult) -> None:
         file.write(orjson.dumps(content))
 
 
+class _Marker(TypedDict):
+    fingerprint: str
+    result: TaskResult
+
+
 def read_marker(task: Task, stage: str) -> TaskResult | None:
     """Return a finished task's result, or None when it must run (again)."""
     try:
-        content = orjson.loads(task.marker.read_bytes())
-        if content["fingerprint"] != task.fingerprint(stage):
-            return None
-        values = content["result"]
-        values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
-        result = TaskResult(**values)
+        marker = decode(task.marker.read_bytes(), _Marker, task.marker)
+        result = marker["result"]
         whole = all((task.output.parent / f.path).stat().st_size == f.bytes for f in result.files)
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+    except (OSError, SketchDataError):
         return None
-    return result if whole else None
+    return result if whole and marker["fingerprint"] == task.fingerprint(stage) else None

@@ -27,6 +27,7 @@ from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import SketchDataError
 from sketchdata.files import regular
 from sketchdata.storage.manifest import replacing
+from sketchdata.storage.records import decode_fields
 
 #: The file's metadata key under which sketchdata keeps seed, layout version and tool version.
 METADATA_KEY = b"sketchdata"
@@ -166,8 +167,7 @@ def read_facts(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
     """
     with _readable(path):
         found = pq.read_schema(path)
-        facts: dict[str, Any] = orjson.loads((found.metadata or {})[METADATA_KEY])
-        return found.remove_metadata(), facts
+        return found.remove_metadata(), decode_fields((found.metadata or {})[METADATA_KEY], dict[str, Any], path)
 
 
 @contextmanager
