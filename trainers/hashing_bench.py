@@ -31,13 +31,13 @@ from sketchdata.comparisons.hashing import (
     RowKind,
     chosen_rows,
     markdown,
-    without_centers,
 )
 from sketchdata.config import option, recorded
+from sketchdata.display.charts import Curve, precision_recall_panels, save
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console
-from sketchdata.retrieval.code_evaluation import answers, class_spread
+from sketchdata.retrieval.code_evaluation import PAPER_GALLERY, answers, class_spread, search_cost
 from sketchdata.retrieval.scores import score_codes
 from sketchdata.retrieval.shallow_hashing import MOST_ROWS, SHALLOW_HASHERS, hog_features
 from sketchdata.storage.manifest import replacing
@@ -49,13 +49,14 @@ from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorde
 from sketchdata.training.options import BITS, SIDES, EpochsConfig, NetworkOptions, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
-RESULTS_FILE, TABLE_FILE = "hashing.json", "hashing.md"
+RESULTS_FILE, TABLE_FILE, CURVE_FILE = "hashing.json", "hashing.md", "precision-recall.svg"
 #: Width of the feature of shallow methods, as in the paper.
 FEATURE_WIDTH = 256
 #: Side of the pictures of histograms of gradients, and pictures per batch.
 _HOG_SIDE, _HOG_BATCH = 56, 4096
 
 _EPOCHS = click.IntRange(0, 1_000_000)
+_CHOICES = ("rows", "bits", "fixed_bits", "seeds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,13 @@ class Config(EpochsConfig):
     bits: str = option("16,24,32,64", help="Comma-separated code lengths.", metavar="A,B,…")
     fixed_bits: str = option("32", help="Code length of zero-shot rows and ablations.", type=click.Choice(BITS))
     unseen: int = option(20, help="Unseen classes of the zero-shot rows; 0 leaves these rows out.", type=_EPOCHS)
-    code_epochs: int = option(5, help="Epochs of the last stage of the paper's rows.", type=_EPOCHS)
-    baseline_epochs: int = option(
-        10, help="Epochs of the other deep methods, after the branches.", type=click.IntRange(1)
+    code_epochs: int = option(5, help="Epochs of the last stage of the paper's full model.", type=_EPOCHS)
+    baseline_epochs: int | None = option(
+        None,
+        help="Epochs of the other deep methods, after the branches. Default: as many as the paper's rows have.",
+        type=click.IntRange(1),
     )
+    seeds: int = option(3, help="Seeds of every row, from --seed on.", type=click.IntRange(1, 100))
     recipe_backbone: str = option("thin", help="Picture branch of sketchcode.", metavar="NAME")
     recipe_size: int | None = option(
         None, help="Side of sketchcode's picture. Default: --size.", type=click.IntRange(16, 1024)
@@ -109,14 +113,17 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
         InterruptedRunError: Ctrl-C; the same command goes on.
     """
     rows = chosen_rows(config.rows, config.bits, int(config.fixed_bits), config.unseen)
-    bench = _HashingBench(config, network, replace(training, resume=False))
+    benches = []
+    for seed in range(training.seed, training.seed + config.seeds):
+        out = config.out if seed == training.seed else config.out / "seeds" / str(seed)
+        benches.append(_HashingBench(replace(config, out=out), network, replace(training, resume=False, seed=seed)))
     # Before hours of work: a row that the data do not allow may come last.
-    possible = list(bench.possible(rows))
+    possible = list(benches[0].possible(rows))
     measured = []
     for row in possible:
-        measured.append(bench.measure(row))
-        bench.write(measured)
-    return bench.write(measured)
+        measured.append(MeasuredRow(row=row, seeds=[bench.measure(row) for bench in benches]))
+        benches[0].write(measured)
+    return benches[0].write(measured)
 
 
 class _HashingBench:
@@ -127,8 +134,8 @@ class _HashingBench:
         facts = recorded(config) | recorded(network) | recorded(training)
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
         facts |= self.weights
-        #: The options that a kept row must have been made with: all but the choice of rows.
-        self.options = {name: value for name, value in facts.items() if name not in ("rows", "bits", "fixed_bits")}
+        #: The options that a kept row must have been made with: all but the choice of rows and seeds.
+        self.options = {name: value for name, value in facts.items() if name not in _CHOICES}
         self.splits: dict[tuple[str, tuple[str, ...]], PackedSplit] = {}
         self.kinds: dict[RowKind, Callable[[HashingRow], dict[str, Any]]] = {
             RowKind.HASHING: lambda row: self._trained(row, self._hashing(row)),
@@ -150,16 +157,16 @@ class _HashingBench:
             else:
                 yield row
 
-    def measure(self, row: HashingRow) -> MeasuredRow:
+    def measure(self, row: HashingRow) -> dict[str, Any]:
         path = self.config.out / "rows" / f"{row.name}.json"
         if path.exists():
             kept = read_json(path)
             if kept["manifest"] == self.manifest and kept.get("options") == self.options:
-                return MeasuredRow(row=row, values=kept)
-        console.print(f"{row.name}: {row.title}", highlight=False, soft_wrap=True)
+                return kept
+        console.print(f"{row.name}, seed {self.training.seed}: {row.title}", highlight=False, soft_wrap=True)
         values = {"row": row.name, "manifest": self.manifest, "options": self.options, **self.kinds[row.kind](row)}
         write_json(path, values)
-        return MeasuredRow(row=row, values=values)
+        return values
 
     def write(self, measured: Sequence[MeasuredRow]) -> dict[str, Any]:
         facts = {
@@ -174,10 +181,21 @@ class _HashingBench:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }
-        results = {**facts, "rows": [{**asdict(each.row), **each.values} for each in measured]}
+        rows = [{**asdict(each.row), **each.first, "seeds": list(each.seeds)} for each in measured]
+        results = {**facts, "rows": rows}
         write_json(self.config.out / RESULTS_FILE, results)
         with replacing(self.config.out / TABLE_FILE) as file:
-            file.write(markdown(facts, measured).encode())
+            page = markdown(facts, measured)
+            if any("retrieval" in each.first and not each.row.unseen for each in measured):
+                page += f"\n## Precision over recall (Figure 5)\n\n![precision over recall]({CURVE_FILE})\n"
+            file.write(page.encode())
+        panels: dict[str, dict[str, Curve]] = {}
+        for row in rows:
+            if "retrieval" in row and not row["unseen"]:
+                curve = Curve(chance=row["retrieval"]["chance"], **row["retrieval"]["curve"])
+                panels.setdefault(f"{row['bits']} bits", {})[row["title"]] = curve
+        if panels:
+            save(precision_recall_panels(panels, "Precision over recall"), self.config.out / CURVE_FILE)
         return results
 
     def _trained(self, row: HashingRow, folder: Path) -> dict[str, Any]:
@@ -189,6 +207,7 @@ class _HashingBench:
         facts = {
             "parameters": report["parameters"],
             "model": report["sha256"],
+            "epochs": sum(stage["epochs"] for stage in report["stages"] if stage["stage"] not in ("cnn", "rnn")),
             "seconds": round(seconds + sum(shared.get(stage, 0.0) for stage in needed), 1),
         }
         words = self.classes
@@ -200,10 +219,12 @@ class _HashingBench:
         if row.kind is RowKind.RECOGNITION:
             return {**facts, **own}
         codes = gallery.codes
-        found = score_codes(self._predict(trained, "query", words).codes, codes)
+        queries = self._predict(trained, "query", words).codes
+        found = score_codes(queries, codes)
         d1, d2 = class_spread(gallery.embeddings, codes.labels)
         spread = {"d1": d1, "d2": d2, "ratio": d1 / d2 if d2 else None}
-        return {**facts, **own, "spread": spread, "retrieval": _without_curves(found.values())}
+        cost = [] if row.unseen else [search_cost(queries, codes, size=size) for size in (None, PAPER_GALLERY)]
+        return {**facts, **own, "spread": spread, "cost": cost, "retrieval": _without_classes(found.values())}
 
     def _predict(self, trained: Trained, split: str, words: tuple[str, ...]) -> _Predictions:
         return _predictions(trained, self._split(split, words).to(device_of(self.training.device)))
@@ -223,30 +244,49 @@ class _HashingBench:
 
     def _shared_seconds(self, row: HashingRow) -> dict[str, float]:
         found = stage_seconds(self._branches(row) / METRICS)
-        if row.kind is RowKind.HASHING and row.loss != "cel":
-            found["fusion"] = stage_seconds(self._hashing(without_centers(row)) / METRICS).get("fusion", 0.0)
+        if row.kind is RowKind.HASHING:
+            found["fusion"] = stage_seconds(self._fusion(row) / METRICS).get("fusion", 0.0)
         return found
+
+    def _fusion(self, row: HashingRow) -> Path:
+        """Train the fusion that all losses of a branch and a length go on from, unless it is there."""
+        name = f"{'unseen-' if row.unseen else ''}fusion-{row.branch}-{row.bits}"
+        none = {"center_epochs": 0, "code_epochs": 0}
+        staged = {**self._staged(name, row), **none}
+        own = options.HashingConfig(**staged, bits=str(row.bits), loss="cel", pretrained=self._branches(row))
+        return self._train(hashing, own, replace(self.network, branch=row.branch))
 
     def _hashing(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
-        # All losses go on from the same fusion.
-        source = self._branches(row) if row.loss == "cel" else self._hashing(without_centers(row))
         own = options.HashingConfig(
-            **common,
+            **{**common, **self._budget(row)},
             bits=str(row.bits),
-            loss=row.loss,
             code_epochs=self.config.code_epochs,
-            pretrained=source,
+            pretrained=self._fusion(row),
         )
         return self._train(hashing, own, replace(self.network, branch=row.branch))
 
+    def _budget(self, row: HashingRow) -> dict[str, Any]:
+        """Return the loss and epochs by which a row of the paper learns for as long as its full model does.
+
+        Cross entropy alone is the centre loss with a weight of 0, so that its stages and learning rates are the same.
+        """
+        further = self.config.center_epochs
+        if row.kind is RowKind.HASHING and not row.loss.endswith("ql"):
+            further += self.config.code_epochs
+        if row.loss == "cel":
+            return {"loss": "cel+cl", "center_weight": 0.0, "center_epochs": further}
+        return {"loss": row.loss, "center_epochs": further}
+
     def _baseline(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
+        # As many epochs as the paper's full model has after its branches.
+        paper = self.config.fusion_epochs + self.config.center_epochs + self.config.code_epochs
         own = options.BaselinesConfig(
             **{name: common[name] for name in _DATA | {"cnn_learning_rate", "cnn_epochs", "rnn_epochs"}},
             method=row.method,
             bits=str(row.bits),
-            code_epochs=self.config.baseline_epochs,
+            code_epochs=self.config.baseline_epochs or max(1, paper),
             vectors=self.config.vectors,
             vector_words=self.config.vector_words,
             pretrained=self._branches(row),
@@ -278,11 +318,10 @@ class _HashingBench:
         return self._train(sketchcode, own, network, training)
 
     def _recognition(self, row: HashingRow) -> Path:
-        shared = row.method in ("cnn", "cr")
+        shared = row.method in ("cnn", "rnn", "cr")
         width = FEATURE_WIDTH if row.name == "features" else self.config.width
         own = options.RecognitionConfig(
-            **self._staged(row.name, row),
-            loss=row.loss,
+            **{**self._staged(row.name, row), **({"loss": "cel"} if row.name == "features" else self._budget(row))},
             width=width,
             pretrained=self._branches(row) if shared else None,
         )
@@ -324,7 +363,8 @@ class _HashingBench:
             return replace(codes, packed=pack_bits(hasher.encode(describe(split))))
 
         found = score_codes(encoded("query"), encoded("gallery"))
-        return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": _without_curves(found.values())}
+        values = _without_classes(found.values())
+        return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": values}
 
     def _rows(self, split: str) -> Tensor:
         """Return the rows of the drawings in a fit: of `train` at most MOST_ROWS, evenly spread."""
@@ -382,8 +422,8 @@ def _predictions(trained: Trained, packed: PackedSplit, rows: Tensor | None = No
     )
 
 
-def _without_curves(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in ("classes", "curve")}
+def _without_classes(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "classes"}
 
 
 def _kept(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
+from sketchdata.retrieval.code_evaluation import cost_table
 from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 # Published figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
@@ -64,7 +66,14 @@ PRECISION: dict[str, dict[int, float]] = {
     "cr-scl-ql": _columns(0.5978, 0.6324, 0.6603, 0.6882),
 }
 #: Table V: {row: share of the gallery that is recognised}.
-ACCURACY = {"sketch-a-net": 0.6871, "resnet50": 0.7864, "recognise-cel": 0.7949, "recognise-scl": 0.8051}
+ACCURACY = {
+    "sketch-a-net": 0.6871,
+    "resnet50": 0.7864,
+    "recognise-cnn": 0.7376,
+    "recognise-rnn": 0.7788,
+    "recognise-cel": 0.7949,
+    "recognise-scl": 0.8051,
+}
 #: Table VI: {row: {bits: (d1, d2, d1/d2)}}.
 SPREAD: dict[str, dict[int, tuple[float, float, float]]] = {
     "cr-cel": _columns(
@@ -110,7 +119,7 @@ class HashingRow:
         title: For people.
         table: Of the paper: II, III, V, VII, or `ours` for our ablations.
         bits: D; 0 for recognition.
-        branch: `cnn` or `cr`; for a shallow method its features, `deep` or `hog`.
+        branch: `cnn`, `rnn` or `cr`; for a shallow method its features, `deep` or `hog`.
         loss: Of the paper's own rows.
         unseen: The number of classes that are held out.
     """
@@ -174,6 +183,7 @@ _RECOGNITION = {
     "sketch-a-net": ("sketch-a-net", "cel", "Sketch-a-Net"),
     "resnet50": ("resnet50", "cel", "ResNet-50"),
     "recognise-cnn": ("cnn", "cel", "picture branch alone"),
+    "recognise-rnn": ("rnn", "cel", "point branch alone"),
     "recognise-cel": ("cr", "cel", "CR + CEL"),
     "recognise-scl": ("cr", "cel+scl", "CR + CEL + SCL"),
 }
@@ -214,7 +224,7 @@ def all_rows(lengths: tuple[int, ...], fixed: int, unseen: int) -> Iterator[Hash
                     branch=features,
                 )
     for name, (method, loss, title) in _RECOGNITION.items():
-        branch = "cr" if method == "cr" else "cnn"
+        branch = method if method in ("cr", "rnn") else "cnn"
         yield HashingRow(
             name=name, kind=RowKind.RECOGNITION, method=method, title=title, table="V", branch=branch, loss=loss
         )
@@ -277,63 +287,109 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Hashi
     return [row for row in rows if row.name in found]
 
 
-def without_centers(row: HashingRow) -> HashingRow:
-    """Return the row of the same network trained by cross entropy alone."""
-    return replace(row, name=row.name.replace(row.key, "cr-cel"), method="cr-cel", loss="cel")
-
-
 _NONE = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRow:
-    """A row and its results: `retrieval`, `spread`, `accuracy`, `seconds`, `parameters`, as far as they apply."""
+    """A row and its results of each seed: `retrieval`, `spread`, `cost`, `accuracy` …, as far as they apply."""
 
     row: HashingRow
-    values: Mapping[str, Any]
+    seeds: Sequence[Mapping[str, Any]]
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """The results of the first seed."""
+        return self.seeds[0]
+
+    def show(self, *path: str, digits: int = 4) -> str:
+        """Return the mean of a number over the seeds, with its sample deviation if there are several."""
+        numbers = []
+        for values in self.seeds:
+            found: Any = values
+            for name in path:
+                found = found.get(name) if isinstance(found, Mapping) else None
+            if found is not None:
+                numbers.append(float(found))
+        if not numbers:
+            return _NONE
+        deviation = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
+        return f"{statistics.fmean(numbers):,.{digits}f}{deviation}"
+
+
+Column = tuple[str, Callable[[MeasuredRow], str]]
 
 
 def markdown(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> str:
     """Return all tables that have a row, with notes on how to read them."""
     lines = ["# Hashing methods compared", "", *_notes(facts, measured)]
     for title, table in (
-        ("Deep methods (Tables II and VI of the paper)", "II"),
+        ("Deep methods (Table II)", "II"),
         ("The contribution of each part of our recipe", "ours"),
         ("Shallow methods (Table III)", "III"),
         ("Zero-shot hashing (Table VII)", "VII"),
     ):
         chosen = [each for each in measured if each.row.table == table]
         if chosen:
-            lines += ["", f"## {title}", "", *_retrieval(chosen, table)]
+            lines += ["", f"## {title}", "", *_table(chosen, _retrieval(chosen, table))]
+        if chosen and table == "VII":
+            level = chosen[0].first["retrieval"]["chance"]
+            lines += ["", f"{chosen[0].row.unseen} classes that no training saw: chance is {level:.4f}."]
+    deep = [each for each in measured if each.row.table == "II" and "spread" in each.first]
+    if deep:
+        lines += ["", "## Spread of the classes (Table VI)", "", *_table(deep, _SPREADS)]
+    costs = {cost["bits"]: each.first["cost"] for each in reversed(deep) for cost in each.first.get("cost", ())}
+    if costs:
+        lines += [
+            "",
+            "## Cost of a search (Table IV)",
+            "",
+            *cost_table([each for bits in sorted(costs) for each in costs[bits]]),
+        ]
+        lines += ["", next(iter(costs.values()))[0]["definition"]]
     recognition = [each for each in measured if each.row.kind is RowKind.RECOGNITION]
     if recognition:
-        lines += ["", "## Recognition (Table V)", ""]
-        lines += [
-            "| network | top-1 of gallery | chance | parameters | seconds | paper's |",
-            "|---|--:|--:|--:|--:|--:|",
+        chance = f"{1 / facts['classes']:.4f}"
+        columns: list[Column] = [
+            ("network", lambda each: each.row.title),
+            ("top-1 of gallery", lambda each: each.show("accuracy")),
+            ("chance", lambda _: chance),
+            *_COSTS_OF_TRAINING,
+            ("paper's", lambda each: _number(ACCURACY.get(each.row.name))),
         ]
-        for each in recognition:
-            own = each.values
-            lines.append(
-                f"| {each.row.title} | {own['accuracy']:.4f} | {1 / facts['classes']:.4f} | {own['parameters']:,} | "
-                f"{own['seconds']:,.0f} | {_number(ACCURACY.get(each.row.name))} |"
-            )
+        lines += ["", "## Recognition (Table V)", "", *_table(recognition, columns)]
     return "\n".join(lines) + "\n"
 
 
+def _table(measured: Sequence[MeasuredRow], columns: Sequence[Column]) -> Iterator[str]:
+    yield f"| {' | '.join(title for title, _ in columns)} |"
+    yield f"|---|{'--:|' * (len(columns) - 1)}"
+    for each in measured:
+        yield f"| {' | '.join(cell(each) for _, cell in columns)} |"
+
+
 def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterator[str]:
-    drawings = facts["drawings"]
+    drawings, options = facts["drawings"], facts["options"]
+    seeds = (
+        f"Mean ± sample deviation over {options['seeds']} seeds; bounds, intervals and pictures are of the first."
+        if options["seeds"] > 1
+        else "One seed each."
+    )
     yield (
         f"{facts['classes']:,} classes: {drawings['train']:,} drawings to learn from, {drawings['val']:,} of val to "
         f"choose epochs by; {drawings['query']:,} of query search {drawings['gallery']:,} of gallery, "
-        "which no training saw. One seed each. The paper's figures are of its own data, 345 classes and 345,000 "
+        f"which no training saw. {seeds} The paper's figures are of its own data, 345 classes and 345,000 "
         "drawings, and are no yardstick for these."
     )
-    found = [each.values["retrieval"] for each in measured if "retrieval" in each.values and not each.row.unseen]
+    yield ""
+    yield (
+        "Epochs are those after the branches, which learn alike for all rows. The paper's rows and the baselines have "
+        "equally many: CR + CEL and DLBHC learn by cross entropy alone for as long as the others do with further terms."
+    )
+    found = [each.first["retrieval"] for each in measured if "retrieval" in each.first and not each.row.unseen]
     if found:
         yield ""
         yield f"Chance is a mean average precision of {found[0]['chance']:.4f}. {found[0]['definition']}"
-    options = facts["options"]
     yield ""
     yield (
         f"Network of the paper's rows: {options['backbone']} at {options['size']} pixels, a GRU of "
@@ -343,42 +399,50 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     )
 
 
-def _retrieval(measured: Sequence[MeasuredRow], table: str) -> Iterator[str]:
-    precision = next(each.values["retrieval"]["k"] for each in measured)
-    columns: list[tuple[str, Callable[[MeasuredRow], str]]] = [
+_COSTS_OF_TRAINING: list[Column] = [
+    ("epochs", lambda each: each.show("epochs", digits=0).split(" ")[0]),
+    ("parameters", lambda each: f"{each.first['parameters']:,}"),
+    ("seconds", lambda each: each.show("seconds", digits=0)),
+]
+
+
+def _paper_spread(place: int, digits: int) -> Callable[[MeasuredRow], str]:
+    return lambda each: _number(SPREAD.get(each.row.key, {}).get(each.row.bits, (None,) * 3)[place], digits)
+
+
+_SPREADS: list[Column] = [
+    ("method", lambda each: each.row.title),
+    ("bits", lambda each: str(each.row.bits)),
+    ("d1", lambda each: each.show("spread", "d1")),
+    ("d2", lambda each: each.show("spread", "d2")),
+    ("d1/d2", lambda each: each.show("spread", "ratio", digits=3)),
+    ("paper's d1", _paper_spread(0, 4)),
+    ("paper's d2", _paper_spread(1, 4)),
+    ("paper's d1/d2", _paper_spread(2, 3)),
+]
+
+
+def _retrieval(measured: Sequence[MeasuredRow], table: str) -> list[Column]:
+    k = measured[0].first["retrieval"]["k"]
+    columns: list[Column] = [
         ("method", lambda each: each.row.title),
         ("bits", lambda each: str(each.row.bits)),
-        ("mAP", lambda each: _number(_map_of(each)["expected"])),
+        ("mAP", lambda each: each.show("retrieval", "map", "expected")),
         ("worst to best order of ties", lambda each: "{pessimistic:.4f} – {optimistic:.4f}".format_map(_map_of(each))),
         ("95 % over queries", lambda each: "{:.3f} – {:.3f}".format(*_map_of(each)["query_interval"])),
-        (f"P@{precision}", lambda each: _number(each.values["retrieval"]["precision_at_k"]["expected"])),
+        (f"P@{k}", lambda each: each.show("retrieval", "precision_at_k", "expected")),
     ]
-    if table in ("II", "ours", "VII"):
-        columns += [
-            ("d1/d2", lambda each: _number(each.values["spread"]["ratio"], 3)),
-            ("parameters", lambda each: f"{each.values['parameters']:,}"),
-            ("seconds", lambda each: f"{each.values['seconds']:,.0f}"),
-        ]
     if table in ("II", "ours"):
-        columns.insert(6, ("top-1", lambda each: _number(each.values.get("accuracy"))))
+        columns.append(("top-1", lambda each: each.show("accuracy")))
+    if table in ("ours", "VII"):
+        columns.append(("d1/d2", lambda each: each.show("spread", "ratio", digits=3)))
+    if table != "III":
+        columns += _COSTS_OF_TRAINING
     if table != "ours":
-        columns += [("paper's mAP", _published)]
+        columns.append(("paper's mAP", _published))
     if table == "II":
-        columns += [
-            ("paper's P@200", lambda each: _number(PRECISION.get(each.row.key, {}).get(each.row.bits))),
-            (
-                "paper's d1/d2",
-                lambda each: _number((SPREAD.get(each.row.key, {}).get(each.row.bits) or (None,))[-1], 3),
-            ),
-        ]
-    yield f"| {' | '.join(title for title, _ in columns)} |"
-    yield f"|---|{'--:|' * (len(columns) - 1)}"
-    for each in measured:
-        yield f"| {' | '.join(cell(each) for _, cell in columns)} |"
-    if table == "VII":
-        first = measured[0]
-        yield ""
-        yield f"{first.row.unseen} classes that no training saw: chance is {first.values['retrieval']['chance']:.4f}."
+        columns.append(("paper's P@200", lambda each: _number(PRECISION.get(each.row.key, {}).get(each.row.bits))))
+    return columns
 
 
 def _published(measured: MeasuredRow) -> str:
@@ -389,7 +453,7 @@ def _published(measured: MeasuredRow) -> str:
 
 
 def _map_of(measured: MeasuredRow) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = measured.values["retrieval"]["map"]
+    found: Mapping[str, Any] = measured.first["retrieval"]["map"]
     return found
 
 

@@ -150,6 +150,38 @@ def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
 
 
 @_style()
+def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
+    """Draw precision over recall of many runs in panels by name; a run's name has one colour and mark in all of them.
+
+    Thin dashes show a random order's precision.
+    """
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = _figure(title, (4.6 * columns, 3.8 * rows + 0.22 * math.ceil(len(names) / 2)), layout="constrained")
+    lines = {}
+    for place, (panel, curves) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(rows, columns, place)
+        for name, curve in curves.items():
+            number = names.index(name)
+            look: dict[str, Any] = {
+                "color": _COLOURS[number % len(_COLOURS)],
+                "linestyle": ("-", "--", ":")[number // len(_COLOURS) % 3],
+                "marker": _MARKS[number % len(_MARKS)],
+            }
+            (lines[name],) = axes.plot(curve.recall, curve.precision, markersize=3, **look)
+        for chance in {curve.chance for curve in curves.values()}:
+            axes.axhline(chance, linewidth=0.8, color=_FAINT, dashes=(4, 4))
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        axes.set_title(printable(panel, 60))
+        axes.grid()
+    figure.suptitle(printable(title, 80), fontsize=11)
+    handles = [lines[name] for name in names]
+    figure.legend(handles, [f" {printable(name, 45)}" for name in names], loc="outside lower center", ncols=2)
+    return figure
+
+
+@_style()
 def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Draw accuracy over confidence: a bar for each bin, paler the fewer drawings it has; the diagonal is perfect.
 

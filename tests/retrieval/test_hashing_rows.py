@@ -15,7 +15,6 @@ from sketchdata.comparisons.hashing import (
     all_rows,
     chosen_rows,
     markdown,
-    without_centers,
 )
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
@@ -40,7 +39,7 @@ def test_every_row_has_a_name_of_its_own_and_a_title() -> None:
         f"unseen-{name}-32" for name in ("dlbhc", "dsh-sketch", "cr-scl-ql", "sketchcode")
     ]
     assert [row.name for row in rows if row.table == "V"] == [
-        "sketch-a-net", "resnet50", "recognise-cnn", "recognise-cel", "recognise-scl"
+        "sketch-a-net", "resnet50", "recognise-cnn", "recognise-rnn", "recognise-cel", "recognise-scl"
     ]  # fmt: skip
 
 
@@ -55,7 +54,7 @@ def test_a_name_means_all_lengths_and_a_longer_one_a_single_row() -> None:
 
 def test_a_star_means_all_rows_that_begin_so() -> None:
     assert names("unseen-*") == [row.name for row in all_rows((16, 64), 32, 20) if row.unseen]
-    assert names("recognise-*") == ["recognise-cnn", "recognise-cel", "recognise-scl"]
+    assert names("recognise-*") == ["recognise-cnn", "recognise-rnn", "recognise-cel", "recognise-scl"]
     assert names("lsh*") == ["lsh-deep-16", "lsh-hog-16", "lsh-deep-64", "lsh-hog-64"]
     assert names("cr-cel-6*") == ["cr-cel-64"]
     assert names("*") == names("all")
@@ -104,16 +103,6 @@ def test_bitmaps_are_enough_for_rows_of_pictures_of_ink() -> None:
     assert not any(row.needs_points for row in chosen_rows("all", "16", 16, 2) if row.kind is RowKind.SHALLOW)
 
 
-def test_rows_with_centres_go_on_from_the_row_without() -> None:
-    (row,) = chosen_rows("unseen-cr-scl-ql", "16", 32, 4)
-    (plain,) = chosen_rows("cr-cel", "32", 32, 4)
-    found = without_centers(row)
-    assert (found.name, found.loss, found.unseen) == ("unseen-cr-cel-32", "cel", 4)
-    assert (found.bits, found.branch, found.kind) == (plain.bits, plain.branch, plain.kind)
-    (row,) = chosen_rows("cr-cl-64", "64", 32, 4)
-    assert without_centers(row).name == "cr-cel-64"
-
-
 def test_every_published_figure_belongs_to_a_row() -> None:
     rows = chosen_rows("all", "16,24,32,64", 32, 20)
     keys = {row.key for row in rows if row.table in ("II", "III")}
@@ -138,6 +127,7 @@ FACTS: dict[str, Any] = {
         "recipe_backbone": "thin",
         "recipe_size": None,
         "seed": 3,
+        "seeds": 1,
     },
     "device": "cuda:0",
     "threads": 1,
@@ -158,10 +148,10 @@ def retrieval(expected: float) -> dict[str, Any]:
 
 def measured(name: str, expected: float = 0.5, unseen: int = 20, **others: Any) -> MeasuredRow:
     (row,) = chosen_rows(name, "16,24,32,64", 32, unseen)
-    facts = {"accuracy": 0.7777, "parameters": 1_234_567, "seconds": 61.7}
+    facts: dict[str, Any] = {"accuracy": 0.7777, "epochs": 15, "parameters": 1_234_567, "seconds": 61.7}
     if row.kind is not RowKind.RECOGNITION:
         facts |= {"retrieval": retrieval(expected), "spread": {"d1": 1.0, "d2": 8.0, "ratio": 0.125}}
-    return MeasuredRow(row=row, values={**facts, **others})
+    return MeasuredRow(row=row, seeds=[{**facts, **others}])
 
 
 def table(text: str, title: str) -> list[dict[str, str]]:
@@ -175,7 +165,7 @@ def table(text: str, title: str) -> list[dict[str, str]]:
 
 def test_a_table_has_what_was_measured_beside_what_was_published() -> None:
     text = markdown(FACTS, [measured("cr-scl-ql-64", 0.5), measured("csq-16", 0.25), measured("dlbhc-24", 0.125)])
-    full, csq, dlbhc = table(text, "Deep methods (Tables II and VI of the paper)")
+    full, csq, dlbhc = table(text, "Deep methods (Table II)")
     assert full == {
         "method": "CR + CEL + SCL + QL",
         "bits": "64",
@@ -184,16 +174,59 @@ def test_a_table_has_what_was_measured_beside_what_was_published() -> None:
         "95 % over queries": "0.400 – 0.600",
         "P@200": "0.4321",
         "top-1": "0.7777",
-        "d1/d2": "0.125",
+        "epochs": "15",
         "parameters": "1,234,567",
         "seconds": "62",
-        # Table II, its last row and column, and Table VI.
+        # Table II, its last row and column.
         "paper's mAP": "0.6791",
         "paper's P@200": "0.6882",
+    }
+    assert (csq["mAP"], csq["paper's mAP"], csq["paper's P@200"]) == ("0.2500", "–", "–")
+    assert (dlbhc["paper's mAP"], dlbhc["paper's P@200"]) == ("0.5910", "0.5917")
+    spreads = table(text, "Spread of the classes (Table VI)")
+    assert spreads[0] == {
+        "method": "CR + CEL + SCL + QL",
+        "bits": "64",
+        "d1": "1.0000",
+        "d2": "8.0000",
+        "d1/d2": "0.125",
+        "paper's d1": "2.5231",
+        "paper's d2": "17.6179",
         "paper's d1/d2": "0.143",
     }
-    assert (csq["mAP"], csq["paper's mAP"], csq["paper's P@200"], csq["paper's d1/d2"]) == ("0.2500", "–", "–", "–")
-    assert (dlbhc["paper's mAP"], dlbhc["paper's P@200"], dlbhc["paper's d1/d2"]) == ("0.5910", "0.5917", "–")
+    assert [spreads[1][f"paper's {name}"] for name in ("d1", "d2", "d1/d2")] == ["–", "–", "–"]
+
+
+def test_several_seeds_are_shown_as_mean_and_sample_deviation() -> None:
+    one, other, third = (measured("cr-scl-16", expected).seeds[0] for expected in (0.4, 0.5, 0.9))
+    row = MeasuredRow(row=measured("cr-scl-16").row, seeds=[one, {**other, "accuracy": None}, third])
+    text = markdown({**FACTS, "options": {**FACTS["options"], "seeds": 3}}, [row])
+    (found,) = table(text, "Deep methods (Table II)")
+    assert (found["mAP"], found["top-1"]) == ("0.6000 ± 0.2646", "0.7777 ± 0.0000")
+    assert found["95 % over queries"] == "0.300 – 0.500"
+    assert "Mean ± sample deviation over 3 seeds; bounds, intervals and pictures are of the first." in text
+
+
+def test_the_cost_of_a_search_is_told_for_galleries_of_any_size_beside_the_papers() -> None:
+    def cost(bits: int, gallery: int, seconds: float) -> dict[str, Any]:
+        sizes = {"codes_bytes": 2e6, "search_bytes": 3e6, "peak_bytes": 4e9}
+        return {"bits": bits, "gallery": gallery, "seconds": seconds, "definition": "Seconds of a search.", **sizes}
+
+    rows = [
+        measured("cr-scl-64", cost=[cost(64, 2850, 0.001), cost(64, 345_000, 0.1)]),
+        measured("dlbhc-16", cost=[cost(16, 2850, 0.0005)]),
+        measured("csq-16", cost=[cost(16, 2850, 9.0)]),
+    ]
+    text = markdown(FACTS, rows)
+    found = table(text, "Cost of a search (Table IV)")
+    assert [(row["bits"], row["gallery"], row["seconds per query"]) for row in found] == [
+        ("16", "2,850", "0.000500"),
+        ("16, the paper's", "345,000", "0.089"),
+        ("64", "2,850", "0.001000"),
+        ("64", "345,000", "0.100000"),
+        ("64, the paper's", "345,000", "0.286"),
+    ]
+    assert "Seconds of a search." in text
 
 
 def test_shallow_and_zero_shot_and_recognition_rows_have_tables_of_their_own() -> None:
@@ -210,7 +243,7 @@ def test_shallow_and_zero_shot_and_recognition_rows_have_tables_of_their_own() -
     assert "20 classes that no training saw: chance is 0.0526." in text
     assert "top-1" not in zero[0]
     recognition = table(text, "Recognition (Table V)")
-    assert [row["paper's"] for row in recognition] == ["0.8051", "0.7864", "–"]
+    assert [row["paper's"] for row in recognition] == ["0.8051", "0.7864", "0.7376"]
     assert {row["top-1 of gallery"] for row in recognition} == {"0.7777"}
     assert {row["chance"] for row in recognition} == {f"{1 / 19:.4f}"}
 
@@ -218,8 +251,8 @@ def test_shallow_and_zero_shot_and_recognition_rows_have_tables_of_their_own() -
 def test_the_papers_zero_shot_figure_stands_beside_its_own_length_alone() -> None:
     for fixed, shown in ((32, "0.7094"), (16, "–")):
         (row,) = chosen_rows("unseen-dlbhc", "16,32", fixed, 20)
-        values = measured("unseen-dlbhc").values
-        (found,) = table(markdown(FACTS, [MeasuredRow(row=row, values=values)]), "Zero-shot hashing (Table VII)")
+        seeds = measured("unseen-dlbhc").seeds
+        (found,) = table(markdown(FACTS, [MeasuredRow(row=row, seeds=seeds)]), "Zero-shot hashing (Table VII)")
         assert found["paper's mAP"] == shown
 
 
