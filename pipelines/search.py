@@ -56,6 +56,12 @@ class Config:
     word: str | None = option(
         None, help="Class of the queries, instead of the one that they state.", param_decls=["--class"], metavar="WORD"
     )
+    beside: tuple[str, ...] = option(
+        (),
+        help="Another index, INDEX or INDEX=RUN, whose results --html shows beside the first one's. Repeatable.",
+        multiple=True,
+        metavar="INDEX[=RUN]",
+    )
     device: str = option("cpu", help="Device that computes codes: auto, cpu, cuda, cuda:1.")
 
 
@@ -95,8 +101,9 @@ class SearchAnswer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchAnswers:
-    """The answers to all queries, in their order, the index, and the files that could not be read."""
+    """The answers to all queries, the index, the name of its run or, without one, its own, and unreadable files."""
 
+    name: str
     index: Index
     answers: tuple[SearchAnswer, ...]
     unreadable: tuple[Unreadable, ...] = ()
@@ -124,8 +131,25 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
     # One more, since a drawing of the index finds itself first.
     neighbours = index.search(packed, min(k + 1, len(index)))
     pairs = zip(read, neighbours, strict=True)
-    answers = tuple(_answer(index, query, found, k) for query, found in pairs)
-    return SearchAnswers(index=index, answers=answers, unreadable=unreadable)
+    return SearchAnswers(
+        name=(config.run or directory).resolve().name,
+        index=index,
+        answers=tuple(_answer(index, query, found, k) for query, found in pairs),
+        unreadable=unreadable,
+    )
+
+
+def run_beside(queries: Sequence[str], config: Config) -> list[SearchAnswers]:
+    """Search the indexes of `beside` for the same queries as the first one.
+
+    Raises:
+        ConfigError, SketchDataError: As for `run`.
+    """
+    found = []
+    for text in config.beside:
+        directory, _, own = text.partition("=")
+        found.append(run(Path(directory), queries, replace(config, run=Path(own) if own else config.run)))
+    return found
 
 
 def _read(text: str, index: Index, config: Config) -> list[Query]:

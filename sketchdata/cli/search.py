@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,16 @@ def search(
     Example: sketchdata search index --run runs/hashing cat.svg --class cat
 
     Example: sketchdata search index --run runs/hashing cat.ndjson#3 -k 10 --data data/quickdraw-3.8m --html cats.html
+
+    Example: sketchdata search index --run runs/hashing cat.ndjson#3 --beside other-index=runs/dlbhc -k 36 \
+        --data data/quickdraw-3.8m --html cats.html
     """
     if as_json and sheet is not None:
         raise click.UsageError("--json and --html exclude each other: give one of them")
     if sheet is not None and config.data is None:
         raise ConfigError("--html shows drawings: name the data set that they are in by --data")
+    if config.beside and sheet is None:
+        raise ConfigError("--beside shows several runs on the page of --html: name one")
     found = search_recipe.run(index, queries, config)
     if as_json:
         echo_json(
@@ -114,7 +120,7 @@ def search(
         if answer.note is not None:
             click.echo(f"{answer.query.name}: {answer.note}", err=True)
     if sheet is not None and config.data is not None:
-        _write_sheet(found, config.data, sheet)
+        _write_sheet([found, *search_recipe.run_beside(queries, config)], config.data, sheet)
     else:
         for answer in found.answers:
             _print(answer)
@@ -149,25 +155,36 @@ def _print(answer: search_recipe.SearchAnswer) -> None:
     print_tables(table)
 
 
-def _write_sheet(found: search_recipe.SearchAnswers, data: Path, path: Path) -> None:
+def _write_sheet(runs: Sequence[search_recipe.SearchAnswers], data: Path, path: Path) -> None:
     from sketchdata.storage.manifest import replacing
     from sketchdata.web.pages import Neighbour, SheetRow, render_search
 
-    drawings = search_recipe.drawings_of(found, data)
-    rows = [
-        SheetRow(
-            name=answer.query.name,
-            word=answer.query.word,
-            drawing=answer.query.drawing or drawings[answer.query.key_id or 0],
-            neighbours=[
+    drawings = {key_id: drawing for found in runs for key_id, drawing in search_recipe.drawings_of(found, data).items()}
+    # Two runs may have the same name in different folders.
+    names = [found.name if len(runs) == 1 else f"{number}. {found.name}" for number, found in enumerate(runs, 1)]
+    rows = []
+    for answers in zip(*(found.answers for found in runs), strict=True):
+        query, notes = answers[0].query, dict.fromkeys(answer.note for answer in answers if answer.note)
+        neighbours = {
+            name: [
                 Neighbour(drawing=drawings[r.key_id], word=r.word, distance=r.distance, hit=r.hit)
                 for r in answer.results
-            ],
-            note=answer.note,
+            ]
+            for name, answer in zip(names, answers, strict=True)
+        }
+        rows.append(
+            SheetRow(
+                name=query.name,
+                word=query.word,
+                drawing=query.drawing or drawings[query.key_id or 0],
+                runs=neighbours,
+                note="; ".join(notes) or None,
+            )
         )
-        for answer in found.answers
-    ]
-    index = f"{len(found.index):,} codes of {found.index.bits} bits ({found.index.kind})"
+    index = "; ".join(
+        f"{f'{name}: ' * (len(runs) > 1)}{len(found.index):,} codes of {found.index.bits} bits ({found.index.kind})"
+        for name, found in zip(names, runs, strict=True)
+    )
     with replacing(path) as file:
         file.write(render_search(rows, index=index, version=__version__))
     click.echo(f"{path}: {len(rows):,} {'query' if len(rows) == 1 else 'queries'}, {path.stat().st_size / 1e3:,.0f} kB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -125,12 +125,12 @@ class Neighbour:
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
-    """A query, what it is called and said to show, and the drawings nearest to it."""
+    """A query, its name and class, and the drawings nearest to it by each run, by the run's name."""
 
     name: str
     word: str | None
     drawing: Drawing
-    neighbours: Sequence[Neighbour]
+    runs: Mapping[str, Sequence[Neighbour]]
     note: str | None = None
 
 
@@ -160,18 +160,23 @@ def render_search(rows: Sequence[SheetRow], *, index: str, version: str) -> byte
 
 
 def _answer(row: SheetRow) -> str:
-    lines = [row.name if row.word else ""]
-    judged = [neighbour.hit for neighbour in row.neighbours if neighbour.hit is not None]
-    if judged:
-        lines.append(f"{sum(judged)} of {len(judged)} are hits")
-    lines.append(row.note or "")
-    told = "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
-    title = html.escape(row.word or row.name)
+    told, results = [row.name if row.word else "", row.note or ""], []
+    for name, neighbours in row.runs.items():
+        judged = [neighbour.hit for neighbour in neighbours if neighbour.hit is not None]
+        hits = f"{sum(judged)} of {len(judged)} are hits" if judged else ""
+        shown = "\n".join(map(_neighbour, neighbours))
+        head = ""
+        if len(row.runs) > 1:
+            head = f"<h3>{html.escape(name)}</h3><p>{hits}</p>"
+        else:
+            told.insert(1, hits)
+        results.append(f'<div class="run">{head}<ol class="results">\n{shown}\n</ol></div>')
+    about = "".join(f"<p>{html.escape(line)}</p>" for line in told if line)
     picture = _picture(row.drawing, f"query: {row.word or row.name}")
-    results = "\n".join(map(_neighbour, row.neighbours))
+    title = html.escape(row.word or row.name)
     return (
-        f'<section class="answer"><div class="query">{picture}<h2>{title}</h2>{told}</div>\n'
-        f'<ol class="results">\n{results}\n</ol></section>'
+        f'<section class="answer"><div class="query">{picture}<h2>{title}</h2>{about}</div>\n'
+        f'<div class="runs">{"".join(results)}</div></section>'
     )
 
 

@@ -181,6 +181,24 @@ def test_a_page_shows_the_queries_and_the_drawings_found(place: Place, asked: Dr
 
 
 @pytest.mark.slow
+def test_a_page_shows_several_runs_side_by_side(place: Place, asked: Drawing, tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_bytes(line_of(asked))
+    other = build_index(place.codes, tmp_path / "other", kind="ivf")
+    page, run = tmp_path / "found.html", Path(place.run).name
+    beside = ["--beside", other, "--beside", f"{place.index}={place.run}"]
+    options = ["--run", place.run, "--data", place.data, "-k", 4, "--html", page]
+    sketchdata("search", place.index, tmp_path / "a.ndjson", *options, *beside)
+    text = page.read_text(encoding="utf-8")
+    assert [f"<h3>{number}. {run}</h3>" in text for number in (1, 2, 3)] == [True] * 3
+    assert text.count('<section class="answer">') == 1
+    assert text.count('<div class="run">') == 3
+    assert text.count("<svg") == 1 + 3 * 4
+    assert f"1. {run}: 36 codes of 16 bits (flat); 2. {run}: 36 codes of 16 bits (ivf)" in text
+    refused = sketchdata("search", place.index, "1", "--beside", other, expect=1).stderr
+    assert "--beside shows several runs on the page of --html" in refused
+
+
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Drawing, tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_bytes(svg.dump(asked))
     other = shutil.copytree(place.run, tmp_path / "other")

@@ -33,8 +33,8 @@ def rows() -> list[SheetRow]:
     unjudged = [Neighbour(drawing=each, word=HOSTILE, distance=200, hit=None) for each in found[:3]]
     (cat,) = drawings("cat", 1)
     return [
-        SheetRow(name="cat.ndjson#3", word="cat", drawing=cat, neighbours=judged),
-        SheetRow(name=HOSTILE, word=None, drawing=cat, neighbours=unjudged, note="nothing is known"),
+        SheetRow(name="cat.ndjson#3", word="cat", drawing=cat, runs={"hashing-64": judged}),
+        SheetRow(name=HOSTILE, word=None, drawing=cat, runs={"hashing-64": unjudged}, note="nothing is known"),
     ]
 
 
