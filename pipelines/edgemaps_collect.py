@@ -77,7 +77,12 @@ from sketchdata.progress import console, task_bar
 from sketchdata.storage.catalog import choose_classes, manifest_path, read_classes
 from sketchdata.storage.manifest import MANIFEST_NAME, FileEntry, Manifest, file_entry, hash_file, leftovers, replacing
 
-_FOLDER = {"multiple": True, "type": click.Path(file_okay=False, path_type=Path), "metavar": "DIR"}
+_FOLDER: dict[str, Any] = {
+    "record": False,
+    "multiple": True,
+    "type": click.Path(file_okay=False, path_type=Path),
+    "metavar": "DIR",
+}
 _NAMES_SHOWN = 5
 
 
@@ -87,12 +92,12 @@ class Config:
 
     out: Path = option(help="Folder of the photos.", record=False, type=click.Path(file_okay=False, path_type=Path))
     imagenet: tuple[Path, ...] = option(
-        (), help="Folder of ImageNet's synset folders, with the XML files of boxes in it.", record=False, **_FOLDER
+        (), help="Folder of ImageNet's synset folders, with the XML files of boxes in it.", **_FOLDER
     )
     folders: tuple[Path, ...] = option(
-        (), help="Folder of folders of photos, each named after its class or synset.", record=False, **_FOLDER
+        (), help="Folder of folders of photos, each named after its class or synset.", **_FOLDER
     )
-    voc: tuple[Path, ...] = option((), help="Folder of PASCAL VOC's XML files and photos.", record=False, **_FOLDER)
+    voc: tuple[Path, ...] = option((), help="Folder of PASCAL VOC's XML files and photos.", **_FOLDER)
     coco: tuple[str, ...] = option(
         (),
         help="COCO's JSON of instances and the folder of its photos.",
@@ -100,11 +105,9 @@ class Config:
         multiple=True,
         metavar="JSON=DIR",
     )
-    yolo: tuple[Path, ...] = option(
-        (), help="Folder of YOLO's images, labels and class names.", record=False, **_FOLDER
-    )
+    yolo: tuple[Path, ...] = option((), help="Folder of YOLO's images, labels and class names.", **_FOLDER)
     open_images: tuple[Path, ...] = option(
-        (), help="Folder of Open Images' tables and of photos, which may be a part of them.", record=False, **_FOLDER
+        (), help="Folder of Open Images' tables and of photos, which may be a part of them.", **_FOLDER
     )
     urls: tuple[Path, ...] = option(
         (),

@@ -40,7 +40,7 @@ def opt_out(headers: Iterable[str], robot: str) -> str | None:
     """
     for header in headers:
         concerns_us = True
-        for part in _WEEKDAY.sub("", header.lower()).split(","):
+        for part in re.split("[,;]", _WEEKDAY.sub("", header.lower())):
             name, colon, value = (piece.strip() for piece in part.partition(":"))
             if colon and name not in _WITH_VALUE:
                 concerns_us = name == robot
@@ -122,7 +122,7 @@ def reservations_of_tdmrep(body: bytes) -> Reservations:
         return []
     found = []
     for rule in rules if isinstance(rules, list) else [rules]:
-        if isinstance(rule, dict) and isinstance(location := rule.get("location"), str):
+        if isinstance(rule, dict) and isinstance(location := rule.get("location", "/"), str):
             pattern = location if location.startswith(("/", "*")) else f"/{location}"
             found.append((pattern, str(rule.get("tdm-reservation")) in ("1", "True")))
     return found
