@@ -223,7 +223,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord |
     tasks = [folder.task(shard, settings) for _, shard in folder.shards()]
     if run_final(measure_shard, tasks, engine, title="Measuring edge maps") is None:
         return None
-    found = _judged(folder, config)
+    found = _classify(folder, config)
     folder.begin()
     _write_table(folder, found)
     classes = _write_thresholds(folder, found)
@@ -351,7 +351,7 @@ class _Found:
     limits: ClassLimits
 
 
-def _judged(folder: AuditFolder, config: Config) -> _Found:
+def _classify(folder: AuditFolder, config: Config) -> _Found:
     """Put the shards' measures together, and compare every edge map with the others of its class."""
     parts = [map_columns(folder.output(shard)) for _, shard in folder.shards()]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("key_id", "label", *MEASURES)}
@@ -424,7 +424,7 @@ def _write_thresholds(folder: AuditFolder, found: _Found) -> int:
 
 
 def _counts(folder: AuditFolder, found: _Found) -> dict[str, Any]:
-    """Return the record's counts: of the edge maps, and of the classes that could not be judged as others are."""
+    """Return the record's counts: of the edge maps, and of the classes that could not be classified as others are."""
     label, unmeasured = found.columns["label"], np.isnan(found.columns["distance"])
     sizes = np.bincount(label, minlength=len(folder.manifest.classes))
     limited = np.array([len(own) > 0 for own in found.limits.references])
