@@ -45,7 +45,7 @@ from sketchdata.trainers import hashing, hashing_baselines, options, recognition
 from sketchdata.training.backbones import MODELS
 from sketchdata.training.bitmaps import PackedSplit, holds_bitmaps, identity, read_split
 from sketchdata.training.distributed import device_of
-from sketchdata.training.encoder import Trained, codes_of, read_encoder, recorded_weights, weights_record
+from sketchdata.training.encoder import SketchEncoder, codes_of, read_encoder, recorded_weights, weights_record
 from sketchdata.training.options import BITS, SIDES, EpochsConfig, NetworkOptions, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
@@ -226,7 +226,7 @@ class _HashingBench:
         cost = [] if row.unseen else [search_cost(queries, codes, size=size) for size in (None, PAPER_GALLERY)]
         return {**facts, **own, "spread": spread, "cost": cost, "retrieval": _without_classes(found.values())}
 
-    def _predict(self, trained: Trained, split: str, words: tuple[str, ...]) -> _Predictions:
+    def _predict(self, trained: SketchEncoder, split: str, words: tuple[str, ...]) -> _Predictions:
         return _predictions(trained, self._split(split, words).to(device_of(self.training.device)))
 
     def _split(self, split: str, words: tuple[str, ...]) -> PackedSplit:
@@ -410,8 +410,8 @@ class _Predictions:
 
 
 @torch.no_grad()
-def _predictions(trained: Trained, packed: PackedSplit, rows: Tensor | None = None) -> _Predictions:
-    encoder = trained.encoder.to(packed.device).eval()
+def _predictions(trained: SketchEncoder, packed: PackedSplit, rows: Tensor | None = None) -> _Predictions:
+    encoder = trained.to(packed.device).eval()
     parts, right = [], 0
     for f, scores, labels in answers(packed, encoder, trained.view, rows):
         parts.append(f.cpu().numpy())

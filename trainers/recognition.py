@@ -10,8 +10,8 @@ r"""Train the dual-branch network to recognise drawings.
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1, steps 1 to
 4. Each branch learns on its own; the fusion layer joins them and all learn together; then the class centres are
-computed, and drawings are drawn to them. `val` chooses the best epoch of each stage; `gallery` and `query` are never
-looked at.
+computed, and embeddings are drawn to them. `val` chooses the best epoch of each stage; `gallery` and `query` are not
+used.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ r"""Train our own recipe for binary codes of drawings: one small network, no rec
 
 What takes the place of the paper's parts:
 
-1. *Strokes as channels.* The picture shows ink, when each pixel was drawn and which way, so that a convolutional
+1. *Strokes as channels.* The picture holds the ink, order and direction of each pixel, so that a convolutional
    network reads what the recurrent branch read, at a fraction of the cost (`--channels ink` leaves it out).
-2. *Proxies.* Scores are cosines between a drawing's normalised numbers and a learned direction of its class, less a
+2. *Proxies.* Scores are cosines between a drawing's normalised code layer and a learned direction of its class, less a
    margin for the own class (Hoe et al., NeurIPS 2021); `--margin 0` leaves the margin out.
 3. *Centres that keep what is alike near.* The learned directions are turned so that their signs lose little (ITQ), and
    the signs, kept apart where need be, are the classes' codes from then on (`--centers`).
 4. *Self-distillation.* A classifier before the code layer teaches the code how alike classes are (`--distillation 0`).
 
-An epoch is chosen by how well codes of `val` find one another; `gallery` and `query` are never looked at.
+An epoch is chosen by how well codes of `val` find one another; `gallery` and `query` are not used.
 """
 
 from __future__ import annotations

@@ -109,8 +109,8 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
     split, unknown = splits.choose(known, manifest_path("splits"))
     if len(split.validation) == 1:
         raise ConfigError(
-            f"--validation-share {splits.validation_share:g} leaves one of {len(split.seen):,} seen classes to choose "
-            "by, and nothing is told apart in one class: take a larger share, or 0 for no choices"
+            f"--validation-share {splits.validation_share:g} leaves one of {len(split.seen):,} seen classes for "
+            "validation, and at least 2 are needed: take a larger share, or 0 for none"
         )
     chosen = {*split.seen, *split.unseen}
     classes = tuple(word for word in known if word in chosen)

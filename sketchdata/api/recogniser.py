@@ -22,7 +22,7 @@ from sketchdata.formats import tracing
 from sketchdata.retrieval.query import Query, read_queries
 
 if TYPE_CHECKING:
-    from sketchdata.training.encoder import Trained
+    from sketchdata.training.encoder import SketchEncoder
     from sketchdata.zero_shot.recogniser import KeptRecogniser
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
@@ -112,7 +112,7 @@ class Recogniser:
     classes: tuple[str, ...]
     unseen: npt.NDArray[np.bool]
     candidates: npt.NDArray[np.int64]
-    trained: Trained
+    trained: SketchEncoder
     device: str
     data: Path | None = None
     gamma: float = 0.0

@@ -25,7 +25,7 @@ from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.index import make_index
 from sketchdata.retrieval.scores import score_codes
 from sketchdata.training.bitmaps import PackedSplit, read_split
-from sketchdata.training.encoder import SketchEncoder, Trained, codes_of, embed
+from sketchdata.training.encoder import SketchEncoder, codes_of, embed
 from sketchdata.training.loader import View
 from sketchdata.training.losses import class_centers
 
@@ -139,7 +139,7 @@ _SOME = 3
 class Evaluator:
     """A trained network, the data set or bitmaps that it is evaluated on, and how: device and drawings per batch."""
 
-    trained: Trained
+    trained: SketchEncoder
     data: Path
     device: str
     batch_size: int
@@ -233,7 +233,7 @@ def evaluate_codes(evaluator: Evaluator, unseen: Sequence[str]) -> tuple[dict[st
             "d2": d2,
             # A network that maps all drawings to one embedding has not spread them.
             "ratio": d1 / d2 if d2 else None,
-            "activation": trained.encoder.fusion.activation,
+            "activation": trained.fusion.activation,
             "drawings": len(gallery.codes),
         },
         "cost": [search_cost(query.codes, gallery.codes, size=size) for size in (None, PAPER_GALLERY)],

@@ -26,7 +26,7 @@ from sketchdata.retrieval.code_evaluation import (
 from sketchdata.retrieval.metrics import Counts
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import PackedSplit, identity
-from sketchdata.training.encoder import Trained, read_encoder
+from sketchdata.training.encoder import SketchEncoder, read_encoder
 from sketchdata.training.run_folder import read_record, write_json
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
@@ -69,7 +69,7 @@ def calibration(
 
 @torch.no_grad()
 def evaluate(
-    trained: Trained,
+    trained: SketchEncoder,
     packed: PackedSplit,
     *,
     device: str = "cpu",
@@ -98,7 +98,7 @@ def evaluate(
             f"the network knows {len(words):,} classes ({', '.join(words[:3])}…), and the drawings are of "
             f"{len(packed.classes):,} ({', '.join(packed.classes[:3])}…): take the data set it learned from"
         )
-    packed, encoder = packed.to(device), trained.encoder.to(device).eval()
+    packed, encoder = packed.to(device), trained.to(device).eval()
     # Drawings of each class (row) by predicted class (column), and those with their class among the five best.
     confusion, first_five = np.zeros((len(words), len(words)), np.int64), np.zeros(len(words), np.int64)
     bins = np.zeros((3, RELIABILITY_BINS))

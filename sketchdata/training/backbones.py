@@ -2,7 +2,7 @@
 
 model = build("resnet18", classes=345, channels=1)
 model(images)          # (B, 345) scores
-model.extract(images)  # (B, model.feature_size), what the classifier sees
+model.extract(images)  # (B, model.feature_size), the classifier's input
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PictureNetwork(nn.Module):
     classifier: Any
 
     def extract(self, images: Tensor) -> Tensor:
-        """Return what the classifier sees, (B, feature_size): by default the mean of the last map."""
+        """Return the classifier's input, (B, feature_size): by default the mean of the last map."""
         found: Tensor = self.features(images).mean((2, 3))
         return found
 
@@ -48,7 +48,7 @@ class DenseHead(PictureNetwork):
     avgpool: nn.Module
 
     def extract(self, images: Tensor) -> Tensor:
-        """Return what the last layer sees: (B, channels, S, S) → (B, feature_size)."""
+        """Return the last layer's input: (B, channels, S, S) → (B, feature_size)."""
         found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
         return found
 
@@ -596,7 +596,7 @@ class SketchANet(DenseHead):
             *_rectified(256, 256, 3, padding=1),
             nn.MaxPool2d(3, stride=2),
         )
-        # 7 × 7 is what 225 pixels come to; other sizes are brought to it.
+        # Maps of 225 pixels are 7 × 7 here; others are pooled to that.
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             *_rectified(256, 512, 7),
@@ -672,7 +672,7 @@ class TimmModel(PictureNetwork):
         self.feature_size = int(model.head_hidden_size)
 
     def extract(self, images: Tensor) -> Tensor:
-        """Return what the classifier sees: (B, channels, S, S) float32 → (B, feature_size)."""
+        """Return the classifier's input: (B, channels, S, S) float32 → (B, feature_size)."""
         found: Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)
         return found
 
@@ -750,7 +750,7 @@ class TransformersModel(PictureNetwork):
         self.input = nn.Conv2d(channels, 3, 1)
         self.model = AutoModel.from_config(AutoConfig.for_model(**self.config), **TRANSFORMERS_TYPES[kind])
         for name, parameter in self.model.named_parameters():
-            # It stands for patches left out of pictures, of which there are none here.
+            # It replaces masked patches, of which there are none here.
             if name.endswith("mask_token"):
                 parameter.requires_grad_(False)
         self.of_clip = kind == "clip_vision_model"

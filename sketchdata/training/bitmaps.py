@@ -90,7 +90,7 @@ class PackedBitmaps:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return some of the bitmaps, interpolated linearly where another size is wanted.
+        """Return some of the bitmaps, interpolated linearly to another size.
 
         Args:
             indices: (B,) integers, the bitmaps.

@@ -73,11 +73,11 @@ def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str
             raise
         return dict(begun)
     if options.backbone == TRANSFORMERS and not path.is_dir():
-        raise ConfigError(f"--weights {path} is no folder, which --backbone {TRANSFORMERS} needs")
+        raise ConfigError(f"--weights {path} is not a folder, which --backbone {TRANSFORMERS} needs")
     config = backbone_config(options, None)
     if config is not None and options.size < config["patch_size"]:
         raise ConfigError(
-            f"--weights {path} looks at patches of {config['patch_size']} pixels: take a --size of that at least, "
+            f"--weights {path} has patches of {config['patch_size']} pixels: take a --size of that at least, "
             f"not {options.size}"
         )
     found = {"source": options.weights, "sha256": hash_weights(path)}
@@ -164,7 +164,7 @@ class RecurrentEncoder(nn.Module):
         self.gru = nn.GRU(columns, hidden, num_layers=layers, batch_first=True, bidirectional=True, dropout=dropout)
 
     def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """Return each drawing's feature; what stands beyond its length never enters it.
+        """Return each drawing's feature, which does not depend on rows beyond its length.
 
         Args:
             sequence: (B, L, 4) float32.
@@ -327,6 +327,26 @@ class SketchEncoder(nn.Module):
         classes, activation = len(architecture.classes), architecture.activation
         self.fusion = FusionNetwork(picture, points, width=architecture.width, classes=classes, activation=activation)
 
+    @property
+    def view(self) -> View:
+        """What the network reads of a drawing."""
+        return view_of(self.architecture.network, self.architecture.scale)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class table of its training data."""
+        return self.architecture.classes
+
+    @property
+    def width(self) -> int:
+        """D, of the code layer."""
+        return self.architecture.width
+
+    @property
+    def threshold(self) -> float:
+        """The smallest value of the code layer that is a 1 in a binary code."""
+        return THRESHOLDS[self.architecture.activation]
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the code layer's values and the scores of each drawing: (B, D), (B, L) float32."""
         device = self.fusion.fuse.weight.device
@@ -343,25 +363,6 @@ def pictures_of(batch: Batch, device: torch.device) -> Tensor | None:
     return raster.float() / _INK if raster.shape[1] == 1 else to_floats(raster)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
-    """A trained network on the CPU, in evaluation mode.
-
-    Attributes:
-        encoder: The network.
-        view: What it reads of a drawing.
-        classes: The class table of its training data.
-        width: D.
-        threshold: The smallest value that is a 1 in a binary code.
-    """
-
-    encoder: SketchEncoder
-    view: View
-    classes: tuple[str, ...]
-    width: int
-    threshold: float
-
-
 def write_encoder(folder: Path, encoder: SketchEncoder) -> None:
     """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
 
@@ -376,8 +377,8 @@ def write_encoder(folder: Path, encoder: SketchEncoder) -> None:
     write_tensors(folder / MODEL, encoder.state_dict(), {"architecture": facts})
 
 
-def read_encoder(folder: Path) -> Trained:
-    """Return the network of a run folder.
+def read_encoder(folder: Path) -> SketchEncoder:
+    """Return the network of a run folder, on the CPU and in evaluation mode.
 
     Raises:
         SketchDataError: Its training is not whole, or the file is damaged.
@@ -394,18 +395,12 @@ def read_encoder(folder: Path) -> Trained:
         encoder.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
-    return Trained(
-        encoder=encoder.eval(),
-        view=view_of(architecture.network, architecture.scale),
-        classes=architecture.classes,
-        width=architecture.width,
-        threshold=THRESHOLDS[architecture.activation],
-    )
+    return encoder.eval()
 
 
 @torch.no_grad()
 def embed(
-    trained: Trained,
+    trained: SketchEncoder,
     packed: PackedSplit,
     *,
     rows: npt.NDArray[np.int64] | None = None,
@@ -422,14 +417,15 @@ def embed(
         batch_size: Drawings at a time.
     """
     packed = packed.to(device)
-    encoder = trained.encoder.to(packed.device).eval()
+    trained.to(packed.device).eval()
     chosen = torch.arange(len(packed)) if rows is None else torch.from_numpy(rows)
+    view = trained.view
     found = np.empty((len(chosen), trained.width), np.float32)
     with task_bar() as bar:
         shown = bar.add_task("Encoding", total=len(chosen))
         for start in range(0, len(chosen), batch_size):
             indices = chosen[start : start + batch_size]
-            f, _ = encoder(trained.view.batch(packed, indices))
+            f, _ = trained(view.batch(packed, indices))
             found[start : start + len(indices)] = f.cpu().numpy()
             bar.update(shown, advance=len(indices))
     return found
@@ -437,15 +433,15 @@ def embed(
 
 @torch.no_grad()
 def probabilities(
-    trained: Trained, embedding: npt.NDArray[np.float32], *, device: str = "cpu"
+    trained: SketchEncoder, embedding: npt.NDArray[np.float32], *, device: str = "cpu"
 ) -> npt.NDArray[np.float64]:
     """Return the classifier's probabilities of the classes it learned, of embeddings: (N, D) → (N, L)."""
-    classify = trained.encoder.to(device).eval().fusion.classifier
+    classify = trained.to(device).eval().fusion.classifier
     scores: npt.NDArray[np.float64] = classify(torch.from_numpy(embedding).to(device)).double().softmax(1).cpu().numpy()
     return scores
 
 
-def encode(trained: Trained, packed: PackedSplit, *, device: str = "cpu", batch_size: int = 512) -> Codes:
+def encode(trained: SketchEncoder, packed: PackedSplit, *, device: str = "cpu", batch_size: int = 512) -> Codes:
     """Return the binary codes of every drawing, in their order: Eq. 5, 1 where a value reaches the threshold.
 
     The class table is that of the drawings, which the network need not know. Bitmaps have no key_ids: the row's number

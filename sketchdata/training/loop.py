@@ -217,27 +217,27 @@ class _Loop:
 
     def _last_values(self) -> dict[str, float]:
         # Read only now, so that a GPU need not be waited for at every step.
-        numbers = {name: float(value) for name, value in self.last.items()}
-        if not all(math.isfinite(numbers.get(name, 0.0)) for name in ("loss", "gradient")):
+        values = {name: float(value) for name, value in self.last.items()}
+        if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "gradient")):
             kept = self.checkpoints.steps()
             raise SketchDataError(
-                f"the training diverged in stage {self.stage.name} by step {self.at.step:,}: loss {numbers['loss']}, "
-                f"gradient {numbers['gradient']}; "
+                f"the training diverged in stage {self.stage.name} by step {self.at.step:,}: loss {values['loss']}, "
+                f"gradient {values['gradient']}; "
                 + (f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet")
                 + "; try a smaller --learning-rate in another --out"
             )
-        return numbers
+        return values
 
     def _write_line(self) -> None:
-        numbers = self._last_values()
+        values = self._last_values()
         seconds = self._seconds()
         rate = (self.at.step * self.stage.loader.order.batch_size) / seconds
-        accuracy = f", accuracy {numbers['accuracy']:.1%}" if "accuracy" in numbers else ""
-        text = f"{self.stage.name}: loss {numbers['loss']:.4f}{accuracy}, {rate:,.0f} drawings/s"
+        accuracy = f", accuracy {values['accuracy']:.1%}" if "accuracy" in values else ""
+        text = f"{self.stage.name}: loss {values['loss']:.4f}{accuracy}, {rate:,.0f} drawings/s"
         self.bar.update(self.shown, completed=self.at.step, description=text)
         if self.log is not None:
             lr = max(group["lr"] for group in self.optimiser.param_groups)
-            self.log.write(self.at.step, {**numbers, "learning_rate": lr, "seconds": round(seconds, 3)})
+            self.log.write(self.at.step, {**values, "learning_rate": lr, "seconds": round(seconds, 3)})
 
     def _validate(self) -> None:
         self.model.eval()
@@ -247,8 +247,8 @@ class _Loop:
             self.at.best, self.at.measures = self.at.step, found
         if self.log is None:
             return
-        numbers = {**found, "epoch": self.at.epochs, "seconds": round(self._seconds(), 3)}
-        self.log.write(self.at.step, numbers)
+        values = {**found, "epoch": self.at.epochs, "seconds": round(self._seconds(), 3)}
+        self.log.write(self.at.step, values)
         console.print(
             f"{self.stage.name}: epoch {self.at.epochs} of {self.stage.epochs}, "
             + ", ".join(f"{name} {value:.4f}" for name, value in found.items()),

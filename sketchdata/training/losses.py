@@ -74,7 +74,7 @@ class CenterLoss(nn.Module):
     Args:
         classes: L.
         width: D.
-        rate: α, the share of the way that a centre moves at a step. Xu et al. do not say theirs.
+        rate: α, by which a centre moves towards its class's drawings at a step; Xu et al. do not give theirs.
     """
 
     centers: Tensor
@@ -245,8 +245,8 @@ class CentralLoss(nn.Module):
 
     def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its parts, of outputs f in 0..1."""
-        wanted = (self.centers[y] + 1) / 2
-        center = functional.binary_cross_entropy(f.clamp(1e-6, 1 - 1e-6), wanted)
+        bits = (self.centers[y] + 1) / 2
+        center = functional.binary_cross_entropy(f.clamp(1e-6, 1 - 1e-6), bits)
         parts = {"centers": center, "signs": sign_penalty(2 * f - 1)}
         return center + CENTRAL_QUANTISATION * parts["signs"], parts
 

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from sketchdata import __version__
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import hash_file, replacing
-from sketchdata.training.encoder import RecurrentEncoder, Trained, read_encoder
+from sketchdata.training.encoder import RecurrentEncoder, SketchEncoder, read_encoder
 from sketchdata.training.run_folder import MODEL, read_record
 
 #: What torch's exporter writes without converting, up to what was tried.
@@ -100,7 +100,7 @@ def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any
     }
 
 
-def build_graph(trained: Trained, origin: Mapping[str, str], *, opset: int = OPSETS[0]) -> OnnxGraph:
+def build_graph(trained: SketchEncoder, origin: Mapping[str, str], *, opset: int = OPSETS[0]) -> OnnxGraph:
     """Make a network's graph with the further metadata `origin`, and check that onnxruntime computes what torch does.
 
     Raises:
@@ -136,7 +136,7 @@ def build_graph(trained: Trained, origin: Mapping[str, str], *, opset: int = OPS
     )
 
 
-def _metadata(trained: Trained, network: _Network) -> dict[str, str]:
+def _metadata(trained: SketchEncoder, network: _Network) -> dict[str, str]:
     view = trained.view
     values: dict[str, Any] = {
         "classes": orjson.dumps(trained.classes).decode(),
@@ -154,9 +154,9 @@ def _metadata(trained: Trained, network: _Network) -> dict[str, str]:
 class _Network(nn.Module):
     """A trained network's forward pass, with ONNX's GRU while it is exported and torch's otherwise."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: SketchEncoder) -> None:
         super().__init__()
-        self.fusion: Any = copy.deepcopy(trained.encoder.fusion).cpu().float()
+        self.fusion: Any = copy.deepcopy(trained.fusion).cpu().float()
         self.threshold, self.size = trained.threshold, trained.view.size
         if isinstance(self.fusion.points, RecurrentEncoder):
             self.fusion.points = _OnnxRecurrent(self.fusion.points)
@@ -226,7 +226,7 @@ def _gru_inputs(gru: nn.GRU, layer: int) -> dict[str, Tensor]:
     return {
         "W": torch.stack([of("weight_ih", direction) for direction in directions]),
         "R": torch.stack([of("weight_hh", direction) for direction in directions]),
-        "B": torch.stack([torch.cat([of("bias_ih", way), of("bias_hh", way)]) for way in directions]),
+        "B": torch.stack([torch.cat([of("bias_ih", each), of("bias_hh", each)]) for each in directions]),
     }
 
 

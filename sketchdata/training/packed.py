@@ -1,7 +1,7 @@
 """All drawings of a split as a handful of flat tensors on a device, and batches of bitmaps and sequences made there.
 
 QuickDraw-3.8M's 3.1 million training drawings take less than 400 MB as vectors; as 224 × 224 bitmaps they would take
-156 GB. So the vectors stay on the device, and a batch is drawn when it is wanted.
+156 GB. So the vectors stay on the device, and batches are rastered there.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def moved(points: Tensor, owner: Tensor, affine: Tensor) -> Tensor:
     low = bounds.scatter_reduce(0, index, mapped, "amin", include_self=False)
     high = bounds.scatter_reduce(0, index, mapped, "amax", include_self=False)
     shrink = (MAX_COORDINATE / (high - low).amax(1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
-    # Where the drawing lies once shrunk, pushed inside by as little as will do.
+    # Where the drawing begins once shrunk and moved inside, by as little as possible.
     start = (low * shrink + (1 - shrink) * _CENTRE).clamp(min=0)
     start = torch.minimum(start, MAX_COORDINATE - (high - low) * shrink)
     inside = (mapped - low[owner]) * shrink[owner] + start[owner]
@@ -159,7 +159,7 @@ def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor
 
 
 def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return where the pixels of all segments lie among the bitmaps', some repeatedly, and whose: (M,), (M,) int64."""
+    """Return the places of all pixels in the bitmaps, some repeatedly, and their segments: (M,), (M,) int64."""
     x0, y0, x1, y1 = ends.to(torch.int32).unbind(1)
     leftwards = x1 < x0
     x0, x1 = torch.where(leftwards, x1, x0), torch.where(leftwards, x0, x1)
@@ -453,7 +453,7 @@ class Chosen:
 
 
 def _spread(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positions within some ranges that lie side by side, (total,), and which range each is of."""
+    """Concatenate ranges: return all positions, (total,), and the range of each."""
     owner = torch.repeat_interleave(lengths)
     place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
     return starts[owner] + place, owner

@@ -121,7 +121,7 @@ def load_weights(
 ) -> list[str]:
     """Load weights into a model, all of them but a classifier of another number of classes.
 
-    A first layer for three channels is converted for a model of other channels, as told above. A classifier that does
+    A first layer for three channels is converted for a model of other channels, as above. A classifier that does
     not fit, or is missing, is left as it was initialised.
 
     Args:
@@ -247,7 +247,7 @@ def _load_transformers(network: TransformersModel, folder: Path) -> None:
         if shown:
             logging.enable_progress_bar()
     if missing := sorted(map(str, found["missing_keys"])):
-        raise ConfigError(f"--weights {folder} is not whole: it lacks {_some(missing)}")
+        raise ConfigError(f"--weights {folder} is incomplete: it lacks {_some(missing)}")
     network.model.load_state_dict(model.state_dict())
     mean, std = (torch.tensor(values) for values in _transformers_normalisation(folder, clip=network.of_clip))
     weight = torch.zeros_like(network.input.weight)

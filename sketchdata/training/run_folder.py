@@ -5,7 +5,7 @@ metrics.jsonl             a line every few steps, and one an epoch
 checkpoints/              of the stage at work
 stages/{stage}.safetensors    the best weights of a finished stage
 model.safetensors         the network
-training.json             the report, written last: its existence means that the training is whole
+training.json             the report, written last: its existence means that the training has finished
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def test_a_classifier_gives_probabilities_of_what_it_learned(
     trained, words = read_encoder(place.classifier), Words()
     packed = pack([to_batch(asked, words)], tuple(words.names))
     with torch.no_grad():
-        _, logits = trained.encoder(trained.view.batch(packed, torch.arange(len(asked))))
+        _, logits = trained(trained.view.batch(packed, torch.arange(len(asked))))
     expected = logits.double().softmax(1).numpy()
     for answer, row in zip(answers(place.classifier, lines), expected, strict=True):
         assert sum(score for _, score in guessed(answer)) == pytest.approx(1)

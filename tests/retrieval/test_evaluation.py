@@ -53,7 +53,7 @@ def test_the_numbers_are_those_of_a_count_by_hand(data: Path, folder: Path) -> N
     trained, packed = read_encoder(folder), read_packed(data, "gallery")
     found = evaluate(trained, packed, batch_size=7)
     with torch.no_grad():
-        scores = trained.encoder(trained.view.batch(packed, torch.arange(len(packed))))[1].double().numpy()
+        scores = trained(trained.view.batch(packed, torch.arange(len(packed))))[1].double().numpy()
     odds = np.exp(scores - scores.max(1, keepdims=True))
     odds /= odds.sum(1, keepdims=True)
     labels, guessed = packed.labels.numpy(), scores.argmax(1)

@@ -80,8 +80,8 @@ def test_the_reported_accuracy_of_codes_is_that_of_the_binary_codes(data: Path, 
     trained, val = read_encoder(undisturbed), read_packed(data, "val")
     with torch.no_grad():
         batch = trained.view.batch(val, torch.arange(len(val)))
-        f, _ = trained.encoder(batch)
-        guessed = trained.encoder.fusion.classifier(codes(f)).argmax(1)
+        f, _ = trained(batch)
+        guessed = trained.fusion.classifier(codes(f)).argmax(1)
     assert f.shape == (len(val), 16)
     report = orjson.loads((undisturbed / REPORT).read_bytes())
     found = float((guessed == batch.labels).float().mean())
@@ -107,7 +107,7 @@ def test_codes_are_held_for_an_epoch_or_taken_at_every_step(data: Path, undistur
     trained = read_encoder(tmp_path / "epoch")
     before, _ = read_tensors(tmp_path / "epoch" / STAGES / "centers.safetensors")
     prefix = "network.encoder."
-    trained.encoder.load_state_dict({n.removeprefix(prefix): v for n, v in before.items() if n.startswith(prefix)})
+    trained.load_state_dict({n.removeprefix(prefix): v for n, v in before.items() if n.startswith(prefix)})
     bits = codes(torch.from_numpy(embed(trained, train))).bool().numpy()
     held = read_tensors(tmp_path / "epoch" / STAGES / "codes.safetensors")[0]["network.held.packed"].numpy()
     np.testing.assert_array_equal(np.unpackbits(held, axis=1, bitorder="little"), bits)

@@ -19,7 +19,7 @@ from sketchdata.retrieval.hash_centers import hadamard_centers, random_centers
 from sketchdata.trainers import hashing
 from sketchdata.trainers.hashing_baselines import METHODS, Config, run
 from sketchdata.training.bitmaps import read_split
-from sketchdata.training.encoder import Trained, embed, read_encoder
+from sketchdata.training.encoder import SketchEncoder, embed, read_encoder
 from sketchdata.training.run_folder import METRICS, MODEL, RECORD, REPORT, read_lines
 from tests.bitmap_folders import bitmap_folder
 from tests.trainings import CLASSES, EPOCHS, NETWORK, flags, generated_dataset, kill_in, loop, network
@@ -65,10 +65,10 @@ def labels_of(place: Path, split: str) -> np.ndarray:
     return read_split(place / "dataset", split).labels.numpy()
 
 
-def scores_of(trained: Trained, place: Path, split: str) -> torch.Tensor:
+def scores_of(trained: SketchEncoder, place: Path, split: str) -> torch.Tensor:
     packed = read_split(place / "dataset", split)
     with torch.no_grad():
-        scores: torch.Tensor = trained.encoder(trained.view.batch(packed, torch.arange(len(packed))))[1]
+        scores: torch.Tensor = trained(trained.view.batch(packed, torch.arange(len(packed))))[1]
     return scores
 
 
@@ -89,7 +89,7 @@ def test_the_report_tells_how_well_the_chosen_codes_of_val_find_one_another(meth
     assert [stage["stage"] for stage in report["stages"]] == ["cnn", "codes"]
     trained = read_encoder(place / method)
     assert (trained.threshold, trained.width) == (THRESHOLDS[method], 16)
-    found = CodeValidation(read_split(place / "dataset", "val"), trained.encoder, trained.view, trained.threshold)()
+    found = CodeValidation(read_split(place / "dataset", "val"), trained, trained.view, trained.threshold)()
     last = report["stages"][-1]
     assert last["map"] == pytest.approx(found["map"])
     maps = [
@@ -105,7 +105,7 @@ def test_the_report_tells_how_well_the_chosen_codes_of_val_find_one_another(meth
 
 def test_the_classifier_is_what_the_method_says(method: str, place: Path) -> None:
     trained = read_encoder(place / method)
-    classifier = trained.encoder.fusion.classifier
+    classifier = trained.fusion.classifier
     weight = classifier.weight.detach().double().numpy()
     train = read_split(place / "dataset", "train")
     numbers = embed(trained, read_split(place / "dataset", "gallery")).astype(np.float64)

@@ -123,7 +123,7 @@ def test_a_trained_row_is_what_its_network_s_codes_are_worth(name: str, data: Pa
     query, gallery = (read_split(data, split) for split in ("query", "gallery"))
     assert_measures(row, encode(trained, query), encode(trained, gallery))
     with torch.no_grad():
-        numbers, scores = trained.encoder(trained.view.batch(gallery, torch.arange(len(gallery))))
+        numbers, scores = trained(trained.view.batch(gallery, torch.arange(len(gallery))))
     assert row["accuracy"] == pytest.approx(float((scores.argmax(1) == gallery.labels).float().mean()))
     d1, d2 = class_spread(numbers.numpy(), gallery.labels.numpy())
     assert row["spread"] == pytest.approx({"d1": d1, "d2": d2, "ratio": d1 / d2}, rel=1e-4)
@@ -237,7 +237,7 @@ def codes_with(bits: np.ndarray, of: Codes) -> Codes:
 def test_a_recognition_row_is_the_share_of_the_gallery_that_is_recognised(data: Path, done: Path) -> None:
     trained, gallery = read_encoder(done / "runs" / "recognise-cnn"), read_split(data, "gallery")
     with torch.no_grad():
-        _, scores = trained.encoder(trained.view.batch(gallery, torch.arange(len(gallery))))
+        _, scores = trained(trained.view.batch(gallery, torch.arange(len(gallery))))
     row = rows_of(done)["recognise-cnn"]
     assert row["accuracy"] == pytest.approx(float((scores.argmax(1) == gallery.labels).float().mean()))
     assert "retrieval" not in row

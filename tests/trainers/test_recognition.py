@@ -112,7 +112,7 @@ def test_the_network_comes_back_as_it_was_validated(data: Path, undisturbed: Pat
     trained, val = read_encoder(undisturbed), read_packed(data, "val")
     with torch.no_grad():
         batch = trained.view.batch(val, torch.arange(len(val)))
-        code, scores = trained.encoder(batch)
+        code, scores = trained(batch)
     assert trained.classes == CLASSES
     assert code.shape == (36, trained.width) == (36, 8)
     report = orjson.loads((undisturbed / REPORT).read_bytes())
@@ -143,7 +143,7 @@ def test_each_branch_and_loss_is_trained(branch: str, loss: str, stages: list[st
     report = run(config(data, tmp_path, **changed), network(branch=branch), loop(batch_size=64))
     assert [stage["stage"] for stage in report["stages"]] == stages
     assert all(0 <= stage["accuracy"] <= 1 for stage in report["stages"])
-    encoder = read_encoder(tmp_path).encoder
+    encoder = read_encoder(tmp_path)
     assert (encoder.fusion.picture is None, encoder.fusion.points is None) == (branch == "rnn", branch == "cnn")
 
 

@@ -101,7 +101,7 @@ def test_the_recipe_s_codes_tell_generated_drawings_apart(data: Path, tmp_path: 
     assert chosen["accuracy"] > 0.8
     trained = read_encoder(tmp_path)
     assert (trained.view.channels, trained.view.max_points, trained.threshold) == ("strokes", None, 0.0)
-    found = CodeValidation(read_split(data, "val"), trained.encoder, trained.view, trained.threshold)()
+    found = CodeValidation(read_split(data, "val"), trained, trained.view, trained.threshold)()
     assert {name: chosen[name] for name in found} == pytest.approx(found)
 
 
@@ -122,7 +122,7 @@ def test_the_loss_adds_up_its_parts(
         assert set(line) & {"margin", "angle", "teacher", "distillation"} == set(parts)
         assert line["loss"] == pytest.approx(sum(weight * line[part] for part, weight in parts.items()), rel=1e-4)
     # The network alone is counted, not what taught it.
-    encoder = read_encoder(tmp_path).encoder
+    encoder = read_encoder(tmp_path)
     assert report["parameters"] < sum(each.numel() for each in encoder.parameters())
     assert not any("teacher" in name for name in encoder.state_dict())
 
@@ -143,7 +143,7 @@ def test_a_margin_makes_the_task_harder(data: Path, tmp_path: Path) -> None:
 def test_each_kind_of_centres_is_fixed_before_the_second_stage(kind: str, data: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path, centers=kind, bits="32"), small(), loop(**QUICK, seed=3))
     proxies, last = stage(tmp_path, "proxies"), stage(tmp_path, "codes")[CLASSIFIER].numpy()
-    np.testing.assert_array_equal(read_encoder(tmp_path).encoder.fusion.classifier.weight.detach().numpy(), last)
+    np.testing.assert_array_equal(read_encoder(tmp_path).fusion.classifier.weight.detach().numpy(), last)
     if kind == "learned":
         assert not (tmp_path / STAGES / "hash-centers.safetensors").exists()
         assert np.abs(last - proxies[CLASSIFIER].numpy()).max() > 1e-5
@@ -193,7 +193,7 @@ def test_without_a_second_stage_the_directions_stay_learned(data: Path, tmp_path
     report = run(config(data, tmp_path, code_epochs=0), small(), loop(**QUICK))
     assert [each["stage"] for each in report["stages"]] == ["proxies"]
     assert not (tmp_path / STAGES / "hash-centers.safetensors").exists()
-    learned = read_encoder(tmp_path).encoder.fusion.classifier.weight
+    learned = read_encoder(tmp_path).fusion.classifier.weight
     assert torch.equal(learned, stage(tmp_path, "proxies")[CLASSIFIER])
 
 
@@ -208,7 +208,7 @@ def test_each_branch_reads_along(branch: str, channels: str, data: Path, tmp_pat
     report = run(options, small(branch=branch, channels=channels), loop(batch_size=17, save_minutes=9.0))
     assert [each["stage"] for each in report["stages"]] == ["proxies", "codes"]
     trained = read_encoder(tmp_path)
-    fusion = trained.encoder.fusion
+    fusion = trained.fusion
     assert (fusion.picture is None, fusion.points is None) == (branch == "rnn", branch == "cnn")
     if fusion.picture is not None:
         assert fusion.picture.features[0].in_channels == (4 if channels == "strokes" else 1)
@@ -252,5 +252,5 @@ def test_the_thin_backbone_is_the_one_that_is_taken(data: Path, tmp_path: Path) 
     assert (network.backbone, network.branch, network.channels) == ("thin", "cnn", "strokes")
     report = run(config(data, tmp_path, proxy_epochs=1, code_epochs=0), network, loop(**QUICK))
     assert report["options"]["backbone"] == "thin"
-    state = read_encoder(tmp_path).encoder.fusion.picture.state_dict()
+    state = read_encoder(tmp_path).fusion.picture.state_dict()
     assert state["features.0.weight"].shape[1] == 4

@@ -183,7 +183,7 @@ def test_a_training_from_the_command_line_begins_with_imagenet(data: Path, tmp_p
     shipped = read_state_dict(SHIPPED)
     assert torch.equal(started["model._conv_head.weight"], shipped["_conv_head.weight"])
     trained, packed = read_encoder(tmp_path), read_packed(data, "query")
-    moved = (trained.encoder.fusion.picture.model._conv_head.weight - shipped["_conv_head.weight"]).abs().max()
+    moved = (trained.fusion.picture.model._conv_head.weight - shipped["_conv_head.weight"]).abs().max()
     assert 0 < moved < 0.2
     assert encode(trained, packed).packed.shape == (len(packed), 1)
     assert export_run(tmp_path, tmp_path / "model.onnx")["inputs"] == {"raster": ["batch", 1, 32, 32]}
@@ -287,7 +287,7 @@ def test_a_classifier_of_edge_maps_begins_with_weights(resnet: Path, tmp_path: P
         ({"weights": "imagenet", "backbone": "resnet18"}, "imagenet works with --backbone efficientnet_lite0"),
         ({"weights": "absent.pth", "backbone": "resnet18"}, "absent.pth cannot be read: No such file"),
         ({"weights": ".", "backbone": "resnet18"}, "is a folder|no .*safetensors"),
-        ({"backbone": "transformers"}, "is no folder, which --backbone transformers needs"),
+        ({"backbone": "transformers"}, "is not a folder, which --backbone transformers needs"),
         ({"backbone": "transformers", "weights": None}, "--backbone transformers needs --weights FOLDER"),
         ({"branch": "rnn"}, "--branch rnn has no picture branch"),
     ],

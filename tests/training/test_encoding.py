@@ -15,18 +15,15 @@ from sketchdata.retrieval.code_evaluation import CodeValidation, answers, class_
 from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.encoder import (
-    THRESHOLDS,
     Activation,
     Architecture,
     CosineClassifier,
     FusionNetwork,
     SketchEncoder,
-    Trained,
     codes_of,
     embed,
     encode,
     read_encoder,
-    view_of,
     write_encoder,
 )
 from sketchdata.training.options import NetworkOptions
@@ -49,25 +46,24 @@ def drawings(count: int = 30, seed: int = 0) -> PackedSketches:
     return pack([batch_of(*kinds, labels=[number % 3 for number in range(count)])], CLASSES)
 
 
-def trained(activation: Activation, *, seed: int = 0, width: int = 16) -> Trained:
+def trained(activation: Activation, *, seed: int = 0, width: int = 16) -> SketchEncoder:
     """Return a network with the first weights of a seed, whose averages know some drawings."""
     options = NetworkOptions(branch="cnn", backbone="small", size=16, channels="strokes")
     architecture = Architecture(network=options, width=width, activation=activation, scale=1.0, classes=CLASSES)
     torch.manual_seed(seed)
-    encoder, view = SketchEncoder(architecture), view_of(options, 1.0)
-    encoder.train()
+    encoder = SketchEncoder(architecture).train()
     packed = drawings()
     with torch.no_grad():
-        encoder(view.batch(packed, torch.arange(len(packed))))
-    return Trained(encoder=encoder.eval(), view=view, classes=CLASSES, width=width, threshold=THRESHOLDS[activation])
+        encoder(encoder.view.batch(packed, torch.arange(len(packed))))
+    return encoder.eval()
 
 
-def written(folder: Path, activation: Activation) -> tuple[Trained, Trained]:
+def written(folder: Path, activation: Activation) -> tuple[SketchEncoder, SketchEncoder]:
     """Write a network into a folder and read it again; return both."""
     one = trained(activation)
-    if isinstance(one.encoder.fusion.classifier, CosineClassifier):
-        one.encoder.fusion.classifier.scale.fill_(3.5)
-    write_encoder(folder, one.encoder)
+    if isinstance(one.fusion.classifier, CosineClassifier):
+        one.fusion.classifier.scale.fill_(3.5)
+    write_encoder(folder, one)
     return one, read_encoder(folder)
 
 
@@ -80,15 +76,15 @@ def test_a_network_comes_back_with_its_numbers_scores_and_threshold(activation: 
     batch = one.view.batch(drawings(), torch.arange(30))
     assert again.view == one.view
     with torch.no_grad():
-        for before, after in zip(one.encoder(batch), again.encoder(batch), strict=True):
+        for before, after in zip(one(batch), again(batch), strict=True):
             assert torch.equal(before, after)
     assert again.threshold == {"sigmoid": 0.5}.get(activation, 0.0)
 
 
 def test_the_scale_of_cosines_comes_back_with_the_weights(tmp_path: Path) -> None:
     _, again = written(tmp_path, "cosine")
-    assert float(again.encoder.fusion.classifier.scale) == 3.5
-    assert [name for name, _ in again.encoder.fusion.classifier.named_parameters()] == ["weight"]
+    assert float(again.fusion.classifier.scale) == 3.5
+    assert [name for name, _ in again.fusion.classifier.named_parameters()] == ["weight"]
 
 
 @pytest.mark.parametrize(("width", "scale"), [(4, 8.0), (16, 8.0), (64, 16.0), (100, 20.0)])
@@ -140,7 +136,7 @@ def test_a_last_batch_of_one_drawing_is_normalised_as_those_before_it() -> None:
 def test_a_bit_is_1_where_a_number_reaches_the_threshold(activation: Activation) -> None:
     one, packed = trained(activation), drawings()
     with torch.no_grad():
-        f, _ = one.encoder(one.view.batch(packed, torch.arange(len(packed))))
+        f, _ = one(one.view.batch(packed, torch.arange(len(packed))))
     codes = encode(one, packed, batch_size=7)
     np.testing.assert_array_equal(unpack_bits(codes.packed, 16), f.numpy() >= one.threshold)
     assert 0.1 < (f.numpy() >= one.threshold).mean() < 0.9
@@ -173,21 +169,20 @@ def test_a_bitmap_goes_by_the_number_of_its_row() -> None:
     options = NetworkOptions(branch="cnn", backbone="small", size=28)
     torch.manual_seed(0)
     encoder = SketchEncoder(
-        Architecture(network=options, width=8, classes=("cat",), activation="identity", scale=1.0)
+        Architecture(network=options, width=8, classes=("bar",), activation="identity", scale=1.0)
     ).eval()
     packed = PackedBitmaps(
         images=torch.from_numpy(generated_bitmaps(5).reshape(-1, 28, 28)),
         labels=torch.zeros(5, dtype=torch.int16),
         classes=("bar",),
     )
-    one = Trained(encoder=encoder, view=view_of(options, 1.0), classes=("bar",), width=8, threshold=0.0)
-    assert encode(one, packed).key_ids.tolist() == [0, 1, 2, 3, 4]
+    assert encode(encoder, packed).key_ids.tolist() == [0, 1, 2, 3, 4]
 
 
 # ---- codes of val ----------------------------------------------------------------------------------------------------
 
 
-def bits_of(one: Trained, packed: PackedSplit) -> npt.NDArray[np.bool_]:
+def bits_of(one: SketchEncoder, packed: PackedSplit) -> npt.NDArray[np.bool_]:
     return unpack_bits(encode(one, packed).packed, one.width)
 
 
@@ -207,7 +202,7 @@ def expected_precision(
 
 def test_every_fifth_drawing_of_val_asks_and_the_others_answer() -> None:
     one, packed = trained("cosine"), drawings(25)
-    found = CodeValidation(packed, one.encoder, one.view, one.threshold)()
+    found = CodeValidation(packed, one, one.view, one.threshold)()
     bits, labels = bits_of(one, packed), packed.labels.numpy()
     asks = np.arange(25) % 5 == 0
     each = [
@@ -216,7 +211,7 @@ def test_every_fifth_drawing_of_val_asks_and_the_others_answer() -> None:
     ]
     assert found["map"] == pytest.approx(np.mean(each), abs=0.02)
     with torch.no_grad():
-        _, scores = one.encoder(one.view.batch(packed, torch.arange(25)))
+        _, scores = one(one.view.batch(packed, torch.arange(25)))
     assert found["accuracy"] == pytest.approx((scores.argmax(1).numpy() == labels).mean())
     assert set(found) == {"map", "accuracy"}
 
@@ -224,8 +219,8 @@ def test_every_fifth_drawing_of_val_asks_and_the_others_answer() -> None:
 def test_too_few_drawings_to_find_one_another_are_told_at_once() -> None:
     one = trained("cosine")
     with pytest.raises(ConfigError, match="val has too few drawings, 3, to choose an epoch"):
-        CodeValidation(drawings(3), one.encoder, one.view, one.threshold)
-    CodeValidation(drawings(4), one.encoder, one.view, one.threshold)
+        CodeValidation(drawings(3), one, one.view, one.threshold)
+    CodeValidation(drawings(4), one, one.view, one.threshold)
 
 
 def test_codes_that_tell_the_classes_are_worth_1() -> None:
@@ -245,17 +240,17 @@ def test_class_means_are_those_of_each_class_s_drawings() -> None:
     numbers = embed(one, packed)
     labels = packed.labels.numpy()
     expected = np.stack([numbers[labels == label].mean(axis=0) for label in range(3)])
-    one.encoder.train()
-    found = class_means(packed, one.encoder, one.view)
+    one.train()
+    found = class_means(packed, one, one.view)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
-    assert not one.encoder.training
+    assert not one.training
 
 
 def test_answers_come_in_the_order_of_the_drawings_however_many() -> None:
     one, packed = trained("sigmoid"), drawings(600)
     with torch.no_grad():
-        parts = list(answers(packed, one.encoder, one.view))
-        f, scores = one.encoder(one.view.batch(packed, torch.arange(600)))
+        parts = list(answers(packed, one, one.view))
+        f, scores = one(one.view.batch(packed, torch.arange(600)))
     assert [len(labels) for _, _, labels in parts] == [512, 88]
     numbers, found, labels = (torch.cat(column) for column in zip(*parts, strict=True))
     assert torch.equal(labels, packed.labels.long())

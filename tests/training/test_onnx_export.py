@@ -34,7 +34,6 @@ from sketchdata.training.bitmaps import read_bitmaps
 from sketchdata.training.encoder import (
     Architecture,
     SketchEncoder,
-    Trained,
     encode,
     pictures_of,
     read_encoder,
@@ -98,7 +97,7 @@ def some_run(folder: Path, activation: Any = "sigmoid", width: int = 9, **option
     return folder
 
 
-def some_batch(trained: Trained, lengths: list[int], longest: int) -> Batch:
+def some_batch(trained: SketchEncoder, lengths: list[int], longest: int) -> Batch:
     """Return random pictures and points; what stands beyond a drawing's length is not 0, and must not matter."""
     random = torch.Generator().manual_seed(longest)
     size, channels = trained.view.size or 1, 4 if trained.view.channels == "strokes" else 1
@@ -120,10 +119,10 @@ def answers(graph: Path | bytes, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
     return tuple(session.run(list(OUTPUTS), wanted))
 
 
-def assert_same(found: tuple[npt.NDArray[Any], ...], trained: Trained, batch: Batch) -> None:
+def assert_same(found: tuple[npt.NDArray[Any], ...], trained: SketchEncoder, batch: Batch) -> None:
     code, bits, scores = found
     with torch.no_grad():
-        own_code, own_scores = (tensor.numpy() for tensor in trained.encoder(batch))
+        own_code, own_scores = (tensor.numpy() for tensor in trained(batch))
     assert (code.dtype, bits.dtype, scores.dtype) == (np.float32, np.uint8, np.float32)
     np.testing.assert_allclose(code, own_code, atol=NEAR, rtol=0)
     np.testing.assert_allclose(scores, own_scores, atol=NEAR, rtol=1e-4)
@@ -218,7 +217,7 @@ def test_the_snippet_of_the_documentation_gives_the_same_code(trained_run: Path,
     drawing = batch_of([[(10, 20), (240, 30), (120, 250)], [(5, 5), (60, 255)]])
     trained, packed = read_encoder(trained_run), pack([drawing], CLASSES)
     with torch.no_grad():
-        code, scores = trained.encoder(trained.view.batch(packed, torch.arange(1)))
+        code, scores = trained(trained.view.batch(packed, torch.arange(1)))
     expected = [CLASSES[int(scores.argmax())], *(str(int(bit)) for bit in code[0] >= 0.5)]
     assert done.stdout.split() == expected
 
