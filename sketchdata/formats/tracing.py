@@ -29,7 +29,7 @@ Pixels = npt.NDArray[np.float64]
 #: Pixels of the longer side in which lines are followed: twice the square of the drawings.
 LONGEST_SIDE = 512
 #: What has more strokes is a photo, or a page full of things.
-MAX_STROKES = 200
+MAX_STROKES = 300
 #: Shades, of 256, between the darkest and the lightest pixel; a picture with fewer is blank.
 _LEAST_CONTRAST = 32
 #: The light is even where so large a share of the pixels is within so many shades.
@@ -140,8 +140,8 @@ def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _cleaned(ink: Mask) -> Mask:
     """Leave out what no pen drew: dark edges, frames and specks; the ink as it is where nothing else would remain."""
-    pen = min(max(4 * float(_depths(ink)[ink].mean()) - 2.5, 1.0), max(_WIDEST_PEN * max(ink.shape), 1.0))
-    ink = _without_dark_edges(ink, pen)
+    ink = _without_dark_edges(ink, _pen(ink))
+    pen = _pen(ink)
     count, components, found, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     labels = np.asarray(components, np.int32)
     left, top, width, height, area = (found[1:, column] for column in range(5))
@@ -151,18 +151,24 @@ def _cleaned(ink: Mask) -> Mask:
     framing = large & _is_framing(labels, count)
     # Where the rest reaches the edges too, the picture is cut off around the drawing.
     if framing.any() and (large & ~framing).any() and not (large & ~framing & on_edge).any():
-        large &= ~framing
-    else:
-        framing[:] = False
+        # Once more: without them, the pen's width is another.
+        return _cleaned(ink & np.append(True, ~framing)[labels])
     if not large.any():
         return ink
     # Dots lie among the lines, as eyes do; dust lies anywhere, and much of it.
     slack = _AROUND * max(ink.shape)
     among = (left[large].min() - slack <= left) & (right <= right[large].max() + slack)
     among &= (top[large].min() - slack <= top) & (bottom <= bottom[large].max() + slack)
-    dots = ~large & ~framing & ~on_edge & among & (area >= pen * pen / 2)
+    dots = ~large & ~on_edge & among & (area >= pen * pen / 2)
     kept = large | (dots if np.count_nonzero(dots) <= _MOST_DOTS else np.zeros_like(dots))
     return np.asarray(np.append(False, kept)[labels])
+
+
+def _pen(ink: Mask) -> float:
+    """Return the width of the lines, at least 1 pixel, from how deep their middle is; areas have less of it."""
+    depths = _depths(ink)
+    middle = ink & (depths >= np.asarray(cv2.dilate(depths, np.ones((3, 3), np.uint8))))
+    return min(2 * float(np.median(depths[middle])) - 1, max(_WIDEST_PEN * max(ink.shape), 1.0))
 
 
 def _without_dark_edges(ink: Mask, pen: float) -> Mask:
