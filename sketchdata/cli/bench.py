@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from statistics import fmean, stdev
 from typing import Any
 
 import click
@@ -41,11 +42,12 @@ def _hashing_rows() -> Iterable[str]:
 @_list_rows(_hashing_rows, "Print the names of all rows, and exit.")
 @options(config=recipe.Config, network=NetworkOptions, training=TrainingOptions)
 def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, training: TrainingOptions) -> None:
-    """Train or fit hashing methods on the same data, and compare them with the paper's tables II, III, V, VI and VII.
+    """Train or fit hashing methods on the same data, and compare them with the paper's tables II to VII.
 
     Every row is a training, or a fit on features. Finished rows stay in --out: the same command resumes an interrupted
-    run, and two commands with different --rows can share the folder. hashing.md has the tables, with chance and the
-    bounds that the order of ties allows; hashing.json has all measures.
+    run, and two commands with different --rows can share the folder. hashing.md has the tables, with mean and deviation
+    over --seeds, chance and the bounds that the order of ties allows; hashing.json has all measures, and
+    precision-recall.svg the curves of all rows.
 
     Example: sketchdata bench hashing --data data/quickdraw-3.8m --out bench --augment
 
@@ -56,9 +58,12 @@ def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, train
         echo_json(results)
         return
     for row in results["rows"]:
-        found = row.get("retrieval")
-        what = f"top-1 {row['accuracy']:.4f}" if found is None else f"mAP {found['map']['expected']:.4f}"
-        click.echo(f"{row['name']}: {what}")
+        if "retrieval" in row:
+            name, values = "mAP", [each["retrieval"]["map"]["expected"] for each in row["seeds"]]
+        else:
+            name, values = "top-1", [each["accuracy"] for each in row["seeds"]]
+        deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+        click.echo(f"{row['name']}: {name} {fmean(values):.4f}{deviation}")
     click.echo(f"{config.out}: {recipe.TABLE_FILE}, {recipe.RESULTS_FILE}")
 
 
