@@ -10,13 +10,14 @@ import csv
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, open_index
 from sketchdata.storage import parquet, pictures
 from sketchdata.storage.dataset import file_faults
 from sketchdata.storage.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, Manifest, read_manifest
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,16 @@ class Verification:
         if found:
             self._faults.setdefault(kind, []).extend(found)
         return not found
+
+    def attempt(self, kind: str, read: Callable[[], Read]) -> Read | None:
+        """Return what is read; None, and note why, where it cannot be."""
+        try:
+            found = read()
+        except SketchDataError as error:
+            self.check(kind, [str(error)])
+            return None
+        self.check(kind, [])
+        return found
 
 
 def run(directory: Path) -> Verification:
@@ -184,17 +197,14 @@ def _wrong_rows(shard: FileEntry, rows: int) -> list[str]:
 
 
 def _check_codes(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
+    def read(split: str) -> npt.NDArray[np.uint16]:
+        if "kind" in manifest.config:
+            return open_index(directory).labels
+        return CodeFolder(path=directory, manifest=manifest).read(split).labels
+
     for split in manifest.counts:
-        try:
-            if "kind" in manifest.config:
-                labels = open_index(directory).labels if {CODES, KEY_IDS, LABELS} <= whole else None
-            else:
-                read = CodeFolder(path=directory, manifest=manifest).read
-                labels = read(split).labels if file_name(split) in whole else None
-        except SketchDataError as error:
-            verification.check("unreadable codes", [str(error)])
-            continue
-        verification.check("unreadable codes", [])
+        needed = {CODES, KEY_IDS, LABELS} if "kind" in manifest.config else {file_name(split)}
+        labels = verification.attempt("unreadable codes", partial(read, split)) if needed <= whole else None
         if labels is not None:
             verification.records += len(labels)
             _check_counts(labels, manifest, split, verification)
@@ -229,13 +239,8 @@ def _read_index(directory: Path, split: str, whole: set[str], verification: Veri
     name = dataset.index_name(split)
     if name not in whole:
         return None
-    try:
-        index = dataset.read_index(directory / name)
-        verification.check("unreadable index", [])
-    except SketchDataError as error:
-        verification.check("unreadable index", [str(error)])
-        return None
-    verification.records += len(index)
+    index = verification.attempt("unreadable index", lambda: dataset.read_index(directory / name))
+    verification.records += 0 if index is None else len(index)
     return index
 
 
@@ -349,12 +354,9 @@ def _check_collection(directory: Path, manifest: Manifest, verification: Verific
     whole = _check_files(directory, manifest.files, verification)
     if not {collection.PHOTOS_FILE, collection.BOXES_FILE} <= whole:
         return
-    try:
-        found = read_collection(directory)
-    except SketchDataError as error:
-        verification.check("unreadable table", [str(error)])
+    found = verification.attempt("unreadable table", lambda: read_collection(directory))
+    if found is None:
         return
-    verification.check("unreadable table", [])
     # Several addresses may lead to the same photo.
     there = found.photos.filter(pc.is_valid(found.photos.column("path")))
     columns = (there.column(name).to_pylist() for name in ("path", "bytes", "sha256"))
@@ -503,11 +505,9 @@ def _read_split(
     parts = []
     for shard in shards:
         if shard.path in whole:
-            try:
-                parts.append(_read_shard(directory, manifest, split, shard, verification))
-                verification.check("unreadable shard", [])
-            except SketchDataError as error:
-                verification.check("unreadable shard", [str(error)])
+            read = partial(_read_shard, directory, manifest, split, shard, verification)
+            if (part := verification.attempt("unreadable shard", read)) is not None:
+                parts.append(part)
     if not parts or len(parts) < len(shards):
         return None
     rows = _Rows(
