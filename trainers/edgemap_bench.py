@@ -131,6 +131,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     rows = chosen_rows(config.rows)
     if not config.epochs:
         raise ConfigError("--epochs 0 teaches the networks nothing that could be compared: take 1 at least")
+    facts = _facts(config, training)
     # Say before hours of work, not after, which networks are not available.
     left_out = {row.name: reason for row in rows if (reason := lacking(row))}
     for name, reason in left_out.items():
@@ -138,7 +139,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     possible = [row for row in rows if row.name not in left_out]
     if not possible:
         raise ConfigError(f"no network of --rows {config.rows} is at hand: {'; '.join(left_out.values())}")
-    facts = _facts(config, training, left_out)
+    facts["left_out"] = left_out
     measured: list[dict[str, Any]] = []
     for row in possible:
         measured.append(_measure(row, config, training, facts["manifest"]))
@@ -149,7 +150,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     return results
 
 
-def _facts(config: Config, training: TrainingOptions, left_out: Mapping[str, str]) -> dict[str, Any]:
+def _facts(config: Config, training: TrainingOptions) -> dict[str, Any]:
     maps = open_edgemaps(config.data)
     classes = edgemap.known_classes(maps)
     counts = maps.manifest.counts

@@ -241,18 +241,28 @@ def main() -> None:
     except InterruptedRunError as error:
         click.echo(str(error), err=True)
         sys.exit(130)
-    except SketchDataError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except MemoryError as error:
-        click.echo(f"error: not enough memory{f': {error}' if str(error) else ''}; choose smaller sizes", err=True)
-        sys.exit(1)
-    except OSError as error:
+    except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
             sys.exit(0)
-        # A full disk, a missing permission, a path that is a folder: the system's own words name it best.
-        click.echo(f"error: {error}", err=True)
+        if (told := _told(error)) is None:
+            raise
+        click.echo(f"error: {told}", err=True)
         sys.exit(1)
+
+
+def _told(error: Exception) -> str | None:
+    """Return the message of an error that the user can mend; None for a fault of the program."""
+    text = str(error)
+    # Of a full disk, a missing permission, a path that is a folder, the system's own words are the best.
+    if isinstance(error, (SketchDataError, OSError)):
+        return text
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or type(error).__name__ == "OutOfMemoryError":
+        return f"not enough memory: {text.splitlines()[0] if text else 'the sizes are too large'}; choose smaller sizes"
+    if text.startswith("Symlink loop"):
+        return f"{text}: its links lead in a circle; give another path"
+    if "surrogates not allowed" in text:
+        return "a path or a name is not UTF-8, and a file that is written would contain it: rename it"
+    return None
 
 
 def _reader_left() -> bool:

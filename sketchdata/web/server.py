@@ -301,7 +301,7 @@ def serve(
     """
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
+    except (OSError, TypeError, UnicodeError) as error:  # a host that is no text of a name is a TypeError
         raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error
     with listener:
         console.print(f"Reading {directory} …")
