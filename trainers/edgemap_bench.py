@@ -139,7 +139,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     possible = [row for row in rows if row.name not in left_out]
     if not possible:
         raise ConfigError(f"no network of --rows {config.rows} is at hand: {'; '.join(left_out.values())}")
-    facts["left_out"] = left_out
+    facts |= {"left_out": left_out}
     measured: list[dict[str, Any]] = []
     for row in possible:
         measured.append(_measure(row, config, training, facts["manifest"]))
@@ -163,7 +163,6 @@ def _facts(config: Config, training: TrainingOptions) -> dict[str, Any]:
         "epoch_chosen_by": VAL,
         "published_on": PUBLISHED_ON,
         "options": recorded(config) | recorded(training),
-        "left_out": dict(left_out),
     }
 
 

@@ -442,7 +442,7 @@ def write_svg_folder(
     refuse: Callable[[Drawing, FormatError], None] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write an SVG file a drawing, first beside the folder and then all at once into it.
+    """Write an SVG file a drawing, first into a folder of its own and then all at once into `out`.
 
     Args:
         out: The folder, which need not exist.
@@ -456,7 +456,8 @@ def write_svg_folder(
         ConfigError: The folder has files of these names already.
         FormatError: A drawing has no SVG form, or the key_id of another one.
     """
-    work = out.with_name(f".{out.name}.{token_hex(4)}.tmp")
+    # Not beside a folder that is there: `.` and `/` have no name.
+    work = (out if out.is_dir() else out.parent) / f".{out.name}.{token_hex(4)}.tmp"
     work.mkdir(parents=True)
     try:
         for drawing in drawings:

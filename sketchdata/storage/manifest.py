@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from sketchdata import __version__
 from sketchdata.errors import SketchDataError
-from sketchdata.files import output_file
+from sketchdata.files import output_file, regular
 from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
 #: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
@@ -191,7 +191,7 @@ def file_entry(path: Path, root: Path, records: int) -> FileEntry:
 def hash_file(path: Path, algorithm: str) -> str:
     """Return a file's hash in hexadecimal, reading it in pieces."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

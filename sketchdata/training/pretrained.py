@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError
+from sketchdata.storage.manifest import hash_file
 from sketchdata.storage.tensors import read_state_dict
 from sketchdata.training.backbones import (
     MODELS,
@@ -83,7 +84,7 @@ def hash_weights(path: Path) -> str:
     """
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     try:
-        hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        hashes = [hash_file(file, "sha256") for file in files]
     except OSError as error:
         raise ConfigError(f"--weights {path} cannot be read: {error.strerror or error}") from error
     if not files:

@@ -300,8 +300,9 @@ def serve(
         SketchDataError: The data set, its audit or its decisions cannot be read.
     """
     try:
+        host.encode("idna")  # for which create_server would leave its socket open
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, TypeError, UnicodeError) as error:  # a host that is no text of a name is a TypeError
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error
     with listener:
         console.print(f"Reading {directory} …")

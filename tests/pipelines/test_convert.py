@@ -22,6 +22,7 @@ from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.formats import ndjson
 from tests.builds import official_line
+from tests.commands import sketchdata
 from tests.conversions import BAD, chain, command, drawings, go, lines_of, records
 from tests.strategies import batches
 from tests.trees import tree
@@ -324,3 +325,11 @@ def test_real_bitmaps_are_written_bit_for_bit(word: str, tmp_path: Path) -> None
     go(folder / "simplified" / f"{word}.ndjson", tmp_path / "found.npy", raster="official")
     official = np.load(folder / "numpy_bitmap" / f"{word}.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy")[: len(official)], official)
+
+
+@pytest.mark.parametrize("out", [".", "./"])
+def test_svgs_are_written_into_the_folder_that_one_is_in(out: str, tmp_path: Path) -> None:
+    sketchdata("synth", "--out", "source", "--drawings", 3, "--categories", "cat", "--workers", 0, cwd=tmp_path)
+    sketchdata("convert", "source/full/simplified/cat.ndjson", out, cwd=tmp_path)
+    assert len(list(tmp_path.glob("*.svg"))) == 3
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".svg") == ["source"]
