@@ -128,6 +128,7 @@ def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
     return orjson.dumps(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

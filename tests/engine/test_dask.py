@@ -112,6 +112,7 @@ def test_faults_and_bugs_are_named_and_the_others_are_kept(tmp_path: Path, clust
         run(stages.hit_a_bug, tasks[1:2], on(cluster), title="Shouting")
 
 
+@pytest.mark.slow
 def test_another_stage_over_the_same_tasks_is_another_run(tmp_path: Path, cluster: Cluster) -> None:
     tasks = tasks_in(tmp_path, NAMES[:2])
     run(stages.shout, tasks, on(cluster), title="Shouting")

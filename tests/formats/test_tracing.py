@@ -97,6 +97,7 @@ def test_a_circle_is_one_closed_stroke_and_a_dot_two_equal_points() -> None:
     assert dot.tolist() == [dot[0].tolist()] * 2
 
 
+@pytest.mark.slow
 def test_fine_lines_of_a_large_picture_are_not_lost() -> None:
     ink = np.zeros((4000, 3000), np.uint8)
     ink[2000, 100:2900] = 255

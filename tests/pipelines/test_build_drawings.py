@@ -136,6 +136,7 @@ def test_the_scale_of_npz_files_is_told_and_can_be_forced(tmp_path: Path, capsys
     assert sides == {"cat": 255, "owl": 255}
 
 
+@pytest.mark.slow
 def test_workers_and_a_second_call_change_no_byte(source: Path, tmp_path: Path) -> None:
     build(source, tmp_path / "one")
     build(source, tmp_path / "two", EngineOptions(workers=2))

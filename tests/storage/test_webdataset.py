@@ -58,6 +58,7 @@ def test_samples_hold_everything_of_a_raw_drawing(batch: DrawingBatch) -> None:
         assert_same(found, batch.take(np.array([row])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", [False, True])
 @given(data=st.data())
 def test_a_tar_is_read_as_it_was_written(raw: bool, data: st.DataObject) -> None:

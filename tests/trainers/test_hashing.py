@@ -177,6 +177,7 @@ def test_a_branch_alone_takes_over_what_it_would_have_learned_itself(
     assert set(run(*options)["pretrained"]) >= {branch}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
 def test_tensorboard_s_files_have_what_the_metrics_have(data: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -90,6 +90,7 @@ def test_tars_that_lack_drawings_are_refused(data: Path, tmp_path: Path) -> None
         read_packed(tmp_path / "tars", "val")
 
 
+@pytest.mark.slow
 def test_the_report_says_how_the_network_came_about(undisturbed: Path) -> None:
     report = orjson.loads((undisturbed / REPORT).read_bytes())
     assert report["options"]["backbone"] == "small"
