@@ -32,7 +32,7 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 #: (M, F) features, in double → (M, D) scores.
 Map: TypeAlias = Callable[[Matrix], Matrix]
 
-#: Rows that a method learns from at most. The published numbers were learnt on all rows in 100 to 200 GB of memory.
+#: The most rows that a method learns from. The published figures are of all rows, in 100 to 200 GB of memory.
 MOST_ROWS = 100_000
 #: Rows in double at a time: a few megabytes of features.
 _ROWS_AT_ONCE = 4096

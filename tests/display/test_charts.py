@@ -28,6 +28,7 @@ from sketchdata.display.charts import (
     embeddings,
     histogram,
     precision_recall,
+    precision_recall_panels,
     recognition,
     reliability_diagram,
     save,
@@ -73,6 +74,7 @@ BINS = [
 #: Every kind of chart, of names and a title.
 CHARTS: dict[str, Callable[[list[str], str], Figure]] = {
     "precision_recall": lambda names, title: precision_recall(curves(names), title),
+    "precision_recall_panels": lambda names, title: precision_recall_panels({names[0]: curves(names)}, title),
     "reliability": lambda _, title: reliability_diagram(BINS, title),
     "histogram": lambda names, title: histogram({name: np.arange(5) for name in names}, title, "bits"),
     "embeddings": lambda names, title: embeddings(clouds(names), title, f"about {title}"),
@@ -199,6 +201,26 @@ def test_each_run_has_a_curve_and_its_name(count: int) -> None:
     assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines[::2]}) == count
     assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == names
     assert {"all", "recall", "precision"} <= set(texts(figure))
+
+
+def test_all_methods_and_lengths_are_in_one_picture_and_a_method_looks_alike_in_every_panel() -> None:
+    names = [f"method {place}" for place in range(13)]
+    panels = {"16 bits": curves(names), "32 bits": curves(names[4:]), "64 bits": curves(["ours", *names[:2]])}
+    figure = precision_recall_panels(panels, "all")
+    assert [axes.get_title() for axes in figure.axes] == list(panels)
+    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == [*names, "ours"]
+
+    def looks(place: int, count: int) -> list[tuple[object, ...]]:
+        lines = figure.axes[place].lines
+        assert len(lines) == count + 1
+        assert np.asarray(lines[0].get_xydata()).tolist() == [[0.1, 1.0], [0.25, 0.75], [1.0, 0.5]]
+        return [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines[:-1]]
+
+    first, second, third = looks(0, 13), looks(1, 9), looks(2, 3)
+    assert len(set(first)) == 13
+    assert second == first[4:]
+    assert third[1:] == first[:2]
+    assert third[0] not in first
 
 
 def test_a_bar_of_reliability_is_as_high_as_the_accuracy_and_paler_of_fewer_drawings() -> None:
