@@ -157,9 +157,11 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST_NAME
     if not path.is_file():
-        hint = (
-            "it does not exist" if not directory.is_dir() else f"it has no {MANIFEST_NAME}, so its build did not finish"
-        )
+        hint = "it does not exist"
+        if directory.is_dir():
+            hint = f"it has no {MANIFEST_NAME}, so its build did not finish, or the file was not copied"
+        elif directory.exists():
+            hint = f"it is a file; give the folder that has {MANIFEST_NAME}"
         raise SketchDataError(f"{directory} is not a finished data set: {hint}")
     content, remedy = path.read_bytes(), "build the data set again"
     version = decode(content, _Layout, path, remedy)["version"]

@@ -76,6 +76,9 @@ def test_a_missing_manifest_says_whether_the_folder_is_there(tmp_path: Path) -> 
         read_manifest(tmp_path)
     with pytest.raises(SketchDataError, match=r"nowhere is not a finished data set: it does not exist"):
         read_manifest(tmp_path / "nowhere")
+    (tmp_path / "train-000000.tar").write_bytes(b"")
+    with pytest.raises(SketchDataError, match=r"train-000000\.tar is not a finished data set: it is a file; give the"):
+        read_manifest(tmp_path / "train-000000.tar")
 
 
 def test_another_layout_version_is_refused_with_both_versions(tmp_path: Path) -> None:
