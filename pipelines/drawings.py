@@ -104,7 +104,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class _SourceUnit:
-    """A file, or a folder of which the SVG files are read; `name` is its path below the source."""
+    """A file, or a folder whose SVG files are read; `name` is its path below the source."""
 
     name: str
     path: Path

@@ -328,7 +328,7 @@ def _photos_across(indexes: Mapping[str, pa.Table]) -> Iterator[str]:
 
 
 def _wrong_attribution(path: Path, indexes: Mapping[str, pa.Table]) -> Iterator[str]:
-    """Compare the photos that are named with those of which there are maps."""
+    """Compare the listed photos with those of the indexes."""
     counted: Counter[tuple[str, str]] = Counter()
     for index in indexes.values():
         counted.update(zip(*(index.column(name).to_pylist() for name in ("photo", "photo_sha256")), strict=True))

@@ -50,7 +50,7 @@ def drawings_folder(out: Path, plan: Manifest, same: tuple[str, ...] = ("config"
         noun="data set of drawings",
         work_name=".build",
         same=same,
-        # Tasks know by themselves whether what an earlier try left is theirs.
+        # Each task checks by itself whether an earlier try left its output.
         limits={},
         replaces=frozenset({name, name + CURATED}),
     )

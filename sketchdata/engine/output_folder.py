@@ -82,7 +82,7 @@ class OutputFolder:
         `check` refuses what cannot work, before anything that is there is removed.
 
         Raises:
-            ConfigError: The folder holds another one and `overwrite` is not given, or something else altogether.
+            ConfigError: The folder holds another one and `overwrite` is not given, or something else.
         """
         if not overwrite and (manifest := self.finished()) is not None:
             shutil.rmtree(self.work, ignore_errors=True)
@@ -116,7 +116,7 @@ class OutputFolder:
         An unfinished one that may go on does so even with `overwrite`: repeating a command resumes it.
 
         Raises:
-            ConfigError: It holds another one and `overwrite` is not given, or something else altogether.
+            ConfigError: It holds another one and `overwrite` is not given, or something else.
         """
         manifest = read_manifest(self.out) if (self.out / MANIFEST_NAME).exists() else None
         note, going_on = self._read_note(), self._identity(self.plan)
@@ -233,7 +233,7 @@ class OutputFolder:
 
 
 def claim_folder(out: Path, *, own: Collection[str]) -> None:
-    """See to it that a folder is free to be written to: it is not there, is empty, or holds nothing but our own.
+    """Check that a folder is free to be written to: it is absent, is empty, or holds only what this output owns.
 
     `own` are the names of files and folders that may be there; the folder need not exist.
 

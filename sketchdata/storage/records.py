@@ -99,7 +99,7 @@ def convert(values: Any, kind: type[Kind], where: Path | str, remedy: str = "", 
 
 
 def check_inside(path: str, field: str, where: Path | str, remedy: str = "") -> None:
-    """See to it that a path in a record stays inside the record's folder.
+    """Check that a path in a record stays inside the record's folder.
 
     Raises:
         SketchDataError: It is absolute, leads out of the folder, or is not a path.

@@ -123,7 +123,7 @@ class SourceFile:
         content_md5: Of the unpacked content, where a download recorded it and the file has not changed since.
         identity: Text that changes when the file does: size and time here, size, validator and md5 on a server.
         local: Its path on this machine, if it lies here.
-        validator: What a server wants to hear to go on with the same version.
+        validator: What a server needs in order to continue with the same version.
     """
 
     path: str
