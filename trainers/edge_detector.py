@@ -142,6 +142,12 @@ def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config:
 # ---- the loop --------------------------------------------------------------------------------------------------------
 
 
+class _Checkpoint(TypedDict):
+    step: int
+    seconds: float
+    config: dict[str, Any]
+
+
 class _Report(TypedDict):
     config: dict[str, Any]
     parameters: int
@@ -226,11 +232,14 @@ def load_checkpoint(training: Training) -> float:
     path = training.config.out / CHECKPOINT
     if not path.is_file():
         raise ConfigError(f"--resume: there is no checkpoint at {path}; leave out --resume to begin")
-    tensors, facts = read_tensors(path)
+    tensors, facts = read_tensors(path, _Checkpoint)
     _check_options(facts["config"], training.config)
     restore(tensors, path, training.network, training.optimiser)
-    for name, value in training.average.items():
-        value.copy_(tensors[f"average.{name}"])
+    try:
+        for name, value in training.average.items():
+            value.copy_(tensors[f"average.{name}"])
+    except (KeyError, RuntimeError) as error:
+        raise SketchDataError(f"{path} is the checkpoint of another network: {error}") from error
     training.step = facts["step"]
     return float(facts["seconds"])
 

@@ -118,7 +118,7 @@ def _translated(error: msgspec.ValidationError, where: Path | str, remedy: str, 
     message, _, at = str(error).partition(" - at `$")
     field = f"{prefix}{at.rstrip('`').lstrip('.')}"
     if missing := re.fullmatch("Object missing required field `(.*)`", message):
-        return fault(where, f"{field}.{missing[1]}".lstrip("."), "a value", "none", remedy)
+        return fault(where, f"{field.removesuffix('.')}.{missing[1]}".lstrip("."), "a value", "none", remedy)
     expected, got, found = message.removeprefix("Expected ").partition(", got ")
     return (
         fault(where, field, expected, found, remedy) if got else fault(where, field, "another value", message, remedy)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import replacing
-from sketchdata.storage.records import decode_fields
+from sketchdata.storage.records import Fields, decode_fields
 
 SUFFIX = ".safetensors"
 _FACTS = "facts"
@@ -49,8 +49,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         ) from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the facts that `write_tensors` wrote.
+def read_tensors(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> tuple[dict[str, Tensor], Fields]:
+    """Return the tensors, on the CPU, and the facts that `write_tensors` wrote, those of a TypedDict with its types.
 
     Raises:
         SketchDataError: The file is absent, damaged, or another program's.
@@ -59,7 +59,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SketchDataError(f"{path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = decode_fields((file.metadata() or {})[_FACTS].encode(), dict[str, Any], path)
+            facts = decode_fields((file.metadata() or {})[_FACTS].encode(), kind, path, "train again in another --out")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
     except (SafetensorError, OSError, KeyError) as error:
         raise SketchDataError(f"{path} is not a whole safetensors file of sketchdata: {error}") from error

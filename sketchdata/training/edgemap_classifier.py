@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from sketchdata.edges.dataset import EdgeMaps, Images
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
+from sketchdata.storage.records import check_fields
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.backbones import PictureNetwork, build
 from sketchdata.training.bitmaps import PackedBitmaps
@@ -162,6 +164,16 @@ def write_classifier(folder: Path, classifier: EdgeMapClassifier) -> None:
     write_tensors(folder / MODEL, classifier.network.state_dict(), {_FACTS: facts})
 
 
+class _Config(TypedDict, total=False):
+    config: dict[str, Any] | None
+
+
+class _Facts(_Config):
+    backbone: str
+    size: Annotated[int, Meta(ge=1)]
+    classes: list[str]
+
+
 def read_classifier(folder: Path) -> EdgeMapClassifier:
     """Return the classifier of a run folder, on the CPU and in evaluation mode.
 
@@ -178,11 +190,9 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
         raise SketchDataError(
             f"{path} is not a classifier of edge maps: give the folder of a finished `sketchdata train edgemap`"
         )
+    values = check_fields(facts[_FACTS], _Facts, path, prefix=f"{_FACTS}.")
     try:
-        values = facts[_FACTS]
-        found = new_classifier(
-            str(values["backbone"]), int(values["size"]), tuple(values["classes"]), values.get("config")
-        )
+        found = new_classifier(values["backbone"], values["size"], tuple(values["classes"]), values.get("config"))
         found.network.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error

@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.codes import Codes, pack_bits
 from sketchdata.progress import console, task_bar
-from sketchdata.storage.records import convert
+from sketchdata.storage.records import convert, fault
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
@@ -390,6 +390,9 @@ def read_encoder(folder: Path) -> SketchEncoder:
     if "architecture" not in facts:
         raise SketchDataError(f"{folder} holds a training of another kind: its network does not read drawings")
     architecture = convert(facts["architecture"], Architecture, path, "train in another --out", "architecture.")
+    for name in ("size", "hidden", "layers", "max_points"):
+        if (value := getattr(architecture.network, name)) < 1:
+            raise fault(path, f"architecture.network.{name}", "a number of at least 1", str(value))
     try:
         encoder = SketchEncoder(architecture)
         encoder.load_state_dict(weights)

@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sketchdata.errors import InterruptedRunError, SketchDataError
 from sketchdata.progress import console, task_bar
+from sketchdata.storage.records import convert
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.distributed import stop_signals
 from sketchdata.training.loader import PackedLoader, generator
@@ -165,7 +166,7 @@ class _Loop:
         if found is not None:
             path, tensors, facts = found
             restore(tensors, path, self.stage.objective, self.optimiser)
-            self.at = _Progress(**facts["progress"])
+            self.at = convert(facts["progress"], _Progress, path, prefix="progress.")
         self.started -= self.at.seconds
         # No process writes before all have read.
         self.context.barrier()

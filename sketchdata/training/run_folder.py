@@ -210,7 +210,7 @@ class _Record(TypedDict, total=False):
     unseen: list[str]
     weights: _Weights | None
     pretrained: dict[str, str]
-    zero_shot: _ZeroShot
+    zero_shot: _ZeroShot | None
 
 
 class _Stage(TypedDict):

@@ -76,6 +76,8 @@ def read_class_table(record: Mapping[str, Any], run: Path) -> ClassTable:
     Raises:
         SketchDataError: The record is of another training, or its seen and unseen classes are not all of its classes.
     """
+    if not record.get("zero_shot"):
+        raise SketchDataError(f"{run} is no training of `sketchdata train zsl`")
     try:
         found = {name: tuple(record["zero_shot"][name]) for name in ClassTable.__dataclass_fields__}
     except (KeyError, TypeError) as error:

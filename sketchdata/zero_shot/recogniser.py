@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -448,8 +448,15 @@ def choose_recogniser(
     )
 
 
+class _Facts(TypedDict):
+    source: str
+    method: str
+    classes: list[str]
+    recognisers: dict[str, Any]
+
+
 def _read(path: Path) -> KeptRecogniser:
-    tensors, facts = read_tensors(path)
+    tensors, facts = read_tensors(path, _Facts)
     try:
         classes = tuple(facts["classes"])
         recogniser = restore_recogniser({name: tensor.numpy() for name, tensor in tensors.items()}, facts[FOLDER])

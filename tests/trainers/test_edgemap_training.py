@@ -276,7 +276,10 @@ def _cut(folder: Path) -> None:
         (lambda folder: None, "has no model.safetensors: give the folder of a finished `sketchdata train edgemap`"),
         (_cut, "is not a whole safetensors file"),
         (lambda folder: write_tensors(folder / MODEL, {}, {"architecture": {}}), "is not a classifier of edge maps"),
-        (lambda folder: write_tensors(folder / MODEL, {}, {"edgemap": {"backbone": "small"}}), "expected a value"),
+        (
+            lambda folder: write_tensors(folder / MODEL, {}, {"edgemap": {"backbone": "small"}}),
+            r"edgemap\.size: expected",
+        ),
         (
             lambda folder: write_classifier(
                 folder,
