@@ -151,11 +151,11 @@ class EdgeDetectorConfig:
     )
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
     seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
-    device: str = option("cpu", help="Where the network runs: cpu, cuda, cuda:1.", record=False)
+    device: str = option("cpu", help="Device: cpu, cuda, cuda:1.", record=False)
     # A photo is a thread's own, so that the weights come out the same for any number of threads.
     threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=click.IntRange(1, 1024))
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
-    resume: bool = option(False, help="Go on from the checkpoint in --out.", record=False)
+    resume: bool = option(False, help="Continue from the checkpoint in --out.", record=False)
 
 
 @dataclass(frozen=True, kw_only=True)

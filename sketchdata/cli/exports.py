@@ -26,9 +26,9 @@ _FOLDER = click.argument("directory", metavar="FOLDER", type=FOLDER)
 def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
 
-    Every drawing becomes {key_id}.json and, with --png, {key_id}.png, in tars of equal length, in the order of the data
-    set's rows. The bytes depend neither on the workers nor on interruptions; the same command resumes an interrupted
-    export.
+    Every drawing becomes {key_id}.json, {key_id}.cls (its label) and, with --png, {key_id}.png, in tars of equal
+    length, in the order of the data set's rows. The bytes depend neither on the workers nor on interruptions; the same
+    command resumes an interrupted export.
 
     Example: sketchdata export webdataset data/quickdraw-3.8m --out tars
 

@@ -26,9 +26,9 @@ from sketchdata.pipelines import search as search_recipe
 def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -> None:
     """Turn the drawings in DATA into binary codes, by the trained network in the folder RUN.
 
-    DATA is a built data set or bitmaps, of any classes. Writes a Parquet file a split with key_id, label and code, and
-    a manifest. Bitmaps have no key_ids: their row numbers within the split take the place. The same command resumes an
-    interrupted run; on the CPU, it gives the same bytes.
+    DATA is a built data set, its tars or bitmaps, of any classes. Writes a Parquet file a split with key_id, label and
+    code, and a manifest. Bitmaps have no key_ids: their row numbers within the split take the place. The same command
+    resumes an interrupted run; on the CPU, it gives the same bytes.
 
     Example: sketchdata encode runs/hashing data/quickdraw-3.8m --out codes
     """
