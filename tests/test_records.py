@@ -13,7 +13,8 @@ import pytest
 from sketchdata.pipelines import index
 from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, write_codes
 from sketchdata.storage.manifest import MANIFEST_NAME, ParentEntry
-from sketchdata.training.run_folder import RECORD
+from sketchdata.storage.tensors import read_tensors, write_tensors
+from sketchdata.training.run_folder import MODEL, RECORD
 from tests import edge_map_builds
 from tests.binary_codes import clustered_codes
 from tests.builds import small_dataset
@@ -103,6 +104,24 @@ def training(folder: Path) -> Case:
     return run / RECORD, [["recognise", run, folder / "cat.svg"], ["evaluate", run, "--split", "val"]]
 
 
+def network(folder: Path) -> Case:
+    path, (recognise, _) = training(folder)
+    return path.parent / MODEL, [recognise]
+
+
+def recogniser(folder: Path) -> Case:
+    path, (recognise, _) = training(folder)
+    return next((path.parent / "recognisers").iterdir()), [recognise]
+
+
+def opened(path: Path) -> tuple[Any, Callable[[bytes], object]]:
+    """Return a record, JSON or what a file of tensors says of itself, and what writes another in its place."""
+    if path.suffix == ".json":
+        return orjson.loads(path.read_bytes()), path.write_bytes
+    tensors, facts = read_tensors(path)
+    return facts, lambda content: write_tensors(path, tensors, orjson.loads(content))
+
+
 def places(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
     """Yield where the fields of a record are; of many values of one kind, the first and the last."""
     if before:
@@ -143,17 +162,19 @@ def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
         summary_audit,
         messiness_audit,
         training,
+        network,
+        recogniser,
     ],
 )
 def test_no_edit_of_a_record_ends_in_a_traceback(make: Callable[[Path], Case], tmp_path: Path) -> None:
     path, commands = make(tmp_path)
-    content = path.read_bytes()
+    record, write = opened(path)
     for command in commands:
-        path.write_bytes(content)
+        write(orjson.dumps(record))
         sketchdata(*command, expect=None)
-        for place in places(orjson.loads(content)):
+        for place in places(record):
             for wrong in WRONG:
-                path.write_bytes(edited(orjson.loads(content), place, wrong))
+                write(edited(record, place, wrong))
                 ended = sketchdata(*command, expect=None)
                 assert ended.returncode in (0, 1), (command, place, wrong, ended.stderr)
                 if ended.returncode and f"{path}: " in ended.stderr:
