@@ -251,7 +251,7 @@ def main() -> None:
 
 
 def _told(error: Exception) -> str | None:
-    """Return the message of an error that the user can mend; None for a fault of the program."""
+    """Return the message of an error that the user can fix; None for a fault of the program."""
     text = str(error)
     # Of a full disk, a missing permission, a path that is a folder, the system's own words are the best.
     if isinstance(error, (SketchDataError, OSError)):

@@ -144,7 +144,7 @@ class DecisionLog:
                     )
                 os.fsync(file.fileno())
                 if end == 0:
-                    # Under the lock: whoever writes first must not be acknowledged in a file that may lose its name.
+                    # Under the lock: the first decision must not be acknowledged in a file that may lose its name.
                     _sync_folder(self.path.parent)
             except OSError:
                 file.truncate(end)
@@ -223,7 +223,7 @@ def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
             key_id, when = parse_key_id(values["key_id"]), _parse_time(values["when"])
             decisions.append(Decision(**{**values, "key_id": key_id, "when": when}))
         except (orjson.JSONDecodeError, FormatError) as error:
-            raise SketchDataError(f"{path}, line {number:,} is not a decision: {error}; mend or remove it") from error
+            raise SketchDataError(f"{path}, line {number:,} is not a decision: {error}; fix or remove it") from error
     return decisions
 
 

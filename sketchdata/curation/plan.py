@@ -213,7 +213,7 @@ def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[n
 
     Args:
         data: The data set.
-        words: The classes whose drawings count; None for all.
+        words: The classes to return rows of; None for all.
 
     Returns:
         (N,) bool.

@@ -202,7 +202,7 @@ def split_fact(audit: Audit) -> Fact:
 
 
 def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str = "unknown", said: bool = False) -> Fact:
-    """Return a column of texts as a fact whose values stand in alphabetical order.
+    """Return a column of texts as a fact with values in alphabetical order.
 
     Args:
         name: The fact's name.

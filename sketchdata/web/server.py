@@ -104,7 +104,7 @@ class Guard:
 def is_own_host(header: str, host: str) -> bool:
     """Tell whether a Host header names this server: by any address, as localhost, or by the name given to it.
 
-    A name that resolves here by somebody else's doing is neither.
+    A name that another site made resolve here is none of these.
     """
     try:
         name = urlsplit(f"//{header}").hostname or ""
@@ -147,7 +147,7 @@ class Verdicts:
         self.log.append([Decision(who=who, key_id=id, verdict=verdict, reason=reason, batch=batch) for id in ids])
 
     def since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """Return how the items stand on which somebody decided after an offset, and the offset to ask with next time.
+        """Return the state of the items with decisions after an offset, and the offset of the next call.
 
         Raises:
             SketchDataError: The log cannot be read, or has no such offset, as when it was replaced.
@@ -161,7 +161,7 @@ class Verdicts:
             standing = in_force(each for id in changed for each in self._by_id.get(id, ()))
         states = list[dict[str, Any]]()
         for id, label in zip(changed, self._labels(changed), strict=True):
-            # A decision on what the data set no longer has, from a log that was copied here, concerns nobody.
+            # A log that was copied here may have decisions on items that the data set no longer has.
             if label >= 0:
                 state: dict[str, Any] = {"id": str(id), "label": label, "verdict": None}
                 if (own := standing.get(id)) is not None:
@@ -194,7 +194,7 @@ def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
 
     Args:
         exhibit: The audit; the log of decisions lies beside it.
-        who: Whose decisions the page takes.
+        who: The curator's name in the log.
         host: The name or address that it is served on.
 
     Raises:
@@ -311,7 +311,7 @@ def serve(
         address = f"http://{f'[{name}]' if ':' in name else name}:{taken}/"
         console.print(f"Curate as {who} at {address} (Ctrl-C ends)", soft_wrap=True, highlight=False)
         if host not in ("127.0.0.1", "localhost", "::1"):
-            console.print(f"Whoever reaches this machine can decide as {who}: there is no password")
+            console.print(f"Everyone who can reach this machine can decide as {who}: there is no password")
         if open_browser:
             webbrowser.open(address)
         settings = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from sketchdata import __version__
 from sketchdata.cli import example_of, paragraphs, root
 from tests.command_lines import commands_in, parse
+from tests.commands import sketchdata
 
 SKETCHDATA = [sys.executable, "-m", "sketchdata"]
 HEAVY = ("cv2", "httpx", "numpy", "pandas", "pyarrow", "rich", "scipy", "skimage", "torch", "webdataset")
@@ -189,6 +191,28 @@ def test_a_fault_exits_1_with_one_message(line: str, tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 728. TiB for an array"), "not enough memory: Unable to allocate 728. TiB"),
+        (MemoryError(), "not enough memory: the sizes are too large"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory: DefaultCPU"),
+        (RuntimeError("Symlink loop from 'a'"), "Symlink loop from 'a': its links lead in a circle"),
+        (TypeError("str is not valid UTF-8: surrogates not allowed"), "a path or a name is not UTF-8"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "a path or a name is not UTF-8"),
+    ],
+)
+def test_what_memory_links_and_names_do_is_said_in_words(error: Exception, message: str) -> None:
+    with mock.patch("sketchdata.cli.dataset.read_manifest", side_effect=error):
+        assert sketchdata("info", "x", expect=1).stderr.startswith(f"error: {message}")
+
+
+def test_a_fault_of_the_program_is_not_hidden() -> None:
+    fault = mock.patch("sketchdata.cli.dataset.read_manifest", side_effect=RuntimeError("a fault"))
+    with fault, pytest.raises(RuntimeError, match="a fault"):
+        sketchdata("info", "x")
 
 
 @pytest.mark.slow
