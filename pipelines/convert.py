@@ -139,7 +139,7 @@ def run(source: str, out: str, config: Config) -> Converted:
     return tally.converted
 
 
-# ---- what was asked for ----------------------------------------------------------------------------------------------
+# ---- formats and options ---------------------------------------------------------------------------------------------
 
 
 def _reading_format(source: str, config: Config) -> FileFormat:

@@ -48,12 +48,12 @@ def raster(
         size: The side S in pixels, 1..4096.
         line_width: In pixels, 1..64; whole strokes are drawn, the part beyond the square's edge is lost.
         antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
-        threads: How many draw at once, with the same result. Default: one a usable core; stages, of which the engine
-            runs one a core already, say 1.
+        threads: How many threads draw; the result does not depend on it. Default: one per usable core. Pipeline stages
+            pass 1, because the engine already runs one of them per core.
         out: (N, S, S) uint8, contiguous, to draw in instead of new memory, which at 224 costs as much as the drawing.
 
     Returns:
-        (N, S, S) uint8, rows downwards, ink 255 on background 0: N·S² bytes, so hand in millions of drawings in slices.
+        (N, S, S) uint8, rows downwards, ink 255 on background 0: N·S² bytes, so pass millions of drawings in slices.
 
     Raises:
         ConfigError: `size`, `line_width` or `threads` is out of its range, or `out` does not fit.
@@ -261,7 +261,7 @@ def _split_strokes(pixels: npt.NDArray[np.int32], points: npt.NDArray[np.int64])
 
 
 def _paint_dots(bitmaps: Bitmaps, pixels: npt.NDArray[np.int32], batch: DrawingBatch) -> None:
-    """Paint the strokes that stay on one pixel, of which OpenCV's smooth 1-pixel line leaves 2 of 255: invisible."""
+    """Paint the strokes that stay on one pixel: OpenCV's smooth 1-pixel line leaves 2 of 255 there, invisible."""
     # travelled[p] counts the moves up to point p, so a stroke stays where its first and last point have the same count.
     travelled = np.concatenate([[0], np.cumsum((np.diff(pixels, axis=0) != 0).any(axis=1))])
     filled = np.flatnonzero(np.diff(batch.points))

@@ -1,10 +1,10 @@
 """Drawings as bitmaps, the official way: cairo, bit for bit like Google's own 28×28 files.
 
-The recipe stands in github.com/googlecreativelab/quickdraw-dataset/issues/19: round, antialiased lines of width 16 in
+The recipe is in github.com/googlecreativelab/quickdraw-dataset/issues/19: round, antialiased lines of width 16 in
 a square of 256 with 16 of padding, the drawing in its middle, one `cairo_stroke` a stroke, so that strokes that cross
 are painted one over the other.
 
-Here a slice's drawings stand in one column on one surface, and the first strokes of all of them are one path, then the
+Here a slice's drawings are in one column on one surface, and the first strokes of all of them are one path, then the
 second strokes, and so on. They do not meet: a line reaches 8 beyond its points, and cells begin 24 before theirs. Nor
 do they share a row of pixels, within which cairo's scan converter looks at all edges together. So every pixel comes
 out as if each drawing had been painted alone, in as many calls as the longest drawing has strokes.
@@ -49,8 +49,8 @@ def official_raster(batch: DrawingBatch, *, size: int = OFFICIAL_SIZE, threads: 
     Args:
         batch: N drawings, simplified or raw; raw ones are fitted first, see `sketchdata.drawings.raster.fit`.
         size: The side S in pixels, 1..1024; the official files have 28.
-        threads: How many draw at once, with the same result. Default: one a usable core; stages, of which the engine
-            runs one a core already, say 1.
+        threads: How many threads draw; the result does not depend on it. Default: one per usable core. Pipeline stages
+            pass 1, because the engine already runs one of them per core.
 
     Returns:
         (N, S, S) uint8, rows downwards, ink 255 on background 0.

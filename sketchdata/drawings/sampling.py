@@ -54,8 +54,9 @@ def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
 def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
     """Tell which ranks lie below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
 
-    Each rank alone decides, so more drawings move nobody, and a larger share only adds to what a smaller one chose. The
-    share is met in expectation: of N independent ranks, within about sqrt(share · (1 − share) / N).
+    Each rank is compared by itself, so adding drawings changes no decision, and a larger share only adds to the choice
+    of a smaller one. The share is met in expectation: of N independent ranks, within about
+    sqrt(share · (1 − share) / N).
     """
     limit = math.ceil(share * 2**64)
     return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
@@ -109,7 +110,7 @@ class BottomK:
 
         Args:
             ranks: (B,) their ranks.
-            positions: (B,) where each stands in its file: with the rank, the order of the result.
+            positions: (B,) the place of each in its file; with the rank, it gives the order of the result.
             read: Gives the bytes of some of the block's records; called only for those that may be among the smallest.
         """
         wanted = np.arange(len(ranks)) if self._limit is None else np.flatnonzero(ranks <= self._limit)

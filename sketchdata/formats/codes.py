@@ -1,6 +1,6 @@
 """Binary codes of drawings, packed into bytes.
 
-Bit j of a code is bit j % 8, the lowest first, of byte j // 8: so faiss lays codes out, and so they stand in Parquet.
+Bit j of a code is bit j % 8, the lowest first, of byte j // 8, the layout of faiss and of our Parquet files.
 """
 
 from __future__ import annotations

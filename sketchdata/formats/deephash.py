@@ -170,7 +170,7 @@ def _blocks(array: _Array) -> Iterator[tuple[int, _Array]]:
 def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
     if array.ndim != 2 or not array.shape[0] or not 1 <= array.shape[1] <= MAX_BITS:
         raise FormatError(
-            "not codes", f"{name} has the shape {array.shape}, not rows of 1 to {MAX_BITS} bits, of which there is one"
+            "not codes", f"{name} has the shape {array.shape}; expected one row or more of 1 to {MAX_BITS} bits"
         )
     packed, first_row = [], dict.fromkeys((-1, 0))
     for start, block in _blocks(array):

@@ -54,7 +54,7 @@ _REASONS_SHOWN, _MOST_DETAIL = 3, 160
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A refused record: where it stands in its file, such as `byte 1,234` or `train 17`, and why."""
+    """A refused record: its place in the file, such as `byte 1,234` or `train 17`, and why."""
 
     where: str
     reason: str
@@ -279,7 +279,7 @@ def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = 
 
     Args:
         file: Open for reading.
-        name: What people call it.
+        name: The file's name, for messages.
         advance: Is told how many bytes of the file were read.
     """
 

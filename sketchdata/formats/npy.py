@@ -69,7 +69,7 @@ def dump(batches: Iterable[DrawingBatch], file: BinaryIO, *, raster: Raster = fa
 
     Args:
         batches: Drawings, simplified or raw.
-        file: Open for writing, at its start, and seekable: the number of rows stands in the header.
+        file: Open for writing, at its start, and seekable: the number of rows is in the header.
         raster: Draws a batch as (N, 28, 28) uint8.
 
     Raises:

@@ -83,7 +83,7 @@ def to_square(points: Points, *, keep: bool) -> npt.NDArray[np.uint8]:
 def without_metadata(
     drawings: Sequence[Sequence[npt.NDArray[np.uint8]]], *, word: str, label: int, first: int = 0
 ) -> DrawingBatch:
-    """Return drawings of which only the strokes are known: no country, time 1970, recognized, and a made-up key_id.
+    """Return drawings from their strokes alone: no country, time 1970, recognized, and a made-up key_id.
 
     Args:
         drawings: Each drawing's strokes, (n, 2) uint8, n ≥ 1.

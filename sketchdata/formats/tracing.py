@@ -120,7 +120,7 @@ def _rarer(grey: npt.NDArray[np.uint8]) -> Mask | None:
 
 
 def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Divide out the light of a picture (H, W), of which the ground is the median around each pixel."""
+    """Divide a picture (H, W) by its light, the median around each pixel."""
     scale = min(_GROUND_SIDE / max(grey.shape), 1)
     height, width = (max(round(side * scale), 1) for side in grey.shape)
     small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.int16)

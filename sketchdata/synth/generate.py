@@ -72,7 +72,7 @@ def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0
     """Generate the drawings start … start + count − 1 of a category.
 
     Drawing i depends on (seed, word, i) alone, so a range is the same however it is cut into calls; its key_id depends
-    on (seed, label, i). Words that nobody drew a prototype for get one of their own, invented from the name's hash.
+    on (seed, label, i). A word without a designed prototype gets one that is invented from the name's hash.
 
     Args:
         word: The category's name, such as one of the 345 official ones.
@@ -88,7 +88,7 @@ def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0
         ConfigError: The count, start or label is out of range.
     """
     if count < 0 or start < 0 or start + count > _MAX_DRAWINGS:
-        raise ConfigError(f"drawings {start} to {start + count} of {word!r} were asked for; 0 to {_MAX_DRAWINGS} exist")
+        raise ConfigError(f"drawings {start} to {start + count} of {word!r}: expected 0 to {_MAX_DRAWINGS}")
     if not 0 <= label <= _MAX_LABEL:
         raise ConfigError(f"a label lies in 0..{_MAX_LABEL}, but {word!r} was given {label}")
     stop = start + count
@@ -168,7 +168,7 @@ def _choose_strokes(
     return table, drawing[order], stroke[order], scribbled | over_simple
 
 
-# ---- scrawls, and single lines where a picture was asked for --------------------------------------------------------
+# ---- noise: scrawls, and single lines instead of a picture ----------------------------------------------------------
 
 #: What people leave behind when they give up at once.
 SIMPLE: tuple[tuple[Stroke, ...], ...] = (

@@ -1,4 +1,4 @@
-"""Generates pictures that are to photographs what generated drawings are to people's. They show nothing real.
+"""Generates pictures that stand in for photographs, as generated drawings do for people's. They show nothing real.
 
 The subject has the shape of the category's prototype, which generated drawings have too, but it is a thing and not a
 drawing: what the strokes enclose is a surface with a colour, bulges and a shadow; open strokes are rods; outlines are
@@ -213,7 +213,7 @@ def photograph(word: str, index: int, *, seed: int, side: int = 256) -> npt.NDAr
     """
     if index < 0 or not LEAST_SIDE <= side <= MOST_SIDE:
         raise ConfigError(
-            f"photo {index} of {word!r} with a side of {side} was asked for: photos count from 0 and have a side of "
+            f"photo {index} of {word!r} with a side of {side}: photos count from 0 and have a side of "
             f"{LEAST_SIDE} to {MOST_SIDE}"
         )
     rng, painted = stream("photos", seed, word, index), round(_SCALE * side)

@@ -173,7 +173,7 @@ def changed(array: npt.NDArray[Any], row: int, value: Any) -> npt.NDArray[Any]:
         ({"trn_binary": changed(SIGNS, 3, np.nan)}, "trn_binary.npy has nan in row 3"),
         ({"trn_binary": changed(SIGNS, 2, 0)}, "−1 in row 0 and 0 in row 2: write 1 and −1"),
         ({"tst_binary": SIGNS[:2, :2]}, "two lengths: 3 bits in the gallery, 2 in the queries"),
-        ({"trn_binary": np.ones((4, 249))}, r"shape \(4, 249\), not rows of 1 to 248 bits"),
+        ({"trn_binary": np.ones((4, 249))}, r"shape \(4, 249\); expected one row or more of 1 to 248 bits"),
         ({"trn_binary": np.ones((4, 0))}, r"shape \(4, 0\)"),
         ({"trn_binary": np.ones(4)}, r"shape \(4,\)"),
         ({"trn_binary": np.ones((0, 3)), "trn_label": np.ones((0, 3))}, "not "),
