@@ -273,6 +273,10 @@ def test_a_network_that_cannot_be_is_refused(others: dict[str, Any], message: st
 def test_a_data_set_of_other_classes_is_refused(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     manifest = orjson.loads((data / MANIFEST_NAME).read_bytes())
     manifest["classes"] = ["cat", "house", "stars"]
+    manifest["counts"] = {
+        split: {word.replace("star", "stars"): count for word, count in own.items()}
+        for split, own in manifest["counts"].items()
+    }
     (tmp_path / MANIFEST_NAME).write_bytes(orjson.dumps(manifest))
     with pytest.raises(ConfigError, match=r"another class table, 3 classes .*house, star.*house, stars"):
         run(config(tmp_path, undisturbed), network(), loop(resume=True))
