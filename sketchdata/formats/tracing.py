@@ -45,6 +45,8 @@ _WIDEST_PEN, _DEEPEST, _RIM, _AROUND = 0.03, 0.15, 0.08, 0.03
 #: The share of a row that is ink within a dark edge.
 _COVERED = 0.6
 _MOST_DOTS = 12
+#: Lines do not fill so large a share of a picture when it is shrunk and any ink counts.
+_TEXTURE = 0.7
 #: Pixels behind and ahead by which a line's direction is told.
 _REACH = 6
 #: Where lines meet, the pen goes on at most 60° aside.
@@ -99,15 +101,24 @@ def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
             ink = evenly_lit
     if ink is None:
         raise FormatError("empty drawing", "nothing in the picture stands out from its ground")
-    ink = _cleaned(ink)
+    # Of a photo of many pixels, a smaller one tells pens from specks as well.
+    ink = _cleaned(_shrunk(ink, 4 * LONGEST_SIDE))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     ink = np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
-    scale = LONGEST_SIDE / max(ink.shape)
+    return _shrunk(ink, LONGEST_SIDE)
+
+
+def _shrunk(ink: Mask, longest: int) -> Mask:
+    scale = longest / max(ink.shape)
     if scale >= 1:
         return ink
     height, width = (max(round(side * scale), 1) for side in ink.shape)
     # Any ink counts: averaged and parted afterwards, fine lines would be gone.
-    return np.asarray(cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)) > 0
+    small = np.asarray(cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)) > 0
+    # A few lines fill a narrow strip.
+    if min(small.shape) > 32 and small.mean() > max(_TEXTURE, 1.3 * float(ink.mean())):
+        raise FormatError("not a drawing", "a texture of dots or short lines: crop the picture to the drawing")
+    return small
 
 
 def _rarer(grey: npt.NDArray[np.uint8]) -> Mask | None:

@@ -181,6 +181,8 @@ def test_a_picture_that_is_no_drawing_is_refused_in_words() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     with pytest.raises(FormatError, match=r"not a drawing: [\d,]+ strokes, where 300 are read at most"):
         trace(photo_of(noise))
+    with pytest.raises(FormatError, match="not a drawing"):
+        trace(photo_of(np.random.default_rng(0).integers(0, 256, (1500, 2500), dtype=np.uint8)))
     blank = np.clip(np.random.default_rng(0).normal(180, 6, (200, 200)), 0, 255).astype(np.uint8)
     with pytest.raises(FormatError, match="empty drawing: nothing in the picture stands out"):
         trace(photo_of(blank))
