@@ -60,7 +60,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawingsConfig(ExportConfig):
+class ExportDrawingsConfig(ExportConfig):
     """Which drawings of a data set are exported, and where to."""
 
     splits: str | None = option(
@@ -69,7 +69,7 @@ class DrawingsConfig(ExportConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebDatasetConfig(DrawingsConfig):
+class WebDatasetConfig(ExportDrawingsConfig):
     """What goes into the tar shards, and where they go."""
 
     shard_rows: int = option(
@@ -83,7 +83,7 @@ class WebDatasetConfig(DrawingsConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NdjsonConfig(DrawingsConfig):
+class NdjsonConfig(ExportDrawingsConfig):
     """How the text is laid out, and where it goes."""
 
     merge: bool = option(False, help="One file a category with all splits, laid out like the official bucket.")
@@ -91,7 +91,7 @@ class NdjsonConfig(DrawingsConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BitmapsConfig(DrawingsConfig):
+class BitmapsConfig(ExportDrawingsConfig):
     """How bitmaps are drawn, and where they go."""
 
     raster: str = option(
@@ -109,21 +109,21 @@ class BitmapsConfig(DrawingsConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListsConfig(ExportConfig):
+class ExportListsConfig(ExportConfig):
     """How lists are written, and where they go."""
 
     format: str = option("hashnet", help="Format of the export.", type=click.Choice(["hashnet"]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodesConfig(ExportConfig):
+class ExportCodesConfig(ExportConfig):
     """How codes are written, and where they go."""
 
     format: str = option("deephash", help="Format of the export.", type=click.Choice(["deephash"]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitsConfig:
+class ExportSplitsConfig:
     """Which classes are split, and how the split is written."""
 
     out: Path = option(help="File to write or, with the format sake, folder.", type=click.Path(path_type=Path))
@@ -375,7 +375,7 @@ def _bitmap_header(rows: int, size: int) -> bytes:
 # ---- lists of pictures, and arrays of codes, for other hashing programs ----------------------------------------------
 
 
-def export_lists(directory: Path, config: ListsConfig, engine: EngineOptions) -> Manifest | None:
+def export_lists(directory: Path, config: ExportListsConfig, engine: EngineOptions) -> Manifest | None:
     """Write a data set's lists and return the export's manifest; None in an unfinished share of a job.
 
     Raises:
@@ -414,7 +414,7 @@ def write_list(task: Task) -> TaskResult:
     return _published(task, rows)
 
 
-def export_codes(directory: Path, config: CodesConfig) -> Manifest:
+def export_codes(directory: Path, config: ExportCodesConfig) -> Manifest:
     """Write the gallery and the queries of a folder of codes as arrays, and return the export's manifest.
 
     Raises:
@@ -471,7 +471,7 @@ class ExportedSplit:
     pictures: dict[str, int] = field(default_factory=dict)
 
 
-def export_splits(config: SplitsConfig, options: SplitOptions) -> ExportedSplit:
+def export_splits(config: ExportSplitsConfig, options: SplitOptions) -> ExportedSplit:
     """Split a class table and write the split.
 
     Raises:
@@ -507,7 +507,7 @@ def export_splits(config: SplitsConfig, options: SplitOptions) -> ExportedSplit:
     return ExportedSplit(split=split, unknown=unknown, left_out=left_out, pictures=pictures)
 
 
-def _check_free(paths: Iterable[Path], config: SplitsConfig) -> None:
+def _check_free(paths: Iterable[Path], config: ExportSplitsConfig) -> None:
     for path in paths:
         if path.is_dir():
             raise ConfigError(f"{path} is a folder, and a file is to be written: choose another --out")
@@ -524,7 +524,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> int:
     return count
 
 
-def _export_sake(split: ClassSplit, config: SplitsConfig, data: Dataset | None) -> dict[str, int]:
+def _export_sake(split: ClassSplit, config: ExportSplitsConfig, data: Dataset | None) -> dict[str, int]:
     """Write both lists of classes and, of a data set, those of its drawings; return how many each of these has."""
     if config.out.is_file():
         raise ConfigError(f"{config.out} is a file, and lists go to a folder: choose another --out")

@@ -43,7 +43,7 @@ _KEY_ID = re.compile(r"\d{1,20}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodesConfig:
+class ImportCodesConfig:
     """What the codes are, and where they go."""
 
     out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
@@ -56,7 +56,7 @@ class CodesConfig:
     overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
 
 
-def import_codes(directory: Path, config: CodesConfig) -> Manifest:
+def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
     """Write the codes in a folder of arrays as a folder of codes, and return its manifest.
 
     Raises:
@@ -76,7 +76,7 @@ def import_codes(directory: Path, config: CodesConfig) -> Manifest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListsConfig:
+class ImportListsConfig:
     """What the classes are called, and where the tables go."""
 
     out: Path = option(help="Folder of the tables.", type=click.Path(file_okay=False, path_type=Path))
@@ -87,7 +87,7 @@ class ListsConfig:
     )
 
 
-def import_lists(directory: Path, config: ListsConfig) -> dict[str, int]:
+def import_lists(directory: Path, config: ImportListsConfig) -> dict[str, int]:
     """Write the lists of a folder as `{split}.csv`, and return how many pictures each has.
 
     Raises:
@@ -146,7 +146,7 @@ def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitsConfig:
+class ImportSplitsConfig:
     """Where the split goes."""
 
     out: Path = option(help="File to write.", type=click.Path(dir_okay=False, path_type=Path))
@@ -158,7 +158,7 @@ class SplitsConfig:
     overwrite: bool = option(False, help="Replace existing files.")
 
 
-def import_splits(directory: Path, config: SplitsConfig) -> ClassLists:
+def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
     """Read the lists of a folder, all of them, and write the split of the classes as one list of names.
 
     Raises:
@@ -183,7 +183,7 @@ def import_splits(directory: Path, config: SplitsConfig) -> ClassLists:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorsConfig:
+class ImportVectorsConfig:
     """Of which classes, and where the vectors go."""
 
     out: Path = option(help="File to write, such as words.parquet.", type=click.Path(dir_okay=False, path_type=Path))
@@ -198,7 +198,7 @@ class VectorsConfig:
     allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
 
 
-def import_vectors(path: Path, config: VectorsConfig) -> dict[str, Any]:
+def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
     """Write the vectors, and return what they are and where they come from.
 
     A vector is the file's own, unchanged, or the mean of those of the words of a name. One of zeros alone, which stands

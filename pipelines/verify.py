@@ -43,7 +43,7 @@ Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class FailedCheck:
     """One kind of fault: what is wrong with the first case, and how many cases there are."""
 
     kind: str
@@ -69,10 +69,10 @@ class Verification:
     _faults: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[FailedCheck]:
         """Every kind of fault that was found, in the order of the checks."""
         return [
-            Fault(kind=k, first=self._faults[k][0], count=len(self._faults[k]))
+            FailedCheck(kind=k, first=self._faults[k][0], count=len(self._faults[k]))
             for k in self.checks
             if k in self._faults
         ]

@@ -148,7 +148,7 @@ class _Checkpoint(TypedDict):
     config: dict[str, Any]
 
 
-class _Report(TypedDict):
+class _DetectorReport(TypedDict):
     config: dict[str, Any]
     parameters: int
     photos: int
@@ -264,7 +264,7 @@ def run(config: Config) -> dict[str, Any]:
     if (config.out / CHECKPOINT).exists() and not config.resume:
         raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
     if (config.out / REPORT).is_file():
-        report = read_json(config.out / REPORT, _Report)
+        report = read_json(config.out / REPORT, _DetectorReport)
         _check_options(report["config"], config)
         return report
     training = Training(config)

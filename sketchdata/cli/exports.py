@@ -83,8 +83,8 @@ def _report(out: Path, export: Callable[[], Manifest | None]) -> None:
 @click.command("codes")
 @click.argument("directory", metavar="CODES", type=FOLDER)
 @JSON
-@options(config=exports.CodesConfig)
-def export_codes(directory: Path, as_json: bool, config: exports.CodesConfig) -> None:
+@options(config=exports.ExportCodesConfig)
+def export_codes(directory: Path, as_json: bool, config: exports.ExportCodesConfig) -> None:
     """Export the binary codes in CODES to the arrays of DeepHash-pytorch.
 
     The gallery becomes trn_binary.npy, 1 and −1, and trn_label.npy, a column a class; the queries tst_binary.npy and
@@ -102,8 +102,8 @@ def export_codes(directory: Path, as_json: bool, config: exports.CodesConfig) ->
 @click.command("lists")
 @_DIRECTORY
 @JSON
-@options(config=exports.ListsConfig, engine=EngineOptions)
-def export_lists(directory: Path, as_json: bool, config: exports.ListsConfig, engine: EngineOptions) -> None:
+@options(config=exports.ExportListsConfig, engine=EngineOptions)
+def export_lists(directory: Path, as_json: bool, config: exports.ExportListsConfig, engine: EngineOptions) -> None:
     """Export the lists of the data set in DIR: train.txt, database.txt (the gallery) and test.txt (the queries).
 
     A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it, so that they train on
@@ -127,8 +127,8 @@ def _say(manifest: Manifest, out: Path, noun: str, as_json: bool) -> None:
 
 @click.command("splits")
 @JSON
-@options(config=exports.SplitsConfig, split=SplitOptions)
-def export_splits(as_json: bool, config: exports.SplitsConfig, split: SplitOptions) -> None:
+@options(config=exports.ExportSplitsConfig, split=SplitOptions)
+def export_splits(as_json: bool, config: exports.ExportSplitsConfig, split: SplitOptions) -> None:
     """Export a split of classes into seen and unseen ones, for zero-shot work.
 
     A keyed hash of their names chooses the classes, so the split depends on the names and the seed alone; or the split
@@ -201,8 +201,8 @@ def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
 @click.command("codes")
 @_FOLDER
 @JSON
-@options(config=imports.CodesConfig)
-def import_codes(directory: Path, as_json: bool, config: imports.CodesConfig) -> None:
+@options(config=imports.ImportCodesConfig)
+def import_codes(directory: Path, as_json: bool, config: imports.ImportCodesConfig) -> None:
     """Import the binary codes in FOLDER, of any program, to be measured exactly as our codes are.
 
     FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
@@ -225,8 +225,8 @@ def import_codes(directory: Path, as_json: bool, config: imports.CodesConfig) ->
 @click.command("lists")
 @_FOLDER
 @JSON
-@options(config=imports.ListsConfig)
-def import_lists(directory: Path, as_json: bool, config: imports.ListsConfig) -> None:
+@options(config=imports.ImportListsConfig)
+def import_lists(directory: Path, as_json: bool, config: imports.ImportListsConfig) -> None:
     """Import the lists in FOLDER, train.txt, database.txt and test.txt of HashNet, as tables.
 
     A line of a list is a picture's path and a column a class, 1 in its own. Writes train.csv, gallery.csv and
@@ -244,8 +244,8 @@ def import_lists(directory: Path, as_json: bool, config: imports.ListsConfig) ->
 @click.command("splits")
 @_FOLDER
 @JSON
-@options(config=imports.SplitsConfig)
-def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) -> None:
+@options(config=imports.ImportSplitsConfig)
+def import_splits(directory: Path, as_json: bool, config: imports.ImportSplitsConfig) -> None:
     """Import a split of classes from the lists of SAKE or ZSE-SBIR in FOLDER.
 
     FOLDER has cname_cid.txt, the seen classes, and cname_cid_zero.txt, the unseen ones. Lists of pictures beside them,
@@ -275,8 +275,8 @@ def import_splits(directory: Path, as_json: bool, config: imports.SplitsConfig) 
 @click.command("vectors")
 @click.argument("file", type=FILE)
 @JSON
-@options(config=imports.VectorsConfig)
-def import_vectors(file: Path, as_json: bool, config: imports.VectorsConfig) -> None:
+@options(config=imports.ImportVectorsConfig)
+def import_vectors(file: Path, as_json: bool, config: imports.ImportVectorsConfig) -> None:
     """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
 
     FILE is text of a word and its numbers a line, as of GloVe and fastText (.vec), a .bin of word2vec, either of them

@@ -94,7 +94,7 @@ class AuditRecord:
             file.write(content)
 
 
-class _Options(TypedDict, total=False):
+class _AuditOptions(TypedDict, total=False):
     by_split: str
     few: int
     high: float
@@ -205,7 +205,7 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
         place = path.parent / file.path
         if not place.is_file() or place.stat().st_size != file.bytes or hash_file(place, "sha256") != file.sha256:
             raise SketchDataError(f"{place} is missing or is not the file that {path} lists: {again}")
-    options = check_fields(record.options, _Options, path, again, "options.")
+    options = check_fields(record.options, _AuditOptions, path, again, "options.")
     counts = check_fields(record.counts, _COUNTS[kind], path, again, "counts.")
     return dataclasses.replace(record, options=options, counts=counts)
 
@@ -486,7 +486,7 @@ class Audit:
         return found
 
 
-class _Layout(NamedTuple):
+class _AuditLayout(NamedTuple):
     table: str
     score: str
     measures: tuple[str, ...]
@@ -496,8 +496,8 @@ class _Layout(NamedTuple):
 
 #: {kind of audit: its files and their columns}
 _LAYOUTS = {
-    "entropy": _Layout(ENTROPY_FILE, "entropy", (), PERCENTILES_FILE, ("p_low", "p_median", "p_high")),
-    "messiness": _Layout(MESSINESS_FILE, "score", MEASURES, THRESHOLDS_FILE, ("p_median", "p_high")),
+    "entropy": _AuditLayout(ENTROPY_FILE, "entropy", (), PERCENTILES_FILE, ("p_low", "p_median", "p_high")),
+    "messiness": _AuditLayout(MESSINESS_FILE, "score", MEASURES, THRESHOLDS_FILE, ("p_median", "p_high")),
 }
 
 

@@ -178,7 +178,7 @@ _JPEG_QUALITY = 78, 95
 
 
 @dataclass(frozen=True)
-class _Line:
+class _DrawnLine:
     """One line of a subject: points (n, 2) in pixels of the painting, and whether it ends where it starts."""
 
     points: Floats
@@ -241,7 +241,7 @@ def jpeg(word: str, index: int, *, seed: int, side: int = 256) -> bytes:
 # ---- where the subject's lines are ---------------------------------------------------------------------------------
 
 
-def _pose(rng: np.random.Generator, prototype: Prototype, side: int) -> list[_Line]:
+def _pose(rng: np.random.Generator, prototype: Prototype, side: int) -> list[_DrawnLine]:
     """Choose a variant, give it its own proportions, and put it somewhere into the picture, seen at an angle."""
     variant = prototype.variants[int(below(rng, len(prototype.variants), 1)[0])]
     kept = [stroke for stroke, lot in zip(variant, rng.random(len(variant)), strict=True) if lot < stroke.chance]
@@ -254,7 +254,7 @@ def _pose(rng: np.random.Generator, prototype: Prototype, side: int) -> list[_Li
     scale = extent / (high - low).max()
     room = side - scale * (high - low)
     points = (points - low) * scale + room * (0.5 + 0.15 * bell(rng, 2))
-    return [_Line(p, s.is_closed) for p, s in zip(np.split(points, offsets), strokes, strict=True)]
+    return [_DrawnLine(p, s.is_closed) for p, s in zip(np.split(points, offsets), strokes, strict=True)]
 
 
 def _resampled(stroke: Stroke) -> Floats:
@@ -286,7 +286,7 @@ def _seen(rng: np.random.Generator, points: Floats, prototype: Prototype) -> Flo
 # ---- what the subject looks like -----------------------------------------------------------------------------------
 
 
-def _paint(rng: np.random.Generator, lines: Sequence[_Line], place: Place) -> None:
+def _paint(rng: np.random.Generator, lines: Sequence[_DrawnLine], place: Place) -> None:
     """Put a subject into a scene: shadow, surfaces, rods and outlines."""
     side, base = len(place.canvas), unlike(rng, place.colour)
     angle = 2 * np.pi * rng.random()
@@ -307,7 +307,7 @@ def _paint(rng: np.random.Generator, lines: Sequence[_Line], place: Place) -> No
     _add_lines(rng, place.canvas, lines, base, brush)
 
 
-def _drawn(lines: Sequence[_Line], side: int, width: int) -> Weights:
+def _drawn(lines: Sequence[_DrawnLine], side: int, width: int) -> Weights:
     """Return where lines of some width are, (side, side)."""
     weights = np.zeros((side, side), np.uint8)
     for line in lines:
@@ -315,7 +315,7 @@ def _drawn(lines: Sequence[_Line], side: int, width: int) -> Weights:
     return share_of(weights)
 
 
-def _parts(lines: Sequence[_Line], side: int) -> list[Weights]:
+def _parts(lines: Sequence[_DrawnLine], side: int) -> list[Weights]:
     """Return what lines enclose, (side, side) a part, the largest first; small gaps let nothing out."""
     width = max(3, side // 72)
     free = (_drawn(lines, side, width) < 0.5).astype(np.uint8)
@@ -350,7 +350,9 @@ def _surface(hue: Colour, part: Weights, grain: Weights, brush: _Brush, side: in
     return shaded
 
 
-def _add_lines(rng: np.random.Generator, canvas: Canvas, lines: Sequence[_Line], base: Colour, brush: _Brush) -> None:
+def _add_lines(
+    rng: np.random.Generator, canvas: Canvas, lines: Sequence[_DrawnLine], base: Colour, brush: _Brush
+) -> None:
     """Add rods and outlines; outlines fade here and there."""
     side, dark = len(canvas), 0.3 * base
     rods = [line for line in lines if not line.closed]

@@ -168,7 +168,7 @@ class _Config(TypedDict, total=False):
     config: dict[str, Any] | None
 
 
-class _Facts(_Config):
+class _ClassifierFacts(_Config):
     backbone: str
     size: Annotated[int, Meta(ge=1)]
     classes: list[str]
@@ -190,7 +190,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
         raise SketchDataError(
             f"{path} is not a classifier of edge maps: give the folder of a finished `sketchdata train edgemap`"
         )
-    values = check_fields(facts[_FACTS], _Facts, path, prefix=f"{_FACTS}.")
+    values = check_fields(facts[_FACTS], _ClassifierFacts, path, prefix=f"{_FACTS}.")
     try:
         found = new_classifier(values["backbone"], values["size"], tuple(values["classes"]), values.get("config"))
         found.network.load_state_dict(weights)

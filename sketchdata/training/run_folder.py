@@ -92,7 +92,7 @@ def opened_log(path: Path, stage: str, *, step: int, epochs: int, board: Path | 
             writer.close()
 
 
-class _Line(TypedDict, total=False):
+class _MetricsLine(TypedDict, total=False):
     stage: str
     epoch: int
     step: int
@@ -103,7 +103,7 @@ def read_lines(path: Path) -> list[Fields]:
     """Return the lines of a log; one that a kill cut off is left out."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith(b"}\n")]
-    return [decode_fields(line, _Line, f"{path}, line {number}") for number, line in enumerate(whole, 1)]
+    return [decode_fields(line, _MetricsLine, f"{path}, line {number}") for number, line in enumerate(whole, 1)]
 
 
 def stage_seconds(path: Path) -> dict[str, float]:
@@ -225,7 +225,7 @@ class _Recogniser(TypedDict):
     validation_hit: float | None
 
 
-class _Report(TypedDict, total=False):
+class _TrainingReport(TypedDict, total=False):
     stages: list[_Stage]
     edge_maps: dict[str, int]
     drawings: int
@@ -257,7 +257,7 @@ class RunFolder:
 
     def report(self) -> dict[str, Any] | None:
         """Return the report of a finished training; None of any other."""
-        return read_json(self.path / REPORT, _Report) if (self.path / REPORT).exists() else None
+        return read_json(self.path / REPORT, _TrainingReport) if (self.path / REPORT).exists() else None
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write the report, which finishes the training, and return it."""

@@ -448,7 +448,7 @@ def choose_recogniser(
     )
 
 
-class _Facts(TypedDict):
+class _RecogniserFacts(TypedDict):
     source: str
     method: str
     classes: list[str]
@@ -456,7 +456,7 @@ class _Facts(TypedDict):
 
 
 def _read(path: Path) -> KeptRecogniser:
-    tensors, facts = read_tensors(path, _Facts)
+    tensors, facts = read_tensors(path, _RecogniserFacts)
     try:
         classes = tuple(facts["classes"])
         recogniser = restore_recogniser({name: tensor.numpy() for name, tensor in tensors.items()}, facts[FOLDER])

@@ -80,7 +80,7 @@ def test_the_lists_of_quickdraw_are_classes_of_quickdraw_80_and_30_of_them() -> 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_our_splits_are_made_again_to_the_byte(seed: int, tmp_path: Path) -> None:
-    config = exports.SplitsConfig(out=tmp_path / "split.txt")
+    config = exports.ExportSplitsConfig(out=tmp_path / "split.txt")
     made = exports.export_splits(config, SplitOptions(seen=200, split_seed=seed)).split
     assert (len(made.seen), len(made.validation), len(made.unseen)) == (200, 40, 145)
     assert config.out.read_bytes() == (PUBLISHED / f"{OURS[seed]}.txt").read_bytes()

@@ -97,7 +97,7 @@ def test_a_log_with_a_junk_line_is_refused(dataset: Path, tmp_path: Path) -> Non
         apply(dataset, tmp_path / "out")
 
 
-def test_decisions_about_strangers_are_counted_and_change_nothing(
+def test_decisions_about_unknown_drawings_are_counted_and_change_nothing(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     apply(dataset, tmp_path / "plain")

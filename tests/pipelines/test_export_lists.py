@@ -14,7 +14,7 @@ from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.deephash import FILES, read_list
 from sketchdata.pipelines import verify
-from sketchdata.pipelines.exports import ListsConfig, export_lists
+from sketchdata.pipelines.exports import ExportListsConfig, export_lists
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import Manifest, hash_file
 from tests.builds import CATEGORIES, IN_PROCESS, SIZES, small_dataset
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(data: Path, out: Path, engine: EngineOptions = IN_PROCESS, **options: Any) -> Manifest | None:
-    return export_lists(data, ListsConfig(out=out, **options), engine)
+    return export_lists(data, ExportListsConfig(out=out, **options), engine)
 
 
 def test_every_drawing_is_in_the_list_of_its_split_with_its_class(data: Path, tmp_path: Path) -> None:

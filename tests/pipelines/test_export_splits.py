@@ -37,7 +37,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def export(out: Path, classes: Path, split: SplitOptions | None = None, **options: Any) -> exports.ExportedSplit:
-    config = exports.SplitsConfig(out=out, classes=str(classes), **options)
+    config = exports.ExportSplitsConfig(out=out, classes=str(classes), **options)
     return exports.export_splits(config, split or SplitOptions(seen=4, validation_share=0.25))
 
 
@@ -70,7 +70,7 @@ def test_a_written_split_is_taken_up_again_whatever_the_seed_and_the_order_of_th
 def test_lists_of_sake_come_back_as_the_split_without_its_validation_classes(tmp_path: Path, table: Path) -> None:
     found = export(tmp_path / "lists", table, format="sake").split
     assert sorted(path.name for path in (tmp_path / "lists").iterdir()) == ["cname_cid.txt", "cname_cid_zero.txt"]
-    imported = imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt"))
+    imported = imports.import_splits(tmp_path / "lists", imports.ImportSplitsConfig(out=tmp_path / "split.txt"))
     assert (imported.seen, imported.unseen, imported.pictures) == (found.seen, found.unseen, {})
     assert read(tmp_path / "split.txt") == SplitNames(seen=found.seen, unseen=found.unseen)
 
@@ -97,7 +97,7 @@ def test_drawings_are_listed_each_once_and_none_of_an_unseen_class_is_for_traini
                 for key_id, label in zip(batch.key_id, batch.label, strict=True)
                 if CATEGORIES[label] == word
             }
-    imported = imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt"))
+    imported = imports.import_splits(tmp_path / "lists", imports.ImportSplitsConfig(out=tmp_path / "split.txt"))
     assert {name: len(own.paths) for name, own in imported.pictures.items()} == found.pictures
 
 
@@ -125,8 +125,8 @@ def test_files_that_are_there_are_replaced_only_on_demand(tmp_path: Path, table:
         export(place, table, overwrite=True, **options)
         assert out.read_text() != "mine"
     with pytest.raises(ConfigError, match="is there already"):
-        imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt"))
-    imports.import_splits(tmp_path / "lists", imports.SplitsConfig(out=tmp_path / "split.txt", overwrite=True))
+        imports.import_splits(tmp_path / "lists", imports.ImportSplitsConfig(out=tmp_path / "split.txt"))
+    imports.import_splits(tmp_path / "lists", imports.ImportSplitsConfig(out=tmp_path / "split.txt", overwrite=True))
     assert read(tmp_path / "split.txt").validation is None
 
 
@@ -167,7 +167,7 @@ def test_folders_that_are_no_data_set_or_have_no_lists_are_refused(tmp_path: Pat
     with pytest.raises(SketchDataError, match="is not a finished data set"):
         export(tmp_path / "out", tmp_path)
     with pytest.raises(FormatError, match=r"has no cname_cid\.txt and no cname_cid_zero\.txt"):
-        imports.import_splits(tmp_path, imports.SplitsConfig(out=tmp_path / "split.txt"))
+        imports.import_splits(tmp_path, imports.ImportSplitsConfig(out=tmp_path / "split.txt"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -57,11 +57,11 @@ def some_folder(out: Path, splits: dict[str, Codes] | None = None) -> Path:
 
 
 def bring(directory: Path, out: Path, **options: Any) -> Manifest:
-    return imports.import_codes(directory, imports.CodesConfig(out=out, **options))
+    return imports.import_codes(directory, imports.ImportCodesConfig(out=out, **options))
 
 
 def give(directory: Path, out: Path, **options: Any) -> Manifest:
-    return exports.export_codes(directory, exports.CodesConfig(out=out, **options))
+    return exports.export_codes(directory, exports.ExportCodesConfig(out=out, **options))
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

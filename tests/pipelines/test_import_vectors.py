@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sketchdata.classes.vectors import read_source, read_vectors
 from sketchdata.cli.exports import import_vectors as command
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.pipelines.imports import KIND, VectorsConfig, import_vectors
+from sketchdata.pipelines.imports import KIND, ImportVectorsConfig, import_vectors
 from sketchdata.storage.manifest import hash_file
 from tests import word_files
 from tests.quickdraw_builds import CATEGORIES, build, generate
@@ -32,8 +32,8 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def config(folder: Path, **options: Any) -> VectorsConfig:
-    return VectorsConfig(**{"out": folder / "words.parquet", "classes": str(folder / "classes.txt"), **options})
+def config(folder: Path, **options: Any) -> ImportVectorsConfig:
+    return ImportVectorsConfig(**{"out": folder / "words.parquet", "classes": str(folder / "classes.txt"), **options})
 
 
 @pytest.mark.parametrize("kind", word_files.KINDS)
@@ -88,7 +88,7 @@ def test_classes_are_those_of_a_data_set_or_of_quickdraw(tmp_path: Path) -> None
     path = word_files.write(tmp_path, "glove.txt", words, np.eye(len(words), dtype=np.float32) + 1)
     import_vectors(path, config(tmp_path, classes=str(tmp_path / "set")))
     assert set(read_vectors(tmp_path / "words.parquet")[0]) == set(CATEGORIES)
-    told = import_vectors(path, VectorsConfig(out=tmp_path / "all.parquet", allow_missing=True))
+    told = import_vectors(path, ImportVectorsConfig(out=tmp_path / "all.parquet", allow_missing=True))
     assert told["classes"] + len(told["missing"]) == 345
 
 
@@ -100,7 +100,7 @@ def test_a_class_table_or_a_file_that_is_not_there_is_named(table: Path, tmp_pat
     with pytest.raises(ConfigError, match=r"line 2 is empty"):
         import_vectors(path, config(tmp_path))
     with pytest.raises(SketchDataError, match=r"none\.vec"):
-        import_vectors(tmp_path / "none.vec", VectorsConfig(out=tmp_path / "words.parquet"))
+        import_vectors(tmp_path / "none.vec", ImportVectorsConfig(out=tmp_path / "words.parquet"))
 
 
 def test_the_command_says_what_it_left_out_and_averaged(table: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_real_word_vectors_put_like_beside_like(tmp_path: Path) -> None:
     folder = Path(os.environ["SKETCHDATA_REAL_DATA"]) / "wordvectors"
     told = import_vectors(
         folder / "semantic_labels_tuberlin.npy",
-        VectorsConfig(out=tmp_path / "words.parquet", words=folder / "classes_tuberlin.txt", allow_missing=True),
+        ImportVectorsConfig(out=tmp_path / "words.parquet", words=folder / "classes_tuberlin.txt", allow_missing=True),
     )
     assert told["numbers"] == 300
     words, vectors, _ = read_vectors(tmp_path / "words.parquet")

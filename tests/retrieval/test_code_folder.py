@@ -80,7 +80,7 @@ def test_a_stopped_try_goes_on_with_the_splits_that_are_missing(tmp_path: Path) 
     assert equal(read_codes(tmp_path, "query"), codes)
 
 
-def test_other_codes_are_replaced_only_when_told_to_and_strangers_never(tmp_path: Path) -> None:
+def test_other_codes_are_replaced_only_when_told_to_and_other_folders_never(tmp_path: Path) -> None:
     one, two = codes_like_drawings(20), codes_like_drawings(30, bits=24)
     write(tmp_path / "codes", gallery=one)
     with pytest.raises(ConfigError, match="made with other options"):

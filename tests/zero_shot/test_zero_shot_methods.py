@@ -133,7 +133,7 @@ def test_a_class_of_one_drawing_is_learnt_from_and_not_asked() -> None:
     assert small("sae").fit(*toy.seen(), VALIDATION).gamma == 0
 
 
-def test_the_oracle_takes_the_means_of_all_classes() -> None:
+def test_the_upper_bound_takes_the_means_of_all_classes() -> None:
     toy = make_toy()
     half = np.arange(len(toy.labels)) % 2 == 0
     upper_bound = fit_upper_bound(toy.features[half], toy.labels[half], toy.vectors, SEEN)
