@@ -97,7 +97,6 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
 
 
 def _plan(curation: Curation, config: Config) -> Manifest:
-    """Return the curated data set's manifest as far as it is known beforehand."""
     parent = curation.parent
     options = {
         "splits": list(curation.splits),

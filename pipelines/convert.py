@@ -239,7 +239,6 @@ def _is_picture(source: str) -> bool:
 
 
 def _read_picture(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
-    """Read a picture of a drawing, whose lines are traced."""
     try:
         drawing = image.trace_picture(read_whole(blocks, image.DEFAULT_LIMITS.bytes), word or "")
     except FormatError as error:

@@ -347,7 +347,6 @@ def write_tar_shard(task: Task) -> TaskResult:
 def _members(
     settings: Mapping[str, Any], plan: pa.Table, provenance: pa.Table, pngs: Sequence[bytes]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of a tar's members: each map's PNG, then its JSON."""
     scores = plan.select(settings["scores"]).to_pylist()
     for row, png, values in zip(provenance.to_pylist(), pngs, scores, strict=True):
         row["word"] = settings["classes"][row["label"]]
@@ -408,7 +407,6 @@ def _finish(
 
 
 def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: str) -> pa.Table:
-    """Return a split's index: the rows that the tars' tasks left, one tar after the other."""
     schema, classes = dataset.index_schema(scores), plan.classes
     names = [tar.path for tar in tars_of(plan, split)]
     parts = [map_table(_index_part(folder, name)) for name in names]

@@ -292,7 +292,6 @@ class _Sources:
 
 
 def _read_the_web(sources: _Sources, gathering: Gathering, searches: Mapping[str, PhotoSearch]) -> None:
-    """Read lists of addresses, and search for every class."""
     for source, path in sources.lists:
         gathering.add(source, read_url_list(path), sources.word_of("urls"))
     todo = [(name, search, each) for name, search in searches.items() for each in sources.searched]

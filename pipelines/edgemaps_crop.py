@@ -287,7 +287,6 @@ def _read_photo(directory: Path, row: AnnotationRow, faults: list[str]) -> bytes
 
 
 def _write_rejects(annotations: pa.Table, folder: OutputFolder, chunks: Sequence[TaskResult]) -> dict[str, int]:
-    """Join the lists of rejects, first those without a photo; return {reason: annotations}."""
     without = [
         RejectedAnnotation(annotation=row, reason="photo not collected", detail=row["error"] or "")
         for row in annotations.filter(annotations["prefix"].is_null()).to_pylist()
@@ -312,7 +311,6 @@ class _Chosen:
 
 
 def _choose(folder: OutputFolder, chunks: Sequence[TaskResult], near: int | None) -> _Chosen:
-    """Decide which crops stay, and list the others."""
     files = [chunk.files[0] for chunk in chunks]
     paths = [folder.work / "crops" / file.path for file in files]
     crops = read_crops(paths)

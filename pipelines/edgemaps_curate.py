@@ -403,7 +403,6 @@ def _write_table(folder: AuditFolder, found: _Found) -> None:
 
 
 def _write_thresholds(folder: AuditFolder, found: _Found) -> int:
-    """Write a row a class; return how many."""
     label, classes = found.columns["label"], folder.manifest.classes
     noise = found.flag == FLAGS.index(NOISE_FLAG)
     counts = [
@@ -424,7 +423,6 @@ def _write_thresholds(folder: AuditFolder, found: _Found) -> int:
 
 
 def _counts(folder: AuditFolder, found: _Found) -> dict[str, Any]:
-    """Return the record's counts: of the edge maps, and of the classes that could not be classified as others are."""
     label, unmeasured = found.columns["label"], np.isnan(found.columns["distance"])
     sizes = np.bincount(label, minlength=len(folder.manifest.classes))
     limited = np.array([len(own) > 0 for own in found.limits.references])

@@ -76,7 +76,6 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
 
 
 def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
-    """Return the bitmaps' entry, the kind of their ids, and their splits."""
     from sketchdata.training.bitmaps import PROPORTIONS, fingerprint
 
     wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))

@@ -525,7 +525,6 @@ def _write_lines(path: Path, lines: Iterable[str]) -> int:
 
 
 def _export_sake(split: ClassSplit, config: ExportSplitsConfig, data: Dataset | None) -> dict[str, int]:
-    """Write both lists of classes and, of a data set, those of its drawings; return how many each of these has."""
     if config.out.is_file():
         raise ConfigError(f"{config.out} is a file, and lists go to a folder: choose another --out")
     tables = {class_lists.UNSEEN_FILE: split.unseen, class_lists.SEEN_FILE: split.seen}

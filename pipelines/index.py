@@ -51,7 +51,6 @@ def run(directory: Path, config: Config) -> Manifest:
 
 
 def _plan(source: CodeFolder, codes: Codes, config: Config) -> Manifest:
-    """Return the manifest without its files."""
     counts = np.bincount(codes.labels, minlength=len(codes.classes)).tolist()
     facts = {"bits": source.bits, "model": source.model, "ids": source.manifest.config.get("ids")}
     return Manifest(

@@ -76,7 +76,6 @@ def run(config: Config, engine: EngineOptions) -> Generated | None:
 
 
 def _claim(out: Path) -> None:
-    """Mark the folder as generated, unless it holds what may be real files."""
     if out.is_dir() and any(out.iterdir()) and not (out / _NOTE_NAME).exists():
         raise ConfigError(f"{out} is not empty and was not made by `sketchdata synth`: choose another --out")
     with replacing(out / _NOTE_NAME) as note:

@@ -135,7 +135,6 @@ def _unlisted(directory: Path, listed: Iterable[FileEntry]) -> Iterator[str]:
 
 
 def _check_files(directory: Path, entries: Collection[FileEntry], verification: Verification) -> set[str]:
-    """Check the presence, sizes and hashes of files; return the paths of those without a fault."""
     for kind in ("missing file", "size", "sha256"):
         verification.check(kind, [])
     whole: set[str] = set()
@@ -154,7 +153,6 @@ def _check_files(directory: Path, entries: Collection[FileEntry], verification: 
 def _check_counts(
     labels: npt.NDArray[np.integer[Any]], manifest: Manifest, split: str, verification: Verification
 ) -> None:
-    """Compare the rows of each class of a split, from their labels (N,), with the manifest's counts."""
     counts = np.bincount(labels, minlength=len(manifest.classes)).tolist()
     told = manifest.counts[split]
     where = "the data set" if split == pictures.UNDIVIDED else split
@@ -274,7 +272,6 @@ def _check_tars(
 
 
 def _wrong_members(path: Path, name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Compare a tar's members with its rows of the index, in order: names, places, and what the JSONs say."""
     with tarfile.open(path) as file:
         members = file.getmembers()
         expected = [f"{row['key_id']}.{kind}" for row in rows for kind in ("png", "json")]
@@ -304,7 +301,6 @@ def _wrong_sample(content: bytes, row: Mapping[str, Any], where: str) -> Iterato
 
 
 def _wrong_pictures(path: Path, rows: list[dict[str, Any]], side: int) -> Iterator[str]:
-    """Decode every PNG from where the index says that it lies."""
     with path.open("rb") as file, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
 
         def fault(row: Mapping[str, Any]) -> str | None:
@@ -328,7 +324,6 @@ def _photos_across(indexes: Mapping[str, pa.Table]) -> Iterator[str]:
 
 
 def _wrong_attribution(path: Path, indexes: Mapping[str, pa.Table]) -> Iterator[str]:
-    """Compare the listed photos with those of the indexes."""
     counted: Counter[tuple[str, str]] = Counter()
     for index in indexes.values():
         counted.update(zip(*(index.column(name).to_pylist() for name in ("photo", "photo_sha256")), strict=True))
@@ -387,7 +382,6 @@ def _check_collection(directory: Path, manifest: Manifest, verification: Verific
 
 
 def _check_pictures(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    """Check shards of crops or edge maps: columns, key_ids, classes, order, and that every picture decodes."""
     tables = []
     side = manifest.config.get("size", dataset.DEFAULT_SIDE) if "detector" in manifest.config else None
     shards = [shard for shard in manifest.shards(pictures.UNDIVIDED) if shard.path in whole]
@@ -440,7 +434,6 @@ def _wrong_key_ids(table: pa.Table, shard: FileEntry) -> Iterator[str]:
 
 
 def _wrong_stored_pictures(table: pa.Table, shard: FileEntry, side: int | None) -> Iterator[str]:
-    """Yield what is wrong with pictures: crops must have the size that is told, edge maps be PNGs of one side."""
     key_ids = table.column("key_id").to_pylist()
     sizes = zip(table.column("width").to_pylist(), table.column("height").to_pylist(), strict=True)
 
@@ -518,7 +511,6 @@ def _read_split(
 
 
 def _read_shard(directory: Path, manifest: Manifest, split: str, shard: FileEntry, verification: Verification) -> _Rows:
-    """Check one shard's columns, metadata and rows."""
     schema, facts = parquet.read_facts(directory / shard.path)
     same = schema.equals(parquet.schema(raw=manifest.is_raw))
     if not verification.check("schema", [] if same else [f"{shard.path} has other columns: {schema}"]):

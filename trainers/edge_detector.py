@@ -309,7 +309,6 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
 
 
 def _finish(training: Training, seconds: float) -> dict[str, Any]:
-    """Write the weights, and last the report, whose existence means that the training is whole."""
     config = training.config
     facts = {
         "config": recorded(config),

@@ -183,7 +183,6 @@ def _learn_prototypes(
 def _features(
     folder: RunFolder, config: Config, classes: ClassPlan
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the embeddings of drawings of seen classes, (N, D), and their rows in the class table, (N,)."""
     seen = classes.split.seen
     packed = read_split(config.data, TRAIN).of_classes(seen)
     labels = packed.labels.numpy().astype(np.int64)

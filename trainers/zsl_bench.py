@@ -190,7 +190,6 @@ class _ZeroShotBench:
         )
 
     def _evaluated(self, folder: Path) -> Mapping[str, Any]:
-        """Return the evaluation of a run, kept or new."""
         path, split = folder / JSON_FILE, self.config.split
         if path.exists():
             values: Mapping[str, Any] = read_json(path)

@@ -475,7 +475,6 @@ def entropy(
 
 
 def _batches(drawings: Drawings, words: Words) -> Iterator[DrawingBatch]:
-    """Yield drawings as flat arrays whose labels `words` knows."""
     if isinstance(drawings, DrawingDataset):
         for word in drawings.classes:
             words.label(word)

@@ -272,7 +272,6 @@ class Recogniser:
 
 
 def _drawing_of(one: Recognisable) -> Drawing:
-    """Return a simplified drawing."""
     if isinstance(one, np.ndarray):
         if one.dtype != np.uint8 or not (one.ndim == 2 or (one.ndim == 3 and one.shape[2] == 3)) or not one.size:
             raise ConfigError(

@@ -22,7 +22,6 @@ with needs_extra("comparing methods", "train"):
 
 
 def _list_rows(lines: Callable[[], Iterable[str]], help: str) -> Callable[[Command], Command]:
-    """Return an option that prints lines and ends the command."""
 
     def callback(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if wanted:

@@ -107,7 +107,6 @@ def _plain(found: recipe.RecognisedDrawings) -> dict[str, Any]:
 
 
 def _about(recogniser: Recogniser) -> str:
-    """Return a line about the recogniser and its scores."""
     count = int(recogniser.unseen.sum())
     if recogniser.kept is None:
         return f"{len(recogniser.classes):,} classes; score: {MEANINGS[recogniser.measure]}"
@@ -145,7 +144,6 @@ def _print(answer: Recognition, recogniser: Recogniser) -> None:
 
 
 def _digits(scores: list[float]) -> int:
-    """Return the number of decimals that distinguishes scores."""
     spread = max(scores) - min(scores)
     return min(max(3 - math.floor(math.log10(spread)), 0), 8) if spread > 0 else 4
 

@@ -218,7 +218,6 @@ def markdown(rows: Sequence[ZeroShotRow], *, words: Sequence[str] = (), edge_map
 
 
 def _chance(rows: Sequence[ZeroShotRow]) -> dict[str, dict[str, float]]:
-    """Return the chance levels that all rows have."""
     found = [
         {
             # The mean of equal numbers may differ from them in the last place.
@@ -235,7 +234,6 @@ def _chance(rows: Sequence[ZeroShotRow]) -> dict[str, dict[str, float]]:
 def _beside(
     rows: Sequence[ZeroShotRow], published: Sequence[PublishedRow], kinds: Mapping[str, VectorKind]
 ) -> list[tuple[ZeroShotRow | None, PublishedRow | None]]:
-    """Pair measured rows with published ones: the paper's rows in its order, then the others."""
     pairs, left = list[tuple[ZeroShotRow | None, PublishedRow | None]](), list(rows)
     for each in published:
         wanted = (each.features, each.kind, each.method)

@@ -547,7 +547,6 @@ def read_audit(directory: Path, kind: str = "entropy") -> Audit:
 
 
 def _codes(table: pa.Table, name: str, names: tuple[str, ...]) -> npt.NDArray[np.int8]:
-    """Return a dictionary column as indices into `names`, −1 for null."""
     chunks = table.column(name).chunks
     codes = [
         np.array([names.index(word) for word in chunk.dictionary.to_pylist()] + [-1], np.int8)[
@@ -559,7 +558,6 @@ def _codes(table: pa.Table, name: str, names: tuple[str, ...]) -> npt.NDArray[np
 
 
 def _read_limits(path: Path, names: tuple[str, ...], classes: int) -> dict[str, npt.NDArray[np.float64]]:
-    """Return {name: (C,) float64} of the limits of each class."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -73,7 +73,6 @@ _STYLE = {
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Draw with these settings alone, whatever the user's own are."""
     from matplotlib import style
 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
@@ -100,7 +99,6 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _figure(title: str, size: tuple[float, float], **options: Any) -> Figure:
-    """Return an empty figure, of a width and a height in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, **options)

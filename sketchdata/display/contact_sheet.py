@@ -140,7 +140,6 @@ def _bind(tiles: Bitmaps, texts: Sequence[str], columns: int | None, legend: Cal
 
 
 def _coloured_like(other: Bitmaps, grey: Bitmaps) -> Bitmaps:
-    """Return grey darkness in as many channels as another picture has."""
     return np.repeat(grey[..., None], 3, axis=-1) if other.ndim > grey.ndim else grey
 
 
@@ -183,7 +182,6 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _middles(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the middle of each drawing's bounding box: (N, 2)."""
     middles = np.zeros((len(batch), 2))
     bounds = batch.points[batch.strokes]
     inked = np.flatnonzero(np.diff(bounds))
@@ -235,7 +233,6 @@ def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
 
 
 def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:
-    """Write what the sheet shows on one line or, where that is too narrow, on two: (H, width)."""
     shown, missed = np.unique(batch.label).tolist(), int((~batch.recognized).sum())
     kind = words[shown[0]] if len(shown) == 1 else f"{len(shown)} categories"
     summary = f"{len(batch):,} drawing{'s' if len(batch) > 1 else ''} of {kind}"
@@ -250,7 +247,6 @@ def _legend(batch: DrawingBatch, words: Sequence[str], width: int) -> Bitmaps:
 
 
 def _legend_line(text: str, width: int, *, mark: bool = False) -> Bitmaps:
-    """Write a text from the left, after a ring where it explains the ring: (_LEGEND_HEIGHT, width)."""
     strip = np.zeros((_LEGEND_HEIGHT, width), np.uint8)
     left = _LEGEND_MARK_WIDTH if mark else 0
     text, scale = _fit_text(text, width - left)

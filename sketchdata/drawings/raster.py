@@ -228,7 +228,6 @@ def _pixels_of(batch: DrawingBatch, pixels: npt.NDArray[np.int32], start: int, s
 def _draw(
     bitmaps: Bitmaps, batch: DrawingBatch, pixels: npt.NDArray[np.int32], *, ink: int, line_width: int, antialias: bool
 ) -> None:
-    """Draw a batch's strokes on (N, S, S) bitmaps, whatever they held."""
     count, size, _ = bitmaps.shape
     # Here and not for all slices at once, so that the blank pixels are still near when lines are drawn on them.
     bitmaps.fill(0)

@@ -135,7 +135,6 @@ def _in_column(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDAr
 
 
 def _draw_column(cairo: Any, rounds: _Rounds, bitmaps: Bitmaps) -> None:
-    """Paint drawings one below the other and copy them to (N, S, S) bitmaps."""
     count, size, _ = bitmaps.shape
     # Of the official ARGB surface every channel is the same; painting one alone gives that one.
     surface = cairo.ImageSurface(cairo.FORMAT_A8, size, count * size)

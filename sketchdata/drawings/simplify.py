@@ -110,7 +110,6 @@ def simplify_records(parsed: Parsed) -> Parsed:
 
 
 def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
-    """Return all points (P,), (P,) moved to the top-left corner of their drawings, the larger sides being 255."""
     x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
     # Written so that not-a-number fails too.
     good = (np.abs(x) <= _MAX_PIXEL) & (np.abs(y) <= _MAX_PIXEL)

@@ -225,7 +225,6 @@ def centre(
 
 
 def _scaled(edges: Strength, longer: int) -> Strength:
-    """Scale (H, W) so that the longer side has `longer` pixels; lines keep their width and strength."""
     height, width = edges.shape
     scale = longer / max(height, width)
     high, wide = max(round(height * scale), 1), max(round(width * scale), 1)

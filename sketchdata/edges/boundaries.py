@@ -356,7 +356,6 @@ def f_measure(precision: npt.ArrayLike, recall: npt.ArrayLike) -> _Values:
 
 
 def _rates(numbers: _Counts) -> tuple[_Values, _Values]:
-    """Return precision and recall of (4, …) counts, 0 where there is nothing to count."""
     found, found_matched, drawn, drawn_matched = numbers
     return found_matched / np.maximum(_EPS, found), drawn_matched / np.maximum(_EPS, drawn)
 

@@ -78,7 +78,6 @@ def _inflated(content: bytes) -> bytes:
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (type, content) of consecutive data elements."""
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from("<II", data, at)
@@ -260,7 +259,6 @@ def boundaries_between(segments: Segments) -> npt.NDArray[np.uint8]:
 
 
 def _people(data: bytes, field: str) -> list[npt.NDArray[np.generic]]:
-    """Return a field of each person's struct: (H, W), all of one shape."""
     try:
         people = read_variable(data, "groundTruth")
         found = []

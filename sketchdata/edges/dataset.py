@@ -354,7 +354,6 @@ class EdgeMaps:
                     future.cancel()
 
     def _decode(self, png: bytes, where: str, *, complete: bool) -> Images:
-        """Decode a PNG to (C, S, S)."""
         flags = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR
         image = cv2.imdecode(np.frombuffer(png, np.uint8), flags) if complete else None
         if image is None:

@@ -133,7 +133,6 @@ def one_thread() -> Iterator[None]:
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Return (H, W) or (H, W, C) at another size; at its own it stays itself."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -148,7 +148,6 @@ class PiDiNet(nn.Module):
 
 
 def _spatial(layer: str, before: int, after: int, groups: int = 1) -> nn.Conv2d:
-    """Return a layer's convolution over space, which keeps the size."""
     side = 5 if DIFFERENCES[layer] == "rd" else 3
     return nn.Conv2d(before, after, side, padding=side // 2, groups=groups, bias=False)
 

@@ -92,7 +92,6 @@ class TIN(nn.Module):
         return torch.sigmoid(fused)
 
     def _stage(self, number: int, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a stage's features, (B, C, h, w), and its score, (B, 1, h, w)."""
         part = self.get_submodule
         first = torch.relu(part(f"conv{number}_1")(seen))
         second = torch.relu(part(f"conv{number}_2")(first))

@@ -95,7 +95,6 @@ def parse(records: Sequence[bytes], *, word: str, label: int, raw: bool = False)
 
 
 def _check(record: bytes) -> tuple[tuple[int, bytes, int, int, int], list[int], list[bytes], list[bytes]]:
-    """Return the header's values, the strokes' lengths and their x and y bytes."""
     bounds = _record_bounds(record)
     if bounds[-1] != len(record) or len(bounds) != 2:
         raise FormatError("truncated record", f"{len(record)} bytes")

@@ -197,7 +197,6 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
 
 
 def _read_labels(array: _Array, name: str) -> tuple[_Labels, int | None]:
-    """Return labels, and the number of columns that they had; None of indices."""
     empty: _Labels = np.empty(0, np.uint16)
     if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
         return np.concatenate([empty, *(_of_indices(b.reshape(-1), at, name) for at, b in _blocks(array))]), None

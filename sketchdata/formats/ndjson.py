@@ -256,7 +256,6 @@ def _is_country(code: object) -> bool:
 
 
 def _microseconds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Parse `2017-03-01 20:41:36.70725 UTC`, with 0 to 6 digits of the second's fraction."""
     # numpy alone would let other zones, seven digits and blanks pass.
     if not all(map(_TIMESTAMP.fullmatch, texts)):
         raise FormatError("some line is bad")

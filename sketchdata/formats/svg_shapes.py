@@ -270,7 +270,6 @@ def flatten(outline: Outline, tolerance: float) -> npt.NDArray[np.float64]:
 
 
 def _cubic_points(a: complex, b: complex, c: complex, d: complex, *, tolerance: float) -> list[complex]:
-    """Return points along a cubic curve, without its start."""
     bend = max(abs(a - 2 * b + c), abs(b - 2 * c + d))
     pieces = min(MAX_POINTS, max(1, math.ceil(math.sqrt(0.75 * bend / tolerance))))
     inner = []

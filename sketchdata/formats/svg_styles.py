@@ -112,7 +112,6 @@ def parse_paint(text: str, current: Paint = BLACK) -> Paint:
 
 
 def _number(text: str, default: float, *, whole: float = 1.0) -> float:
-    """Read a number or a share of the whole."""
     match = _NUMBER.fullmatch(text[:80])
     if match is None:
         return default

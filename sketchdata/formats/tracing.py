@@ -131,7 +131,6 @@ def _rarer(grey: npt.NDArray[np.uint8]) -> Mask | None:
 
 
 def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Divide a picture (H, W) by its light, the median around each pixel."""
     scale = min(_GROUND_SIDE / max(grey.shape), 1)
     height, width = (max(round(side * scale), 1) for side in grey.shape)
     small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.int16)
@@ -183,7 +182,6 @@ def _pen(ink: Mask) -> float:
 
 
 def _without_dark_edges(ink: Mask, pen: float) -> Mask:
-    """Leave out rows and columns along the picture's edges that are nearly all ink and more than a pen's line."""
     cleaned = ink.copy()
     for turn in range(4):
         # A view, of which the edge is the first row.
@@ -336,7 +334,6 @@ def _cosine(one: complex, other: complex) -> float:
 
 
 def _simplified(lines: Sequence[Pixels]) -> list[npt.NDArray[np.uint8]]:
-    """Return lines as the strokes of a simplified drawing."""
     points = np.concatenate(lines)
     one = np.zeros(1)
     raw = dataclasses.replace(

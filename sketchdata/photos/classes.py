@@ -84,7 +84,6 @@ def words_by(classes: Iterable[PhotoClass], name: Callable[[PhotoClass], str | N
 
 
 def _fault_of(row: Mapping[str, str]) -> str:
-    """Return what is wrong with a row by itself; nothing for a good one."""
     if not row["word"]:
         return "the word is missing"
     if row["source"] not in CLASS_SOURCES:

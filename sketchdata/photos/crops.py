@@ -138,7 +138,6 @@ def _refusal(row: AnnotationRow, rules: CropRules, boxed: set[str]) -> str | Non
 
 
 def _crop(photo: Photo, row: AnnotationRow, rules: CropRules) -> Crop:
-    """Crop one annotation, or raise a FormatError when its box lies outside the photo or is too small."""
     box, context = _stated_box(row), rules.context
     shown = box
     if shown is None and rules.no_box == "saliency":

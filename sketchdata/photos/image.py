@@ -171,7 +171,6 @@ def _decode_within(data: bytes, kind: str, limits: PhotoLimits, ground: str = "w
 
 
 def _rgb(image: Image.Image, ground: str) -> Photo:
-    """Return a picture of any mode as (H, W, 3) uint8."""
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit grey at 255 instead of scaling it.
         grey = (np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8)

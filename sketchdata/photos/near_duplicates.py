@@ -112,7 +112,6 @@ def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np
 
 
 def _correlation(one: npt.NDArray[np.uint8], others: Thumbnails) -> npt.NDArray[np.float64]:
-    """Return Pearson's correlation of one thumbnail with (K, 256) others, none of them blank. (K,) float64."""
     # Whole numbers below 2^24 are exact in float32, and so are all sums of 256 products of bytes, in any order: the
     # result is the same on every machine.
     first, rest = one.astype(np.float32), others.astype(np.float32)

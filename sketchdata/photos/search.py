@@ -238,7 +238,6 @@ def find_photos(search: PhotoSearch, word: str, query: str, count: int) -> Itera
 
 
 def _at(answer: object, *path: str) -> object:
-    """Return what an answer has at a path of keys; None where it has nothing."""
     for key in path:
         answer = answer.get(key) if isinstance(answer, dict) else None
     return answer
@@ -410,7 +409,6 @@ class Openverse:
 
 
 def _openverse_token(settings: SearchSettings, address: str) -> str | None:
-    """Return the bearer token, getting one by the client's id and secret where need be."""
     environment = settings.environment
     if environment.get("OPENVERSE_TOKEN"):
         return environment["OPENVERSE_TOKEN"]

@@ -186,7 +186,6 @@ def to_words(packed: Packed) -> CodeWords:
 
 
 def _padded(packed: Packed, size: int) -> Packed:
-    """Pad codes with zeros to a multiple of `size` bytes."""
     padded = np.zeros((len(packed), -(-packed.shape[1] // size) * size), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded

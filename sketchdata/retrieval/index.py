@@ -237,7 +237,6 @@ def _read(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any]:
 
 
 def _codes(folder: Path, manifest: Manifest, bits: int, arrays: tuple[npt.NDArray[Any], ...]) -> Codes:
-    """Return arrays from disk as codes, once they are found to be what an index consists of."""
     packed, labels, key_ids = arrays
     wanted = {CODES: (packed, np.uint8, 2), LABELS: (labels, np.uint16, 1), KEY_IDS: (key_ids, np.uint64, 1)}
     for name, (array, dtype, dimensions) in wanted.items():

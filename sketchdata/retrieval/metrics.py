@@ -378,17 +378,14 @@ def _check(k: int) -> None:
 
 
 def _ratio(above: npt.NDArray[np.generic], below: Counts) -> Values:
-    """Divide, with 0 / 0 = 0."""
     return np.asarray(above / np.maximum(below, 1))
 
 
 def _share(above: Values, below: Counts, groups: TieGroups) -> Values:
-    """Divide; nan for queries without relevant items."""
     return np.where(groups.all_relevant > 0, _ratio(above, below), np.nan)
 
 
 def _harmonic(start: Counts, stop: Counts) -> Values:
-    """Return H(stop) − H(start)."""
     table = _harmonic_table(int(stop.max(initial=0)).bit_length())
     return np.asarray((table[stop] - table[start]) * 2.0**-_HARMONIC_BITS)
 

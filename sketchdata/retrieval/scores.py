@@ -341,7 +341,6 @@ class _RetrievalEvaluation:
 
 
 def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[MeasurePath, Values]:
-    """Compute every measure of some queries, and `("chance",)`."""
     found: dict[MeasurePath, Values] = {("chance",): metrics.chance(groups)}
     for ties in get_args(Ties):
         found["map", ties] = metrics.average_precision(groups, ties)

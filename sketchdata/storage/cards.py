@@ -70,7 +70,6 @@ def _number(manifest: Manifest) -> str:
 
 
 def _is_own(manifest: Manifest) -> bool:
-    """Tell whether a data set was built from a user's files instead of those of Quick, Draw!."""
     return any(source.path.startswith(OWN_FILES) for source in manifest.sources)
 
 

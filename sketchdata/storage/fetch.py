@@ -398,7 +398,6 @@ def _watched(chunks: Iterator[bytes], policy: FetchPolicy) -> Iterator[bytes]:
 
 
 def _shown(url: str) -> str:
-    """Return an address fit for a message: without a password in it."""
     return re.sub(r"//[^/@]*@", "//", url)
 
 
@@ -532,7 +531,6 @@ class _PartFile:
         return Downloaded(path=self.target, bytes=size, md5=md5, status=status, received=size - start)
 
     def _resumable(self, file: BinaryIO, expected: Expected) -> int:
-        """Return how many bytes of the part can be kept."""
         size = os.fstat(file.fileno()).st_size
         if expected.bytes is not None and size > expected.bytes:
             return 0

@@ -229,7 +229,6 @@ class _Pass:
         self._reject(offset, _AMBIGUOUS, f"the record names {key_id} and another one")
 
     def _choose(self) -> tuple[DrawingBatch, int]:
-        """Parse the held records by rising rank until there are enough good ones."""
         held_ranks, records = self.held.sorted()
         chosen: list[DrawingBatch] = [empty_batch(raw=self.rules.keep_raw)]
         have = at = passed_over = 0
@@ -247,7 +246,6 @@ class _Pass:
         return concatenate(chosen), passed_over
 
     def _examine(self, held_ranks: npt.NDArray[np.uint64], records: list[tuple[int, bytes]]) -> DrawingBatch:
-        """Return the good ones among some held records, in rank order."""
         self._examined += len(records)
         parsed = self._parse_records([record for _, record in records])
         for number, error in parsed.faults:

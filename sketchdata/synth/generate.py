@@ -100,7 +100,6 @@ def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0
 
 
 def _chunk(word: str, seed: int, label: int, chunk: int) -> DrawingBatch:
-    """Make one whole chunk."""
     category = _category(word)
     rng = stream("drawings", seed, word, chunk)
     table, drawing, stroke, is_noise = _choose_strokes(rng, category)
@@ -313,7 +312,6 @@ def simplify(ink: Ink) -> tuple[Indices, Indices, npt.NDArray[np.uint8], npt.NDA
 
 
 def _fit(strokes: Indices, lengths: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Move each drawing to the top-left corner and make its larger side 255."""
     starts = (np.cumsum(lengths) - lengths)[strokes[:-1]]
     points = np.diff(np.append(starts, len(x)))
     left, top = np.minimum.reduceat(x, starts), np.minimum.reduceat(y, starts)

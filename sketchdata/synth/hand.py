@@ -88,7 +88,6 @@ def plan(rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke:
 def _leave_out(
     rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke: Indices
 ) -> tuple[Indices, Indices]:
-    """Drop optional strokes, but never a drawing's first."""
     keep = rng.random(len(stroke)) < table.chance[stroke]
     keep[0] = True
     keep[1:] |= drawing[1:] != drawing[:-1]
@@ -184,7 +183,6 @@ def _bend(rng: np.random.Generator, drawing: Indices, x: Floats, y: Floats) -> t
 def _turn(
     rng: np.random.Generator, drawing: Indices, x: Floats, y: Floats, prototype: Prototype
 ) -> tuple[Floats, Floats]:
-    """Stretch, mirror, slant and turn each drawing."""
     count = int(drawing[-1]) + 1
     wide = np.maximum(1 + prototype.stretch * bell(rng, count), 0.4)
     wide = np.where(rng.random(count) < _MIRRORED * prototype.mirrors, -wide, wide)

@@ -287,7 +287,6 @@ def _seen(rng: np.random.Generator, points: Floats, prototype: Prototype) -> Flo
 
 
 def _paint(rng: np.random.Generator, lines: Sequence[_DrawnLine], place: Place) -> None:
-    """Put a subject into a scene: shadow, surfaces, rods and outlines."""
     side, base = len(place.canvas), unlike(rng, place.colour)
     angle = 2 * np.pi * rng.random()
     brush = _Brush(
@@ -331,7 +330,6 @@ def _parts(lines: Sequence[_DrawnLine], side: int) -> list[Weights]:
 
 
 def _cast_shadow(rng: np.random.Generator, canvas: Canvas, whole: Weights, brush: _Brush) -> None:
-    """Cast the subject's soft shadow away from the light."""
     side = len(canvas)
     distance, depth = side * float(between(rng, 0.01, 0.05, 1)[0]), float(between(rng, 0.1, 0.45, 1)[0])
     move = np.array([[1, 0, -distance * brush.sun[0]], [0, 1, -distance * brush.sun[1]]], np.float32)
@@ -353,7 +351,6 @@ def _surface(hue: Colour, part: Weights, grain: Weights, brush: _Brush, side: in
 def _add_lines(
     rng: np.random.Generator, canvas: Canvas, lines: Sequence[_DrawnLine], base: Colour, brush: _Brush
 ) -> None:
-    """Add rods and outlines; outlines fade here and there."""
     side, dark = len(canvas), 0.3 * base
     rods = [line for line in lines if not line.closed]
     core, wider = (_drawn(rods, side, brush.rod + more) for more in (0, 2 * brush.outline))

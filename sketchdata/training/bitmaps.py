@@ -230,7 +230,6 @@ def classes_of(place: Path) -> tuple[str, ...]:
 
 
 def _read_arrays(place: Path, classes: tuple[str, ...]) -> Iterator[_Bitmaps]:
-    """Yield the array of each class, (N, 784) uint8; those of files are mapped and not read."""
     if _is_archive(place):
         with _open_archive(place) as archive:
             yield from (_checked(place, name, partial(_read_member, archive, name)) for name in classes)

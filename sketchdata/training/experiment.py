@@ -432,7 +432,6 @@ def _centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
 
 @torch.no_grad()
 def _embeddings(experiment: Experiment, encoder: SketchEncoder, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield some training drawings, (B,) int64 indices and (B, D) values of the code layer."""
     encoder.eval()
     for indices in torch.split(rows, experiment.training.batch_size):
         f, _ = encoder(experiment.view().batch(experiment.train, indices))

@@ -182,7 +182,6 @@ class _Loop:
         self._finish()
 
     def _epoch(self, signals: list[int]) -> None:
-        """Take the steps of an epoch that are left, then validate."""
         first = self.at.epochs * self.stage.loader.steps
         if self.stage.refresh is not None and self.at.step == first:
             self.stage.refresh()

@@ -472,7 +472,6 @@ def _gather(points: Tensor, strokes: Strokes, count: int) -> Chosen:
 
 
 def _to_pixels(xy: Tensor, size: int) -> Tensor:
-    """Scale 0..255 to 0..size - 1 and round to the nearest pixel, as the fast raster does. (p, 2) int32."""
     if xy.dtype == torch.uint8:
         # In whole numbers, since float32 would round some products the other way.
         return (xy.to(torch.int32) * (2 * (size - 1)) + MAX_COORDINATE).div(2 * MAX_COORDINATE, rounding_mode="floor")

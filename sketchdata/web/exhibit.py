@@ -252,7 +252,6 @@ def _data_url(kind: str, content: bytes) -> str:
 
 
 def _credit(row: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return who made a photo, in words, and its page, if that is one of the web: nothing else becomes a link."""
     words = [row["title"], row["author"] and f"by {row['author']}", row["licence"] or _NOT_STATED, row["source"]]
     page = row["page"] or ""
     return {

@@ -170,7 +170,6 @@ class Verdicts:
         return states, end
 
     def _labels(self, ids: Sequence[int]) -> list[int]:
-        """Return each id's group, −1 where there is no such item."""
         wanted = np.array(ids, np.uint64)
         place = np.searchsorted(self._ids, wanted)
         known = place < len(self._ids)

@@ -88,7 +88,6 @@ def origin(audit: Audit) -> str:
 
 
 def _facts(audit: Audit, items: Items) -> dict[str, str]:
-    """Return where a view's numbers come from, for its foot."""
     manifest, options = audit.manifest, audit.record.options
     empty = int((np.diff(items.offsets) == 0).sum())
     nouns = items.subject.nouns
@@ -112,7 +111,6 @@ def _said(value: Any) -> str:
 
 
 def _class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
-    """Return a class's numbers and its histogram."""
     rows = items.group(label)
     scores = items.score[rows]
     limits = [float(column[label]) for column in (audit.p_low, audit.p_median, audit.p_high)]

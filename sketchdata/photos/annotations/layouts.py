@@ -125,7 +125,6 @@ def _of_folder(photo: str, category: str) -> Reading:
 
 
 def _inner(folder: Path, *names: str) -> Path:
-    """Return the first of some folders within a folder, else the folder itself."""
     return next((folder / name for name in names if (folder / name).is_dir()), folder)
 
 
