@@ -195,11 +195,7 @@ def _word(source: str, reading: FileFormat, writing: FileFormat, config: Config)
 
 
 def _raster(config: Config) -> npy.Raster:
-    """Return what draws the bitmaps.
-
-    Raises:
-        ConfigError: The official raster is asked for, and not installed.
-    """
+    """Return what draws the bitmaps."""
     if config.raster == "fast":
         return npy.fast_raster
     from sketchdata.drawings.raster_cairo import load_cairo, official_raster

@@ -211,11 +211,7 @@ def _check_name(word: str) -> None:
 
 
 def _units(source: Path) -> list[_SourceUnit]:
-    """Return the files of drawings, and the folders of SVG files, in the order of their names.
-
-    Raises:
-        ConfigError: There are none, or SVG files without a folder of their class.
-    """
+    """Return the files of drawings, and the folders of SVG files, in the order of their names."""
     if not source.is_dir():
         raise ConfigError(f"--source {source} is not a folder: give one that holds drawings")
     units: list[_SourceUnit] = []

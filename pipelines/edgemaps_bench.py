@@ -160,11 +160,7 @@ class Contender:
 
 
 def _contenders(config: Config, photos: Sequence[DrawnPhoto]) -> list[Contender]:
-    """Return the contenders in the table's order.
-
-    Raises:
-        ConfigError: Options contradict each other, or a detector or a map cannot be had.
-    """
+    """Return the contenders in the table's order."""
     chosen = config.detectors if config.detectors is not None else "" if config.predictions else DEFAULT_DETECTORS
     names = list(names_in(chosen))
     weights, scales = _by_name("--weights", config.weights, names), _by_name("--scales", config.scales, names)
@@ -186,11 +182,7 @@ def _contenders(config: Config, photos: Sequence[DrawnPhoto]) -> list[Contender]
 
 
 def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values of an option NAME=VALUE that may be given again.
-
-    Raises:
-        ConfigError: One is not of that form, or names none of the detectors.
-    """
+    """Return the values of an option NAME=VALUE that may be given again."""
     found: dict[str, list[str]] = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -203,11 +195,7 @@ def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str,
 
 
 def _contending_detector(name: str, file: str | None, scales: tuple[float, ...]) -> Contender:
-    """Return a detector that can be had, or one that lacks what a user can add.
-
-    Raises:
-        ConfigError: It cannot be had.
-    """
+    """Return a detector that can be had, or one that lacks what a user can add."""
     if name in NETWORKS and importlib.util.find_spec("torch") is None:
         return Contender(name=name, needs="needs pip install 'sketchdata[train]'")
     if name in WEIGHTED_DETECTORS and file is None:

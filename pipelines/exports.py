@@ -541,12 +541,7 @@ def _export_sake(split: ClassSplit, config: ExportSplitsConfig, data: Dataset | 
 
 
 def _drawing_lines(data: Dataset, split: str, words: tuple[str, ...]) -> Iterator[str]:
-    """Yield the lines of a split's drawings of some classes, in the order of its rows.
-
-    Raises:
-        ConfigError: The data set has no such split, or a class cannot name a folder.
-        SketchDataError: A shard is missing or damaged.
-    """
+    """Yield the lines of a split's drawings of some classes, in the order of its rows."""
     if split not in data.manifest.counts:
         raise ConfigError(f"{data.directory} has no split {split}, whose drawings are to be listed")
     folders = [class_lists.folder_of(SKETCHES, word) for word in words]

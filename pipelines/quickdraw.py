@@ -209,11 +209,7 @@ def select_category(task: Task) -> TaskResult:
 
 
 def _select_checked(source: Source, file: SourceFile, rules: Rules, official: OfficialFile | None) -> Selection:
-    """Select, and see that what streamed by is what the publisher or the server announced; if not, read it once more.
-
-    Raises:
-        FetchError: The md5 is wrong twice.
-    """
+    """Select, and see that what streamed by is what the publisher or the server announced; if not, read it once more."""
     # The published list binds the official bucket alone: a mirror may hold another edition, and the manifest says so.
     expected = official.md5 if official is not None and source.location.rstrip("/") == BUCKET else file.md5
     size = None if file.gzipped else file.bytes
@@ -227,11 +223,7 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
 
 
 def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dict[str, int]]:
-    """Return {category: {split: drawings}}.
-
-    Raises:
-        SketchDataError: Categories have too few drawings, all of which are named.
-    """
+    """Return {category: {split: drawings}}."""
     sizes, need = config.sizes(), sum(config.sizes().values())
     have = {result.task_id: result.counts["drawings"] for result in results}
     # Nothing can be scaled down to no drawings at all.

@@ -80,11 +80,7 @@ def _finished(tasks: Sequence[Task], name: str) -> dict[str, TaskResult]:
 
 
 def _dask_outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[TaskOutcome]:
-    """Yield each task's outcome as it completes on a Dask cluster, which may be a SLURM or PBS queue behind.
-
-    Raises:
-        ConfigError: dask is not installed, no scheduler was named, or none answers there.
-    """
+    """Yield each task's outcome as it completes on a Dask cluster, which may be a SLURM or PBS queue behind."""
     scheme, separator, _ = (options.scheduler or "").partition("://")
     # Dask itself would look for an unknown scheme's plug-in for a minute.
     if options.scheduler is None or (separator and scheme not in _SCHEMES):

@@ -79,11 +79,7 @@ def load(content: bytes) -> dict[str, list[NumericArray]]:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return {split: member} once it is known that all of them are small enough to be unpacked.
-
-    Raises:
-        FormatError: There are none or too many, or they are compressed in a way that numpy does not write.
-    """
+    """Return {split: member} once it is known that all of them are small enough to be unpacked."""
     infos = archive.infolist()
     if not infos or len(infos) > _MAX_MEMBERS or not all(info.filename.endswith(".npy") for info in infos):
         raise FormatError("not a sketch-rnn file", f"an archive of {len(infos):,} files, not of train.npy and so on")
