@@ -203,10 +203,7 @@ def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions
     source = open_source(location)
     files = find_files(source, [official_path(curation.parent.config["input_format"], word) for word in holes])
     known = np.unique(np.concatenate([curation.audit.key_id, curation.drop]))
-    lists = {
-        "known": write_ids(work / "known.npy", known),
-        "keep": write_ids(work / "keep.npy", curation.keep),
-    }
+    lists = {"known": write_ids(work / "known.npy", known), "keep": write_ids(work / "keep.npy", curation.keep)}
     taken: dict[str, dict[int, str]] = {word: {} for word in holes}
     while True:
         rules = _rules(curation, holes, taken)
@@ -246,11 +243,7 @@ def _rules(
 
 
 def _refill_task(
-    curation: Curation,
-    work: Path,
-    stored: tuple[Source, SourceFile],
-    rules: Rules,
-    lists: Mapping[str, Stored],
+    curation: Curation, work: Path, stored: tuple[Source, SourceFile], rules: Rules, lists: Mapping[str, Stored]
 ) -> Task:
     source, file = stored
     audit = curation.audit

@@ -348,10 +348,5 @@ def _write_folder(out: Path, batches: Iterable[DrawingBatch], words: Words, tall
 
     drawings = chain.from_iterable(batch.drawings(words.names) for batch in batches)
     write_svg_folder(
-        out,
-        drawings,
-        overwrite=tally.config.overwrite,
-        names=tally.names,
-        refuse=refuse,
-        check=tally.check,
+        out, drawings, overwrite=tally.config.overwrite, names=tally.names, refuse=refuse, check=tally.check
     )

@@ -40,16 +40,7 @@ from sketchdata.engine.assembly import (
 )
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import (
-    FORMATS,
-    SCALES,
-    Fault,
-    Portion,
-    Reader,
-    read_npz,
-    read_svg_folder,
-    unpacked_blocks,
-)
+from sketchdata.formats.files import FORMATS, SCALES, Fault, Portion, Reader, read_npz, read_svg_folder, unpacked_blocks
 from sketchdata.progress import console
 from sketchdata.storage import parquet
 from sketchdata.storage.cards import OWN_FILES, dataset_card

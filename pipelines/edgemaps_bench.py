@@ -83,10 +83,7 @@ class Config:
         metavar="A,B,…",
     )
     weights: tuple[str, ...] = option(
-        (),
-        help="File of a detector's weights; repeatable, also for one detector.",
-        metavar="NAME=FILE",
-        multiple=True,
+        (), help="File of a detector's weights; repeatable, also for one detector.", metavar="NAME=FILE", multiple=True
     )
     scales: tuple[str, ...] = option(
         (),

@@ -60,9 +60,7 @@ class Config:
         metavar="FILE|URL",
     )
     weights_sha256: str | None = option(
-        None,
-        help="Expected sha256 of the weights; not needed for published weights of tin and pidinet.",
-        metavar="HEX",
+        None, help="Expected sha256 of the weights; not needed for published weights of tin and pidinet.", metavar="HEX"
     )
     scales: str = option(
         "1", help="Comma-separated scales of the photo; the network's outputs are averaged.", metavar="A,B,…"

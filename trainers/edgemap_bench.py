@@ -168,8 +168,7 @@ def _facts(config: Config, training: TrainingOptions) -> dict[str, Any]:
 
 def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifest: str) -> dict[str, Any]:
     own = options.EdgeMapNetworkConfig(
-        **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)},
-        backbone=row.name,
+        **{field.name: getattr(config, field.name) for field in fields(EdgeMapConfig)}, backbone=row.name
     )
     own = replace(own, size=row.side(config.size))
     made_with = {"manifest": manifest, "options": recorded(own) | recorded(training)}

@@ -23,15 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sketchdata.comparisons.hashing import (
-    ABLATIONS,
-    BRANCHES,
-    HashingRow,
-    MeasuredRow,
-    RowKind,
-    chosen_rows,
-    markdown,
-)
+from sketchdata.comparisons.hashing import ABLATIONS, BRANCHES, HashingRow, MeasuredRow, RowKind, chosen_rows, markdown
 from sketchdata.config import option, recorded
 from sketchdata.display.charts import Curve, precision_recall_panels, save
 from sketchdata.errors import ConfigError

@@ -320,9 +320,7 @@ class SplitOptions:
     )
     split_seed: int = option(0, help="Seed of the choice of classes.", type=click.IntRange(0, 2**64 - 1))
     validation_share: float = option(
-        VALIDATION_SHARE,
-        help="Share of the seen classes for validation.",
-        type=click.FloatRange(0, 1, max_open=True),
+        VALIDATION_SHARE, help="Share of the seen classes for validation.", type=click.FloatRange(0, 1, max_open=True)
     )
     allow_unknown: bool = option(False, help="Ignore names of the split that are not in the class table.")
 

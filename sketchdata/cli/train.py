@@ -11,13 +11,7 @@ from sketchdata.cli.output import JSON, echo_json
 from sketchdata.config import options
 from sketchdata.errors import needs_extra
 from sketchdata.trainers import options as trainers
-from sketchdata.training.options import (
-    PAPER_ADAM,
-    PAPER_EDGE_MAPS,
-    PAPER_ZERO_SHOT,
-    NetworkOptions,
-    TrainingOptions,
-)
+from sketchdata.training.options import PAPER_ADAM, PAPER_EDGE_MAPS, PAPER_ZERO_SHOT, NetworkOptions, TrainingOptions
 
 _NEEDS = "training", "train"
 

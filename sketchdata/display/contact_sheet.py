@@ -75,12 +75,7 @@ def contact_sheet(
 
 
 def picture_sheet(
-    pictures: Sequence[Photo],
-    titles: Sequence[str],
-    legend: str,
-    *,
-    columns: int | None = None,
-    cell: int = 112,
+    pictures: Sequence[Photo], titles: Sequence[str], legend: str, *, columns: int | None = None, cell: int = 112
 ) -> Bitmaps:
     """Lay photos or edge maps out as a grid, row by row, each as large as fits and in the middle of its cell.
 

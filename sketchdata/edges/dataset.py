@@ -316,12 +316,7 @@ class EdgeMaps:
         return EdgeMapBatch(images=images, labels=entries.labels, key_ids=entries.key_ids)
 
     def batches(
-        self,
-        split: str,
-        *,
-        batch_size: int = 256,
-        labels: Sequence[int] | None = None,
-        seed: int | None = None,
+        self, split: str, *, batch_size: int = 256, labels: Sequence[int] | None = None, seed: int | None = None
     ) -> Iterator[EdgeMapBatch]:
         """Yield every edge map of a split once, a few batches read ahead; the last batch may be smaller.
 

@@ -84,10 +84,7 @@ class Halving(nn.Sequential):
         if before * after <= _FEW:
             layers: list[nn.Module] = [nn.Conv2d(before, after, 3, stride=2, padding=1)]
         else:
-            layers = [
-                nn.Conv2d(before, before, 5, stride=2, padding=2, groups=before),
-                nn.Conv2d(before, after, 1),
-            ]
+            layers = [nn.Conv2d(before, before, 5, stride=2, padding=2, groups=before), nn.Conv2d(before, after, 1)]
         super().__init__(*layers, nn.ReLU())
 
 

@@ -424,11 +424,7 @@ class Index:
 
     def _neighbours(self, rows: IndexRows, distances: npt.NDArray[np.uint8]) -> Neighbours:
         return Neighbours(
-            rows=rows,
-            distances=distances,
-            key_ids=self.key_ids[rows],
-            labels=self.labels[rows],
-            classes=self.classes,
+            rows=rows, distances=distances, key_ids=self.key_ids[rows], labels=self.labels[rows], classes=self.classes
         )
 
 

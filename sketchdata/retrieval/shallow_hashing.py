@@ -126,11 +126,7 @@ class ShallowMethod:
 
 
 def _draw_sample(
-    features: npt.NDArray[np.floating[Any]],
-    labels: npt.NDArray[np.integer[Any]],
-    bits: int,
-    seed: int,
-    most: int,
+    features: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]], bits: int, seed: int, most: int
 ) -> Sample:
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ConfigError(f"(N, F) features with (N,) labels are needed, not {features.shape} with {labels.shape}")

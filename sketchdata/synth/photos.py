@@ -269,10 +269,7 @@ def _seen(rng: np.random.Generator, points: Floats, prototype: Prototype) -> Flo
     """Bend, mirror, stretch, slant and turn points (n, 2) of −1 to 1, and look at them from an angle."""
     x, y = points.T
     (fx, fy), (px, py) = between(rng, 0.3, 0.8, 2), rng.random(2)
-    x, y = (
-        x + 0.03 * np.sin(2 * np.pi * (fx * y + px)),
-        y + 0.03 * np.sin(2 * np.pi * (fy * x + py)),
-    )
+    x, y = (x + 0.03 * np.sin(2 * np.pi * (fx * y + px)), y + 0.03 * np.sin(2 * np.pi * (fy * x + py)))
     if prototype.mirrors and rng.random() < _MIRRORED:
         x = -x
     stretch, slant, tilt_x, tilt_y = bell(rng, 4)

@@ -235,13 +235,7 @@ class FusionNetwork(nn.Module):
     """
 
     def __init__(
-        self,
-        picture: Any,
-        points: Any,
-        *,
-        width: int,
-        classes: int,
-        activation: Activation = "sigmoid",
+        self, picture: Any, points: Any, *, width: int, classes: int, activation: Activation = "sigmoid"
     ) -> None:
         super().__init__()
         branches = [branch for branch in (picture, points) if branch is not None]

@@ -237,9 +237,7 @@ class PrototypeOptions:
     )
     allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
     methods: str = option(
-        PAPER,
-        help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_NAMES)}.",
-        metavar="A,B,…",
+        PAPER, help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_NAMES)}.", metavar="A,B,…"
     )
     recipe: bool = option(False, help="Add our own method, `recipe`, to --methods.")
     width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1, 65_536))

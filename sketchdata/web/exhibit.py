@@ -216,10 +216,7 @@ class EdgeMapPictures:
             credit = [_credit(row) for row in table.select(_CREDITS).to_pylist()]
             for place, content, words in zip(places, image_bytes(table), credit, strict=True):
                 edges = _data_url("png", self._in_four_greys(content) if small else content)
-                found[place] = {
-                    "kind": EDGE_MAPS.kind,
-                    "data": {"edges": edges, "photo": photos.get(place), **words},
-                }
+                found[place] = {"kind": EDGE_MAPS.kind, "data": {"edges": edges, "photo": photos.get(place), **words}}
         return found
 
     def _in_four_greys(self, content: bytes) -> bytes:

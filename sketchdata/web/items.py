@@ -216,11 +216,7 @@ def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str =
     values = tuple(sorted(set(found), key=lambda text: (text.casefold(), text)))
     places = np.array([values.index(text) for text in found] or [0], np.uint16)
     return Fact(
-        name=name,
-        title=title,
-        values=values,
-        index=places[texts.indices.to_numpy()],
-        words=values if said else None,
+        name=name, title=title, values=values, index=places[texts.indices.to_numpy()], words=values if said else None
     )
 
 

@@ -116,10 +116,7 @@ def measure_recogniser(kept: KeptRecogniser, data: EvaluationSet) -> dict[str, A
             }
             for pair in confusion_pairs(predicted, labels, _PAIRS)
         ],
-        "hubs": {
-            "unseen": _hubs(predicted, labels, table),
-            "all": _hubs(whole.argmax(axis=1), labels, table),
-        },
+        "hubs": {"unseen": _hubs(predicted, labels, table), "all": _hubs(whole.argmax(axis=1), labels, table)},
     }
     # What guessing gives, of measures that have no chance beside them.
     candidates, validation = len(table.unseen), len(table.validation)

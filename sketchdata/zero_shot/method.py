@@ -193,9 +193,6 @@ def hold_out(data: TrainingSet, validation: Labels) -> tuple[TrainingSet, Valida
     turns[order] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
     held_out = turns < most
     validation_set = ValidationSet(
-        features=data.features[data.rows[held_out]],
-        labels=labels[held_out],
-        validation=validation,
-        learned=learned,
+        features=data.features[data.rows[held_out]], labels=labels[held_out], validation=validation, learned=learned
     )
     return replace(data, rows=data.rows[~held_out & ~of_validation], seen=learned), validation_set

@@ -443,8 +443,7 @@ def choose_recogniser(
         there = ", ".join(f"{one.source} by {one.method}" for one in kept)
         raise ConfigError(f"there is no recogniser of {wanted or 'any kind'}; there are: {there or 'none'}")
     return max(
-        fitting,
-        key=lambda one: -1.0 if one.recogniser.validation_hit is None else one.recogniser.validation_hit,
+        fitting, key=lambda one: -1.0 if one.recogniser.validation_hit is None else one.recogniser.validation_hit
     )
 
 

@@ -22,15 +22,7 @@ import orjson
 from sketchdata.errors import ConfigError, InterruptedRunError, SketchDataError
 from sketchdata.photos.collection import WORK_FOLDER
 from sketchdata.photos.crawl.options import CrawlOptions
-from sketchdata.photos.crawl.outcomes import (
-    FAULT_STATUS,
-    STOP,
-    TODO_FILE,
-    OutcomeLog,
-    PhotoOutcome,
-    digest_of,
-    today,
-)
+from sketchdata.photos.crawl.outcomes import FAULT_STATUS, STOP, TODO_FILE, OutcomeLog, PhotoOutcome, digest_of, today
 from sketchdata.progress import ctrl_c_held_back, task_bar
 from sketchdata.storage.manifest import replacing
 

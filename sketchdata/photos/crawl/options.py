@@ -103,9 +103,7 @@ class CrawlOptions:
     )
     max_bytes: int = option(DEFAULT_LIMITS.bytes, help="Largest photo in bytes.", type=click.IntRange(min=1))
     max_pixels: int = option(
-        DEFAULT_LIMITS.pixels,
-        help="Largest photo in pixels, checked before decoding.",
-        type=click.IntRange(min=1),
+        DEFAULT_LIMITS.pixels, help="Largest photo in pixels, checked before decoding.", type=click.IntRange(min=1)
     )
     allow_private: bool = option(
         False, help="Also fetch from loopback, private and other addresses that are not public.", record=False
