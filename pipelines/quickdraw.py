@@ -209,7 +209,7 @@ def select_category(task: Task) -> TaskResult:
 
 
 def _select_checked(source: Source, file: SourceFile, rules: Rules, official: OfficialFile | None) -> Selection:
-    """Select, and see that what streamed by is what the publisher or the server announced; if not, read it once more."""
+    """Select, and check what streamed by against what was announced; read it once more if they differ."""
     # The published list binds the official bucket alone: a mirror may hold another edition, and the manifest says so.
     expected = official.md5 if official is not None and source.location.rstrip("/") == BUCKET else file.md5
     size = None if file.gzipped else file.bytes
