@@ -21,6 +21,9 @@ from tests.cli.test_commands import CONTEXTS
 from tests.commands import sketchdata
 from tests.quickdraw_builds import build, generate
 
+# Ten thousand calls in all.
+pytestmark = pytest.mark.slow
+
 COMMANDS = pytest.mark.parametrize(
     "context",
     [context for context in CONTEXTS if not isinstance(context.command, click.Group)],

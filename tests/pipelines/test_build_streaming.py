@@ -65,6 +65,7 @@ def test_a_connection_cut_in_the_middle_is_taken_up_where_it_broke(
     assert tree_sha256(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_connection_cut_again_and_again_gives_the_same_tree(
     server: BucketServer, expected: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,9 @@ from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# A browser for every test.
+pytestmark = pytest.mark.slow
+
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 

@@ -16,6 +16,9 @@ from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# A browser for every test.
+pytestmark = pytest.mark.slow
+
 HOSTILE = '</style><script>document.title = "taken"</script><img src="http://127.0.0.1:9/x.png">'
 
 
