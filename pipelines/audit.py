@@ -49,8 +49,6 @@ from sketchdata.storage.manifest import hash_file, replacing
 
 DUPLICATES_FILE, SUMMARY_FILE = "duplicates.parquet", "summary.csv"
 
-# ---- image entropy: the drawings with too little or too much ink for their class -------------------------------------
-
 _PERCENT = click.FloatRange(0, 100)
 #: Of fewer drawings, the 5th percentile lies between the two outermost and says little.
 FEW = 20
@@ -190,8 +188,6 @@ def _verdict_counts(verdicts: npt.NDArray[np.int64]) -> dict[str, int]:
     return {"drawings": int(verdicts.sum()), **counts}
 
 
-# ---- duplicates: exactly equal drawings, within and across splits ----------------------------------------------------
-
 #: Drawings compared at once at most: some 150 MB.
 AT_ONCE = 500_000
 
@@ -317,8 +313,6 @@ def _firsts(paths: Sequence[Path], digest: npt.NDArray[np.uint64]) -> npt.NDArra
             before += len(forms)
     return firsts
 
-
-# ---- summary: strokes, points, countries and the recognized share, by class and split --------------------------------
 
 #: The name of all splits together.
 ALL = "all"

@@ -139,9 +139,6 @@ def run(source: str, out: str, config: Config) -> Converted:
     return tally.converted
 
 
-# ---- formats and options ---------------------------------------------------------------------------------------------
-
-
 def _reading_format(source: str, config: Config) -> FileFormat:
     if config.in_format is None and source == STANDARD:
         raise ConfigError("standard input has no suffix: name its format, as in --from ndjson")
@@ -208,9 +205,6 @@ def _raster(config: Config) -> npy.Raster:
         click.echo(f"bitmaps are drawn by the fast raster, which is near the official one: {error}", err=True)
         return npy.fast_raster
     return official_raster
-
-
-# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def _portions(source: str, reading: FileFormat, words: Words, word: str | None, config: Config) -> Iterator[Portion]:
@@ -315,9 +309,6 @@ class _Tally:
     def examples(self) -> list[str]:
         """Return the first refused records, a line each."""
         return [f"  {example}" for example in self.converted.examples]
-
-
-# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
 def _write_file(out: str, writing: FileFormat, batches: Iterator[DrawingBatch], words: Words, tally: _Tally) -> None:

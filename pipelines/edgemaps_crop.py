@@ -204,9 +204,6 @@ def _folder(directory: Path, photos: Manifest, config: Config) -> OutputFolder:
     return OutputFolder(out=out, plan=plan, names=frozenset({"data", DUPLICATES, REJECTS}), noun="set of crops")
 
 
-# ---- first stage: one task a chunk of photos ------------------------------------------------------------------------
-
-
 def _chunk_tasks(directory: Path, annotations: pa.Table, folder: OutputFolder, rules: CropRules) -> list[Task]:
     manifest = hash_file(directory / MANIFEST_NAME, "sha256")
     settings = {
@@ -298,9 +295,6 @@ def _write_rejects(annotations: pa.Table, folder: OutputFolder, chunks: Sequence
     return dict(sorted(counts.items()))
 
 
-# ---- between the stages: one of each group of duplicates stays ------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
     """The crops that stay: `rows` of `crops`, in the order of the data set, which lie in `chunks`, {path: sha256}."""
@@ -322,9 +316,6 @@ def _choose(folder: OutputFolder, chunks: Sequence[TaskResult], near: int | None
     return _Chosen(
         crops=crops, rows=rows, chunks={str(path): file.sha256 for path, file in zip(paths, files, strict=True)}
     )
-
-
-# ---- second stage: one task a shard ---------------------------------------------------------------------------------
 
 
 def _shard_tasks(folder: OutputFolder, chosen: _Chosen) -> list[Task]:

@@ -171,9 +171,6 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
     return _finish(folder, results)
 
 
-# ---- weights ---------------------------------------------------------------------------------------------------------
-
-
 def local_weights(config: Config) -> Path | None:
     """Return the file of weights, fetched into the user's cache if it is given by its address.
 
@@ -204,9 +201,6 @@ def local_weights(config: Config) -> Path | None:
         path.unlink()
         raise ConfigError(f"{url} has sha256 {found} where {sha256} was expected, so it was thrown away")
     return path
-
-
-# ---- the stage: a shard of edge maps of a shard of crops -------------------------------------------------------------
 
 
 def extract_shard(task: Task) -> TaskResult:
@@ -254,9 +248,6 @@ def png(edges: npt.NDArray[np.uint8]) -> bytes:
     if not encoded:
         raise SketchDataError(f"OpenCV cannot encode an edge map of {edges.shape} as PNG")
     return content.tobytes()
-
-
-# ---- the end ---------------------------------------------------------------------------------------------------------
 
 
 def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:

@@ -39,9 +39,6 @@ KIND = "words"
 _KEY_ID = re.compile(r"\d{1,20}")
 
 
-# ---- binary codes ----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportCodesConfig:
     """What the codes are, and where they go."""
@@ -70,9 +67,6 @@ def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
     origin = CodeOrigin(data=source, bits=found.gallery.bits, classes=found.gallery.classes, model=None, ids=ids)
     splits = {"gallery": lambda: found.gallery, "query": lambda: found.query}
     return write_codes(code_folder(config.out, origin, list(splits)), splits, overwrite=config.overwrite)
-
-
-# ---- the lists of HashNet --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +136,6 @@ def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[
     return tuple(own.get(label, f"class {label}") if distinct else f"class {label}" for label in range(count))
 
 
-# ---- the splits of SAKE and ZSE-SBIR ---------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportSplitsConfig:
     """Where the split goes."""
@@ -177,9 +168,6 @@ def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
         with replacing(config.pictures) as file:
             file.write(lists.table().to_csv(index=False, lineterminator="\n").encode())
     return lists
-
-
-# ---- word vectors ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,9 +143,6 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     return finish(folder, shards, card=dataset_card, lists=[rejects], **facts)
 
 
-# ---- first stage: one task a category -------------------------------------------------------------------------------
-
-
 def _select(
     config: Config, folder: OutputFolder, engine: EngineOptions, located: Sequence[tuple[Source, SourceFile]]
 ) -> list[TaskResult] | None:

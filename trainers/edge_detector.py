@@ -139,9 +139,6 @@ def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config:
     return losses[-1] + config.side_weight * sum(losses[:-1])
 
 
-# ---- the loop --------------------------------------------------------------------------------------------------------
-
-
 class _Checkpoint(TypedDict):
     step: int
     seconds: float

@@ -184,8 +184,6 @@ def choose_validation(seen: Sequence[str], share: float, seed: int = 0) -> tuple
     return tuple(table[key] for key in draw_classes(list(table), count, seed))
 
 
-# ---- as text: a class a line, under `[seen]`, `[validation]` or `[unseen]` -------------------------------------------
-
 PARTS = ("seen", "validation", "unseen")
 SUFFIX = ".txt"
 _HEADING = re.compile(r"\[(.*)\]")
@@ -302,9 +300,6 @@ def path_of(name: str, published: Path) -> Path:
         return Path(name)
     hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
     raise ConfigError(f"{name} is neither a file nor a published list; {hint}")
-
-
-# ---- as options of commands ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

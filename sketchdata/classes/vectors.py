@@ -76,9 +76,6 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
     return found, missing
 
 
-# ---- computed vectors in Parquet -------------------------------------------------------------------------------------
-
-
 def write_vectors(
     path: Path, words: Sequence[str], vectors: Vectors, counts: Counts, source: Mapping[str, Any]
 ) -> None:
@@ -149,8 +146,6 @@ def read_source(path: Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise SketchDataError(f"{path} does not say where its class vectors come from: {error}") from error
 
-
-# ---- several files for one training: each alone, and all of them side by side ----------------------------------------
 
 #: Joins the names of sources that are side by side.
 JOINT = "+"

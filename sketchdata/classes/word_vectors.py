@@ -218,8 +218,6 @@ def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
             yield WordVector(name, _checked(np.array(vectors[row]), f"row {row:,} (from 0), the word {name!r}"))
 
 
-# ---- which words of a list stand for a class -------------------------------------------------------------------------
-
 Entry = TypeVar("Entry")
 
 _ASCII_MARKS = bytes(code for code in range(128) if not chr(code).isalnum())

@@ -195,9 +195,6 @@ def _panel(answer: Recognition, recogniser: Recogniser) -> Panel:
     )
 
 
-# ---- evaluate --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """The drawings that the network is evaluated on."""

@@ -126,9 +126,6 @@ def _border_places(ink: Ink) -> int:
     return int(cv2.connectedComponents(box, connectivity=8)[0]) - 1
 
 
-# ---- nearness to drawings --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Templates:
     """M pictures to compare others with, P pixels each, at half the side.
@@ -209,9 +206,6 @@ def _distance(half: Ink, side: int) -> npt.NDArray[np.uint8]:
 
 def _farthest(side: int) -> int:
     return min(round(_STEPS * _FARTHEST * side / _HALF), 255)
-
-
-# ---- the score -------------------------------------------------------------------------------------------------------
 
 
 def score(

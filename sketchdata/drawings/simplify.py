@@ -106,9 +106,6 @@ def simplify_records(parsed: Parsed) -> Parsed:
     return Parsed(batch=batch, rows=parsed.rows[kept], faults=sorted(faults, key=itemgetter(0)))
 
 
-# ---- align, scale and measure ---------------------------------------------------------------------------------------
-
-
 def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
     x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
     # Written so that not-a-number fails too.
@@ -168,9 +165,6 @@ def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Float
     share = (unit - distance[left]) / np.sqrt(dx * dx + dy * dy)
     dense[:, between] = (1 - share) * points[:, left] + share * points[:, right]
     return dense
-
-
-# ---- Ramer-Douglas-Peucker, all strokes at once ---------------------------------------------------------------------
 
 
 def _corners(offsets: Indices, x: Floats, y: Floats) -> Flags:

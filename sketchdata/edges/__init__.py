@@ -132,8 +132,6 @@ def _imported(name: str) -> Detector:
     return find
 
 
-# ---- lines one pixel wide, and their picture -------------------------------------------------------------------------
-
 #: Pixels of smoothing before an edge's direction is read: the deviation of the triangle of radius 4 that Structured
 #: Edges takes.
 _DIRECTION_SIGMA = 2.0

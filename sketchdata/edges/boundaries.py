@@ -36,7 +36,6 @@ TOLERANCE = 0.0075
 #: The official code takes 99; a third of them changes the scores by less than a thousandth.
 DEFAULT_THRESHOLDS = 33
 
-# ---- ridges ----------------------------------------------------------------------------------------------------------
 # Edge maps of a data set go through `sketchdata.edges.thin`, whose lines are one pixel wide everywhere. Published
 # figures use the non-maximum suppression below, under which a network's ODS is higher by half a hundredth.
 
@@ -95,8 +94,6 @@ def _fade(length: int) -> _Plane:
     fade: _Plane = np.minimum(np.minimum(at, length - 1 - at) / margin, 1).astype(np.float32)
     return fade
 
-
-# ---- matching --------------------------------------------------------------------------------------------------------
 
 #: What a pixel that stays alone costs, in tolerances: `outlierCost` of the official code.
 _OUTLIER_TOLERANCES = 100
@@ -197,8 +194,6 @@ def _numbered(places: _Places) -> tuple[_Places, _Places]:
     return different, numbers[places]
 
 
-# ---- counts of a photo -----------------------------------------------------------------------------------------------
-
 #: scikit-image's form of MATLAB's bwmorph(…, 'thin', inf), which the official code calls; its skeletonize is four times
 #: faster and keeps other pixels.
 _thinned: Callable[[Mask], Mask] = bwmorph_thin
@@ -285,8 +280,6 @@ def _compare(found: Mask, drawings: Sequence[Mask], tolerance: float) -> tuple[i
         recalled += np.count_nonzero(of_drawing)
     return np.count_nonzero(found), np.count_nonzero(matched), recalled
 
-
-# ---- scores of all photos --------------------------------------------------------------------------------------------
 
 _EPS = np.finfo(np.float64).eps
 #: Steps from one threshold to the next, ends included, in search of the best.

@@ -26,7 +26,6 @@ from sketchdata.edges.boundaries import Mask
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
 
-# ---- MATLAB's MAT-files of level 5: cells, structs and arrays of numbers ---------------------------------------------
 # SciPy reads more kinds, but damaged files crash it (a segmentation fault, seen with 1.15).
 # Source: "MAT-File Format", The MathWorks, chapter 1, Level 5.
 
@@ -119,8 +118,6 @@ def _structs(parts: list[tuple[int, bytes]]) -> list[dict[str, Value]]:
     return [{field: _value(content) for field, (_, content) in zip(fields, row, strict=True)} for row in rows]
 
 
-# ---- edge maps that other programs made ------------------------------------------------------------------------------
-
 _NPY_MAGIC = b"\x93NUMPY"
 
 
@@ -145,8 +142,6 @@ def read_map(data: bytes) -> npt.NDArray[np.uint8]:
     strength: npt.NDArray[np.uint8] = np.rint(255 * found.astype(np.float64)).astype(np.uint8)
     return strength
 
-
-# ---- the folder ------------------------------------------------------------------------------------------------------
 
 SPLITS = ("train", "val", "test")
 

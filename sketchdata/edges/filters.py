@@ -62,8 +62,6 @@ def to_uint8(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     return rounded
 
 
-# ---- Canny -----------------------------------------------------------------------------------------------------------
-
 #: Pixels of smoothing: Canny's usual √2.
 SIGMA = math.sqrt(2)
 #: Grey levels below which a step is sensor noise or compression, so that a blank photo has no edges.
@@ -94,8 +92,6 @@ def canny(photo: Photo) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.bitwise_and(magnitude, edges), np.uint8)
 
 
-# ---- Sobel -----------------------------------------------------------------------------------------------------------
-
 #: Pixels of smoothing, enough to hide the grain of a photo.
 SIGMA_SOBEL = 1.0
 
@@ -107,8 +103,6 @@ def sobel(photo: Photo) -> npt.NDArray[np.uint8]:
     """
     return steepness(*derivatives(photo, SIGMA_SOBEL))
 
-
-# ---- XDoG ------------------------------------------------------------------------------------------------------------
 
 SIGMA_XDOG = 1.4
 #: The ratio of the two Gaussians at which their difference comes nearest to Marr and Hildreth's Laplacian.
@@ -133,8 +127,6 @@ def xdog(photo: Photo) -> npt.NDArray[np.uint8]:
     sharpened = (1 + P) * fine - P * coarse
     return to_uint8(-255 * np.tanh(PHI * np.minimum(sharpened - EPSILON, 0)))
 
-
-# ---- Structured Edges ------------------------------------------------------------------------------------------------
 
 #: The options stand first in the file.
 _HEAD_BYTES = 1 << 16

@@ -249,9 +249,6 @@ def _class_table(parts: Sequence[_Part], classes: Sequence[str] | None) -> tuple
     return tuple(classes)
 
 
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
 def arrays(codes: Mapping[str, Codes]) -> dict[str, tuple[Codes, str]]:
     """Return {file name: (codes, which array of them)}, for `dump`; `codes` has a gallery and queries."""
     kinds = (_BINARY, _LABEL, _KEY_ID)
@@ -283,8 +280,6 @@ def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
             rows = part.key_ids
         file.write(np.ascontiguousarray(rows, dtype).data)
 
-
-# ---- lists of pictures -----------------------------------------------------------------------------------------------
 
 # As HashNet and DeepHash-pytorch read them: a line a picture, its path and its class. The class is a column a class, 1
 # in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split lines at any blank: a path has none.

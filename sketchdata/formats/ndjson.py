@@ -24,8 +24,6 @@ from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, Parsed, co
 from sketchdata.errors import FormatError
 from sketchdata.formats.records import RecordBlock
 
-# ---- scanning --------------------------------------------------------------------------------------------------------
-
 # Selecting needs nothing of a drawing but its key_id, and 12 of 13 lines are never chosen. So lines are found, and
 # their key_ids read, by whole-block array operations at the speed at which md5 reads; `parse` is for what was chosen.
 
@@ -130,8 +128,6 @@ def _read_digits(
         values = np.where(open_, values * np.uint64(10) + digit, values)
     return np.where(found, values, np.uint64(0)), found
 
-
-# ---- parsing ---------------------------------------------------------------------------------------------------------
 
 _FIELDS = ("word", "countrycode", "timestamp", "recognized", "key_id", "drawing")
 _get_fields = itemgetter(*_FIELDS)

@@ -48,8 +48,6 @@ class RecordBlock:
         return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
 
 
-# ---- points from elsewhere, in the 0..255 square of the simplified format, and stand-ins for the metadata ------------
-
 Points = npt.NDArray[np.float64]
 
 

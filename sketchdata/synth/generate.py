@@ -167,8 +167,6 @@ def _choose_strokes(
     return table, drawing[order], stroke[order], scribbled | over_simple
 
 
-# ---- noise: scrawls, and single lines instead of a picture ----------------------------------------------------------
-
 #: What people leave behind when they give up at once.
 SIMPLE: tuple[tuple[Stroke, ...], ...] = (
     (polyline(10, 50, 90, 45),),
@@ -228,8 +226,6 @@ def _scrawl(rng: np.random.Generator, owner: Indices, lengths: Indices, centre: 
     return Scrawls(owner=owner, lengths=lengths, x=x, y=y)
 
 
-# ---- metadata: identifiers, countries, times ------------------------------------------------------------------------
-
 #: Official identifiers lie in [2**52, 1.5 · 2**52).
 KEY_BITS = 51
 _KEY_MASK = np.uint64((1 << KEY_BITS) - 1)
@@ -286,8 +282,6 @@ def timestamps(rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
     ticks = np.floor(rng.random(count) * ((last - first) // _TICK_US)).astype(np.int64)
     return first + ticks * _TICK_US
 
-
-# ---- from ink to the official simplified form -----------------------------------------------------------------------
 
 #: Pixels of the 256 × 256 frame. Less than the official ε of 2, since the errors of several passes add up.
 _EPSILON = 1.4

@@ -20,8 +20,6 @@ from sketchdata.errors import ConfigError
 from sketchdata.synth.prototypes import find
 from sketchdata.synth.shapes import Floats, Prototype, Stroke, bell, below, between, stream
 
-# ---- what surrounds the subject: a textured ground, things that lie about, light and a lens -------------------------
-
 #: (H, W, 3) float32, 0 to 255.
 Canvas = npt.NDArray[np.float32]
 #: (H, W) float32, 0 to 1.
@@ -238,9 +236,6 @@ def jpeg(word: str, index: int, *, seed: int, side: int = 256) -> bytes:
     return encoded.tobytes()
 
 
-# ---- where the subject's lines are ---------------------------------------------------------------------------------
-
-
 def _pose(rng: np.random.Generator, prototype: Prototype, side: int) -> list[_DrawnLine]:
     """Choose a variant, give it its own proportions, and put it somewhere into the picture, seen at an angle."""
     variant = prototype.variants[int(below(rng, len(prototype.variants), 1)[0])]
@@ -278,9 +273,6 @@ def _seen(rng: np.random.Generator, points: Floats, prototype: Prototype) -> Flo
     turn = np.radians(prototype.spin) * (2 * rng.random() - 1)
     c, s = np.cos(turn), np.sin(turn)
     return np.stack([(c * x - s * y) / depth, (s * x + c * y) / depth], axis=1)
-
-
-# ---- what the subject looks like -----------------------------------------------------------------------------------
 
 
 def _paint(rng: np.random.Generator, lines: Sequence[_DrawnLine], place: Place) -> None:

@@ -11,8 +11,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-# ---- random numbers --------------------------------------------------------------------------------------------------
-
 # Seeded by a hash, and made of `Generator.random` alone.
 # The uniform doubles of numpy's PCG64 have been the same bits since numpy 1.17. Its normal and other distributions may
 # change between versions, and the last bit of a sine differs between processors, so neither is used for drawings.
@@ -63,8 +61,6 @@ def cosine(turns: Floats) -> Floats:
     """Look up cos(2π · turns), to a 1024th of a turn."""
     return sine(turns + 0.25)
 
-
-# ---- strokes ---------------------------------------------------------------------------------------------------------
 
 # Lines, arcs and curves on a canvas of 100 × 100 units, y downwards.
 # Points are spaced as a simplified drawing has them: corners, a point or two along a straight side so that a hand can
@@ -249,9 +245,6 @@ def _spline(points: Points) -> Points:
     t = (np.arange(_CURVE_STEPS) / _CURVE_STEPS)[None, :, None]
     between = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
     return np.concatenate([between.reshape(-1, 2), points[-2:-1]])
-
-
-# ---- prototypes ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,9 +70,6 @@ class Exhibit:
     pictures: Pictures
 
 
-# ---- drawings --------------------------------------------------------------------------------------------------------
-
-
 def exhibit_drawings(directory: Path) -> Exhibit:
     """Return the drawings that `sketchdata audit entropy` scored.
 
@@ -123,9 +120,6 @@ class DrawingPictures:
             for place, data in zip(places, encode_strokes(parquet.from_table(table)), strict=True):
                 found[place] = {"kind": "strokes", "data": base64.b64encode(data).decode("ascii")}
         return found
-
-
-# ---- edge maps, each with the photo beside it ------------------------------------------------------------------------
 
 
 def exhibit_edge_maps(directory: Path, photos: Path | None = None) -> Exhibit:

@@ -43,9 +43,6 @@ def page(*, title: str, head: str, import_map: str, body: str) -> str:
     return template.substitute(title=html.escape(title), head=head, import_map=import_map, body=body)
 
 
-# ---- the audit's report ----------------------------------------------------------------------------------------------
-
-
 def write_report(exhibit: Exhibit, path: Path | None = None) -> Path:
     """Write the report of an audit, one HTML file that opens offline; return its path.
 
@@ -108,9 +105,6 @@ def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, li
         example = [str(items.id[position]), round(float(items.score[position]), 6), picture["data"]]
         found[label].setdefault(place, []).append(example)
     return found
-
-
-# ---- the answers of a search -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
