@@ -5,7 +5,6 @@ They are drawn by `sketchdata.synth`, not by people; a note beside the files say
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,13 +95,10 @@ def _task(config: Config, word: str, label: int) -> Task:
 
 def write_category(task: Task) -> TaskResult:
     """Write one category's file."""
-    settings = task.config
+    word, drawings, write = task.config["word"], task.config["drawings"], WRITERS[task.config["format"]]
+    seed, label = task.config["seed"], task.config["label"]
     with replacing(task.output) as file:
-        file.writelines(_pieces(**settings))
-    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, settings["drawings"]),))
-
-
-def _pieces(*, word: str, label: int, format: str, drawings: int, seed: int) -> Iterator[bytes]:
-    for start in range(0, drawings, _BATCH):
-        count = min(_BATCH, drawings - start)
-        yield WRITERS[format](synth.generate(word, count, seed=seed, start=start, label=label), word)
+        for start in range(0, drawings, _BATCH):
+            count = min(_BATCH, drawings - start)
+            file.write(write(synth.generate(word, count, seed=seed, start=start, label=label), word))
+    return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, drawings),))

@@ -109,7 +109,8 @@ def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs
         wrapped: Any = callback
         wrapped.__click_params__ = list(getattr(function, "__click_params__", []))
         if presets:
-            told = "; ".join(f"{name}: {_as_flags(values)}" for name, values in presets.items())
+            texts = {k: ", ".join(f"--{n.replace('_', '-')} {v}" for n, v in vs.items()) for k, vs in presets.items()}
+            told = "; ".join(f"{name}: {text}" for name, text in texts.items())
             wrapped = click.option(
                 "--preset",
                 type=click.Choice(list(presets)),
@@ -167,10 +168,6 @@ def _as_text(value: Any, *, many: bool) -> Any:
     if many or not isinstance(value, (str, int, float)):
         raise TypeError(f"a {'list' if many else 'single value'} is expected")
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _as_flags(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
 
 
 def _take_preset(

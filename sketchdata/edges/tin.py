@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.edges.networks import Pixels, edge_finder, fill, load_state
+from sketchdata.edges.networks import edge_finder, fill, load_state
 from sketchdata.photos.image import Photo
 
 #: {sha256: name} of the authors' files, in `weights/` of github.com/jannctu/TIN.
@@ -44,7 +44,9 @@ def load_tin(
     The published figures average three scales: 0.5, 1 and 1.5.
     """
     network = load_network(weights, sha256)
-    return edge_finder(network, _as_bgr, scales=scales, device=device, margin=_MARGIN, multiple=2)
+    return edge_finder(
+        network, lambda photo: photo[:, :, ::-1], scales=scales, device=device, margin=_MARGIN, multiple=2
+    )
 
 
 def load_network(weights: Path, sha256: str | None = None) -> TIN:
@@ -57,10 +59,6 @@ def load_network(weights: Path, sha256: str | None = None) -> TIN:
     network = TIN(stages=2 if "conv2_1.weight" in state else 1)
     fill(network, state, weights)
     return network
-
-
-def _as_bgr(photo: Pixels) -> Pixels:
-    return photo[:, :, ::-1]
 
 
 class TIN(nn.Module):
