@@ -28,7 +28,7 @@ from sketchdata.storage.dataset import open_dataset
 class Config:
     """How to recognise, and what to show."""
 
-    top: int = option(10, help="Number of likeliest classes to show, at most.", type=click.IntRange(1))
+    top: int = option(10, help="Number of most likely classes to show, at most.", type=click.IntRange(1))
     among: str = option(
         "all", help="Zero-shot: candidates, all classes or the unseen ones.", type=click.Choice(["all", "unseen"])
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
 Recognisable: TypeAlias = "Drawing | npt.NDArray[np.uint8] | str | PathLike[str]"
-#: (class, score), the likeliest first.
+#: (class, score), the most likely first.
 Prediction: TypeAlias = list[tuple[str, float]]
 
 #: The trainer of zero-shot runs in their run.json.
@@ -67,7 +67,7 @@ class Recognition:
 
     Attributes:
         query: The drawing.
-        guesses: The likeliest class first; of equally likely ones, the first in the class table.
+        guesses: The most likely class first; of equally likely ones, the first in the class table.
         own_rank: Rank of its own class among the candidates; None where that is not known, or not among them.
         middle: The median of the candidates' scores.
         note: A note for the reader; None where there is nothing to note.
@@ -81,7 +81,7 @@ class Recognition:
 
     @property
     def right(self) -> bool | None:
-        """Whether its own class is the likeliest; None where that is not known, or not among the candidates."""
+        """Whether its own class is the most likely; None where that is not known, or not among the candidates."""
         return None if self.own_rank is None else self.own_rank == 1
 
 
@@ -218,7 +218,7 @@ class Recogniser:
             top: Number of classes to return; None for all.
 
         Returns:
-            For one drawing (class, probability) pairs, the likeliest first, of equally likely ones the first in the
+            For one drawing (class, probability) pairs, the most likely first, of equally likely ones the first in the
             class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
 
         Raises:

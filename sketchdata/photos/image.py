@@ -22,7 +22,7 @@ from sketchdata.formats import tracing
 Photo = npt.NDArray[np.uint8]
 
 #: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation. `ImageOps.exif_transpose` does
-#: the same and then writes the EXIF data anew, which fails where they are damaged and the picture is not.
+#: the same and then writes the EXIF data again, which fails where they are damaged and the picture is not.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

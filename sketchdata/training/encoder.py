@@ -264,7 +264,7 @@ class FusionNetwork(nn.Module):
         Returns:
             (B, feature_size).
         """
-        # Appending to a list would make `torch.compile` begin anew at every step: the list's method is new each time.
+        # Appending to a list would make `torch.compile` begin again at every step: the list's method is new each time.
         picture = () if self.picture is None else (self.picture.extract(raster),)
         points = () if self.points is None else (self.points(sequence, lengths),)
         return torch.cat([*picture, *points], 1)

@@ -391,7 +391,7 @@ class PackedSketches:
 
 
 def relabelled(labels: Tensor, classes: Sequence[str], words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Choose the rows of some classes, and number these classes anew.
+    """Choose the rows of some classes, and number these classes again.
 
     Args:
         labels: (N,) int16, indices into `classes`.

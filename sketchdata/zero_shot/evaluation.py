@@ -165,7 +165,7 @@ def _hubs(predicted: Labels, labels: Labels, table: ClassTable) -> list[dict[str
 
 
 def chance_of_hubness(k: int, candidates: int, drawings: int) -> float:
-    """Return the skewness of N_k where the k likeliest of some candidates are random for each drawing: a binomial's."""
+    """Return the skewness of N_k if each drawing's k most likely candidates are random: a binomial's."""
     share = k / candidates
     return float((1 - 2 * share) / np.sqrt(drawings * share * (1 - share)))
 
@@ -242,16 +242,16 @@ def _definition(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"Left out of the experiment: {words}."
     yield ""
     yield (
-        "ZSL hit@k: the share of drawings of unseen classes whose class is among the k likeliest unseen classes. "
-        "GZSL hit@k: the same drawings, and the k likeliest of all classes, as in the paper (Xu et al., Tables IX and "
-        "X). Equal scores count as in random order."
+        "ZSL hit@k: the share of drawings of unseen classes whose class is among the k most likely unseen classes. "
+        "GZSL hit@k: the same drawings, and the k most likely of all classes, as in the paper (Xu et al., Tables IX "
+        "and X). Equal scores count as in random order."
     )
     yield ""
     yield (
         "U and S: the accuracy among all classes on drawings of unseen and of seen classes, averaged over classes; H: "
         "their harmonic mean (Xian et al., TPAMI 2019). With γ: a constant, chosen by validation classes, is "
         "subtracted from the scores of seen classes (Chao et al., ECCV 2016). N_k: the skewness of how often each "
-        "unseen class is among the k likeliest unseen ones; high where a few hubs attract drawings of all others."
+        "unseen class is among the k most likely unseen ones; high where a few hubs attract drawings of all others."
     )
     yield ""
     how = "by validation classes, before any drawing of an unseen class was evaluated"

@@ -108,7 +108,7 @@ def confusion_pairs(predicted: Labels, labels: Labels, most: int = 20) -> list[C
 
 
 def occurrences(scores: ScoreMatrix, k: int) -> npt.NDArray[np.int64]:
-    """Count N_k, for how many drawings each class is among the k likeliest: (M, K) scores → (K,) int64.
+    """Count N_k, for how many drawings each class is among the k most likely: (M, K) scores → (K,) int64.
 
     Equal scores come in the order of the class table.
 
@@ -116,7 +116,7 @@ def occurrences(scores: ScoreMatrix, k: int) -> npt.NDArray[np.int64]:
         ConfigError: k is not in 1..K.
     """
     if scores.ndim != 2 or not 1 <= k <= scores.shape[1]:
-        raise ConfigError(f"the {k} likeliest of the classes are asked for, by scores of shape {scores.shape}")
+        raise ConfigError(f"the {k} most likely of the classes are asked for, by scores of shape {scores.shape}")
     counts = np.zeros(scores.shape[1], np.int64)
     step = max(1, (1 << 22) // scores.shape[1])
     for start in range(0, len(scores), step):

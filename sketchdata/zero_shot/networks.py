@@ -468,7 +468,7 @@ class ConvexCombination:
     decay: float = 1e-2
 
     def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
-        """Train one classifier, and use the vectors of its `top` likeliest classes."""
+        """Train one classifier, and use the vectors of its `top` most likely classes."""
         (weight,), (bias,) = layers_of(self._classifier(data))
         for constants in grid:
             embed = CombinationEmbedding(

@@ -118,7 +118,7 @@ class PerceptronEmbedding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CombinationEmbedding:
-    """The mean of the vectors of the classes that a linear softmax classifier finds likeliest (ConSE).
+    """The mean of the vectors of the classes that a linear softmax classifier finds most likely (ConSE).
 
     Attributes:
         weight: Of the classifier of (x − offset) / scale, (C, F) float32.
@@ -147,7 +147,7 @@ AnyEmbedding: TypeAlias = Embedding | PerceptronEmbedding | CombinationEmbedding
 
 
 def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
-    """Return the mean of the vectors of the likeliest seen classes, weighted by their probabilities: (M, S).
+    """Return the mean of the vectors of the most likely seen classes, weighted by their probabilities: (M, S).
 
     Args:
         probabilities: (M, C) of the seen classes.
@@ -159,8 +159,8 @@ def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
     """
     if top < 1 or probabilities.ndim != 2 or probabilities.shape[1] != len(known):
         raise ConfigError(
-            f"the {top} likeliest of {len(known)} classes need probabilities with a column for each class and a top of "
-            f"1 or more, not probabilities of shape {probabilities.shape}"
+            f"the {top} most likely of {len(known)} classes need probabilities with a column for each class and a top "
+            f"of 1 or more, not probabilities of shape {probabilities.shape}"
         )
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     kept = np.zeros_like(probabilities)

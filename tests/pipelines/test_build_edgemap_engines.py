@@ -52,7 +52,7 @@ def test_how_the_edge_maps_were_sharded_shows_only_in_the_manifest(edges: Path, 
 
 
 def recut(edges: Path, *, rows: int) -> None:
-    """Cut the shards of edge maps anew."""
+    """Cut the shards of edge maps again."""
     manifest, old = read_manifest(edges), sorted((edges / "data").glob("*.parquet"))
     table = pa.concat_tables(pq.read_table(path, partitioning=None) for path in old).unify_dictionaries()
     for path in old:

@@ -118,7 +118,7 @@ def test_chance_is_the_share_of_candidates_that_are_looked_at() -> None:
 
 @pytest.mark.parametrize("k", [0, 13])
 def test_more_classes_than_there_are_cannot_be_looked_at(k: int) -> None:
-    with pytest.raises(ConfigError, match=f"the {k} likeliest"):
+    with pytest.raises(ConfigError, match=f"the {k} most likely"):
         occurrences(SCORES, k)
 
 
