@@ -13,6 +13,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests run side by side, one on each core; torch, OpenBLAS and the processes that tests start read this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says how busy the machine is, and no more.
-settings.register_profile("sketchdata", deadline=None)
+# How long an example takes says how busy the machine is, and no more. The same code gets the same examples, so that a
+# test fails for what was changed; `pytest --hypothesis-profile random` looks for new ones.
+settings.register_profile("random", deadline=None)
+settings.register_profile("sketchdata", deadline=None, derandomize=True)
 settings.load_profile("sketchdata")

@@ -61,7 +61,7 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
             yield lines
         position += len(tail) + cut
         tail = block[cut:]
-    if tail.strip():
+    if (tail.removeprefix(codecs.BOM_UTF8) if position == 0 else tail).strip():
         yield _scan_lines(b"".join((tail, b"\n", _PADDING)), position, terminated=False)
 
 

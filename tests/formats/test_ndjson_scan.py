@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sketchdata.drawings.drawing import DrawingBatch
@@ -141,10 +142,15 @@ def test_a_short_line_does_not_take_its_neighbours_key_id(short: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10), st.lists(st.integers(0, 1000), max_size=5))
+@example([codecs.BOM_UTF8], [])
+@example([codecs.BOM_UTF8 + b"{}", codecs.BOM_UTF8], [2])
+@example([codecs.BOM_UTF8 + b"\r", b"a"], [])
+@example([codecs.BOM_UTF8 + b" "], [1])
 def test_any_bytes_are_cut_into_their_lines(lines: list[bytes], places: list[int]) -> None:
     data = b"\n".join(lines)
-    expected = [line for line in data.split(b"\n") if line not in (b"", b"\r")]
-    if expected and not data.endswith((b"\n", b"\n\r")) and not data.split(b"\n")[-1].strip():
+    text = data.removeprefix(codecs.BOM_UTF8)  # a byte order mark belongs to no line
+    expected = [line for line in text.split(b"\n") if line not in (b"", b"\r")]
+    if expected and not text.endswith((b"\n", b"\n\r")) and not text.split(b"\n")[-1].strip():
         expected.pop()  # blanks behind the last line end
     assert [line for _, line, *_ in found_lines(list(ndjson_scan.scan(cut(data, places))))] == expected
 
