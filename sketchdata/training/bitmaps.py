@@ -148,22 +148,23 @@ class PackedBitmaps:
 PackedSplit: TypeAlias = PackedSketches | PackedBitmaps
 
 
-def moved_pixels(pixels: Tensor, affine: Tensor) -> Tensor:
-    """Move pictures by maps of the 0..255 square that spans them, interpolating linearly; new ground is 0.
+def moved_pixels(pixels: Tensor, affine: Tensor, *, beyond: str = "zeros") -> Tensor:
+    """Move pictures by maps of the 0..255 square that spans them, interpolating linearly.
 
     Args:
-        pixels: (B, 1, S, S) float32.
+        pixels: (B, C, S, S) float32.
         affine: (B, 2, 3) float32 on the CPU, as `Augmentation.affine` gives it.
+        beyond: What comes into the square from outside: `zeros`, `border` or `reflection`.
 
     Returns:
-        (B, 1, S, S) float32.
+        (B, C, S, S) float32.
     """
     # torch's square is -1..1, and its map goes from new pixels to old ones.
     linear, unit = affine[:, :, :2], MAX_COORDINATE / 2
     shift = linear.sum(2, keepdim=True) + affine[:, :, 2:] / unit - 1
     back = torch.linalg.inv(linear)
     grid = functional.affine_grid(torch.cat([back, -back @ shift], 2), list(pixels.shape), align_corners=False)
-    return functional.grid_sample(pixels, grid.to(pixels.device), align_corners=False)
+    return functional.grid_sample(pixels, grid.to(pixels.device), padding_mode=beyond, align_corners=False)
 
 
 def read_bitmaps(place: Path, split: str) -> PackedBitmaps:

@@ -1,0 +1,1 @@
+"""Drawings and photos in one space: the data set of two domains, encoders, losses, evaluation."""

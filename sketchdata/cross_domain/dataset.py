@@ -1,0 +1,502 @@
+"""Reading a data set of two domains: drawings and photos of the same classes, which are seen, validation or unseen.
+
+On disk it is a data set like any other, whose splits are named `{group}-{domain}`, such as `unseen-photos`. So whoever
+reads the seen classes opens no file that has anything of an unseen one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from numpy.lib import format as npy_format
+from torch import Tensor
+
+from sketchdata.classes.splits import ClassSplit
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.photos.image import Photo, decode
+from sketchdata.progress import console, task_bar
+from sketchdata.storage import pictures
+from sketchdata.storage.dataset import Dataset
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, hash_file, read_manifest, replacing
+from sketchdata.training.bitmaps import moved_pixels
+from sketchdata.training.packed import Augmentation, PackedSketches, pack, relabelled
+
+GROUPS = SEEN, VALIDATION, UNSEEN = "seen", "validation", "unseen"
+DOMAINS = DRAWINGS, PHOTOS = "drawings", "photos"
+#: What drawings are stored as: strokes, or pixels of encoded pictures.
+VECTORS, PIXELS = "vectors", "pixels"
+
+_WHITE = 255
+_THREADS = 8
+#: Pictures that are decoded at a time while a cache is written.
+_AT_ONCE = 256
+#: Beyond the cache itself, bytes that stay free on its disk.
+_RESERVE = 1 << 30
+
+
+class Pictures(Protocol):
+    """N pictures of one domain.
+
+    Attributes:
+        labels: (N,) int16, indices into the class table.
+        key_ids: (N,) int64, the bits of the unsigned key_ids.
+        classes: The class table.
+    """
+
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102 - see above
+    @property
+    def key_ids(self) -> Tensor: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def pictures(
+        self,
+        indices: Tensor,
+        size: int,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return some of the pictures as networks of photos take them.
+
+        Args:
+            indices: (B,) integers.
+            size: The side S in pixels; photos are squeezed into the square.
+            augment: How to change them at random; what are not strokes can leave out none.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
+
+        Returns:
+            (B, 3, S, S) uint8 RGB on the device of the pictures; drawings are black on white.
+
+        Raises:
+            ConfigError: `augment` without `random`.
+            SketchDataError: A stored picture is damaged.
+        """
+
+    def of_classes(self, words: Sequence[str]) -> Pictures:
+        """Return the pictures of some classes, which become the class table.
+
+        Raises:
+            ValueError: There is no such class.
+        """
+
+    def to(self, device: torch.device | str) -> Pictures:
+        """Return the same pictures, with batches made on, or sent to, another device."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawingPictures:
+    """Drawings that are strokes, rastered on their device whenever they are needed.
+
+    Attributes:
+        sketches: The strokes.
+        line_width: Of the lines, in pixels.
+    """
+
+    sketches: PackedSketches
+    line_width: int = 1
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int16, indices into the class table."""
+        return self.sketches.labels
+
+    @property
+    def key_ids(self) -> Tensor:
+        """(N,) int64, the bits of the unsigned key_ids."""
+        return self.sketches.key_ids
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class table."""
+        return self.sketches.classes
+
+    def __len__(self) -> int:
+        return len(self.sketches)
+
+    def pictures(
+        self,
+        indices: Tensor,
+        size: int,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw some of them; see `Pictures.pictures`."""
+        ink = self.sketches.raster(indices, size, self.line_width, augment, random)
+        return (_WHITE - ink).expand(-1, 3, -1, -1)
+
+    def of_classes(self, words: Sequence[str]) -> DrawingPictures:
+        """Return the drawings of some classes, which become the class table."""
+        return DrawingPictures(sketches=self.sketches.of_classes(words), line_width=self.line_width)
+
+    def to(self, device: torch.device | str) -> DrawingPictures:
+        """Return the same drawings on another device."""
+        return DrawingPictures(sketches=self.sketches.to(device), line_width=self.line_width)
+
+
+class _Store(Protocol):
+    """Where pictures come from; `rows` (B,) int64 → (B, S, S, 3) uint8."""
+
+    def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhotoPictures:
+    """Pictures that are pixels: photos, and drawings of data sets that have no strokes.
+
+    `of_encoded` makes them from files in memory, `read_group` from a data set.
+
+    Attributes:
+        store: Decodes them, or has them mapped into memory.
+        rows: (N,) int64, their rows there.
+        labels: (N,) int16, indices into the class table.
+        key_ids: (N,) int64, the bits of the unsigned key_ids.
+        classes: The class table.
+        table: Where each comes from and whose it is: the columns of `storage.pictures.schema` without `image`; None
+            where nobody knows.
+        drawn: Whether they are drawings, whose ground is white; photos are continued beyond their edge by reflection.
+        device: Where batches go.
+    """
+
+    store: _Store
+    rows: Tensor
+    labels: Tensor
+    key_ids: Tensor
+    classes: tuple[str, ...]
+    table: pa.Table | None = None
+    drawn: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pictures(
+        self,
+        indices: Tensor,
+        size: int,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor:
+        """Decode some of them; see `Pictures.pictures`."""
+        rows = self.rows[indices.cpu()].numpy()
+        pixels = torch.from_numpy(self.store.read(rows, size)).to(self.device).permute(0, 3, 1, 2)
+        if augment is None:
+            return pixels.contiguous()
+        if random is None:
+            raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+        affine, floats = augment.affine(len(rows), random), pixels.to(torch.float32)
+        if self.drawn:
+            floats = _WHITE - moved_pixels(_WHITE - floats, affine)
+        else:
+            floats = moved_pixels(floats, affine, beyond="reflection")
+        return floats.round_().clamp_(0, _WHITE).to(torch.uint8)
+
+    def of_classes(self, words: Sequence[str]) -> PhotoPictures:
+        """Return the pictures of some classes, which become the class table."""
+        chosen, labels = relabelled(self.labels, self.classes, words)
+        return PhotoPictures(
+            store=self.store,
+            rows=self.rows[chosen],
+            labels=labels,
+            key_ids=self.key_ids[chosen],
+            classes=tuple(words),
+            table=None if self.table is None else self.table.take(chosen.numpy()),
+            drawn=self.drawn,
+            device=self.device,
+        )
+
+    def to(self, device: torch.device | str) -> PhotoPictures:
+        """Return the same pictures, with batches sent to another device."""
+        return dataclasses.replace(self, device=torch.device(device))
+
+    @classmethod
+    def of_encoded(
+        cls,
+        images: Sequence[bytes],
+        labels: npt.NDArray[np.integer],
+        key_ids: npt.NDArray[np.uint64],
+        classes: Sequence[str],
+        *,
+        table: pa.Table | None = None,
+        drawn: bool = False,
+    ) -> PhotoPictures:
+        """Return pictures that are decoded whenever they are needed, by a few threads.
+
+        Args:
+            images: N files: JPEG, PNG, WebP, BMP or GIF.
+            labels: (N,), indices into the class table.
+            key_ids: (N,).
+            classes: The class table.
+            table: N rows that say where each comes from.
+            drawn: Whether they are drawings.
+        """
+        return cls(
+            store=_Encoded(images=images, names=key_ids.tolist()),
+            rows=torch.arange(len(images)),
+            labels=torch.from_numpy(labels.astype(np.int16)),
+            key_ids=torch.from_numpy(key_ids.astype(np.uint64).view(np.int64)),
+            classes=tuple(classes),
+            table=table,
+            drawn=drawn,
+        )
+
+
+def squeeze(photo: Photo, size: int) -> Photo:
+    """Scale (H, W, 3) uint8 to (S, S, 3), whatever its shape: averaged where it shrinks, else linearly."""
+    if photo.shape[:2] == (size, size):
+        return photo
+    shrinks = photo.shape[0] * photo.shape[1] > size * size
+    scaled = cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(scaled, np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Encoded:
+    """Encoded pictures in memory; `names` are for messages."""
+
+    images: Sequence[bytes]
+    names: Sequence[object]
+    directory: Path | None = None
+
+    def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
+        """Decode some pictures by a few threads."""
+        found = np.empty((len(rows), size, size, 3), np.uint8)
+
+        def fill(place: int) -> None:
+            row = int(rows[place])
+            try:
+                found[place] = squeeze(decode(self.images[row]), size)
+            except FormatError as error:
+                remedy = "" if self.directory is None else f": run `sketchdata verify {self.directory}`"
+                raise SketchDataError(f"picture {self.names[row]} cannot be decoded ({error}){remedy}") from error
+
+        with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
+            for _ in pool.map(fill, range(len(rows))):
+                pass
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mapped:
+    """Decoded pictures on disk, one array after the other: (n, S, S, 3) uint8 each."""
+
+    arrays: Sequence[npt.NDArray[np.uint8]]
+
+    def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
+        """Copy some pictures, which have one size."""
+        side = self.arrays[0].shape[1]
+        if size != side:
+            raise ConfigError(f"the cache has pictures of {side} pixels, not of {size}: read the group with that size")
+        found = np.empty((len(rows), side, side, 3), np.uint8)
+        start = 0
+        for array in self.arrays:
+            own = (rows >= start) & (rows < start + len(array))
+            found[own] = array[rows[own] - start]
+            start += len(array)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TwoDomains:
+    """Drawings and photos of the same classes, with one class table.
+
+    Attributes:
+        drawings: The drawings.
+        photos: The photos.
+        classes: The class table of both.
+    """
+
+    drawings: Pictures
+    photos: Pictures
+    classes: tuple[str, ...]
+
+
+def is_two_domains(manifest: Manifest) -> bool:
+    """Tell whether a data set has drawings and photos."""
+    return {f"{group}-{domain}" for group in GROUPS for domain in DOMAINS} <= set(manifest.counts)
+
+
+def open_two_domains(directory: Path) -> Manifest:
+    """Return the manifest of a data set of two domains.
+
+    Raises:
+        SketchDataError: There is none, or it is another data set.
+    """
+    manifest = read_manifest(directory)
+    if not is_two_domains(manifest):
+        raise SketchDataError(
+            f"{directory} holds {manifest.name}, and a data set of drawings and photos was expected: give the folder "
+            "that `sketchdata build sbir` made"
+        )
+    return manifest
+
+
+def class_split(manifest: Manifest) -> ClassSplit:
+    """Return the split of the classes with which a data set was built; `seen` has the validation classes, too."""
+    validation, unseen = (tuple(manifest.config[name]) for name in (VALIDATION, UNSEEN))
+    others = tuple(word for word in manifest.classes if word not in set(unseen))
+    return ClassSplit(seen=others, validation=validation, unseen=unseen)
+
+
+def classes_of(split: ClassSplit, group: str) -> tuple[str, ...]:
+    """Return the classes of a group; the groups have none in common.
+
+    Raises:
+        ConfigError: There is no such group.
+    """
+    if group not in GROUPS:
+        raise ConfigError(f"there is no group {group!r} of classes; there are {', '.join(GROUPS)}")
+    return {SEEN: split.learned, VALIDATION: split.validation, UNSEEN: split.unseen}[group]
+
+
+def read_group(
+    directory: Path,
+    group: str,
+    *,
+    size: int,
+    cache: Path | None = None,
+    line_width: int = 1,
+    split: ClassSplit | None = None,
+) -> TwoDomains:
+    """Read the drawings and photos of the seen, the validation or the unseen classes, on the CPU.
+
+    Args:
+        directory: What `sketchdata build sbir` made.
+        group: One of GROUPS; `seen` are the seen classes that are not for validation.
+        size: The side of the pictures in the cache.
+        cache: Folder where pictures are kept decoded, to be mapped into memory, if its disk has room for them. Without
+            it they are decoded whenever they are needed.
+        line_width: Of drawings that are strokes, in pixels.
+        split: Another split of the classes than the data set was built with. Then files are opened of every group
+            that has one of the wanted classes.
+
+    Returns:
+        Both domains, with a class table of that group alone.
+
+    Raises:
+        ConfigError: There is no such group, it has no classes, or the split names a class that is not there.
+        SketchDataError: There is no data set of two domains, or a shard is damaged.
+    """
+    manifest = open_two_domains(directory)
+    own = class_split(manifest)
+    words = classes_of(split or own, group)
+    if unknown := [word for word in words if word not in set(manifest.classes)]:
+        raise ConfigError(f"{directory} has no class {unknown[0]!r}, which the split names")
+    if not words:
+        raise ConfigError(f"{directory} has no {group} classes: build it, or split it, with some")
+    stored = [each for each in GROUPS if set(classes_of(own, each)) & set(words)]
+    kept = None if cache is None else _Cache(folder=cache, size=size)
+    drawings: Pictures
+    if manifest.config[DRAWINGS] == VECTORS:
+        dataset = Dataset(directory=directory, manifest=manifest)
+        batches = chain.from_iterable(dataset.batches(f"{each}-{DRAWINGS}") for each in stored)
+        packed = pack(batches, manifest.classes).of_classes(words)
+        drawings = DrawingPictures(sketches=packed, line_width=line_width)
+    else:
+        drawings = _read_pixels(directory, manifest, stored, DRAWINGS, kept).of_classes(words)
+    photos = _read_pixels(directory, manifest, stored, PHOTOS, kept).of_classes(words)
+    return TwoDomains(drawings=drawings, photos=photos, classes=words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cache:
+    folder: Path
+    size: int
+
+
+def _read_pixels(
+    directory: Path, manifest: Manifest, groups: Sequence[str], domain: str, cache: _Cache | None
+) -> PhotoPictures:
+    splits = [f"{group}-{domain}" for group in groups]
+    shards = {split: [directory / shard.path for shard in manifest.shards(split)] for split in splits}
+    columns = [name for name in pictures.schema().names if name != "image"]
+    paths = list(chain.from_iterable(shards.values()))
+    tables = [table for path in paths for table in pictures.read_shard(path, columns=columns)]
+    table = pa.concat_tables([pictures.schema().empty_table().select(columns), *tables]).combine_chunks()
+    key_ids = table.column("key_id").to_numpy()
+    store = None if cache is None else _cached(directory, manifest, shards, cache)
+    if store is None:
+        store = _Encoded(images=list(_images(paths)), names=key_ids.tolist(), directory=directory)
+    return PhotoPictures(
+        store=store,
+        rows=torch.arange(len(table)),
+        labels=torch.from_numpy(table.column("label").to_numpy().astype(np.int16)),
+        key_ids=torch.from_numpy(key_ids.view(np.int64).copy()),
+        classes=manifest.classes,
+        table=table,
+        drawn=domain == DRAWINGS,
+    )
+
+
+def _images(paths: Iterable[Path]) -> Iterable[bytes]:
+    for path in paths:
+        for table in pictures.read_shard(path, columns=["image"]):
+            yield from pictures.image_bytes(table)
+
+
+def _cached(directory: Path, manifest: Manifest, shards: dict[str, list[Path]], cache: _Cache) -> _Store | None:
+    """Map decoded pictures into memory, after writing those that are not there; None where the disk has no room."""
+    digest = hash_file(directory / MANIFEST_NAME, "sha256")
+    arrays = []
+    for split, paths in shards.items():
+        path, count = cache.folder / f"{digest[:16]}-{split}-{cache.size}.npy", manifest.splits[split]
+        shape = (count, cache.size, cache.size, 3)
+        if not count:
+            continue
+        if not _is_array(path, shape):
+            cache.folder.mkdir(parents=True, exist_ok=True)
+            needed, free = int(np.prod(shape)), shutil.disk_usage(cache.folder).free
+            if needed + _RESERVE > free:
+                console.print(
+                    f"{cache.folder} has room for {free / 1e9:,.1f} GB, and the decoded pictures of {split} take "
+                    f"{needed / 1e9:,.1f} GB: they are decoded whenever they are needed",
+                    soft_wrap=True,
+                    highlight=False,
+                )
+                return None
+            _write_array(path, shape, paths, directory)
+        arrays.append(np.load(path, mmap_mode="r"))
+    return _Mapped(arrays=arrays) if arrays else None
+
+
+def _is_array(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return False
+    return bool(array.shape == shape and array.dtype == np.uint8)
+
+
+def _write_array(path: Path, shape: tuple[int, ...], shards: Sequence[Path], directory: Path) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with replacing(path) as file, task_bar() as bar:
+        npy_format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+        row = bar.add_task("Decoding pictures", total=shape[0])
+        waiting: list[bytes] = []
+
+        def write() -> None:
+            store = _Encoded(images=waiting, names=range(len(waiting)), directory=directory)
+            file.write(store.read(np.arange(len(waiting)), shape[1]).tobytes())
+            bar.advance(row, len(waiting))
+            waiting.clear()
+
+        for image in _images(shards):
+            waiting.append(image)
+            if len(waiting) == _AT_ONCE:
+                write()
+        write()
