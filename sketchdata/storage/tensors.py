@@ -65,6 +65,19 @@ def read_tensors(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> 
         raise SketchDataError(f"{path} is not a whole safetensors file of sketchdata: {error}") from error
 
 
+def read_facts(path: Path) -> Fields:
+    """Return the facts that `write_tensors` wrote, without its tensors.
+
+    Raises:
+        SketchDataError: The file is absent, damaged, or another program's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return decode_fields((file.metadata() or {})[_FACTS].encode(), dict[str, Any], path)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise SketchDataError(f"{path} is not a whole safetensors file of sketchdata: {error}") from error
+
+
 def read_state_dict(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
     """Return a network's weights from safetensors or a file of `torch.save`: {name: finite tensor}, on the CPU.
 

@@ -31,10 +31,23 @@ class PictureNetwork(nn.Module):
     features: nn.Module
     classifier: Any
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the classifier's input, (B, feature_size): by default the mean of the last map."""
-        found: Tensor = self.features(images).mean((2, 3))
+    @property
+    def map_channels(self) -> int:
+        """Channels of `maps`; 0 for a network that has no maps."""
+        return self.feature_size
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last convolutional maps: (B, channels, S, S) float32 → (B, map_channels, H, W)."""
+        found: Tensor = self.features(images)
         return found
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Return the classifier's input of `maps`, (B, feature_size): by default their mean over all places."""
+        return maps.mean((2, 3))
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the classifier's input: (B, channels, S, S) float32 → (B, feature_size)."""
+        return self.pool(self.maps(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores."""
@@ -47,9 +60,15 @@ class DenseHead(PictureNetwork):
 
     avgpool: nn.Module
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the last layer's input: (B, channels, S, S) → (B, feature_size)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)).flatten(1))
+    @property
+    def map_channels(self) -> int:
+        """Channels of the last convolution."""
+        *_, last = (layer for layer in self.features.modules() if isinstance(layer, nn.Conv2d))
+        return last.out_channels
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Return the last layer's input of `maps`: (B, map_channels, H, W) → (B, feature_size)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(maps).flatten(1))
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -246,11 +265,15 @@ class ResNet(PictureNetwork):
         self.fc = nn.Linear(self.feature_size, classes)
         _initialise_convolutions(self)
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32 → (B, 512 or 2048)."""
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps: (B, channels, S, S) float32 → (B, 512 or 2048, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        found: Tensor = self.avgpool(x).flatten(1)
+        found: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return found
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Return their means over all places."""
+        found: Tensor = self.avgpool(maps).flatten(1)
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -339,10 +362,9 @@ class DenseNet(PictureNetwork):
         self.classifier = nn.Linear(width, classes)
         _initialise_convolutions(self, "fan_in")
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, feature_size)."""
-        found: Tensor = torch.relu(self.features(images)).mean((2, 3))
-        return found
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the rectified last maps: (B, channels, S, S) float32, S ≥ 32 → (B, feature_size, H, W)."""
+        return torch.relu(self.features(images))
 
 
 #: V1: (channels, stride) of the depthwise-separable convolutions.
@@ -563,13 +585,13 @@ class InceptionV3(PictureNetwork):
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.1, a=-2, b=2)
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 75 → (B, 2048)."""
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last maps: (B, channels, S, S) float32, S ≥ 75 → (B, 2048, H, W)."""
         x = images
         for name, layer in self.named_children():
             if name not in ("dropout", "fc"):
                 x = layer(x)
-        return x.mean((2, 3))
+        return x
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores."""
@@ -607,9 +629,9 @@ class SketchANet(DenseHead):
             nn.Linear(512, classes),
         )
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the seventh layer: (B, channels, S, S) → (B, 512)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(self.features(images)))
+    def pool(self, maps: Tensor) -> Tensor:
+        """Return the seventh layer of `maps`: (B, 256, H, W) → (B, 512)."""
+        found: Tensor = self.classifier[:-1](self.avgpool(maps))
         return found
 
 
@@ -671,9 +693,14 @@ class TimmModel(PictureNetwork):
         self.model = model
         self.feature_size = int(model.head_hidden_size)
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the classifier's input: (B, channels, S, S) float32 → (B, feature_size)."""
-        found: Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last layer: (B, channels, S, S) float32 → (B, C, H, W), or (B, tokens, C) of a transformer."""
+        found: Tensor = self.model.forward_features(images)
+        return found
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Return the classifier's input: (B, C, H, W) or (B, tokens, C) → (B, feature_size)."""
+        found: Tensor = self.model.forward_head(maps, pre_logits=True)
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -704,9 +731,9 @@ class EfficientNetLite0(PictureNetwork):
         self.model = EfficientNet.from_name("efficientnet-lite0", in_channels=channels, num_classes=classes)
         self.feature_size = 1280
 
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the pooled last map: (B, channels, S, S) float32, S ≥ 32 → (B, 1280)."""
-        found: Tensor = self.model.extract_features(images).mean((2, 3))
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last maps: (B, channels, S, S) float32, S ≥ 32 → (B, 1280, H, W)."""
+        found: Tensor = self.model.extract_features(images)
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -756,6 +783,11 @@ class TransformersModel(PictureNetwork):
         self.of_clip = kind == "clip_vision_model"
         self.takes_sizes = kind in ("clip_vision_model", "vit")
         self.classifier = nn.Linear(self.feature_size, classes)
+
+    @property
+    def map_channels(self) -> int:
+        """0: it has tokens, of which the class's is the feature."""
+        return 0
 
     def extract(self, images: Tensor) -> Tensor:
         """Return the class token: (B, channels, S, S) float32, S at least the patch size → (B, feature_size)."""

@@ -30,7 +30,7 @@ from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps, PackedSplit
 from sketchdata.training.loader import Batch, View
-from sketchdata.training.options import TRANSFORMERS, NetworkOptions
+from sketchdata.training.options import COLOURS, TRANSFORMERS, NetworkOptions
 from sketchdata.training.packed import CHANNELS, Augmentation, to_floats
 from sketchdata.training.pretrained import hash_weights, load_pretrained, transformers_config, weights_path
 from sketchdata.training.run_folder import MODEL, RECORD, STAGES, RunFolder, read_record
@@ -131,7 +131,7 @@ def _kept_weights(run: Path) -> Path:
 
 
 def _channels(options: NetworkOptions) -> int:
-    return CHANNELS if options.channels == "strokes" else 1
+    return {"ink": 1, "strokes": CHANNELS, COLOURS: 3}[options.channels]
 
 
 Activation = Literal["sigmoid", "relu", "identity", "cosine"]

@@ -37,6 +37,8 @@ BACKBONES = {
 #: The backbone that is an image encoder from a folder of transformers.
 TRANSFORMERS = "transformers"
 BACKBONE_HELP = f"{', '.join(BACKBONES)}, timm:NAME, or {TRANSFORMERS} with --weights FOLDER."
+#: `NetworkOptions.channels` of networks that read photos: red, green and blue.
+COLOURS = "colours"
 #: Methods of zero-shot recognition, in the order of `zero_shot.ZERO_SHOT_METHODS`.
 ZERO_SHOT_NAMES = (
     "eve",

@@ -51,6 +51,8 @@ _LEFT_OUT = ("AuxLogits.",)
 #: torchvision's older files of DenseNet name `norm.1` what their network names `norm1`.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 _SHOWN = 3
+#: Channels of a photo.
+_COLOURS = 3
 
 
 def weights_path(backbone: str, weights: str) -> Path:
@@ -252,7 +254,10 @@ def _load_transformers(network: TransformersModel, folder: Path) -> None:
     network.model.load_state_dict(model.state_dict())
     mean, std = (torch.tensor(values) for values in _transformers_normalisation(folder, clip=network.of_clip))
     weight = torch.zeros_like(network.input.weight)
-    weight[:, 0, 0, 0] = 1 / std
+    if weight.shape[1] == _COLOURS:
+        weight[:, :, 0, 0] = torch.diag(1 / std)
+    else:
+        weight[:, 0, 0, 0] = 1 / std
     network.input.load_state_dict({"weight": weight, "bias": -mean / std})
 
 

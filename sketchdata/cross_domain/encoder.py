@@ -1,0 +1,240 @@
+"""The network that embeds drawings and photos in one space, and how a run folder holds it.
+
+encoder = read_space(Path("runs/sbir"))
+encoder(pictures, PHOTOS)  # (B, 3, S, S) uint8 → (B, D) float32
+embed(encoder, photos, PHOTOS)  # all photos of a data set, with a bar
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures
+from sketchdata.cross_domain.networks import TrunkBranch
+from sketchdata.errors import SketchDataError
+from sketchdata.progress import task_bar
+from sketchdata.storage.records import convert, fault
+from sketchdata.storage.tensors import read_facts, read_tensors, write_tensors
+from sketchdata.training.backbones import MODELS, ModelEntry, TimmModel, TransformersModel
+from sketchdata.training.run_folder import MODEL
+
+_WHITE = 255
+_SPACE = "space"
+_AGAIN = "train in another --out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceArchitecture:
+    """All that is needed to build a space's network again.
+
+    Attributes:
+        backbone: Of the table in `training.backbones`.
+        size: Side S of the pictures.
+        width: D.
+        classes: Those it learned, the seen ones.
+        shared: One branch for both domains, which is told the domain, instead of one for each.
+        branch: Kind of the branches, of BRANCHES.
+        attention: Width of the attention over the trunk's maps; 0 for none.
+        head: Whether a dense layer makes the D values; without it they are the trunk's features.
+        normalise: Whether embeddings have length 1.
+        line_width: Of drawings, in pixels.
+        config: Of an image encoder of transformers.
+        settings: Of other kinds of branches.
+    """
+
+    backbone: str
+    size: int
+    width: int
+    classes: tuple[str, ...]
+    shared: bool = False
+    branch: str = "trunk"
+    attention: int = 0
+    head: bool = True
+    normalise: bool = False
+    line_width: int = 1
+    config: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+#: {kind: makes a branch}, which has `features(images)`, `project(features, domain)`, `forward(images, domain)`, and the
+#: `trunk` that it wraps.
+BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
+    "trunk": lambda architecture: TrunkBranch(
+        architecture.backbone,
+        architecture.width if architecture.head else None,
+        architecture.attention,
+        architecture.config,
+    )
+}
+
+
+class SpaceEncoder(nn.Module):
+    """One branch for drawings and one for photos, or one for both, with random weights at first.
+
+    Its parameters are `drawing.*` and `photo.*`, or `both.*`. From what a branch gives, the domain's centre is
+    subtracted before it is brought to length 1.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
+
+    mean: Tensor
+    std: Tensor
+    drawing_centre: Tensor
+    photo_centre: Tensor
+
+    def __init__(self, architecture: SpaceArchitecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        make = BRANCHES[architecture.branch]
+        if architecture.shared:
+            self.both = make(architecture)
+        else:
+            self.drawing, self.photo = make(architecture), make(architecture)
+        mean, std = _normalisation(architecture.backbone, self.branch(PHOTOS).trunk)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("drawing_centre", torch.zeros(architecture.width))
+        self.register_buffer("photo_centre", torch.zeros(architecture.width))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it learned."""
+        return self.architecture.classes
+
+    @property
+    def size(self) -> int:
+        """Side of its pictures in pixels."""
+        return self.architecture.size
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.architecture.width
+
+    def branch(self, domain: str) -> Any:
+        """Return the branch of a domain."""
+        if self.architecture.shared:
+            return self.both
+        return {DRAWINGS: self.drawing, PHOTOS: self.photo}[domain]
+
+    def centre(self, domain: str) -> Tensor:
+        """Return what is subtracted from the embeddings of a domain, (D,)."""
+        return {DRAWINGS: self.drawing_centre, PHOTOS: self.photo_centre}[domain]
+
+    def features(self, pictures: Tensor, domain: str) -> Tensor:
+        """Return what the trunk makes of pictures, which `project` takes: (B, 3, S, S) uint8 → (B, …)."""
+        images = (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
+        found: Tensor = self.branch(domain).features(images)
+        return found
+
+    def project(self, features: Tensor, domain: str) -> Tensor:
+        """Return the embeddings of the trunk's features: (B, …) → (B, D) float32."""
+        embedded = self.branch(domain).project(features, domain).float() - self.centre(domain)
+        return functional.normalize(embedded) if self.architecture.normalise else embedded
+
+    def forward(self, pictures: Tensor, domain: str) -> Tensor:
+        """Return the embeddings of pictures of a domain.
+
+        Args:
+            pictures: (B, 3, S, S) uint8, red, green and blue; drawings are black lines on white.
+            domain: `drawings` or `photos`.
+
+        Returns:
+            (B, D) float32.
+        """
+        return self.project(self.features(pictures, domain), domain)
+
+
+def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if isinstance(trunk, TransformersModel):
+        # It normalises its input itself.
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if isinstance(trunk, TimmModel):
+        settings: Any = getattr(trunk.model, "pretrained_cfg", None) or {}
+        return tuple(settings.get("mean", ModelEntry.mean)), tuple(settings.get("std", ModelEntry.std))
+    return MODELS[backbone].mean, MODELS[backbone].std
+
+
+def write_space(folder: Path, encoder: SpaceEncoder) -> None:
+    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
+
+    Raises:
+        SketchDataError: It cannot be written.
+    """
+    write_tensors(folder / MODEL, encoder.state_dict(), {_SPACE: dataclasses.asdict(encoder.architecture)})
+
+
+def holds_space(folder: Path) -> bool:
+    """Tell whether a run folder holds a network of drawings and photos.
+
+    Raises:
+        SketchDataError: Its network is damaged.
+    """
+    path = folder / MODEL
+    return path.is_file() and _SPACE in read_facts(path)
+
+
+def read_space(folder: Path) -> SpaceEncoder:
+    """Return the network of a run folder, on the CPU and in evaluation mode.
+
+    Raises:
+        SketchDataError: Its training is not whole or of another kind, or the file is damaged.
+    """
+    path = folder / MODEL
+    if not path.is_file():
+        raise SketchDataError(f"{folder} has no {MODEL}: expected the folder of a finished `sketchdata train sbir`")
+    weights, facts = read_tensors(path)
+    if _SPACE not in facts:
+        raise SketchDataError(
+            f"{folder} holds a training of another kind: expected one of `sketchdata train sbir`, whose network embeds "
+            "drawings and photos"
+        )
+    architecture = convert(facts[_SPACE], SpaceArchitecture, path, _AGAIN, f"{_SPACE}.")
+    if architecture.branch not in BRANCHES:
+        raise fault(path, f"{_SPACE}.branch", f"one of {', '.join(BRANCHES)}", architecture.branch)
+    for name in ("size", "width", "line_width"):
+        if (value := getattr(architecture, name)) < 1:
+            raise fault(path, f"{_SPACE}.{name}", "a number of at least 1", str(value))
+    try:
+        encoder = SpaceEncoder(architecture)
+        encoder.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
+    return encoder.eval()
+
+
+@torch.no_grad()
+def embed(
+    encoder: SpaceEncoder, pictures: Pictures, domain: str, *, device: str = "cpu", batch_size: int = 64
+) -> npt.NDArray[np.float32]:
+    """Return the embeddings of all pictures of a domain, in their order: (N, D) float32.
+
+    Args:
+        encoder: The network.
+        pictures: Of any classes.
+        domain: `drawings` or `photos`.
+        device: Where to compute.
+        batch_size: Pictures at a time.
+
+    Raises:
+        SketchDataError: A picture cannot be read.
+    """
+    encoder.to(device).eval()
+    found = np.empty((len(pictures), encoder.width), np.float32)
+    with task_bar() as bar:
+        shown = bar.add_task(f"Embedding {domain}", total=len(pictures))
+        for indices in torch.split(torch.arange(len(pictures)), batch_size):
+            found[indices.numpy()] = encoder(pictures.pictures(indices, encoder.size), domain).cpu().numpy()
+            bar.update(shown, advance=len(indices))
+    return found

@@ -1,0 +1,112 @@
+"""The branches of a network of two domains: a picture network, soft attention over its maps, and a dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sketchdata.errors import ConfigError
+from sketchdata.training.backbones import DenseHead, build
+
+#: Channels of a photo, and of a drawing as black lines on white.
+COLOURS = 3
+#: Width of the attention of Dey et al.; their paper does not give it, their code does.
+ATTENTION = 380
+
+
+class SoftAttention(nn.Module):
+    """Weighs the places of maps by a softmax over all of them, and adds what is weighted to the maps: f + f · att.
+
+    Source: Dey et al., "Doodle to search", CVPR 2019, section 3.1; two 1 × 1 convolutions without an activation between
+    them, as in the authors' code.
+
+    Args:
+        channels: C.
+        hidden: Channels between the two convolutions.
+    """
+
+    def __init__(self, channels: int, hidden: int = ATTENTION) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, 1, 1))
+
+    def weights(self, maps: Tensor) -> Tensor:
+        """Return the weight of each place: (B, C, H, W) → (B, 1, H, W), which sum to 1."""
+        scores: Tensor = self.score(maps)
+        return scores.flatten(1).softmax(1).view_as(scores)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return f + f · att, of the shape of the maps."""
+        return maps + maps * self.weights(maps)
+
+
+class TrunkBranch(nn.Module):
+    """A picture network without its classifier, attention over its maps, and a dense layer to D values.
+
+    `features` are computed by the trunk and `project` is the rest, so that the features of a trunk that does not learn
+    need to be computed only once.
+
+    Args:
+        backbone: Of the table in `training.backbones`.
+        width: D; None leaves the dense layer out, and D is the trunk's own number of features.
+        attention: Width of the attention; 0 for none.
+        config: Of an image encoder of transformers.
+
+    Raises:
+        ConfigError: There is no such backbone, or it has no maps for attention.
+    """
+
+    def __init__(
+        self, backbone: str, width: int | None, attention: int = 0, config: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.trunk = build(backbone, classes=1, channels=COLOURS, config=config)
+        *_, classifier = (layer for layer in self.trunk.modules() if isinstance(layer, nn.Linear))
+        # Only its input is used. What never has a gradient must not be waited for by several processes.
+        classifier.requires_grad_(False)
+        if attention and not self.trunk.map_channels:
+            raise ConfigError(f"--backbone {backbone} has no maps for attention: take --no-attention")
+        self.attention = SoftAttention(self.trunk.map_channels, attention) if attention else None
+        self.head = nn.Identity() if width is None else nn.Linear(self.trunk.feature_size, width)
+        # Between its maps and its feature, a network with several dense layers has weights that learn with the head.
+        self.gives_maps = bool(attention) or isinstance(self.trunk, DenseHead)
+
+    @property
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """What computes `features`, of which some never learn."""
+        part = self.trunk.features if isinstance(self.trunk, DenseHead) else self.trunk
+        return list(part.parameters())
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the trunk's maps, or its pooled features where they suffice.
+
+        Args:
+            images: (B, 3, S, S) float32, normalised.
+
+        Returns:
+            (B, C, H, W) or (B, F).
+        """
+        return self.trunk.maps(images) if self.gives_maps else self.trunk.extract(images)
+
+    def project(self, features: Tensor, domain: str) -> Tensor:
+        """Return the embeddings of `features`, (B, D), which here do not depend on the domain."""
+        if self.gives_maps:
+            features = self.trunk.pool(features if self.attention is None else self.attention(features))
+        found: Tensor = self.head(features)
+        return found
+
+    def forward(self, images: Tensor, domain: str) -> Tensor:
+        """Return the embeddings of normalised pictures of a domain: (B, 3, S, S) → (B, D)."""
+        return self.project(self.features(images), domain)
+
+
+def feature_width(backbone: str, config: Mapping[str, Any] | None = None) -> int:
+    """Return a backbone's own number of features.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
+    with torch.device("meta"):
+        return build(backbone, classes=1, channels=COLOURS, config=config).feature_size
