@@ -185,7 +185,8 @@ def convert(source: str, out: str, config: convert_recipe.Config) -> None:
     .ndjson, .ndjson.gz (official text, simplified or raw), .csv (Kaggle's), .bin (official binary), .npz (sketch-rnn's
     stroke-3) and .svg are read and written, .npy (official 28×28 bitmaps) is written. IN may be a folder of SVG files;
     OUT is a folder for SVG files, one a drawing, when it exists or its name ends in a slash. IN may be a picture of a
-    drawing, .png, .jpg, .webp, .gif or .bmp, whose lines are traced. A hyphen is standard input or output.
+    drawing, .png, .jpg, .webp, .gif, .bmp, .avif or .tif, whose lines are traced. A hyphen is standard input or
+    output.
 
     Records that cannot be read are left out, counted and shown. OUT appears only when it is complete.
 

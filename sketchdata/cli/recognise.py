@@ -44,8 +44,9 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     """Recognise drawings by a trained network.
 
     A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file, a picture (.png, .jpg, .webp,
-    .gif or .bmp), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give probabilities of
-    the classes that they learned. Of several files, those that cannot be read are named, and the exit code is 1.
+    .gif, .bmp, .avif or .tif), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give
+    probabilities of the classes that they learned. Of several files, those that cannot be read are named, and the exit
+    code is 1.
 
     A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
     recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit:

@@ -83,9 +83,10 @@ def search(
     """Find the drawings in an index that are nearest to each QUERY, by the Hamming distance of their codes.
 
     A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file or a picture (.png,
-    .jpg, .webp, .gif or .bmp). Of several, files that cannot be read are named, and the exit code is 1. Drawings at the
-    same distance come in the order of their key_ids. A hit is a drawing of the query's class, which .ndjson files
-    and key_ids state and --class gives for other files. The strokes of a picture are traced; their order is unknown.
+    .jpg, .webp, .gif, .bmp, .avif or .tif). Of several, files that cannot be read are named, and the exit code is 1.
+    Drawings at the same distance come in the order of their key_ids. A hit is a drawing of the query's class, which
+    .ndjson files and key_ids state and --class gives for other files. The strokes of a picture are traced; their order
+    is unknown.
 
     Example: sketchdata search index --run runs/hashing cat.svg --class cat
 

@@ -184,7 +184,15 @@ def _read_table(manifest: Manifest, path: Path, schema: pa.Schema) -> pa.Table:
 
 # The photos themselves.
 
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif"}
+_SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "AVIF": ".avif",
+    "TIFF": ".tif",
+}
 #: What `image.decode` finds wrong, as a collection calls it: (status, error).
 DECODING_FAULTS = {
     "too many bytes": (REFUSED, "too many bytes"),

@@ -8,11 +8,12 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
 
 from sketchdata.drawings.drawing import Drawing
 from sketchdata.errors import FormatError
@@ -37,9 +38,8 @@ _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL_BYTES = 64
 #: How pictures begin that are not read, and files that are often met in place of pictures; a space stands for any byte.
 _OTHER_STARTS = (
-    ("AVIF", (b"    ftypavif", b"    ftypavis")),
     ("HEIC", (b"    ftyphei", b"    ftyphev", b"    ftypmif1", b"    ftypmsf1")),
-    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    ("a raw photo", (b"II*\0    CR",)),
     ("JPEG XL", (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
     ("JPEG 2000", (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
     ("Photoshop's format", (b"8BPS",)),
@@ -50,6 +50,15 @@ _OTHER_STARTS = (
     ("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),
     ("XML or SVG", (b"<?xml", b"<svg")),
 )
+#: How TIFF and BigTIFF begin; bytes of a value by its type, and the tags that are looked at before Pillow does. Source:
+#: Adobe's TIFF 6.0; DNG 1.4 for its version.
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339, 50706
+_TILE_SIDES, _STRIPS, _TILES = (322, 323), (273, 279), (324, 325)
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+#: Strips, tiles or tags of a TIFF; Pillow keeps some 300 bytes for each.
+_MOST_PARTS = 100_000
 #: Bytes that may stand before a JPEG's end marker when all pixels are there, and otherwise change some: data, and data
 #: after each restart marker.
 _OTHER_TAIL = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + number]) + b"\xaa" * 64 for number in range(8))
@@ -72,7 +81,7 @@ DEFAULT_LIMITS = PhotoLimits()
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the format that the first bytes show: JPEG, PNG, WEBP, BMP or GIF; None for anything else."""
+    """Return the format that the first bytes show: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF; None for anything else."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -81,15 +90,22 @@ def sniff(data: bytes) -> str | None:
         return "GIF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:8] == b"ftyp":
+        # The major brand, and the compatible ones after its version.
+        end = min(int.from_bytes(data[:4], "big"), len(data))
+        brands = {data[place : place + 4] for place in (8, *range(16, end, 4))}
+        return "AVIF" if brands & {b"avif", b"avis"} else None
+    if data.startswith(_TIFF_STARTS):
+        return None if data[8:10] == b"CR" else "TIFF"
     return "BMP" if data.startswith(b"BM") else None
 
 
 def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "white") -> Photo:
-    """Decode a JPEG, PNG, WebP, BMP or GIF, by content and not by name, to (H, W, 3) uint8 RGB.
+    """Decode a JPEG, PNG, WebP, BMP, GIF, AVIF or TIFF, by content and not by name, to (H, W, 3) uint8 RGB.
 
     A JPEG may lack its end marker. The EXIF orientation is applied, transparency is laid over the ground, a colour,
-    16-bit grey is scaled to 8, and of an animation the first frame counts. Limits are checked on the file's length and
-    its header, before any pixel is decoded.
+    grey of more than 8 bits is scaled, and of an animation or of several pages the first counts. Limits are checked on
+    the file's length and its header, before any pixel is decoded.
 
     Raises:
         FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
@@ -98,7 +114,11 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "
         raise FormatError("too many bytes", f"{len(data):,} where at most {limits.bytes:,} are accepted")
     kind = sniff(data)
     if kind is None:
-        raise FormatError("not a picture", f"{describe(data)} where JPEG, PNG, WebP, BMP or GIF was expected")
+        raise FormatError(
+            "not a picture", f"{describe(data)} where JPEG, PNG, WebP, BMP, GIF, AVIF or TIFF was expected"
+        )
+    if kind == "AVIF" and not features.check("avif"):
+        raise FormatError("not a picture", "AVIF, which this build of Pillow does not read")
     try:
         # Pillow warns of large and of oddly tagged pictures: the limits catch the former, the latter do no harm.
         with warnings.catch_warnings():
@@ -111,14 +131,18 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "
             return photo
         if kind == "WEBP":
             short = len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
+        elif kind == "AVIF":
+            short = _ends_within_a_box(data)
         else:
             short = "truncated" in str(error).lower() or _ENDINGS.get(kind, b"") not in data[-_TAIL_BYTES:]
         reason = "truncated picture" if short else "damaged picture"
-        raise FormatError(reason, f"{kind} of {len(data):,} bytes: {error}") from error
+        unknown = isinstance(error, UnidentifiedImageError)
+        detail = "damaged, or of pixels or a compression that are not read" if unknown else str(error)
+        raise FormatError(reason, f"{kind} of {len(data):,} bytes: {detail}") from error
 
 
 def describe(data: bytes) -> str:
-    """Return what a file is that `decode` does not read, by its first bytes: `AVIF`, `an HTML page` and so on."""
+    """Return what a file is that `decode` does not read, by its first bytes: `HEIC`, `an HTML page` and so on."""
     text = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for name, starts in _OTHER_STARTS:
         for start in starts:
@@ -161,20 +185,99 @@ def trace_picture(data: bytes, word: str = "", limits: PhotoLimits = DEFAULT_LIM
 
 
 def _decode_within(data: bytes, kind: str, limits: PhotoLimits, ground: str = "white") -> Photo:
+    if kind == "TIFF":
+        check_tiff(data, limits)
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if image.width * image.height > limits.pixels:
             found = f"{image.width:,} × {image.height:,}"
             raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are accepted")
+        # Each plane of colour has its own strips.
+        parts = image.tile if kind == "TIFF" else []
+        if sum((x1 - x0) * (y1 - y0) for _, (x0, y0, x1, y1), *_ in parts) > 8 * image.width * image.height:
+            raise ValueError("its strips overlap")
         image.load()
+        # Of a TIFF, Pillow has turned the picture by now.
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return _rgb(image if turn is None else image.transpose(turn), ground)
 
 
+def check_tiff(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> None:
+    """Look at the tags of a TIFF's first page before Pillow does, which takes the memory that they ask for.
+
+    Raises:
+        FormatError: It begins with a preview, or with tiles of too many pixels.
+        ValueError: Its tags or its pixels lie beyond its end, or there are too many of them.
+    """
+    tags = _tiff_tags(data)
+    first = {tag: int(values[0]) for tag, values in tags.items() if len(values)}
+    if first.get(_SUBFILE, 0) & 1 or _DNG_VERSION in tags:
+        raise FormatError("not a picture", "a TIFF that begins with a preview, as raw photos do")
+    if math.prod(first.get(side, 1) for side in _TILE_SIDES) > limits.pixels:
+        raise FormatError("too many pixels", f"tiles of more than the {limits.pixels:,} that are accepted in all")
+    for starts, lengths in (_STRIPS, _TILES):
+        if starts in tags and lengths in tags:
+            count = min(len(tags[starts]), len(tags[lengths]))
+            if count > _MOST_PARTS:
+                raise ValueError(f"{count:,} strips or tiles, where {_MOST_PARTS:,} are read at most")
+            ends = tags[starts][:count].astype(np.float64) + tags[lengths][:count]
+            if ends.max(initial=0) > len(data):
+                raise ValueError("truncated, as some of its pixels lie beyond its end")
+
+
+def _tiff_tags(data: bytes) -> dict[int, npt.NDArray[np.unsignedinteger[Any]]]:
+    order, wide = ("<" if data.startswith(b"II") else ">"), 43 in data[2:4]
+
+    def numbers(place: int, size: int, count: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+        if place + size * count > len(data):
+            raise ValueError("truncated, as a part of it lies beyond its end")
+        return np.frombuffer(data, f"{order}u{size}", count, place)
+
+    def number(place: int, size: int) -> int:
+        return int(numbers(place, size, 1)[0])
+
+    width, counted = (8, 8) if wide else (4, 2)
+    page = number(8 if wide else 4, width)
+    tags = dict[int, npt.NDArray[np.unsignedinteger[Any]]]()
+    stated = 0
+    for entry in range(min(number(page, counted), _MOST_PARTS)):
+        place = page + counted + entry * (4 + 2 * width)
+        tag, size = number(place, 2), _TIFF_BYTES.get(number(place + 2, 2), 0)
+        count, place = number(place + 4, width), place + 4 + width
+        stated += size * count
+        if stated > 2 * len(data):
+            raise ValueError("truncated, or its tags hold more than it does")
+        if size and tag in (_SUBFILE, _DNG_VERSION, *_TILE_SIDES, *_STRIPS, *_TILES):
+            tags[tag] = numbers(place if size * count <= width else number(place, width), size, count)
+    return tags
+
+
+def _ends_within_a_box(data: bytes) -> bool:
+    place = 0
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        size = int.from_bytes(data[place + 8 : place + 16], "big") if size == 1 else size
+        # 0 is for a last box that goes on to the end.
+        place += size or len(data) - place
+    return place != len(data)
+
+
 def _rgb(image: Image.Image, ground: str) -> Photo:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16-bit grey at 255 instead of scaling it.
-        grey = (np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8)
+    if image.mode.startswith(("I", "F")):
+        # Pillow would clip at 255 instead of scaling.
+        values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+        if image.mode == "F":
+            values = np.nan_to_num(values, posinf=0, neginf=0)
+            grey = (np.clip(values, 0, None) * (255 / max(float(values.max(initial=0)), 1))).astype(np.uint8)
+        else:
+            signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
+            bits = tags.get(_BITS, (16,))[0] - signed
+            values = values if signed or values.dtype != np.int32 else values.view(np.uint32)
+            grey = (np.clip(values, 0, 2**bits - 1) >> (bits - 8)).astype(np.uint8)
+        grey = 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
         return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)

@@ -26,9 +26,11 @@ _BLOCK_BYTES = 1 << 20
 _LINE = "#"
 _NDJSON = (".ndjson", f".ndjson{GZIP_SUFFIX}")
 #: What is read as a picture and refused as one; of others the first bytes tell.
-_PICTURES, _START_BYTES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"), 64
+_PICTURES, _START_BYTES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"), 64
 _MAX_KEY_ID = 2**64 - 1
-_KINDS = "a key_id, or a file: .ndjson (one line of it: FILE.ndjson#3), .svg, .png, .jpg, .webp, .gif or .bmp"
+_KINDS = (
+    "a key_id, or a file: .ndjson (one line of it: FILE.ndjson#3), .svg, .png, .jpg, .webp, .gif, .bmp, .avif or .tif"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,9 +177,9 @@ def test_a_folder_without_photos_is_refused_by_each(tmp_path: Path) -> None:
 
 def test_files_passed_over_are_faults_of_the_folder(tmp_path: Path) -> None:
     photo(tmp_path, "cat/a.jpg")
-    write(tmp_path / "cat/b.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    write(tmp_path / "cat/b.heic", b"\0\0\0\x18ftypheic")
     readings = list(open_folders(tmp_path).readings)
-    assert reasons(readings) == [("cat/b.avif", "not a photo")]
+    assert reasons(readings) == [("cat/b.heic", "not a photo")]
     assert only(readings[1:]).photo == "cat/a.jpg"
 
 

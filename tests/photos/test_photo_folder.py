@@ -52,8 +52,8 @@ def test_photos_are_known_by_their_content_and_what_is_passed_over_is_named(tmp_
     content = (tmp_path / "cat/a.jpg").read_bytes()
     for name in ("b.jfif", "c.JPE", "n02121620_10", "e.tif", "f.original"):
         write(tmp_path / "cat" / name, content)
-    write(tmp_path / "cat/d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
-    write(tmp_path / "cat/g.tiff", b"II*\0\x08\0\0\0")
+    write(tmp_path / "cat/d.heic", b"\0\0\0\x18ftypheic")
+    write(tmp_path / "cat/g.psd", b"8BPS\0\1")
     write(tmp_path / "cat/empty", b"")
     write(tmp_path / "cat/.DS_Store", b"Bud1")
     write(tmp_path / "cat/a.xml", "<annotation/>")
@@ -62,15 +62,15 @@ def test_photos_are_known_by_their_content_and_what_is_passed_over_is_named(tmp_
         f"cat/{name}" for name in ("a.jpg", "b.jfif", "c.JPE", "e.tif", "f.original", "n02121620_10")
     ]
     assert [(fault.where, fault.reason, fault.detail) for fault in photos.passed_over] == [
-        ("cat/d.avif", "not a photo", "AVIF"),
+        ("cat/d.heic", "not a photo", "HEIC"),
         ("cat/empty", "not a photo", "nothing"),
-        ("cat/g.tiff", "not a photo", "TIFF"),
+        ("cat/g.psd", "not a photo", "Photoshop's format"),
     ]
     assert photos.find("cat/c.jpg") == "cat/c.JPE"
     assert photos.find("e.jpg") == "cat/e.tif"
 
 
 def test_a_folder_of_other_formats_alone_is_refused_with_their_names(tmp_path: Path) -> None:
-    write(tmp_path / "d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
-    with pytest.raises(ConfigError, match=r"is no folder with photos .*1 other files, such as d\.avif \(AVIF\)"):
+    write(tmp_path / "d.heic", b"\0\0\0\x18ftypheic")
+    with pytest.raises(ConfigError, match=r"is no folder with photos .*1 other files, such as d\.heic \(HEIC\)"):
         PhotoFolder(tmp_path)

@@ -186,8 +186,9 @@ def test_equal_svgs_of_a_folder_are_two_drawings_with_their_own_names(tmp_path: 
 def test_a_picture_of_a_drawing_is_traced(tmp_path: Path) -> None:
     picture = np.full((80, 100), 255, np.uint8)
     cv2.line(picture, (10, 10), (90, 50), 0, 3)
-    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
-    assert go(tmp_path / "a.jpg", tmp_path / "a.svg", word="star").drawings == 1
+    for name in ("a.jpg", "b.avif", "c.tif"):
+        cv2.imwrite(str(tmp_path / name), picture)
+        assert go(tmp_path / name, (tmp_path / name).with_suffix(".svg"), word="star").drawings == 1
     go(tmp_path / "a.svg", tmp_path / "a.ndjson")
     ((stroke,),) = drawings((tmp_path / "a.ndjson").read_bytes())
     assert sorted(stroke[0])[:: len(stroke[0]) - 1] == [0, 255]

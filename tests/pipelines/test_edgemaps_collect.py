@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from PIL import Image
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.collection import Collection, read_collection
-from sketchdata.storage.manifest import hash_file
+from sketchdata.pipelines import edgemaps_crop
+from sketchdata.storage.manifest import hash_file, read_manifest
 from tests.labelled_folders import EPOCH, SIDE, collect, run, voc_folder, yolo_folder
 from tests.photo_servers import photo_of
 from tests.photos.labelled_photos import voc, voc_object, write
@@ -403,12 +405,20 @@ def test_when_no_photo_can_be_read_the_reasons_are_told(tmp_path: Path) -> None:
 def test_files_that_are_no_photos_are_counted_and_named(tmp_path: Path) -> None:
     for name in ("a.jfif", "b.jpe", "c"):
         write(tmp_path / "photos" / "cat" / name, photo_of(f"/{name}"))
-    write(tmp_path / "photos" / "cat" / "d.avif", b"\0\0\0\x1cftypavif\0\0\0\0")
+    write(tmp_path / "photos" / "cat" / "d.heic", b"\0\0\0\x18ftypheic")
+    for kind, name in (("AVIF", "f.avif"), ("TIFF", "g.tif")):
+        with Image.open(io.BytesIO(photo_of(f"/{name}"))) as image:
+            image.save(tmp_path / "photos" / "cat" / name, kind)
     write(tmp_path / "photos" / "cat" / "e.jpg", photo_of("/e.jpg")[:-2])
     made = collect(tmp_path / "out", folders=tmp_path / "photos")
     assert {name: status for name, (status, _) in statuses(made.collection).items()} == dict.fromkeys(
-        [f"photos/cat/{name}" for name in ("a.jfif", "b.jpe", "c", "e.jpg")], "ok"
+        [f"photos/cat/{name}" for name in ("a.jfif", "b.jpe", "c", "e.jpg", "f.avif", "g.tif")], "ok"
     )
     [reject] = (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()
-    expected = {"source": "photos", "where": "cat/d.avif", "reason": "not a photo", "detail": "AVIF"}
+    expected = {"source": "photos", "where": "cat/d.heic", "reason": "not a photo", "detail": "HEIC"}
     assert orjson.loads(reject) == expected
+    stored = {Path(path).suffix for path in made.collection.photos.column("path").to_pylist()}
+    assert stored == {".jpg", ".avif", ".tif"}
+    crops = tmp_path / "crops"
+    edgemaps_crop.run(tmp_path / "out", edgemaps_crop.Config(out=crops), EngineOptions(workers=0))
+    assert edgemaps_crop.summarise(crops, read_manifest(crops)).crops == 6

@@ -198,7 +198,9 @@ def one_line(path: Path, *, mode: str = "L", ink: Any = 0, ground: Any = 255, **
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.gif", "a.bmp", "no_suffix", "really.txt"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.gif", "a.bmp", "a.avif", "a.tif", "no_suffix", "really.txt"]
+)
 def test_pictures_of_every_format_are_read(tmp_path: Path, name: str) -> None:
     options = {} if name.lower().endswith(tuple(Image.registered_extensions())) else {"format": "PNG"}
     (query,) = read_queries(one_line(tmp_path / name, mode="RGB", ink="black", ground="white", **options))

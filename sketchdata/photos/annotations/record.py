@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.files import regular
 from sketchdata.formats.files import Fault
-from sketchdata.photos.image import DAMAGE, describe, sniff
+from sketchdata.photos.image import DAMAGE, DEFAULT_LIMITS, check_tiff, describe, sniff
 
 
 class Size(NamedTuple):
@@ -182,15 +182,17 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
 
 # The folder of photos that annotations refer to.
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".avif", ".tif", ".tiff"}
+)
 #: What may stand behind a photo's name, too, whatever the file holds.
-_OTHER_SUFFIXES = frozenset({".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".pjpeg", ".pjp", ".dib"})
+_OTHER_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".jp2", ".pjpeg", ".pjp", ".dib"})
 #: Files that belong to annotations, and are no photos that were passed over.
 _COMPANIONS = frozenset(
     {".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".mat", ".md", ".names", ".parquet", ".py", ".tsv", ".txt"}
     | {".xml", ".yaml", ".yml"}
 )
-_KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+_KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF")
 _NAMES_SHOWN = 3
 
 
@@ -325,12 +327,19 @@ def _read_size(path: Path) -> StoredSize:
     from PIL import ExifTags, Image
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), regular(path).open("rb") as file:
             # Of large and of oddly tagged photos: decoding judges the former, the latter do no harm.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_KINDS) as image:
+            is_tiff = sniff(file.read(512)) == "TIFF"
+            file.seek(0)
+            if is_tiff:
+                check_tiff(file.read(DEFAULT_LIMITS.bytes))
+            with Image.open(file, formats=_KINDS) as image:
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
                 width, height = image.size
-    except (*DAMAGE, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError, FormatError) as error:
         raise FormatError("photo not readable", f"{path}: {error}") from error
+    if is_tiff and orientation in range(5, 9):
+        # Pillow states the size of the upright picture here.
+        width, height = height, width
     return StoredSize(width, height, orientation if orientation in range(1, 9) else 1)

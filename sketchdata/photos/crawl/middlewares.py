@@ -271,7 +271,7 @@ def _parse_reservations(compressed: bytes) -> Reservations:
 #: it is, so that its connection can be used again.
 _SHORT = 64 << 10
 #: Enough for every format to show itself.
-_SNIFFED_BYTES = 16
+_SNIFFED_BYTES = 64
 #: Keys of a request's meta.
 _START, _READ, _UNWANTED = "start", "read", "unwanted"
 

@@ -37,7 +37,7 @@ class PhotoOutcome:
         detail: What was found, for this one.
         phash: See `image.perceptual_hash`; an unsigned 64-bit integer.
         width: In pixels, upright.
-        format: JPEG, PNG, WEBP, BMP or GIF, by content.
+        format: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF, by content.
         path: Of the file within the collection: `photos/ab/abcd….jpg`.
         fetched: The day, in UTC.
         http_status: Of the last answer.
