@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
+from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 import numpy as np
@@ -35,7 +36,7 @@ from sketchdata.formats.svg_shapes import (
     parse_transform,
     too_many_points,
 )
-from sketchdata.formats.svg_styles import WHITE, Element, Paint, Style, StyleSheet
+from sketchdata.formats.svg_styles import WHITE, Paint, Style, StyleSheet
 
 MAX_BYTES = 1 << 25
 #: Elements of a document, and those that `<use>` makes of them.
@@ -93,7 +94,7 @@ def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Dra
     if len(content) > MAX_BYTES:
         raise FormatError("SVG too large", f"{len(content):,} bytes, and {MAX_BYTES:,} are read at most")
     root = _TreeBuilder(content).read()
-    box = parse_numbers(root.attributes["viewBox"]) if "viewBox" in root.attributes else None
+    box = parse_numbers(root.attrib["viewBox"]) if "viewBox" in root.attrib else None
     shapes = _ink(_Painter(root, box))
     if not shapes:
         raise FormatError("empty drawing", "the SVG has no path and no shape that shows on its background")
@@ -101,7 +102,7 @@ def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Dra
     if any(timed) and not all(timed):
         raise FormatError("unequal x and t", "some strokes have times, and some have none")
     strokes = _raw_strokes(shapes) if all(timed) else _simplified_strokes(shapes, keep=box in _OFFICIAL_BOXES)
-    return _drawing(root.attributes, strokes, word, name)
+    return _drawing(root.attrib, strokes, word, name)
 
 
 # ---- the document ----------------------------------------------------------------------------------------------------
@@ -114,13 +115,14 @@ class _TreeBuilder:
     content: bytes
     root: Element | None = None
     _open: list[Element] = field(default_factory=list)
+    _sheet: list[str] = field(default_factory=list)
     _count: int = 0
     _declared: int = 0
     _expanded: int = 0
 
     def read(self) -> Element:
         parser = expat.ParserCreate(namespace_separator=" ")
-        parser.StartElementHandler, parser.EndElementHandler = self._start, lambda _: self._open.pop()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.CharacterDataHandler, parser.EntityDeclHandler = self._text, self._entity
         parser.AttlistDeclHandler, parser.SkippedEntityHandler = self._attribute, self._unknown_entity
         try:
@@ -142,17 +144,22 @@ class _TreeBuilder:
             raise FormatError("SVG nested too deeply", f"more than {_MAX_DEPTH} elements")
         if _XLINK_HREF in attributes:
             attributes.setdefault("href", attributes[_XLINK_HREF])
-        outer = self._open[-1] if self._open else None
-        element = Element(local if namespace in ("", SVG_NAMESPACE) else "", attributes, outer)
-        if outer is None:
-            self.root = element
+        element = Element(local if namespace in ("", SVG_NAMESPACE) else f"{{{namespace}}}{local}", attributes)
+        if self._open:
+            self._open[-1].append(element)
         else:
-            outer.children.append(element)
+            self.root = element
         self._open.append(element)
 
     def _text(self, data: str) -> None:
-        if self._open[-1].name == "style":
-            self._open[-1].text.append(data)
+        if self._open[-1].tag == "style":
+            self._sheet.append(data)
+
+    def _end(self, _: str) -> None:
+        element = self._open.pop()
+        if element.tag == "style":
+            element.text = "".join(self._sheet)
+            self._sheet.clear()
 
     def _declare(self, length: int) -> None:
         self._declared += 1
@@ -211,8 +218,8 @@ class _Painter:
 
     def __post_init__(self) -> None:
         self._sheet = StyleSheet(self.root)
-        self._named = dict(reversed([(element.attributes.get("id"), element) for element in self.root.all()]))
-        attributes, size = self.root.attributes, _NO_SIZE
+        self._named = dict(reversed([(element.attrib.get("id"), element) for element in self.root.iter()]))
+        attributes, size = self.root.attrib, _NO_SIZE
         if self.box is not None and len(self.box) == 4 and self.box[2] > 0 and self.box[3] > 0:
             size, self.canvas = complex(self.box[2], self.box[3]), (self.box[0], self.box[1], self.box[2], self.box[3])
         elif "%" not in attributes.get("width", "%") + attributes.get("height", "%"):
@@ -227,11 +234,11 @@ class _Painter:
         style = self._sheet.style_of(element, outer)
         if style is None:
             return
-        if element.name != "svg" and style.transform:
+        if element.tag != "svg" and style.transform:
             transform = transform @ parse_transform(style.transform)
-        if element.name in SHAPES:
+        if element.tag in SHAPES:
             self._draw(element, style, transform, viewport)
-        for child in element.children:
+        for child in element:
             self._draw_element(child, style, transform, viewport, depth + 1)
 
     def _draw_element(
@@ -242,18 +249,18 @@ class _Painter:
             raise FormatError(
                 "SVG nested too deeply", f"<use> makes more than {MAX_ELEMENTS:,} elements, or refers to itself"
             )
-        if element.name in _PASSED_OVER or not element.name:
+        if element.tag in _PASSED_OVER or element.tag.startswith("{"):
             return
-        if element.name == "svg":
-            inner, size = _viewport(element.attributes, element.attributes, viewport)
+        if element.tag == "svg":
+            inner, size = _viewport(element.attrib, element.attrib, viewport)
             self._draw_children(element, outer, transform @ inner, size, depth)
-        elif element.name == "use":
+        elif element.tag == "use":
             self._use(element, outer, transform, viewport, depth)
         else:
             self._draw_children(element, outer, transform, viewport, depth)
 
     def _use(self, element: Element, outer: Style, transform: Transform, viewport: complex, depth: int) -> None:
-        href = element.attributes.get("href", "").strip()
+        href = element.attrib.get("href", "").strip()
         if href and not href.startswith("#"):
             raise FormatError("unsupported element", f"<use> of {href[:40]!r}, another file, and none is ever fetched")
         style, target = self._sheet.style_of(element, outer), self._named.get(href[1:]) if href else None
@@ -261,12 +268,12 @@ class _Painter:
             return
         if style.transform:
             transform = transform @ parse_transform(style.transform)
-        x, y = (parse_length(element.attributes, name, viewport) for name in ("x", "y"))
+        x, y = (parse_length(element.attrib, name, viewport) for name in ("x", "y"))
         transform = transform @ Transform(e=x, f=y)
-        if target.name in ("symbol", "svg"):
-            place = {name: value for name, value in target.attributes.items() if name not in ("x", "y")}
-            place |= {name: element.attributes[name] for name in ("width", "height") if name in element.attributes}
-            inner, viewport = _viewport(target.attributes, place, viewport)
+        if target.tag in ("symbol", "svg"):
+            place = {name: value for name, value in target.attrib.items() if name not in ("x", "y")}
+            place |= {name: element.attrib[name] for name in ("width", "height") if name in element.attrib}
+            inner, viewport = _viewport(target.attrib, place, viewport)
             self._draw_children(target, style, transform @ inner, viewport, depth + 1)
         else:
             self._draw_element(target, style, transform, viewport, depth + 1)
@@ -275,8 +282,8 @@ class _Painter:
         # Where a transform leaves no area, nothing is drawn, not even lines.
         if not style.visible or (style.fill is None and style.stroke is None) or transform.is_singular:
             return
-        outlines = SHAPES[element.name](element.attributes, viewport)
-        times = _parse_times(element.attributes["data-t"]) if "data-t" in element.attributes else None
+        outlines = SHAPES[element.tag](element.attrib, viewport)
+        times = _parse_times(element.attrib["data-t"]) if "data-t" in element.attrib else None
         for outline in outlines:
             self._points += len(outline.points)
             if transform != Transform():

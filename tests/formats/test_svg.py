@@ -302,6 +302,13 @@ LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
         '<path class="a" d="M0 0L5 5" style="visibility:visible"/><path id="b" d="M0 0L9 5"/>',
         "<g><g class='in'><path d='M0 0L5 5'/></g></g><style><![CDATA[@import 'x'; g > .in path{fill:none}]]></style>",
         "<style>@media print{g{fill:red}} .a{fill:none}</style><g class='a'><path d='M0 0L5 5'/></g>",
+        '<style>[data-guide="x"], :not(g, svg, style, [stroke]) { display: none }</style>'
+        '<path data-guide="x" stroke="red" d="M0 0L5 5"/><path d="M0 0L9 5"/>',
+        "<style>g > path:nth-child(2n + 1), path:nth-of-type(2), path + path ~ path { visibility: hidden }</style>"
+        + f"<g>{'<path d=&M0 0L5 5&/>' * 4}</g>".replace("&", '"'),
+        "<style>@font-face{src:url(data:font/woff2;base64,"
+        + "A" * 600_000
+        + ")} g:has(> path:last-child){fill:none}</style><g><path d='M0 0L5 5'/></g>",
         '<rect width="255" height="255" fill="white"/>',
         '<rect width="100%" height="100%" fill="#fefefe"/>',
         '<rect x="-9" y="-9" width="400" height="300" style="fill: rgb(255 255 255 / 50%)"/>',
@@ -325,6 +332,8 @@ def test_what_no_viewer_shows_is_no_ink(unseen: str) -> None:
         '<style>g .a{display:none} .a::before{display:none}</style><path class="a" d="M0 0L5 5"/>',
         '<style>.a{fill:none} #b{fill:red}</style><path id="b" class="a" d="M0 0L5 5"/>',
         '<path d="M0 0L5 5" fill="var(--any)"/>',
+        "<style>:nonsense, path{fill:none} path:hover{fill:none} path:not(:first-of-type, :last-of-type){fill:none}"
+        ' [d={fill:none}</style><path d="M0 0L5 5"/>',
         # A frame is drawn, and so is what is white on something black.
         '<rect width="255" height="255" fill="none" stroke="black"/>',
         '<rect x="3" y="3" width="90" height="90" fill="white" stroke="black"/>',
@@ -486,6 +495,13 @@ def test_declarations_of_attributes_and_of_short_texts_are_read() -> None:
         (document("<svg/>"), "empty drawing"),
         (document("<style>" + "a{fill:none}" * 3000 + "</style>"), "SVG with too many styles"),
         (document("<style>" + "g g g{fill:none}" * 1500 + "</style>" + "<g/>" * 90_000), "SVG with too many styles"),
+        (document("<style>" + "*" * 4_000_000 + "</style>"), "SVG with too many styles"),
+        (document("<style>a{fill:" + "(" * 400_000 + "</style>"), "SVG with too many styles"),
+        (document("<style>a{fill-opacity:" + "1" * 5_000 + "}</style>"), "SVG with too many styles"),
+        (document("<style>b ~ " + "* ~ " * 8 + "a{fill:none}</style>" + "<a/>" * 5_000), "SVG with too many styles"),
+        (document("<style>:last-of-type{fill:none}</style>" + "<g/>" * 50_000), "SVG with too many styles"),
+        (document("<style>" + "[" * 400_000 + "</style>"), "empty drawing"),
+        (document("<style>" + ":not(" * 400 + "a" + ")" * 400 + "{fill:none}</style>"), "empty drawing"),
         (document(path("L1 1")), "bad path"),
         (document(path("M1")), "bad path"),
         (document(path("M1 1L2 x")), "bad path"),
