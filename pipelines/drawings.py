@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import click
@@ -94,7 +95,7 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SourceUnit:
+class SourceUnit:
     """A file, or a folder whose SVG files are read; `name` is its path below the source."""
 
     name: str
@@ -113,7 +114,7 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
     table = () if config.classes is None else read_class_table(config.classes)
     for word in table:
-        _check_name(word)
+        check_name(word)
     plan = Manifest(
         name=config.name or config.source.absolute().name or "drawings",
         config={**recorded(config), "input_format": "files"},
@@ -124,11 +125,11 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
         files=(),
     )
     folder = drawings_folder(config.out, plan, ("config", "classes", "parent") if table else ("config", "parent"))
-    units: list[_SourceUnit] = []
-    finished = folder.begin(overwrite=config.overwrite, check=lambda: units.extend(_units(config.source)))
+    units: list[SourceUnit] = []
+    finished = folder.begin(overwrite=config.overwrite, check=lambda: units.extend(units_of(config.source)))
     if finished is not None:
         return finished
-    read = _read_all(units, folder, engine, config.scale)
+    read = run(read_source, read_tasks(units, folder, config.scale), engine, title="Reading drawings")
     if read is None:
         return None
     for note, names in _notes(read).items():
@@ -140,9 +141,9 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
         found = sorted({word for result in read for word in result.facts["words"]})
         known = {word: word for word in found}
         for word in found:
-            _check_name(word)
+            check_name(word)
     folder = dataclasses.replace(folder, plan=dataclasses.replace(plan, classes=table or tuple(known)))
-    chosen = _select(folder, read, known, sum(sizes.values()), engine)
+    chosen = select(folder, read, known, sum(sizes.values()), engine)
     if chosen is None:
         return None
     rejects, listed = _list_rejects([*read, *chosen], known, folder)
@@ -190,7 +191,12 @@ def _list_rejects(
     return rejects, folder.put("rejects.jsonl", content, len(lines))
 
 
-def _check_name(word: str) -> None:
+def check_name(word: str) -> None:
+    """Check that a class can be named so.
+
+    Raises:
+        ConfigError: It cannot.
+    """
     # Classes become names of files and folders, and columns of text.
     if word in ("", ".", "..") or "/" in word or not word.isprintable() or len(word.encode(errors="replace")) > 200:
         raise ConfigError(
@@ -201,11 +207,15 @@ def _check_name(word: str) -> None:
 # ---- what there is to read -------------------------------------------------------------------------------------------
 
 
-def _units(source: Path) -> list[_SourceUnit]:
-    """Return the files of drawings, and the folders of SVG files, in the order of their names."""
+def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
+    """Return the files of drawings, and the folders of SVG files, in the order of their names.
+
+    Raises:
+        ConfigError: There are none, or SVG files lie outside of a class's folder; `option` is what gave the source.
+    """
     if not source.is_dir():
-        raise ConfigError(f"--source {source} is not a folder: give one that holds drawings")
-    units: list[_SourceUnit] = []
+        raise ConfigError(f"{option} {source} is not a folder: give one that holds drawings")
+    units: list[SourceUnit] = []
     passed_over: Counter[str] = Counter()
     for folder, names in _walk(source):
         pictures = []
@@ -218,17 +228,17 @@ def _units(source: Path) -> list[_SourceUnit]:
                 _below(source, path)
                 pictures.append(path)
             else:
-                units.append(_SourceUnit(name=_below(source, path), path=path, identity=_identity([path])))
+                units.append(SourceUnit(name=_below(source, path), path=path, identity=identity([path])))
         if pictures and folder == source:
             raise ConfigError(
-                f"{pictures[0]} lies in --source itself: SVG files are expected in a folder named after their class, "
+                f"{pictures[0]} lies in {option} itself: SVG files are expected in a folder named after their class, "
                 f"such as {source / 'cat' / pictures[0].name}"
             )
         if pictures:
-            units.append(_SourceUnit(name=f"{_below(source, folder)}/", path=folder, identity=_identity(pictures)))
+            units.append(SourceUnit(name=f"{_below(source, folder)}/", path=folder, identity=identity(pictures)))
     if not units:
         known = ", ".join(f".{name}" for name, each in FORMATS.items() if each.read is not None)
-        raise ConfigError(f"--source {source} holds no drawings: files of {known} were expected, at any depth")
+        raise ConfigError(f"{option} {source} holds no drawings: files of {known} were expected, at any depth")
     if passed_over:
         told = ", ".join(f"{count:,} {suffix}" for suffix, count in passed_over.most_common(_SHOWN))
         note = f"passed over {passed_over.total():,} files that are not drawings: {told}"
@@ -258,7 +268,8 @@ def _below(source: Path, path: Path) -> str:
     return name
 
 
-def _identity(paths: Sequence[Path]) -> str:
+def identity(paths: Sequence[Path]) -> str:
+    """Hash the names, sizes and times of files: what changes when one of them does."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()
@@ -269,10 +280,9 @@ def _identity(paths: Sequence[Path]) -> str:
 # ---- first stage: a task a file or folder ----------------------------------------------------------------------------
 
 
-def _read_all(
-    units: Sequence[_SourceUnit], folder: OutputFolder, engine: EngineOptions, scale: str
-) -> list[TaskResult] | None:
-    tasks = [
+def read_tasks(units: Sequence[SourceUnit], folder: OutputFolder, scale: str) -> list[Task]:
+    """Return the tasks of `read_source`."""
+    return [
         Task(
             id=unit.name,
             output=folder.work / "read" / f"{hashlib.sha256(unit.name.encode()).hexdigest()[:32]}.arrow",
@@ -281,7 +291,6 @@ def _read_all(
         )
         for unit in units
     ]
-    return run(read_source, tasks, engine, title="Reading drawings")
 
 
 def read_source(task: Task) -> TaskResult:
@@ -294,7 +303,7 @@ def read_source(task: Task) -> TaskResult:
         for portion in _portions(path, words, reader, task.config["scale"]):
             notes += [portion.note] if portion.note else []
             records += len(portion.batch) + len(portion.faults)
-            batch, faults = _simplified(portion)
+            batch, faults = simplified(portion)
             batches.append(batch)
             rejected += [{"file": name, **dataclasses.asdict(fault)} for fault in faults]
     except FormatError as error:
@@ -350,7 +359,8 @@ def _portions(path: Path, words: Words, hashed: _Hashed, scale: str) -> Iterator
         yield from read(blocks, words, word)
 
 
-def _simplified(portion: Portion) -> tuple[DrawingBatch, list[Fault]]:
+def simplified(portion: Portion) -> tuple[DrawingBatch, list[Fault]]:
+    """Return a portion's drawings, simplified where they are raw, and its faults and those of the simplification."""
     if not portion.batch.is_raw:
         return portion.batch, portion.faults
     ids = portion.batch.key_id
@@ -368,9 +378,24 @@ def _class_of(word: str, known: Mapping[str, str]) -> str | None:
     return known.get(word) or known.get(plain(word))
 
 
-def _select(
-    folder: OutputFolder, read: Sequence[TaskResult], known: Mapping[str, str], count: int, engine: EngineOptions
+def select(
+    folder: OutputFolder,
+    read: Sequence[TaskResult],
+    known: Mapping[str, str],
+    count: int,
+    engine: EngineOptions,
+    only: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> list[TaskResult] | None:
+    """Choose each class's drawings of all that were read; None in an unfinished share of a job array.
+
+    Args:
+        folder: Its plan has the class table.
+        read: The results of `read_source`.
+        known: {word as it was read: class}.
+        count: Drawings a class at most.
+        engine: Who does it.
+        only: {class: key_ids} of classes of which no other drawings are taken.
+    """
     parts: dict[str, list[tuple[str, int, str]]] = {word: [] for word in folder.plan.classes}
     for result in read:
         (file,) = result.files
@@ -391,6 +416,7 @@ def _select(
                 "count": count,
                 "seed": folder.plan.config["seed"],
                 "taken": {str(key_id): other for key_id, other in taken.items()},
+                **({"only": sorted(only[word])} if word in only else {}),
             },
         )
 
@@ -401,6 +427,10 @@ def select_class(task: Task) -> TaskResult:
     """Join a class's drawings from all files and keep those with the smallest ranks, in rank order."""
     settings = task.config
     batch = concatenate([empty_batch(), *(parquet.read_class(Path(place), own) for place, own in settings["parts"])])
+    wanted = np.array(settings.get("only", []), np.uint64)
+    missing = np.setdiff1d(wanted, batch.key_id)
+    if "only" in settings:
+        batch = batch.take(np.flatnonzero(np.isin(batch.key_id, wanted)))
     _, first = np.unique(batch.key_id, return_index=True)
     again = np.setdiff1d(np.arange(len(batch)), first)
     elsewhere = np.isin(batch.key_id[first], np.array([int(each) for each in settings["taken"]], np.uint64))
@@ -423,5 +453,5 @@ def select_class(task: Task) -> TaskResult:
         files=(file_entry(task.output, task.output.parent, len(chosen)),),
         counts={"drawings": len(chosen)},
         rejects={_DUPLICATE: len(rejected)} if rejected else {},
-        facts={"rejected": rejected},
+        facts={"rejected": rejected, "missing": missing.tolist()},
     )

@@ -25,6 +25,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sketchdata.cross_domain.layouts import DOMAINS, DRAWINGS, GROUPS, VECTORS, class_split, classes_of, is_two_domains
 from sketchdata.drawings.sampling import mix_classes, ranks
 from sketchdata.edges import dataset
 from sketchdata.edges.dataset import ATTRIBUTION_FILE, VAL, holds_pictures, is_edgemaps, noun_of
@@ -104,13 +105,15 @@ def run(directory: Path) -> Verification:
         SketchDataError: There is no manifest to check against.
     """
     manifest = read_manifest(directory)
-    verification = Verification(noun=noun_of(manifest))
+    verification = Verification(noun="pictures" if is_two_domains(manifest) else noun_of(manifest))
     if manifest.name == collection.NAME:
         _check_collection(directory, manifest, verification)
         return verification
     verification.check("unlisted file", _unlisted(directory, manifest.files))
     whole = _check_files(directory, manifest.files, verification)
-    if is_edgemaps(manifest):
+    if is_two_domains(manifest):
+        check = _check_two_domains
+    elif is_edgemaps(manifest):
         check = _check_edgemaps
     elif holds_pictures(manifest):
         check = _check_pictures
@@ -399,6 +402,52 @@ def _check_pictures(directory: Path, manifest: Manifest, whole: set[str], verifi
     wrong = np.flatnonzero(pictures.row_numbers(label, key_id) != np.arange(len(rows)))
     verification.check("order of rows", [f"row {each:,} is out of order" for each in wrong[:1].tolist()])
     _check_counts(label, manifest, pictures.UNDIVIDED, verification)
+
+
+def _check_two_domains(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
+    """Check both domains; no class, and nothing of one photo, is in two groups of classes."""
+    split = class_split(manifest)
+    key_ids: dict[str, npt.NDArray[np.uint64]] = {}
+    owner: dict[str, str] = {}
+    for domain in DOMAINS:
+        for group in GROUPS:
+            name, words = f"{group}-{domain}", set(classes_of(split, group))
+            shards = [shard for shard in manifest.shards(name) if shard.path in whole]
+            missing = bool(manifest.splits[name]) != bool(manifest.shards(name))
+            verification.check("no shards", [f"{name} has pictures and no shards, or the reverse"] if missing else [])
+            others = [word for word, count in manifest.counts[name].items() if count and word not in words]
+            verification.check("class of another group", [f"{name} has {word}" for word in others])
+            if domain == DRAWINGS and manifest.config[DRAWINGS] == VECTORS:
+                if shards and (rows := _read_split(directory, manifest, name, whole, verification)) is not None:
+                    _check_counts(rows.label, manifest, name, verification)
+                    disorder = _disorder(rows.label, rows.key_id, manifest.config["seed"], name)
+                    verification.check("order of rows", disorder)
+                    verification.check("key_id list", _wrong_list(directory, name, rows))
+                    key_ids[name] = rows.key_id
+                continue
+            tables = [
+                table
+                for shard in shards
+                for table in _check_picture_shard(directory, manifest, shard, None, verification)
+            ]
+            if not tables or len(tables) < len(manifest.shards(name)):
+                continue
+            found = pa.concat_tables(tables)
+            label, key_id = found.column("label").to_numpy(), found.column("key_id").to_numpy()
+            verification.records += len(found)
+            out_of_order = np.flatnonzero(pictures.row_numbers(label, key_id) != np.arange(len(found)))
+            verification.check("order of rows", [f"{name}: row {row:,}" for row in out_of_order[:1].tolist()])
+            _check_counts(label, manifest, name, verification)
+            verification.check("key_id list", _wrong_list(directory, name, _Rows(key_id=key_id, label=label)))
+            key_ids[name] = key_id
+            across = []
+            for shard in shards:
+                for table in pictures.read_shard(directory / shard.path, columns=["photo_sha256"]):
+                    for sha256 in table.column("photo_sha256").to_pylist():
+                        if owner.setdefault(f"{domain} {sha256}", group) != group:
+                            across.append(f"the file with sha256 {sha256[:16]}… is in two groups of classes")
+            verification.check("file in two groups", across)
+    verification.check("key_id twice", _repeated(key_ids))
 
 
 def _check_picture_shard(

@@ -113,6 +113,7 @@ _build = LazyGroup(
     "Build a data set: split, sharded, listed.\n\nExample: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
         "drawings": ("data:build_drawings", "Your own drawings, whatever classes and formats."),
+        "sbir": ("cross_domain:build_sbir", "Drawings and photos of the same classes, seen and unseen."),
         "quickdraw-3.8m": ("data:build_quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
         "edgemap-345c": ("data:build_edgemap", "Curated edge maps of 345 classes, split and sharded."),
     },

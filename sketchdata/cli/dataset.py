@@ -59,10 +59,12 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
 
     Example: sketchdata info data/quickdraw-3.8m --classes
     """
+    from sketchdata.cross_domain.layouts import is_two_domains
     from sketchdata.edges.dataset import noun_of, tars_of
 
     manifest = read_manifest(directory)
-    noun, splits, size = noun_of(manifest), manifest.splits, bytes_of(manifest)
+    noun = "pictures" if is_two_domains(manifest) else noun_of(manifest)
+    splits, size = manifest.splits, bytes_of(manifest)
     official = sum(source.official for source in manifest.sources)
     records = sum(source.records for source in manifest.sources)
     if as_json:
@@ -113,7 +115,10 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
     else:
         table = table_of("split", noun, "a class", "shards", "MB")
         for split, count in splits.items():
-            sizes, shards = set(manifest.counts[split].values()), manifest.shards(split) or tars_of(manifest, split)
+            # Of two domains, each class is in the splits of one group alone.
+            numbers = manifest.counts[split].values()
+            sizes = {n for n in numbers if n or not is_two_domains(manifest)} or {0}
+            shards = manifest.shards(split) or tars_of(manifest, split)
             each = f"{min(sizes):,}" if len(sizes) == 1 else f"{min(sizes):,} to {max(sizes):,}"
             table.add_row(split, f"{count:,}", each, f"{len(shards):,}", f"{sum(s.bytes for s in shards) / 1e6:,.1f}")
     print_tables(facts, table)
@@ -122,7 +127,7 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
 @click.command()
 @_DIRECTORY
 @click.option("--category", help="Class to draw. Default: all of them, mixed.")
-@click.option("--split", help="Split to draw from. Default: train, or the only one.")
+@click.option("--split", help="Split to draw from, or group of classes. Default: train, or the first.")
 @click.option(
     "-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Number of drawings, at most."
 )
@@ -145,10 +150,14 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
 def show(directory: Path, category: str | None, split: str | None, count: int, output: Path, **layout: Any) -> None:
     """Draw a contact sheet of a split's first drawings, which are a random sample; or of crops, or edge maps.
 
+    Of a data set of two domains, drawings stand beside photos, class by class, and --split is a group of classes: seen,
+    validation or unseen.
+
     Example: sketchdata show data/quickdraw-3.8m --category star --split train -n 64 -o stars.png
 
     Example: sketchdata show data/edgemap-345c --category star -n 64 -o stars.png
     """
+    from sketchdata.cross_domain.layouts import is_two_domains
     from sketchdata.display.contact_sheet import captions_of, contact_sheet, picture_sheet, write_png
     from sketchdata.edges.dataset import first_pictures, noun_of
     from sketchdata.storage.dataset import open_dataset
@@ -156,7 +165,17 @@ def show(directory: Path, category: str | None, split: str | None, count: int, o
     manifest = read_manifest(directory)
     noun, classes = noun_of(manifest), len(manifest.classes)
     split = split or ("train" if "train" in manifest.counts else next(iter(manifest.counts), "train"))
-    if noun == "drawings":
+    if is_two_domains(manifest):
+        from sketchdata.pipelines.sbir import SIDE_BY_SIDE, side_by_side
+
+        del layout["line_width"]
+        split, noun = split.split("-")[0], "drawings and photos"
+        photos, titles = side_by_side(directory, manifest, split, count, category)
+        shown, classes = sum(map(bool, titles)), len({*titles} - {""})
+        legend = f"{shown:,} {noun} of {category or f'{classes} categories'}"
+        layout["columns"] = layout["columns"] or 2 * SIDE_BY_SIDE
+        sheet = picture_sheet(photos, titles, legend, **layout)
+    elif noun == "drawings":
         batch = open_dataset(directory).first(split, count, category)
         sheet, shown = contact_sheet(batch, manifest.classes, **layout), len(batch)
     else:

@@ -25,19 +25,51 @@ from numpy.lib import format as npy_format
 from torch import Tensor
 
 from sketchdata.classes.splits import ClassSplit
+from sketchdata.cross_domain.layouts import (
+    DOMAINS,
+    DRAWINGS,
+    GROUPS,
+    PHOTOS,
+    PIXELS,
+    SEEN,
+    UNSEEN,
+    VALIDATION,
+    VECTORS,
+    class_split,
+    classes_of,
+    is_two_domains,
+    open_two_domains,
+)
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
 from sketchdata.progress import console, task_bar
 from sketchdata.storage import pictures
 from sketchdata.storage.dataset import Dataset
-from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, hash_file, read_manifest, replacing
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, hash_file, replacing
 from sketchdata.training.bitmaps import moved_pixels
 from sketchdata.training.packed import Augmentation, PackedSketches, pack, relabelled
 
-GROUPS = SEEN, VALIDATION, UNSEEN = "seen", "validation", "unseen"
-DOMAINS = DRAWINGS, PHOTOS = "drawings", "photos"
-#: What drawings are stored as: strokes, or pixels of encoded pictures.
-VECTORS, PIXELS = "vectors", "pixels"
+__all__ = [
+    "DOMAINS",
+    "DRAWINGS",
+    "GROUPS",
+    "PHOTOS",
+    "PIXELS",
+    "SEEN",
+    "UNSEEN",
+    "VALIDATION",
+    "VECTORS",
+    "DrawingPictures",
+    "PhotoPictures",
+    "Pictures",
+    "TwoDomains",
+    "class_split",
+    "classes_of",
+    "is_two_domains",
+    "open_two_domains",
+    "read_group",
+    "squeeze",
+]
 
 _WHITE = 255
 _THREADS = 8
@@ -324,44 +356,6 @@ class TwoDomains:
     drawings: Pictures
     photos: Pictures
     classes: tuple[str, ...]
-
-
-def is_two_domains(manifest: Manifest) -> bool:
-    """Tell whether a data set has drawings and photos."""
-    return {f"{group}-{domain}" for group in GROUPS for domain in DOMAINS} <= set(manifest.counts)
-
-
-def open_two_domains(directory: Path) -> Manifest:
-    """Return the manifest of a data set of two domains.
-
-    Raises:
-        SketchDataError: There is none, or it is another data set.
-    """
-    manifest = read_manifest(directory)
-    if not is_two_domains(manifest):
-        raise SketchDataError(
-            f"{directory} holds {manifest.name}, and a data set of drawings and photos was expected: give the folder "
-            "that `sketchdata build sbir` made"
-        )
-    return manifest
-
-
-def class_split(manifest: Manifest) -> ClassSplit:
-    """Return the split of the classes with which a data set was built; `seen` has the validation classes, too."""
-    validation, unseen = (tuple(manifest.config[name]) for name in (VALIDATION, UNSEEN))
-    others = tuple(word for word in manifest.classes if word not in set(unseen))
-    return ClassSplit(seen=others, validation=validation, unseen=unseen)
-
-
-def classes_of(split: ClassSplit, group: str) -> tuple[str, ...]:
-    """Return the classes of a group; the groups have none in common.
-
-    Raises:
-        ConfigError: There is no such group.
-    """
-    if group not in GROUPS:
-        raise ConfigError(f"there is no group {group!r} of classes; there are {', '.join(GROUPS)}")
-    return {SEEN: split.learned, VALIDATION: split.validation, UNSEEN: split.unseen}[group]
 
 
 def read_group(

@@ -422,6 +422,17 @@ def first_pictures(directory: Path, manifest: Manifest, split: str, count: int, 
         return PictureSample(pictures=shown, label=found.labels, key_id=found.key_ids)
     if not holds_pictures(manifest):
         raise ConfigError(f"{directory} holds {manifest.name}, which has no pictures of classes to show")
+    return stored_pictures(directory, manifest, split, count, label)
+
+
+def stored_pictures(
+    directory: Path, manifest: Manifest, split: str, count: int, label: int | None = None
+) -> PictureSample:
+    """Return pictures that lie in a split's Parquet shards, of one class or of all, as `first_pictures` does.
+
+    Raises:
+        SketchDataError: A file is missing or damaged.
+    """
     shards = [directory / shard.path for shard in manifest.shards(split)]
     tables = [pa.concat_tables(pictures.read_shard(path, columns=["key_id", "label"])) for path in shards]
     labels, key_id = (

@@ -111,7 +111,12 @@ def check_rejects(rejects: Mapping[str, int], examined: int, most: float, listed
 def write_shards(
     folder: OutputFolder, counts: Mapping[str, Mapping[str, int]], inputs: Mapping[str, str], engine: EngineOptions
 ) -> list[TaskResult] | None:
-    """Write the shards; None when this call is a share of a job array.
+    """Write the shards; None when this call is a share of a job array. See `shard_tasks`."""
+    return run_final(write_shard, shard_tasks(folder, counts, inputs), engine, title="Writing shards")
+
+
+def shard_tasks(folder: OutputFolder, counts: Mapping[str, Mapping[str, int]], inputs: Mapping[str, str]) -> list[Task]:
+    """Return the tasks of `write_shard`.
 
     `counts` are {split: {class: drawings}}, in the order of splits and class table; `inputs` are the sha256 of
     each class's Arrow file.
@@ -140,7 +145,7 @@ def write_shards(
             output, markers = folder.out / "data" / name, folder.work / "shards"
             tasks.append(Task(id=name, output=output, inputs=inputs, config={**settings, **span}, markers=markers))
         firsts = {word: firsts[word] + sizes[word] for word in classes}
-    return run_final(write_shard, tasks, engine, title="Writing shards")
+    return tasks
 
 
 def finish(

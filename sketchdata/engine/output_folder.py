@@ -59,6 +59,7 @@ class OutputFolder:
         limits: What an unfinished one must have been begun with to go on, whatever else has changed; files of these
             names are then taken over from earlier tries. None: only a try of this very plan goes on, and `names` are
             somebody else's where none was begun.
+        found: Keys of `config` that come out while it is made, and so do not tell one plan from another.
         replaces: Names of manifests that `overwrite` may replace, beside the plan's own.
     """
 
@@ -69,6 +70,7 @@ class OutputFolder:
     work_name: str = ".export"
     same: tuple[str, ...] = ("name", "config", "parent", "tool")
     limits: Mapping[str, Any] | None = None
+    found: frozenset[str] = frozenset()
     replaces: frozenset[str] = frozenset()
 
     @property
@@ -193,7 +195,10 @@ class OutputFolder:
         return manifest
 
     def _identity(self, manifest: Manifest) -> dict[str, Any]:
-        return _plain({name: getattr(manifest, name) for name in self.same})
+        identity = _plain({name: getattr(manifest, name) for name in self.same})
+        if "config" in identity:
+            identity["config"] = {name: v for name, v in identity["config"].items() if name not in self.found}
+        return identity
 
     def _check_like(self, found: Manifest) -> None:
         # A curated data set has a parent too, and so have pictures, which may replace their like alone.
