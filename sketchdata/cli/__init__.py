@@ -210,6 +210,7 @@ root = LazyGroup(
         "encode": ("search:encode", "Turn drawings into binary codes by a trained network."),
         "index": _index,
         "search": ("search:search", "Find the drawings that are nearest to a drawing."),
+        "serve": ("search:serve", "Draw on a page, and see what is nearest in an index."),
         "bench": _bench,
         "import": _import,
         "convert": ("data:convert", "Convert drawings between formats."),

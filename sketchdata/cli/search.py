@@ -1,4 +1,4 @@
-"""`sketchdata encode`, `index` and `search`: drawings become codes, and codes are searched."""
+"""`sketchdata encode`, `index`, `search` and `serve`: drawings become codes, and codes are searched."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.pipelines import encode as encode_recipe
 from sketchdata.pipelines import index as index_recipe
 from sketchdata.pipelines import search as search_recipe
+from sketchdata.pipelines import serve as serve_recipe
 
 
 @click.command()
@@ -189,3 +190,25 @@ def _write_sheet(runs: Sequence[search_recipe.SearchAnswers], data: Path, path: 
     with replacing(path) as file:
         file.write(render_search(rows, index=index, version=__version__))
     click.echo(f"{path}: {len(rows):,} {'query' if len(rows) == 1 else 'queries'}, {path.stat().st_size / 1e3:,.0f} kB")
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@JSON
+@options(config=serve_recipe.Config)
+def serve(index: Path, as_json: bool, config: serve_recipe.Config) -> None:
+    """Serve a page on which one draws, and sees what is nearest in INDEX while drawing.
+
+    Pictures and SVG files can be dropped on it. The page is for this machine alone and asks nothing of any other.
+    --json prints the address when the page is ready. It needs the extra `web`.
+
+    Example: sketchdata serve index --run runs/hashing --data data/quickdraw-3.8m
+    """
+
+    def announce(facts: dict[str, Any]) -> None:
+        if as_json:
+            echo_json(facts)
+        else:
+            click.echo(f"Draw to search {facts['count']:,} {facts['nouns']} at {facts['address']} (Ctrl-C ends)")
+
+    serve_recipe.run(index, config, announce)

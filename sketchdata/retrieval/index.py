@@ -396,6 +396,15 @@ class Index:
             ConfigError: The run is missing or is not that of the index, or torch is not installed.
             SketchDataError: The training is not finished, or damaged.
         """
+        return self.encoder(run, device=device)(drawings)
+
+    def encoder(self, run: str | PathLike[str] | None, *, device: str = "cpu") -> Callable[[Sequence[Drawing]], Packed]:
+        """Return the function from M drawings to their codes, which has read the network once and for all.
+
+        Raises:
+            ConfigError: The run is missing or is not that of the index, or torch is not installed.
+            SketchDataError: The training is not finished, or damaged.
+        """
         if run is None:
             raise ConfigError(
                 "a drawing that is not in the index needs the network to become a code: name its run (--run)"
@@ -417,10 +426,15 @@ class Index:
                 f"of {run} ({trained.width} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or "
                 "encode and index the data set again"
             )
-        names = Words()
-        batch = to_batch(drawings, names)
-        batch = simplify(batch) if batch.is_raw else batch
-        return encode(trained, pack([batch], tuple(names.names)), device=str(device_of(device))).packed
+        where = str(device_of(device))
+
+        def codes(drawings: Sequence[Drawing]) -> Packed:
+            names = Words()
+            batch = to_batch(drawings, names)
+            batch = simplify(batch) if batch.is_raw else batch
+            return encode(trained, pack([batch], tuple(names.names)), device=where).packed
+
+        return codes
 
     def _neighbours(self, rows: IndexRows, distances: npt.NDArray[np.uint8]) -> Neighbours:
         return Neighbours(

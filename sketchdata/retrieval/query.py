@@ -83,7 +83,7 @@ def read_queries(text: str) -> list[Query]:
         if path.name.lower().endswith(_NDJSON):
             return _read_lines(path, line)
         if suffix == ".svg":
-            return [_read_svg(path)]
+            return [read_svg(_content(path, svg.MAX_BYTES), path.name)]
         with path.open("rb") as file:
             is_picture = suffix in _PICTURES or image.sniff(file.read(_START_BYTES)) is not None
         if is_picture:
@@ -176,8 +176,13 @@ def _content(path: Path, limit: int) -> bytes:
     return regular(path).read_bytes()
 
 
-def _read_svg(path: Path) -> Query:
-    content, word = _content(path, svg.MAX_BYTES), None
+def read_svg(content: bytes, name: str) -> Query:
+    """Read the drawing of an SVG document; `name` is for people.
+
+    Raises:
+        FormatError: It shows no drawing, see `formats.svg.load`.
+    """
+    word = None
     try:
         drawing = svg.load(content)
         word = drawing.word
@@ -192,7 +197,7 @@ def _read_svg(path: Path) -> Query:
     if raw or not known:
         words = Words()
         (drawing,) = simplify(to_batch([drawing], words)).drawings(words.names)
-    return Query(name=path.name, drawing=drawing, key_id=drawing.key_id if known else None, word=word)
+    return Query(name=name, drawing=drawing, key_id=drawing.key_id if known else None, word=word)
 
 
 def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[str] = ()) -> dict[int, Drawing]:

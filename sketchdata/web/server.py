@@ -2,121 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import ipaddress
 import secrets
-import socket
 import threading
-import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-import orjson
-import uvicorn
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi import FastAPI, Query
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog, in_force, parse_key_id
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage.manifest import AUDIT_FOLDER
-from sketchdata.web import pages, views
+from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit
 from sketchdata.web.items import Items, pack
+from sketchdata.web.site import make_site, serve_site
 
-#: Of the body of a request: 60,000 ids and a reason.
-MOST_BYTES = 2 << 20
 MOST_PICTURES = 200
-
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-
-class Guard:
-    """ASGI middleware that answers 403, 413 or 415 to what the page itself would never send.
-
-    A page of another site can make the browser send requests to the loopback interface, and must neither read nor write
-    here. It cannot choose the Host header of its own name's request (DNS rebinding: its name resolves to 127.0.0.1),
-    nor the Origin header.
-
-    Args:
-        app: The application behind it.
-        host: The name or address that the server was told to listen on.
-        policy: The Content-Security-Policy of all answers.
-        nouns: What the page is about.
-    """
-
-    def __init__(self, app: ASGIApp, *, host: str, policy: str, nouns: str) -> None:
-        self.app = app
-        self.host = host.lower()
-        self.nouns = nouns
-        self.headers = {**_HEADERS, "Content-Security-Policy": policy}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
-            await send(message)
-
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        if refusal is None:
-            await self.app(scope, receive, send_guarded)
-        else:
-            status, reason = refusal
-            await JSONResponse({"error": reason}, status_code=status)(scope, receive, send_guarded)
-
-    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
-        host = headers.get("host", "")
-        if not is_own_host(host, self.host):
-            return 403, f"this server does not go by the name {host!r}: open it by its address"
-        if method in ("GET", "HEAD"):
-            return None
-        if headers.get("origin") != f"http://{host}":
-            return 403, "decisions are taken on this server's own page alone"
-        if headers.get("content-type", "").partition(";")[0] != "application/json":
-            return 415, "JSON is expected"
-        length = headers.get("content-length", "")
-        if not length.isdigit() or int(length) > MOST_BYTES:
-            return 413, f"at most {MOST_BYTES:,} bytes are taken at once: select fewer {self.nouns}"
-        return None
-
-
-def is_own_host(header: str, host: str) -> bool:
-    """Tell whether a Host header names this server: by any address, as localhost, or by the name given to it.
-
-    A name that another site made resolve here is none of these.
-    """
-    try:
-        name = urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return False
-    if name in ("localhost", host):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class Verdicts:
@@ -203,34 +111,13 @@ def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
     verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items)
     verdicts.since(0)
     data = views.overview(exhibit.audit, exhibit.items)
-    files, import_map = pages.read_assets(), orjson.dumps({"imports": {"sketchdata/": "./static/"}}).decode()
-    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    # FastAPI's own documentation pages load scripts from elsewhere.
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    for kind in (SketchDataError, OSError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _refuse)
-    app.add_middleware(Guard, host=host, policy=policy, nouns=exhibit.items.subject.nouns)
-    index = pages.page(
+    app = make_site(
         title=f"Curation of {data['name']}",
-        head='<link rel="stylesheet" href="static/style.css">\n<link rel="icon" href="data:,">',
-        import_map=import_map,
-        body='<script type="module" src="static/curation.js"></script>',
+        module="curation.js",
+        styles=["style.css"],
+        host=host,
+        remedy=f"select fewer {exhibit.items.subject.nouns}",
     )
-
-    @app.get("/")
-    def page() -> HTMLResponse:
-        return HTMLResponse(index)
-
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        # Looked up in what was read at the start, so that no name can lead to another file.
-        if name not in files:
-            raise HTTPException(404, f"there is no file {name!r}")
-        return Response(files[name], media_type="text/css" if name.endswith(".css") else "text/javascript")
 
     @app.get("/api/overview")
     def overview() -> JSONResponse:
@@ -239,16 +126,6 @@ def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
     _add_classes(app, exhibit)
     _add_decisions(app, verdicts, who)
     return app
-
-
-def _refuse(_: Request, error: Exception) -> JSONResponse:
-    status, text = 500 if isinstance(error, OSError) else 422, str(error)
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        text = f"{first['loc'][-1]}: {first['msg']}"
-    elif isinstance(error, HTTPException):
-        status, text = error.status_code, str(error.detail)
-    return JSONResponse({"error": text}, status_code=status)
 
 
 def _add_classes(app: FastAPI, exhibit: Exhibit) -> None:
@@ -298,21 +175,14 @@ def serve(
         ConfigError: The server cannot listen on the address.
         SketchDataError: The data set, its audit or its decisions cannot be read.
     """
-    try:
-        host.encode("idna")  # for which create_server would leave its socket open
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error
-    with listener:
+
+    def make() -> FastAPI:
         console.print(f"Reading {directory} …")
-        app = create_app(exhibit(directory), who, host)
-        name, taken = listener.getsockname()[:2]
-        address = f"http://{f'[{name}]' if ':' in name else name}:{taken}/"
+        return create_app(exhibit(directory), who, host)
+
+    def announce(address: str) -> None:
         console.print(f"Curate as {who} at {address} (Ctrl-C ends)", soft_wrap=True, highlight=False)
         if host not in ("127.0.0.1", "localhost", "::1"):
             console.print(f"Everyone who can reach this machine can decide as {who}: there is no password")
-        if open_browser:
-            webbrowser.open(address)
-        settings = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run(sockets=[listener])
+
+    serve_site(make, host=host, port=port, announce=announce, open_browser=open_browser)

@@ -34,3 +34,17 @@ export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 export const count = (number) => number.toLocaleString("en-US");
 export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 export const score = (value) => (value === null ? "–" : value.toFixed(4));
+
+/** Return a dialog that lists what keys do: [[key, what it does]]. */
+export function keyDialog(keys) {
+  const rows = keys.flatMap(([key, text]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, text)]);
+  const close = element("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close");
+  const dialog = element("dialog", { "aria-labelledby": "help-title" }, element("h2", { id: "help-title" }, "Keyboard"), element("dl", {}, ...rows), close);
+  return dialog;
+}
+
+/** Return facts as a list of terms, with a heading, for the foot of a page. */
+export function provenance(facts) {
+  const items = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return [element("h2", {}, "Provenance"), element("dl", {}, ...items)];
+}

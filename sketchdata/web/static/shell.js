@@ -1,7 +1,9 @@
 /** The frame of both pages: the table of classes or one class, chosen by the address, with the keys to move about. */
 
 import { ClassTable, columnsOf } from "sketchdata/class_table.js";
-import { count, element, isTyping } from "sketchdata/elements.js";
+import { count, element, isTyping, keyDialog, provenance } from "sketchdata/elements.js";
+
+const KEYS = [["/", "Search classes"], ["↑ ↓", "Walk through the table"], ["Enter", "Open a class"], ["n, p", "Next and previous class"], ["Esc", "Back"], ["?", "This help"]];
 
 /**
  * @param {object} settings overview: what `sketchdata.web.views.overview` made; title; `showClass(row)` returns the body
@@ -14,12 +16,12 @@ export class Shell {
     this.showClass = showClass;
     for (const row of overview.classes) row.places = places(row);
     this.table = new ClassTable({ classes: overview.classes, columns: [...columnsOf(overview), ...extra] });
-    this.help = helpDialog(keys);
+    this.help = keyDialog([...KEYS, ...keys]);
     this.main = document.querySelector("main");
     document.querySelector("#help").addEventListener("click", () => this.help.showModal());
     document.body.append(this.help);
     this.list = element("section", { class: "list" }, element("h1", { tabindex: -1 }, title), element("p", { class: "lead" }, overview.lead), tallyList(overview.tallies), this.table.element);
-    document.querySelector("footer").append(...foot(overview));
+    document.querySelector("footer").append(...provenance(overview.facts));
     addEventListener("hashchange", () => this.route());
     addEventListener("keydown", (event) => this.#key(event));
     this.route();
@@ -98,17 +100,4 @@ function tallyList(tallies) {
   if (!tallies.length) return null;
   const items = tallies.flatMap(({ title, rows }) => [element("dt", {}, title), element("dd", {}, ...rows.map(([value, number]) => element("span", {}, `${value} ${count(number)}`)))]);
   return element("dl", { class: "tallies" }, ...items);
-}
-
-function foot({ facts }) {
-  const items = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
-  return [element("h2", {}, "Provenance"), element("dl", {}, ...items)];
-}
-
-function helpDialog(more) {
-  const keys = [["/", "Search classes"], ["↑ ↓", "Walk through the table"], ["Enter", "Open a class"], ["n, p", "Next and previous class"], ["Esc", "Back"], ["?", "This help"], ...more];
-  const rows = keys.flatMap(([key, text]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, text)]);
-  const close = element("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close");
-  const dialog = element("dialog", { "aria-labelledby": "help-title" }, element("h2", { id: "help-title" }, "Keyboard"), element("dl", {}, ...rows), close);
-  return dialog;
 }

@@ -1,0 +1,80 @@
+"""Serve the draw-to-search page of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sketchdata.config import option
+from sketchdata.errors import ConfigError, needs_extra
+from sketchdata.retrieval.index import open_index
+
+if TYPE_CHECKING:
+    from sketchdata.web.finder import Finder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The network, where the page is served, and what it shows."""
+
+    run: Path = option(
+        help="Folder of the training whose network made the index.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    port: int = option(8766, help="Port; 0 is any free one.", record=False, type=click.IntRange(0, 65535))
+    browser: bool = option(
+        True, help="Show the page in a browser.", record=False, param_decls=["--browser/--no-browser"]
+    )
+    k: int = option(
+        24, help="Number of results to show.", record=False, param_decls=["-k"], type=click.IntRange(1, 200)
+    )
+    data: Path | None = option(
+        None,
+        help="Data set that the codes were made of, for the drawings' pictures. Default: that of the training.",
+        record=False,
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    device: str = option("cpu", help="Device that encodes drawings: auto, cpu, cuda, cuda:1.", record=False)
+
+
+def run(directory: Path, config: Config, announce: Callable[[dict[str, Any]], None]) -> None:
+    """Serve the page until Ctrl-C; `announce` is given `address`, `nouns` and `count` when it is ready.
+
+    Raises:
+        ConfigError: The extra `web` is not installed, the port is taken, or index, run and data set do not fit.
+        SketchDataError: One of them is missing or damaged.
+    """
+    with needs_extra("the draw-to-search page", "web"):
+        from sketchdata.web.search_server import serve
+    serve(
+        lambda: open_finder(directory, config),
+        k=config.k,
+        port=config.port,
+        announce=announce,
+        open_browser=config.browser,
+    )
+
+
+def open_finder(directory: Path, config: Config) -> Finder:
+    """Read an index, the network and what else the page needs.
+
+    Raises:
+        ConfigError: They do not fit together, or torch is not installed.
+        SketchDataError: One of them is missing or damaged.
+    """
+    with needs_extra("encoding drawings", "train"):
+        from sketchdata.training.run_folder import read_record
+        from sketchdata.web.finder import DrawingFinder
+    index = open_index(directory)
+    data = config.data
+    if data is None:
+        recorded = read_record(config.run).get("data")
+        if recorded is None or not Path(recorded).is_dir():
+            raise ConfigError("name the data set that the codes were made of by --data: its drawings are shown")
+        data = Path(recorded)
+    return DrawingFinder(index, config.run, data, device=config.device)

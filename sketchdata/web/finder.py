@@ -1,0 +1,103 @@
+"""What the draw-to-search page finds: the nearest items of an index to a drawing, with their pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sketchdata.drawings.drawing import Drawing, concatenate
+from sketchdata.errors import ConfigError
+from sketchdata.retrieval.code_folder import ROW_NUMBERS
+from sketchdata.retrieval.index import Index
+from sketchdata.storage.dataset import open_dataset
+from sketchdata.web.exhibit import encode_strokes
+
+#: What the page shows of an item: `id`, `word`, `distance`, and its picture's `kind` and `data`, see `pictures.js`; of
+#: a photo, `credit` and `page` too.
+Found = Mapping[str, Any]
+
+
+class Finder(Protocol):
+    """An index that is ready to be asked for what is nearest to a drawing.
+
+    Attributes:
+        nouns: What it holds, such as `drawings`.
+        count: How many of them.
+        facts: For people, by name.
+    """
+
+    nouns: str
+    count: int
+    facts: Mapping[str, str]
+
+    def find(self, drawing: Drawing, k: int) -> list[Found]:
+        """Return the k items that are nearest to a simplified drawing, the nearest first."""
+
+
+def votes(found: Sequence[Found], top: int = 3) -> list[tuple[str, float]]:
+    """Return the classes that most of some items are of, and their shares; of equal ones, the nearest first."""
+    counts = Counter(each["word"] for each in found)
+    return [(word, count / len(found)) for word, count in counts.most_common(top)]
+
+
+class DrawingFinder:
+    """Finds drawings by their binary codes.
+
+    All drawings of the index's split are kept in memory: some 100 bytes each.
+
+    Args:
+        index: The index.
+        run: Folder of the training whose network made its codes.
+        data: The data set that they are of.
+        device: Where to compute codes.
+
+    Raises:
+        ConfigError: The run or the data set is not that of the index, or torch is not installed.
+        SketchDataError: One of them is missing or damaged.
+    """
+
+    nouns = "drawings"
+
+    def __init__(self, index: Index, run: Path, data: Path, *, device: str = "cpu") -> None:
+        if index.facts.get("ids") == ROW_NUMBERS:
+            raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")
+        self.index, self.count = index, len(index)
+        self.encode = index.encoder(run, device=device)
+        dataset, split = open_dataset(data), str(index.facts.get("split"))
+        self.drawings = concatenate(list(dataset.batches(split)))
+        order = np.argsort(self.drawings.key_id, kind="stable")
+        places = np.searchsorted(self.drawings.key_id[order], index.key_ids)
+        self.rows = order[np.minimum(places, len(order) - 1)]
+        missing = np.flatnonzero(self.drawings.key_id[self.rows] != index.key_ids)
+        if len(missing):
+            raise ConfigError(
+                f"{len(missing):,} of {len(index):,} drawings are not in {split} of {data}, key_id "
+                f"{index.key_ids[missing[0]]} among them: name the data set that the codes were made of by --data"
+            )
+        self.facts: Mapping[str, str] = {
+            "Index": f"{len(index):,} codes of {index.bits} bits ({index.kind})",
+            "Drawings": f"{dataset.manifest.name}, {split}",
+            "Network": str(index.facts["model"]),
+        }
+
+    def find(self, drawing: Drawing, k: int) -> list[Found]:
+        """See `Finder`."""
+        (near,) = self.index.search(self.encode([drawing]), k)
+        pictures = encode_strokes(self.drawings.take(self.rows[near.rows]))
+        return [
+            {
+                "id": str(key_id),
+                "word": word,
+                "distance": distance,
+                "kind": "strokes",
+                "data": base64.b64encode(picture).decode("ascii"),
+            }
+            for key_id, word, distance, picture in zip(
+                near.key_ids.tolist(), near.words, near.distances.tolist(), pictures, strict=True
+            )
+        ]
