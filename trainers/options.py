@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sketchdata.config import option
+from sketchdata.cross_domain.options import SpaceConfig
 from sketchdata.training.options import (
     BACKBONE_HELP,
     BITS,
@@ -156,6 +157,35 @@ class EdgeDetectorConfig:
     threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=click.IntRange(1, 1024))
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
     resume: bool = option(False, help="Continue from the checkpoint in --out.", record=False)
+
+
+#: Methods of `train sbir`: Doodle to Search, and those of `sbir_baselines.METHODS`.
+SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "sake", "frozen", "centred")
+SBIR_METHODS = ("doodle2search", *SBIR_BASELINES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SbirConfig(SpaceConfig):
+    """Options of `train sbir`."""
+
+    method: str = option("doodle2search", help="Method.", type=click.Choice(SBIR_METHODS))
+    attention: bool | None = option(
+        None,
+        help="Soft attention over the maps of the picture network; by default of doodle2search alone.",
+        param_decls=["--attention/--no-attention"],
+    )
+    margin: float = option(1.0, help="Margin of the triplet or contrastive loss.", type=_POSITIVE)
+    domain_weight: float = option(1.0, help="Weight of the domain loss of doodle2search.", type=_NOT_NEGATIVE)
+    domain_ramp: str = option(
+        "epoch",
+        help="What the reversed gradient's strength rises with: the epoch, or the step within each epoch, as in the "
+        "authors' code.",
+        type=click.Choice(["epoch", "batch"]),
+    )
+    semantic_weight: float = option(
+        1.0, help="Weight of the semantic loss of doodle2search; the authors' code has 3.", type=_NOT_NEGATIVE
+    )
+    teacher_weight: float = option(1.0, help="Weight of the pretrained classifier in sake.", type=_NOT_NEGATIVE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import click
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import JSON, echo_json
 from sketchdata.config import options
+from sketchdata.cross_domain.options import SpaceTraining, preset
 from sketchdata.errors import needs_extra
 from sketchdata.trainers import options as trainers
 from sketchdata.training.options import PAPER_ADAM, PAPER_EDGE_MAPS, PAPER_ZERO_SHOT, NetworkOptions, TrainingOptions
@@ -183,6 +184,47 @@ def zsl(
             "no validation classes" if hit is None else f"hit@1 {hit:.4f} of validation classes (chance {chance:.4f})"
         )
         click.echo(f"{found['method']}, from {found['source']}: {told}")
+
+
+@click.command("sbir")
+@options(preset(), config=trainers.SbirConfig, training=SpaceTraining)
+@JSON
+def sbir(config: trainers.SbirConfig, training: SpaceTraining, as_json: bool) -> None:
+    """Train a space of drawings and photos, in which a drawing finds photos of classes that no one drew.
+
+    Doodle to Search learns from triplets, word vectors and a domain classifier; the other methods are what it is
+    compared with. Validation classes choose the epoch by their mAP; unseen classes are not used. With --trunk frozen
+    the picture network reads each picture once, which a CPU does in minutes; the default trains it, for a GPU. --resume
+    continues an interrupted training and ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --out runs/d2s
+
+    Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --trunk frozen --out
+    runs/d2s-cpu
+
+    Example: sketchdata train sbir --data data/sketchy --method centred --weights imagenet --trunk frozen --out
+    runs/centred
+    """
+    with needs_extra(*_NEEDS):
+        if config.method == "doodle2search":
+            from sketchdata.trainers.doodle2search import run
+        else:
+            from sketchdata.trainers.sbir_baselines import run
+    report = run(config, training)
+    if as_json:
+        echo_json(report)
+        return
+    for stage in report["stages"]:
+        click.echo(f"{stage['stage']}: best epoch {stage['best_epoch']} of {stage['epochs']}: mAP {stage['map']:.4f}")
+    found = report["validation"]
+    click.echo(
+        f"mAP is of {found['drawings']:,} drawings that search {found['photos']:,} photos of {found['classes']} "
+        f"validation classes (chance {found['chance']:.4f})"
+    )
+    click.echo(
+        f"{config.out}: {report['parameters']:,} parameters, {report['drawings']:,} drawings and {report['photos']:,} "
+        f"photos of {report['classes']:,} classes, {report['seconds']:,.1f} s"
+    )
 
 
 def _say(report: dict[str, Any], out: Any, as_json: bool) -> None:

@@ -132,28 +132,34 @@ class SpaceEncoder(nn.Module):
         """Return what is subtracted from the embeddings of a domain, (D,)."""
         return {DRAWINGS: self.drawing_centre, PHOTOS: self.photo_centre}[domain]
 
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Return pictures as the backbone's weights expect them: (B, 3, S, S) uint8 → float32."""
+        return (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
+
     def features(self, pictures: Tensor, domain: str) -> Tensor:
-        """Return what the trunk makes of pictures, which `project` takes: (B, 3, S, S) uint8 → (B, …)."""
-        images = (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
-        found: Tensor = self.branch(domain).features(images)
+        """Return what the trunk makes of pictures: (B, 3, S, S) uint8 → (B, …)."""
+        found: Tensor = self.branch(domain).features(self.normalised(pictures))
         return found
 
-    def project(self, features: Tensor, domain: str) -> Tensor:
-        """Return the embeddings of the trunk's features: (B, …) → (B, D) float32."""
-        embedded = self.branch(domain).project(features, domain).float() - self.centre(domain)
-        return functional.normalize(embedded) if self.architecture.normalise else embedded
+    def project(self, inputs: Tensor, domain: str) -> Tensor:
+        """Return embeddings before the centre is subtracted: (B, D) float32; `inputs` as for `forward`."""
+        features = self.features(inputs, domain) if inputs.dtype == torch.uint8 else inputs.to(self.mean.device)
+        found: Tensor = self.branch(domain).project(features, domain).float()
+        return found
 
-    def forward(self, pictures: Tensor, domain: str) -> Tensor:
+    def forward(self, inputs: Tensor, domain: str) -> Tensor:
         """Return the embeddings of pictures of a domain.
 
         Args:
-            pictures: (B, 3, S, S) uint8, red, green and blue; drawings are black lines on white.
+            inputs: (B, 3, S, S) uint8, red, green and blue, where drawings are black lines on white; or what `features`
+                made of such, in floating point.
             domain: `drawings` or `photos`.
 
         Returns:
             (B, D) float32.
         """
-        return self.project(self.features(pictures, domain), domain)
+        embedded = self.project(inputs, domain) - self.centre(domain)
+        return functional.normalize(embedded) if self.architecture.normalise else embedded
 
 
 def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -90,6 +90,10 @@ class TrunkBranch(nn.Module):
         """
         return self.trunk.maps(images) if self.gives_maps else self.trunk.extract(images)
 
+    def pooled(self, features: Tensor) -> Tensor:
+        """Return the input of the trunk's own classifier, of `features` and without attention: (B, F)."""
+        return self.trunk.pool(features) if self.gives_maps else features
+
     def project(self, features: Tensor, domain: str) -> Tensor:
         """Return the embeddings of `features`, (B, D), which here do not depend on the domain."""
         if self.gives_maps:

@@ -123,6 +123,23 @@ class View:
         return Batch(indices=indices, labels=labels, raster=raster, sequence=sequence, lengths=lengths)
 
 
+class BatchLoader(Protocol):
+    """The batches of a training, each a function of epoch and step.
+
+    Attributes:
+        steps: Steps of an epoch.
+        batch_size: Items of all ranks together in a step, but for the last one.
+    """
+
+    @property
+    def steps(self) -> int: ...  # noqa: D102 - see above
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches of an epoch from step `start` on."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedLoader:
     """Batches of a split that is packed on a device."""
@@ -135,6 +152,11 @@ class PackedLoader:
     def steps(self) -> int:
         """Steps of an epoch."""
         return self.order.steps
+
+    @property
+    def batch_size(self) -> int:
+        """Items of all ranks together in a step."""
+        return self.order.batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step `start` on."""

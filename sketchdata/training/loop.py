@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sketchdata.progress import console, task_bar
 from sketchdata.storage.records import convert
 from sketchdata.storage.tensors import read_tensors, write_tensors
 from sketchdata.training.distributed import stop_signals
-from sketchdata.training.loader import PackedLoader, generator
+from sketchdata.training.loader import BatchLoader, generator
 from sketchdata.training.options import TrainingOptions
 from sketchdata.training.run_folder import CHECKPOINTS, METRICS, CheckpointFolder, RunFolder, opened_log
 
@@ -33,6 +34,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
 #: Xu et al. in their earlier paper: 0.01, and a tenth of it after every 10 epochs.
 _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
@@ -48,23 +50,27 @@ class TrainingStage:
     Attributes:
         name: Of its files and metrics.
         epochs: 0 leaves the weights as they are.
-        objective: Takes a Batch and returns the loss, a scalar, and scalars to be shown, by name. Its state is all
+        objective: Takes a batch and returns the loss, a scalar, and scalars to be shown, by name. Its state is all
             that the stage changes.
         groups: (parameters, largest learning rate) of what is trained.
         loader: The training batches.
         validate: Returns measures by name.
         chooser: The measure whose highest value chooses the epoch.
         refresh: Is called before the first step of every epoch; what it changes is part of the objective's state.
+        constant: Whether learning rates stay the same after the warm-up.
+        patience: After how many epochs that are no better than the best one the stage ends; None for all epochs.
     """
 
     name: str
     epochs: int
     objective: nn.Module
     groups: Sequence[tuple[Sequence[nn.Parameter], float]]
-    loader: PackedLoader
+    loader: BatchLoader
     validate: Callable[[], dict[str, float]]
     chooser: str = "accuracy"
     refresh: Callable[[], None] | None = None
+    constant: bool = False
+    patience: int | None = None
 
     @property
     def steps(self) -> int:
@@ -93,12 +99,17 @@ def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> di
 
 
 def learning_rate(peak: float, step: int, stage: TrainingStage, options: TrainingOptions) -> float:
-    """Return the learning rate of a step: a linear warm-up and half a cosine down to 0, or the paper's steps."""
+    """Return the learning rate of a step.
+
+    It rises linearly, then falls by half a cosine to 0, or stays where the stage's is constant; or it is the paper's.
+    """
     if options.paper_lr:
         return float(_PAPER_RATE * 0.1 ** (step // stage.loader.steps // _PAPER_EPOCHS))
     rise = min(options.warm_up, int(_WARM_UP_SHARE * stage.steps))
     if step < rise:
         return peak * (step + 1) / rise
+    if stage.constant:
+        return peak
     return peak * (1 + math.cos(math.pi * (step - rise) / (stage.steps - rise))) / 2
 
 
@@ -177,7 +188,7 @@ class _Loop:
             log = opened_log(metrics, self.stage.name, step=at.step, epochs=at.epochs, board=board)
         with stop_signals() as signals, log as self.log, task_bar() as self.bar:
             self.shown = self.bar.add_task(self.stage.name, total=self.stage.steps, completed=self.at.step)
-            while self.at.epochs < self.stage.epochs:
+            while self.at.epochs < self.stage.epochs and not self._lost_patience():
                 self._epoch(signals)
         self._finish()
 
@@ -199,6 +210,11 @@ class _Loop:
         self._save()
         if self._agreed(signals):
             raise self._stopped()
+
+    def _lost_patience(self) -> bool:
+        if self.stage.patience is None or self.at.best is None:
+            return False
+        return self.at.epochs - self.at.best // self.stage.loader.steps >= self.stage.patience
 
     def _step(self, batch: Any) -> None:
         # Dropout draws from torch's own generator, which must not depend on what ran before.
@@ -231,7 +247,7 @@ class _Loop:
     def _write_line(self) -> None:
         values = self._last_values()
         seconds = self._seconds()
-        rate = (self.at.step * self.stage.loader.order.batch_size) / seconds
+        rate = (self.at.step * self.stage.loader.batch_size) / seconds
         accuracy = f", accuracy {values['accuracy']:.1%}" if "accuracy" in values else ""
         text = f"{self.stage.name}: loss {values['loss']:.4f}{accuracy}, {rate:,.0f} drawings/s"
         self.bar.update(self.shown, completed=self.at.step, description=text)

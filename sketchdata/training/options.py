@@ -11,7 +11,7 @@ import click
 from sketchdata.config import option
 from sketchdata.errors import ConfigError
 
-OPTIMISER_NAMES = ("adamw", "adam", "rmsprop")
+OPTIMISER_NAMES = ("adamw", "adam", "rmsprop", "sgd")
 #: {name: side of its smallest pictures}, of the networks in `backbones`.
 BACKBONES = {
     "alexnet": 63,
@@ -166,7 +166,9 @@ class TrainingOptions:
     """How the loop learns, writes metrics and stops."""
 
     batch_size: int = option(256, help="Drawings of a step, over all processes.", type=_COUNT)
-    optimizer: str = option("adamw", help="Optimiser.", type=click.Choice(OPTIMISER_NAMES))
+    optimizer: str = option(
+        "adamw", help="Optimiser; sgd has Nesterov's momentum of 0.9.", type=click.Choice(OPTIMISER_NAMES)
+    )
     learning_rate: float = option(1e-3, help="Largest learning rate.", type=_POSITIVE)
     # The earlier paper's 0.01 is more than AlexNet bears under Adam; the later one does not give a rate.
     paper_lr: bool = option(False, help="Use the paper's learning rates: 0.01, divided by 10 every 10 epochs.")

@@ -119,6 +119,26 @@ def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str
     return load_weights(inner, read_state_dict(path), str(path), (entry.mean, entry.std))
 
 
+def pretrained_classifier(network: nn.Module, backbone: str, weights: str) -> nn.Linear:
+    """Return the classifier that the weights have for a picture network's features, with its own classes.
+
+    Raises:
+        ConfigError: The weights cannot be read, or have no classifier.
+    """
+    path = weights_path(backbone, weights)
+    if path.is_dir() or isinstance(network, TransformersModel):
+        raise ConfigError(f"--weights {path} has no classifier: give a file of torchvision's or timm's weights")
+    own: Any = network.model if isinstance(network, EfficientNetLite0 | TimmModel) else network
+    *_, last = (name.rpartition(".")[0] for name in own.state_dict())
+    given = read_state_dict(path)
+    weight, bias = given.get(f"{last}.weight"), given.get(f"{last}.bias")
+    if weight is None or bias is None or weight.ndim != 2:
+        raise ConfigError(f"--weights {path} has no classifier {last}: give a file that has one")
+    classifier = nn.Linear(weight.shape[1], weight.shape[0])
+    classifier.load_state_dict({"weight": weight, "bias": bias})
+    return classifier
+
+
 def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], source: str, normalisation: Normalisation | None = None
 ) -> list[str]:

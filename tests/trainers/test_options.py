@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from sketchdata.cli import train
 from sketchdata.drawings.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
-from sketchdata.trainers.options import BASELINES
+from sketchdata.trainers.options import BASELINES, SBIR_BASELINES
+from sketchdata.trainers.sbir_baselines import METHODS as SBIR
 from sketchdata.training import backbones
 from sketchdata.training.backbones import MODELS
 from sketchdata.training.loop import OPTIMISERS
@@ -35,7 +36,7 @@ try:
 finally:
     print(*sys.modules, file=sys.stderr)
 """
-TRAINERS = ("edge-detector", "edgemap", "hashing", "hashing-baselines", "recognition", "sketchcode", "zsl")
+TRAINERS = ("edge-detector", "edgemap", "hashing", "hashing-baselines", "recognition", "sbir", "sketchcode", "zsl")
 
 
 def test_names_in_options_are_the_names_in_the_tables() -> None:
@@ -44,6 +45,7 @@ def test_names_in_options_are_the_names_in_the_tables() -> None:
     assert tuple(ZERO_SHOT_METHODS) == ZERO_SHOT_NAMES
     assert tuple(OPTIMISERS) == OPTIMISER_NAMES
     assert tuple(METHODS) == BASELINES
+    assert tuple(SBIR) == SBIR_BASELINES
     assert MAX_SIZE == LARGEST_RASTER
 
 

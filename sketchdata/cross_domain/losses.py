@@ -1,0 +1,133 @@
+"""The losses of Doodle to Search, and of the methods compared with it.
+
+Source: Dey et al., "Doodle to search: practical zero-shot sketch-based image retrieval", CVPR 2019, section 3.
+Embeddings are (N, D): a of drawings, p of photos of the same classes, n of photos of other classes. Every loss is a
+mean over the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: λ_d rises from 0 to 1 within 20 steps, after 5 of them; what a step is, the paper leaves open.
+RAMP_START, RAMP_LENGTH = 5, 20
+#: By how much the gradient is reversed that keeps a photo of another class from the anchor's word.
+SEMANTIC_REVERSAL = 0.5
+#: Widths of the domain classifier, and of the map to words.
+_DOMAIN_HIDDEN, _SEMANTIC_HIDDEN = 64, 300
+#: Below it, the gradient of a distance is that of this distance.
+_LEAST_SQUARE = 1e-12
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.weight * gradients[0], None
+
+
+def reverse_gradient(x: Tensor, weight: float) -> Tensor:
+    """Return x itself, whose gradient is −weight times that of the result: R_λ.
+
+    Source: Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", ICML 2015.
+    """
+    found: Tensor = _Reversal.apply(x, weight)  # type: ignore[no-untyped-call]
+    return found
+
+
+def domain_ramp(step: int) -> float:
+    """Return λ_d of a step i: (i − 5) / 20 within 0..1."""
+    return min(max((step - RAMP_START) / RAMP_LENGTH, 0.0), 1.0)
+
+
+def distance(x: Tensor, y: Tensor) -> Tensor:
+    """Return the Euclidean distance of each pair: (N, D), (N, D) → (N,)."""
+    return (x - y).square().sum(1).clamp(min=_LEAST_SQUARE).sqrt()
+
+
+def triplet_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor:
+    """Return the mean of max(0, μ + δ(a, p) − δ(a, n)), where δ is the Euclidean distance."""
+    return (margin + distance(a, p) - distance(a, n)).clamp(min=0).mean()
+
+
+def contrastive_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor:
+    """Return the mean of (δ(a, p)² + max(0, m − δ(a, n))²) / 2 over pairs of a class and pairs of two.
+
+    Source: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006.
+    """
+    return (distance(a, p).square().mean() + (margin - distance(a, n)).clamp(min=0).square().mean()) / 2
+
+
+class DomainLoss(nn.Module):
+    """Tells drawings from photos, through a reversed gradient, so that the encoders learn to hide the domain: L_d.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.classifier = nn.Sequential(
+            nn.Linear(width, _DOMAIN_HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(_DOMAIN_HIDDEN, _DOMAIN_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_DOMAIN_HIDDEN, 1),
+        )
+
+    def forward(self, a: Tensor, p: Tensor, n: Tensor, reversal: float) -> Tensor:
+        """Return the binary cross entropy of R_λ(e) over all 3 N embeddings, where a drawing is 0 and a photo 1."""
+        scores = self.classifier(reverse_gradient(torch.cat([a, p, n]), reversal)).flatten().float()
+        truth = torch.cat([torch.zeros(len(a)), torch.ones(len(p) + len(n))]).to(scores.device)
+        return functional.binary_cross_entropy_with_logits(scores, truth)
+
+
+class SemanticLoss(nn.Module):
+    """Draws embeddings to the vector of the anchor's word, and photos of other classes away from it: L_s.
+
+    The paper says three dense layers with ReLUs; between them, here, so that every vector can be reached.
+
+    Args:
+        vectors: (L, S) float32, the vector of each class's word.
+        width: D.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors)
+        self.map = nn.Sequential(
+            nn.Linear(width, _SEMANTIC_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_SEMANTIC_HIDDEN, _SEMANTIC_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_SEMANTIC_HIDDEN, vectors.shape[1]),
+        )
+
+    def forward(self, a: Tensor, p: Tensor, n: Tensor, y: Tensor) -> Tensor:
+        """Return (1 / 3N) Σ l_c(a, s) + l_c(p, s) + l_c(R_λ(n), s), with l_c = (1 − cos) / 2 and s that of y.
+
+        Args:
+            a: (N, D).
+            p: (N, D).
+            n: (N, D).
+            y: (N,) int64, the anchors' classes.
+        """
+        embedded = self.map(torch.cat([a, p, reverse_gradient(n, SEMANTIC_REVERSAL)])).float()
+        cosines = functional.cosine_similarity(embedded, self.vectors[y].repeat(3, 1))
+        return ((1 - cosines) / 2).mean()
+
+
+def soft_cross_entropy(scores: Tensor, teacher: Tensor) -> Tensor:
+    """Return the cross entropy of scores, (B, M), to the probabilities of a teacher's, the mean over pictures."""
+    return -(teacher.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()

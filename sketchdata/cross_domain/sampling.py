@@ -1,0 +1,190 @@
+"""Triplets of a drawing, a photo of its class and a photo of another class, as functions of seed, epoch and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sketchdata.errors import ConfigError
+from sketchdata.training.loader import Order, generator
+
+#: t of exp(−‖s_i − s_j‖² / t), by which a class is drawn that is near in meaning. Source: the code of Dey et al.
+TEMPERATURE = 0.1
+
+
+def negative_probabilities(
+    classes: int, vectors: npt.NDArray[np.float32] | None = None, temperature: float = TEMPERATURE
+) -> npt.NDArray[np.float64]:
+    """Return the probability with which a class j is the negative one of an anchor's class i.
+
+    Args:
+        classes: L, at least 2.
+        vectors: (L, S) of their words; None makes all other classes equally probable.
+        temperature: t.
+
+    Returns:
+        (L, L) float64, p_ij ∝ exp(−‖s_i − s_j‖² / t), whose rows sum to 1, 0 on the diagonal.
+
+    Raises:
+        ConfigError: There is one class alone.
+    """
+    if classes < 2:
+        raise ConfigError(f"triplets need photos of another class, and there are {classes} classes: 2 are needed")
+    logits = np.zeros((classes, classes))
+    if vectors is not None:
+        exact = vectors.astype(np.float64)
+        logits = -np.square(exact[:, None] - exact[None]).sum(2) / temperature
+    np.fill_diagonal(logits, -np.inf)
+    # The nearest class has exp(0), so that vectors as they are stored, which lie far apart, do not all become 0.
+    weights: npt.NDArray[np.float64] = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = weights / weights.sum(1, keepdims=True)
+    return probabilities
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TripletRows:
+    """The rows of B triplets: `anchors` of drawings, `positives` and `negatives` of photos, each (B,) int64."""
+
+    anchors: Tensor
+    positives: Tensor
+    negatives: Tensor
+
+
+class TripletOrder:
+    """The triplets of a training; every drawing is the anchor of one triplet an epoch.
+
+    Args:
+        drawings: (N,) classes of the drawings.
+        photos: (M,) classes of the photos.
+        negatives: (L, L) probabilities of the negative class, of `negative_probabilities`.
+        batch_size: Triplets of all ranks together in a step.
+        seed: Of everything random.
+        rank: This process's number.
+        world_size: How many there are.
+
+    Raises:
+        ConfigError: A class has drawings and no photo.
+    """
+
+    def __init__(  # noqa: PLR0913 - as in `Order`
+        self,
+        drawings: Tensor,
+        photos: Tensor,
+        negatives: npt.NDArray[np.float64],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.labels, self.photo_labels = drawings.long().cpu(), photos.long().cpu()
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.order = Order(count=len(drawings), batch_size=min(batch_size, len(drawings)), seed=seed)
+        # Photos class by class, so that a photo of a class is a place in a range.
+        self.photos = self.photo_labels.argsort(stable=True)
+        self.counts = torch.bincount(self.photo_labels, minlength=len(negatives))
+        self.starts = self.counts.cumsum(0) - self.counts
+        if (empty := self.counts[self.labels] == 0).any():
+            raise ConfigError(f"class {int(self.labels[empty][0])} has drawings and no photo to learn from")
+        self.cumulated = torch.from_numpy(negatives * (self.counts > 0).numpy()).cumsum(1)
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; a last batch of fewer triplets than ranks is left out."""
+        whole, rest = divmod(self.order.count, self.order.batch_size)
+        return whole + (rest >= self.world_size)
+
+    def rows(self, epoch: int, start: int = 0) -> Iterator[TripletRows]:
+        """Yield this rank's triplets of the steps of an epoch, from step `start` on."""
+        for step, anchors in enumerate(self.order.indices(epoch, start), start):
+            if step == self.steps:
+                return
+            # Of all ranks, so that a step has the same triplets on any number of them.
+            random = torch.rand(3, len(anchors), generator=generator(self.seed, epoch, step), dtype=torch.float64)
+            own = self.labels[anchors]
+            cumulated = self.cumulated[own]
+            other = torch.searchsorted(cumulated, random[1][:, None] * cumulated[:, -1:], right=True).flatten()
+            found = (anchors, self._photo(own, random[0]), self._photo(other, random[2]))
+            chosen = (rows[self.rank :: self.world_size] for rows in found)
+            yield TripletRows(**dict(zip(("anchors", "positives", "negatives"), chosen, strict=True)))
+
+    def _photo(self, labels: Tensor, random: Tensor) -> Tensor:
+        counts = self.counts[labels]
+        return self.photos[self.starts[labels] + torch.minimum((random * counts).long(), counts - 1)]
+
+
+class Inputs(Protocol):
+    """What the network takes of the pictures of one domain."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Tensor, *place: int) -> Tensor:
+        """Return pictures, or what a frozen picture network made of them.
+
+        Args:
+            rows: (B,) int64.
+            place: Decides the augmentation; without it there is none.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TripletBatch:
+    """B triplets as an objective takes them.
+
+    Attributes:
+        epoch: From 0.
+        step: Within the epoch, from 0.
+        labels: (B,) int64, classes of the anchors and of the positive photos.
+        other_labels: (B,) int64, classes of the negative photos.
+        anchors: (B, …) of drawings.
+        positives: (B, …) of photos.
+        negatives: (B, …) of photos.
+    """
+
+    epoch: int
+    step: int
+    labels: Tensor
+    other_labels: Tensor
+    anchors: Tensor
+    positives: Tensor
+    negatives: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TripletLoader:
+    """The triplets of a training, of an order, with what the network takes of drawings and photos."""
+
+    order: TripletOrder
+    drawings: Inputs
+    photos: Inputs
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.order.steps
+
+    @property
+    def batch_size(self) -> int:
+        """Triplets of all ranks together in a step."""
+        return self.order.order.batch_size
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[TripletBatch]:
+        """Yield the batches of an epoch from step `start` on."""
+        order = self.order
+        for step, rows in enumerate(order.rows(epoch, start), start):
+            place = (order.seed, epoch, step, order.rank)
+            yield TripletBatch(
+                epoch=epoch,
+                step=step,
+                labels=order.labels[rows.anchors],
+                other_labels=order.photo_labels[rows.negatives],
+                anchors=self.drawings.read(rows.anchors, *place, 0),
+                positives=self.photos.read(rows.positives, *place, 1),
+                negatives=self.photos.read(rows.negatives, *place, 2),
+            )
