@@ -79,6 +79,16 @@ class TieGroups:
         """R: (Q,) int64."""
         return np.asarray(self.relevant.sum(axis=1))
 
+    def head(self, k: int) -> TieGroups:
+        """Return these rankings with all groups beyond rank k as one, which leaves every measure at k as it is."""
+        places = int((self.items_before.min(axis=0, initial=k) < k).sum())
+        if places + 1 >= self.items.shape[1]:
+            return self
+        items, relevant = (
+            np.column_stack([each[:, :places], each[:, places:].sum(axis=1)]) for each in (self.items, self.relevant)
+        )
+        return TieGroups(items=items, relevant=relevant)
+
     def blocks(self, cells: int = 1 << 18) -> Iterator[TieGroups]:
         """Yield all queries in order, rows of at most `cells` groups at a time, so that measures need little memory."""
         rows = max(1, cells // max(1, self.items.shape[1]))

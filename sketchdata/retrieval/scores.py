@@ -8,7 +8,7 @@ print(found.values()["map"]["expected"])
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
@@ -176,6 +176,7 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
     *,
     k: int = 200,
     radius: int = 2,
+    precision_at: Sequence[int] = (),
     resamples: int = 1000,
     seed: int = 0,
     workers: int | None = None,
@@ -188,6 +189,7 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
         gallery: N codes of D bits, with the same class table. An item of the query's class is relevant.
         k: Of the measures at k.
         radius: Of the ball of precision and recall.
+        precision_at: Further k, at which precision alone is measured.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
         workers: Threads that count distances; None or 0 for one per processor.
@@ -203,6 +205,7 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
         gallery=len(gallery),
         k=k,
         radius=radius,
+        precision_at=tuple(precision_at),
         classes=queries.classes,
         labels=queries.labels,
         bootstrap=Bootstrap(resamples=resamples, seed=seed),
@@ -218,6 +221,7 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
     *,
     classes: tuple[str, ...],
     k: int = 200,
+    precision_at: Sequence[int] = (),
     resamples: int = 1000,
     seed: int = 0,
     workers: int | None = None,
@@ -232,6 +236,7 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
         gallery_labels: (N,) classes of the items. An item of the query's class is relevant.
         classes: The class table.
         k: Of the measures at k.
+        precision_at: Further k, at which precision alone is measured.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
         workers: Threads that sort; None or 0 for one per processor.
@@ -243,6 +248,7 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
         ranking="by scores that are real numbers",
         gallery=len(gallery_labels),
         k=k,
+        precision_at=tuple(precision_at),
         classes=classes,
         labels=query_labels,
         bootstrap=Bootstrap(resamples=resamples, seed=seed),
@@ -266,7 +272,13 @@ def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32])
     """Score by the Euclidean distance of features (Q, F) and (N, F), the smallest first."""
     # |q − g|² = |q|² − 2 q·g + |g|², and |q|² is the same for all items.
     half = np.einsum("nf,nf->n", gallery, gallery) / 2
-    return lambda rows: queries[rows] @ gallery.T - half
+
+    def scores(rows: slice) -> npt.NDArray[np.floating[Any]]:
+        found = queries[rows] @ gallery.T
+        found -= half
+        return found
+
+    return scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -281,6 +293,7 @@ class _RetrievalEvaluation:
     bootstrap: Bootstrap
     bits: int | None = None
     radius: int | None = None
+    precision_at: tuple[int, ...] = ()
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -294,7 +307,7 @@ class _RetrievalEvaluation:
     def measure(self, blocks: Iterable[TieGroups], points: CurvePoints) -> Retrieval:
         measured, sums = [], np.zeros((3, len(points.at)))
         for groups in blocks:
-            measured.append(_measure(groups, self.k, self.radius))
+            measured.append(_measure(groups, self.k, self.radius, self.precision_at))
             sums += points.sums(groups)
         measures = {path: np.concatenate([each[path] for each in measured]) for path in measured[0]}
         chance = measures.pop(("chance",))
@@ -340,22 +353,30 @@ class _RetrievalEvaluation:
         )
 
 
-def _measure(groups: TieGroups, k: int, radius: int | None) -> dict[MeasurePath, Values]:
+def _measure(
+    groups: TieGroups, k: int, radius: int | None, precision_at: Sequence[int] = ()
+) -> dict[MeasurePath, Values]:
     found: dict[MeasurePath, Values] = {("chance",): metrics.chance(groups)}
     for ties in get_args(Ties):
         found["map", ties] = metrics.average_precision(groups, ties)
     found["map", "threshold"] = metrics.average_precision(groups, "threshold")
+    nearest = groups.head(k)
     for bound in get_args(Bound):
         found["map", f"interpolated_{bound}"] = metrics.interpolated_average_precision(groups, bound)
-        found["map_at_k", "lenient", bound] = metrics.average_precision_at(groups, k, bound, "lenient")
-        found["map_at_k", "interpolated", bound] = metrics.interpolated_average_precision(groups, bound, k)
+        found["map_at_k", "lenient", bound] = metrics.average_precision_at(nearest, k, bound, "lenient")
+        found["map_at_k", "interpolated", bound] = metrics.interpolated_average_precision(nearest, bound, k)
     for ties in get_args(Ties):
-        found["map_at_k", "strict", ties] = metrics.average_precision_at(groups, k, ties, "strict")
-        found["map_at_k", "classic", ties] = metrics.average_precision_at(groups, k, ties, "classic")
-        found["precision_at_k", ties] = metrics.precision_at(groups, k, ties)
-        found["precision_at_min_k_r", ties] = metrics.precision_at_min(groups, k, ties)
-        found["recall_at_k", ties] = metrics.recall_at(groups, k, ties)
-        found["hit_at_k", ties] = metrics.hit_at(groups, k, ties)
+        found["map_at_k", "strict", ties] = metrics.average_precision_at(nearest, k, ties, "strict")
+        found["map_at_k", "classic", ties] = metrics.average_precision_at(nearest, k, ties, "classic")
+        found["precision_at_k", ties] = metrics.precision_at(nearest, k, ties)
+        found["precision_at_min_k_r", ties] = metrics.precision_at_min(nearest, k, ties)
+        found["recall_at_k", ties] = metrics.recall_at(nearest, k, ties)
+        found["hit_at_k", ties] = metrics.hit_at(nearest, k, ties)
+    for depth in precision_at:
+        nearest = groups.head(depth)
+        for ties in get_args(Ties):
+            found["precision_at", str(depth), ties] = metrics.precision_at(nearest, depth, ties)
+            found["precision_at_min_r", str(depth), ties] = metrics.precision_at_min(nearest, depth, ties)
     if radius is not None:
         found |= {("radius", str(radius), name): values for name, values in metrics.ball(groups, radius).items()}
     return found

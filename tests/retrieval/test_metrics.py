@@ -285,6 +285,20 @@ def test_groups_of_scores_measure_as_the_groups_of_all_different_scores_do(pairs
             assert measure(found, k, "expected").tolist() == pytest.approx(expected, abs=1e-13)
 
 
+@given(st.lists(rankings(), min_size=1, max_size=4), st.integers(1, 15))
+def test_what_lies_beyond_rank_k_can_be_one_group(rows: list[Ranking], k: int) -> None:
+    whole = tie_groups(*rows)
+    head = whole.head(k)
+    assert head.items.shape[1] <= whole.items.shape[1]
+    np.testing.assert_array_equal(head.all_items, whole.all_items)
+    np.testing.assert_array_equal(head.all_relevant, whole.all_relevant)
+    for name in {*MEASURES, *BOUNDED} - {"ap", "interpolated"}:
+        measure, _ = (MEASURES | BOUNDED)[name]
+        bounds: tuple[Ties, ...] = ("pessimistic", "optimistic")
+        for ties in (*bounds, "expected") if name in MEASURES else bounds:
+            np.testing.assert_allclose(measure(head, k, ties), measure(whole, k, ties), atol=1e-15)
+
+
 def test_blocks_of_queries_are_all_queries_in_order() -> None:
     groups = tie_groups(*[[(i + 1, 1), (2, 0)] for i in range(7)])
     blocks = list(groups.blocks(cells=5))
