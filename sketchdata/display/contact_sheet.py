@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,9 @@ _CAPTION_HEIGHT = 18
 _LEGEND_HEIGHT, _LEGEND_GAP, _LEGEND_MARK_WIDTH = 24, 16, 13
 _MARK_RADIUS = 3
 _PICTURE_MARGIN = 2
+#: Width of the frame that tells hits from misses, and the room for it; its colours as in `charts`.
+_FRAME, _FRAME_MARGIN = 3, 5
+_HIT, _MISS = (27, 122, 67), (163, 38, 42)
 # libpng's own limit; beyond it OpenCV gives up.
 _MAX_PNG_SIDE = 1_000_000
 _FONT = cv2.FONT_HERSHEY_PLAIN
@@ -93,12 +97,75 @@ def picture_sheet(
         ConfigError: There is nothing to show, or an option is out of its range.
     """
     _check(len(pictures), columns, cell)
-    tiles = np.zeros((len(pictures), cell, cell, 3), np.uint8)
-    for tile, picture in zip(tiles, pictures, strict=True):
-        small = 255 - resize(picture, cell - 2 * _PICTURE_MARGIN)
-        top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
-        tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    tiles = np.stack([_tile(picture, cell, _PICTURE_MARGIN) for picture in pictures])
     return _bind(tiles, titles, columns, lambda width: _legend_line(legend, width))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankedPicture:
+    """A picture that a query found.
+
+    Attributes:
+        picture: (H, W, 3) uint8.
+        word: Its class.
+        hit: Whether it is of the query's class.
+    """
+
+    picture: Photo
+    word: str
+    hit: bool
+
+
+def ranking_sheet(
+    queries: Sequence[tuple[Photo, str]], found: Sequence[Sequence[RankedPicture]], legend: str, *, cell: int = 112
+) -> Bitmaps:
+    """Lay queries out, one below the other, each with what it found to its right, the nearest first.
+
+    Hits have a solid green frame, others a dashed red one.
+
+    Args:
+        queries: (H, W, 3) pictures with their classes.
+        found: As many pictures of each.
+        legend: The text at the foot.
+        cell: The side of a picture's square in pixels, 48..1024.
+
+    Returns:
+        (H, W, 3) uint8 red, green, blue, paper 255.
+
+    Raises:
+        ConfigError: There is nothing to show, or an option is out of its range.
+    """
+    _check(len(queries), None, cell)
+    tiles, titles = [], []
+    for (picture, word), own in zip(queries, found, strict=True):
+        tiles.append(_tile(picture, cell, _FRAME_MARGIN))
+        titles.append(word)
+        for each in own:
+            tile = _tile(each.picture, cell, _FRAME_MARGIN)
+            _frame(tile, each.hit)
+            tiles.append(tile)
+            titles.append(each.word)
+    return _bind(np.stack(tiles), titles, 1 + len(found[0]), lambda width: _legend_line(legend, width))
+
+
+def _tile(picture: Photo, cell: int, margin: int) -> Bitmaps:
+    """Return a picture in the middle of a square, as darkness."""
+    tile = np.zeros((cell, cell, 3), np.uint8)
+    small = 255 - resize(picture, cell - 2 * margin)
+    top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
+    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return tile
+
+
+def _frame(tile: Bitmaps, hit: bool) -> None:
+    """Draw a frame at the edge of a tile of darkness: solid green for a hit, else dashed red."""
+    side = np.arange(len(tile))
+    edge = np.minimum(side, len(tile) - 1 - side) < _FRAME
+    on_edge = edge[:, None] | edge[None, :]
+    if not hit:
+        dashes = side // (3 * _FRAME) % 2 == 0
+        on_edge &= np.where(edge[:, None], dashes[None, :], dashes[:, None])
+    tile[on_edge] = 255 - np.array(_HIT if hit else _MISS, np.uint8)
 
 
 def captions_of(label: npt.NDArray[np.uint16], key_id: npt.NDArray[np.uint64], words: Sequence[str]) -> list[str]:

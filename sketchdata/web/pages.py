@@ -109,27 +109,42 @@ def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, li
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """One of the nearest drawings: what it is, and whether it is of the query's class, None where that is not known."""
+    """One of the nearest drawings or photos.
 
-    drawing: Drawing
+    Attributes:
+        drawing: Its strokes, or a JPEG or PNG file.
+        word: Its class.
+        distance: From the query: bits, or a real number.
+        hit: Whether it is of the query's class; None where that is not known.
+        title: What shows when one points at it. Default: the drawing's key_id.
+    """
+
+    drawing: Drawing | bytes
     word: str
-    distance: int
+    distance: float
     hit: bool | None
+    title: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
-    """A query, its name and class, and the drawings nearest to it by each run, by the run's name."""
+    """A query, its name and class, and the drawings or photos nearest to it by each run, by the run's name."""
 
     name: str
     word: str | None
-    drawing: Drawing
+    drawing: Drawing | bytes
     runs: Mapping[str, Sequence[Neighbour]]
     note: str | None = None
 
 
-def render_search(rows: Sequence[SheetRow], *, index: str, version: str) -> bytes:
-    """Return each query beside the drawings nearest to it, after Figure 6 of Xu et al., as one HTML file.
+#: What the number below a found picture is.
+BITS = "the number of bits in which its code differs from the query's"
+
+
+def render_search(
+    rows: Sequence[SheetRow], *, index: str, version: str, nouns: str = "drawings", number: str = BITS
+) -> bytes:
+    """Return each query beside the drawings or photos nearest to it, after Figure 6 of Xu et al., as one HTML file.
 
     It has no scripts and loads nothing from elsewhere; the same answers give the same bytes.
 
@@ -137,15 +152,16 @@ def render_search(rows: Sequence[SheetRow], *, index: str, version: str) -> byte
         rows: The answers.
         index: What was searched, in a few words.
         version: The version of sketchdata, for the foot.
+        nouns: What was found: `drawings` or `photos`.
+        number: What the number below each of them is.
     """
     files = read_assets()
     page = Template((_HERE / "templates" / "search.html").read_text(encoding="utf-8")).substitute(
-        title="Nearest drawings",
+        title=f"Nearest {nouns}",
         style=files["style.css"] + files["search.css"],
         lead=html.escape(
             f"{len(rows):,} {'query' if len(rows) == 1 else 'queries'} in {index}, the nearest first. The number below "
-            "a drawing is the number of bits in which its code differs from the query's. ✓ marks drawings of the "
-            "query's class, ✗ others."
+            f"a {nouns.removesuffix('s')} is {number}. ✓ marks {nouns} of the query's class, ✗ others."
         ),
         body="\n".join(map(_answer, rows)),
         foot=html.escape(f"sketchdata {version}"),
@@ -176,17 +192,23 @@ def _answer(row: SheetRow) -> str:
 
 def _neighbour(neighbour: Neighbour) -> str:
     kind, mark = _MARKS[neighbour.hit]
-    said = ", ".join(filter(None, [neighbour.word, f"distance {neighbour.distance}", kind]))
+    distance = f"{neighbour.distance:.3f}" if isinstance(neighbour.distance, float) else str(neighbour.distance)
+    said = ", ".join(filter(None, [neighbour.word, f"distance {distance}", kind]))
     shown = f'<span class="mark" aria-hidden="true">{mark}</span> ' if mark else ""
+    title = neighbour.title or ("" if isinstance(neighbour.drawing, bytes) else str(neighbour.drawing.key_id))
     return (
-        f'<li class="result {kind}" title="{neighbour.drawing.key_id}">{_picture(neighbour.drawing, said)}'
+        f'<li class="result {kind}" title="{html.escape(title)}">{_picture(neighbour.drawing, said)}'
         f'<span class="word">{html.escape(neighbour.word)}</span>'
-        f'<span class="distance">{shown}{neighbour.distance}</span></li>'
+        f'<span class="distance">{shown}{distance}</span></li>'
     )
 
 
-def _picture(drawing: Drawing, said: str) -> str:
-    """Return a drawing in the 0..255 square, in the middle of it, with room for the width of its lines."""
+def _picture(drawing: Drawing | bytes, said: str) -> str:
+    """Return a picture file, or a drawing in the middle of the 0..255 square, with room for the width of its lines."""
+    if isinstance(drawing, bytes):
+        kind = "png" if drawing.startswith(b"\x89PNG") else "jpeg"
+        data = base64.b64encode(drawing).decode()
+        return f'<img class="picture" src="data:image/{kind};base64,{data}" alt="{html.escape(said)}">'
     right, bottom = (int(max(stroke[:, axis].max() for stroke in drawing.strokes)) for axis in (0, 1))
     left, top = (int(min(stroke[:, axis].min() for stroke in drawing.strokes)) for axis in (0, 1))
     side = max(right - left, bottom - top, 1) + 8

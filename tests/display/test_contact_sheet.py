@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from batches import Points, batch_of
 
-from sketchdata.display.contact_sheet import contact_sheet, write_png
+from sketchdata.display.contact_sheet import RankedPicture, contact_sheet, ranking_sheet, write_png
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.errors import ConfigError
 
@@ -203,3 +203,19 @@ def test_an_image_beyond_the_limit_of_png_is_refused(tmp_path: Path) -> None:
         write_png(np.zeros((1_000_001, 2), np.uint8), tmp_path / "tall.png")
     write_png(np.zeros((1_000_000, 2), np.uint8), tmp_path / "tall.png")
     assert [path.name for path in tmp_path.iterdir()] == ["tall.png"]
+
+
+def test_a_ranking_has_solid_green_frames_for_hits_and_dashed_red_ones_for_others() -> None:
+    white = np.full((20, 40, 3), 255, np.uint8)
+    found = [RankedPicture(picture=white, word=word, hit=word == "cat") for word in ("cat", "dog")]
+    sheet = ranking_sheet([(white, "cat")] * 2, [found, found], "legend", cell=60)
+    query, hit, miss = (cell_of(sheet, 1, column, 60) for column in range(3))
+    green, red = ((square == colour).all(axis=2) for square, colour in ((hit, (27, 122, 67)), (miss, (163, 38, 42))))
+    frame = np.ones((60, 60), bool)
+    frame[3:-3, 3:-3] = False
+    np.testing.assert_array_equal(green, frame)
+    assert 0.4 < red.sum() / frame.sum() < 0.8
+    assert not red[~frame].any()
+    assert (query == 255).all()
+    with pytest.raises(ConfigError, match="at least one"):
+        ranking_sheet([], [], "legend")

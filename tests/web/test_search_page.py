@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from sketchdata import synth
 from sketchdata.drawings.drawing import Drawing
+from sketchdata.photos.crops import encode
 from sketchdata.web.pages import Neighbour, SheetRow, render_search
 from tests.web.browsing import PHONE, Seen, accessibility_faults, overflow, tab
 
@@ -39,6 +41,35 @@ def rows() -> list[SheetRow]:
         SheetRow(name="cat.ndjson#3", word="cat", drawing=cat, runs={"hashing-64": judged}),
         SheetRow(name=HOSTILE, word=None, drawing=cat, runs={"hashing-64": unjudged}, note="nothing is known"),
     ]
+
+
+def photo_rows() -> list[SheetRow]:
+    """Return a drawing as pixels that found two photos."""
+    query = encode(np.full((32, 32, 3), 255, np.uint8), "png")
+    photos = [encode(np.full((32, 48, 3), shade, np.uint8), "jpeg") for shade in (80, 160)]
+    found = [
+        Neighbour(drawing=photo, word=word, distance=distance, hit=word == "cat", title="7")
+        for photo, word, distance in zip(photos, ("cat", HOSTILE), (0.25, 1.0), strict=True)
+    ]
+    return [SheetRow(name="average precision 0.5", word="cat", drawing=query, runs={"": found})]
+
+
+def test_photos_are_shown_from_the_page_itself_with_their_distances(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "photos.html"
+    told = {"nouns": "photos", "number": "its distance in the space"}
+    path.write_bytes(render_search(photo_rows(), index="2 photos", version="1", **told))
+    with tab(browser) as (page, seen):
+        page.context.set_offline(True)
+        page.goto(path.as_uri())
+        assert page.title() == "Nearest photos"
+        assert page.locator("img.picture").count() == 3
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        assert page.get_by_role("img", name="cat, distance 0.250, hit").count() == 1
+        assert page.locator(".result.miss .distance").inner_text().split() == ["✗", "1.000"]
+        assert page.locator(".result .word").nth(1).inner_text() == HOSTILE
+        assert "a photo is its distance in the space" in page.locator(".lead").inner_text()
+        assert accessibility_faults(page) == []
+        assert (seen.errors, seen.elsewhere("file:")) == ([], [])
 
 
 @pytest.fixture
