@@ -27,3 +27,9 @@ def printable(text: str, limit: int | None = None) -> str:
     """Return text with � for characters that cannot be printed, cut to a number of characters."""
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1].rstrip()}…"
+
+
+def cell_of(text: str) -> str:
+    """Return a name as the text of one cell of a Markdown table, without markup."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(f"\\{letter}" if letter in r"\`*[]<>|&~" else letter for letter in plain)

@@ -61,7 +61,7 @@ def make_two_domains(
                     else:
                         images = [encode(np.stack([255 - ink] * 3, 2), "png") for ink in raster(own, size=side)]
                     rows += [_row(word, label, number, image) for number, image in enumerate(images)]
-                columns = {name: [row[name] for row in rows] for name in rows[0]}
+                columns = {name: [row[name] for row in rows] for name in pictures.schema().names}
                 pictures.write_shard(path, pictures.to_table(columns, classes), {"split": split})
             files.append(file_entry(path, out, number * len(words)))
             counts[split] = {word: number if word in words else 0 for word in classes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from sketchdata.storage.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sketchdata.cross_domain.report import ShownQuery
 
 
 def _check_picture(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -212,8 +215,36 @@ class EvaluateConfig:
         "the training held out.",
         type=click.IntRange(2),
     )
-    batch_size: int = option(512, help="Drawings at a time.", type=click.IntRange(1, 1_000_000))
+    queries: str = option(
+        "drawings",
+        help="Domain of the queries, of a space of drawings and photos.",
+        type=click.Choice(["drawings", "photos"]),
+    )
+    generalised: bool = option(False, help="Search galleries with seen classes as well, of a space.")
+    bits: int = option(
+        0, help="Length of binary codes to measure as well, of a space; 0 for none.", type=click.IntRange(0, 248)
+    )
+    examples: int = option(12, help="Queries to show with the nearest photos, of a space.", type=click.IntRange(1, 100))
+    batch_size: int | None = option(
+        None, help="Drawings or photos at a time. Default: 512, or 64 for a space.", type=click.IntRange(1, 1_000_000)
+    )
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
+
+    @property
+    def drawings_at_once(self) -> int:
+        """The batch size of networks of drawings."""
+        return self.batch_size or 512
+
+
+#: Options of spaces of drawings and photos, and those of other networks.
+_OF_SPACES, _OF_DRAWINGS = ("queries", "generalised", "bits", "examples"), ("split", "unseen")
+
+
+def _refuse(config: EvaluateConfig, names: tuple[str, ...], reason: str) -> None:
+    plain = EvaluateConfig()
+    for name in names:
+        if getattr(config, name) != getattr(plain, name):
+            raise ConfigError(f"--{name} {reason}: leave it out")
 
 
 @click.command()
@@ -236,6 +267,12 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     hubs and confusions, each beside chance. The printed recogniser is the best on validation classes. Such a run gets
     embeddings.svg, with drawings and prototypes, instead of reliability.svg.
 
+    Spaces of drawings and photos (`sketchdata train sbir`) are evaluated on the unseen classes of their data: each
+    drawing searches all photos, or the reverse with `--queries photos`. evaluation.md has every figure that papers call
+    mAP or P, with chance and ties, which class is found instead of which, and all classes; `--generalised` adds
+    galleries with seen classes, `--bits` binary codes. Beside it are precision-recall.svg and .csv, and typical
+    queries with the nearest photos in green and red frames: nearest.png and nearest.html.
+
     RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
     searched in its `gallery`, and nothing is written.
 
@@ -244,15 +281,22 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     Example: sketchdata evaluate runs/hashing-64 --data data/quickdraw-3.8m --unseen 20
 
     Example: sketchdata evaluate runs/zsl
+
+    Example: sketchdata evaluate runs/sbir --generalised --bits 64
     """
     if not (run / "run.json").exists() and (run / MANIFEST_NAME).exists():
         _evaluate_codes(run, config, as_json)
         return
     with needs_extra("evaluating", "train"):
+        from sketchdata.cross_domain.encoder import holds_space
         from sketchdata.retrieval.evaluation import TABLE_FILE, evaluate_run
         from sketchdata.training.distributed import device_of
         from sketchdata.training.run_folder import read_record
 
+    if holds_space(run):
+        _evaluate_space(run, config, as_json)
+        return
+    _refuse(config, _OF_SPACES, f"is for spaces of drawings and photos, and {run} holds another network")
     if read_record(run).get("trainer") == ZERO_SHOT:
         _evaluate_zero_shot(run, config, as_json)
         return
@@ -262,7 +306,7 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
         config.data,
         split,
         device=str(device_of(config.device)),
-        batch_size=config.batch_size,
+        batch_size=config.drawings_at_once,
         unseen=config.unseen,
     )
     if as_json:
@@ -292,7 +336,7 @@ def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> Non
         )
     split = config.split or PAPER_SPLIT
     found = evaluate_zero_shot(
-        run, config.data, split, device=str(device_of(config.device)), batch_size=config.batch_size
+        run, config.data, split, device=str(device_of(config.device)), batch_size=config.drawings_at_once
     )
     if as_json:
         echo_json(found)
@@ -317,6 +361,75 @@ def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> Non
     click.echo(f"see {run / TABLE_FILE}")
 
 
+def _evaluate_space(run: Path, config: EvaluateConfig, as_json: bool) -> None:
+    from sketchdata.cross_domain import report
+    from sketchdata.cross_domain.evaluation import SpaceMeasures
+    from sketchdata.training.distributed import device_of
+
+    _refuse(
+        config, _OF_DRAWINGS, f"is for networks of drawings alone; {run} is a space, measured on its unseen classes"
+    )
+    measures = SpaceMeasures(
+        queries=config.queries,
+        generalised=config.generalised,
+        bits=config.bits,
+        device=str(device_of(config.device)),
+        batch_size=config.batch_size or 64,
+    )
+    found, shown = report.evaluate_space(run, config.data, measures, most=config.examples)
+    _write_examples(run / report.PAGE_FILE, found, shown)
+    if as_json:
+        echo_json(found)
+        return
+    click.echo(
+        f"{len(found['unseen']):,} unseen classes of {found['data']}; {found['queries']} search {found['gallery']}"
+    )
+    _say_retrieval("", found["retrieval"], found["gallery"])
+    nearest = found["retrieval"]["precision_at"]["1"]["expected"]
+    click.echo(f"nearest {found['gallery'][:-1]} of the same class: {nearest:.4f}")
+    for name, form in found.get("generalised", {}).items():
+        harmonic = "" if form["map"]["harmonic"] is None else f", harmonic mean with seen {form['map']['harmonic']:.4f}"
+        click.echo(f"generalised, {name}: mAP {form['map']['unseen']:.4f} of unseen queries{harmonic}")
+    if "codes" in found:
+        _say_retrieval(f"{found['codes']['bits']} bits: ", found["codes"], found["gallery"])
+    click.echo(found["retrieval"]["definition"])
+    click.echo(f"see {run / report.TABLE_FILE} and {run / report.PAGE_FILE}")
+
+
+def _write_examples(path: Path, found: dict[str, Any], shown: Sequence[ShownQuery]) -> None:
+    from sketchdata.photos.crops import encode
+    from sketchdata.storage.manifest import replacing
+    from sketchdata.web.pages import Neighbour, SheetRow, render_search
+
+    kinds = {"drawings": "png", "photos": "jpeg"}
+    rows = [
+        SheetRow(
+            name=f"average precision {each.query.precision:.3f}",
+            word=each.query.word,
+            drawing=encode(each.picture, kinds[found["queries"]]),
+            runs={
+                "": [
+                    Neighbour(
+                        drawing=encode(picture, kinds[found["gallery"]]),
+                        word=word,
+                        distance=distance,
+                        hit=hit,
+                        title=str(key_id),
+                    )
+                    for picture, key_id, word, distance, hit in each.found
+                ]
+            },
+        )
+        for each in shown
+    ]
+    gallery = f"{found['retrieval']['gallery']:,} {found['gallery']} of {len(found['unseen']):,} unseen classes"
+    page = render_search(
+        rows, index=gallery, version=__version__, nouns=found["gallery"], number="its distance in the space"
+    )
+    with replacing(path) as file:
+        file.write(page)
+
+
 def _evaluate_codes(folder: Path, config: EvaluateConfig, as_json: bool) -> None:
     from sketchdata.retrieval.code_folder import read_codes
     from sketchdata.retrieval.scores import score_codes
@@ -332,8 +445,8 @@ def _evaluate_codes(folder: Path, config: EvaluateConfig, as_json: bool) -> None
     click.echo(scored.definition)
 
 
-def _say_retrieval(title: str, found: dict[str, Any]) -> None:
-    about = f"{found['queries']:,} queries in {found['gallery']:,} drawings, chance {found['chance']:.4f}"
+def _say_retrieval(title: str, found: dict[str, Any], gallery: str = "drawings") -> None:
+    about = f"{found['queries']:,} queries in {found['gallery']:,} {gallery}, chance {found['chance']:.4f}"
     for name, own in (("mAP", found["map"]), (f"P@{found['k']}", found["precision_at_k"])):
         bounds = f"{own['pessimistic']:.4f} to {own['optimistic']:.4f} by the order of ties"
         click.echo(f"{title}{name} {own['expected']:.4f} ({bounds}; {about})")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sketchdata.display.charts import Cloud, embeddings, save
 from sketchdata.errors import SketchDataError
+from sketchdata.names import cell_of
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.code_evaluation import Evaluator
 from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
@@ -189,14 +190,14 @@ _STACKS = ("harmonic", "harmonic_calibrated")
 def zero_shot_markdown(values: Mapping[str, Any], picture: str) -> str:
     """Return the values of `evaluate_zero_shot` as a page; `picture` is the file of the picture of embeddings."""
     chosen = values["recognisers"][values["chosen"]]
-    lines = [f"# Zero-shot recognition of {_cell(values['split'])}", "", *_definition(values), ""]
+    lines = [f"# Zero-shot recognition of {cell_of(values['split'])}", "", *_definition(values), ""]
     lines += ["## Recognisers", "", *_recognisers(values), "", *_warnings(values["recognisers"])]
-    lines += [f"## Results of {_cell(values['chosen'])}", "", f"![embeddings and prototypes]({picture})", ""]
+    lines += [f"## Results of {cell_of(values['chosen'])}", "", f"![embeddings and prototypes]({picture})", ""]
     lines += ["### Classes", "", *_classes(chosen), "", "### Most confused", ""]
     if chosen["confusions"]:
         lines += ["| class | predicted | drawings | share of the class |", "|---|---|--:|--:|"]
         lines += [
-            f"| {_cell(pair['class'])} | {_cell(pair['predicted'])} | {pair['drawings']:,} | {pair['share']:.3f} |"
+            f"| {cell_of(pair['class'])} | {cell_of(pair['predicted'])} | {pair['drawings']:,} | {pair['share']:.3f} |"
             for pair in chosen["confusions"]
         ]
     else:
@@ -214,7 +215,7 @@ def zero_shot_markdown(values: Mapping[str, Any], picture: str) -> str:
             continue
         lines += ["", f"{among}:", "", "| class | its drawings | predicted | |", "|---|--:|--:|---|"]
         lines += [
-            f"| {_cell(hub['class'])} | {hub['drawings']:,} | {hub['predicted']:,} | "
+            f"| {cell_of(hub['class'])} | {hub['drawings']:,} | {hub['predicted']:,} | "
             f"{'seen' if hub['seen'] else 'unseen'} |"
             for hub in hubs
         ]
@@ -227,7 +228,7 @@ def _definition(values: Mapping[str, Any]) -> Iterator[str]:
     whole = unseen + seen
     yield (
         f"{drawings['unseen']:,} drawings of {unseen:,} unseen classes and {drawings['seen']:,} of {seen:,} seen ones, "
-        f"all of {_cell(values['split'])}; {len(classes['validation']):,} of the seen classes are validation "
+        f"all of {cell_of(values['split'])}; {len(classes['validation']):,} of the seen classes are validation "
         f"classes. Chance of hit@1 is {1 / unseen:.4f} among unseen classes and {1 / whole:.4f} among all."
     )
     if values["split"] == PAPER_SPLIT:
@@ -237,7 +238,7 @@ def _definition(values: Mapping[str, Any]) -> Iterator[str]:
             "the epoch of each stage; those of unseen classes chose nothing."
         )
     if classes["left_out"]:
-        words = ", ".join(map(_cell, classes["left_out"]))
+        words = ", ".join(map(cell_of, classes["left_out"]))
         yield ""
         yield f"Left out of the experiment: {words}."
     yield ""
@@ -258,7 +259,7 @@ def _definition(values: Mapping[str, Any]) -> Iterator[str]:
     if values["recognisers"][values["chosen"]]["validation_hit"] is None:
         how = "as the first by name, since there were no validation classes to choose by"
     yield (
-        f"**{_cell(values['chosen'])}** was chosen {how}, and never by this table. The others are listed for "
+        f"**{cell_of(values['chosen'])}** was chosen {how}, and never by this table. The others are listed for "
         "comparison; to choose the best of them would be to choose by the unseen classes."
     )
 
@@ -276,7 +277,7 @@ def _recognisers(values: Mapping[str, Any]) -> Iterator[str]:
     validation = _number(level["validation"])
     yield f"| *chance* | {' | '.join([validation, *cells, *chance, '', *chance, *tails])} |"
     for name, own in values["recognisers"].items():
-        title = f"**{_cell(name)}** (chosen)" if name == values["chosen"] else _cell(name)
+        title = f"**{cell_of(name)}** (chosen)" if name == values["chosen"] else cell_of(name)
         sides = [[_number(own[stack][side]) if stack in own else _NONE for side in _SIDES] for stack in _STACKS]
         cells = [_number(own[part].get(f"hit@{k}")) for part in ("zsl", "gzsl") for k in RANKS]
         tails = [_number(own["hubness"].get(f"N_{k}"), 2) for k in (1, 10)]
@@ -291,7 +292,7 @@ def _warnings(recognisers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield "**Warning: below chance.** Guessing would be better than:"
     yield ""
     for name, each in below:
-        yield f"- {_cell(name)}: {each['measure']} {each['value']:.4f}, chance {each['chance']:.4f}"
+        yield f"- {cell_of(name)}: {each['measure']} {each['value']:.4f}, chance {each['chance']:.4f}"
     yield ""
     if any(each["measure"].startswith(("GZSL", "U")) for _, each in below):
         yield (
@@ -309,19 +310,13 @@ def _classes(chosen: Mapping[str, Any]) -> Iterator[str]:
     by_class = chosen["by_class"]
     for word in sorted(by_class, key=lambda word: (by_class[word]["zsl"], word)):
         own = by_class[word]
-        other = _NONE if own["predicted"] is None else _cell(own["predicted"])
+        other = _NONE if own["predicted"] is None else cell_of(own["predicted"])
         yield (
-            f"| {_cell(word)} | {own['drawings']:,} | {own['zsl']:.4f} | {own['gzsl']:.4f} | {own['calibrated']:.4f} | "
-            f"{other} | {own['share']:.3f} |"
+            f"| {cell_of(word)} | {own['drawings']:,} | {own['zsl']:.4f} | {own['gzsl']:.4f} | "
+            f"{own['calibrated']:.4f} | {other} | {own['share']:.3f} |"
         )
     yield ""
     yield "The worst first; the class predicted instead is another unseen class."
-
-
-def _cell(text: str) -> str:
-    """Return a name as the text of one cell, without markup."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return "".join(f"\\{letter}" if letter in r"\`*[]<>|&~" else letter for letter in plain)
 
 
 def _number(value: float | None, digits: int = 4) -> str:
