@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import click
 import numpy as np
 import orjson
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.curation.audit import read_shard
 from sketchdata.curation.entropy import drawing_entropies
 from sketchdata.curation.plan import (
@@ -56,9 +55,7 @@ _SHOWN = 5
 class Config:
     """What is removed, what takes its place, and where the curated data set goes."""
 
-    out: Path = option(
-        help="Folder of the curated data set.", record=False, type=click.Path(file_okay=False, path_type=Path)
-    )
+    out: Path = option(help="Folder of the curated data set.", record=False, type=FOLDER)
     splits: str | None = option(
         None, help="Comma-separated names of the splits to curate. Default: all.", metavar="A,B,…"
     )

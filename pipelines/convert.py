@@ -20,7 +20,7 @@ import click
 import numpy as np
 import orjson
 
-from sketchdata.config import option
+from sketchdata.config import PATH, option
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, Parsed, Words, empty_batch, to_batch
 from sketchdata.drawings.simplify import simplify_records
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
@@ -85,7 +85,7 @@ class Config:
         0.001, help="Fail when a larger share of the records is bad.", type=click.FloatRange(0, 1)
     )
     rejects: Path | None = option(
-        None, help="List every refused record in this file, one JSON object a line.", type=click.Path(path_type=Path)
+        None, help="List every refused record in this file, one JSON object a line.", type=PATH
     )
     simplify: bool = option(False, help="Simplify all drawings as the official simplified ones were.")
     scale: str = option(

@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 import click
 from rich.filesize import decimal
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.errors import ConfigError, FormatError, SketchDataError, TasksFailedError
 from sketchdata.progress import byte_bar, console, in_threads, task_bar
 from sketchdata.storage.catalog import (
@@ -66,9 +66,7 @@ class Config:
         metavar="DIR|URL",
         show_default="the official bucket",
     )
-    dest: Path = option(
-        Path("data/quickdraw"), help="Folder to write to.", type=click.Path(file_okay=False, path_type=Path)
-    )
+    dest: Path = option(Path("data/quickdraw"), help="Folder to write to.", type=FOLDER)
     jobs: int = option(4, help="Files to download at once.", type=click.IntRange(1, 64), record=False)
     checksums: str = option(
         "auto",

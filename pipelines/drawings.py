@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 
 from sketchdata.classes.spellings import plain
-from sketchdata.config import option, recorded
+from sketchdata.config import FILE, FOLDER, option, recorded
 from sketchdata.drawings.drawing import DrawingBatch, Parsed, Words, concatenate, empty_batch
 from sketchdata.drawings.sampling import SPLITS, ranks, scale_to_fit
 from sketchdata.drawings.simplify import simplify_records
@@ -63,16 +63,16 @@ class Config:
         help="Folder of drawings, at any depth: CLASS/FILE.svg, CLASS.npz, CLASS.bin, and .ndjson or Kaggle's .csv, "
         "whose records name their class.",
         record=False,
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
     )
-    out: Path = option(help="Folder of the data set.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the data set.", record=False, type=FOLDER)
     name: str | None = option(None, help="The data set's name. Default: the source's.", record=False)
     classes: Path | None = option(
         None,
         help="Class table, a name a line, in the order of the labels; drawings of other classes are refused. Default: "
         "all that are found, by the alphabet.",
         record=False,
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
     )
     seed: int = option(0, help="Seed of the hash that splits.", type=_SEED)
     train: int = option(

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.curation.audit import map_table, write_columns
 from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation
 from sketchdata.drawings.sampling import mix_classes, ranks
@@ -61,12 +61,8 @@ _DECIMALS = 6
 class Config:
     """Which edge maps are taken, how they are split, and where they go."""
 
-    edges: Path = option(
-        help="Folder that `sketchdata edgemaps extract` made.",
-        record=False,
-        type=click.Path(file_okay=False, path_type=Path),
-    )
-    out: Path = option(help="Folder of the data set.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    edges: Path = option(help="Folder that `sketchdata edgemaps extract` made.", record=False, type=FOLDER)
+    out: Path = option(help="Folder of the data set.", record=False, type=FOLDER)
     val_share: str = option(
         "26626/290281",
         help="Share of the photos in val, such as 1/10 or 0.1; the default is the paper's.",

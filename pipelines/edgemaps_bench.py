@@ -28,7 +28,7 @@ import numpy as np
 import orjson
 
 from sketchdata import __version__, edges
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.edges import (
     EDGE_DETECTORS,
     NETWORKS,
@@ -67,13 +67,9 @@ _PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-contrib-python-headless",
 class Config:
     """What is compared, on which photos, and where the results go."""
 
-    bsds: Path = option(
-        help="Folder of BSDS500: images/ and groundTruth/.", type=click.Path(file_okay=False, path_type=Path)
-    )
+    bsds: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", type=FOLDER)
     out: Path = option(
-        Path("edgemaps-bench"),
-        help="Folder of the results; counts that are there are reused.",
-        type=click.Path(file_okay=False, path_type=Path),
+        Path("edgemaps-bench"), help="Folder of the results; counts that are there are reused.", type=FOLDER
     )
     split: str = option("test", help="Split to evaluate on; published figures are of test.", type=click.Choice(SPLITS))
     detectors: str | None = option(

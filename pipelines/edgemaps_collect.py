@@ -21,7 +21,7 @@ import click
 import orjson
 import pyarrow.compute as pc
 
-from sketchdata.config import option, recorded
+from sketchdata.config import FILE, FOLDER, option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
@@ -80,7 +80,7 @@ from sketchdata.storage.manifest import MANIFEST_NAME, FileEntry, Manifest, file
 _FOLDER: dict[str, Any] = {
     "record": False,
     "multiple": True,
-    "type": click.Path(file_okay=False, path_type=Path),
+    "type": FOLDER,
     "metavar": "DIR",
 }
 _NAMES_SHOWN = 5
@@ -90,7 +90,7 @@ _NAMES_SHOWN = 5
 class Config:
     """Which sources to read, which classes to take, and where photos go."""
 
-    out: Path = option(help="Folder of the photos.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the photos.", record=False, type=FOLDER)
     imagenet: tuple[Path, ...] = option(
         (), help="Folder of ImageNet's synset folders, with the XML files of boxes in it.", **_FOLDER
     )
@@ -115,7 +115,7 @@ class Config:
         "box, page, author, licence, title.",
         record=False,
         multiple=True,
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
         metavar="FILE",
     )
     openverse: bool = option(
@@ -140,7 +140,7 @@ class Config:
         help="CSV file with columns category,word that gives sources' class names one of the 345.",
         record=False,
         param_decls=["--map"],
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
         metavar="FILE",
     )
     max_failed_fraction: float = option(

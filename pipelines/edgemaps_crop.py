@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sketchdata import __version__
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.engine.output_folder import OutputFolder, publish
@@ -76,7 +76,7 @@ _FAULTS_SHOWN = 10
 class Config:
     """How photos are cropped, what counts as a duplicate, and where the crops go."""
 
-    out: Path = option(help="Folder of the crops.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the crops.", record=False, type=FOLDER)
     context: float = option(
         0.1, help="Margin on each side of a box, as a share of its width or height.", type=click.FloatRange(0, 10)
     )

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.curation.audit import (
     FLAGS,
     MESSINESS_FILE,
@@ -190,7 +190,7 @@ class Config:
         None,
         help="Built data set of drawings, or folder of official ndjson files, to compare the edge maps with.",
         record=False,
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
         metavar="DIR",
     )
     drawings_per_class: int = option(256, help="Drawings of a class to compare with.", type=click.IntRange(1, 4096))

@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 
 from sketchdata import __version__
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.edges import Detector, centre, detector, detector_names, line_finder
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.output_folder import OutputFolder, publish
@@ -48,7 +48,7 @@ _PNG_LEVEL = 3
 class Config:
     """How edges are found and drawn, and where the edge maps go."""
 
-    out: Path = option(help="Folder of the edge maps.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the edge maps.", record=False, type=FOLDER)
     detector: str = option(
         "canny", help=f"One of {', '.join(detector_names())}, or one's own as module:function.", metavar="NAME"
     )

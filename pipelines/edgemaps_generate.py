@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
@@ -33,9 +33,7 @@ _SUFFIX = ".jpg"
 class Config:
     """What to generate, and where to."""
 
-    out: Path = option(
-        help="Folder, in which each class gets a folder.", type=click.Path(file_okay=False, path_type=Path)
-    )
+    out: Path = option(help="Folder, in which each class gets a folder.", type=FOLDER)
     photos: int = option(40, help="Photos a class.", type=click.IntRange(1, 10_000))
     categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
     size: int = option(256, help="Side of the photos in pixels.", type=click.IntRange(LEAST_SIDE, MOST_SIDE))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from sketchdata.classes.vectors import write_vectors
-from sketchdata.config import option
+from sketchdata.config import FILE, option
 from sketchdata.edges.dataset import TRAIN, open_edgemaps
 from sketchdata.errors import ConfigError
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
@@ -26,9 +25,7 @@ KIND = "edge maps"
 class Config:
     """Of which edge maps, and where the vectors go."""
 
-    out: Path = option(
-        help="File to write, such as edge-vectors.parquet.", type=click.Path(dir_okay=False, path_type=Path)
-    )
+    out: Path = option(help="File to write, such as edge-vectors.parquet.", type=FILE)
     split: str = option(TRAIN, help="Split of the edge maps.", metavar="NAME")
     allow_missing: bool = option(False, help="Leave out classes without an edge map, instead of an error.")
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
@@ -30,7 +30,7 @@ ALL = "all"
 class Config:
     """The splits to encode, and the folder of codes."""
 
-    out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the codes.", record=False, type=FOLDER)
     splits: str = option(
         "gallery,query", help=f"Comma-separated names, or {ALL} that have drawings.", record=False, metavar="A,B,…"
     )

@@ -23,7 +23,7 @@ import numpy as np
 from sketchdata.classes import lists as class_lists
 from sketchdata.classes import splits
 from sketchdata.classes.splits import ClassSplit, SplitOptions
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, PATH, option, recorded
 from sketchdata.drawings.drawing import DrawingBatch
 from sketchdata.drawings.raster import MAX_LINE_WIDTH, MAX_SIZE, Bitmaps
 from sketchdata.drawings.raster import raster as fast_raster
@@ -55,7 +55,7 @@ _PART_SPLITS = {"train": "train", "test": "val", class_lists.ZERO: "val"}
 class ExportConfig:
     """Where an export goes."""
 
-    out: Path = option(help="Folder of the export.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the export.", record=False, type=FOLDER)
     overwrite: bool = option(False, help="Replace another export in the folder.", record=False)
 
 
@@ -126,7 +126,7 @@ class ExportCodesConfig(ExportConfig):
 class ExportSplitsConfig:
     """Which classes are split, and how the split is written."""
 
-    out: Path = option(help="File to write or, with the format sake, folder.", type=click.Path(path_type=Path))
+    out: Path = option(help="File to write or, with the format sake, folder.", type=PATH)
     classes: str = option(
         QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
     )

@@ -21,7 +21,7 @@ from sketchdata.classes.lists import ClassLists
 from sketchdata.classes.splits import SplitNames
 from sketchdata.classes.vectors import write_vectors
 from sketchdata.classes.word_vectors import Vector, WordSearch, read_file
-from sketchdata.config import option
+from sketchdata.config import FILE, FOLDER, option
 from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.formats import deephash
@@ -43,12 +43,10 @@ _KEY_ID = re.compile(r"\d{1,20}")
 class ImportCodesConfig:
     """What the codes are, and where they go."""
 
-    out: Path = option(help="Folder of the codes.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the codes.", record=False, type=FOLDER)
     format: str = option("deephash", help="Format of the import.", type=click.Choice(["deephash"]))
     classes: Path | None = option(
-        None,
-        help="Class table, a name a line. Default: class 0, class 1 and so on.",
-        type=click.Path(dir_okay=False, path_type=Path),
+        None, help="Class table, a name a line. Default: class 0, class 1 and so on.", type=FILE
     )
     overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
 
@@ -73,11 +71,11 @@ def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
 class ImportListsConfig:
     """What the classes are called, and where the tables go."""
 
-    out: Path = option(help="Folder of the tables.", type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the tables.", type=FOLDER)
     classes: Path | None = option(
         None,
         help="Class table, a name a line. Default: the pictures' folders, or class 0, class 1 and so on.",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
     )
 
 
@@ -140,11 +138,9 @@ def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[
 class ImportSplitsConfig:
     """Where the split goes."""
 
-    out: Path = option(help="File to write.", type=click.Path(dir_okay=False, path_type=Path))
+    out: Path = option(help="File to write.", type=FILE)
     pictures: Path | None = option(
-        None,
-        help="CSV file to write the lists of pictures to: list, part, path, word and label of each.",
-        type=click.Path(dir_okay=False, path_type=Path),
+        None, help="CSV file to write the lists of pictures to: list, part, path, word and label of each.", type=FILE
     )
     overwrite: bool = option(False, help="Replace existing files.")
 
@@ -174,12 +170,8 @@ def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
 class ImportVectorsConfig:
     """Of which classes, and where the vectors go."""
 
-    out: Path = option(help="File to write, such as words.parquet.", type=click.Path(dir_okay=False, path_type=Path))
-    words: Path | None = option(
-        None,
-        help="Text file of the words of a .npy file's rows, one a line.",
-        type=click.Path(dir_okay=False, path_type=Path),
-    )
+    out: Path = option(help="File to write, such as words.parquet.", type=FILE)
+    words: Path | None = option(None, help="Text file of the words of a .npy file's rows, one a line.", type=FILE)
     classes: str = option(
         QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
     )

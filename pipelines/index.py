@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.code_folder import CodeFolder, open_codes
@@ -21,7 +21,7 @@ from sketchdata.storage.manifest import Manifest
 class Config:
     """The kind of index, its split and its folder."""
 
-    out: Path = option(help="Folder of the index.", record=False, type=click.Path(file_okay=False, path_type=Path))
+    out: Path = option(help="Folder of the index.", record=False, type=FOLDER)
     split: str = option("gallery", help="Split that is searched.")
     kind: str = option(
         "flat",

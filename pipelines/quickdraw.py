@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import orjson
 
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.drawings.sampling import SPLITS, scale_to_fit
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine.assembly import (
@@ -70,12 +70,7 @@ class Config:
         record=False,
         metavar="DIR|URL",
     )
-    out: Path = option(
-        Path("data/quickdraw-3.8m"),
-        help="Folder of the data set.",
-        record=False,
-        type=click.Path(file_okay=False, path_type=Path),
-    )
+    out: Path = option(Path("data/quickdraw-3.8m"), help="Folder of the data set.", record=False, type=FOLDER)
     seed: int = option(0, help="Seed of the hash that splits; 0 gives the published split.", type=_SEED)
     train: int = option(9000, help="Drawings a category for training.", type=_SIZE)
     val: int = option(1000, help="Drawings a category for validation.", type=_SIZE)

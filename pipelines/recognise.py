@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sketchdata.api.recogniser import Recogniser, Recognition
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.query import (
     MAX_QUERIES,
@@ -42,9 +42,7 @@ class Config:
         None, help="Zero-shot: method of the recogniser. Default: the best on validation classes.", metavar="NAME"
     )
     data: Path | None = option(
-        None,
-        help="Built data set in which to look up key_ids. Default: the training's data set.",
-        type=click.Path(file_okay=False, path_type=Path),
+        None, help="Built data set in which to look up key_ids. Default: the training's data set.", type=FOLDER
     )
     word: str | None = option(
         None, help="Class of the drawings, instead of the one that they state.", param_decls=["--class"], metavar="WORD"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Packed
 from sketchdata.retrieval.code_folder import ROW_NUMBERS
@@ -40,7 +40,7 @@ class Config:
     run: Path | None = option(
         None,
         help="Folder of the training whose network made the index's codes; needed for drawings that are not in it.",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
     )
     k: int | None = option(
         None,
@@ -49,9 +49,7 @@ class Config:
         type=click.IntRange(1),
     )
     data: Path | None = option(
-        None,
-        help="Built data set in which to look up key_ids and, for --html, the drawings.",
-        type=click.Path(file_okay=False, path_type=Path),
+        None, help="Built data set in which to look up key_ids and, for --html, the drawings.", type=FOLDER
     )
     word: str | None = option(
         None, help="Class of the queries, instead of the one that they state.", param_decls=["--class"], metavar="WORD"

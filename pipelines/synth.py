@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from sketchdata import synth
-from sketchdata.config import option
+from sketchdata.config import FOLDER, option
 from sketchdata.engine import EngineOptions, Task, TaskResult
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError
@@ -35,9 +35,7 @@ _BATCH = 4 * synth.CHUNK
 class Config:
     """What to generate, and where to."""
 
-    out: Path = option(
-        help="Folder, laid out like the official bucket.", type=click.Path(file_okay=False, path_type=Path)
-    )
+    out: Path = option(help="Folder, laid out like the official bucket.", type=FOLDER)
     drawings: int = option(1000, help="Drawings a category.", type=click.IntRange(1, 10_000_000))
     spread: float = option(
         0.0,

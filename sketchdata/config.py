@@ -29,6 +29,10 @@ else:  # pragma: no cover - the branch of the oldest supported Python
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+#: Types of options: a folder, a file, and either.
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 #: Key of a context's meta: the --config file, with a blank before it.
 _FILE = "sketchdata.config_file"
 #: A value may be nested more deeply than Python's own repr goes.
@@ -121,7 +125,7 @@ def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs
             )(wrapped)
         wrapped = click.option(
             "--config",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=FILE,
             is_eager=True,
             expose_value=False,
             callback=_read_toml,

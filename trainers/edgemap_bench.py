@@ -19,11 +19,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import click
 import orjson
 import torch
 
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.edges.dataset import TRAIN, VAL, open_edgemaps
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
@@ -60,10 +59,7 @@ class Config(EdgeMapConfig):
     """What is compared, on which data, and where the results go."""
 
     out: Path = option(
-        Path("edgemap-bench"),
-        help="Folder of runs and results; finished ones are reused.",
-        record=False,
-        type=click.Path(file_okay=False, path_type=Path),
+        Path("edgemap-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
     )
     rows: str = option(
         "all",

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from sketchdata.comparisons.hashing import ABLATIONS, BRANCHES, HashingRow, MeasuredRow, RowKind, chosen_rows, markdown
-from sketchdata.config import option, recorded
+from sketchdata.config import FILE, FOLDER, option, recorded
 from sketchdata.display.charts import Curve, precision_recall_panels, save
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes, pack_bits
@@ -56,10 +56,7 @@ class Config(EpochsConfig):
     """What is compared, on which data, and where the results go."""
 
     out: Path = option(
-        Path("hashing-bench"),
-        help="Folder of runs and results; finished ones are reused.",
-        record=False,
-        type=click.Path(file_okay=False, path_type=Path),
+        Path("hashing-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
     )
     rows: str = option("all", help="Comma-separated rows, or `all`; --list-rows lists them.", metavar="A,B,…")
     bits: str = option("16,24,32,64", help="Comma-separated code lengths.", metavar="A,B,…")
@@ -88,12 +85,8 @@ class Config(EpochsConfig):
     recipe_proxy_epochs: int = option(8, help="Epochs of sketchcode's first stage.", type=click.IntRange(1))
     recipe_code_epochs: int = option(16, help="Epochs of sketchcode's second stage.", type=_EPOCHS)
     width: int = option(2048, help="Width of the fusion layer of recognition rows.", type=click.IntRange(1, 65_536))
-    vectors: Path | None = option(
-        None, help="Word vectors for dsh-sketch.", record=False, type=click.Path(dir_okay=False, path_type=Path)
-    )
-    vector_words: Path | None = option(
-        None, help="Words of --vectors, one a line.", record=False, type=click.Path(dir_okay=False, path_type=Path)
-    )
+    vectors: Path | None = option(None, help="Word vectors for dsh-sketch.", record=False, type=FILE)
+    vector_words: Path | None = option(None, help="Words of --vectors, one a line.", record=False, type=FILE)
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:

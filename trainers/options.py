@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sketchdata.config import option
+from sketchdata.config import FOLDER, PATH, option
 from sketchdata.cross_domain.options import SpaceConfig
 from sketchdata.training.options import (
     BACKBONE_HELP,
@@ -30,7 +30,7 @@ CENTERS = ("semantic", "hadamard", "random", "learned")
 #: Other deep hashing methods, as in `hashing_baselines.METHODS`.
 BASELINES = ("dsh-pair", "dsh-sketch", "greedyhash", "csq", "orthohash")
 
-_FOLDER, _COUNT = click.Path(file_okay=False, path_type=Path), click.IntRange(1, 1_000_000)
+_FOLDER, _COUNT = FOLDER, click.IntRange(1, 1_000_000)
 _POSITIVE, _NOT_NEGATIVE = click.FloatRange(0, 1e6, min_open=True), click.FloatRange(0, 1e6)
 _SHARE = click.FloatRange(0, 1, max_open=True)
 
@@ -67,14 +67,9 @@ class BaselinesConfig(SharedStages, DataConfig):
     method: str = option("greedyhash", help="Method of the loss.", type=click.Choice(BASELINES))
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     vectors: Path | None = option(
-        None,
-        help="Word vectors for dsh-sketch: an .npy with a row a word.",
-        record=False,
-        type=click.Path(path_type=Path),
+        None, help="Word vectors for dsh-sketch: an .npy with a row a word.", record=False, type=PATH
     )
-    vector_words: Path | None = option(
-        None, help="Words of --vectors, one a line.", record=False, type=click.Path(path_type=Path)
-    )
+    vector_words: Path | None = option(None, help="Words of --vectors, one a line.", record=False, type=PATH)
     cnn_learning_rate: float = option(
         3e-4, help="Largest learning rate of the picture branch.", type=click.FloatRange(0, min_open=True)
     )

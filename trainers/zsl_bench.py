@@ -28,7 +28,7 @@ import torch
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.classes.vectors import read_source
 from sketchdata.comparisons.zero_shot import ZeroShotRow, markdown, summarise
-from sketchdata.config import option, recorded
+from sketchdata.config import FOLDER, option, recorded
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.progress import console
@@ -75,10 +75,7 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
     """What is compared, on which data, and where the results go."""
 
     out: Path = option(
-        Path("zsl-bench"),
-        help="Folder of runs and results; finished ones are reused.",
-        record=False,
-        type=click.Path(file_okay=False, path_type=Path),
+        Path("zsl-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
     )
     methods: str = option(
         EVERY, help=f"Comma-separated methods, or `all`: {', '.join(ZERO_SHOT_METHODS)}.", metavar="A,B,…"

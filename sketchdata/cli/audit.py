@@ -8,17 +8,8 @@ from typing import Any
 
 import click
 
-from sketchdata.cli.output import (
-    FOLDER,
-    JSON,
-    counted,
-    print_tables,
-    report_audit,
-    run_server,
-    serving_options,
-    table_of,
-)
-from sketchdata.config import options
+from sketchdata.cli.output import JSON, counted, print_tables, report_audit, run_server, serving_options, table_of
+from sketchdata.config import FOLDER, options
 from sketchdata.curation.plan import read_totals
 from sketchdata.engine import EngineOptions
 from sketchdata.pipelines import audit as recipe

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, echo_json, print_tables, table_of
+from sketchdata.cli.output import JSON, PlainTable, bytes_of, echo_json, print_tables, table_of
+from sketchdata.config import FILE, FOLDER
 from sketchdata.storage.manifest import read_manifest
 
 _DIRECTORY = click.argument("directory", type=FOLDER)

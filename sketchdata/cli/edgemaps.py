@@ -12,8 +12,6 @@ import click
 from rich import box
 
 from sketchdata.cli.output import (
-    FILE,
-    FOLDER,
     JSON,
     bytes_of,
     echo_json,
@@ -23,7 +21,7 @@ from sketchdata.cli.output import (
     serving_options,
     table_of,
 )
-from sketchdata.config import options
+from sketchdata.config import FILE, FOLDER, options
 from sketchdata.curation.messiness import FEW
 from sketchdata.engine import EngineOptions
 from sketchdata.photos.crawl import CrawlOptions

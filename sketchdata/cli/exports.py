@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from sketchdata.classes.splits import SplitOptions
-from sketchdata.cli.output import FILE, FOLDER, JSON, bytes_of, counted, echo_json
-from sketchdata.config import options
+from sketchdata.cli.output import JSON, bytes_of, counted, echo_json
+from sketchdata.config import FILE, FOLDER, PATH, options
 from sketchdata.engine import EngineOptions
 from sketchdata.errors import needs_extra
 from sketchdata.pipelines import exports, imports
@@ -166,7 +166,7 @@ def export_splits(as_json: bool, config: exports.ExportSplitsConfig, split: Spli
 
 @click.command("onnx")
 @click.argument("run", type=FOLDER)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, such as model.onnx.")
+@click.option("--out", type=PATH, required=True, help="File to write, such as model.onnx.")
 @click.option(
     "--opset",
     # As in sketchdata/training/onnx_export.py, which imports torch.

@@ -12,8 +12,8 @@ import click
 
 from sketchdata import __version__
 from sketchdata.api.recogniser import MEANINGS, ZERO_SHOT, Recogniser, Recognition
-from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, echo_json, end_with, print_tables
-from sketchdata.config import option, options
+from sketchdata.cli.output import JSON, PlainTable, echo_json, end_with, print_tables
+from sketchdata.config import FILE, FOLDER, PATH, option, options
 from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, recognition, save
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import printable
@@ -203,9 +203,7 @@ def _panel(answer: Recognition, recogniser: Recogniser) -> Panel:
 class EvaluateConfig:
     """The drawings that the network is evaluated on."""
 
-    data: Path | None = option(
-        None, help="Data set or bitmaps. Default: the training's data set.", type=click.Path(path_type=Path)
-    )
+    data: Path | None = option(None, help="Data set or bitmaps. Default: the training's data set.", type=PATH)
     split: str | None = option(
         None, help="Split to recognise. Default: the paper's, `gallery`, or `val` for a zero-shot training."
     )

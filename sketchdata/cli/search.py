@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from sketchdata import __version__
-from sketchdata.cli.output import FILE, FOLDER, JSON, PlainTable, bytes_of, counted, echo_json, end_with, print_tables
-from sketchdata.config import options
+from sketchdata.cli.output import JSON, PlainTable, bytes_of, counted, echo_json, end_with, print_tables
+from sketchdata.config import FILE, FOLDER, PATH, options
 from sketchdata.errors import ConfigError
 from sketchdata.pipelines import encode as encode_recipe
 from sketchdata.pipelines import index as index_recipe
@@ -21,7 +21,7 @@ from sketchdata.pipelines import serve as serve_recipe
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=PATH)
 @JSON
 @options(config=encode_recipe.Config)
 def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -> None:

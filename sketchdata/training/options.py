@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sketchdata.config import option
+from sketchdata.config import FILE, FOLDER, PATH, option
 from sketchdata.errors import ConfigError
 
 OPTIMISER_NAMES = ("adamw", "adam", "rmsprop", "sgd")
@@ -73,7 +73,7 @@ BITS = ("16", "24", "32", "64")
 
 _SIDE = click.IntRange(16, MAX_SIZE)
 _POSITIVE, _COUNT = click.FloatRange(0, 1e6, min_open=True), click.IntRange(1, 1_000_000)
-_FOLDER, _EPOCHS = click.Path(file_okay=False, path_type=Path), click.IntRange(0, 1_000_000)
+_FOLDER, _EPOCHS = FOLDER, click.IntRange(0, 1_000_000)
 
 
 def weights_option() -> Any:
@@ -94,7 +94,7 @@ class DrawingsConfig:
     data: Path = option(
         help="A built data set or its tars, with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
         record=False,
-        type=click.Path(path_type=Path),
+        type=PATH,
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     augment: bool = option(
@@ -237,7 +237,7 @@ class PrototypeOptions:
         record=False,
         multiple=True,
         required=True,
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
     )
     allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
     methods: str = option(
