@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sketchdata.config import FOLDER, option
+from sketchdata.drawings.sampling import PROPORTIONS
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
@@ -76,7 +77,7 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
 
 
 def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
-    from sketchdata.training.bitmaps import PROPORTIONS, fingerprint
+    from sketchdata.training.bitmaps import fingerprint
 
     wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))
     unknown = sorted(wanted - set(PROPORTIONS))

@@ -114,7 +114,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
 class _HashingBench:
     def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
         self.config, self.network, self.training = config, network, training
-        self.classes, self.manifest = identity(config.data)
+        self.classes, self.manifest = identity(config.data, config.classes)
         self.ink_alone = holds_bitmaps(config.data)
         facts = recorded(config) | recorded(network) | recorded(training)
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
@@ -216,7 +216,7 @@ class _HashingBench:
 
     def _split(self, split: str, words: tuple[str, ...]) -> PackedSplit:
         if (split, words) not in self.splits:
-            self.splits[split, words] = read_split(self.config.data, split).of_classes(words)
+            self.splits[split, words] = read_split(self.config.data, split, self.config.classes).of_classes(words)
         return self.splits[split, words]
 
     def _branches(self, row: HashingRow) -> Path:

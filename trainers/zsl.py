@@ -184,7 +184,7 @@ def _features(
     folder: RunFolder, config: Config, classes: ClassPlan
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     seen = classes.split.seen
-    packed = read_split(config.data, TRAIN).of_classes(seen)
+    packed = read_split(config.data, TRAIN, config.classes).of_classes(seen)
     labels = packed.labels.numpy().astype(np.int64)
     rows = first_of_each(labels, config.drawings)
     found = embed(read_encoder(folder.path), packed, rows=rows, device=str(folder.context.device))

@@ -143,7 +143,7 @@ def chosen_networks(config: Config) -> list[str]:
 class _ZeroShotBench:
     def __init__(self, config: Config, network: NetworkOptions, training: TrainingOptions) -> None:
         self.config, self.network, self.training = config, network, training
-        self.classes, self.manifest = identity(config.data)
+        self.classes, self.manifest = identity(config.data, config.classes)
         self.methods = list(chosen_methods(config, training.optimizer))
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
 
@@ -204,7 +204,7 @@ class _ZeroShotBench:
         device = str(device_of(self.training.device))
 
         def described(split: str, most: int | None) -> tuple[Any, Any]:
-            packed = read_split(self.config.data, split).of_classes(table.classes)
+            packed = read_split(self.config.data, split, self.config.classes).of_classes(table.classes)
             labels = packed.labels.numpy().astype(np.int64)
             rows = np.arange(len(labels)) if most is None else zsl.first_of_each(labels, most)
             return embed(trained, packed, rows=rows, device=device), labels[rows]

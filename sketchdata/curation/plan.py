@@ -205,7 +205,7 @@ def read_totals(directory: Path) -> dict[str, int]:
         ) from error
 
 
-def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+def normal_rows(data: Path, words: Sequence[str] | None = None, table: Path | None = None) -> npt.NDArray[np.bool_]:
     """Tell which training drawings have a normal entropy for their class, in the order of their rows.
 
     Where there is an audit (`sketchdata audit entropy`), it decides; otherwise drawings between the 5th and the 95th
@@ -214,6 +214,7 @@ def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[n
     Args:
         data: The data set.
         words: The classes to return rows of; None for all.
+        table: The class table of tars without a manifest.
 
     Returns:
         (N,) bool.
@@ -221,7 +222,7 @@ def normal_rows(data: Path, words: Sequence[str] | None = None) -> npt.NDArray[n
     Raises:
         SketchDataError: The audit is of another data set, or a shard cannot be read.
     """
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, table)
     classes = dataset.manifest.classes
     if record_path(data, "entropy").exists():
         audit = read_audit(data)

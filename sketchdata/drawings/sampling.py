@@ -32,6 +32,11 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
+#: What each split gets of 11,100 drawings that nobody has divided, on average; in the paper it is so of every class. In
+#: the order of the ranks.
+PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}
+
+
 def splitmix64(values: npt.NDArray[np.uint64]) -> Ranks:
     """Mix 64-bit integers: a bijection on uint64 whose output looks random. Shape kept."""
     mixed = values.astype(np.uint64) + _GAMMA
@@ -60,6 +65,13 @@ def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
     """
     limit = math.ceil(share * 2**64)
     return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
+
+
+def in_split(ranks: Ranks, split: str) -> npt.NDArray[np.bool_]:
+    """Tell which ranks fall into a split of PROPORTIONS. (N,) bool."""
+    names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
+    before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
+    return below_share(ranks, before + Fraction(PROPORTIONS[split], total)) & ~below_share(ranks, before)
 
 
 def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:

@@ -146,12 +146,12 @@ def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iter
     raw: bool | None = None
     for block in ndjson.scan(bounded()):
         lines = block.records(np.arange(len(block)))
-        raw = _is_raw(lines) if raw is None else raw
-        yield _portion(block, _parse_lines(lines, words, word, raw=bool(raw)))
+        raw = are_raw(lines) if raw is None else raw
+        yield _portion(block, parse_lines(lines, words, word, raw=bool(raw)))
 
 
-def _is_raw(lines: Sequence[bytes]) -> bool | None:
-    """Tell by the number of a stroke's columns; None when no line can be read."""
+def are_raw(lines: Sequence[bytes]) -> bool | None:
+    """Tell whether official lines are raw, by the columns of the first readable one's strokes; None without one."""
     for line in lines:
         try:
             columns = len(ndjson.parse_drawing(orjson.loads(line)["drawing"])[0])
@@ -162,7 +162,8 @@ def _is_raw(lines: Sequence[bytes]) -> bool | None:
     return None
 
 
-def _parse_lines(lines: Sequence[bytes], words: Words, word: str | None, *, raw: bool) -> Parsed:
+def parse_lines(lines: Sequence[bytes], words: Words, word: str | None, *, raw: bool) -> Parsed:
+    """Parse official lines of any categories, or all of the category `word`, and keep their order."""
     by_word: dict[str | None, list[int]] = {}
     for row, line in enumerate(lines):
         by_word.setdefault(_word_of(line) if word is None else word, []).append(row)
@@ -208,8 +209,8 @@ def read_csv(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterato
     rows, first = kaggle.to_lines(blocks, word), 2
     raw: bool | None = None
     while lines := list(islice(rows, _PORTION)):
-        raw = _is_raw(lines) if raw is None else raw
-        parsed = _parse_lines(lines, words, word, raw=bool(raw))
+        raw = are_raw(lines) if raw is None else raw
+        parsed = parse_lines(lines, words, word, raw=bool(raw))
         places = [(f"row {first + row:,}", error) for row, error in parsed.faults]
         faults = [Fault(where=place, reason=error.reason, detail=error.detail) for place, error in places]
         yield Portion(batch=parsed.batch, faults=faults)

@@ -137,12 +137,13 @@ _SOME = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """A trained network, the data set or bitmaps that it is evaluated on, and how: device and drawings per batch."""
+    """A trained network, the data that it is evaluated on, with the class table of tars, and how."""
 
     trained: SketchEncoder
     data: Path
     device: str
     batch_size: int
+    table: Path | None = None
 
     def drawings(self, split: str, words: Sequence[str]) -> PackedSplit:
         """Return the drawings of some classes, which become the class table.
@@ -150,7 +151,7 @@ class Evaluator:
         Raises:
             ConfigError: There is no such split, the data lacks one of the classes, or there are no drawings.
         """
-        packed = read_split(self.data, split)
+        packed = read_split(self.data, split, self.table)
         missing = [word for word in words if word not in packed.classes]
         if missing:
             raise ConfigError(

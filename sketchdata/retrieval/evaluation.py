@@ -27,7 +27,7 @@ from sketchdata.retrieval.metrics import Counts
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import PackedSplit, identity
 from sketchdata.training.encoder import SketchEncoder, read_encoder
-from sketchdata.training.run_folder import read_record, write_json
+from sketchdata.training.run_folder import read_record, table_of, write_json
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
 CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"
@@ -206,8 +206,9 @@ def evaluate_run(
     """
     record = read_record(run)
     trained, place = read_encoder(run), Path(record["data"]) if data is None else data
-    evaluator = Evaluator(trained=trained, data=place, device=device, batch_size=batch_size)
-    table, manifest = identity(place)
+    names = table_of(record) if data is None else None
+    evaluator = Evaluator(trained=trained, data=place, device=device, batch_size=batch_size, table=names)
+    table, manifest = identity(place, names)
     codes: dict[str, Any] = {}
     known: Encoded | None = None
     if "bits" in record["options"]:

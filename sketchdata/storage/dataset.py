@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,22 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch
+from sketchdata.drawings.sampling import PROPORTIONS, in_split, ranks
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.names import names_in
+from sketchdata.progress import console
 from sketchdata.storage import parquet
-from sketchdata.storage.catalog import choose_classes
+from sketchdata.storage.catalog import choose_classes, read_class_table
 from sketchdata.storage.manifest import (
     MANIFEST_NAME,
     FileEntry,
     Manifest,
     ParentEntry,
+    file_entry,
     file_fault,
     hash_file,
     read_manifest,
 )
-from sketchdata.storage.tars import read_tar
+from sketchdata.storage.tars import SampleReader, find_tars, read_tar
 
 _HASHES_AT_ONCE = 4
 
@@ -46,16 +55,22 @@ class Dataset:
         if split not in self.manifest.counts:
             raise ConfigError(f"there is no split {split!r}; {self.directory} has {', '.join(self.manifest.counts)}")
         for tar in self.manifest.tars(split):
-            batches = list(read_tar(self.directory / tar.path, self.manifest.classes))
-            if (count := sum(map(len, batches))) != tar.records:
+            count = 0
+            for batch in read_tar(self.directory / tar.path, self.manifest.classes):
+                count += len(batch)
+                yield batch
+            if count != tar.records:
                 raise SketchDataError(
                     f"{self.directory / tar.path} has {count:,} drawings where its manifest says {tar.records:,}: "
                     "export it again"
                 )
-            yield from batches
         for shard in self.manifest.shards(split):
             for table in parquet.read_row_groups(self.directory / shard.path):
                 yield parquet.from_table(table)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 that changes when the data set does."""
+        return hash_file(self.directory / MANIFEST_NAME, "sha256")
 
     def first(self, split: str, count: int, word: str | None = None) -> DrawingBatch:
         """Return a split's first drawings, of one class or of all: a random sample, by the order of the rows.
@@ -74,13 +89,125 @@ class Dataset:
         return concatenate(found)
 
 
-def open_dataset(directory: Path) -> Dataset:
-    """Open a data set that `sketchdata build` or `sketchdata export webdataset` made.
+def open_dataset(directory: Path, table: Path | None = None) -> Dataset:
+    """Open a data set that `sketchdata build` or `sketchdata export webdataset` made, or tars that others made.
+
+    Args:
+        directory: Where it is.
+        table: The class table of tars without a manifest; None for classes.txt beside them, or the words in their JSON.
 
     Raises:
-        SketchDataError: It is not there, not finished, or of another layout version.
+        ConfigError: A class `table` is given where there is a manifest, or cannot be read.
+        SketchDataError: It is not there, not finished, or of another layout version; or of the tars' samples, hardly
+            any or not enough are drawings of a class.
     """
-    return Dataset(directory=directory, manifest=read_manifest(directory))
+    if (directory / MANIFEST_NAME).exists() or not (tars := find_tars(directory)):
+        check_needed(directory, table)
+        return Dataset(directory=directory, manifest=read_manifest(directory))
+    beside = directory / _CLASSES
+    table = table or (beside if beside.is_file() else None)
+    state = tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in tars)
+    return _scan(directory, tars, None if table is None else read_class_table(table), state)
+
+
+def check_needed(directory: Path, table: Path | None) -> None:
+    """Refuse a class table where the data has its own."""
+    if table is not None:
+        raise ConfigError(
+            f"--classes {table} is for tars without a {MANIFEST_NAME}, and {directory} has its own classes"
+        )
+
+
+#: The class table beside tars, and what other programs call our splits.
+_CLASSES, _SPLITS = "classes.txt", {"valid": "val", "validation": "val", "dev": "val", "training": "train"}
+_SPLIT_NAME = re.compile(r"(train|training|val|valid|validation|dev|test|gallery|query)(?![a-z])", re.IGNORECASE)
+#: Of the samples of others' tars, no larger share may be refused.
+_MOST_REFUSED = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class LooseTars(Dataset):
+    """Tars of drawings without a manifest; `manifest` says what was found in them.
+
+    Attributes:
+        parts: {split: its tars}.
+        divided: Whether nothing says which split a tar is of, so that every split is a part of each, by key_id.
+        tars: What reads them.
+    """
+
+    parts: dict[str, tuple[Path, ...]]
+    divided: bool
+    tars: SampleReader
+
+    def batches(self, split: str) -> Iterator[DrawingBatch]:
+        """Yield a split's drawings in the order of its tars, some thousands at a time.
+
+        Raises:
+            ConfigError: There is no such split.
+            SketchDataError: A tar cannot be read.
+        """
+        if split not in self.parts:
+            raise ConfigError(f"there is no split {split!r}; {self.directory} has {', '.join(self.parts)}")
+        for path in self.parts[split]:
+            for batch in self.tars.read(path):
+                labelled = dataclasses.replace(batch, label=self.tars.labels(self.manifest.classes)[batch.label])
+                yield (
+                    labelled.take(np.flatnonzero(in_split(ranks(batch.key_id, 0), split))) if self.divided else labelled
+                )
+
+    def fingerprint(self) -> str:
+        """Return a sha256 that changes when a tar or the class table does."""
+        return hashlib.sha256(orjson.dumps([self.manifest.classes, self.manifest.files])).hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def _scan(directory: Path, tars: tuple[Path, ...], table: tuple[str, ...] | None, _state: object) -> LooseTars:
+    """Read all tars once, for their classes and numbers; `_state` is what changes when they do."""
+    reader, counts, files = SampleReader(directory, table), Counter[tuple[str, int]](), []
+    names = {path: _split_of(path.relative_to(directory)) for path in tars}
+    divided = None in names.values()
+    parts: dict[str, tuple[Path, ...]] = dict.fromkeys(PROPORTIONS, tars) if divided else {}
+    for path, split in names.items():
+        records = 0
+        for batch in reader.read(path):
+            records += len(batch)
+            rank = ranks(batch.key_id, 0) if divided else None
+            for own in PROPORTIONS if rank is not None else [str(split)]:
+                chosen = batch.label if rank is None else batch.label[in_split(rank, own)]
+                counts.update((own, label) for label in chosen.tolist())
+        files.append(file_entry(path, directory, records))
+        if not divided:
+            parts[str(split)] = (*parts.get(str(split), ()), path)
+    examined = sum(file.records for file in files) + (refused := reader.refused.counts.total())
+    if refused > _MOST_REFUSED * examined or refused == examined:
+        raise SketchDataError(
+            f"{directory} has no {MANIFEST_NAME}, and of the {examined:,} samples in its tars {refused:,} are not "
+            f"drawings of a class: {reader.refused or 'there are none'}"
+        )
+    if refused:
+        note = f"{directory}: {refused:,} of {examined:,} samples are left out: {reader.refused}"
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    classes = reader.classes()
+    labels = reader.labels(classes)
+    tallied = {split: dict.fromkeys(classes, 0) for split in parts}
+    for (split, label), count in counts.items():
+        tallied[split][classes[labels[label]]] += count
+    manifest = Manifest(
+        name=directory.resolve().name,
+        config={},
+        classes=classes,
+        counts=tallied,
+        rejects=dict(reader.refused.counts),
+        sources=(),
+        files=tuple(files),
+    )
+    return LooseTars(directory=directory, manifest=manifest, parts=parts, divided=divided, tars=reader)
+
+
+def _split_of(path: Path) -> str | None:
+    """Return the split that a tar's name, or a folder's on the way to it, begins with."""
+    found = [match[1].lower() for part in reversed(path.parts) if (match := _SPLIT_NAME.match(part))]
+    return _SPLITS.get(found[0], found[0]) if found else None
 
 
 def file_faults(directory: Path, entries: Iterable[FileEntry]) -> Iterator[tuple[FileEntry, tuple[str, str] | None]]:

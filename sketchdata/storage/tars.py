@@ -6,20 +6,27 @@ Format: github.com/webdataset/webdataset; files of one sample follow each other 
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import orjson
 
-from sketchdata.drawings.drawing import DrawingBatch, concatenate
+from sketchdata.drawings.drawing import DrawingBatch, Words, concatenate
 from sketchdata.drawings.raster import raster
-from sketchdata.errors import SketchDataError
+from sketchdata.drawings.simplify import simplify_records
+from sketchdata.errors import FormatError, SketchDataError
+from sketchdata.files import regular
 from sketchdata.formats import ndjson
+from sketchdata.formats.files import Fault, FaultCounts, are_raw, parse_lines
 from sketchdata.storage.manifest import replacing
 
 # Of the five strategies, RLE is the fastest (4,900 a second of 224 pixels a side) and within a tenth of the smallest
@@ -145,3 +152,127 @@ def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBa
             raise SketchDataError(f"{path} holds something else than drawings: {found.faults[0][1]}; export it again")
         batches.append(found.batch)
     return concatenate(batches).take(np.argsort(np.concatenate([np.array(own, np.int64) for own in rows.values()])))
+
+
+# ---- tars that others made -------------------------------------------------------------------------------------------
+
+_TAR = (".tar", ".tar.gz", ".tgz")
+#: What a record must have, and its value where it lacks it.
+_DEFAULTS = {"countrycode": None, "timestamp": "1970-01-01 00:00:00 UTC", "recognized": True}
+
+
+def find_tars(directory: Path) -> tuple[Path, ...]:
+    """Return the tars below a folder by their names; none where our own export is not finished."""
+    if not directory.is_dir() or (directory / ".export").exists():
+        return ()
+    found = (path for path in directory.rglob("*") if path.name.lower().endswith(_TAR) and path.is_file())
+    return tuple(sorted(path for path in found if not path.name.startswith(".")))
+
+
+class SampleReader:
+    """Reads samples of drawings whose class is a number or a name in `.cls`, or `word` or `label` in `.json`.
+
+    Args:
+        directory: The folder of the tars.
+        table: The class table; None for the classes that are met.
+
+    Attributes:
+        refused: The samples that are not drawings of a class, each time that they are read.
+    """
+
+    def __init__(self, directory: Path, table: tuple[str, ...] | None) -> None:
+        self.directory, self.table, self.refused = directory, table, FaultCounts()
+        self._words = Words()
+        self._numbers: dict[str, int] = {}
+        self._known = {each: name for name in reversed(table or ()) for each in (_folded(name), name)}
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the class table: the one given, or what was met, by its numbers or else by the alphabet."""
+        if self.table is not None:
+            return self.table
+        names = self._words.names
+        numbered = len(set(self._numbers.values())) == len(names) and self._numbers.keys() == set(names)
+        return tuple(sorted(names, key=self._numbers.__getitem__ if numbered else None))
+
+    def labels(self, classes: Sequence[str]) -> npt.NDArray[np.uint16]:
+        """Return the index in the class table of every label that `read` gave."""
+        return np.array([classes.index(name) for name in self._words.names], np.uint16)
+
+    def read(self, path: Path) -> Iterator[DrawingBatch]:
+        """Yield the drawings of a tar in their order, some thousands at a time, with labels of this reader.
+
+        Raises:
+            SketchDataError: It cannot be read as a tar.
+        """
+        samples = self._samples(path)
+        raw: bool | None = None
+        while some := list(islice(samples, _ROWS_READ_AT_ONCE)):
+            lines, places = zip(*some, strict=True)
+            raw = are_raw(lines) if raw is None else raw
+            parsed = parse_lines(lines, self._words, None, raw=bool(raw))
+            if parsed.batch.is_raw:
+                parsed = simplify_records(parsed)
+            for row, error in parsed.faults:
+                self.refused.add(Fault(where=places[row], reason=error.reason, detail=error.detail))
+            yield parsed.batch
+
+    def _samples(self, path: Path) -> Iterator[tuple[bytes, str]]:
+        """Yield each sample as an official line, with its place."""
+        name = path.relative_to(self.directory).as_posix()
+        for key, members in groupby(_members(path), lambda member: _key(member[0])):
+            place, parts = f"{name}: {key}", dict[str, bytes]()
+            for member, content in members:
+                parts[member.rpartition(".")[2].lower()] = content
+            try:
+                yield self._line(key, parts), place
+            except FormatError as error:
+                self.refused.add(Fault(where=place, reason=error.reason, detail=error.detail))
+
+    def _line(self, key: str, parts: Mapping[str, bytes]) -> bytes:
+        if "json" not in parts:
+            raise FormatError("no drawing", "expected a .json member with the strokes")
+        try:
+            record = orjson.loads(parts["json"])
+        except orjson.JSONDecodeError as error:
+            raise FormatError("broken JSON", str(error)) from error
+        if not isinstance(record, dict) or "drawing" not in record:
+            raise FormatError("no drawing", "expected `drawing` in the .json member, a list of strokes")
+        stated = parts.get("cls", b"").decode("utf-8", "replace").strip() or record.get("label")
+        number = int(stated) if isinstance(stated, int) or (stated and stated.isascii() and stated.isdigit()) else None
+        name = record.get("word") or (stated if number is None else None)
+        if self.table is not None and isinstance(name, str):
+            if (name := self._known.get(name) or self._known.get(_folded(name))) is None:
+                raise FormatError("not in the class table", f"{record.get('word') or stated!r:.60}")
+        elif self.table is not None and number is not None and number < len(self.table):
+            name = self.table[number]
+        if not isinstance(name, str) or not name:
+            raise FormatError(
+                "no class",
+                f"{stated!r:.60} in .cls, and no `word` in .json: give --classes FILE, or put classes.txt here",
+            )
+        if number is not None:
+            self._numbers.setdefault(name, number)
+        key_id = record.get("key_id", key if key.isascii() and key.isdigit() else None)
+        if key_id is None:
+            key_id = int.from_bytes(hashlib.sha256(key.encode(errors="replace")).digest()[:8], "big")
+        return orjson.dumps({**_DEFAULTS, **record, "word": name, "key_id": str(key_id)})
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    from webdataset.tariterators import tar_file_iterator
+
+    try:
+        with regular(path).open("rb") as file:
+            for member in tar_file_iterator(file, select_files=lambda name: name.lower().endswith((".json", ".cls"))):
+                yield member["fname"], member["data"]
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise SketchDataError(f"{path} cannot be read as a tar of drawings: {error}") from error
+
+
+def _key(member: str) -> str:
+    folder, _, name = member.rpartition("/")
+    return f"{folder}/{name.partition('.')[0]}".lstrip("/")
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", " ")

@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,16 +27,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from sketchdata.drawings.drawing import MAX_COORDINATE
-from sketchdata.drawings.sampling import Ranks, below_share, splitmix64
+from sketchdata.drawings.sampling import PROPORTIONS, Ranks, in_split, splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.files import regular
 from sketchdata.formats.npy import SIDE
 from sketchdata.storage.catalog import FORMATS
-from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, read_manifest
+from sketchdata.storage.dataset import check_needed, open_dataset
+from sketchdata.storage.manifest import hash_file
 from sketchdata.training.packed import Augmentation, PackedSketches, read_packed, relabelled
-
-#: What each split gets of 11,100 bitmaps, on average; in the paper it is so of every class. In the order of the ranks.
-PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}
 
 _OFFICIAL_FOLDER, _SUFFIX = FORMATS["numpy_bitmap"]
 _ARCHIVE = ".npz"
@@ -200,14 +197,10 @@ def split_ranks(bitmaps: _Bitmaps) -> Ranks:
 
 
 def _in_split(bitmaps: _Bitmaps, split: str) -> _Bitmaps:
-    names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
-    before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
-    after = before + Fraction(PROPORTIONS[split], total)
     pieces: list[_Bitmaps] = [np.empty((0, _PIXELS), np.uint8)]
     for start in range(0, len(bitmaps), _AT_ONCE):
         piece = bitmaps[start : start + _AT_ONCE]
-        ranks = split_ranks(piece)
-        pieces.append(piece[below_share(ranks, after) & ~below_share(ranks, before)])
+        pieces.append(piece[in_split(split_ranks(piece), split)])
     return np.concatenate(pieces)
 
 
@@ -284,22 +277,31 @@ def holds_bitmaps(data: Path) -> bool:
     return _is_archive(data) or bool(_files(data))
 
 
-def read_split(data: Path, split: str) -> PackedSplit:
-    """Pack a split of bitmaps or of a built data set, on the CPU.
+def read_split(data: Path, split: str, table: Path | None = None, scratch: Path | None = None) -> PackedSplit:
+    """Pack a split of bitmaps, of a built data set or of tars, on the CPU.
+
+    Args:
+        data: Where it is.
+        split: Its name.
+        table: The class table of tars without a manifest.
+        scratch: As for `pack`.
 
     Raises:
         ConfigError: There is no such split, or nothing is in it.
         SketchDataError: There is no data set, or a file cannot be read.
     """
-    return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split)
+    return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split, table, scratch)
 
 
-def identity(data: Path) -> tuple[tuple[str, ...], str]:
+def identity(data: Path, table: Path | None = None) -> tuple[tuple[str, ...], str]:
     """Return the class table of a data set, and a sha256 that changes when it does.
 
     Raises:
+        ConfigError: A class `table` is given, and the data has one of its own.
         SketchDataError: There is no data set.
     """
     if holds_bitmaps(data):
+        check_needed(data, table)
         return classes_of(data), fingerprint(data)
-    return read_manifest(data).classes, hash_file(data / MANIFEST_NAME, "sha256")
+    dataset = open_dataset(data, table)
+    return dataset.manifest.classes, dataset.fingerprint()

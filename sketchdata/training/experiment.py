@@ -71,6 +71,7 @@ class Experiment:
     folder: RunFolder
     training: TrainingOptions
     data: Path
+    table: Path | None
     train: PackedSplit
     val: PackedSplit
     architecture: Architecture
@@ -173,7 +174,7 @@ def facts_of(trainer: str, config: Any, network: NetworkOptions, training: Train
     weights = weights_record(network, config.out)
     if holds_bitmaps(config.data):
         _check_for_bitmaps(network, getattr(config, "loss", "cel"))
-    classes, manifest = identity(config.data)
+    classes, manifest = identity(config.data, config.classes)
     return {
         "trainer": trainer,
         "options": recorded(config) | recorded(network) | recorded(training) | recorded_weights(weights),
@@ -181,6 +182,7 @@ def facts_of(trainer: str, config: Any, network: NetworkOptions, training: Train
         "classes": list(classes),
         "manifest": manifest,
         "data": str(config.data.resolve()),
+        **({} if config.classes is None else {"table": str(config.classes.resolve())}),
     }
 
 
@@ -238,7 +240,11 @@ def read_experiment(
         SketchDataError: A file cannot be read.
     """
     seen = read_record(folder.path)["classes"]
-    train, val = (read_split(config.data, split).of_classes(seen).to(folder.context.device) for split in (TRAIN, VAL))
+    # The files of packed drawings lie beside the checkpoints, and have no names.
+    train, val = (
+        read_split(config.data, split, config.classes, folder.path).of_classes(seen).to(folder.context.device)
+        for split in (TRAIN, VAL)
+    )
     architecture = Architecture(
         network=network,
         width=code_layer[0],
@@ -251,6 +257,7 @@ def read_experiment(
         folder=folder,
         training=training,
         data=config.data,
+        table=config.classes,
         train=train,
         val=val,
         architecture=architecture,
@@ -420,7 +427,7 @@ def _centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
     path = experiment.folder.stage_path(_CENTERS)
     if experiment.context.is_main and not path.exists():
         classes = experiment.architecture.classes
-        rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data, classes)))
+        rows = torch.from_numpy(np.flatnonzero(normal_rows(experiment.data, classes, experiment.table)))
         labels = experiment.train.labels.long()
         normal = (
             (f, labels[rows.to(labels.device)].to(f.device)) for rows, f in _embeddings(experiment, encoder, rows)

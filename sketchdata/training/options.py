@@ -92,9 +92,16 @@ class DrawingsConfig:
     """The data of all trainers of drawings."""
 
     data: Path = option(
-        help="A built data set or its tars, with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
+        help="A built data set or tars of drawings, with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
         record=False,
         type=PATH,
+    )
+    classes: Path | None = option(
+        None,
+        help="Class table of tars without a manifest, a name a line, in the order of the labels. Default: classes.txt "
+        "beside them, or the words in their JSON.",
+        record=False,
+        type=click.Path(dir_okay=False, path_type=Path),
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     augment: bool = option(

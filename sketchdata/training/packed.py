@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -182,6 +184,8 @@ def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return first[segment] + along[segment] * i + across[segment] * minor, segment
 
 
+#: Bytes of a column that are packed in memory, and drawings that are gathered at once.
+IN_MEMORY, _AT_ONCE = 32 << 20, 10_000
 #: Drawings from which the spread of offsets is estimated: the first ones, which are a random sample.
 _SCALE_DRAWINGS = 100_000
 
@@ -198,6 +202,7 @@ class PackedSketches:
         labels: (N,) int16, indices into the class table.
         key_ids: (N,) int64, the bits of the unsigned key_ids.
         classes: The class table.
+        scratch: As for `pack`.
     """
 
     points: Tensor
@@ -207,6 +212,7 @@ class PackedSketches:
     labels: Tensor
     key_ids: Tensor
     classes: tuple[str, ...]
+    scratch: Path | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -224,7 +230,7 @@ class PackedSketches:
     def to(self, device: torch.device | str) -> PackedSketches:
         """Return the same drawings on another device."""
         there = {name: tensor.to(device) for name, tensor in self._tensors().items()}
-        return PackedSketches(classes=self.classes, **there)
+        return PackedSketches(classes=self.classes, scratch=self.scratch, **there)
 
     def _tensors(self) -> dict[str, Tensor]:
         names = ("points", "strokes", "sketches", "starts", "labels", "key_ids")
@@ -374,20 +380,22 @@ class PackedSketches:
         Raises:
             ValueError: There is no such class.
         """
+        if tuple(words) == self.classes:
+            return self
         rows, labels = relabelled(self.labels, self.classes, words)
-        strokes = self._strokes(rows)
-        first, end = self.starts[rows].to(torch.int64), self.starts[rows + 1].to(torch.int64)
-        points, _ = _spread(first, end - first)
-        sketches = torch.bincount(strokes.sketch, minlength=len(rows))
-        return PackedSketches(
-            points=self.points[points],
-            strokes=strokes.length.to(torch.int16),
-            sketches=nn.functional.pad(sketches.cumsum(0), (1, 0)).to(torch.int32),
-            starts=nn.functional.pad((end - first).cumsum(0), (1, 0)).to(torch.int32),
-            labels=labels,
-            key_ids=self.key_ids[rows],
-            classes=tuple(words),
-        )
+        packing = _Packing(self.scratch)
+        for begin in range(0, len(rows), _AT_ONCE):
+            some, own = rows[begin : begin + _AT_ONCE], labels[begin : begin + _AT_ONCE]
+            strokes = self._strokes(some)
+            first, end = self.starts[some].to(torch.int64), self.starts[some + 1].to(torch.int64)
+            points, _ = _spread(first, end - first)
+            packing.points.add(self.points[points].cpu().numpy())
+            packing.strokes.add(strokes.length.cpu().numpy())
+            packing.sketches.add_lengths(torch.bincount(strokes.sketch, minlength=len(some)).cpu().numpy())
+            packing.starts.add_lengths((end - first).cpu().numpy())
+            packing.labels.add(own.cpu().numpy())
+            packing.key_ids.add(self.key_ids[some].cpu().numpy())
+        return packing.finish(tuple(words)).to(self.device)
 
 
 def relabelled(labels: Tensor, classes: Sequence[str], words: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -530,52 +538,126 @@ def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
     return found
 
 
-def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...]) -> PackedSketches:
-    """Pack simplified drawings, on the CPU.
+class _Column:
+    """An array that grows: in memory, and when it is large, in a file without a name, which is mapped in the end."""
+
+    def __init__(self, dtype: type[np.generic], width: int | None = None, scratch: Path | None = None) -> None:
+        self.dtype, self.width, self.scratch = dtype, width, scratch
+        self.rows, self._bytes = 0, 0
+        self._pieces: list[npt.NDArray[np.generic]] = []
+        self._file: IO[bytes] | None = None
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        self._pieces.append(np.ascontiguousarray(values, self.dtype))
+        self.rows += len(values)
+        self._bytes += self._pieces[-1].nbytes
+        if self._bytes > IN_MEMORY:
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 - it is open until it is mapped
+            for piece in self._pieces:
+                self._file.write(piece.data)
+            self._file.flush()
+        except OSError as error:
+            place = self.scratch or tempfile.gettempdir()
+            raise SketchDataError(f"drawings cannot be packed in {place}: {error.strerror}; make room there") from error
+        self._pieces, self._bytes = [], 0
+
+    def tensor(self) -> Tensor:
+        shape = (self.rows,) if self.width is None else (self.rows, self.width)
+        if self._file is None:
+            return torch.from_numpy(np.concatenate([np.empty((0, *shape[1:]), self.dtype), *self._pieces]))
+        self._write()
+        # Nothing that is written to the array gets into the file.
+        mapped: npt.NDArray[Any] = np.memmap(self._file, self.dtype, "c", shape=shape)
+        self._file.close()
+        return torch.from_numpy(mapped)
+
+
+class _Offsets(_Column):
+    """The offsets of pieces whose lengths are added."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        super().__init__(np.int32, scratch=scratch)
+        self.total = 0
+        self.add(np.zeros(1, np.int32))
+
+    def add_lengths(self, lengths: npt.NDArray[Any]) -> None:
+        ends = self.total + np.cumsum(lengths, dtype=np.int64)
+        self.total = int(ends[-1]) if len(ends) else self.total
+        if self.total > np.iinfo(np.int32).max:
+            raise SketchDataError(f"{self.total:,} points or strokes are more than can be packed; take fewer drawings")
+        self.add(ends)
+
+
+class _Packing:
+    """Packed drawings in the making."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        self.scratch = scratch
+        self.points, self.strokes = _Column(np.uint8, 2, scratch), _Column(np.int16, scratch=scratch)
+        self.sketches, self.starts = _Offsets(scratch), _Offsets(scratch)
+        self.labels, self.key_ids = _Column(np.int16, scratch=scratch), _Column(np.int64, scratch=scratch)
+
+    def finish(self, classes: tuple[str, ...]) -> PackedSketches:
+        return PackedSketches(
+            points=self.points.tensor(),
+            strokes=self.strokes.tensor(),
+            sketches=self.sketches.tensor(),
+            starts=self.starts.tensor(),
+            labels=self.labels.tensor(),
+            key_ids=self.key_ids.tensor(),
+            classes=classes,
+            scratch=self.scratch,
+        )
+
+
+def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...], scratch: Path | None = None) -> PackedSketches:
+    """Pack simplified drawings, on the CPU, batch by batch: what is large goes to the disk at once, and is mapped.
+
+    Args:
+        batches: The drawings.
+        classes: Their class table.
+        scratch: The folder of files without a name, which are gone when the drawings are; None for that of TMPDIR.
 
     Raises:
-        SketchDataError: They are raw, or have more points than 32 bits count, or a stroke more than 16.
+        SketchDataError: They are raw, or have more points than 32 bits count, or a stroke more than 16, or the disk is
+            full.
     """
-    points, strokes, sketches, starts, labels, key_ids = [], [], [], [], [], []
+    packing = _Packing(scratch)
     for batch in batches:
         if batch.is_raw:
             raise SketchDataError("raw drawings cannot be packed: build the data set without --keep-raw")
-        points.append(np.stack([batch.x, batch.y], axis=1))
         lengths = np.diff(batch.points)
         if (longest := lengths.max(initial=0)) > np.iinfo(np.int16).max:
             raise SketchDataError(f"a stroke of {longest:,} points is longer than can be packed")
-        strokes.append(lengths.astype(np.int16))
-        sketches.append(np.diff(batch.strokes).astype(np.int32))
-        starts.append(np.diff(batch.points[batch.strokes]).astype(np.int32))
-        labels.append(batch.label.astype(np.int16))
-        key_ids.append(batch.key_id.view(np.int64))
-    return PackedSketches(
-        points=torch.from_numpy(np.concatenate([np.empty((0, 2), np.uint8), *points])),
-        strokes=torch.from_numpy(np.concatenate([np.empty(0, np.int16), *strokes])),
-        sketches=_offsets(sketches),
-        starts=_offsets(starts),
-        labels=torch.from_numpy(np.concatenate([np.empty(0, np.int16), *labels])),
-        key_ids=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *key_ids])),
-        classes=classes,
-    )
+        packing.points.add(np.stack([batch.x, batch.y], axis=1))
+        packing.strokes.add(lengths)
+        packing.sketches.add_lengths(np.diff(batch.strokes))
+        packing.starts.add_lengths(np.diff(batch.points[batch.strokes]))
+        packing.labels.add(batch.label)
+        packing.key_ids.add(batch.key_id.view(np.int64))
+    return packing.finish(classes)
 
 
-def _offsets(lengths: list[npt.NDArray[np.int32]]) -> Tensor:
-    offsets = offsets_of(np.concatenate([np.empty(0, np.int32), *lengths]))
-    if offsets[-1] > np.iinfo(np.int32).max:
-        raise SketchDataError(f"{offsets[-1]:,} points or strokes are more than can be packed; take fewer drawings")
-    return torch.from_numpy(offsets.astype(np.int32))
+def read_packed(directory: Path, split: str, table: Path | None = None, scratch: Path | None = None) -> PackedSketches:
+    """Pack a split of a built data set or of tars, in the order of its rows, on the CPU.
 
-
-def read_packed(directory: Path, split: str) -> PackedSketches:
-    """Pack a split of a built data set, in the order of its rows, on the CPU.
+    Args:
+        directory: Where it is.
+        split: Its name.
+        table: The class table of tars without a manifest.
+        scratch: As for `pack`.
 
     Raises:
         ConfigError: There is no such split, or it has no drawings.
         SketchDataError: There is no data set, a shard cannot be read, or its drawings are raw.
     """
-    dataset = open_dataset(directory)
-    packed = pack(dataset.batches(split), dataset.manifest.classes)
+    dataset = open_dataset(directory, table)
+    packed = pack(dataset.batches(split), dataset.manifest.classes, scratch)
     if not len(packed):
         raise ConfigError(f"{directory} has no drawings in {split}")
     return packed

@@ -207,6 +207,7 @@ class _Record(TypedDict, total=False):
     options: dict[str, Any]
     classes: list[str]
     data: Annotated[str, Meta(pattern=r"^[^\0]*$")]
+    table: Annotated[str, Meta(pattern=r"^[^\0]*$")]
     unseen: list[str]
     weights: _Weights | None
     pretrained: dict[str, str]
@@ -376,6 +377,11 @@ def read_record(path: Path) -> Fields:
     if not (path / RECORD).is_file():
         raise SketchDataError(f"{path} is not the folder of a training: it has no {RECORD}")
     return read_json(path / RECORD, _Record)
+
+
+def table_of(record: Mapping[str, Any]) -> Path | None:
+    """Return the class table that a training was given for its tars."""
+    return Path(record["table"]) if "table" in record else None
 
 
 def read_json(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> Fields:

@@ -24,7 +24,7 @@ from sketchdata.retrieval.evaluation import JSON_FILE, TABLE_FILE
 from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import identity
 from sketchdata.training.encoder import embed, read_encoder
-from sketchdata.training.run_folder import REPORT, read_record, write_json
+from sketchdata.training.run_folder import REPORT, read_record, table_of, write_json
 from sketchdata.zero_shot.measures import RANKS, accuracy_by_class, chance_of_hit, confusion_pairs, measure_zero_shot
 from sketchdata.zero_shot.recogniser import KeptRecogniser, choose_recogniser, read_recognisers, unit
 from sketchdata.zero_shot.training_set import Features, Labels
@@ -364,7 +364,9 @@ def evaluate_zero_shot(
                 "training says: it belongs to another run; remove it"
             )
     place = Path(record["data"]) if data is None else data
-    evaluator = Evaluator(trained=read_encoder(run), data=place, device=device, batch_size=batch_size)
+    names = table_of(record) if data is None else None
+    trained = read_encoder(run)
+    evaluator = Evaluator(trained=trained, data=place, device=device, batch_size=batch_size, table=names)
     packed = evaluator.drawings(split, table.classes)
     drawings = EvaluationSet(
         features=embed(evaluator.trained, packed, device=device, batch_size=batch_size),
@@ -381,7 +383,7 @@ def evaluate_zero_shot(
     picture, about = draw_embeddings(chosen, drawings, found[chosen.name]["by_class"])
     values = {
         "split": split,
-        "manifest": identity(place)[1],
+        "manifest": identity(place, names)[1],
         "drawings": found[chosen.name]["drawings"],
         "classes": {name: list(getattr(table, name)) for name in ("seen", "validation", "unseen", "left_out")},
         "chosen": chosen.name,

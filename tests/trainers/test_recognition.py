@@ -17,6 +17,7 @@ from sketchdata.curation.audit import read_audit
 from sketchdata.curation.plan import normal_rows
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.pipelines.audit import EntropyConfig, audit_entropy
+from sketchdata.retrieval.evaluation import evaluate_run
 from sketchdata.storage.manifest import MANIFEST_NAME
 from sketchdata.storage.tensors import read_tensors
 from sketchdata.trainers.recognition import Config, run
@@ -68,15 +69,20 @@ def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("loose", [False, True])
 def test_tars_give_the_same_network_as_the_data_set_that_they_were_exported_from(
-    data: Path, undisturbed: Path, tmp_path: Path
+    data: Path, undisturbed: Path, tmp_path: Path, loose: bool
 ) -> None:
     tars(data, tmp_path / "tars", shard_rows=50, png=16)
+    if loose:
+        (tmp_path / "tars" / MANIFEST_NAME).unlink()
     process = start("recognition", tmp_path / "tars", tmp_path / "run", width=8)
     said = stop_in(process, tmp_path / "run", "rnn", signal.SIGINT)
     assert "go on with --resume" in said
     run(config(tmp_path / "tars", tmp_path / "run"), network(), loop(resume=True))
     assert same_network(tmp_path / "run", undisturbed)
+    values = evaluate_run(tmp_path / "run", None, "val", device="cpu", batch_size=50)
+    assert values["drawings"] == 36
 
 
 def test_tars_that_lack_drawings_are_refused(data: Path, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sketchdata.drawings.sampling import PROPORTIONS
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.training.bitmaps import (
-    PROPORTIONS,
     PackedBitmaps,
     classes_of,
     fingerprint,
