@@ -62,7 +62,7 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
     if holds_bitmaps(data):
         source, ids, splits = _bitmaps(data, config)
     else:
-        parent = open_parent(data, None if config.splits == ALL else config.splits, config.out)
+        parent = open_parent(data, None if config.splits == ALL else config.splits, config.out, tars=True)
         parent.check_files()
         source, ids, splits = parent.entry, KEY_IDS, parent.splits
     model = hash_file(run_folder / MODEL, "sha256")

@@ -252,15 +252,16 @@ class Parent(Dataset):
             SketchDataError: Shards are missing or damaged; all of them are named.
         """
         # Zstandard frames of Parquet carry no checksum: without this, a flipped bit would become a wrong drawing.
-        shards = [shard for split in self.splits for shard in self.manifest.shards(split)]
+        manifest = self.manifest
+        shards = [shard for split in self.splits for shard in manifest.shards(split) or manifest.tars(split)]
         faults = [f"  {shard.path} {fault[1]}" for shard, fault in file_faults(self.directory, shards) if fault]
         if faults:
             lines = "\n".join(faults)
             raise SketchDataError(f"{self.directory} is damaged, so nothing was exported; build it again:\n{lines}")
 
 
-def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
-    """Open a built data set to export some of its splits.
+def open_parent(directory: Path, splits: str | None, out: Path, *, tars: bool = False) -> Parent:
+    """Open a built data set, or also `tars` of an export, to make something else of some of its splits.
 
     `splits` are comma-separated names, None all that have drawings; `out` is where the export goes.
 
@@ -273,7 +274,8 @@ def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
         raise ConfigError(
             f"an export cannot lie in the data set that it is made from, {directory}: choose another --out"
         )
-    if not any(manifest.shards(split) for split in manifest.counts):
+    drawn = [split for split in manifest.counts if manifest.shards(split) or (tars and manifest.tars(split))]
+    if not drawn:
         raise SketchDataError(
             f"{directory} ({manifest.name}) has no Parquet shards: export from what `sketchdata build` made"
         )
@@ -281,7 +283,7 @@ def open_parent(directory: Path, splits: str | None, out: Path) -> Parent:
     unknown = sorted(names - set(manifest.counts))
     if unknown:
         raise ConfigError(f"there is no split {', '.join(unknown)}; {directory} has {', '.join(manifest.counts)}")
-    chosen = tuple(split for split in manifest.counts if split in names and manifest.shards(split))
+    chosen = tuple(split for split in drawn if split in names)
     if not chosen:
         raise ConfigError(f"the chosen splits of {directory} have no drawings, so there is nothing to export")
     sha256 = hash_file(directory / MANIFEST_NAME, "sha256")

@@ -101,7 +101,7 @@ class DrawingsConfig:
         help="Class table of tars without a manifest, a name a line, in the order of the labels. Default: classes.txt "
         "beside them, or the words in their JSON.",
         record=False,
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
     )
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     augment: bool = option(

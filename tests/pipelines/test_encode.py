@@ -17,7 +17,7 @@ from sketchdata.training.bitmaps import read_split
 from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.run_folder import MODEL
 from tests.bitmap_folders import CLASSES, bitmap_folder
-from tests.exports import flip_a_bit, tree
+from tests.exports import flip_a_bit, tars, tree
 from tests.retrievals import Place, make_place
 
 
@@ -73,6 +73,16 @@ def test_all_splits_or_some_are_encoded(place: Place, tmp_path: Path) -> None:
     assert list(one.counts) == ["val"]
     with pytest.raises(ConfigError, match="no split test"):
         encode.run(place.run, place.data, config(tmp_path / "none", splits="test"))
+
+
+@pytest.mark.slow
+def test_tars_have_the_codes_of_the_data_set_that_they_were_exported_from(place: Place, tmp_path: Path) -> None:
+    tars(place.data, tmp_path / "tars", shard_rows=20)
+    encode.run(place.run, tmp_path / "tars", config(tmp_path / "codes"))
+    assert (tmp_path / "codes" / "gallery.parquet").read_bytes() == (place.codes / "gallery.parquet").read_bytes()
+    next((tmp_path / "tars").glob("query-*")).unlink()
+    with pytest.raises(SketchDataError, match=r"query-000000\.tar is missing"):
+        encode.run(place.run, tmp_path / "tars", config(tmp_path / "others"))
 
 
 @pytest.mark.slow
