@@ -200,6 +200,26 @@ def test_datasets_loads_tars_and_text_that_begin_without_countries(
     assert {row["key_id"]: row["countrycode"] for row in text} == expected
 
 
+def test_datasets_loads_raw_drawings_of_tars_and_text(load_dataset: Any, tmp_path: Path) -> None:
+    small_dataset(tmp_path, input_format="raw", keep_raw=True)
+    raw = tmp_path / "dataset"
+    export_webdataset(raw, WebDatasetConfig(out=tmp_path / "tars", shard_rows=25, png=PNG), IN_PROCESS)
+    export_ndjson(raw, NdjsonConfig(out=tmp_path / "text"), IN_PROCESS)
+    opened = open_dataset(raw)
+    for split in SIZES:
+        expected = {
+            str(drawing.key_id): [stroke.T.tolist() for stroke in drawing.strokes]
+            for batch in opened.batches(split)
+            for drawing in batch.drawings(opened.manifest.classes)
+        }
+        assert all(len(stroke) == 3 for strokes in expected.values() for stroke in strokes)
+        tars = load_dataset(str(tmp_path / "tars"))[split]
+        assert {row["json"]["key_id"]: row["json"]["drawing"] for row in tars} == expected
+        assert [row["cls"] for row in tars] == [row["json"]["label"] for row in tars]
+        text = load_dataset(str(tmp_path / "text"))[split]
+        assert {row["key_id"]: row["drawing"] for row in text} == expected
+
+
 def test_datasets_finds_the_text_through_the_card(dataset: Path, load_dataset: Any, tmp_path: Path) -> None:
     export_ndjson(dataset, NdjsonConfig(out=tmp_path / "text"), IN_PROCESS)
     loaded = load_dataset(str(tmp_path / "text"))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "Makefile",
         "constraints.txt",
         *(path.name for path in ROOT.glob("*.md")),
+        "CITATION.cff",
         "LICENSE",
     ):
         shutil.copy(ROOT / file, project)
@@ -49,6 +51,10 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     # Without --wheel, the wheel is built from the sdist, where no links are.
     execute("-m", "build", *request.param, "--no-isolation", "--outdir", out, project, cwd=project)
     (built,) = out.glob("*.whl")
+    for sdist in out.glob("*.tar.gz"):
+        with tarfile.open(sdist) as archive:
+            top = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) == 2}
+        assert {"CITATION.cff", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= top
     return built
 
 

@@ -236,7 +236,8 @@ class Parent(Dataset):
         """Return an export's manifest as far as it is known beforehand."""
         return Manifest(
             name=f"{self.manifest.name}-{kind}",
-            config={**config, "splits": list(self.splits)},
+            # That drawings are raw decides the types of columns.
+            config={**config, "splits": list(self.splits), **({"keep_raw": True} if self.manifest.is_raw else {})},
             classes=self.manifest.classes,
             counts={split: self.manifest.counts[split] for split in self.splits},
             rejects={},
