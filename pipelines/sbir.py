@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import hashlib
 import io
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ from sketchdata.cross_domain.layouts import (
     GROUPS,
     IMAGENET,
     LAYOUTS,
+    MERGED,
     PHOTOS,
-    PICTURE_SUFFIXES,
     PIXELS,
     QUICKDRAW_EXTENDED,
     SAKE,
@@ -67,6 +68,7 @@ from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.files import regular
 from sketchdata.formats.files import FORMATS, read_svg
 from sketchdata.photos import collection
+from sketchdata.photos.annotations.record import PHOTO_SUFFIXES
 from sketchdata.photos.crops import encode
 from sketchdata.photos.image import DEFAULT_LIMITS, Photo, decode, perceptual_hash, resize, sniff
 from sketchdata.pipelines import drawings as own_drawings
@@ -102,9 +104,9 @@ _CREDITS = ("source", "page", "author", "licence", "title", "fetched")
 _EDGES = ("x0", "y0", "x1", "y1")
 #: Reasons for which something that could be read is left out, so that it is not bad.
 _DOUBLE, _OTHER_GROUP = "same file as another", "photo of a class of another group"
-_WITHOUT, _TOO_FEW = "class without the other domain", "class with too few"
+_WITHOUT, _TOO_FEW, _NO_CLASS = "class without the other domain", "class with too few", "class that no list has"
 _MISSING, _UNLISTED = "missing file", "listed drawing that the files do not have"
-_LEFT_OUT = frozenset({_DOUBLE, _OTHER_GROUP, _WITHOUT, _TOO_FEW})
+_LEFT_OUT = frozenset({_DOUBLE, _OTHER_GROUP, _WITHOUT, _TOO_FEW, _NO_CLASS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +231,10 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
         return None
     found = _Found(folder=folder, results=read)
     table = _enough(table, found, config)
-    split = _split(table.classes, options, names, table.left_out)
+    split, unknown = _split(table.classes, options, names, table.left_out)
+    if unknown:
+        note = f"ignored {len(unknown):,} names of the split that no class has: {_shown(unknown)}"
+        console.print(note, soft_wrap=True, highlight=False)
     group_of = {word: group for group in GROUPS for word in classes_of(split, group)}
     found.choose(group_of, config)
     rejected = [*inputs.rejected, *table.left_out, *found.rejected]
@@ -398,13 +403,13 @@ def _scan_drawings(config: Config) -> tuple[list[own_drawings.SourceUnit] | None
             f"--drawings {root} has pictures, and {min(strange).relative_to(root)} has strokes: keep one kind, or SVG "
             "files beside pictures, which are drawn as pixels"
         )
-    return None, _units(root, DRAWINGS, files, PICTURE_SUFFIXES | {_SVG})
+    return None, _units(root, DRAWINGS, files, PHOTO_SUFFIXES | {_SVG})
 
 
 def _scan_photos(config: Config) -> list[_Unit]:
     root = root_of(config.layout, PHOTOS, config.photos)
     if not (root / MANIFEST_NAME).is_file():
-        units = _units(root, PHOTOS, class_files(root), PICTURE_SUFFIXES)
+        units = _units(root, PHOTOS, class_files(root), PHOTO_SUFFIXES)
         if not units:
             raise ConfigError(f"--photos {root} holds no photos: expected a folder for each class, such as {root}/cat")
         return units
@@ -440,7 +445,7 @@ def _scan_photos(config: Config) -> list[_Unit]:
 
 
 def _is_picture(path: str) -> bool:
-    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+    return Path(path).suffix.lower() in PHOTO_SUFFIXES
 
 
 def _units(root: Path, domain: str, files: Mapping[str, Sequence[str]], suffixes: frozenset[str]) -> list[_Unit]:
@@ -513,6 +518,8 @@ def _select(
     known = {own: word for own, word in table.drawings.items() if word in set(table.classes)}
     classes = by_spelling(table.classes)
     only = {word: ids for name, ids in inputs.key_ids.items() if (word := find(name, classes)) is not None}
+    # By key_ids alone, so that no drawing comes with them that the lists do not name.
+    known |= {own: word for own, word in MERGED.items() if own not in known and word in only}
     if inputs.known is not None and (unlisted := [word for word in table.classes if word not in only]) and only:
         note = f"--lists has no drawings of {len(unlisted):,} classes, {unlisted[0]} among them: all of them are taken"
         console.print(note, soft_wrap=True, highlight=False)
@@ -567,8 +574,12 @@ def _class_table(inputs: _Inputs, strokes: Sequence[TaskResult], config: Config)
     words = by_spelling(sorted(word for word in drawn if known is None or find(word, known) is not None))
     photos = {own: name for own in sorted(shot) if (name := find(class_name(config.layout, own), words)) is not None}
     classes = tuple(word for word in words.values() if word in set(photos.values()))
-    left_out = [_left_out(DRAWINGS, word, drawn[word], _WITHOUT) for word in sorted(drawn) if word not in set(classes)]
-    left_out += [_left_out(PHOTOS, name, shot[name], _WITHOUT) for name in sorted(shot) if name not in photos]
+
+    def why(name: str) -> str:
+        return _WITHOUT if known is None or find(name, known) is not None else _NO_CLASS
+
+    left_out = [_left_out(DRAWINGS, word, drawn[word], why(word)) for word in sorted(drawn) if word not in set(classes)]
+    left_out += [_left_out(PHOTOS, name, shot[name], why(name)) for name in sorted(shot) if name not in photos]
     if not classes:
         raise SketchDataError(
             f"no class has drawings and photos: {_shown(sorted(drawn))} of --drawings and {_shown(sorted(shot))} of "
@@ -612,7 +623,7 @@ def _enough(table: _ClassTable, found: _Found, config: Config) -> _ClassTable:
 
 def _split(
     classes: Sequence[str], options: SplitOptions, names: SplitNames | None, left_out: Sequence[Mapping[str, str]]
-) -> ClassSplit:
+) -> tuple[ClassSplit, tuple[str, ...]]:
     try:
         if names is None or options.seen is not None:
             split, unknown = options.choose(classes, manifest_path("splits"))
@@ -625,9 +636,7 @@ def _split(
         out = sorted({line["detail"] for line in left_out})
         why = f" (left out, for want of drawings or photos, are {_shown(out)})" if out else ""
         raise ConfigError(f"{error}{why}") from error
-    if unknown:
-        console.print(f"ignored, as no class has drawings and photos: {', '.join(unknown)}", soft_wrap=True)
-    return split
+    return split, unknown
 
 
 # ---- photos, and drawings that are pixels ----------------------------------------------------------------------------
@@ -774,7 +783,7 @@ def _picture(content: bytes, settings: Mapping[str, Any], *, is_svg: bool) -> di
 
 
 def _drawn(content: bytes) -> Photo:
-    (portion,) = read_svg(iter([content]), Words(), "", name="")
+    (portion,) = read_svg(iter([content]), Words(), "drawing", name="")
     if portion.faults:
         raise FormatError(portion.faults[0].reason, portion.faults[0].detail)
     batch, faults = own_drawings.simplified(portion)
@@ -922,6 +931,8 @@ def _list_rejects(folder: OutputFolder, rejected: Iterable[Mapping[str, str]]) -
 
 def _pairs(folder: OutputFolder, found: _Found, group_of: Mapping[str, str]) -> list[FileEntry]:
     """Write which photo each drawing of Sketchy was made after, a file a group of classes; nothing for other names."""
+    # Of an earlier try.
+    shutil.rmtree(folder.out / PAIRS_FOLDER, ignore_errors=True)
     photos: dict[tuple[str, str], tuple[str, int]] = {}
     for row in found.rows[PHOTOS]:
         taken = (row["word"], Path(row["photo"]).stem)
