@@ -205,7 +205,8 @@ def test_the_reference_page_has_every_public_name() -> None:
 
 def test_every_option_that_a_page_names_exists() -> None:
     commands = [context.command for context in leaves(click.Context(root, info_name="sketchdata"))]
-    known = {"--help", *(name for command in commands for param in command.params for name in param.opts)}
+    params = [param for command in commands for param in command.params]
+    known = {"--help", *(name for param in params for name in (*param.opts, *param.secondary_opts))}
     spans = [(page, span) for page in PAGES for span in re.findall(r"`(--[^`\n]+)`", page.read_text(encoding="utf-8"))]
     named = {(page.name, name) for page, span in spans for name in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", span)}
     assert len(named) > 100
