@@ -32,6 +32,7 @@ from sketchdata.curation.plan import (
     curated_card,
     curation_table,
     read_curation,
+    removals,
     write_ids,
 )
 from sketchdata.drawings.drawing import DrawingBatch, concatenate, empty_batch
@@ -131,7 +132,10 @@ def _check(curation: Curation, config: Config) -> None:
     if config.no_noise and not len(curation.keep) + len(curation.drop):
         raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
     if curation.removed.all():
-        raise SketchDataError(f"all {len(curation.removed):,} drawings of {directory} would be removed, so none was")
+        reasons = removals(curation.audit.key_id, curation.noise, curation.dropped)
+        raise SketchDataError(
+            f"all {len(curation.removed):,} drawings of {directory} would be removed, so none was: {reasons}"
+        )
     if curation.unknown_ids:
         note = f"note: {curation.unknown_ids:,} decisions are about drawings that are not in {directory}"
         console.print(note, soft_wrap=True, highlight=False)

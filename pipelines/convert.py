@@ -31,6 +31,7 @@ from sketchdata.formats.files import (
     GZIP_SUFFIX,
     SCALES,
     Fault,
+    FaultCounts,
     FileFormat,
     Portion,
     Reader,
@@ -246,7 +247,7 @@ class _Tally:
 
     def __init__(self, source: str, config: Config) -> None:
         self.source, self.config = source, config
-        self.converted = Converted()
+        self.converted, self._reasons = Converted(), FaultCounts()
         self.names: dict[int, str] = {}
         self._list: BinaryIO | None = None
 
@@ -284,6 +285,7 @@ class _Tally:
     def refuse(self, fault: Fault) -> None:
         """Note a refused record."""
         self.converted.rejects[fault.reason] += 1
+        self._reasons.add(fault)
         if len(self.converted.examples) < _EXAMPLES:
             detail = f" ({fault.detail})" if fault.detail else ""
             self.converted.examples.append(f"{fault.where}: {fault.reason}{detail}")
@@ -302,9 +304,8 @@ class _Tally:
         if good and bad <= self.config.max_bad_fraction * (good + bad):
             return
         head = f"{bad:,} of {good + bad:,} records of {self.source} are bad ({bad / (good + bad):.2%}"
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.converted.rejects.most_common())
         limit = f"; --max-bad-fraction allows {self.config.max_bad_fraction:.2%}" if good else ""
-        raise SketchDataError("\n".join([f"{head}{limit}): {reasons}; nothing was written", *self.examples()]))
+        raise SketchDataError("\n".join([f"{head}{limit}): {self._reasons}; nothing was written", *self.examples()]))
 
     def examples(self) -> list[str]:
         """Return the first refused records, a line each."""

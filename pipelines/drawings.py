@@ -41,7 +41,17 @@ from sketchdata.engine.assembly import (
 )
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import FORMATS, SCALES, Fault, Portion, Reader, read_npz, read_svg_folder, unpacked_blocks
+from sketchdata.formats.files import (
+    FORMATS,
+    SCALES,
+    Fault,
+    FaultCounts,
+    Portion,
+    Reader,
+    read_npz,
+    read_svg_folder,
+    unpacked_blocks,
+)
 from sketchdata.progress import console
 from sketchdata.storage import parquet
 from sketchdata.storage.cards import OWN_FILES, dataset_card
@@ -52,7 +62,6 @@ from sketchdata.storage.manifest import FileEntry, Manifest, SourceEntry, file_e
 _SIZE, _SEED = click.IntRange(0, 10_000_000), click.IntRange(0, 2**64 - 1)
 _SVG, _GZIP = ".svg", ".gz"
 _DUPLICATE, _UNLISTED = "duplicate key_id", "not in the class table"
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +160,9 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
     check_rejects(rejects, examined, config.max_bad_fraction, config.out / "rejects.jsonl")
     drawings = {result.task_id: scale_to_fit(sizes, result.counts["drawings"]) for result in chosen}
     if not any(sum(each.values()) for each in drawings.values()):
-        raise SketchDataError(f"{config.source} has no drawings of these classes")
+        listed_in = folder.out / "rejects.jsonl"
+        reasons = f": {FaultCounts.of_list(listed_in, rejects)}; see {listed_in}" if rejects else ""
+        raise SketchDataError(f"{config.source} has no drawings of these classes{reasons}")
     counts = {split: {word: drawings[word][split] for word in folder.plan.classes} for split in SPLITS}
     inputs = {result.task_id: result.files[0].sha256 for result in chosen}
     if (shards := write_shards(folder, counts, inputs, engine)) is None:
@@ -216,14 +227,15 @@ def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
     if not source.is_dir():
         raise ConfigError(f"{option} {source} is not a folder: give one that holds drawings")
     units: list[SourceUnit] = []
-    passed_over: Counter[str] = Counter()
+    passed_over = FaultCounts()
     for folder, names in _walk(source):
         pictures = []
         for name in names:
             path = folder / name
             suffix = path.with_name(name.removesuffix(_GZIP)).suffix.lower()
             if not path.is_file() or suffix == ".npy" or suffix.removeprefix(".") not in FORMATS:
-                passed_over[suffix or "without suffix"] += 1
+                kind = f"{suffix} files" if suffix else "files without suffix"
+                passed_over.add(Fault(where=str(path.relative_to(source)), reason=kind, detail=""))
             elif suffix == _SVG:
                 _below(source, path)
                 pictures.append(path)
@@ -238,10 +250,10 @@ def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
             units.append(SourceUnit(name=f"{_below(source, folder)}/", path=folder, identity=identity(pictures)))
     if not units:
         known = ", ".join(f".{name}" for name, each in FORMATS.items() if each.read is not None)
-        raise ConfigError(f"{option} {source} holds no drawings: files of {known} were expected, at any depth")
-    if passed_over:
-        told = ", ".join(f"{count:,} {suffix}" for suffix, count in passed_over.most_common(_SHOWN))
-        note = f"passed over {passed_over.total():,} files that are not drawings: {told}"
+        there = f", and there are {passed_over}" if passed_over.counts else ""
+        raise ConfigError(f"{option} {source} holds no drawings: files of {known} were expected, at any depth{there}")
+    if passed_over.counts:
+        note = f"passed over {passed_over.counts.total():,} files that are not drawings: {passed_over}"
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return sorted(units, key=lambda unit: unit.name)
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from sketchdata.config import FOLDER, option
 from sketchdata.curation.audit import map_table, write_columns
-from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation
+from sketchdata.curation.plan import CURATION_FILE, Curation, read_curation, removals
 from sketchdata.drawings.sampling import mix_classes, ranks
 from sketchdata.edges import dataset
 from sketchdata.edges.dataset import (
@@ -45,11 +45,12 @@ from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.formats.files import FaultCounts
 from sketchdata.progress import console
 from sketchdata.storage import pictures
 from sketchdata.storage.cards import fill, size_category
 from sketchdata.storage.dataset import Parent, open_parent
-from sketchdata.storage.manifest import Manifest, file_entry, hash_file, replacing
+from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, hash_file, replacing
 from sketchdata.storage.tars import write_members
 
 REJECTS_FILE, CLASSES_FILE = "rejects.jsonl", "classes.csv"
@@ -142,12 +143,18 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     ]
     if (examined := run_stage(examine_shard, examining, engine, title="Examining edge maps")) is None:
         return None
+    rejects = [reject for result in examined for reject in result.facts["rejects"]]
+    lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
+    listed = folder.put(REJECTS_FILE, lines, len(rejects))
+    if rejects and not any(result.files[0].records for result in examined):
+        reasons = FaultCounts.of_lines(rejects)
+        raise SketchDataError(f"no edge map can be read: {reasons}; {folder.out / REJECTS_FILE} lists them")
     paths = [task.output for task in examining]
     layout = lay_out(paths, folder.work / "plan.arrow", parent.manifest.classes, config, curation)
     tasks = _tar_tasks(parent, folder, layout, config.maps_per_shard)
     if (written := run_final(write_tar_shard, tasks, engine, title="Writing tars")) is None:
         return None
-    return _finish(folder, layout, examined, written)
+    return _finish(folder, layout, rejects, listed, written)
 
 
 def _curation(parent: Parent, config: Config) -> Curation | None:
@@ -252,10 +259,9 @@ def lay_out(
         scores = {name: values[rows].astype(np.float32) for name, values in measured.items()}
     stays = ~(curated["noise"] | curated["dropped"])
     if not stays.any():
-        noise, dropped = (int(curated[name].sum()) for name in ("noise", "dropped"))
         raise SketchDataError(
-            f"of {len(key_id):,} edge maps that could be read, none would be left: {noise:,} are noise by the audit, "
-            f"{dropped:,} were dropped by curators"
+            f"of {len(key_id):,} edge maps that could be read, none would be left: "
+            f"{removals(key_id, curated['noise'], curated['dropped'])}"
         )
     in_val = dataset.falls_into_val(whole.column("photo_sha256").to_pylist(), config.seed, config.share())
     chosen = {split: np.flatnonzero(stays & (in_val == (split == VAL))) for split in SPLITS}
@@ -369,9 +375,12 @@ def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes
 
 
 def _finish(
-    folder: OutputFolder, layout: Layout, examined: Sequence[TaskResult], written: Sequence[TaskResult]
+    folder: OutputFolder,
+    layout: Layout,
+    rejects: Sequence[Mapping[str, Any]],
+    listed: FileEntry,
+    written: Sequence[TaskResult],
 ) -> Manifest:
-    rejects = [reject for result in examined for reject in result.facts["rejects"]]
     reasons = Counter(reject["reason"] for reject in rejects)
     tars = [dataclasses.replace(file, path=result.task_id) for result in written for file in result.files]
     facts: dict[str, Any] = {"counts": layout.counts, "rejects": dict(sorted(reasons.items()))}
@@ -396,8 +405,7 @@ def _finish(
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         files.append(folder.put(name, text.getvalue().encode("utf-8"), len(rows) - 1))
-    lines = b"".join(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
-    files.append(folder.put(REJECTS_FILE, lines, len(rejects)))
+    files.append(listed)
     sweep = (TARS_FOLDER, INDEX_FOLDER)
     return folder.finish([*tars, *files], _card, sweep=sweep, **facts)
 

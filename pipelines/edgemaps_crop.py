@@ -19,7 +19,6 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -29,7 +28,7 @@ from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, SketchDataError
-from sketchdata.formats.files import Fault, FaultCounts
+from sketchdata.formats.files import FaultCounts
 from sketchdata.names import names_in
 from sketchdata.photos.collection import read_collection
 from sketchdata.photos.crops import (
@@ -171,10 +170,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         return None
     rejects = _write_rejects(annotations, folder, chunks)
     if not sum(chunk.counts["crops"] for chunk in chunks):
-        listed = map(orjson.loads, (folder.out / REJECTS).read_bytes().splitlines())
-        reasons = FaultCounts(
-            Fault(where=f"{row['photo']}, {row['where']}", reason=row["reason"], detail=row["detail"]) for row in listed
-        )
+        reasons = FaultCounts.of_list(folder.out / REJECTS)
         raise SketchDataError(
             f"nothing in {directory} can be cropped: {reasons if rejects else 'there are no annotations'}; see "
             f"{folder.out / REJECTS}"

@@ -28,7 +28,7 @@ from sketchdata.edges import Detector, centre, detector, detector_names, line_fi
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
-from sketchdata.formats.files import Fault, FaultCounts
+from sketchdata.formats.files import FaultCounts
 from sketchdata.names import names_in
 from sketchdata.photos.image import decode
 from sketchdata.progress import console, one_opencv_thread
@@ -257,11 +257,8 @@ def _finish(folder: OutputFolder, results: Sequence[TaskResult]) -> Manifest:
     reasons = dict(sorted(Counter(reject["reason"] for reject in listed).items()))
     found = sum((Counter(result.counts) for result in results), Counter[str]())
     if not found:
-        faults = FaultCounts(
-            Fault(where=f"crop {reject['key_id']}", reason=reject["reason"], detail=reject["detail"])
-            for reject in listed
-        )
-        raise SketchDataError(f"no crop gives an edge map: {faults}; {folder.out / REJECTS_FILE} lists them")
+        told = FaultCounts.of_lines(listed)
+        raise SketchDataError(f"no crop gives an edge map: {told}; {folder.out / REJECTS_FILE} lists them")
     counts = {pictures.UNDIVIDED: {word: found[word] for word in folder.plan.classes}}
     shards = [dataclasses.replace(file, path=result.task_id) for result in results for file in result.files]
     return folder.finish([*shards, rejects], _card, counts=counts, rejects=reasons)

@@ -56,7 +56,8 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
     counts = np.bincount(maps.entries(config.split).labels, minlength=len(maps.classes))
     missing = [word for word, count in zip(maps.classes, counts.tolist(), strict=False) if not count]
     if len(missing) == len(maps.classes):
-        raise ConfigError(f"{maps.directory} has no edge map at all in {config.split}")
+        have = ", ".join(f"{count:,} in {split}" for split, count in maps.manifest.splits.items() if count)
+        raise ConfigError(f"{maps.directory} has no edge map at all in {config.split}; it has {have or 'none'}")
     if missing and not config.allow_missing:
         raise ConfigError(
             f"{maps.directory} has no edge map in {config.split} of {len(missing):,} of its {len(maps.classes):,} "

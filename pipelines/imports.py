@@ -37,6 +37,7 @@ COLUMNS = ("path", "key_id", "class")
 KIND = "words"
 
 _KEY_ID = re.compile(r"\d{1,20}")
+_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,13 +198,22 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
     is_folder = config.classes != QUICKDRAW and Path(config.classes).is_dir()
     classes = open_dataset(Path(config.classes)).manifest.classes if is_folder else read_class_table(config.classes)
     search: WordSearch[Vector] = WordSearch(classes)
-    for each in read_file(path, config.words, search.wants):
+    seen: list[str] = []
+
+    def wants(word: bytes) -> bool:
+        seen.extend([word.decode(errors="replace")] if len(seen) < _SHOWN else [])
+        return search.wants(word)
+
+    for each in read_file(path, config.words, wants):
         if each.vector.any():
             search.offer(each.word, each.vector)
     found = {name: match for name in classes if (match := search.find(name))}
     missing = [name for name in classes if name not in found]
     if not found:
-        raise ConfigError(f"{path} has no word for any of the {len(classes):,} classes, {', '.join(missing[:3])}…")
+        raise ConfigError(
+            f"{path} has no word for any of the {len(classes):,} classes, {', '.join(missing[:_SHOWN])}…; its words "
+            f"begin with {', '.join(map(repr, seen)) or 'none'}"
+        )
     if missing and not config.allow_missing:
         raise ConfigError(
             f"{path} has no word for {len(missing):,} of the {len(classes):,} classes: {', '.join(missing)}; give them "

@@ -30,6 +30,7 @@ from sketchdata.engine.assembly import (
 )
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError, FetchError, SketchDataError
+from sketchdata.formats.files import FaultCounts
 from sketchdata.storage import parquet
 from sketchdata.storage.cards import dataset_card
 from sketchdata.storage.catalog import (
@@ -128,7 +129,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     rejects = folder.join("rejects.jsonl", lists, sum(reasons.values()))
     examined = sum(result.counts["examined"] for result in found)
     check_rejects(reasons, examined, config.max_bad_fraction, config.out / "rejects.jsonl")
-    sizes = _split_sizes(config, found)
+    sizes = _split_sizes(config, found, reasons)
     counts = {split: {word: sizes[word][split] for word in classes} for split in SPLITS}
     inputs = {result.task_id: result.files[0].sha256 for result in found}
     if (shards := write_shards(folder, counts, inputs, engine)) is None:
@@ -214,7 +215,9 @@ def _select_checked(source: Source, file: SourceFile, rules: Rules, official: Of
     return selection
 
 
-def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dict[str, int]]:
+def _split_sizes(
+    config: Config, results: Sequence[TaskResult], rejects: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
     """Return {category: {split: drawings}}."""
     sizes, need = config.sizes(), sum(config.sizes().values())
     have = {result.task_id: result.counts["drawings"] for result in results}
@@ -224,5 +227,7 @@ def _split_sizes(config: Config, results: Sequence[TaskResult]) -> dict[str, dic
         lines = [f"  {word}: {count:,} of {need:,}" for word, count in short.items()]
         kind = "recognized drawings" if config.recognized_only else "drawings"
         head = f"{len(short)} of {len(have)} categories have too few {kind} (--scale-to-fit makes do with fewer):"
-        raise SketchDataError("\n".join([head, *lines]))
+        listed = config.out / "rejects.jsonl"
+        refused = f"  refused: {FaultCounts.of_list(listed, rejects)}; see {listed}"
+        raise SketchDataError("\n".join([head, *lines, *([refused] if rejects else [])]))
     return {word: scale_to_fit(sizes, count) for word, count in have.items()}

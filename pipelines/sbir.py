@@ -66,7 +66,7 @@ from sketchdata.engine import EngineOptions, Task, TaskResult, assembly, run, ru
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.files import regular
-from sketchdata.formats.files import FORMATS, read_svg
+from sketchdata.formats.files import FORMATS, FaultCounts, read_svg
 from sketchdata.photos import collection
 from sketchdata.photos.annotations.record import PHOTO_SUFFIXES
 from sketchdata.photos.crops import encode
@@ -222,7 +222,7 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
     strokes = _read_strokes(inputs, folder, engine)
     if inputs.strokes is not None and strokes is None:
         return None
-    table = _class_table(inputs, strokes or [], config)
+    table = _class_table(inputs, strokes or [], config, folder)
     # So early, a mistake in the split costs no time.
     _split(table.classes, options, names, table.left_out)
     own = partial(_picture_tasks, folder, config, table)
@@ -230,7 +230,7 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
     if (read := run(read_pictures, tasks, engine, title="Reading pictures")) is None:
         return None
     found = _Found(folder=folder, results=read)
-    table = _enough(table, found, config)
+    table = _enough(table, found, config, folder)
     split, unknown = _split(table.classes, options, names, table.left_out)
     if unknown:
         note = f"ignored {len(unknown):,} names of the split that no class has: {_shown(unknown)}"
@@ -526,9 +526,11 @@ def _select(
     most = 2**31 - 1 if config.drawings_per_class is None else config.drawings_per_class
     chosen = own_drawings.select(folder, strokes, known, most, engine, only)
     if chosen is not None and (empty := [result.task_id for result in chosen if not result.counts["drawings"]]):
-        raise SketchDataError(
+        raise _nothing_left(
+            folder,
             f"{', '.join(map(repr, empty))} has no drawings after doubles and unlisted ones were taken away: leave the "
-            "class out, by its folder or by --min-drawings"
+            "class out, by its folder or by --min-drawings",
+            [line | {"file": result.task_id} for result in chosen for line in result.facts["rejected"]],
         )
     return chosen
 
@@ -559,7 +561,7 @@ def _left_out(domain: str, name: str, count: int, reason: str) -> dict[str, str]
     return {"file": f"{domain}/{name}", "where": f"{count:,} {domain}", "reason": reason, "detail": name}
 
 
-def _class_table(inputs: _Inputs, strokes: Sequence[TaskResult], config: Config) -> _ClassTable:
+def _class_table(inputs: _Inputs, strokes: Sequence[TaskResult], config: Config, folder: OutputFolder) -> _ClassTable:
     drawn = Counter[str]()
     for result in strokes:
         drawn.update(result.facts["words"])
@@ -581,9 +583,11 @@ def _class_table(inputs: _Inputs, strokes: Sequence[TaskResult], config: Config)
     left_out = [_left_out(DRAWINGS, word, drawn[word], why(word)) for word in sorted(drawn) if word not in set(classes)]
     left_out += [_left_out(PHOTOS, name, shot[name], why(name)) for name in sorted(shot) if name not in photos]
     if not classes:
-        raise SketchDataError(
+        raise _nothing_left(
+            folder,
             f"no class has drawings and photos: {_shown(sorted(drawn))} of --drawings and {_shown(sorted(shot))} of "
-            "--photos have no name in common"
+            "--photos have no name in common",
+            [*inputs.rejected, *left_out, *(line for result in strokes for line in result.facts["rejected"])],
         )
     return _ClassTable(
         classes=classes,
@@ -604,7 +608,7 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + more
 
 
-def _enough(table: _ClassTable, found: _Found, config: Config) -> _ClassTable:
+def _enough(table: _ClassTable, found: _Found, config: Config, folder: OutputFolder) -> _ClassTable:
     """Leave out the classes that have too few pictures of a domain."""
     classes, left_out, least = [], list(table.left_out), (config.min_drawings, config.min_photos)
     counts = {domain: Counter(row["word"] for row in found.rows[domain]) for domain in DOMAINS}
@@ -617,7 +621,11 @@ def _enough(table: _ClassTable, found: _Found, config: Config) -> _ClassTable:
             left_out += [_left_out(domain, word, n, _TOO_FEW) for domain, n in zip(DOMAINS, own, strict=True)]
     if not classes:
         most = " and ".join(f"{max(own.values(), default=0):,} {domain}" for domain, own in counts.items())
-        raise SketchDataError(f"no class has {least[0]:,} drawings and {least[1]:,} photos; the most are {most}")
+        raise _nothing_left(
+            folder,
+            f"no class has {least[0]:,} drawings and {least[1]:,} photos; the most are {most}",
+            [*left_out, *found.rejected, *(line for read in found.results for line in read.facts["rejected"])],
+        )
     return dataclasses.replace(table, classes=tuple(classes), left_out=left_out)
 
 
@@ -798,6 +806,7 @@ class _Found:
 
     def __init__(self, folder: OutputFolder, results: Sequence[TaskResult]) -> None:
         self.rejected: list[dict[str, str]] = []
+        self.results = results
         names = ["key_id", "word", "photo", "photo_sha256", "x0", "y0", "x1", "y1"]
         self.chunks = {
             domain: {
@@ -919,6 +928,14 @@ def write_shard(task: Task) -> TaskResult:
 
 
 # ---- beside the shards -----------------------------------------------------------------------------------------------
+
+
+def _nothing_left(folder: OutputFolder, message: str, rejected: Sequence[Mapping[str, str]]) -> SketchDataError:
+    """Return an error with the commonest reasons, after all of them were listed."""
+    if not rejected:
+        return SketchDataError(message)
+    _list_rejects(folder, rejected)
+    return SketchDataError(f"{message}. {FaultCounts.of_lines(rejected)}; see {folder.out / 'rejects.jsonl'}")
 
 
 def _list_rejects(folder: OutputFolder, rejected: Iterable[Mapping[str, str]]) -> tuple[FileEntry, dict[str, int]]:

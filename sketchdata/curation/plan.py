@@ -16,6 +16,7 @@ from sketchdata.curation.audit import Audit, csv_text, read_audit, record_path
 from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
 from sketchdata.curation.entropy import NORMAL, ClassLimits, drawing_entropies, reference
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.formats.files import Fault, FaultCounts
 from sketchdata.names import names_in
 from sketchdata.storage.cards import dataset_card
 from sketchdata.storage.dataset import open_dataset
@@ -86,6 +87,16 @@ class Curation:
             found = np.bincount(self.audit.label[rows][wanted[rows]], minlength=len(self.audit.classes))
             counts[split] = dict(zip(self.audit.classes, found.tolist(), strict=True))
         return counts
+
+
+def removals(key_id: npt.NDArray[np.uint64], noise: Mask, dropped: Mask) -> FaultCounts:
+    """Count why rows are removed: (N,) key_ids, and whether the audit calls each noise and a curator dropped it."""
+    rows = ((mask, reason) for mask, reason in ((noise, "noise by the audit"), (dropped, "dropped by curators")))
+    return FaultCounts(
+        Fault(where=f"key_id {each}", reason=reason, detail="")
+        for mask, reason in rows
+        for each in key_id[mask].tolist()
+    )
 
 
 def read_curation(directory: Path, kind: str, *, splits: str | None = None, noise: bool = True) -> Curation:

@@ -23,6 +23,7 @@ from sketchdata.drawings.sampling import places_of_rows, ranks, row_order, rows_
 from sketchdata.engine import EngineOptions, Stage, Task, TaskResult, run, run_final
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import SketchDataError
+from sketchdata.formats.files import FaultCounts
 from sketchdata.storage import parquet
 from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, Manifest, file_entry, replacing
 from sketchdata.storage.selection import cross_class_duplicates
@@ -101,7 +102,7 @@ def check_rejects(rejects: Mapping[str, int], examined: int, most: float, listed
     """
     bad = sum(rejects.values())
     if bad > most * examined:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(rejects).most_common())
+        reasons = FaultCounts.of_list(listed, rejects)
         raise SketchDataError(
             f"{bad:,} of {examined:,} examined records are bad ({bad / examined:.2%}; --max-bad-fraction allows "
             f"{most:.2%}): {reasons}. {listed} lists them"

@@ -18,7 +18,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path, PurePath
 from secrets import token_hex
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import orjson
@@ -69,6 +69,25 @@ class FaultCounts:
         self._first: dict[str, Fault] = {}
         for fault in faults:
             self.add(fault)
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[Mapping[str, Any]], counts: Mapping[str, int] | None = None) -> FaultCounts:
+        """Count lines of a rejects.jsonl, whichever command made them; `counts` where a line stands for several."""
+        found = cls()
+        for line in lines:
+            place = [line[name] for name in ("source", "file", "photo") if line.get(name)][:1]
+            place += [line["where"]] if line.get("where") else []
+            place += [f"byte {line['offset']:,}"] if "offset" in line else []
+            place += [f"key_id {line['key_id']}"] if "key_id" in line else []
+            found.add(Fault(where=", ".join(place), reason=line["reason"], detail=line.get("detail") or ""))
+        found.counts = found.counts if counts is None else Counter(counts)
+        return found
+
+    @classmethod
+    def of_list(cls, path: Path, counts: Mapping[str, int] | None = None) -> FaultCounts:
+        """Count the lines of a file as `of_lines` does."""
+        with path.open("rb") as lines:
+            return cls.of_lines(map(orjson.loads, lines), counts)
 
     def add(self, fault: Fault) -> None:
         """Count a fault."""

@@ -286,6 +286,8 @@ def open_parent(directory: Path, splits: str | None, out: Path, *, tars: bool = 
         raise ConfigError(f"there is no split {', '.join(unknown)}; {directory} has {', '.join(manifest.counts)}")
     chosen = tuple(split for split in drawn if split in names)
     if not chosen:
-        raise ConfigError(f"the chosen splits of {directory} have no drawings, so there is nothing to export")
+        raise ConfigError(
+            f"the chosen splits of {directory} have no drawings, so there is nothing to export; {', '.join(drawn)} have"
+        )
     sha256 = hash_file(directory / MANIFEST_NAME, "sha256")
     return Parent(directory=directory, manifest=manifest, sha256=sha256, splits=chosen)

@@ -77,7 +77,11 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
     labels = [maps.classes.index(word) for word in words]
     entries = maps.entries(split, labels)
     if not len(entries):
-        raise ConfigError(f"{maps.directory} has no edge map in {split} of the {len(words):,} classes to be learned")
+        have = ", ".join(f"{count:,} in {name}" for name, count in maps.manifest.splits.items() if count)
+        raise ConfigError(
+            f"{maps.directory} has no edge map in {split} of the {len(words):,} classes to be learned; of all classes "
+            f"it has {have or 'none'}"
+        )
     images = torch.empty((len(entries), maps.size, maps.size), dtype=torch.uint8, device=device)
     at = 0
     with task_bar() as bar:

@@ -659,5 +659,8 @@ def read_packed(directory: Path, split: str, table: Path | None = None, scratch:
     dataset = open_dataset(directory, table)
     packed = pack(dataset.batches(split), dataset.manifest.classes, scratch)
     if not len(packed):
-        raise ConfigError(f"{directory} has no drawings in {split}")
+        have = ", ".join(f"{count:,} in {name}" for name, count in dataset.manifest.splits.items() if count)
+        refused = ", ".join(f"{count:,} {reason}" for reason, count in dataset.manifest.rejects.items())
+        told = f"; refused when it was made: {refused}" if refused else ""
+        raise ConfigError(f"{directory} has no drawings in {split}; it has {have or 'none'}{told}")
     return packed

@@ -198,6 +198,18 @@ def test_a_duplicate_at_every_border_of_what_is_chosen_changes_no_split(source: 
     assert {reject["reason"] for reject in rejects(tmp_path / "out")} == {"duplicate key_id"}
 
 
+def test_a_category_that_falls_short_says_what_was_refused_of_it(source: Path, tmp_path: Path) -> None:
+    spoilt = [SPOILED["empty drawing"](line) for line in lines_of(source, "star")]
+    write_lines(source, "star", spoilt)
+    with pytest.raises(SketchDataError) as failed:
+        build(source, tmp_path / "out", **TOLERANT, check_all=True)
+    said = str(failed.value)
+    assert f"star: 0 of {WANTED}" in said
+    assert f"refused: {len(spoilt)} empty drawing (the first at {STAR}, byte 0" in said
+    assert f"see {tmp_path / 'out' / 'rejects.jsonl'}" in said
+    assert len(rejects(tmp_path / "out")) == len(spoilt)
+
+
 def test_many_bad_lines_make_it_read_again_rather_than_run_short(good: Path, tmp_path: Path) -> None:
     lines = lines_of(generate(tmp_path / "many", ["star"], drawings=2000), "star")
     order = by_rank(lines)
@@ -256,7 +268,8 @@ def test_more_bad_records_than_allowed_fail_with_their_counts(source: Path, tmp_
     failed = sketchdata(*build_command(source, tmp_path / "out", "--workers", 0), expect=1)
     # 111 a category, and three more of star to fill the places.
     assert f"3 of {4 * WANTED + 3} examined records are bad (0.67%" in failed.stderr
-    assert "2 empty drawing, 1 wrong word" in failed.stderr
+    assert f"2 empty drawing (the first at {STAR}, byte " in failed.stderr
+    assert f"1 wrong word ({STAR}, byte " in failed.stderr
     assert "rejects.jsonl" in failed.stderr
     assert len(rejects(tmp_path / "out")) == 3
     assert not (tmp_path / "out" / "manifest.json").exists()

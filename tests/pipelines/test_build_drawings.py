@@ -153,8 +153,12 @@ def test_a_class_table_decides_labels_and_refuses_other_classes(source: Path, tm
     assert {drawing.word for drawing in rows(tmp_path / "out")["train"]} == {"umbrella", "wine bottle"}
     lines = [orjson.loads(line) for line in (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()]
     assert {line["detail"] for line in lines} == {"big knee", "door handle", "eye"}
-    with pytest.raises(SketchDataError, match=r"36 of 60 examined records are bad .*not in the class table"):
+    bad = r"36 of 60 examined records are bad .*36 not in the class table \(the first at \./.*, 12 drawings: \w+ \w+\)"
+    with pytest.raises(SketchDataError, match=bad):
         build(source, tmp_path / "strict", classes=tmp_path / "classes.txt")
+    (tmp_path / "classes.txt").write_text("none\n")
+    with pytest.raises(SketchDataError, match=r"has no drawings of these classes: 60 not in .*see .*rejects\.jsonl"):
+        build(source, tmp_path / "none", **options)
 
 
 def test_small_classes_get_all_splits_in_proportion(tmp_path: Path) -> None:
@@ -183,6 +187,10 @@ def test_bad_and_repeated_records_are_refused_and_listed(tmp_path: Path) -> None
     ("spoil", "message"),
     [
         (lambda folder: None, "holds no drawings"),
+        (
+            lambda folder: [(folder / name).write_text("") for name in ("a.txt", "b.txt", "c")],
+            r"at any depth, and there are 2 \.txt files \(the first at a\.txt\); 1 files without suffix \(c\)",
+        ),
         (lambda folder: write_svgs(folder, 1), "expected in a folder named after their class"),
         (lambda folder: write_lines(folder / "a.ndjson", [record("a/b", 1)]), "cannot be the name of a class"),
         (lambda folder: write_lines(folder / "a.ndjson", [record("a\nb", 1)]), "cannot be the name of a class"),

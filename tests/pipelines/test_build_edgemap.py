@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pytest
 
+from sketchdata.errors import SketchDataError
 from sketchdata.pipelines import verify
 from sketchdata.storage.manifest import read_manifest
 from tests.commands import sketchdata
@@ -288,8 +289,21 @@ def test_what_is_no_whole_map_is_refused_counted_and_listed(tmp_path: Path) -> N
     assert verify.run(tmp_path / "out").faults == []
 
 
-def spoil(edges: Path) -> dict[int, str]:
-    """Spoil three maps of the first shard, and list it as it is then; return {key_id: reason}."""
+def test_when_no_map_can_be_read_the_reasons_are_told_and_listed(tmp_path: Path) -> None:
+    edges = make_edge_maps(tmp_path / "maps").edges
+    for path in (edges / "data").glob("*.parquet"):
+        spoil(edges, path, repeat=1000)
+    with pytest.raises(
+        SketchDataError,
+        match=r"no edge map can be read: \d+ (not a PNG|another size|truncated picture) \(the first at .*, key_id \d+",
+    ):
+        build(edges, tmp_path / "out")
+    listed = (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()
+    assert len(listed) == len(stored(edges))
+
+
+def spoil(edges: Path, path: Path | None = None, repeat: int = 1) -> dict[int, str]:
+    """Spoil three maps of the first shard, or all of one, and list it as it is then; return {key_id: reason}."""
     import cv2
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -297,13 +311,13 @@ def spoil(edges: Path) -> dict[int, str]:
     from sketchdata.storage import pictures
     from tests.audits import relist
 
-    path = next((edges / "data").glob("*.parquet"))
+    path = path or next((edges / "data").glob("*.parquet"))
     table = pq.read_table(path, partitioning=None)
     images = pictures.image_bytes(table)
     small = cv2.imencode(".png", np.zeros((20, 30), np.uint8))[1].tobytes()
     photo = cv2.imencode(".jpg", np.zeros((224, 224), np.uint8))[1].tobytes()
     reasons = ("truncated picture", "another size", "not a PNG")
-    images[:3] = [images[0][:-40], small, photo]
+    images[: 3 * repeat] = ([images[0][:-40], small, photo] * repeat)[: max(len(images), 3)]
     struct = pa.StructArray.from_arrays(
         [pa.array(images, pa.binary()), pa.nulls(len(images), pa.string())], ["bytes", "path"]
     )

@@ -143,7 +143,7 @@ def test_missing_classes_are_left_out_with_a_word(trained: Path, sparse: Path, t
 
 
 def test_a_split_without_edge_maps_and_an_unknown_one_are_refused(trained: Path, sparse: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no edge map at all in val"):
+    with pytest.raises(ConfigError, match=r"has no edge map at all in val; it has 8 in train"):
         run(trained, sparse, config(tmp_path / "vectors.parquet", split="val", allow_missing=True))
     with pytest.raises(ConfigError, match="there is no split 'query'"):
         run(trained, sparse, config(tmp_path / "vectors.parquet", split="query"))
