@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import secrets
+import shutil
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import click
+import orjson
 import pytest
 
+from sketchdata.pipelines import imports
 from tests.cli.test_commands import CONTEXTS
 from tests.commands import sketchdata
 from tests.quickdraw_builds import build, generate
@@ -48,16 +54,24 @@ TEXTS = (
     "meta",
 )
 ODD_NAMES = (os.fsdecode(b"\xff"), "a\nb", "[red]", "\u202e[", "-")
-#: As inputs and as outputs; `{}` is the folder below. Devices are left out: a fault here must not cost the machine one.
+#: {name in the folder below: minor number} of character devices of their own, so that a fault costs the machine none.
+DEVICES = {"null": 3, "zero": 5, "full": 7}
+SPECIAL = ("loop", "fifo", "socket", "to-null", *DEVICES)
+#: As inputs and as outputs; `{}` is the folder below.
 PATHS = (
-    *("{}/absent", "{}/empty", "{}/file", "{}/binary", "{}/loop", "{}/loop/x", "{}/fifo", "{}/socket", "{}/file/x"),
+    *("{}/absent", "{}/empty", "{}/file", "{}/binary", "{}/loop/x", "{}/file/x", *(f"{{}}/{name}" for name in SPECIAL)),
     *("", ".", "/proc/x", "{}/" + "x" * 300, "\udcff", *(f"{{}}/{name}" for name in ODD_NAMES)),
 )
 #: Keep what a command does short, where it comes to doing it.
 SMALL = {"source": "{}/source", "categories": "cat,star", "workers": "0", "drawings": "4", "photos": "1"}
 SMALL |= dict.fromkeys(("train", "val", "gallery", "query"), "1")
-#: Seconds within which an odd value is answered.
-PATIENCE = 20
+#: Trainings of one step, of real data, so that options come to be used.
+TRAINING = {"data": "{}/set", "vectors": "{}/words.parquet", "backbone": "small", "size": "16", "hidden": "4"}
+TRAINING |= {"layers": "1", "max_points": "8", "batch_size": "8", "width": "4", "device": "cpu", "seen": "1"}
+TRAINING |= dict.fromkeys(("cnn_epochs", "rnn_epochs", "fusion_epochs", "center_epochs"), "0")
+TRAINING |= dict.fromkeys(("code_epochs", "proxy_epochs", "steps", "epochs"), "1")
+#: Seconds within which an odd value is answered, and bytes that it may take.
+PATIENCE, MEMORY = 20, 6 << 30
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +86,56 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "loop").symlink_to("loop")
     os.mkfifo(folder / "fifo")
     os.mknod(folder / "socket", stat.S_IFSOCK | 0o600)
+    for name, minor in DEVICES.items():
+        if os.geteuid() == 0:
+            os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        else:
+            # Only root can do harm to what this leads to.
+            (folder / name).symlink_to(f"/dev/{name}")
+    (folder / "to-null").symlink_to("null")
+    (folder / "glove.txt").write_text("cat 1 0 0\nstar 0 1 0\n")
+    (folder / "classes.txt").write_text("cat\nstar\n")
+    words = imports.ImportVectorsConfig(out=folder / "words.parquet", classes=str(folder / "classes.txt"))
+    imports.import_vectors(folder / "glove.txt", words)
     for name in ODD_NAMES:
         (folder / name).mkdir()
     return folder
 
 
+def special_files(place: Path) -> dict[str, tuple[int, int, int]]:
+    """Return what must be as it was after any command: the kind, device and inode of each special file."""
+    found = {name: os.lstat(place / name) for name in SPECIAL}
+    found |= {f"/dev/{name}": os.lstat(f"/dev/{name}") for name in DEVICES}
+    return {name: (status.st_mode, status.st_rdev, status.st_ino) for name, status in found.items()}
+
+
 @contextlib.contextmanager
 def nothing_leaves() -> Iterator[None]:
-    """Keep networks, browsers and endless waits out of reach."""
+    """Keep networks, browsers, devices, endless waits and endless memory out of reach."""
 
     def late(*_: object) -> None:
         raise AssertionError(f"no answer within {PATIENCE} s")
 
+    def guarded(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*paths: Any, **options: Any) -> Any:
+            if any(Path(os.fsdecode(path)).absolute().parent.resolve() == Path("/dev") for path in paths):
+                raise AssertionError(f"{change.__name__} of {paths}")
+            return change(*paths, **options)
+
+        return call
+
     refuse = OSError("no network in this test")
     before = signal.signal(signal.SIGALRM, late)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limits[1]))
     signal.alarm(PATIENCE)
     try:
         with (
+            mock.patch("os.replace", guarded(os.replace)),
+            mock.patch("os.rename", guarded(os.rename)),
+            mock.patch("os.unlink", guarded(os.unlink)),
+            mock.patch("os.remove", guarded(os.remove)),
             mock.patch.object(socket.socket, "connect", side_effect=refuse),
             mock.patch.object(socket, "getaddrinfo", side_effect=refuse),
             mock.patch("uvicorn.Server.run"),
@@ -97,16 +144,20 @@ def nothing_leaves() -> Iterator[None]:
             yield
     finally:
         signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
         signal.signal(signal.SIGALRM, before)
 
 
 def words_of(context: click.Context, odd: click.Parameter, value: str, place: Path) -> list[str]:
     """Return a command line with an odd value for one parameter, and one that may do for each that is required."""
     words, arguments = context.command_path.split()[1:], []
+    given = SMALL | TRAINING if words[0] == "train" else SMALL
     for parameter in context.command.params:
         name, kind, text = parameter.name or "", parameter.type, None
         if parameter is odd:
             text = value
+        elif given is not SMALL and name in TRAINING:
+            text = given[name].format(place)
         elif parameter.required or isinstance(parameter, click.Argument):
             folder = isinstance(kind, click.Path) and not kind.file_okay
             text = str(place / ("out/new.png" if name in ("out", "output") else "set" if folder else "file"))
@@ -130,9 +181,11 @@ def odd_values(parameter: click.Parameter, place: Path) -> Iterator[str]:
 
 @COMMANDS
 def test_odd_values_are_answered_in_words(context: click.Context, place: Path) -> None:
-    faults = []
+    faults, before = [], special_files(place)
     for parameter in context.command.params:
         for value in odd_values(parameter, place):
+            # A training goes on in no other's folder.
+            shutil.rmtree(place / "out", ignore_errors=True)
             try:
                 with nothing_leaves():
                     done = sketchdata(*words_of(context, parameter, value, place), expect=None, cwd=place)
@@ -141,7 +194,46 @@ def test_odd_values_are_answered_in_words(context: click.Context, place: Path) -
                 answer = f"{type(error).__name__}: {error}"[:300]
             if answer:
                 faults.append(f"{parameter.name} = {value[-60:]!r}: {answer}")
+            if special_files(place) != before:
+                faults.append(f"{parameter.name} = {value[-60:]!r}: a special file changed")
+                before = special_files(place)
     assert faults == []
+
+
+@pytest.mark.parametrize("name", ["recognition", "hashing", "hashing-baselines", "sketchcode"])
+def test_the_walk_reaches_trainings(name: str, place: Path) -> None:
+    shutil.rmtree(place / "out", ignore_errors=True)
+    context = next(context for context in CONTEXTS if context.command_path == f"sketchdata train {name}")
+    with nothing_leaves():
+        done = sketchdata(*words_of(context, click.Option(["--none"]), "", place), expect=0, cwd=place)
+    assert "8 drawings of 2 classes" in done.stdout.replace("16", "8")
+
+
+@pytest.mark.parametrize("out", ["/", ".", "./", "..", "null", "full", "zero", "fifo", "socket", "to-null"])
+def test_convert_writes_to_odd_places_or_says_why_not(out: str, place: Path) -> None:
+    key_id = secrets.randbits(62)
+    record = {"word": "cat", "countrycode": "US", "timestamp": "2017-03-01 00:00:00 UTC", "recognized": True}
+    record |= {"key_id": str(key_id), "drawing": [[[0, 255], [0, 255]]]}
+    (place / "one.ndjson").write_bytes(orjson.dumps(record))
+    before = special_files(place)
+    work = place / "work" / "inner"
+    work.mkdir(parents=True, exist_ok=True)
+    target = str(place / out) if out in SPECIAL else out
+    made = [folder / f"{key_id}.svg" for folder in (Path("/"), work, work.parent)]
+    try:
+        with nothing_leaves():
+            done = sketchdata("convert", place / "one.ndjson", target, "--to", "svg", expect=None, cwd=work)
+        written = [path for path in made if path.exists()]
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
+    assert special_files(place) == before
+    if done.returncode:
+        assert done.stderr.startswith("error: ")
+        assert written == []
+    else:
+        assert len(written) == 1
+        assert written[0].parent == (work / out).resolve()
 
 
 @COMMANDS
