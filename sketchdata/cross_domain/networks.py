@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sketchdata.errors import ConfigError
-from sketchdata.training.backbones import DenseHead, build
+from sketchdata.training.backbones import build
+from sketchdata.training.networks import DenseHead
 
 #: Channels of a photo, and of a drawing as black lines on white.
 COLOURS = 3

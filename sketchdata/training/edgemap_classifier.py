@@ -19,8 +19,9 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
 from sketchdata.storage.records import check_fields
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.training.backbones import PictureNetwork, build
+from sketchdata.training.backbones import build
 from sketchdata.training.bitmaps import PackedBitmaps
+from sketchdata.training.networks import PictureNetwork
 from sketchdata.training.packed import relabelled
 from sketchdata.training.run_folder import MODEL
 
