@@ -4,9 +4,9 @@ Written: a `<path>` a stroke in the simplified format's square, `viewBox="0 0 25
 attributes of the root; raw drawings keep their pixels, and their times as `data-t` of each path.
 
 Read: paths and basic shapes with their transforms, `<use>` of local elements; filled shapes by their outlines. A stroke
-is what a viewer would see: `svg_styles` says what is painted and in which colour, and pages and other backgrounds are
-no ink. Nothing is ever fetched or run: external entities and files are refused, scripts, text and pictures are passed
-over.
+is what a viewer would see: `svg_styles` says what is painted and in which colour; pages and other backgrounds, frames
+along the edges of the canvas and shapes that are clipped away are no ink. A shape that a clip path cuts is read whole.
+Nothing is ever fetched or run: external entities and files are refused, scripts, text and pictures are passed over.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sketchdata.formats.svg_shapes import (
     parse_transform,
     too_many_points,
 )
-from sketchdata.formats.svg_styles import WHITE, Paint, Style, StyleSheet
+from sketchdata.formats.svg_styles import WHITE, Bounds, Paint, Style, StyleSheet
 
 MAX_BYTES = 1 << 25
 #: Elements of a document, and those that `<use>` makes of them.
@@ -59,6 +59,8 @@ _MAX_DECLARATIONS, _MAX_VALUE, _MAX_EXPANDED = 64, 1000, 1 << 20
 #: A filled shape is a background where it reaches this near to all edges of the canvas, in parts of its sides, and
 #: fills this share of it.
 _EDGE, _COVERED = 0.01, 0.95
+#: The line of a frame lies this near to all edges.
+_FRAME = 0.002
 #: A shape in the colour of the ground is looked for on so many of the filled ones before it.
 _NEAREST = 64
 #: The canvas of a document that names no size: that of CSS for what has none.
@@ -212,7 +214,9 @@ class _Painter:
     box: list[float] | None
     shapes: list[_Shape] = field(default_factory=list)
     page: Paint = None
-    canvas: tuple[float, float, float, float] | None = None
+    canvas: Bounds | None = None
+    _clip_bounds: dict[str, tuple[Bounds, ...] | None] = field(default_factory=dict)
+    _clipping: bool = False
     _seen: int = 0
     _points: int = 0
 
@@ -236,6 +240,7 @@ class _Painter:
             return
         if element.tag != "svg" and style.transform:
             transform = transform @ parse_transform(style.transform)
+        style = self._clipped(style, transform, viewport, depth)
         if element.tag in SHAPES:
             self._draw(element, style, transform, viewport)
         for child in element:
@@ -268,6 +273,7 @@ class _Painter:
             return
         if style.transform:
             transform = transform @ parse_transform(style.transform)
+        style = self._clipped(style, transform, viewport, depth)
         x, y = (parse_length(element.attrib, name, viewport) for name in ("x", "y"))
         transform = transform @ Transform(e=x, f=y)
         if target.tag in ("symbol", "svg"):
@@ -278,9 +284,42 @@ class _Painter:
         else:
             self._draw_element(target, style, transform, viewport, depth + 1)
 
+    def _clipped(self, style: Style, transform: Transform, viewport: complex, depth: int) -> Style:
+        """Add an element's own clip path to those around it."""
+        element = self._named.get(style.clip_path) if style.clip_path else None
+        if element is None or element.tag != "clipPath":
+            return style
+        if style.clip_path not in self._clip_bounds:
+            self._clip_bounds[style.clip_path] = None  # that of one which refers to itself
+            self._clip_bounds[style.clip_path] = self._bounds_of_clip(element, viewport, depth)
+        found = self._clip_bounds[style.clip_path]
+        if found is None:
+            return style
+        if element.attrib.get("clipPathUnits") == "objectBoundingBox":
+            # In parts of the element's own bounds, which are 0 to 1.
+            return style if _is_seen((0.0, 0.0, 1.0, 1.0), (found,)) else style._replace(clips=((),))
+        corners = [[transform(complex(x, y)) for x in box[::2] for y in box[1::2]] for box in found]
+        return style._replace(clips=(*style.clips, tuple(_bounds_of(places) for places in corners)))
+
+    def _bounds_of_clip(self, element: Element, viewport: complex, depth: int) -> tuple[Bounds, ...] | None:
+        """Return the bounds of the shapes of a clip path; None where they are not known."""
+        if any(inner.tag == "text" for inner in element.iter()):
+            return None
+        kept, self.shapes, clipping, self._clipping = self.shapes, [], self._clipping, True
+        style = self._sheet.style_of(element, Style())
+        if style is not None:
+            inner = parse_transform(style.transform) if style.transform else Transform()
+            style = self._clipped(style, inner, viewport, depth + 1)
+            for child in element:
+                self._draw_element(child, style, inner, viewport, depth + 1)
+        found, self.shapes, self._clipping = [_bounds(shape) for shape in self.shapes], kept, clipping
+        # A clip of no area leaves nothing.
+        return tuple(box for box in found if box[0] < box[2] and box[1] < box[3])
+
     def _draw(self, element: Element, style: Style, transform: Transform, viewport: complex) -> None:
         # Where a transform leaves no area, nothing is drawn, not even lines.
-        if not style.visible or (style.fill is None and style.stroke is None) or transform.is_singular:
+        painted = self._clipping or style.fill is not None or style.stroke is not None
+        if not style.visible or not painted or transform.is_singular:
             return
         outlines = SHAPES[element.tag](element.attrib, viewport)
         times = _parse_times(element.attrib["data-t"]) if "data-t" in element.attrib else None
@@ -288,7 +327,9 @@ class _Painter:
             self._points += len(outline.points)
             if transform != Transform():
                 outline.points = [transform(place) for place in outline.points]
-            self.shapes.append(_Shape(outline, times, style.fill, style.stroke))
+            shape = _Shape(outline, times, style.fill, style.stroke)
+            if not style.clips or _is_seen(_bounds(shape), style.clips):
+                self.shapes.append(shape)
         if self._points > MAX_POINTS:
             raise too_many_points()
 
@@ -320,20 +361,26 @@ _PLACE = ("x", "y", "width", "height")
 
 
 def _ink(painter: _Painter) -> list[_Shape]:
-    """Return the shapes that show: without backgrounds, and without what is painted in the colour of the background."""
+    """Return the shapes that show: without backgrounds, frames, and what is painted in the colour of the background."""
     canvas = painter.canvas
+    is_frame = [
+        shape.stroke is not None and _covers(shape, canvas, _FRAME) and _is_upright(shape) for shape in painter.shapes
+    ]
     if canvas is None and len(painter.shapes) > 1:
         # Of a document without a size, all that it draws.
         bounds = np.array([_bounds(shape) for shape in painter.shapes])
         (left, top), (right, bottom) = bounds[:, :2].min(axis=0).tolist(), bounds[:, 2:].max(axis=0).tolist()
         canvas = left, top, right - left, bottom - top
-    is_ground = [shape.stroke is None and _covers(shape, canvas) for shape in painter.shapes]
+    is_ground = [
+        it_is or (shape.stroke is None and _covers(shape, canvas))
+        for shape, it_is in zip(painter.shapes, is_frame, strict=True)
+    ]
     grounds = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if it_is]
     shapes = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if not it_is]
     # A pattern, such as a grid, lies on a colour.
     plain = [shape.fill for shape in grounds if shape.fill is not None and shape.fill.rgb is not None]
     ground = plain[-1] if plain else painter.page or WHITE
-    shown, filled = list[_Shape](), list[tuple[float, float, float, float]]()
+    shown, filled = list[_Shape](), list[Bounds]()
     for shape in shapes:
         if any(paint is not None and paint.differs_from(ground) for paint in (shape.fill, shape.stroke)):
             shown.append(shape)
@@ -341,20 +388,22 @@ def _ink(painter: _Painter) -> list[_Shape]:
         elif shape.stroke is None and any(_lies_in(_bounds(shape), other) for other in filled[-_NEAREST:]):
             # What has the ground's colour shows where it lies on something else.
             shown.append(shape)
-    if shown:
-        return shown
+    frames = [shape for shape, it_is in zip(painter.shapes, is_frame, strict=True) if it_is]
+    if shown or frames:
+        # A picture that is one rectangle is that rectangle.
+        return shown or [shape for shape in frames if shape.stroke is not None and shape.stroke.differs_from(ground)]
     if not grounds:
         # White ink, which shows on whatever the transparent canvas is laid.
         return shapes
     return grounds if not shapes and ground != WHITE else []
 
 
-def _covers(shape: _Shape, canvas: tuple[float, float, float, float] | None) -> bool:
+def _covers(shape: _Shape, canvas: Bounds | None, edge: float = _EDGE) -> bool:
     if canvas is None:
         return False
     x, y, width, height = canvas
     left, top, right, bottom = _bounds(shape)
-    across, down = _EDGE * width, _EDGE * height
+    across, down = edge * width, edge * height
     if left > x + across or top > y + down or right < x + width - across or bottom < y + height - down:
         return False
     places = shape.outline.points
@@ -362,12 +411,30 @@ def _covers(shape: _Shape, canvas: tuple[float, float, float, float] | None) -> 
     return abs(twice) / 2 >= _COVERED * (right - left) * (bottom - top)
 
 
-def _lies_in(inner: tuple[float, float, float, float], outer: tuple[float, float, float, float]) -> bool:
+def _is_upright(shape: _Shape) -> bool:
+    """Tell whether a shape is a closed, upright rectangle, as programs draw and hands do not."""
+    left, top, right, bottom = _bounds(shape)
+    corners = {complex(x, y) for x in (left, right) for y in (top, bottom)}
+    return shape.outline.closed and corners == set(shape.outline.points)
+
+
+def _is_seen(bounds: Bounds, clips: Sequence[Sequence[Bounds]]) -> bool:
+    left, top, right, bottom = bounds
+    return all(
+        any(left <= box[2] and top <= box[3] and right >= box[0] and bottom >= box[1] for box in clip) for clip in clips
+    )
+
+
+def _lies_in(inner: Bounds, outer: Bounds) -> bool:
     return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
-def _bounds(shape: _Shape) -> tuple[float, float, float, float]:
-    xs, ys = [place.real for place in shape.outline.points], [place.imag for place in shape.outline.points]
+def _bounds(shape: _Shape) -> Bounds:
+    return _bounds_of(shape.outline.points)
+
+
+def _bounds_of(places: Sequence[complex]) -> Bounds:
+    xs, ys = [place.real for place in places], [place.imag for place in places]
     return min(xs), min(ys), max(xs), max(ys)
 
 

@@ -20,9 +20,12 @@ _LONGEST_COLOUR = 100
 _PIXELS_AND_DEGREES = re.compile(r"(?<=[\d.])(?:px|deg)\b")
 _PROPERTIES = {
     *("display", "visibility", "opacity", "color", "fill", "stroke", "fill-opacity", "stroke-opacity", "stroke-width"),
-    *("transform", "background", "background-color"),
+    *("transform", "background", "background-color", "clip-path"),
 }
 _NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9}))(?:[eE][+-]?\d{1,2})?\s*(%?)[a-zA-Z]*\s*")
+_LOCAL = re.compile(r"url\(\s*[\"']?#([^\"')]{1,200})[\"']?\s*\)")
+#: A transform is not inherited by default; these leave it out.
+_NOTHING = {"none", "inherit", "initial", "unset", "revert"}
 _RGB = re.compile(r"rgba?\(([^()]{0,80})\)")
 
 
@@ -43,8 +46,16 @@ Paint = Colour | None
 BLACK, WHITE, _UNKNOWN = Colour((0, 0, 0)), Colour((255, 255, 255)), Colour(None)
 
 
+#: left, top, right and bottom.
+Bounds = tuple[float, float, float, float]
+
+
 class Style(NamedTuple):
-    """What an element inherits and hands down, and its own transform."""
+    """What an element inherits and hands down, and its own transform and clip path.
+
+    `clips` holds the clip paths around it, as the bounds of their shapes in the coordinates of the document: what lies
+    outside all bounds of one of them is not seen.
+    """
 
     fill: Paint = BLACK
     stroke: Paint = None
@@ -54,6 +65,8 @@ class Style(NamedTuple):
     stroke_width: float = 1.0
     visible: bool = True
     transform: str = ""
+    clip_path: str = ""
+    clips: tuple[tuple[Bounds, ...], ...] = ()
     # The paints as declared: an opacity of 0 hides them where it stands, and not what is within.
     own_fill: Paint = BLACK
     own_stroke: Paint = None
@@ -140,6 +153,7 @@ class StyleSheet:
         stroke_opacity = _number(get("stroke-opacity", ""), outer.stroke_opacity)
         stroke_width = _number(get("stroke-width", ""), outer.stroke_width)
         visibility = get("visibility", "inherit").lower()
+        transform, clip = get("transform", "none"), _LOCAL.match(get("clip-path", "none")[:300])
         return Style(
             fill=own_fill if fill_opacity >= _LEAST_OPACITY else None,
             stroke=own_stroke if stroke_opacity >= _LEAST_OPACITY and stroke_width > 0 else None,
@@ -148,7 +162,9 @@ class StyleSheet:
             stroke_opacity=stroke_opacity,
             stroke_width=stroke_width,
             visible=outer.visible if visibility == "inherit" else visibility == "visible",
-            transform="" if get("transform", "none") == "none" else _PIXELS_AND_DEGREES.sub("", declared["transform"]),
+            transform="" if transform.lower() in _NOTHING else _PIXELS_AND_DEGREES.sub("", transform),
+            clip_path=clip[1].strip() if clip else "",
+            clips=outer.clips,
             own_fill=own_fill,
             own_stroke=own_stroke,
         )

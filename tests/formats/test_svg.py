@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 import os
@@ -316,6 +317,27 @@ LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
         '<path d="M0 0L5 5" stroke="white" fill="none"/>',
         '<rect x="3" y="3" width="9" height="9" fill="white" stroke="none"/>',
         '<rect width="255" height="255" fill="url(#gradient)"/>',
+        # Frames along the edges of the canvas.
+        '<rect width="255" height="255" fill="none" stroke="black"/>',
+        '<rect width="100%" height="100%" fill="white" stroke="grey" stroke-width="3"/>',
+        '<path d="M0 0H255V255H0Z" fill="none" stroke="black"/>',
+        # What is clipped away: by a shape elsewhere, of no size, not shown, or by none.
+        '<clipPath id="c"><rect x="90" width="9" height="9"/></clipPath><path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<clipPath id="c"><rect width="0" height="9"/></clipPath><g style="clip-path: url(\'#c\')">'
+        '<path d="M0 0L5 5"/></g>',
+        '<clipPath id="c"><rect width="9" height="9" display="none"/></clipPath>'
+        '<path d="M0 0L5 5" clip-path="url( #c )"/>',
+        '<clipPath id="c"/><style>.a{clip-path:url("#c")}</style><svg class="a"><path d="M0 0L5 5"/></svg>',
+        '<clipPath id="c"><rect width="9" height="9" clip-path="url(#d)"/></clipPath><clipPath id="d"/>'
+        '<path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<clipPath id="c" clip-path="url(#d)"><rect width="9" height="9"/></clipPath><clipPath id="d"/>'
+        '<path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<clipPath id="c" clipPathUnits="objectBoundingBox"><rect x="2" width="1" height="1"/></clipPath>'
+        '<path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<clipPath id="c"><rect width="9" height="9"/></clipPath><path id="p" d="M0 0L5 5" fill="none"/>'
+        '<g clip-path="url(#c)"><use href="#p" x="50" stroke="red"/></g><use href="#p" stroke="red"'
+        ' clip-path="url(#e)"/>'
+        '<clipPath id="e"><use href="#far"/></clipPath><defs><rect id="far" x="77" width="3" height="3"/></defs>',
     ],
 )
 def test_what_no_viewer_shows_is_no_ink(unseen: str) -> None:
@@ -334,8 +356,23 @@ def test_what_no_viewer_shows_is_no_ink(unseen: str) -> None:
         '<path d="M0 0L5 5" fill="var(--any)"/>',
         "<style>:nonsense, path{fill:none} path:hover{fill:none} path:not(:first-of-type, :last-of-type){fill:none}"
         ' [d={fill:none}</style><path d="M0 0L5 5"/>',
-        # A frame is drawn, and so is what is white on something black.
-        '<rect width="255" height="255" fill="none" stroke="black"/>',
+        # What is less than a frame along the edges is drawn, and so is what is white on something black.
+        '<rect x="4" y="4" width="247" height="247" fill="none" stroke="black"/>',
+        '<path d="M0 0H255V255H0V0" fill="none" stroke="black"/>',
+        '<clipPath id="c"><rect width="9" height="9"/></clipPath><path d="M0 0L5 5" clip-path="url(#c)"/>',
+        # Half of it, a clip of which the bounds are not known, one that is not there, and one in another file.
+        '<clipPath id="c"><rect width="9" height="9"/></clipPath><path d="M0 0L90 90" clip-path="url(#c)"/>',
+        '<clipPath id="c"><text>a</text></clipPath><path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<path d="M0 0L5 5" clip-path="url(#missing)"/>',
+        '<path d="M0 0L5 5" style="clip-path: url(a.svg#c)"/>',
+        '<clipPath id="c" clipPathUnits="objectBoundingBox"><rect width="1" height="1"/></clipPath>'
+        '<path d="M70 70L90 90" clip-path="url(#c)"/>',
+        # A clip moves with what it clips, and its shapes need no paint.
+        '<clipPath id="c" transform="translate(2)"><path fill="none" d="M0 0H9V9H0Z"/></clipPath>'
+        '<g transform="translate(80)" clip-path="url(#c)"><path d="M3 3L5 5"/></g>',
+        '<clipPath id="c" clip-path="url(#c)"><rect width="9" height="9"/></clipPath>'
+        '<path d="M0 0L5 5" clip-path="url(#c)"/>',
+        '<path d="M0 0L5 5" style="transform: inherit"/>',
         '<rect x="3" y="3" width="90" height="90" fill="white" stroke="black"/>',
     ],
 )
@@ -557,3 +594,80 @@ def test_any_text_for_path_data_is_read_or_refused(data: str) -> None:
     else:
         outcome = "read" if all(stroke.dtype == np.uint8 and len(stroke) for stroke in strokes) else "wrong"
     assert outcome in {"read", "empty drawing", "bad path", "bad coordinate"}
+
+
+#: Parts of style sheets, right, wrong and cut off.
+STYLES = (
+    *(
+        "a",
+        ".c",
+        "#c",
+        "*",
+        "path",
+        ":not(.c)",
+        ":has(> g)",
+        ":nth-child(2n+1)",
+        "::before",
+        "[id=c]",
+        " > ",
+        " ~ ",
+        "||",
+        "svg|g",
+    ),
+    *(
+        "{",
+        "}",
+        ";",
+        ":",
+        ",",
+        "(",
+        ")",
+        "[",
+        "]",
+        "@media print",
+        "@import url(x);",
+        "/*",
+        "*/",
+        "'",
+        "\\",
+        "!important",
+        "\ufeff",
+    ),
+    *(
+        "fill",
+        "display",
+        "opacity",
+        "transform",
+        "clip-path",
+        "background",
+        "--x",
+        "none",
+        "inherit",
+        "url(#c)",
+        "url(#c",
+        "nan",
+    ),
+    *(
+        "9" * 5000,
+        "1e400",
+        "hsl(1e30,%,1)",
+        "rgb(1 2 3 / 0%)",
+        "var(--x, red)",
+        "calc(1px + 2%)",
+        "scale(0)",
+        "rotate(1e308)",
+    ),
+)
+
+
+@pytest.mark.slow
+@given(st.lists(st.sampled_from(STYLES), max_size=40), st.lists(st.sampled_from(STYLES), max_size=6))
+def test_any_style_sheet_is_read_or_refused(sheet: list[str], style: list[str]) -> None:
+    sheet_text, style_text = (html.escape("".join(parts)) for parts in (sheet, style))
+    shapes = f'<g class="c" style="{style_text}" clip-path="url(#c)">{path("M0 0L5 5")}</g><use href="#c"/>'
+    clip = '<clipPath id="c"><rect width="9" height="9"/></clipPath>'
+    try:
+        outcome = len(load(f"<style>{sheet_text}</style>{clip}{shapes}").strokes)
+    except FormatError as error:
+        outcome = len(error.reason)
+    assert outcome > 0
