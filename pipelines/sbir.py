@@ -66,9 +66,9 @@ from sketchdata.engine import EngineOptions, Task, TaskResult, assembly, run, ru
 from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.files import regular
-from sketchdata.formats.files import FORMATS, FaultCounts, read_svg
+from sketchdata.formats.files import FORMATS, Fault, FaultCounts, read_svg
 from sketchdata.photos import collection
-from sketchdata.photos.annotations.record import PHOTO_SUFFIXES
+from sketchdata.photos.annotations.record import PHOTO_SUFFIXES, is_picture
 from sketchdata.photos.crops import encode
 from sketchdata.photos.image import DEFAULT_LIMITS, Photo, decode, perceptual_hash, resize, sniff
 from sketchdata.pipelines import drawings as own_drawings
@@ -393,7 +393,7 @@ def _scan_drawings(config: Config) -> tuple[list[own_drawings.SourceUnit] | None
             for shard in shards
         ], []
     files = class_files(root)
-    if not any(_is_picture(path) for paths in files.values() for path in paths):
+    if not any(is_picture(root / path, PHOTO_SUFFIXES) for paths in files.values() for path in paths):
         return own_drawings.units_of(root, "--drawings"), []
     strange = [
         path for path in root.rglob("*") if path.suffix.lower().removeprefix(".") in set(FORMATS) - {"svg", "npy"}
@@ -409,10 +409,7 @@ def _scan_drawings(config: Config) -> tuple[list[own_drawings.SourceUnit] | None
 def _scan_photos(config: Config) -> list[_Unit]:
     root = root_of(config.layout, PHOTOS, config.photos)
     if not (root / MANIFEST_NAME).is_file():
-        units = _units(root, PHOTOS, class_files(root), PHOTO_SUFFIXES)
-        if not units:
-            raise ConfigError(f"--photos {root} holds no photos: expected a folder for each class, such as {root}/cat")
-        return units
+        return _units(root, PHOTOS, class_files(root), PHOTO_SUFFIXES)
     manifest = read_manifest(root)
     if holds_pictures(manifest) and "context" in manifest.config:
         shards = manifest.shards(pictures.UNDIVIDED)
@@ -444,26 +441,26 @@ def _scan_photos(config: Config) -> list[_Unit]:
     ]
 
 
-def _is_picture(path: str) -> bool:
-    return Path(path).suffix.lower() in PHOTO_SUFFIXES
-
-
 def _units(root: Path, domain: str, files: Mapping[str, Sequence[str]], suffixes: frozenset[str]) -> list[_Unit]:
-    passed_over = Counter(
-        Path(path).suffix.lower() or "without suffix"
-        for paths in files.values()
-        for path in paths
-        if Path(path).suffix.lower() not in suffixes
-    )
-    if passed_over:
-        told = ", ".join(f"{count:,} {suffix}" for suffix, count in passed_over.most_common(5))
-        console.print(
-            f"{root}: passed over {passed_over.total():,} files that are not {domain}: {told}", soft_wrap=True
-        )
-    units = []
+    passed_over, units = FaultCounts(), []
     for word, paths in files.items():
-        if own := [path for path in paths if Path(path).suffix.lower() in suffixes]:
+        own = []
+        for path in paths:
+            if is_picture(root / path, suffixes):
+                own.append(path)
+            else:
+                kind = f"{Path(path).suffix.lower()} files" if Path(path).suffix else "files without suffix"
+                passed_over.add(Fault(where=path, reason=kind, detail=""))
+        if own:
             units.append(_Unit(name=f"{domain}/{word}", word=word, root=root, files=own))
+    if not units:
+        there = f"; there are {passed_over}" if passed_over.counts else ""
+        raise ConfigError(
+            f"--{domain} {root} holds no {domain}: expected a folder for each class, such as {root}/cat{there}"
+        )
+    if passed_over.counts:
+        note = f"{root}: passed over {passed_over.counts.total():,} files that are not {domain}: {passed_over}"
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     return units
 
 

@@ -350,7 +350,9 @@ def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Po
     named = (path for path in folder.iterdir() if path.suffix.lower() == ".svg" and not path.name.startswith("."))
     paths = sorted(path for path in named if path.is_file())
     if not paths:
-        raise ConfigError(f"{folder} holds no .svg files")
+        below = sorted(path.relative_to(folder) for path in folder.rglob("*.[sS][vV][gG]"))
+        there = f": there are {len(below):,} in folders below it, such as {below[0]}" if below else ""
+        raise ConfigError(f"{folder} holds no .svg files{there}")
     batches: list[DrawingBatch] = []
     names: list[str] = []
     for path in paths:

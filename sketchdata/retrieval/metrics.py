@@ -172,7 +172,9 @@ def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic
     """Compute AP with each precision raised to the highest one at the same or a higher recall, as VOC does since 2010.
 
     With k, only the first k items count, and the sum is divided by min(R, k): the mAP@k of SAKE (Liu et al., ICCV 2019)
-    and of ZSE-SBIR (Lin et al., CVPR 2023), by their published code.
+    and of ZSE-SBIR (Lin et al., CVPR 2023). Their papers state no formula; their code does: `eval_AP_inner` and `VOCap`
+    in src/test_cse_resnet_tuberlin_zeroshot.py of https://github.com/qliu24/SAKE, `voc_eval` in utils/ap.py of
+    https://github.com/buptLinfy/ZSE-SBIR.
 
     It has no closed expected value, since a maximum over ranks is not a sum over them. With the threshold's precisions
     it equals the value with relevant items last: the last one of a group stands at the group's end.
@@ -235,7 +237,8 @@ def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
 def precision_at_min(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
     """Compute P@min(k, R): the relevant items among the first min(k, R), over min(k, R), so that 1 can be reached.
 
-    This is the P@k of ZSE-SBIR (Lin et al., CVPR 2023), by its published code.
+    This is the P@k of ZSE-SBIR (Lin et al., CVPR 2023): `precision_eval` in utils/ap.py of its code. SAKE divides by k
+    (`eval_precision`), as `precision_at` does.
 
     Raises:
         ConfigError: `k` is below 1.

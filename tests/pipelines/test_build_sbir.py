@@ -295,6 +295,24 @@ def test_bad_files_are_listed_and_too_many_are_an_error(own: tuple[Path, Path], 
     assert "an HTML page" in rejects(tmp_path / "out")[1]["detail"]
 
 
+def test_photos_are_told_by_their_content_and_other_files_named(
+    own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawings, photos = own
+    for number, suffix in enumerate(("", ".JFIF", ".jpg_large")):
+        put(photos / "Cat" / f"n0_{number}{suffix}", picture(f"n{number}", ".jpg", 64))
+    put(photos / "Cat" / "phone.heic", b"    ftypheic")
+    put(photos / "Star" / "[b]notes", b"x")
+    manifest = build(drawings, photos, tmp_path / "out")
+    words = [
+        row["word"] for split in manifest.counts if "photos" in split for row in rows(tmp_path / "out", manifest, split)
+    ]
+    assert words.count("cat") == 7
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "passed over 2 files that are not photos: 1 .heic files (Cat/phone.heic)" in told
+    assert "1 files without suffix (Star/[b]notes)" in told
+
+
 def test_classes_of_one_domain_and_small_ones_are_listed(own: tuple[Path, Path], tmp_path: Path) -> None:
     drawings, photos = own
     shutil.rmtree(photos / "Star")
@@ -334,6 +352,7 @@ def faults(own: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[dict[str, A
     yield {"photos": tmp_path / "none"}, "--photos .*none is not a folder"
     yield {"drawings": tmp_path / "none"}, "--drawings .*none is not a folder"
     yield {"photos": photos / "Cat"}, "holds no photos"
+    yield {"photos": tmp_path / "pages"}, r"holds no photos: .*; there are 1 \.heic files \(cat/0\.heic\)"
     yield {"drawings": tmp_path / "hollow"}, "holds no drawings"
     yield (
         {"photos": tmp_path / "strangers"},
@@ -346,6 +365,7 @@ def faults(own: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[dict[str, A
 def test_what_cannot_be_is_told(own: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "hollow").mkdir()
     put(tmp_path / "strangers" / "lion" / "0.jpg")
+    put(tmp_path / "pages" / "cat" / "0.heic", b"x")
     for word in ("cat", "Cat"):
         put(tmp_path / "twice" / word / "0.png")
     for number, (options, told) in enumerate(faults(own, tmp_path)):

@@ -48,6 +48,15 @@ def test_too_many_bad_records_fail_and_are_listed_all_the_same(tmp_path: Path) -
     assert len(records((tmp_path / "bad.jsonl").read_bytes())) == 4
 
 
+def test_svg_files_of_folders_below_are_named(tmp_path: Path) -> None:
+    (tmp_path / "all" / "cat").mkdir(parents=True)
+    (tmp_path / "all" / "cat" / "1.SVG").write_bytes(b"<svg/>")
+    with pytest.raises(
+        ConfigError, match=r"all holds no \.svg files: there are 1 in folders below it, such as cat/1\.SVG"
+    ):
+        go(tmp_path / "all", tmp_path / "b.ndjson")
+
+
 def test_nothing_good_fails_whatever_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.ndjson").write_bytes(b"".join(BAD))
     with pytest.raises(SketchDataError, match="4 of 4 records"):

@@ -194,6 +194,7 @@ _COMPANIONS = frozenset(
 )
 _KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF")
 _NAMES_SHOWN = 3
+_START_BYTES = 512
 
 
 class StoredSize(NamedTuple):
@@ -217,6 +218,17 @@ class StoredSize(NamedTuple):
         if self.orientation in (3, 4, 6, 7):
             y0, y1 = height - y1, height - y0
         return PixelBox(y0, x0, y1, x1) if self.orientation > 4 else PixelBox(x0, y0, x1, y1)
+
+
+def is_picture(path: Path, suffixes: frozenset[str] = PHOTO_SUFFIXES) -> bool:
+    """Tell whether a file has a suffix of pictures, or begins as one whatever its suffix is."""
+    if path.suffix.lower() in suffixes:
+        return True
+    try:
+        with regular(path).open("rb") as file:
+            return sniff(file.read(_START_BYTES)) is not None
+    except OSError:
+        return False
 
 
 class PhotoFolder:
@@ -257,7 +269,7 @@ class PhotoFolder:
     def _is_photo(self, path: Path, name: str) -> bool:
         try:
             with regular(path).open("rb") as file:
-                start = file.read(512)
+                start = file.read(_START_BYTES)
         except OSError as error:
             self.passed_over.append(Fault(where=name, reason="unreadable file", detail=f"{error.strerror}"))
             return False
@@ -330,7 +342,7 @@ def _read_size(path: Path) -> StoredSize:
         with warnings.catch_warnings(), regular(path).open("rb") as file:
             # Of large and of oddly tagged photos: decoding judges the former, the latter do no harm.
             warnings.simplefilter("ignore")
-            is_tiff = sniff(file.read(512)) == "TIFF"
+            is_tiff = sniff(file.read(_START_BYTES)) == "TIFF"
             file.seek(0)
             if is_tiff:
                 check_tiff(file.read(DEFAULT_LIMITS.bytes))
