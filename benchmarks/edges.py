@@ -5,7 +5,7 @@
 Photos have 480 × 320 pixels, as JPEG of quality 95: those of BSDS500 where SKETCHDATA_REAL_DATA names a folder of them,
 else generated ones. The steps of one photo are in milliseconds of one core's processor time, the best of three rounds;
 thinning is left out where a detector's edges are thin already. The whole command goes from Parquet to Parquet with two
-workers, and their start is included: photos a second by the clock, and processor time a photo of all processes. Weights
+workers, and their start is included: photos per second by the clock, and processor time a photo of all processes. Weights
 of tin and pidinet come from the same folder. Only ratios of the same run mean something on another machine.
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     contents, kind = _photos(arguments.photos)
     head = [
-        "ms a photo",
+        "ms per photo",
         *STEPS,
         "all",
         "photos/s, one core",
@@ -154,7 +154,7 @@ def _best(work: Callable[[object], object], items: Sequence[object]) -> float:
 
 
 def _steps(entry: Entry, contents: Sequence[bytes]) -> dict[str, float]:
-    """Return the seconds a photo that each step takes; each gets what the one before it made."""
+    """Return the seconds per photo that each step takes; each gets what the one before it made."""
     find, seconds, items = entry.make(), {}, list(contents)
     works: dict[str, Callable[..., object]] = dict(
         zip(STEPS, (decode, find, None if entry.name in THIN_DETECTORS else thin, centre, recipe.png), strict=True)

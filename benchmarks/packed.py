@@ -67,7 +67,7 @@ def _measure(data: Path, plain: int, seconds: float) -> None:
     threads = f"torch {torch.__version__} on {torch.get_num_threads()} thread(s), batches of {SIZE}"
     packed, reading = _reading(data)
     frame, plain_reading = _plain_reading(data)
-    head = ["reading", "drawings", "seconds", "drawings/s", "bytes a drawing", "MB", "peak MB of the process"]
+    head = ["reading", "drawings", "seconds", "drawings/s", "bytes per drawing", "MB", "peak MB of the process"]
     print(f"{machine()}, {threads}\n\n{table(head, [reading, plain_reading])}\n", flush=True)
     view = View(scale=packed.offset_scale())
     views = {"sequence": replace(view, size=None), "raster": replace(view, max_points=None), "both": view}

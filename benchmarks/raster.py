@@ -5,7 +5,7 @@
 At 224 pixels, lines 1 pixel wide: PIL's `line` a stroke, cairo's `line_to` a point, skimage's `line` a segment. At 28:
 the published recipe of the official bitmaps, also a call a point. Every way starts from the same Arrow table; one more
 row gives PIL lists of numbers that were made beforehand. Drawings are generated ones and, where SKETCHDATA_REAL_DATA
-names a folder of them, real ones. Rates are drawings a second of one core's processor time, and with all cores by the
+names a folder of them, real ones. Rates are drawings per second of one core's processor time, and with all cores by the
 clock, the best of three rounds; only ratios of the same run mean something on another machine.
 """
 

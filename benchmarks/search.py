@@ -83,7 +83,7 @@ def _report(gallery: Codes, asked: np.ndarray, k: int) -> str:
         built = time.process_time() - started
         ms, recall = _time(search, asked, 3), _recall(flat, search, asked, limits, k)
         rows.append([name, f"{built:.1f}", f"{ms:.3f}", f"{naive / ms:.1f}", f"{recall:.4f}"])
-    head = ["way", "s to build", "ms a query", "faster than numpy by", f"recall@{k}"]
+    head = ["way", "s to build", "ms per query", "faster than numpy by", f"recall@{k}"]
     facts = [
         f"{machine()}, faiss {faiss.__version__}, numpy {np.__version__}",
         f"{len(gallery):,} codes of {gallery.bits} bits, {len(asked):,} queries, k {k}; the paper: {PAPER_MS} ms",

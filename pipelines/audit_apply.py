@@ -2,7 +2,7 @@
 
 Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what is removed and
 groups the rest by class; with --refill, `refill_class` takes each class's next drawings from its official file;
-`gather_class` joins the two. A run that was stopped goes on from there, and the manifest comes last.
+`gather_class` joins the two. An interrupted run resumes from there, and the manifest comes last.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         ConfigError: The options do not go together, or the output folder is not free.
     """
     if config.source is not None and not config.refill:
-        raise ConfigError("--source is where --refill takes drawings from: give both, or neither")
+        raise ConfigError("--source is where --refill takes drawings from: give both or neither")
     curation = read_curation(directory.absolute(), "entropy", splits=config.splits, noise=not config.no_noise)
     folder = drawings_folder(config.out, _plan(curation, config))
     if (finished := folder.begin(overwrite=config.overwrite, check=partial(_check, curation, config))) is not None:
@@ -123,11 +123,11 @@ def _check(curation: Curation, config: Config) -> None:
         )
     if config.refill and parent.parent is not None:
         raise ConfigError(
-            f"{directory} is curated itself, and does not tell which drawings were passed over: "
+            f"{directory} is itself curated, and does not list the drawings that were skipped: "
             f"--refill the data set that it was made from, {parent.parent.name}"
         )
     if config.refill:
-        # A source that is not there must not cost the data set that is to be overwritten.
+        # A source that is not there must not destroy the data set to overwrite.
         open_source(location_of(config.source))
     if config.no_noise and not len(curation.keep) + len(curation.drop):
         raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
@@ -141,7 +141,7 @@ def _check(curation: Curation, config: Config) -> None:
         console.print(note, soft_wrap=True, highlight=False)
 
 
-# ---- first stage: one task a shard of the parent --------------------------------------------------------------------
+# ---- first stage: one task per shard of the parent -------------------------------------------------------------------
 
 
 def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> dict[str, list[Stored]] | None:
@@ -185,7 +185,7 @@ def group_shard(task: Task) -> TaskResult:
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
 
 
-# ---- second stage, with --refill: one task a class -------------------------------------------------------------------
+# ---- second stage, with --refill: one task per class -----------------------------------------------------------------
 
 
 def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions) -> dict[str, TaskResult] | None:
@@ -312,7 +312,7 @@ def _accept(settings: Mapping[str, Any]) -> Accept:
     return accept
 
 
-# ---- third stage: one task a class -----------------------------------------------------------------------------------
+# ---- third stage: one task per class ---------------------------------------------------------------------------------
 
 
 def _gather(

@@ -86,7 +86,7 @@ class Config:
         0.001, help="Fail when a larger share of the records is bad.", type=click.FloatRange(0, 1)
     )
     rejects: Path | None = option(
-        None, help="List every refused record in this file, one JSON object a line.", type=PATH
+        None, help="List every refused record in this file, one JSON object per line.", type=PATH
     )
     simplify: bool = option(False, help="Simplify all drawings as the official simplified ones were.")
     scale: str = option(
@@ -308,7 +308,7 @@ class _Tally:
         raise SketchDataError("\n".join([f"{head}{limit}): {self._reasons}; nothing was written", *self.examples()]))
 
     def examples(self) -> list[str]:
-        """Return the first refused records, a line each."""
+        """Return the first refused records, one per line."""
         return [f"  {example}" for example in self.converted.examples]
 
 

@@ -67,7 +67,7 @@ class Config:
         show_default="the official bucket",
     )
     dest: Path = option(Path("data/quickdraw"), help="Folder to write to.", type=FOLDER)
-    jobs: int = option(4, help="Files to download at once.", type=click.IntRange(1, 64), record=False)
+    jobs: int = option(4, help="Number of concurrent downloads.", type=click.IntRange(1, 64), record=False)
     checksums: str = option(
         "auto",
         help="Checksums to verify: `official` the published list; `none` sizes; FILE.csv a list of path,bytes,md5; "
@@ -79,7 +79,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class FileResult:
-    """What came of one file.
+    """The result for one file.
 
     Attributes:
         path: Its path below the destination; below the bucket's root when it could not be found.
@@ -100,7 +100,7 @@ class FileResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadSummary:
-    """What came of all files, in the order of the class table."""
+    """The results for all files, in the order of the class table."""
 
     source: str
     dest: Path
@@ -363,7 +363,7 @@ def _fetch_all(job: _Run, plans: Sequence[PlannedFile]) -> list[FileResult]:
                 bars.remove_task(bar)
 
         def log(result: FileResult) -> None:
-            # Where nobody can see the bars, in a log file, a line a file shows that it moves.
+            # Where nobody can see the bars, in a log file, one line per file shows that it moves.
             if not console.is_terminal:
                 console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
 

@@ -78,18 +78,18 @@ class Config:
     name: str | None = option(None, help="The data set's name. Default: the source's.", record=False)
     classes: Path | None = option(
         None,
-        help="Class table, a name a line, in the order of the labels; drawings of other classes are refused. Default: "
-        "all that are found, by the alphabet.",
+        help="Class table, one name per line, in the order of the labels; drawings of other classes are refused. "
+        "Default: all classes found, in alphabetical order.",
         record=False,
         type=FILE,
     )
     seed: int = option(0, help="Seed of the hash that splits.", type=_SEED)
     train: int = option(
-        9000, help="Drawings a class for training; a class with fewer has all splits in proportion.", type=_SIZE
+        9000, help="Drawings per class for training; a class with fewer has all splits in proportion.", type=_SIZE
     )
-    val: int = option(1000, help="Drawings a class for validation.", type=_SIZE)
-    gallery: int = option(1000, help="Drawings a class in the gallery, which is searched.", type=_SIZE)
-    query: int = option(100, help="Drawings a class that search the gallery.", type=_SIZE)
+    val: int = option(1000, help="Drawings per class for validation.", type=_SIZE)
+    gallery: int = option(1000, help="Drawings per class in the gallery, which is searched.", type=_SIZE)
+    query: int = option(100, help="Drawings per class that search the gallery.", type=_SIZE)
     max_bad_fraction: float = option(
         0.01, help="Fail when a larger share of the records is refused.", type=click.FloatRange(0, 1)
     )
@@ -289,7 +289,7 @@ def identity(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-# ---- first stage: a task a file or folder ----------------------------------------------------------------------------
+# ---- first stage: one task per file or folder ------------------------------------------------------------------------
 
 
 def read_tasks(units: Sequence[SourceUnit], folder: OutputFolder, scale: str) -> list[Task]:
@@ -383,7 +383,7 @@ def simplified(portion: Portion) -> tuple[DrawingBatch, list[Fault]]:
     return parsed.batch, [*portion.faults, *faults]
 
 
-# ---- second stage: a task a class ------------------------------------------------------------------------------------
+# ---- second stage: one task per class --------------------------------------------------------------------------------
 
 
 def _class_of(word: str, known: Mapping[str, str]) -> str | None:
@@ -404,7 +404,7 @@ def select(
         folder: Its plan has the class table.
         read: The results of `read_source`.
         known: {word as it was read: class}.
-        count: Drawings a class at most.
+        count: Drawings per class at most.
         engine: Who does it.
         only: {class: key_ids} of classes of which no other drawings are taken.
     """

@@ -70,7 +70,7 @@ class Config:
         metavar="SHARE",
     )
     seed: int = option(0, help="Seed of the split and of the order of rows.", type=click.IntRange(0, 2**64 - 1))
-    no_curation: bool = option(False, help="Take every edge map, and apply neither audit nor decisions.")
+    no_curation: bool = option(False, help="Take every edge map; apply neither audit nor decisions.")
     no_noise: bool = option(False, help="Keep flagged items, and apply the decisions alone.")
     maps_per_shard: int = option(
         10_000,
@@ -83,7 +83,7 @@ class Config:
         """Return val's share.
 
         Raises:
-            ConfigError: It is no number, or not one from 0 to 1.
+            ConfigError: It is not a number, or not one from 0 to 1.
         """
         try:
             share = Fraction(self.val_share)
@@ -159,7 +159,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
 
 def _curation(parent: Parent, config: Config) -> Curation | None:
     if config.no_curation and config.no_noise:
-        raise ConfigError("--no-curation applies neither the audit nor decisions: give it, or --no-noise")
+        raise ConfigError("--no-curation already excludes the audit and the decisions: give either it or --no-noise")
     if "detector" not in parent.manifest.config:
         raise ConfigError(
             f"--edges {parent.directory} holds {parent.manifest.name}, and edge maps were expected: give the folder "
@@ -177,7 +177,7 @@ def _curation(parent: Parent, config: Config) -> Curation | None:
     return curation
 
 
-# ---- first stage: one task a shard of the edge maps ------------------------------------------------------------------
+# ---- first stage: one task per shard of the edge maps ----------------------------------------------------------------
 
 
 def examine_shard(task: Task) -> TaskResult:
@@ -294,7 +294,7 @@ def _store(path: Path, columns: Mapping[str, Any]) -> None:
         writer.write_table(table)
 
 
-# ---- second stage: one task a tar ------------------------------------------------------------------------------------
+# ---- second stage: one task per tar ----------------------------------------------------------------------------------
 
 
 def _tar_tasks(parent: Parent, folder: OutputFolder, layout: Layout, maps_per_shard: int) -> list[Task]:
@@ -427,7 +427,7 @@ def _index(folder: OutputFolder, plan: Manifest, scores: Sequence[str], split: s
 
 
 def _attribution_rows(indexes: Iterable[pa.Table]) -> list[list[object]]:
-    """Return a row a photo of which there are maps, by source and photo, with the number of its maps."""
+    """Return one row per photo that has maps, by source and photo, with the number of its maps."""
     columns = list(ATTRIBUTION_COLUMNS)
     photos = pa.concat_tables([index.select(columns) for index in indexes])
     counted = photos.group_by(columns).aggregate([([], "count_all")])

@@ -1,7 +1,7 @@
 """Compare edge detectors on BSDS500, by the boundary benchmark: how well each finds what people draw, and how fast.
 
 One stage: `score_photo` makes a detector's edge map of a photo and counts its pixels against the drawings of it. The
-counts stay in the folder, so that a run that was stopped goes on, and a further detector costs no more than itself.
+counts stay in the folder, so that an interrupted run resumes, and a further detector costs only its own time.
 Then, here: the scores over all photos, the detectors' rates on one core, and a table of both.
 """
 
@@ -74,7 +74,7 @@ class Config:
     split: str = option("test", help="Split to evaluate on; published figures are of test.", type=click.Choice(SPLITS))
     detectors: str | None = option(
         None,
-        help=f"Comma-separated names, or one's own as module:function. Default: {DEFAULT_DETECTORS}; "
+        help=f"Comma-separated names, or your own as module:function. Default: {DEFAULT_DETECTORS}; "
         "with --predictions, none.",
         metavar="A,B,…",
     )
@@ -136,7 +136,7 @@ class Contender:
         detector: The detector's name; None for people and for maps.
         weights: Its file of weights.
         sha256: That file's hash.
-        scales: At which a network sees a photo.
+        scales: Scales at which a network sees a photo.
         maps: The folder of maps that another program made.
         thin: Whether its edges are one pixel wide already.
         needs: What is missing, so that it cannot be measured.
@@ -195,7 +195,7 @@ def _contending_detector(name: str, file: str | None, scales: tuple[float, ...])
         return Contender(name=name, needs=f"needs --weights {name}=FILE")
     weights = None if file is None else Path(file).absolute()
     if weights is not None and not weights.is_file():
-        raise ConfigError(f"--weights {name}={file}: there is no such file")
+        raise ConfigError(f"--weights {name}={file}: the file does not exist")
     found = Contender(
         name=name if weights is None else f"{name} {weights.stem}",
         detector=name,
@@ -340,7 +340,7 @@ class BenchLine:
         scores: None where it was not measured.
         rate: Photos a second of one core, from pixels to thin edges.
         parameters: Numbers that were learned; 0 for a detector that learns nothing, None where they are not known.
-        scales: At which a network saw the photos.
+        scales: Scales at which a network saw the photos.
         weights_sha256: Of its file of weights.
         needs: What it lacks to be measured.
         published: What its authors, or others, report.
@@ -447,7 +447,7 @@ def _line(config: Config, row: Contender, photos: Sequence[DrawnPhoto]) -> Bench
 
 
 def _rate(row: Contender, photos: Sequence[DrawnPhoto]) -> float:
-    """Return photos a second of one core, by the processor's time: other programs may be at work beside this one."""
+    """Return photos per second of one core, by the processor's time: other programs may be at work beside this one."""
     assert row.detector is not None, "people and maps have none"  # noqa: S101
     # Thinned as edge maps of a data set are.
     find, pixels = line_finder(row.detector, _finder(row)), [read_file(photo.photo, decode) for photo in photos]

@@ -1,8 +1,8 @@
 """Collect photos of the 345 classes: from folders with boxes, from lists of addresses, and by searching the web.
 
 Sources are read one after another into one table of photos and one of annotations. One stage, `import_photos`, copies
-local photos; the crawler (`sketchdata.photos.crawl`) fetches those of the web. What became of a photo is on disk as
-soon as it is known, so that the same command goes on after any interruption; the manifest comes last.
+local photos; the crawler (`sketchdata.photos.crawl`) fetches those of the web. The status of a photo is on disk as
+soon as it is known, so that the same command resumes after any interruption; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _collect(
         raise SketchDataError(f"no photo of the classes is named by the sources{hint}")
     if gathering.addresses:
         if sources.options.contact is None:
-            console.print("no --contact is given: owners of servers cannot tell you when something is wrong")
+            console.print("no --contact is given: server owners cannot contact you when something is wrong")
         outcomes |= crawl(gathering.addresses, folder.out, sources.options)
     return _finish(sources.config, folder, gathering, outcomes, rejects)
 
@@ -335,7 +335,7 @@ def _identity(file: Path) -> str:
 
 
 def import_photos(task: Task) -> TaskResult:
-    """Copy photos into the collection and write what became of each, one JSON object a line."""
+    """Copy photos into the collection and write the status of each, one JSON object per line."""
     folder, limits = Path(task.config["folder"]), PhotoLimits(**task.config["limits"])
     with replacing(task.output) as file:
         for photo, path in task.config["files"].items():

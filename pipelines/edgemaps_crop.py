@@ -79,7 +79,7 @@ class Config:
     context: float = option(
         0.1, help="Margin on each side of a box, as a share of its width or height.", type=click.FloatRange(0, 10)
     )
-    min_size: int = option(32, help="Least length in pixels of a box's longer side.", type=click.IntRange(1))
+    min_size: int = option(32, help="Minimum length in pixels of a box's longer side.", type=click.IntRange(1))
     no_box: str = option(
         "whole",
         help="Crop of a photo without a box: the whole photo, its salient region, or none.",
@@ -125,7 +125,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What became of the annotations: crops, duplicates and rejects add up to them."""
+    """Counts of annotations: crops, duplicates and rejects add up to their number."""
 
     crops: int
     duplicates: DuplicateCounts

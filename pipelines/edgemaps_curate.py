@@ -99,7 +99,7 @@ def sample_drawings(directory: Path, wanted: Sequence[str], count: int) -> Drawi
     Args:
         directory: A data set that `sketchdata build` made, or a folder of official ndjson files, simplified or raw.
         wanted: Class names; those without a drawing are left out.
-        count: Drawings a class at most.
+        count: Drawings per class at most.
 
     Raises:
         ConfigError: It has no drawings of any of the classes.
@@ -184,7 +184,7 @@ class Config:
         0.35, help="Share of the pixels above which an edge map is noise in any class.", type=click.FloatRange(0, 1)
     )
     weakest: int = option(
-        16, help="Least strength of an edge that counts as ink, 1 to 255.", type=click.IntRange(1, 255)
+        16, help="Minimum strength of an edge that counts as ink, 1 to 255.", type=click.IntRange(1, 255)
     )
     drawings: Path | None = option(
         None,

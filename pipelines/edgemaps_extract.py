@@ -50,7 +50,7 @@ class Config:
 
     out: Path = option(help="Folder of the edge maps.", record=False, type=FOLDER)
     detector: str = option(
-        "canny", help=f"One of {', '.join(detector_names())}, or one's own as module:function.", metavar="NAME"
+        "canny", help=f"One of {', '.join(detector_names())}, or your own as module:function.", metavar="NAME"
     )
     weights: str | None = option(
         None,
@@ -78,7 +78,7 @@ class Config:
     )
     threshold: int | None = option(
         None,
-        help="Least strength of an edge that is drawn, 1 to 255. Default: 13 (5 %); for canny, its own two thresholds.",
+        help="Minimum strength of an edge that is drawn, 1 to 255. Default: 13 (5 %); canny has two of its own.",
         type=click.IntRange(1, 255),
     )
     overwrite: bool = option(False, help="Replace other edge maps in the folder.", record=False)
@@ -87,7 +87,7 @@ class Config:
         """Return the scales as numbers.
 
         Raises:
-            ConfigError: One is none.
+            ConfigError: A value is invalid.
         """
         try:
             return tuple(map(float, names_in(self.scales) or ("",)))
@@ -185,7 +185,7 @@ def local_weights(config: Config) -> Path | None:
     if not config.weights.startswith(("https://", "http://")):
         path = Path(config.weights).absolute()
         if not path.is_file():
-            raise ConfigError(f"--weights {path}: there is no such file")
+            raise ConfigError(f"--weights {path}: the file does not exist")
         return path
     if config.weights_sha256 is None:
         raise ConfigError(f"--weights {config.weights} is an address: say with --weights-sha256 which file is expected")

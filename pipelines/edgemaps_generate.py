@@ -34,7 +34,7 @@ class Config:
     """What to generate, and where to."""
 
     out: Path = option(help="Folder, in which each class gets a folder.", type=FOLDER)
-    photos: int = option(40, help="Photos a class.", type=click.IntRange(1, 10_000))
+    photos: int = option(40, help="Photos per class.", type=click.IntRange(1, 10_000))
     categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
     size: int = option(256, help="Side of the photos in pixels.", type=click.IntRange(LEAST_SIDE, MOST_SIDE))
     seed: int = option(0, help="Seed of the generator.", type=click.IntRange(0, 2**64 - 1))

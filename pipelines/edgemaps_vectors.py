@@ -23,7 +23,7 @@ KIND = "edge maps"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Of which edge maps, and where the vectors go."""
+    """Which edge maps to read, and where to write the vectors."""
 
     out: Path = option(help="File to write, such as edge-vectors.parquet.", type=FILE)
     split: str = option(TRAIN, help="Split of the edge maps.", metavar="NAME")
@@ -40,7 +40,7 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
         length of a vector.
 
     Raises:
-        ConfigError: Classes have no edge map, there is no such split, or torch is not installed.
+        ConfigError: Classes have no edge map, the split does not exist, or torch is not installed.
         SketchDataError: The training is not whole, the data set is missing or damaged, or the file cannot be written.
     """
     try:

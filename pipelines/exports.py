@@ -1,8 +1,8 @@
 """Export a built data set as tars, official text, bitmaps or lists; codes as arrays; and a split of classes as lists.
 
-Tars and lists are one stage over tasks. Text and bitmaps, which have a file a category, are two: the Parquet shards, in
-which all classes are mixed, are grouped by class, then each category's file is put together from the groups. So nothing
-is read twice, and no task holds more than one shard.
+Tars and lists are one stage over tasks. Text and bitmaps, which have one file per category, are two: the Parquet
+shards, in which all classes are mixed, are grouped by class, then each category's file is put together from the groups.
+So nothing is read twice, and no task holds more than one shard.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from sketchdata.storage.tars import Picture, write_tar
 _GZIP_LEVEL = 6
 #: Pixels drawn at once: 16 MB, whatever the size.
 _PIXELS_AT_ONCE = 1 << 24
-#: Files of an export of codes: the class table, a name a line.
+#: Files of an export of codes: the class table, one name per line.
 CLASSES_FILE = "classes.txt"
 #: The folder in the paths of exported lists of drawings, as in ZSE-SBIR's.
 SKETCHES = "sketches"
@@ -86,7 +86,7 @@ class WebDatasetConfig(ExportDrawingsConfig):
 class NdjsonConfig(ExportDrawingsConfig):
     """How the text is laid out, and where it goes."""
 
-    merge: bool = option(False, help="One file a category with all splits, laid out like the official bucket.")
+    merge: bool = option(False, help="One file per category with all splits, laid out like the official bucket.")
     gzip: bool = option(False, help="Compress each file.")
 
 
@@ -128,7 +128,9 @@ class ExportSplitsConfig:
 
     out: Path = option(help="File to write or, with the format sake, folder.", type=PATH)
     classes: str = option(
-        QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
+        QUICKDRAW,
+        help="Class table: quickdraw, a data set's folder, or a file, one name per line.",
+        metavar="DATA|FILE",
     )
     format: str = option(
         "names", help="A list of names, or the lists of SAKE and ZSE-SBIR.", type=click.Choice(["names", "sake"])
@@ -210,7 +212,7 @@ def write_tar_shard(task: Task) -> TaskResult:
     return _published(task, write_tar(Path(task.config["written"]), batches, task.config["classes"], drawn))
 
 
-# ---- a file a category: official text, and bitmaps -------------------------------------------------------------------
+# ---- one file per category: official text, and bitmaps ---------------------------------------------------------------
 
 
 def _category_tasks(
@@ -460,7 +462,7 @@ class ExportedSplit:
 
     Attributes:
         split: The split.
-        unknown: Names of the chosen lists that are no class of the table.
+        unknown: Names of the chosen lists that are not classes of the table.
         left_out: Classes of the table that are neither seen nor unseen.
         pictures: {list of drawings: how many}.
     """
@@ -510,7 +512,7 @@ def export_splits(config: ExportSplitsConfig, options: SplitOptions) -> Exported
 def _check_free(paths: Iterable[Path], config: ExportSplitsConfig) -> None:
     for path in paths:
         if path.is_dir():
-            raise ConfigError(f"{path} is a folder, and a file is to be written: choose another --out")
+            raise ConfigError(f"{path} is a folder; expected a file: choose another --out")
         if path.exists() and not config.overwrite:
             raise ConfigError(f"{path} is there already: choose another --out, or --overwrite it")
 
@@ -543,7 +545,7 @@ def _export_sake(split: ClassSplit, config: ExportSplitsConfig, data: Dataset | 
 def _drawing_lines(data: Dataset, split: str, words: tuple[str, ...]) -> Iterator[str]:
     """Yield the lines of a split's drawings of some classes, in the order of its rows."""
     if split not in data.manifest.counts:
-        raise ConfigError(f"{data.directory} has no split {split}, whose drawings are to be listed")
+        raise ConfigError(f"{data.directory} has no split {split} to list drawings of")
     folders = [class_lists.folder_of(SKETCHES, word) for word in words]
     ids = np.full(len(data.manifest.classes), -1, np.int64)
     ids[[data.manifest.classes.index(word) for word in words]] = np.arange(len(words))

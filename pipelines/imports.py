@@ -47,7 +47,7 @@ class ImportCodesConfig:
     out: Path = option(help="Folder of the codes.", record=False, type=FOLDER)
     format: str = option("deephash", help="Format of the import.", type=click.Choice(["deephash"]))
     classes: Path | None = option(
-        None, help="Class table, a name a line. Default: class 0, class 1 and so on.", type=FILE
+        None, help="Class table, one name per line. Default: class 0, class 1 and so on.", type=FILE
     )
     overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
 
@@ -57,7 +57,7 @@ def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
 
     Raises:
         ConfigError: The class table cannot be read or does not fit, or the folder holds something else.
-        FormatError: An array is missing, or holds something that is no code or no single class.
+        FormatError: An array is missing, or holds something that is not a code or not a single class.
     """
     found = deephash.read_folder(directory, None if config.classes is None else read_class_table(config.classes))
     listed = "".join(f"{path.name} {hash_file(path, 'sha256')}\n" for path in deephash.files_of(directory))
@@ -75,7 +75,7 @@ class ImportListsConfig:
     out: Path = option(help="Folder of the tables.", type=FOLDER)
     classes: Path | None = option(
         None,
-        help="Class table, a name a line. Default: the pictures' folders, or class 0, class 1 and so on.",
+        help="Class table, one name per line. Default: the pictures' folders, or class 0, class 1 and so on.",
         type=FILE,
     )
 
@@ -150,7 +150,7 @@ def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
     """Read the lists of a folder, all of them, and write the split of the classes as one list of names.
 
     Raises:
-        ConfigError: There is no such folder, or a file is there already.
+        ConfigError: The folder does not exist, or a file is there already.
         FormatError: A list is missing or damaged.
     """
     for flag, path in {"--out": config.out, "--pictures": config.pictures}.items():
@@ -169,12 +169,14 @@ def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportVectorsConfig:
-    """Of which classes, and where the vectors go."""
+    """Which classes to take, and where to write the vectors."""
 
     out: Path = option(help="File to write, such as words.parquet.", type=FILE)
-    words: Path | None = option(None, help="Text file of the words of a .npy file's rows, one a line.", type=FILE)
+    words: Path | None = option(None, help="Text file of the words of a .npy file's rows, one per line.", type=FILE)
     classes: str = option(
-        QUICKDRAW, help="Class table: quickdraw, a data set's folder, or a file, a name a line.", metavar="DATA|FILE"
+        QUICKDRAW,
+        help="Class table: quickdraw, a data set's folder, or a file, one name per line.",
+        metavar="DATA|FILE",
     )
     allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
 

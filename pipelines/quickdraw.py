@@ -2,7 +2,7 @@
 
 Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
 smallest ranks; `sketchdata.engine.assembly` interleaves the categories into shards. Both write to temporary names, so
-that a build may be killed at any moment and goes on from there; the manifest comes last.
+that a build may be killed at any moment and resumes from there; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Config:
     )
     out: Path = option(Path("data/quickdraw-3.8m"), help="Folder of the data set.", record=False, type=FOLDER)
     seed: int = option(0, help="Seed of the hash that splits; 0 gives the published split.", type=_SEED)
-    train: int = option(9000, help="Drawings a category for training.", type=_SIZE)
-    val: int = option(1000, help="Drawings a category for validation.", type=_SIZE)
-    gallery: int = option(1000, help="Drawings a category in the gallery, which is searched.", type=_SIZE)
-    query: int = option(100, help="Drawings a category that search the gallery.", type=_SIZE)
+    train: int = option(9000, help="Drawings per category for training.", type=_SIZE)
+    val: int = option(1000, help="Drawings per category for validation.", type=_SIZE)
+    gallery: int = option(1000, help="Drawings per category in the gallery, which is searched.", type=_SIZE)
+    query: int = option(100, help="Drawings per category that search the gallery.", type=_SIZE)
     categories: str | None = option(
         None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
     )
@@ -95,7 +95,7 @@ class Config:
     overwrite: bool = option(False, help="Replace another data set in the output folder.", record=False)
 
     def sizes(self) -> dict[str, int]:
-        """Drawings a category in each split."""
+        """Drawings per category in each split."""
         return {split: getattr(self, split) for split in SPLITS}
 
 
@@ -108,7 +108,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     if not sum(config.sizes().values()):
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
     if config.keep_raw and config.input_format != "raw":
-        raise ConfigError(f"--keep-raw wants --input-format raw: {config.input_format} files hold no raw drawings")
+        raise ConfigError(f"--keep-raw needs --input-format raw: {config.input_format} files hold no raw drawings")
     classes = choose_classes(read_classes(manifest_path("quickdraw-categories.txt")), config.categories)
     plan = Manifest(name=NAME, config=recorded(config), classes=classes, counts={}, rejects={}, sources=(), files=())
     folder = drawings_folder(config.out, plan)

@@ -1,9 +1,9 @@
-"""Build a data set of two domains, drawings and photos of the same classes, for retrieval of the one by the other.
+"""Build a data set of two domains, drawings and photos of the same classes, for cross-domain retrieval.
 
     sketchdata build sbir --layout folders --drawings sketches --photos photos --seen 26 --out data/sbir
 
 Drawings that are strokes are read and chosen as those of `sketchdata build drawings`; photos, and drawings that are
-pixels, by `read_pictures`, a task a class. Then it is decided which classes and pictures stay and which group of
+pixels, by `read_pictures`, one task per class. Then it is decided which classes and pictures stay and which group of
 classes each belongs to, and one stage writes the shards of every group and domain. No file has anything of two groups.
 """
 
@@ -141,10 +141,10 @@ class Config:
     out: Path = option(help="Folder of the data set.", record=False, type=_FOLDER)
     name: str | None = option(None, help="The data set's name. Default: sbir- and the layout.", record=False)
     drawings_per_class: int | None = option(
-        None, help="Drawings a class at most, chosen by a keyed hash. Default: all.", type=_COUNT
+        None, help="Drawings per class at most, chosen by a keyed hash. Default: all.", type=_COUNT
     )
     photos_per_class: int | None = option(
-        None, help="Photos a class at most, chosen by a keyed hash. Default: all.", type=_COUNT
+        None, help="Photos per class at most, chosen by a keyed hash. Default: all.", type=_COUNT
     )
     min_drawings: int = option(1, help="Drawings that a class must have; else it is left out.", type=_COUNT)
     min_photos: int = option(1, help="Photos that a class must have; else it is left out.", type=_COUNT)
@@ -721,7 +721,7 @@ def _file_rows(task: Task, source: _Source, rejected: list[dict[str, str]]) -> I
     for number, name in enumerate(settings["files"]):
         try:
             with regular(Path(settings["root"]) / name).open("rb") as file:
-                # One byte more than is accepted tells as much as all of them.
+                # One byte more than is accepted is enough to know.
                 content = file.read(DEFAULT_LIMITS.bytes + 1)
             source.add(content)
             row = _picture(content, settings, is_svg=name.lower().endswith(_SVG))
@@ -1014,12 +1014,12 @@ def side_by_side(
     Args:
         directory: The data set.
         manifest: Its manifest.
-        group: Of classes.
+        group: The group of classes.
         count: Pictures in all, at most.
         word: A class; None for as many as there is room for.
 
     Raises:
-        ConfigError: There is no such group, or class in it.
+        ConfigError: The group or the class does not exist.
         SketchDataError: A file is missing or damaged.
     """
     rows = max(count // (2 * SIDE_BY_SIDE), 1)

@@ -36,7 +36,7 @@ class Config:
     """What to generate, and where to."""
 
     out: Path = option(help="Folder, laid out like the official bucket.", type=FOLDER)
-    drawings: int = option(1000, help="Drawings a category.", type=click.IntRange(1, 10_000_000))
+    drawings: int = option(1000, help="Drawings per category.", type=click.IntRange(1, 10_000_000))
     spread: float = option(
         0.0,
         help="Largest share of additional drawings of a category; official categories differ in size.",

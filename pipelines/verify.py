@@ -372,7 +372,9 @@ def _check_collection(directory: Path, manifest: Manifest, verification: Verific
     message = f"which {collection.PHOTOS_FILE} does not have"
     verification.check("unknown photo", [f"boxes are of {photo}, {message}" for photo in unknown])
     words = Counter(found.boxes.column("word").to_pylist())
-    verification.check("unknown class", [f"{word} is no class" for word in sorted(set(words) - set(manifest.classes))])
+    verification.check(
+        "unknown class", [f"{word} is not a class" for word in sorted(set(words) - set(manifest.classes))]
+    )
     told = manifest.counts[pictures.UNDIVIDED].items()
     verification.check(
         "class balance",
@@ -492,7 +494,7 @@ def _wrong_stored_pictures(table: pa.Table, shard: FileEntry, side: int | None) 
         except FormatError as error:
             return str(error)
         height, width = picture.shape[:2]
-        return None if (width, height) == size else f"it is {width} × {height}, and {size[0]} × {size[1]} is told"
+        return None if (width, height) == size else f"it is {width} × {height}, expected {size[0]} × {size[1]}"
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         faults = pool.map(fault, pictures.image_bytes(table), sizes)

@@ -33,7 +33,7 @@ class FetchError(SketchDataError):
 
 
 class TasksFailedError(SketchDataError):
-    """Some tasks failed for good; what the others made is kept, and the same command goes on from there."""
+    """Some tasks failed for good; what the others made is kept, and the same command resumes from there."""
 
 
 class InterruptedRunError(SketchDataError):

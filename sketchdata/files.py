@@ -21,7 +21,7 @@ def regular(path: Path) -> Path:
     """Return the path of a file to read, once it is known that reading it ends: `regular(path).open()`.
 
     Raises:
-        OSError: There is no such file, or it is a pipe, a device, a socket or a folder.
+        OSError: The file does not exist, or it is a pipe, a device, a socket or a folder.
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:

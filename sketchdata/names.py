@@ -1,4 +1,4 @@
-"""Names that a user gives: lists of them in one option, and the nearest known ones to a name that is none."""
+"""Names that a user gives: lists of them in one option, and the known names nearest to an unknown one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sketchdata.storage.manifest import Manifest
 #: In the order of the class table. One has spaces and capitals, as some official names do.
 CATEGORIES = ("airplane", "cat", "The Eiffel Tower")
 LINES = 40
-#: Drawings a category in each split; some of the 40 lines are left over.
+#: Drawings per category in each split; some of the 40 lines are left over.
 SIZES = {"train": 20, "val": 5, "gallery": 6, "query": 3}
 IN_PROCESS = EngineOptions(workers=0)
 

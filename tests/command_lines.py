@@ -50,7 +50,7 @@ def parse(arguments: list[str]) -> None:
     """Parse a command line as if it were run, and run nothing.
 
     Raises:
-        click.UsageError: There is no such command or option, a value is of the wrong type, or one is missing.
+        click.UsageError: The command or option does not exist, a value is of the wrong type, or one is missing.
     """
     command: click.Command = root
     context = click.Context(root, info_name="sketchdata", **root.context_settings)

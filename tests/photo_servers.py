@@ -72,7 +72,7 @@ class Answer:
         endless: Send the body again and again.
         silent: Take the request and never answer.
         hang_up: Close the connection without an answer.
-        rate: Send no faster than this many bytes a second.
+        rate: Send no faster than this many bytes per second.
     """
 
     times: int | None = None

@@ -79,7 +79,7 @@ def quickdraw_extended(root: Path, classes: Sequence[str], unseen: Sequence[str]
         root: Folder of all of it.
         classes: All classes.
         unseen: Those of them that have lists.
-        listed: Drawings a class that are listed, of 10.
+        listed: Drawings per class that are listed, of 10.
     """
     lines = []
     for word in classes:

@@ -41,7 +41,7 @@ class Fault:
         cut_after: Close the connection after this many bytes of the body.
         length: Announce this Content-Length instead of the right one.
         corrupt: Send the body with every byte inverted, under the headers of the right one.
-        rate: Send no faster than this many bytes a second.
+        rate: Send no faster than this many bytes per second.
         ignore_range: Answer 200 with the whole file, whatever range was asked for.
         range_offset: Answer a range request with a part that begins this many bytes too late.
         content: The file has changed: serve these bytes, with their own ETag and hash.

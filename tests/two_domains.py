@@ -37,8 +37,8 @@ def make_two_domains(
     Args:
         out: Its folder.
         groups: {group: classes} of all three groups; the class table is by the alphabet.
-        drawings: Drawings a class.
-        photos: Photos a class.
+        drawings: Drawings per class.
+        photos: Photos per class.
         side: Of the photos, and of drawings that are pixels.
         kind: `vectors` or `pixels`, of the drawings.
     """

@@ -127,7 +127,7 @@ def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config:
     Args:
         logits: Each (1, 1, S, S) float32.
         agreement: (1, 1, S, S) float32, the share of people who drew a boundary there.
-        inside: (1, 1, S, S) float32, 0 where nothing is to be learned.
+        inside: (1, 1, S, S) float32, 0 where nothing is learned.
         config: Gives η, λ and the weight of side outputs.
     """
     edge, background = inside * (agreement > config.consensus), inside * (agreement == 0)
@@ -331,7 +331,7 @@ def _finish(training: Training, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def _metrics(training: Training) -> Iterator[BinaryIO]:
-    """Open the file of a line a step, without the lines of steps after the checkpoint, which are taken again."""
+    """Open the file of one line per step, without the lines of steps after the checkpoint, which are taken again."""
     path = training.config.out / METRICS
     kept = path.read_bytes().splitlines(keepends=True)[: training.step] if path.exists() else []
     with replacing(path) as file:

@@ -1,4 +1,4 @@
-r"""Train a classifier of edge maps, of which the features are the classes' edge-map vectors.
+r"""Train a classifier of edge maps, whose features give the classes' edge-map vectors.
 
     sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap
     sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap --resume                 # after a stop

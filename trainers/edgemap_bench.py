@@ -92,7 +92,7 @@ def chosen_rows(names: str) -> list[NetworkRow]:
     """Return the rows of comma-separated names, or `all` twelve of Table VIII, in their own order.
 
     Raises:
-        ConfigError: There is no such row, or none is named.
+        ConfigError: The row does not exist, or none is named.
     """
     rows = {row.name: row for row in all_rows()}
     wanted = set(names_in(names))
@@ -120,7 +120,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     """Train what is missing, and write and return the results.
 
     Raises:
-        ConfigError: There is no such row, or options, data, memory and device do not fit.
+        ConfigError: The row does not exist, or options, data, memory and device do not fit.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command goes on.
     """

@@ -86,14 +86,14 @@ class Config(EpochsConfig):
     recipe_code_epochs: int = option(16, help="Epochs of sketchcode's second stage.", type=_EPOCHS)
     width: int = option(2048, help="Width of the fusion layer of recognition rows.", type=click.IntRange(1, 65_536))
     vectors: Path | None = option(None, help="Word vectors for dsh-sketch.", record=False, type=FILE)
-    vector_words: Path | None = option(None, help="Words of --vectors, one a line.", record=False, type=FILE)
+    vector_words: Path | None = option(None, help="Words of --vectors, one per line.", record=False, type=FILE)
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
     """Train or fit what is missing, measure it, and write and return the results.
 
     Raises:
-        ConfigError: There is no such row or length, or options do not fit the data or what is in the folder already.
+        ConfigError: The row or length does not exist, or options do not fit the data or what is in the folder already.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command goes on.
     """

@@ -100,7 +100,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
     """Train what is missing, measure it, and write and return the results.
 
     Raises:
-        ConfigError: There is no such network or method, or options do not fit the data or what is in the folder.
+        ConfigError: The network or method does not exist, or options do not fit the data or what is in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command goes on.
     """
@@ -125,7 +125,7 @@ def chosen_networks(config: Config) -> list[str]:
     """Return the networks that --networks names and the data allow, in the order of their table.
 
     Raises:
-        ConfigError: There is no such network, or none is left.
+        ConfigError: The network does not exist, or none is left.
     """
     asked = set(names_in(config.networks))
     if unknown := asked - set(_NETWORKS):

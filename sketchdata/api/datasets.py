@@ -55,8 +55,8 @@ _SHOWN = 24
 class DrawingDataset(Sequence[Drawing]):
     """The drawings of a split, as a sequence that reads rows on demand; `sketchdata.load` opens one.
 
-    Rows are read from the memory-mapped Parquet shards a row group (20,000 drawings) at a time, and decoded row groups
-    are cached as flat arrays, up to 1 GiB. A slice is another DrawingDataset and reads nothing. Notebooks show a
+    Rows are read from the memory-mapped Parquet shards one row group (20,000 drawings) at a time, and decoded row
+    groups are cached as flat arrays, up to 1 GiB. A slice is another DrawingDataset and reads nothing. Notebooks show a
     contact sheet.
 
     Attributes:
@@ -103,7 +103,7 @@ class DrawingDataset(Sequence[Drawing]):
             rows: (B,) integers, −len..len − 1.
 
         Raises:
-            IndexError: There is no such row.
+            IndexError: The row does not exist.
             SketchDataError: A shard is missing or cannot be read.
         """
         asked = np.array([operator.index(row) for row in rows], np.int64)
@@ -132,7 +132,7 @@ class DrawingDataset(Sequence[Drawing]):
             yield self.take(range(start, min(start + _AT_ONCE, len(self))))
 
     def to_pandas(self, *, strokes: bool = True) -> pd.DataFrame:
-        """Return a table with one row a drawing.
+        """Return a table with one row per drawing.
 
         Args:
             strokes: Whether to have the column `strokes`, which holds a tuple of (n, 2) arrays (raw: (n, 3)) a row. A
@@ -178,7 +178,7 @@ class DrawingDataset(Sequence[Drawing]):
 
         Args:
             size: The side S in pixels, 1..4096.
-            line_width: In pixels, 1..64.
+            line_width: Width in pixels, 1..64.
             dtype: torch.float32 (the default), ink 1 on background 0; or torch.uint8, ink 255.
             transform: Called with each image; its result is returned instead.
 
@@ -224,7 +224,7 @@ class DrawingDataset(Sequence[Drawing]):
             `sequence` (B, L, 4) float32 with `lengths` (B,).
 
         Raises:
-            ConfigError: torch is not installed, there is no such device, or the split has no drawings.
+            ConfigError: torch is not installed, the device does not exist, or the split has no drawings.
             SketchDataError: A shard cannot be read, or the drawings are raw.
 
         Example:
@@ -269,7 +269,7 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
         split: `train`, `val`, `gallery` or `query`, or what the data set has.
 
     Raises:
-        ConfigError: There is no such split, or the folder holds something else than drawings.
+        ConfigError: The split does not exist, or the folder holds something other than drawings.
         SketchDataError: It is not a finished data set, or a shard is missing or damaged.
 
     Example:
@@ -301,7 +301,7 @@ def rasterize(
     Args:
         drawings: One, or N of them, simplified or raw.
         size: The side S in pixels, 1..4096.
-        line_width: In pixels, 1..64.
+        line_width: Width in pixels, 1..64.
         antialias: Smooth the lines; without it bitmaps hold nothing but 0 and 255.
 
     Returns:
@@ -366,7 +366,7 @@ def read(path: AnyPath, *, word: str | None = None) -> list[Drawing]:
         All of them, as Python objects: for files of millions take `sketchdata build` and `load`, or `convert`.
 
     Raises:
-        ConfigError: There is no such file, or its format cannot be read.
+        ConfigError: The file does not exist, or its format cannot be read.
         SketchDataError: A record is damaged; the message says which.
 
     Example:
@@ -443,14 +443,14 @@ def entropy(
 def entropy(
     drawings: Drawing | Drawings | npt.NDArray[Any], *, size: int = DEFAULT_SIZE, line_width: int = 1
 ) -> float | npt.NDArray[np.float64]:
-    """Return image entropy, a measure of the ink of a drawing, in bits a pixel.
+    """Return image entropy, a measure of the ink of a drawing, in bits per pixel.
 
     Source: Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, Eq. 4.
 
     Args:
         drawings: One drawing, many, or bitmaps (…, H, W), in which all that is not 0 is ink.
         size: Side of the raster in pixels, of drawings.
-        line_width: In pixels, of drawings.
+        line_width: Width in pixels, for drawings.
 
     Returns:
         A float for one drawing, (N,) float64 for many, (…,) for bitmaps; 0..1.

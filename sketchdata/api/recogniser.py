@@ -140,7 +140,7 @@ class Recogniser:
             method: Zero-shot: method of the recogniser; None for the best on validation classes.
 
         Raises:
-            ConfigError: There is no such device or recogniser, an option is for another kind of run, or torch is not
+            ConfigError: The device or recogniser does not exist, an option is for another kind of run, or torch is not
                 installed.
             SketchDataError: The training is not finished, or something is damaged.
         """
@@ -222,7 +222,7 @@ class Recogniser:
             class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
 
         Raises:
-            ConfigError: There is no such file, it holds several drawings, or an array is not a picture.
+            ConfigError: The file does not exist, it holds several drawings, or an array is not a picture.
             SketchDataError: A file is damaged, or holds no drawing.
         """
         if isinstance(drawings, (Drawing, np.ndarray, str, PathLike)):

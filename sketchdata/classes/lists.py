@@ -1,8 +1,8 @@
 """Lists of classes and pictures as SAKE and ZSE-SBIR read them, which most zero-shot retrieval programs do.
 
-    cname_cid.txt               the seen classes, a line each: name, blank, id; ids run from 0
+    cname_cid.txt               the seen classes, one per line: name, blank, id; ids run from 0
     cname_cid_zero.txt          the unseen classes, with ids of their own from 0
-    *_filelist_{part}.txt       pictures, a line each: path, blank, id. The parts `train` and `test` are of seen
+    *_filelist_{part}.txt       pictures, one per line: path, blank, id. The parts `train` and `test` are of seen
                                 classes, `zero` is of unseen ones. ZSE-SBIR also has sketch_{part}.txt,
                                 photo_{part}.txt and all_photo_{part}.txt
 
@@ -54,7 +54,7 @@ class ClassLists:
     others: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return a row a picture: its `list`, `part`, `path`, `word` and `label`, which counts as in the list."""
+        """Return one row per picture: its `list`, `part`, `path`, `word` and `label`, which counts as in the list."""
         frames = []
         for name, own in self.pictures.items():
             part = part_of(name)
@@ -70,7 +70,7 @@ def read_folder(folder: Path) -> ClassLists:
     """Read the lists of a folder: both of classes, and whatever there is of pictures.
 
     Raises:
-        ConfigError: There is no such folder.
+        ConfigError: The folder does not exist.
         FormatError: A list of classes is missing, a list is damaged, or a class is both seen and unseen.
     """
     if not folder.is_dir():
@@ -115,8 +115,8 @@ def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
     """Return the classes of a list in the order of their ids; empty lines do not count.
 
     Raises:
-        FormatError: A line is no name and id, an id or a name is repeated, ids have a gap or do not begin at 0, or
-            there are no classes.
+        FormatError: A line is not a name and an id, an id or a name is repeated, ids have a gap or do not begin at 0,
+            or there are no classes.
     """
     by_id: dict[int, tuple[int, str]] = {}
     by_name: dict[str, int] = {}
@@ -142,8 +142,8 @@ def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
     """Return the pictures of a list, given the number of classes; empty lines do not count.
 
     Raises:
-        FormatError: A line is no path and id, a path leads out of the folder, an id is that of no class, or there are
-            no pictures.
+        FormatError: A line is not a path and an id, a path leads out of the folder, an id belongs to no class, or there
+            are no pictures.
     """
     paths, labels = [], []
     for number, path, label in _entries(lines, "a path"):

@@ -75,7 +75,7 @@ class Matched:
 
     Attributes:
         classes: As the class table spells them, in its order.
-        unknown: The names that are no class of the table, in the order of the list.
+        unknown: The names that are not classes of the table, in the order of the list.
     """
 
     classes: tuple[str, ...]
@@ -86,7 +86,7 @@ def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool =
     """Find the classes of a table that a list names, however it spells them.
 
     Raises:
-        ConfigError: Some names are no class, and that is not allowed; the message lists them all, with the nearest
+        ConfigError: Some names are not classes, and that is not allowed; the message lists them all, with the nearest
             classes. Or a class is named twice, or the table has one twice.
     """
     table = by_spelling(classes)

@@ -49,7 +49,7 @@ class ClassSplit:
         both = {plain(name) for name in self.seen} & {plain(name) for name in self.unseen}
         if both:
             told = ", ".join(repr(name) for name in self.seen if plain(name) in both)
-            raise ConfigError(f"{told} cannot be both seen and unseen: take it away from one of the two lists")
+            raise ConfigError(f"{told} cannot be both seen and unseen: remove it from one of the two lists")
         for part in (self.seen, self.validation, self.unseen):
             by_spelling(part)  # refuses a class that is there twice
         not_seen = [name for name in self.validation if name not in set(self.seen)]
@@ -148,13 +148,13 @@ def split_by_names(
 
     Args:
         classes: The class table.
-        names: Of the seen or the unseen classes, or of both; classes in neither of two lists are left out.
+        names: Names of the seen or the unseen classes, or both; classes in neither list are left out.
         validation_share: As for `split_classes`, where the names say nothing about validation.
         seed: The key by which validation classes are chosen.
-        allow_unknown: Whether names that are no class of the table are ignored; they are returned with the split.
+        allow_unknown: Whether names that are not classes of the table are ignored; they are returned with the split.
 
     Raises:
-        ConfigError: Names are no class and that is not allowed, or `ClassSplit` refuses the split.
+        ConfigError: Names are not classes and that is not allowed, or `ClassSplit` refuses the split.
     """
     if names.seen is None and names.unseen is None:
         raise ConfigError("a split names the classes that are seen, or those that are unseen")
@@ -205,7 +205,9 @@ def parse(lines: Iterable[str]) -> SplitNames:
         if heading is not None:
             part = heading[1].strip().casefold()
             if part not in PARTS:
-                raise FormatError(_REASON, f"line {number:,} begins [{part[:40]}], which is none of {', '.join(PARTS)}")
+                raise FormatError(
+                    _REASON, f"line {number:,} begins [{part[:40]}], which is not one of {', '.join(PARTS)}"
+                )
             found.setdefault(part, {})
         elif text and not text.startswith("#"):
             own = found.setdefault(part, {})
@@ -263,7 +265,7 @@ def read(path: Path) -> SplitNames:
     except FormatError as error:
         raise ConfigError(f"{path} is {error.reason}: {error.detail}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a split of classes, a name a line: {error}") from error
+        raise ConfigError(f"{path} cannot be read as a split of classes, one name per line: {error}") from error
 
 
 def read_all(names: Sequence[str], published: Path) -> SplitNames:
@@ -274,7 +276,7 @@ def read_all(names: Sequence[str], published: Path) -> SplitNames:
         published: The folder of these.
 
     Raises:
-        ConfigError: There is no such file, it is not a split, or two of them name classes of one part.
+        ConfigError: The file does not exist, it is not a split, or two of them name classes of one part.
     """
     found = SplitNames()
     for name in names:
@@ -291,7 +293,7 @@ def path_of(name: str, published: Path) -> Path:
     """Return the file of a published list, or the one at a path; a published list wins over a file of its name.
 
     Raises:
-        ConfigError: There is neither.
+        ConfigError: There is neither a file nor a list of that name.
     """
     known = sorted(path.stem for path in published.glob(f"*{SUFFIX}"))
     if name in known:

@@ -1,7 +1,7 @@
 """Vectors of classes: of words, for methods that take a name's meaning into account, and computed ones in Parquet.
 
-A file of computed ones has a row a class: `word`, `count` (what the vector is the mean of) and `vector`. Its metadata
-has `source`, JSON that says what they are and which files they come from, by sha256.
+A file of computed ones has one row per class: `word`, `count` (what the vector is the mean of) and `vector`. Its
+metadata has `source`, JSON that says what they are and which files they come from, by sha256.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
 
     Args:
         path: `.npy`, (W, S).
-        words: A text file with the W words, one a line.
+        words: A text file with the W words, one per line.
         classes: The class table; `wine bottle` finds `wine_bottle` and `winebottle`, `motorbike` a `motorcycle`.
 
     Returns:
@@ -122,7 +122,7 @@ def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
     if not plain_ones or not pa.types.is_fixed_size_list(vector) or vector.value_type != pa.float32():
         found = ", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "none"
         raise SketchDataError(
-            f"{path} is no file of class vectors, which has the columns word string, count int64 and vector "
+            f"{path} is not a file of class vectors: expected the columns word string, count int64 and vector "
             f"fixed_size_list<float>: it has {found}; `sketchdata edgemaps vectors` and `import vectors` write them"
         )
     words = tuple(table.column("word").to_pylist())
@@ -181,7 +181,7 @@ def read_sources(paths: Sequence[Path]) -> tuple[VectorSource, ...]:
     """Read files of class vectors.
 
     Raises:
-        ConfigError: There is none, two have one name, or a name cannot name the files that are learned from it.
+        ConfigError: There is no file, two have the same name, or a name cannot name the files that are learned from it.
         SketchDataError: One cannot be read.
     """
     if not paths:

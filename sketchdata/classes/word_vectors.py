@@ -1,4 +1,4 @@
-"""Word vectors as they are published: text of a word a line, word2vec's binary files, `.npy` beside a list of words.
+"""Published word vectors: text with one word per line, word2vec's binary files, `.npy` beside a list of words.
 
     text      `word x1 x2 … xS`, a line each, with blanks between. GloVe has no header; word2vec and fastText's `.vec`
               have one, the number of words and S
@@ -51,7 +51,7 @@ class WordVector:
 
 
 def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVector]:
-    """Yield the wanted words of a file in its order; its first bytes tell what it is, and `.bin` a binary file.
+    """Yield the wanted words of a file in its order; its first bytes show what it is, and `.bin` means a binary file.
 
     `words` is the text file with the words of a `.npy`, and None for others.
 
@@ -86,11 +86,11 @@ def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVect
 
 
 def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
-    """Read text of a word a line; empty lines do not count, and words may hold blanks, as a few of GloVe's do.
+    """Read text of one word per line; empty lines do not count, and words may hold blanks, as a few of GloVe's do.
 
     Raises:
-        FormatError: A line has too few numbers or a wanted one something that is none, there are more or fewer words
-            than the header says, or none at all.
+        FormatError: A line has too few numbers or a wanted one has a value that is not a number, there are more or
+            fewer words than the header says, or none at all.
     """
     declared, size, count = None, 0, 0
     for number, line in enumerate(_lines(blocks), 1):
@@ -140,7 +140,7 @@ def _sizes(header: re.Match[bytes]) -> tuple[int, int]:
     if not 1 <= size <= _MOST_NUMBERS or not words:
         raise FormatError(
             "a header that cannot be",
-            f"line 1: {words:,} words of {size:,} numbers; expected 1 to {_MOST_NUMBERS:,} numbers a word",
+            f"line 1: {words:,} words of {size:,} numbers; expected 1 to {_MOST_NUMBERS:,} values per word",
         )
     return words, size
 
@@ -150,7 +150,7 @@ def _word_of(text: bytes, size: int, number: int) -> bytes:
     if blanks < size or not size:
         raise FormatError(
             "a line that cannot be read",
-            f"line {number:,}: {_shown(text)} is no word and {size or 'its'} numbers, with blanks between",
+            f"line {number:,}: {_shown(text)}: expected a word and {size or 'its'} numbers, separated by blanks",
         )
     return text.partition(b" ")[0] if blanks == size else text.rsplit(b" ", size)[0]
 
@@ -183,14 +183,14 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
     if not header:
         is_model = data.startswith(_FASTTEXT_MAGIC)
         hint = "it is a model of fastText, which has the same words as .vec" if is_model else "fetch it again"
-        raise FormatError("no binary file of word2vec", f"line 1: no number of words and of numbers a word; {hint}")
+        raise FormatError("not a binary word2vec file", f"line 1: no number of words and of values per word; {hint}")
     count, size = _sizes(header)
     for number in range(1, count + 1):
         end = data.find(b" ", start)
         while end < 0 or len(data) < end + 1 + 4 * size:
             block = next(stream, b"")
             if not block or (end < 0 and len(data) - start > _MOST_WORD_BYTES):
-                raise FormatError("a damaged file of word2vec", f"word {number:,} of {count:,} is cut off or none")
+                raise FormatError("a damaged word2vec file", f"word {number:,} of {count:,} is cut off or missing")
             data, start = data[start:] + block, 0
             end = data.find(b" ")
         word = data[start:end].lstrip(b"\n")
@@ -199,7 +199,7 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
             vector = np.frombuffer(data, "<f4", size, end + 1)
             yield WordVector(word.decode(), _checked(vector, f"word {number:,}, {_shown(word)}"))
     if data[start:].strip() or any(block.strip() for block in stream):
-        raise FormatError("a damaged file of word2vec", f"it goes on after the {count:,} words that it announces")
+        raise FormatError("a damaged word2vec file", f"it goes on after the {count:,} words that it announces")
 
 
 def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:
@@ -252,7 +252,7 @@ class WordSearch(Generic[Entry]):
         self._found: dict[str, tuple[int, str, Entry]] = {}
 
     def wants(self, word: bytes) -> bool:
-        """Tell whether a word, in UTF-8, may stand for a class or a part of its name; made for millions of words."""
+        """Return whether a word, in UTF-8, may stand for a class or a part of its name; made for millions of words."""
         if not word.isascii():
             try:
                 return plain(word.decode()) in self._spelled
@@ -301,7 +301,7 @@ def parts_of(name: str) -> tuple[str, ...]:
 def _distance(word: str, spelled: str) -> int:
     """Return how far a spelling is from a class's own, of which only marks between words do not count.
 
-    In a list that tells `Apple` from `apple`, the one is not the other's fruit.
+    In a list that distinguishes `Apple` from `apple`, one does not stand for the other.
     """
     joined, own = (_BETWEEN.sub("", each) for each in (word, spelled))
     if joined == own:

@@ -112,7 +112,7 @@ _download = LazyGroup(
 _build = LazyGroup(
     "Build a data set: split, sharded, listed.\n\nExample: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
-        "drawings": ("data:build_drawings", "Your own drawings, whatever classes and formats."),
+        "drawings": ("data:build_drawings", "Your own drawings, of any classes and formats."),
         "sbir": ("cross_domain:build_sbir", "Drawings and photos of the same classes, seen and unseen."),
         "quickdraw-3.8m": ("data:build_quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
         "edgemap-345c": ("data:build_edgemap", "Curated edge maps of 345 classes, split and sharded."),
@@ -122,7 +122,7 @@ _export = LazyGroup(
     "Export a data set to another format.\n\nExample: sketchdata export webdataset data/quickdraw-3.8m --out tars",
     {
         "webdataset": ("exports:export_webdataset", "Tar shards for webdataset.WebDataset."),
-        "ndjson": ("exports:export_ndjson", "The official one-drawing-a-line text."),
+        "ndjson": ("exports:export_ndjson", "The official one-drawing-per-line text."),
         "bitmaps": ("exports:export_bitmaps", "The official 28 × 28 bitmaps, or other sizes."),
         "onnx": ("exports:export_onnx", "A trained network, for programs without torch."),
         "codes": ("exports:export_codes", "Binary codes as the arrays of DeepHash."),
@@ -147,7 +147,7 @@ _edgemaps = LazyGroup(
     "Example: sketchdata edgemaps collect --yolo photos/coco128 --out photos",
     {
         "collect": ("edgemaps:collect", "Photos from folders, lists and searches of the web."),
-        "generate": ("edgemaps:generate", "Generated photos, to try the other commands with."),
+        "generate": ("edgemaps:generate", "Generated photos, to try the other commands."),
         "crop": ("edgemaps:crop", "One photo of each annotated object, duplicates removed."),
         "extract": ("edgemaps:extract", "Centred edge maps, by any detector."),
         "curate": ("edgemaps:curate", "Score every edge map's messiness within its class."),
@@ -239,7 +239,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nstopped; finished work is kept, and the same command goes on from there", err=True)
+        click.echo("\nstopped; finished work is kept, and the same command resumes from there", err=True)
         sys.exit(130)
     except InterruptedRunError as error:
         click.echo(str(error), err=True)

@@ -43,7 +43,7 @@ def entropy(directory: Path, as_json: bool, config: recipe.EntropyConfig, engine
         if none := counts["classes_without_reference"]:
             click.echo(
                 f"{none:,} classes have no drawings in {config.by_split}: their {counts['unjudged']:,} drawings have "
-                "an entropy, and neither percentile nor flag",
+                "an entropy, but no percentile or flag",
                 err=True,
             )
         if few := counts["classes_with_few"]:
@@ -132,7 +132,7 @@ def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOpti
     """Make a curated data set from the one in DIR, without the noise of its audit and the drawings that were dropped.
 
     Flagged drawings are removed, unless the latest decision keeps them; drawings that the latest decision drops are
-    removed too. With --refill, the next drawings of the class take the places. The bytes depend neither on the workers
+    removed too. With --refill, the next drawings of the class take the places. The bytes do not depend on the workers
     nor on interruptions; the same command resumes an interrupted run. DIR stays as it is.
 
     Example: sketchdata audit apply data/quickdraw-3.8m --out data/curated

@@ -88,7 +88,7 @@ def build_drawings(config: drawings_recipe.Config, engine: EngineOptions) -> Non
     """Build a data set of your own drawings: any folder of drawings, with a class table of its own.
 
     A folder of .svg files is a class, and so is a .npz or .bin file; records of .ndjson and of Kaggle's .csv name their
-    class. Each may be gzipped but .npz. Raw drawings are simplified. The data set is split, audited, exported, trained
+    class. All but .npz may be gzipped. Raw drawings are simplified. The data set is split, audited, exported, trained
     on and indexed like QuickDraw-3.8M; a class with fewer drawings than asked for gets all splits in proportion.
 
     Example: sketchdata build drawings --source tu-berlin --out data/tu-berlin --train 60 --val 5 --gallery 10 --query 5
@@ -184,7 +184,7 @@ def convert(source: str, out: str, config: convert_recipe.Config) -> None:
 
     .ndjson, .ndjson.gz (official text, simplified or raw), .csv (Kaggle's), .bin (official binary), .npz (sketch-rnn's
     stroke-3) and .svg are read and written, .npy (official 28×28 bitmaps) is written. IN may be a folder of SVG files;
-    OUT is a folder for SVG files, one a drawing, when it exists or its name ends in a slash. IN may be a picture of a
+    OUT is a folder for SVG files, one per drawing, when it exists or its name ends in a slash. IN may be a picture of a
     drawing, .png, .jpg, .webp, .gif, .bmp, .avif or .tif, whose lines are traced. A hyphen is standard input or
     output.
 

@@ -76,7 +76,7 @@ def collect(as_json: bool, config: edgemaps_collect_recipe.Config, crawl: CrawlO
     if unmatched := collected.unmatched:
         shown = ", ".join(f"{name} {count:,}" for name, count in list(unmatched.items())[:_NAMES_SHOWN])
         more = f" and {len(unmatched) - _NAMES_SHOWN:,} more names" if len(unmatched) > _NAMES_SHOWN else ""
-        click.echo(f"left out, as no class matches them: {shown}{more} (--map FILE gives names a class)", err=True)
+        click.echo(f"left out, as no class matches them: {shown}{more} (--map FILE gives names per class)", err=True)
     click.echo(
         f"{config.out}: {counts['photos']['ok']:,} photos with {counts['boxes']:,} annotations of "
         f"{counts['classes']:,} classes; {time.monotonic() - started:.1f} s"
@@ -112,8 +112,8 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
     """Crop every annotated object out of the photos in PHOTOS, and remove duplicates.
 
     Each box becomes a picture of its class, upright and with a margin; photos without a box are taken whole, or cropped
-    to their salient region. Of equal and nearly equal crops, whatever their classes, one stays. Every annotation ends
-    as a crop, in duplicates.csv or in rejects.jsonl. The bytes depend neither on the workers nor on interruptions; the
+    to their salient region. One of several equal or nearly equal crops is kept, over all classes. Every annotation ends
+    as a crop, in duplicates.csv or in rejects.jsonl. The bytes do not depend on workers or interruptions; the
     same command resumes an interrupted run. PHOTOS stays as it is.
 
     Example: sketchdata edgemaps crop photos --out crops
@@ -139,7 +139,7 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
             }
         )
         return
-    table = table_of("what became of them", "annotations")
+    table = table_of("result", "annotations")
     rows = {
         "crops": summary.crops,
         "exact duplicates": summary.duplicates.exact,
@@ -276,12 +276,12 @@ def bench(as_json: bool, config: edgemaps_bench_recipe.Config, engine: EngineOpt
     """Compare edge detectors on the boundary benchmark of BSDS500.
 
     ODS, OIS and AP measure how well a detector finds the boundaries that people draw on the same photos, from 0 to 1;
-    the line `people` compares the people with each other. The 200 test photos take some minutes a detector. Counts stay
-    in --out, and the same command resumes an interrupted run.
+    the line `people` compares the people with each other. The 200 test photos take some minutes per detector. Counts
+    stay in --out, and the same command resumes an interrupted run.
 
     Example: sketchdata edgemaps bench --bsds photos/bsds500 --detectors canny,tin --weights tin=TIN2.pth
 
-    The edge maps of any other program, one a photo, are scored in the same way:
+    The edge maps of any other program, one per photo, are scored in the same way:
 
     Example: sketchdata edgemaps bench --bsds photos/bsds500 --predictions mine=results/maps
     """

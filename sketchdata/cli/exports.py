@@ -27,7 +27,7 @@ def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine:
     """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
 
     Every drawing becomes {key_id}.json, {key_id}.cls (its label) and, with --png, {key_id}.png, in tars of equal
-    length, in the order of the data set's rows. The bytes depend neither on the workers nor on interruptions; the same
+    length, in the order of the data set's rows. The bytes do not depend on workers or interruptions; the same
     command resumes an interrupted export.
 
     Example: sketchdata export webdataset data/quickdraw-3.8m --out tars
@@ -41,10 +41,10 @@ def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine:
 @_DIRECTORY
 @options(config=exports.NdjsonConfig, engine=EngineOptions)
 def export_ndjson(directory: Path, config: exports.NdjsonConfig, engine: EngineOptions) -> None:
-    """Export the data set in DIR as the official one-drawing-a-line text, a file a category and split.
+    """Export the data set in DIR as the official one-drawing-per-line text, one file per category and split.
 
     With --merge, a category's splits become one file, laid out like the official bucket: `sketchdata build` reads such
-    a folder as its --source. The bytes depend neither on the workers nor on interruptions.
+    a folder as its --source. The bytes do not depend on workers or interruptions.
 
     Example: sketchdata export ndjson data/quickdraw-3.8m --out text
 
@@ -87,8 +87,8 @@ def _report(out: Path, export: Callable[[], Manifest | None]) -> None:
 def export_codes(directory: Path, as_json: bool, config: exports.ExportCodesConfig) -> None:
     """Export the binary codes in CODES to the arrays of DeepHash-pytorch.
 
-    The gallery becomes trn_binary.npy, 1 and −1, and trn_label.npy, a column a class; the queries tst_binary.npy and
-    tst_label.npy. Beside them are the key_ids and the class table.
+    The gallery becomes trn_binary.npy, 1 and −1, and trn_label.npy, one column per class; the queries tst_binary.npy
+    and tst_label.npy. Beside them are the key_ids and the class table.
 
     Example: sketchdata export codes codes --format deephash --out deephash
     """
@@ -106,7 +106,7 @@ def export_codes(directory: Path, as_json: bool, config: exports.ExportCodesConf
 def export_lists(directory: Path, as_json: bool, config: exports.ExportListsConfig, engine: EngineOptions) -> None:
     """Export the lists of the data set in DIR: train.txt, database.txt (the gallery) and test.txt (the queries).
 
-    A line is class/key_id.png and a column a class, as HashNet and DeepHash-pytorch read it, so that they train on
+    A line is class/key_id.png and one column per class, as HashNet and DeepHash-pytorch read it, so that they train on
     exactly the same drawings. The pictures are not written.
 
     Example: sketchdata export lists data/quickdraw-3.8m --format hashnet --out lists
@@ -159,7 +159,7 @@ def export_splits(as_json: bool, config: exports.ExportSplitsConfig, split: Spli
     for name, count in exported.pictures.items():
         click.echo(f"{name}: {count:,} drawings")
     if exported.left_out:
-        click.echo(f"{len(exported.left_out):,} classes are in neither list and were left out")
+        click.echo(f"{len(exported.left_out):,} classes are in neither list and are left out")
     if exported.unknown:
         click.echo(f"ignored {len(exported.unknown):,} unknown class names: {', '.join(exported.unknown)}")
 
@@ -206,8 +206,8 @@ def import_codes(directory: Path, as_json: bool, config: imports.ImportCodesConf
     """Import the binary codes in FOLDER, of any program, to be measured exactly as our codes are.
 
     FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
-    {trn,tst}_label.npy, a column a class or indices; trn is the gallery, tst the queries. Rows of several classes are
-    refused. No file is unpickled.
+    {trn,tst}_label.npy, one column per class or indices; trn is the gallery, tst the queries. Rows of several classes
+    are refused. No file is unpickled.
 
     Example: sketchdata import codes save/DPSH/cifar10-1_48bits_0.7731 --out codes
     """
@@ -229,7 +229,7 @@ def import_codes(directory: Path, as_json: bool, config: imports.ImportCodesConf
 def import_lists(directory: Path, as_json: bool, config: imports.ImportListsConfig) -> None:
     """Import the lists in FOLDER, train.txt, database.txt and test.txt of HashNet, as tables.
 
-    A line of a list is a picture's path and a column a class, 1 in its own. Writes train.csv, gallery.csv and
+    A line of a list is a picture's path and one column per class, 1 in its own. Writes train.csv, gallery.csv and
     query.csv: path, key_id where the file's name is one, and class. Pictures of several classes are refused.
 
     Example: sketchdata import lists HashNet/data/cifar10 --out lists
@@ -279,7 +279,7 @@ def import_splits(directory: Path, as_json: bool, config: imports.ImportSplitsCo
 def import_vectors(file: Path, as_json: bool, config: imports.ImportVectorsConfig) -> None:
     """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
 
-    FILE is text of a word and its numbers a line, as of GloVe and fastText (.vec), a .bin of word2vec, either of them
+    FILE is text with one word and its values per line, as of GloVe and fastText (.vec), a .bin of word2vec, either one
     gzipped, or a .npy with --words. Spelling does not matter: `wine bottle` takes the vector of `Wine_Bottle`. A name
     of several words that has no vector takes the mean of its words' vectors. Writes one Parquet file with word, count
     (the number of averaged words) and vector. A file of that name is replaced.

@@ -48,12 +48,12 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
 
     A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file, a picture (.png, .jpg, .webp,
     .gif, .bmp, .avif or .tif), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give
-    probabilities of the classes that they learned. Of several files, those that cannot be read are named, and the exit
+    probabilities of the classes that they learned. Files that cannot be read are named, and the exit
     code is 1.
 
     A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
     recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit:
-    the higher, the likelier. γ is subtracted from the scores of seen classes (calibrated stacking), since they would
+    higher is more likely. γ is subtracted from the scores of seen classes (calibrated stacking), since they would
     otherwise be preferred.
 
     Bars of a picture are probabilities; bars of other scores begin at the median score of the candidates and end at the

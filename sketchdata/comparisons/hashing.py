@@ -113,14 +113,14 @@ class HashingRow:
     """A method, at a code length where it has one.
 
     Attributes:
-        name: Of its files: `cr-scl-ql-64`.
+        name: Name of its files: `cr-scl-ql-64`.
         kind: How its codes are made.
         method: The method's name.
-        title: For people.
-        table: Of the paper: II, III, V, VII, or `ours` for our ablations.
+        title: Human-readable title.
+        table: Table of the paper: II, III, V, VII, or `ours` for our ablations.
         bits: D; 0 for recognition.
         branch: `cnn`, `rnn` or `cr`; for a shallow method its features, `deep` or `hog`.
-        loss: Of the paper's own rows.
+        loss: Loss of the paper's own rows.
         unseen: The number of classes that are held out.
     """
 
@@ -258,7 +258,7 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Hashi
         unseen: The number of classes that zero-shot rows hold out; 0 for no such rows.
 
     Raises:
-        ConfigError: There is no such row or length.
+        ConfigError: The row or length does not exist.
     """
     try:
         bits = tuple(dict.fromkeys(map(int, names_in(lengths))))

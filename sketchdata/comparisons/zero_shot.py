@@ -29,7 +29,7 @@ class PublishedRow:
     Attributes:
         title: As in the paper.
         features: The network of the features: CNN, RNN, or CR for both.
-        kind: Of the class vectors.
+        kind: Kind of the class vectors.
         method: Our name of the method; None where there is none.
         zsl: hit@1, 5, 10 and 20 among unseen classes.
         gzsl: The same among all classes.
@@ -133,7 +133,7 @@ _ABLATED = ("eve", "eve_reversed")
 _NOTE = (
     f"The paper's figures are of its own data, QuickDraw-3.8M: {SEEN} seen classes, {UNSEEN} unseen ones that it does "
     f"not name, and {DRAWINGS:,} drawings of these. With another number of classes, other classes or other drawings "
-    "they are no yardstick: not to be compared."
+    "they are not comparable."
 )
 
 
@@ -186,7 +186,7 @@ def markdown(rows: Sequence[ZeroShotRow], *, words: Sequence[str] = (), edge_map
     all others are in Table IX. Where no row is of CR, as with bitmaps, which have no points, Table IX has those of CNN.
 
     Args:
-        rows: In their order.
+        rows: The rows, in order.
         words: The sources that are vectors of words, as the paper's competitors used; no row of others is beside
             theirs.
         edge_maps: The sources that are vectors of edge maps.

@@ -215,7 +215,7 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFolder:
-    """A data set that is being audited: one task a shard, the results in a work folder, the record last.
+    """A data set that is being audited: one task per shard, the results in a work folder, the record last.
 
     Attributes:
         directory: The data set's folder.
@@ -315,7 +315,7 @@ def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditF
     """Open a built data set to audit it.
 
     Raises:
-        SketchDataError: There is none, or it has no Parquet shards.
+        SketchDataError: There is no data set, or it has no Parquet shards.
     """
     manifest = read_manifest(directory)
     if not any(manifest.shards(split) for split in manifest.counts):
@@ -329,7 +329,7 @@ def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditF
 
 
 def read_shard(task: Task) -> Iterator[DrawingBatch]:
-    """Yield the drawings of a task's shard, a row group at a time, once its sha256 is that of the manifest.
+    """Yield the drawings of a task's shard, one row group at a time, once its sha256 is that of the manifest.
 
     Raises:
         SketchDataError: It is missing, damaged or cannot be read, or a drawing has a label beyond the class table.
@@ -415,7 +415,7 @@ class Audit:
         split: (N,) uint8, an index into `splits`.
         key_id: (N,) uint64.
         label: (N,) uint16.
-        score: (N,) float64: image entropy in bits a pixel, or messiness, 0..1.
+        score: (N,) float64: image entropy in bits per pixel, or messiness, 0..1.
         rank: (N,) float32, percentile rank of the score among the class's reference rows; NaN where there are none.
         noise: (N,) bool, beyond the limits.
         judged: (N,) bool, whether there are limits at all; a row is normal when it is judged and not noise.

@@ -1,4 +1,4 @@
-"""Curators' decisions: an append-only log, one JSON object a line, that never loses an acknowledged decision.
+"""Curators' decisions: an append-only log, one JSON object per line, that never loses an acknowledged decision.
 
     {"who": "ada", "when": "2024-05-06T07:08:09.123456Z", "key_id": "5891796615823360", "verdict": "drop",
      "reason": "a word", "batch": null}
@@ -64,7 +64,7 @@ class Decision:
         if self.batch is not None:
             _check_text("batch", self.batch, MAX_NAME)
         if self.verdict not in VERDICTS:
-            raise FormatError("unknown verdict", f"{self.verdict!r} is none of {', '.join(VERDICTS)}")
+            raise FormatError("unknown verdict", f"{self.verdict!r} is not one of {', '.join(VERDICTS)}")
         if type(self.key_id) is not int or not 0 <= self.key_id < 2**64:
             raise FormatError("not a key_id", f"{self.key_id!r} is not an integer from 0 to 2^64-1")
         if not isinstance(self.when, datetime) or self.when.utcoffset() != timedelta(0):
@@ -97,7 +97,7 @@ def parse_key_id(text: object) -> int:
 def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
     """Return the latest decision on each drawing: {key_id: a decision to keep or drop it}.
 
-    An `undo` takes back the latest decision on its drawing that is not undone yet, whoever took it: keep, drop, undo is
+    An `undo` takes back the latest decision on its drawing that is not undone yet, by any curator: keep, drop, undo is
     keep. With nothing left to take back it does nothing. A drawing without a decision in force is not in the result.
     """
     standing: dict[int, list[Decision]] = {}

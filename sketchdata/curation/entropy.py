@@ -1,4 +1,4 @@
-"""Image entropy: how much ink a drawing has, in bits a pixel, and which drawings of a class are normal.
+"""Image entropy: how much ink a drawing has, in bits per pixel, and which drawings of a class are normal.
 
 Source: Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, Eq. 4 and Figure 3. A
 raster of black and white has two values, so the entropy follows from the number of ink pixels alone.
@@ -28,12 +28,12 @@ VERDICTS = 4
 def drawing_entropies(
     batch: DrawingBatch, *, size: int = DEFAULT_SIZE, line_width: int = 1, threads: int | None = None
 ) -> Entropies:
-    """Return the image entropy of N drawings, (N,) float64 in bits a pixel, 0..1; raw ones are fitted into the square.
+    """Return the image entropy of N drawings, (N,) float64 in bits per pixel, 0..1; raw ones are scaled to fit.
 
     Args:
         batch: The drawings.
         size: Side of the raster in pixels.
-        line_width: In pixels.
+        line_width: Width in pixels.
         threads: Number of threads. Default: one a usable core.
 
     Raises:
@@ -50,7 +50,7 @@ def entropies(ink: npt.NDArray[np.int64], *, pixels: int) -> Entropies:
     Equal shares of ink give the very same number, and so do a share and its complement.
 
     Returns:
-        (N,) float64, bits a pixel, 0..1.
+        (N,) float64, bits per pixel, 0..1.
     """
     values, index = np.unique(np.minimum(ink, pixels - ink), return_inverse=True)
     # A table of the few counts that occur, by the C library's logarithm: numpy's differs between processors.

@@ -133,7 +133,7 @@ class Templates:
     Attributes:
         ink: (M, P) uint8 of 0 and 1.
         distance: (M, P) uint8, from each pixel to the nearest ink, in eighths of a pixel, cut off.
-        side: Of the whole pictures, in pixels.
+        side: Side of the whole pictures, in pixels.
     """
 
     ink: Ink

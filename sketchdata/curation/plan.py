@@ -109,7 +109,7 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
         noise: Whether flagged rows are removed, where no decision keeps them.
 
     Raises:
-        ConfigError: There is no such split.
+        ConfigError: The split does not exist.
         SketchDataError: There is no finished audit of this very data set, or a line of the log is not a decision.
     """
     audit, log = read_audit(directory, kind), DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)

@@ -33,7 +33,7 @@ MAX_PANELS = 12
 
 _PAGE, _INK, _FAINT, _GRID = "#f7f6f2", "#1f2933", "#5a6570", "#d9dbd8"
 _SEEN, _UNSEEN, _UNSEEN_FILL, _RIGHT, _WRONG = "#2f6690", "#b3541e", "#fdeee4", "#1b7a43", "#a3262a"
-#: Paul Tol's muted scheme, which the colour-blind can tell apart, with a grey for the tenth; marks help besides.
+#: Paul Tol's muted scheme, which colour-blind readers can distinguish, with a grey for the tenth; marks help besides.
 _COLOURS = (
     "#332288",
     "#cc6677",
@@ -314,7 +314,7 @@ class Bar:
         score: As people are to read it.
         share: The length of its bar, 0 to 1.
         unseen: Whether no drawing of it was learned from.
-        own: Whether the drawing is of it, as far as is known.
+        own: Whether the drawing is of it, if known.
     """
 
     rank: int

@@ -28,7 +28,7 @@ _CAPTION_HEIGHT = 18
 _LEGEND_HEIGHT, _LEGEND_GAP, _LEGEND_MARK_WIDTH = 24, 16, 13
 _MARK_RADIUS = 3
 _PICTURE_MARGIN = 2
-#: Width of the frame that tells hits from misses, and the room for it; its colours as in `charts`.
+#: Width of the frame that marks hits and misses, and the room for it; its colours as in `charts`.
 _FRAME, _FRAME_MARGIN = 3, 5
 _HIT, _MISS = (27, 122, 67), (163, 38, 42)
 # libpng's own limit; beyond it OpenCV gives up.
@@ -84,7 +84,7 @@ def picture_sheet(
     """Lay photos or edge maps out as a grid, row by row, each as large as fits and in the middle of its cell.
 
     Args:
-        pictures: Of any sizes, at least one.
+        pictures: At least one, of any sizes.
         titles: A caption for each.
         legend: The text at the foot.
         columns: Pictures side by side; None makes the sheet about 4:3.
@@ -177,9 +177,7 @@ def captions_of(label: npt.NDArray[np.uint16], key_id: npt.NDArray[np.uint64], w
 
 def _check(count: int, columns: int | None, cell: int) -> None:
     if count == 0:
-        raise ConfigError(
-            "a contact sheet needs at least one drawing or picture, and there is none: choose other classes or filters"
-        )
+        raise ConfigError("a contact sheet needs at least one drawing or picture: choose other classes or filters")
     if not MIN_CELL <= cell <= MAX_CELL:
         raise ConfigError(f"a contact sheet's cell must be {MIN_CELL} to {MAX_CELL} pixels, not {cell}")
     if columns is not None and columns < 1:
@@ -233,7 +231,7 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     height, width = image.shape[:2]
     if max(height, width) > _MAX_PNG_SIDE:
         raise ConfigError(
-            f"a PNG file may have {_MAX_PNG_SIDE:,} pixels a side, and this one would be {width:,} × {height:,}: "
+            f"a PNG file may have {_MAX_PNG_SIDE:,} pixels per side, and this one would be {width:,} × {height:,}: "
             "choose fewer drawings, or spread them over rows and columns"
         )
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

@@ -60,7 +60,7 @@ class Drawing:
 
         Args:
             size: The side S in pixels, 1..4096.
-            line_width: In pixels, 1..64.
+            line_width: Width in pixels, 1..64.
             antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
 
         Returns:

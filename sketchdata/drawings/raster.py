@@ -46,7 +46,7 @@ def raster(
     Args:
         batch: N drawings, simplified or raw.
         size: The side S in pixels, 1..4096.
-        line_width: In pixels, 1..64; whole strokes are drawn, the part beyond the square's edge is lost.
+        line_width: Width in pixels, 1..64; the part beyond the square's edge is cut off.
         antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
         threads: How many threads draw; the result does not depend on it. Default: one per usable core. Pipeline stages
             pass 1, because the engine already runs one of them per core.
@@ -79,7 +79,7 @@ def ink_counts(
     Args:
         batch: N drawings, simplified or raw.
         size: The side S in pixels, 1..4096.
-        line_width: In pixels, 1..64.
+        line_width: Width in pixels, 1..64.
         threads: As for `raster`.
 
     Returns:
@@ -173,7 +173,7 @@ def paint(
         batch: Where each drawing's strokes and each stroke's points begin; its coordinates are not looked at.
         pixels: (P, 2) int32, x and y of each point, all of them inside the square.
         out: (N, S, S) uint8, contiguous, whatever it holds: it gets ink 255 on background 0, and is returned.
-        line_width: In pixels, 1..64.
+        line_width: Width in pixels, 1..64.
         antialias: Smooth the lines.
         threads: As for `raster`.
 

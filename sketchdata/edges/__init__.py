@@ -1,4 +1,4 @@
-"""Edge detectors: each maps a photo (H, W, 3) uint8 RGB to its edge strength (H, W) uint8; one file a detector."""
+"""Edge detectors: each maps a photo (H, W, 3) uint8 RGB to its edge strength (H, W) uint8; one file per detector."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def detector(
     """Return a detector by its name, or one's own as `module:function`.
 
     Args:
-        name: Of one that comes with the package, or `module:function` of an importable one.
+        name: Name of a detector of the package, or `module:function` of an importable one.
         weights: The file, for a detector that is made from one.
         sha256: The hash of that file. The published weights of tin and pidinet are known; others of theirs are read
             only if their hash is given. Files of the other detectors are checked if it is.
-        scales: At which a network sees the photo; its results are averaged.
-        device: On which a network runs, as torch names it: cpu, cuda, cuda:1.
+        scales: Scales at which a network sees the photo; its results are averaged.
+        device: Torch device of the network: cpu, cuda, cuda:1.
 
     Raises:
-        ConfigError: There is no such detector, its weights are missing, superfluous or wrong, scales or device are not
-            for it, or it needs torch, which is not installed.
+        ConfigError: The detector does not exist, its weights are missing, superfluous or wrong, scales or device are
+            not for it, or it needs torch, which is not installed.
     """
     if name in WEIGHTED_DETECTORS and weights is None:
         raise ConfigError(f"the detector {name} is made from a file of weights: say which (--weights)")
@@ -86,7 +86,7 @@ def detector(
         files = () if weights is None else (weights, sha256)
         return load(*files, scales=tuple(scales), device=device)
     if tuple(scales) != (1.0,) or device != "cpu":
-        raise ConfigError(f"scales and devices are for networks ({', '.join(NETWORKS)}), and {name} is none")
+        raise ConfigError(f"scales and devices are for networks only: {', '.join(NETWORKS)}, not {name}")
     if name == "structured" and weights is not None:
         return load_structured(weights, sha256)
     return EDGE_DETECTORS[name] if name in EDGE_DETECTORS else _imported(name)

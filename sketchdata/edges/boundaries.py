@@ -180,7 +180,7 @@ def _square(row: _Places, column: _Places, costs: _Values, outlier: int) -> csr_
     values = np.concatenate([costs, np.full(rows, outlier), np.zeros(columns + len(costs))])
     at_row = np.concatenate([row, one, rows + other, rows + column])
     at_column = np.concatenate([column, columns + one, other, columns + row])
-    # One more for all, since a cost of 0 is no entry of a sparse matrix; each row pays it once, whatever it takes.
+    # One more for all, since a cost of 0 is not an entry of a sparse matrix; each row pays it once, whatever it takes.
     return csr_array((values + 1, (at_row, at_column)), shape=(rows + columns, columns + rows))
 
 

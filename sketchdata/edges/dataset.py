@@ -90,14 +90,14 @@ def decode_map(png: bytes, side: int) -> Photo:
 
 
 def falls_into_val(photo_sha256: Sequence[str], seed: int, share: Fraction) -> Mask:
-    """Tell which pictures belong to val: those of which the photo's rank lies below the share. (N,) bool.
+    """Return which pictures belong to val, those whose photo ranks below the share: (N,) bool.
 
     The photo alone decides, so all crops of one photo fall into one split, and photos that are added move no other.
 
     Args:
         photo_sha256: (N,) hexadecimal; the first 8 bytes are what is ranked (`sampling.ranks`).
-        seed: Of the ranks.
-        share: Of the photos that val gets, in expectation.
+        seed: Seed of the ranks.
+        share: Expected share of the photos in val.
 
     Raises:
         SketchDataError: A hash is not one.
@@ -196,7 +196,7 @@ class EdgeMapBatch:
     """B edge maps.
 
     Attributes:
-        images: (B, C, S, S) uint8, as stored: by default black edges on white; `EdgeMaps.ink` tells.
+        images: (B, C, S, S) uint8, as stored: by default black edges on white; `EdgeMaps.ink` says which.
         labels: (B,) uint16, indices into the class table.
         key_ids: (B,) uint64.
     """
@@ -267,7 +267,7 @@ class EdgeMaps:
         """Return a split's edge maps, of some classes or of all, in the data set's order: any prefix is a fair sample.
 
         Raises:
-            ConfigError: There is no such split.
+            ConfigError: The split does not exist.
             SketchDataError: The index is missing or damaged.
         """
         if split not in self.manifest.counts:
@@ -289,7 +289,7 @@ class EdgeMaps:
         """Return the labels of some classes, named in a comma-separated list.
 
         Raises:
-            ConfigError: There is no such class; the message offers the nearest ones.
+            ConfigError: The class does not exist; the message offers the nearest ones.
         """
         return [self.classes.index(word) for word in choose_classes(self.classes, words)]
 
@@ -323,11 +323,11 @@ class EdgeMaps:
         Args:
             split: Its name.
             batch_size: The edge maps B in a batch.
-            labels: Of the classes to read; None for all.
-            seed: Of the order; None keeps the data set's. Give each epoch its own.
+            labels: Labels of the classes to read; None for all.
+            seed: Seed of the order; None keeps the data set's. Give each epoch its own.
 
         Raises:
-            ConfigError: There is no such split, or a batch would be empty.
+            ConfigError: The split does not exist, or a batch would be empty.
             SketchDataError: The data set is damaged.
         """
         if batch_size < 1:
@@ -408,7 +408,7 @@ def first_pictures(directory: Path, manifest: Manifest, split: str, count: int, 
     key_ids are hashes, so the smallest ones of each class are a random sample; classes are mixed.
 
     Raises:
-        ConfigError: There is no such split or class, or the data set holds no pictures of classes.
+        ConfigError: The split or class does not exist, or the data set holds no pictures of classes.
         SketchDataError: A file is missing or damaged.
     """
     if split not in manifest.counts:
@@ -454,12 +454,12 @@ def stored_pictures(
 
 
 def is_edgemaps(manifest: Manifest) -> bool:
-    """Tell whether a data set is a finished set of edge maps, in tars with an index."""
+    """Return whether a data set is a finished set of edge maps, in tars with an index."""
     return "edges" in manifest.config
 
 
 def holds_pictures(manifest: Manifest) -> bool:
-    """Tell whether a data set holds crops of photos or edge maps in Parquet shards."""
+    """Return whether a data set holds crops of photos or edge maps in Parquet shards."""
     return tuple(manifest.counts) == (pictures.UNDIVIDED,) and bool(manifest.shards(pictures.UNDIVIDED))
 
 

@@ -1,6 +1,6 @@
 """A small edge detector of our own, whose weights travel with the package.
 
-Trained by `trainers/edge_detector.py`; what on, how well it does and for whom it is not: `learned.md` beside this file.
+Trained by `trainers/edge_detector.py`; `learned.md` beside this file says on what, how well it does and its limits.
 
 Source: our own arrangement of known parts. Side outputs, each with its own loss, and their learned sum: Xie and Tu,
 "Holistically-nested edge detection", ICCV 2015. Coarse features added into finer ones on the way back: Lin et al.,
@@ -31,7 +31,7 @@ WEIGHTS = Path(__file__).with_suffix(".safetensors")
 THRESHOLD = 190
 #: Channels at the photo's resolution and at 1/2, 1/4, 1/8 and 1/16 of it: few where pixels are many.
 WIDTHS = (8, 16, 32, 64, 80)
-#: Residual blocks at 1/2 … 1/16, and the sides of their windows: objects are told from texture by what lies far around.
+#: Residual blocks at 1/2 … 1/16, and the sides of their windows: objects differ from texture by what lies far around.
 BLOCKS = (1, 3, 4, 4)
 WINDOWS = (3, 3, 5, 5)
 #: Channels on the way back to full resolution.

@@ -82,14 +82,14 @@ def edge_finder(
     Args:
         network: (1, 3, H, W) float32 → (1, 1, H, W) float32 in 0..1.
         prepare: What is done to pixels first.
-        scales: By which the photo is resized before.
+        scales: Factors by which the photo is resized.
         device: As torch names it: cpu, cuda, cuda:1.
         margin: Pixels by which the photo is mirrored beyond its border: there the zeros that convolutions see would
             be edges.
-        multiple: Of which the network wants its height and width to be.
+        multiple: The network's input height and width are multiples of it.
 
     Raises:
-        ConfigError: There is no such device, or a scale is out of range.
+        ConfigError: The device does not exist, or a scale is out of range.
     """
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
         raise ConfigError(f"expected scales above 0 and at most {_LARGEST_SCALE}, such as 0.5, 1, 2; not {scales}")

@@ -56,7 +56,7 @@ _MARGIN = 16
 def load_pidinet(
     weights: Path, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector of the authors' PiDiNet-tiny or tiny-l, which the file tells; see `edges.detector`.
+    """Return the detector of the authors' PiDiNet-tiny or tiny-l, depending on the file; see `edges.detector`.
 
     The published figures are of one scale.
     """

@@ -39,7 +39,7 @@ _MARGIN = 16
 def load_tin(
     weights: Path, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector of the authors' TIN1 or TIN2, which the file tells; see `edges.detector`.
+    """Return the detector of the authors' TIN1 or TIN2, depending on the file; see `edges.detector`.
 
     The published figures average three scales: 0.5, 1 and 1.5.
     """

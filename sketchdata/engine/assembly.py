@@ -166,7 +166,7 @@ def finish(
     manifest = dataclasses.replace(folder.plan, files=tuple(files), **facts)
     files += lists
     for split in manifest.counts:
-        # The split, published: its key_ids, one a line, in the order of its rows.
+        # The split, published: its key_ids, one per line, in the order of its rows.
         name, records = f"key_ids/{split}.txt", 0
         with replacing(folder.work / name) as lines:
             for shard in manifest.shards(split):

@@ -51,7 +51,7 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
 class _Worker:
     """A process and the pipe to it. It has one task at a time, so that its death is that task's and no other's.
 
-    (A ProcessPoolExecutor ends all of its workers when one dies, and does not tell which task did it.)
+    (A ProcessPoolExecutor ends all of its workers when one dies, and does not say which task did it.)
     """
 
     def __init__(self, stage: Stage) -> None:

@@ -59,7 +59,7 @@ class OutputFolder:
         limits: What an unfinished one must have been begun with to go on, whatever else has changed; files of these
             names are then taken over from earlier tries. None: only a try of this very plan goes on, and `names` are
             somebody else's where none was begun.
-        found: Keys of `config` that come out while it is made, and so do not tell one plan from another.
+        found: Keys of `config` that come out while it is made, and so do not distinguish plans.
         replaces: Names of manifests that `overwrite` may replace, beside the plan's own.
     """
 
@@ -206,7 +206,7 @@ class OutputFolder:
         export = self.limits is None and found.parent is not None and not sharded
         if found.name not in {self.plan.name, *self.replaces} and not export:
             raise ConfigError(
-                f"{self.out} holds {found.name}, which is no {self.noun}, and --overwrite replaces nothing else: "
+                f"{self.out} holds {found.name} (expected: {self.noun}), and --overwrite replaces nothing else: "
                 "choose another --out"
             )
 

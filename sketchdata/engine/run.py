@@ -95,7 +95,7 @@ def _dask_outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) 
         client = Client(options.scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {options.scheduler}: {error}") from error
-    # It would print tracebacks when the scheduler goes away; the outcomes tell of that.
+    # It would print tracebacks when the scheduler goes away; the outcomes report it.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         name = stage_name(stage)

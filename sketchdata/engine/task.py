@@ -49,9 +49,7 @@ class EngineOptions:
         record=False,
         type=click.FloatRange(0, 31_536_000),
     )
-    retries: int = option(
-        2, help="Further tries of a task whose worker died.", record=False, type=click.IntRange(0, 100)
-    )
+    retries: int = option(2, help="Retries of a task whose worker died.", record=False, type=click.IntRange(0, 100))
 
     def processes(self) -> int:
         """Return the number of worker processes on this machine."""

@@ -52,7 +52,7 @@ def _record_bounds(data: bytes) -> list[int]:
     bounds, end, size = [0], 0, len(data)
     while end + _HEADER.size <= size:
         end += _HEADER.size
-        # Only lengths are read: Python's plainest loop, as nothing in a record tells where the next one starts.
+        # Only lengths are read: Python's plainest loop, as a record does not say where the next one starts.
         for _ in range(data[end - 2] | data[end - 1] << 8):
             if end + 2 > size:
                 return bounds

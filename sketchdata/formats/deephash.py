@@ -46,7 +46,7 @@ class _Part:
         bits: D.
         packed: As `pack_bits` gives them.
         labels: (N,) uint16.
-        key_ids: (N,) uint64; None where no file tells them.
+        key_ids: (N,) uint64; None where no file has them.
         width: L of labels in columns; None of indices.
     """
 
@@ -64,7 +64,7 @@ class DeepHashCodes:
     Attributes:
         gallery: N codes.
         query: M codes, of as many bits and of the same class table.
-        has_key_ids: Whether the folder tells the key_ids; if not, they are the numbers of the rows.
+        has_key_ids: Whether the folder has the key_ids; if not, they are the row numbers.
     """
 
     gallery: Codes
@@ -82,7 +82,8 @@ def read_folder(folder: Path, classes: Sequence[str] | None = None) -> DeepHashC
 
     Raises:
         ConfigError: There is no folder, or the class table does not fit the labels.
-        FormatError: A file is missing, is no array of numbers, or holds something that is no code or no single class.
+        FormatError: A file is missing, is not an array of numbers, or holds something that is not a code or not a
+            single class.
     """
     places = _find(folder)
     gallery, query = (_read_part(places[split]) for split in PARTS)
@@ -180,7 +181,7 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
             raise FormatError(
-                "values that are no bits",
+                "values that are not bits",
                 f"{name} has {block[row, column]} in row {start + row:,}, column {column}; expected 1 and −1, or 1, 0",
             )
         for value, low in lows.items():
@@ -190,7 +191,7 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
     if None not in first_row.values():
         # torch's sign of 0 is 0: no bit at all.
         raise FormatError(
-            "values that are no bits",
+            "values that are not bits",
             f"{name} has −1 in row {first_row[-1]:,} and 0 in row {first_row[0]:,}: write 1 and −1, or 1 and 0, alone",
         )
     return np.concatenate(packed), int(array.shape[1])
@@ -203,7 +204,7 @@ def _read_labels(array: _Array, name: str) -> tuple[_Labels, int | None]:
     if array.ndim != 2 or not 1 <= array.shape[1] <= MAX_CLASSES:
         raise FormatError(
             "not labels",
-            f"{name} has the shape {array.shape}, not a column a class (at most {MAX_CLASSES:,}), or indices",
+            f"{name} has the shape {array.shape}, not one column per class (at most {MAX_CLASSES:,}), or indices",
         )
     return np.concatenate([empty, *(_of_columns(b, at, name) for at, b in _blocks(array))]), int(array.shape[1])
 
@@ -213,7 +214,7 @@ def _of_indices(indices: _Array, start: int, name: str) -> _Labels:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise FormatError(
-            "labels that are no indices",
+            "labels that are not indices",
             f"{name} has {indices[row]} in row {start + row:,}; 0 to {MAX_CLASSES - 1:,} are",
         )
     return indices.astype(np.uint16)
@@ -281,10 +282,10 @@ def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
         file.write(np.ascontiguousarray(rows, dtype).data)
 
 
-# As HashNet and DeepHash-pytorch read them: a line a picture, its path and its class. The class is a column a class, 1
-# in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split lines at any blank: a path has none.
-# Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet; `ImageList` in utils/tools.py of
-# github.com/swuxyj/DeepHash-pytorch.
+# As HashNet and DeepHash-pytorch read them: one line per picture, its path and its class. The class is one column per
+# class, 1 in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split lines at any blank: a path
+# has none. Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet; `ImageList` in
+# utils/tools.py of github.com/swuxyj/DeepHash-pytorch.
 
 #: {split: its list}; there is none for validation.
 FILES = {"train": "train.txt", "gallery": "database.txt", "query": "test.txt"}
@@ -297,7 +298,7 @@ class PictureList:
     """N pictures of a list.
 
     Attributes:
-        paths: Of the pictures, as they stand there.
+        paths: Paths of the pictures, as listed.
         labels: (N,) int64.
         classes: L, the number of columns; of a list of indices, the largest and one.
     """
@@ -332,7 +333,7 @@ def lines(
     Args:
         key_ids: (N,) uint64.
         labels: (N,) indices into `folders`.
-        folders: Of the L classes, as `folder_names` gives them.
+        folders: Folders of the L classes, from `folder_names`.
     """
     ends = [" ".join("01"[own == label] for own in range(len(folders))) for label in range(len(folders))]
     for key_id, label in zip(key_ids.tolist(), labels.tolist(), strict=True):
@@ -367,7 +368,7 @@ def read_list(text: Iterable[str]) -> PictureList:
 def _label(columns: Sequence[str], number: int) -> int:
     if len(columns) == 1:
         if not _INDEX.fullmatch(columns[0]):
-            raise FormatError("a class that is no index", f"line {number:,}: {columns[0][:40]!r}")
+            raise FormatError("a class that is not an index", f"line {number:,}: {columns[0][:40]!r}")
         return int(columns[0])
     odd = [column for column in columns if column not in ("0", "1")]
     if odd:

@@ -270,7 +270,7 @@ def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: 
 
 
 def read_svg(blocks: Iterable[bytes], words: Words, word: str | None, *, name: str | int = 0) -> Iterator[Portion]:
-    """Read an SVG document as one drawing; `name` tells it from equal ones, see `svg.load`."""
+    """Read an SVG document as one drawing; `name` distinguishes it from equal ones, see `svg.load`."""
     try:
         drawing = svg.load(read_whole(blocks, svg.MAX_BYTES), word=word, name=name)
     except FormatError as error:
@@ -525,11 +525,11 @@ def format_of(name: str) -> FileFormat:
     """Return the format of a file by its name's suffix; `.gz` after it does not count.
 
     Raises:
-        ConfigError: There is no such format.
+        ConfigError: The format does not exist.
     """
     suffix = PurePath(name.removesuffix(GZIP_SUFFIX)).suffix.lower()
     found = FORMATS.get(suffix.removeprefix("."))
     if found is None:
         known = ", ".join(f".{known}" for known in FORMATS)
-        raise ConfigError(f"cannot tell the format of {name}: its suffix should be one of {known}; or name the format")
+        raise ConfigError(f"unknown format of {name}: its suffix should be one of {known}; or name the format")
     return found

@@ -1,4 +1,4 @@
-"""The official one-drawing-a-line JSON, parsed and written in batches.
+"""The official one-drawing-per-line JSON, parsed and written in batches.
 
 A record is `{"word", "countrycode", "timestamp", "recognized", "key_id", "drawing"}` with `drawing` a list of strokes,
 each `[[x…], [y…]]` (simplified) or `[[x…], [y…], [t…]]` (raw: pixels as real numbers, milliseconds). Source: the README

@@ -1,4 +1,4 @@
-"""The official bitmaps: `.npy` of (N, 784) uint8, one row a drawing of 28×28 pixels, ink 255 on background 0.
+"""The official bitmaps: `.npy` of (N, 784) uint8, one row per drawing of 28×28 pixels, ink 255 on background 0.
 
 Row i is line i of the ndjson file. Source: the README of github.com/googlecreativelab/quickdraw-dataset ("Numpy
 bitmaps"); the header is byte for byte that of the official files, 80 bytes long.

@@ -281,7 +281,7 @@ def _tuple(machine: _Machine, count: int) -> None:
 def _append(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if not isinstance(target, list):
-        raise FormatError(_NOT_ARRAYS, "the pickle adds to what is no list")
+        raise FormatError(_NOT_ARRAYS, "the pickle appends to something that is not a list")
     target.extend(items)
 
 
@@ -310,7 +310,7 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("ascii")
     if not isinstance(value, str):
-        raise FormatError(_DAMAGED, "a name that is no text")
+        raise FormatError(_DAMAGED, "a name that is not text")
     return value
 
 
@@ -328,7 +328,7 @@ def _content(shape: object, kind: object, by_columns: object, content: object) -
     if not (isinstance(shape, tuple) and len(shape) <= _MAX_AXES and isinstance(kind, _Type)):
         raise FormatError(_DAMAGED, "an array without a shape or a type")
     if not all(type(length) is int and length >= 0 for length in shape):
-        raise FormatError(_DAMAGED, "an array whose shape is no numbers")
+        raise FormatError(_DAMAGED, "an array whose shape is not numbers")
     if _OBJECT.fullmatch(kind.code) and isinstance(content, list) and shape == (len(content),):
         return content
     if not (_NUMERIC.fullmatch(kind.code) and kind.order in ("<", ">", "|", "=") and isinstance(content, bytes)):

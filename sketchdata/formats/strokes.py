@@ -1,7 +1,7 @@
 """Stroke-3 and stroke-5, the sequences that sketch-rnn and its kin learn from.
 
-Stroke-3 has one row a point: dx, dy from the point before (from 0, 0 for the first one, which so keeps its place), and
-1 where the pen is lifted after the point, else 0. Stroke-5 replaces the last column by three of which one is 1: pen
+Stroke-3 has one row per point: dx, dy from the point before (from 0, 0 for the first one, which so keeps its place),
+and 1 where the pen is lifted after the point, else 0. Stroke-5 replaces the last column by three of which one is 1: pen
 down after the point, pen lifted after it, end of the drawing. It begins with the start token (0, 0, 1, 0, 0), and after
 the last point come rows of (0, 0, 0, 0, 1). Source: Ha and Eck, "A Neural Representation of Sketch Drawings",
 arXiv:1704.03477, section 3.1, and `models/sketch_rnn/utils.py` of github.com/magenta/magenta.
@@ -50,7 +50,7 @@ def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
 
 
 def fit_square(arrays: Sequence[Offsets]) -> bool:
-    """Tell whether all of some stroke-3 arrays are in the units of the 0..255 square: whole, and no larger than it.
+    """Return whether all of some stroke-3 arrays are in the units of the 0..255 square: whole, and no larger than it.
 
     What would be refused does not count.
     """
@@ -173,5 +173,5 @@ def from_stroke5(stroke5: Offsets, *, start: bool = True) -> Offsets:
 
 
 def has_start(stroke5: Offsets) -> bool:
-    """Tell whether a stroke-5 array begins with what is, or looks like, the start token."""
+    """Return whether a stroke-5 array begins with what is, or looks like, the start token."""
     return len(stroke5) > 0 and tuple(stroke5[0].tolist()) == _START

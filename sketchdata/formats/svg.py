@@ -1,4 +1,4 @@
-"""Drawings as SVG, one a file: written so that everything comes back, and read from whatever program drew it.
+"""Drawings as SVG, one per file: written so that everything comes back, and read from whatever program drew it.
 
 Written: a `<path>` a stroke in the simplified format's square, `viewBox="0 0 255 255"`, and the metadata in `data-`
 attributes of the root; raw drawings keep their pixels, and their times as `data-t` of each path.
@@ -88,7 +88,7 @@ def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Dra
     Args:
         content: The whole document.
         word: The category, where the document does not name it; else it must name this one.
-        name: What tells the document from equal ones, such as its file name; it goes into a made-up key_id.
+        name: What distinguishes the document from equal ones, such as its file name; it goes into a made-up key_id.
 
     Raises:
         FormatError: It is no SVG document, has no strokes or no word, is too large, or asks for what is never done.
@@ -338,7 +338,7 @@ def _viewport(attributes: dict[str, str], place: dict[str, str], outer: complex)
     """Return the transform and the size of an inner drawing's own canvas. Source: SVG 2, chapter 8.
 
     Args:
-        attributes: Of the inner drawing: viewBox and preserveAspectRatio.
+        attributes: viewBox and preserveAspectRatio of the inner drawing.
         place: Its x, y, width and height in the outer canvas.
         outer: Width and height of that.
     """

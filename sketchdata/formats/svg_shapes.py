@@ -324,7 +324,7 @@ def _line(attributes: Attributes, viewport: complex) -> list[Outline]:
 def _polyline(attributes: Attributes, _: complex) -> list[Outline]:
     numbers = parse_numbers(attributes.get("points", ""))
     if len(numbers) % 2:
-        raise FormatError("bad points", f"{len(numbers):,} numbers, which are no pairs")
+        raise FormatError("bad points", f"{len(numbers):,} numbers, which are not pairs")
     places = [complex(x, y) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
     return [Outline(places, [1] * (len(places) - 1))] if places else []
 

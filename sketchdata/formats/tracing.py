@@ -1,7 +1,7 @@
 """Strokes from a picture of a drawing: ink told from paper, thinned to lines of one pixel, and walked as a pen would.
 
 What comes out is a drawing as the simplified ones are, so that every network can read it. In which order and which way
-round its strokes were drawn, no picture tells: they come in reading order of where they begin, and each goes on
+round its strokes were drawn, a picture does not show: they come in reading order of where they begin, and each goes on
 straight where lines meet. Areas of ink become the line along their middle.
 """
 
@@ -47,7 +47,7 @@ _COVERED = 0.6
 _MOST_DOTS = 12
 #: Lines do not fill so large a share of a picture when it is shrunk and any ink counts.
 _TEXTURE = 0.7
-#: Pixels behind and ahead by which a line's direction is told.
+#: Pixels behind and ahead that determine a line's direction.
 _REACH = 6
 #: Where lines meet, the pen goes on at most 60° aside.
 _LEAST_COSINE = 0.5
@@ -238,7 +238,7 @@ class _Graph:
 
     Attributes:
         places: x + y · i of each: with a few numbers at a time, Python's own are several times faster than arrays.
-        joined: Of each, the numbers of those it is joined to.
+        joined: For each, the numbers of those it is joined to.
         forks: The numbers of those joined to more than two, and their rows.
         span: How near two of these are that are parts of one crossing.
     """

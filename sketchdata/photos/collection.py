@@ -1,10 +1,10 @@
 """A collection of photos: the folder that `sketchdata edgemaps collect` makes and that crops are cut from.
 
 photos/ab/abcd….jpg   each photo under the sha256 of its bytes, so that equal photos are stored once
-photos.parquet        a row a photo asked for: where it comes from, whose it is, what became of it
+photos.parquet        one row per photo asked for: where it comes from, whose it is, its status
 boxes.parquet         a row an annotation: which class, where in the photo
 rejects.jsonl         a line an annotation that could not be read
-sources.csv           a row a source: how much it named, and what became of that
+sources.csv           one row per source: how much it named, and the statuses of its photos
 README.md, manifest.json
 """
 
@@ -97,7 +97,7 @@ class Collection:
     Attributes:
         directory: Its folder.
         manifest: Its manifest; `counts` has the boxes of each class.
-        photos: A row a photo asked for, by source and photo.
+        photos: One row per photo asked for, by source and photo.
         boxes: A row an annotation, by photo, class and box.
     """
 
@@ -153,7 +153,7 @@ def read_collection(directory: Path) -> Collection:
     """Read a finished collection; the photos themselves are not looked at.
 
     Raises:
-        SketchDataError: There is none, its manifest is another data set's, or a table is missing or damaged.
+        SketchDataError: There is no collection, its manifest is another data set's, or a table is missing or damaged.
     """
     manifest = read_manifest(directory)
     if manifest.name != NAME:

@@ -220,7 +220,7 @@ def write_chunk(file: Any, crops: Iterator[Crop], classes: Sequence[str]) -> int
     with pa.ipc.new_file(file, pa.schema([*pictures.schema(), *measures])) as writer:
         while some := list(islice(crops, _ROWS_AT_ONCE)):
             if unknown := [crop["word"] for crop in some if crop["word"] not in labels]:
-                raise SketchDataError(f"{unknown[0]!r} is no class of the photos' class table: collect again")
+                raise SketchDataError(f"{unknown[0]!r} is not a class of the photos' class table: collect again")
             columns = {name: [crop[name] for crop in some] for name in some[0]}
             table = pictures.to_table({**columns, "label": [labels[word] for word in columns["word"]]}, classes)
             for field in measures:
@@ -231,7 +231,7 @@ def write_chunk(file: Any, crops: Iterator[Crop], classes: Sequence[str]) -> int
 
 
 def write_rejects(path: Path, rejects: Iterable[RejectedAnnotation]) -> Path:
-    """Write rejects, one a line, whole or not at all; return the path."""
+    """Write rejects, one per line, whole or not at all; return the path."""
     with replacing(path) as file:
         file.writelines(orjson.dumps(reject.line(), option=orjson.OPT_APPEND_NEWLINE) for reject in rejects)
     return path
@@ -305,7 +305,7 @@ def choose(crops: Crops, near: int | None) -> npt.NDArray[np.int64]:
 
     Args:
         crops: All of them.
-        near: In how many bits the hashes of near duplicates may differ; None: only equal pictures are duplicates.
+        near: Bits in which hashes of near duplicates may differ; None: only equal pictures are duplicates.
 
     Raises:
         SketchDataError: Two different crops that stay have one key_id.

@@ -265,7 +265,7 @@ _COLUMNS = ("source", "name", "sha256", *_NUMBERS)
 
 
 def source_rows(gathering: Gathering, status_of: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return a row a source, in the order of reading: what it named and how many of its photos have each status."""
+    """Return one row per source, in the order of reading: what it named and how many of its photos have each status."""
     found: dict[PhotoSource, dict[str, int]] = {source: dict.fromkeys(STATUSES, 0) for source in gathering.counts}
     for photo, source in gathering.photos():
         found[source][status_of(photo)] += 1
@@ -353,7 +353,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return a cell whose text, whoever wrote it, is not read as Markdown or HTML."""
+    """Return a cell whose text is not read as Markdown or HTML."""
     if isinstance(value, int):
         return f"{value:,}"
     text = "".join(f"\\{letter}" if letter in "\\`*_[]<>|&#!" else letter for letter in str(value))

@@ -1,4 +1,4 @@
-"""Photos: decoded within limits, whoever made the file, cropped to a box, resized, hashed by what they show."""
+"""Photos: decoded within limits, cropped to a box, resized, hashed by what they show."""
 
 from __future__ import annotations
 

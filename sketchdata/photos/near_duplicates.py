@@ -88,9 +88,9 @@ def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np
     link is near and the ends are far apart, would throw away pictures that nothing like them stays for.
 
     Args:
-        hashes: (N,) of the pictures, the one that should rather stay before the other.
+        hashes: (N,) hashes of the pictures, those to prefer first.
         thumbnails: (N, 256) uint8.
-        bits: In how many the hashes may differ, 0..10.
+        bits: Number of bits in which the hashes may differ, 0..10.
 
     Returns:
         (N,) int64 indices; those that stay have their own.

@@ -77,13 +77,13 @@ def parse_filter(text: str) -> frozenset[str] | None:
     """Return the codes of a comma-separated list; None for `any`.
 
     Raises:
-        ConfigError: There is no such licence, or none is named.
+        ConfigError: The licence does not exist, or none is named.
     """
     codes = set(names_in(text.lower()))
     if codes == {"any"}:
         return None
     if unknown := sorted(codes - set(CODES)) or ([] if codes else [""]):
-        raise ConfigError(f"--licence {text!r}: {unknown[0]!r} is none of {', '.join(CODES)}, nor `any` alone")
+        raise ConfigError(f"--licence {text!r}: {unknown[0]!r} is not one of {', '.join(CODES)}, or `any` alone")
     return frozenset(codes)
 
 
@@ -101,7 +101,7 @@ class PhotoSearch(Protocol):
     """One API that photos can be searched with."""
 
     def find(self, query: str) -> Iterator[Reading]:
-        """Yield photos, the best first, with the query as their class, or why a result is none.
+        """Yield photos, the best first, with the query as their class, or why a result is not one.
 
         The next page is requested only when this one is used up.
 
@@ -151,7 +151,7 @@ class SearchSettings:
         )
 
     def reading(self, query: str, place: str, licence: Licence | None, facts: Mapping[str, object]) -> Reading:
-        """Return a result as a photo without a box, or why it is none.
+        """Return a result as a photo without a box, or why it is not one.
 
         Args:
             query: What was searched for.
@@ -347,7 +347,7 @@ def _check_flickr(answer: JsonAnswer) -> None:
 
 # Openverse: openly licensed photos of many collections. Sources: api.openverse.org/v1/ (image search, OAuth2) and
 # docs.openverse.org/api/reference/authentication_and_throttling; its terms ask not to evade the limits. Without a token
-# it accepts 20 requests a minute and 200 a day, of 20 results.
+# it accepts 20 requests per minute and 200 per day, of 20 results.
 
 #: Results on a page, with and without a token, and pages at most: what the API accepts.
 _OPENVERSE_PAGE, _OPENVERSE_ANONYMOUS_PAGE, _OPENVERSE_PAGES = 50, 20, 20

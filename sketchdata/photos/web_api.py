@@ -64,7 +64,7 @@ class WebApi:
         """Return the answer to a question's parameters.
 
         Raises:
-            FetchError: There is none after every try, it is refused, or it comes too late to wait for.
+            FetchError: There is no answer after every try, it is refused, or it comes too late to wait for.
         """
         asked = orjson.dumps([self.address, sorted(question.items())])
         path = self.folder / self.name / f"{hashlib.sha256(asked).hexdigest()[:32]}.json"
@@ -86,7 +86,7 @@ class WebApi:
                 if failures >= self.policy.tries:
                     raise FetchError(
                         f"{self.name} gave no answer in {failures} tries; the last time: {fault}. What was found "
-                        "is kept, and the same command goes on from there"
+                        "is kept, and the same command resumes from there"
                     ) from fault
                 wait = fault.retry_after or 0.0
                 if wait > self.policy.longest_retry_after:

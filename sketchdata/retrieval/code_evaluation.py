@@ -65,7 +65,7 @@ def class_spread(
 
 # Cost of a search. Source: the same, Table IV, which says neither what was timed nor on what machine.
 
-#: Table IV: {bits: (seconds a query, megabytes)} on the gallery of 345,000.
+#: Table IV: {bits: (seconds per query, megabytes)} on the gallery of 345,000.
 COST = {16: (0.089, 612), 24: (0.126, 667), 32: (0.157, 732), 64: (0.286, 937)}
 
 #: Drawings in the gallery that the published cost is of.
@@ -85,7 +85,7 @@ def search_cost(queries: Codes, gallery: Codes, k: int = 200, size: int | None =
     """Time searches, one query after the other, and measure what they hold in memory.
 
     Args:
-        queries: Q codes, of which 200 or fewer, evenly spread, are timed.
+        queries: Q codes; at most 200 of them, evenly spread, are timed.
         gallery: N codes.
         k: How many nearest codes each search returns; N where there are fewer.
         size: N of the gallery that is searched: its codes are repeated, or the first ones taken. Default: all once.
@@ -149,7 +149,7 @@ class Evaluator:
         """Return the drawings of some classes, which become the class table.
 
         Raises:
-            ConfigError: There is no such split, the data lacks one of the classes, or there are no drawings.
+            ConfigError: The split does not exist, the data lacks one of the classes, or there are no drawings.
         """
         packed = read_split(self.data, split, self.table)
         missing = [word for word in words if word not in packed.classes]
@@ -288,7 +288,7 @@ def hashing_sections(values: Mapping[str, Any], picture: str, table: str) -> lis
         lines += [
             "## Zero-shot retrieval",
             "",
-            f"Queries and gallery are of {len(words):,} classes of which the network has never seen a drawing, so that "
+            f"Queries and gallery are of {len(words):,} classes that the network has never seen drawn, so that "
             f"chance is about 1 in {len(words):,}; not to be compared with figures over other numbers of "
             "classes.",
             "",

@@ -174,7 +174,7 @@ class CodeFolder:
         """Return the codes of a split, in the order of its rows.
 
         Raises:
-            ConfigError: There is no such split.
+            ConfigError: The split does not exist.
             SketchDataError: Its file is missing or damaged, or holds no codes of this length and class table.
         """
         listed = {entry.path: entry for entry in self.manifest.files}
@@ -221,7 +221,7 @@ def open_codes(path: Path) -> CodeFolder:
     manifest = read_manifest(path)
     config: dict[str, Any] = manifest.config
     if not isinstance(config.get("bits"), int) or not {"model", "splits"} <= config.keys():
-        raise SketchDataError(f"{path} holds {manifest.name}, which is no {_NOUN}: make one by `sketchdata encode`")
+        raise SketchDataError(f"{path} holds {manifest.name}, which is not a {_NOUN}: make one by `sketchdata encode`")
     return CodeFolder(path=path, manifest=manifest)
 
 
@@ -229,7 +229,7 @@ def read_codes(path: Path, split: str) -> Codes:
     """Return the codes of one split of a folder of codes.
 
     Raises:
-        ConfigError: There is no such split.
+        ConfigError: The split does not exist.
         SketchDataError: There are no codes, or they are damaged.
     """
     return open_codes(path).read(split)

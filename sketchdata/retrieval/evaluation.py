@@ -201,7 +201,7 @@ def evaluate_run(
         The values in the JSON file.
 
     Raises:
-        ConfigError: There is no such split, it lacks a class, there are not so many unseen classes, or no codes.
+        ConfigError: The split does not exist, it lacks a class, there are not so many unseen classes, or no codes.
         SketchDataError: The training is not complete, or a file is damaged.
     """
     record = read_record(run)

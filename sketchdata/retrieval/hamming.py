@@ -215,7 +215,7 @@ def count_distances_on_device(
     """Count as `count_distances` does, on a GPU, `cells` distances at a time; `device` is `auto` or as torch names it.
 
     Raises:
-        ConfigError: There is no such device, lengths or class tables differ, or bits beyond D are set.
+        ConfigError: The device does not exist, lengths or class tables differ, or bits beyond D are set.
     """
     with needs_extra("counting distances on a GPU", "train"):
         import torch

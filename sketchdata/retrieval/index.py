@@ -203,7 +203,7 @@ def open_index(folder: Path) -> Index:
     kind, bits = manifest.config.get("kind"), manifest.config.get("bits")
     if kind not in KINDS or not isinstance(bits, int):
         raise SketchDataError(
-            f"{folder} holds {manifest.name}, which is no index: build one by `sketchdata index build`"
+            f"{folder} holds {manifest.name}, which is not an index: build one with `sketchdata index build`"
         )
     key_ids, packed, labels = (_read(folder, manifest, name) for name in (KEY_IDS, CODES, LABELS))
     codes = _codes(folder, manifest, bits, (packed, labels, key_ids))
@@ -222,7 +222,7 @@ def open_index(folder: Path) -> Index:
 def _check(folder: Path, manifest: Manifest, name: str) -> Path:
     listed = {entry.path: entry.sha256 for entry in manifest.files}
     if name not in listed:
-        raise SketchDataError(f"{folder} does not list {name}, so it is no whole index: {_REMEDY}")
+        raise SketchDataError(f"{folder} does not list {name}, so it is not a whole index: {_REMEDY}")
     check_listed(folder / name, listed[name], _REMEDY)
     return folder / name
 
@@ -280,7 +280,7 @@ class Index:
         key_ids: (N,) uint64, rising.
         classes: The class table.
         structure: faiss' index; None for `flat`.
-        facts: Of the source of the codes: `model`, `split`, `ids`.
+        facts: Facts about the source of the codes: `model`, `split`, `ids`.
     """
 
     kind: str
@@ -446,7 +446,7 @@ def make_index(codes: Codes, kind: str, facts: dict[str, Any] | None = None) -> 
     """Build an index in memory.
 
     Raises:
-        ConfigError: There is no such kind, faiss is not installed, or there are no codes.
+        ConfigError: The kind does not exist, faiss is not installed, or there are no codes.
     """
     if kind not in KINDS:
         raise ConfigError(f"there is no kind of index {kind!r}: take one of {', '.join(KINDS)}")

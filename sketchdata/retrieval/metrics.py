@@ -213,7 +213,7 @@ def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", div
             one relevant item at rank 1 and none after it score 1. It has no closed expected value.
 
     Raises:
-        ConfigError: `k` is below 1, or `lenient` is to be `expected`.
+        ConfigError: `k` is below 1, or `expected` is asked of a lenient measure.
     """
     _check(k)
     if divisor == "lenient":
@@ -426,7 +426,7 @@ class Bootstrap:
 
     Attributes:
         resamples: How often the sample is drawn again with replacement, 2 or more.
-        seed: Of the random numbers.
+        seed: Seed of the random numbers.
         level: The share of the resampled means inside; half of the rest is on each side.
 
     Raises:

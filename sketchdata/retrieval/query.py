@@ -25,7 +25,7 @@ MAX_QUERIES = 10_000
 _BLOCK_BYTES = 1 << 20
 _LINE = "#"
 _NDJSON = (".ndjson", f".ndjson{GZIP_SUFFIX}")
-#: What is read as a picture and refused as one; of others the first bytes tell.
+#: What is read as a picture and refused as one; others are recognised by their first bytes.
 _PICTURES, _START_BYTES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"), 64
 _MAX_KEY_ID = 2**64 - 1
 _KINDS = (
@@ -38,7 +38,7 @@ class Query:
     """One thing to search for.
 
     Attributes:
-        name: For people: a file's name, with the line where it has several, or a key_id.
+        name: Shown name: a file's name, with the line where it has several, or a key_id.
         drawing: Simplified; None for a key_id that has not been looked up.
         key_id: None for drawings without one.
         row: The row of the key_id in the index, if it is there.
@@ -61,7 +61,7 @@ def parse_key_id(text: str) -> int | None:
     if not (text.isascii() and text.isdigit()):
         return None
     if len(text) > len(str(_MAX_KEY_ID)) or int(text) > _MAX_KEY_ID:
-        raise ConfigError(f"{text[:40]} is no key_id: they are at most {_MAX_KEY_ID}")
+        raise ConfigError(f"{text[:40]} is not a key_id, which is at most {_MAX_KEY_ID}")
     return int(text)
 
 
@@ -72,13 +72,13 @@ def read_queries(text: str) -> list[Query]:
     networks learn from.
 
     Raises:
-        ConfigError: There is no such file or line, or it is of another kind.
+        ConfigError: The file or line does not exist, or it is of another kind.
         SketchDataError: It is damaged, too large or empty, or refers to something outside it.
     """
     path, line = _place(text)
     suffix = path.suffix.lower()
     if not path.is_file():
-        raise ConfigError(f"{text} is no file; a query is {_KINDS}")
+        raise ConfigError(f"{text} is not a file; a query is {_KINDS}")
     try:
         if path.name.lower().endswith(_NDJSON):
             return _read_lines(path, line)
@@ -205,7 +205,7 @@ def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[st
 
     Args:
         dataset: A built data set.
-        key_ids: Of the drawings.
+        key_ids: Key_ids of the drawings.
         first: Splits to search before the others.
 
     Returns:

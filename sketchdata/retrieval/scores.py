@@ -43,7 +43,7 @@ class CurvePoints:
     Attributes:
         name: `distance` or `rank`.
         at: (K,) int64 distances or ranks, rising.
-        sums: Of some queries, (3, K) float64: up to each point, recall summed over the queries with relevant items;
+        sums: Sums over queries, (3, K) float64: up to each point, recall summed over the queries with relevant items;
             precision summed over those of them that have any item by then; their number. Sums of parts of the queries
             add up to those of all.
     """
@@ -111,12 +111,12 @@ class Retrieval:
         definition: A paragraph that says what was computed.
         bits: D, of codes; None of other scores.
         gallery: N.
-        k: Of the measures at k.
+        k: Cutoff of the measures at k.
         classes: The class table.
         labels: (Q,) the queries' classes.
         chance: (Q,) float64, R / N; nan where a query has no relevant items, as in all measures.
         measures: (Q,) float64 of each measure, by its keys: `("map", "expected")`.
-        intervals: Of the mean of `("map", "expected")`, over other queries and over other classes.
+        intervals: Intervals of the mean of `("map", "expected")`, over other queries and over other classes.
         curve: Precision and recall at each distance or rank.
         seconds: Wall-clock time.
     """
@@ -187,11 +187,11 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
     Args:
         queries: Q codes of D bits.
         gallery: N codes of D bits, with the same class table. An item of the query's class is relevant.
-        k: Of the measures at k.
-        radius: Of the ball of precision and recall.
+        k: Cutoff of the measures at k.
+        radius: Hamming radius of precision and recall.
         precision_at: Further k, at which precision alone is measured.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
         workers: Threads that count distances; None or 0 for one per processor.
         count: Counts distances instead, such as `hamming.count_distances_on_device` on a GPU.
 
@@ -235,10 +235,10 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
         query_labels: (Q,) classes of the queries.
         gallery_labels: (N,) classes of the items. An item of the query's class is relevant.
         classes: The class table.
-        k: Of the measures at k.
+        k: Cutoff of the measures at k.
         precision_at: Further k, at which precision alone is measured.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
         workers: Threads that sort; None or 0 for one per processor.
 
     Raises:

@@ -46,7 +46,7 @@ class Sample:
         features: (N, F) float32, finite, not all rows equal.
         labels: (N,) int64, 0..C-1, each of which occurs; all 0 for a method without labels.
         bits: D, at most N.
-        random: Of the method's random numbers.
+        random: Generator of the method's random numbers.
     """
 
     features: Features
@@ -121,7 +121,7 @@ class ShallowMethod:
             raise ConfigError("a supervised method needs a label for each feature, and has none")
         sample = _draw_sample(features, labels, bits, seed, most)
         if self.supervised and not sample.labels.any():
-            raise ConfigError("a supervised method learns what tells classes apart, and there is one class only")
+            raise ConfigError("a supervised method learns to separate classes, and there is only one class")
         return Hasher(bits=bits, width=sample.features.shape[1], fitted_on=len(sample), scores=self.learn(sample))
 
 
@@ -141,7 +141,7 @@ def _draw_sample(
         raise ConfigError(f"{bits} bits need {max(bits, 2)} rows or more to learn from, and there are {len(chosen)}")
     _check_finite(chosen, 0)
     if not np.ptp(chosen, axis=0).any():
-        raise SketchDataError(f"all {len(chosen):,} features are equal: there is nothing to tell them apart by")
+        raise SketchDataError(f"all {len(chosen):,} features are equal, so they cannot be told apart")
     return Sample(features=chosen, labels=np.unique(labels, return_inverse=True)[1], bits=bits, random=random)
 
 
@@ -629,7 +629,7 @@ def hog_features(bitmaps: npt.NDArray[np.uint8], *, cells: int = CELLS) -> npt.N
         cells: Cells per side, 2 or more.
 
     Raises:
-        ConfigError: The bitmaps are not squares of bytes, or their side is no multiple of `cells`.
+        ConfigError: The bitmaps are not squares of bytes, or their side is not a multiple of `cells`.
     """
     if bitmaps.ndim != 3 or bitmaps.shape[1] != bitmaps.shape[2] or bitmaps.dtype != np.uint8:
         raise ConfigError(f"bitmaps of (N, S, S) uint8 are needed, not {bitmaps.dtype} of shape {bitmaps.shape}")

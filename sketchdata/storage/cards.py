@@ -96,7 +96,7 @@ def dataset_card(manifest: Manifest) -> str:
         others="" if official == len(manifest.sources) else "; the others are of another origin, perhaps generated",
         recognized="Only drawings that the game recognized were taken."
         if manifest.config["recognized_only"]
-        else "Drawings were taken whether the game recognized them or not; the column `recognized` tells.",
+        else "Drawings were taken whether the game recognized them or not; the column `recognized` says which.",
         points="{x, y} in pixels and t in milliseconds" if manifest.is_raw else "{x, y} in 0..255",
         **common,
     )
@@ -151,7 +151,7 @@ def webdataset_card(manifest: Manifest) -> str:
 
 
 def ndjson_card(manifest: Manifest) -> str:
-    """Return the card of an export to official text; it has front matter for a folder a split only."""
+    """Return the card of an export to official text; it has front matter for one folder per split only."""
     merged, suffix = manifest.config["merge"], ".ndjson.gz" if manifest.config["gzip"] else ".ndjson"
     layout = (
         f"`full/…/{{category}}{suffix}` holds a category's drawings of all these splits, laid out like the official\n"

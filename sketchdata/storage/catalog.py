@@ -77,12 +77,12 @@ def read_official_files(path: Path) -> dict[str, OfficialFile]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Read a class table: one name a line; a label is the line's number from 0."""
+    """Read a class table: one name per line; a label is the line's number from 0."""
     return tuple(regular(path).read_text(encoding="utf-8-sig").splitlines())
 
 
 def read_class_table(name: str | Path) -> tuple[str, ...]:
-    """Read a class table that a user gave as --classes: `quickdraw`, or a file with a name a line.
+    """Read a class table that a user gave as --classes: `quickdraw`, or a file with one name per line.
 
     Raises:
         ConfigError: The file cannot be read, has an empty line or no line at all.
@@ -91,7 +91,7 @@ def read_class_table(name: str | Path) -> tuple[str, ...]:
     try:
         names = read_classes(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--classes {path} cannot be read as a class table, a name a line: {error}") from error
+        raise ConfigError(f"--classes {path} cannot be read as a class table, one name per line: {error}") from error
     empty = [number for number, name in enumerate(names, 1) if not name.strip()]
     if empty or not names:
         raise ConfigError(f"--classes {path}: line {(empty or [1])[0]:,} is empty, and every line names a class")

@@ -49,7 +49,7 @@ class Dataset:
         """Yield a split's drawings in the order of its rows, one row group, or one tar of an export, at a time.
 
         Raises:
-            ConfigError: There is no such split.
+            ConfigError: The split does not exist.
             SketchDataError: A shard is missing or cannot be read.
         """
         if split not in self.manifest.counts:
@@ -76,7 +76,7 @@ class Dataset:
         """Return a split's first drawings, of one class or of all: a random sample, by the order of the rows.
 
         Raises:
-            ConfigError: There is no such split or class.
+            ConfigError: The split or class does not exist.
         """
         label = None if word is None else self.manifest.classes.index(choose_classes(self.manifest.classes, word)[0])
         found, missing = [empty_batch(raw=self.manifest.is_raw)], count
@@ -143,7 +143,7 @@ class LooseTars(Dataset):
         """Yield a split's drawings in the order of its tars, some thousands at a time.
 
         Raises:
-            ConfigError: There is no such split.
+            ConfigError: The split does not exist.
             SketchDataError: A tar cannot be read.
         """
         if split not in self.parts:

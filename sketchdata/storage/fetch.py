@@ -44,7 +44,7 @@ _ADVICE = {
 
 
 class NotFoundError(FetchError):
-    """The server says that there is no such file."""
+    """The server says that the file does not exist."""
 
 
 class CutOffError(FetchError):

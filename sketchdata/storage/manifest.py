@@ -153,7 +153,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Read a data set's manifest.
 
     Raises:
-        SketchDataError: There is none, it is damaged, or it is of another layout version.
+        SketchDataError: There is no manifest, it is damaged, or it has another layout version.
     """
     path = directory / MANIFEST_NAME
     if not path.is_file():

@@ -193,7 +193,7 @@ def map_arrow(path: Path) -> DrawingBatch:
         return from_table(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
 
 
-# Rows of a split by their number, wherever in its Parquet shards they lie.
+# Rows of a split by their number, over all its Parquet shards.
 
 
 def overlapping(rows: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -210,7 +210,7 @@ def overlapping(rows: Sequence[int], start: int, stop: int) -> Iterator[tuple[in
 
 
 def read_rows(path: Path, start: int, stop: int) -> Iterator[DrawingBatch]:
-    """Yield rows start..stop of one Parquet shard, a row group at a time; others are not read.
+    """Yield rows start..stop of one Parquet shard, one row group at a time; others are not read.
 
     Raises:
         SketchDataError: The file cannot be read, or has other columns or fewer rows.
@@ -290,7 +290,7 @@ class RowGroups:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def take(self, rows: npt.NDArray[np.int64], *, keep: bool) -> Iterator[tuple[list[int], pa.Table]]:
-        """Yield (places among `rows`, those rows), a row group at a time, each of them read once.
+        """Yield (places among `rows`, those rows), one row group at a time, each of them read once.
 
         Without `keep` nothing is kept in memory, which serves where very many rows are read.
 

@@ -65,7 +65,7 @@ def schema() -> pa.Schema:
 
 
 def picture_id(photo_sha256: str, box: Box | None, word: str) -> int:
-    """Return the key_id of what a box of a photo shows: 64 bits of a hash, so the same wherever the photo came from.
+    """Return the key_id of what a box of a photo shows: 64 bits of a hash, so the same for every source of the photo.
 
     `photo_sha256` is in hexadecimal digits; `box` is None for the whole photo.
     """

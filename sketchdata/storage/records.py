@@ -19,7 +19,7 @@ Kind = TypeVar("Kind")
 
 
 class Fields(dict[str, Any]):
-    """The fields of a JSON object, of which a missing one is a `SketchDataError` that names it; objects within, too.
+    """The fields of a JSON object, nested ones too; a missing one raises a `SketchDataError` that names it.
 
     Args:
         values: {field: value}.

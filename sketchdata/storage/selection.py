@@ -39,7 +39,7 @@ class Rules:
         label: Its number in the class table.
         input_format: A key of READERS.
         count: How many drawings, at most; those with the smallest ranks.
-        seed: Of the ranks.
+        seed: Seed of the ranks.
         keep_raw: Leave raw drawings as they are, instead of simplifying them.
         recognized_only: Pass over drawings that the game did not guess.
         check_all: Parse every record, chosen or not, and count what is wrong with it.
@@ -78,7 +78,7 @@ class Selection:
         examined: Records that were parsed because they were among the smallest ranks, and bad ones that were parsed
             because no key_id could be found in them; all of them when all are checked.
         passed_over: Good drawings passed over: unrecognized ones, and those that were not accepted.
-        rejects: In the order of their offsets.
+        rejects: Rejects in the order of their offsets.
         bytes: The file's size.
         md5: The file's md5.
     """

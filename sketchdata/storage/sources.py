@@ -117,8 +117,8 @@ class SourceFile:
     Attributes:
         path: Its path in the bucket, without `.gz`.
         location: Where it lies, for messages and for opening it.
-        bytes: The stored size; None where a server does not tell.
-        md5: Of the stored bytes, where a server tells.
+        bytes: The stored size; None where the server does not say.
+        md5: md5 of the stored bytes, where the server states it.
         gzipped: Whether the stored bytes are gzip.
         content_md5: Of the unpacked content, where a download recorded it and the file has not changed since.
         identity: Text that changes when the file does: size and time here, size, validator and md5 on a server.

@@ -29,8 +29,8 @@ from sketchdata.formats import ndjson
 from sketchdata.formats.files import Fault, FaultCounts, are_raw, parse_lines
 from sketchdata.storage.manifest import replacing
 
-# Of the five strategies, RLE is the fastest (4,900 a second of 224 pixels a side) and within a tenth of the smallest
-# for line drawings. Both settings are named because OpenCV's defaults are its own to change.
+# Of the five strategies, RLE is the fastest (4,900 per second of 224 pixels per side) and within a tenth of the
+# smallest for line drawings. Both settings are named because OpenCV's defaults are its own to change.
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 #: Pixels rastered at once: 16 MB, whatever the pictures' size.
 _PIXELS_AT_ONCE = 1 << 24
@@ -115,7 +115,7 @@ def read_tar(path: Path, classes: Sequence[str]) -> Iterator[DrawingBatch]:
     """Yield the drawings of a tar that `write_tar` wrote, in their order, some thousands at a time.
 
     Raises:
-        SketchDataError: The file cannot be read, or holds something else than drawings of `classes`.
+        SketchDataError: The file cannot be read, or holds something other than drawings of `classes`.
     """
     from webdataset.tariterators import tar_file_iterator
 
@@ -149,7 +149,7 @@ def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBa
         # The parser takes the lines of one class, and checks the word of each.
         found = ndjson.parse([lines[row] for row in own], word=classes[label], label=label, raw=raw)
         if found.faults:
-            raise SketchDataError(f"{path} holds something else than drawings: {found.faults[0][1]}; export it again")
+            raise SketchDataError(f"{path} holds something other than drawings: {found.faults[0][1]}; export it again")
         batches.append(found.batch)
     return concatenate(batches).take(np.argsort(np.concatenate([np.array(own, np.int64) for own in rows.values()])))
 

@@ -1,7 +1,7 @@
 """Prototypes for names that nobody drew: a plausible composition of its own for each. Not from Quick, Draw!.
 
 A body, or two, gets parts that drawings of things have (legs, ears, windows, tails, stripes, handles), all decided by
-the name's hash. They tell categories apart; they do not look like them.
+the name's hash. They distinguish categories; they do not look like them.
 """
 
 from __future__ import annotations

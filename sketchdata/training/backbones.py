@@ -77,7 +77,7 @@ class EfficientNetLite0(PictureNetwork):
 
     Args:
         classes: Number of classes L.
-        channels: Of the input.
+        channels: Channels of the input.
 
     Raises:
         ConfigError: The package is not installed.
@@ -120,7 +120,7 @@ class TransformersModel(PictureNetwork):
     Args:
         config: The encoder's configuration, as its `to_json_string` writes it.
         classes: Number of classes L.
-        channels: Of the input.
+        channels: Channels of the input.
 
     Raises:
         ConfigError: transformers is not installed, or has no such encoder.
@@ -138,7 +138,7 @@ class TransformersModel(PictureNetwork):
         self.input = nn.Conv2d(channels, 3, 1)
         self.model = AutoModel.from_config(AutoConfig.for_model(**self.config), **TRANSFORMERS_TYPES[kind])
         for name, parameter in self.model.named_parameters():
-            # It replaces masked patches, of which there are none here.
+            # It replaces masked patches, and no patch is masked here.
             if name.endswith("mask_token"):
                 parameter.requires_grad_(False)
         self.of_clip = kind == "clip_vision_model"
@@ -147,7 +147,7 @@ class TransformersModel(PictureNetwork):
 
     @property
     def map_channels(self) -> int:
-        """0: it has tokens, of which the class's is the feature."""
+        """0: it has tokens, and the class token is the feature."""
         return 0
 
     def extract(self, images: Tensor) -> Tensor:
@@ -216,11 +216,11 @@ def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] 
     Args:
         name: One of MODELS, `timm:NAME` where timm is installed, or `transformers`.
         classes: Number of classes L.
-        channels: Of the pictures: 1 of ink, 3 of colours, 4 of strokes.
-        config: Of an image encoder of transformers.
+        channels: Channels of the pictures: 1 ink, 3 colours, 4 strokes.
+        config: Configuration of an image encoder of transformers.
 
     Raises:
-        ConfigError: There is no such model, or the package that has it is not installed.
+        ConfigError: The model does not exist, or the package that has it is not installed.
     """
     if name == TRANSFORMERS and config is not None:
         return TransformersModel(config, classes, channels)

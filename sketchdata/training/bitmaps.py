@@ -123,7 +123,7 @@ class PackedBitmaps:
         """Return the bitmaps of some classes, which become the class table.
 
         Raises:
-            ValueError: There is no such class.
+            ValueError: The class does not exist.
         """
         rows, labels = relabelled(self.labels, self.classes, words)
         return PackedBitmaps(images=self.images[rows], labels=labels, classes=tuple(words))
@@ -141,7 +141,7 @@ class PackedBitmaps:
         return 1.0
 
 
-#: A split in memory, of which batches are made.
+#: A split in memory that gives batches.
 PackedSplit: TypeAlias = PackedSketches | PackedBitmaps
 
 
@@ -170,7 +170,7 @@ def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
     The share of each split is met in expectation: 9,000 of 11,100 are `train`, and so on.
 
     Raises:
-        ConfigError: There is no such split, no bitmap in it, or no array at all.
+        ConfigError: The split does not exist or has no bitmap, or there is no array.
         SketchDataError: A file cannot be read, or holds something else than (N, 784) uint8.
     """
     if split not in PROPORTIONS:
@@ -287,7 +287,7 @@ def read_split(data: Path, split: str, table: Path | None = None, scratch: Path 
         scratch: As for `pack`.
 
     Raises:
-        ConfigError: There is no such split, or nothing is in it.
+        ConfigError: The split does not exist, or nothing is in it.
         SketchDataError: There is no data set, or a file cannot be read.
     """
     return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split, table, scratch)

@@ -58,7 +58,7 @@ def distributed(device: str) -> Iterator[DistributedContext]:
     """Join the other processes that torchrun started, if any, for the length of a block.
 
     Raises:
-        ConfigError: There is no such device.
+        ConfigError: The device does not exist.
     """
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     context = DistributedContext(device=device_of(device), rank=rank, world_size=world_size)
@@ -76,7 +76,7 @@ def device_of(name: str) -> torch.device:
     """Return a device that can be used, by torch's name; `auto` is a GPU where there is one.
 
     Raises:
-        ConfigError: There is no such device.
+        ConfigError: The device does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -51,7 +51,7 @@ class PackedEdgeMaps(PackedBitmaps):
         """Return the edge maps of some classes, which become the class table.
 
         Raises:
-            ValueError: There is no such class.
+            ValueError: The class does not exist.
         """
         rows, labels = relabelled(self.labels, self.classes, words)
         return PackedEdgeMaps(images=self.images[rows], labels=labels, classes=tuple(words), key_ids=self.key_ids[rows])
@@ -68,12 +68,12 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
         maps: Opened at the side S that is wanted, with 1 channel.
         split: Its name.
         words: The classes, in any order.
-        device: Of the pictures; no more than some batches are in main memory at a time.
+        device: Device of the pictures; main memory holds only a few batches at a time.
 
     Raises:
-        ConfigError: There is no such split, or none of its edge maps is of these classes.
+        ConfigError: The split does not exist, or none of its edge maps is of these classes.
         SketchDataError: The data set is damaged.
-        ValueError: There is no such class.
+        ValueError: The class does not exist.
     """
     labels = [maps.classes.index(word) for word in words]
     entries = maps.entries(split, labels)
@@ -120,7 +120,7 @@ def place_for(count: int, side: int, device: torch.device) -> torch.device:
 
 
 def free_bytes() -> int | None:
-    """Return the bytes of main memory that are available without swapping; None where the system does not tell."""
+    """Return the bytes of main memory that are available without swapping; None where the system does not say."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
@@ -151,7 +151,7 @@ def new_classifier(
     """Return a classifier with random weights; its one channel says as much as the paper's three equal ones.
 
     Raises:
-        ConfigError: There is no such backbone.
+        ConfigError: The backbone does not exist.
     """
     network = build(backbone, classes=len(classes), channels=1, config=config)
     return EdgeMapClassifier(network=network, backbone=backbone, size=size, classes=classes)
@@ -221,14 +221,14 @@ def mean_features(
     Args:
         classifier: It need not know the classes.
         maps: N edge maps of L classes, opened at its size with 1 channel.
-        split: Of which.
+        split: Split to read.
         device: Where to compute.
 
     Returns:
         (L, F) float32, zeros for a class without edge maps; and (L,) int64, the number of edge maps of each.
 
     Raises:
-        ConfigError: There is no such split.
+        ConfigError: The split does not exist.
         SketchDataError: The data set is damaged.
     """
     network = classifier.network.to(device).eval()

@@ -122,7 +122,7 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
 
 
 def recorded_weights(record: Mapping[str, str] | None) -> dict[str, str | None]:
-    """Return pretrained weights as a recorded option: by their sha256, wherever they are."""
+    """Return pretrained weights as a recorded option: by their sha256, not by their path."""
     return {"weights": None if record is None else f"sha256:{record['sha256']}"}
 
 
@@ -228,7 +228,7 @@ class FusionNetwork(nn.Module):
         points: The recurrent branch; None for pictures alone.
         width: D.
         classes: Number of classes L.
-        activation: Of the code layer; `cosine` normalises each value over the batch and compares angles.
+        activation: Activation of the code layer; `cosine` normalises each value over the batch and compares angles.
 
     Raises:
         ConfigError: There is no branch.
@@ -281,15 +281,15 @@ class FusionNetwork(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """All that is needed to build a network again.
+    """Everything needed to rebuild a network.
 
     Attributes:
         network: Its branches.
         width: D, of the code layer.
-        activation: Of the code layer.
+        activation: Activation of the code layer.
         scale: Divisor of the offsets.
         classes: The class table.
-        config: Of an encoder of transformers.
+        config: Configuration of an encoder of transformers.
     """
 
     network: NetworkOptions
@@ -304,7 +304,7 @@ class SketchEncoder(nn.Module):
     """A fusion network that takes batches as the loader makes them, with random weights at first.
 
     Raises:
-        ConfigError: There is no such backbone.
+        ConfigError: The backbone does not exist.
     """
 
     def __init__(self, architecture: Architecture) -> None:

@@ -33,7 +33,7 @@ class Order:
     Attributes:
         count: N.
         batch_size: Items of all ranks together in a step; the last step of an epoch has fewer.
-        seed: Of the shuffling.
+        seed: Seed of the shuffling.
         shuffle: Whether to.
         rank: This process's number.
         world_size: How many there are; each takes every world_size-th item of a batch.
@@ -95,8 +95,8 @@ class View:
 
     Attributes:
         size: Side of the bitmap in pixels; None makes none.
-        line_width: In pixels.
-        channels: Of the bitmap: ink alone, or also the order and direction of each pixel.
+        line_width: Width in pixels.
+        channels: Channels of the bitmap: ink alone, or also the order and direction of each pixel.
         max_points: Longest sequence; None makes none.
         scale: Divisor of the sequence's offsets.
         augment: How drawings are changed first; bitmap and sequence of a drawing are changed alike.
@@ -181,8 +181,8 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
     Args:
         drawings: Their source.
         size: The side S in pixels, 1..4096.
-        line_width: In pixels, 1..64.
-        dtype: Of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
+        line_width: Width in pixels, 1..64.
+        dtype: Type of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
         transform: Takes each image and returns what replaces it.
 
     Raises:

@@ -48,7 +48,7 @@ class TrainingStage:
     """One part of a training, with an optimiser of its own.
 
     Attributes:
-        name: Of its files and metrics.
+        name: Name of its files and metrics.
         epochs: 0 leaves the weights as they are.
         objective: Takes a batch and returns the loss, a scalar, and scalars to be shown, by name. Its state is all
             that the stage changes.

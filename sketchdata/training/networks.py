@@ -46,7 +46,7 @@ class PictureNetwork(nn.Module):
 
 
 class DenseHead(PictureNetwork):
-    """A network whose classifier has several dense layers, of which the last but one gives the features."""
+    """A network whose classifier has several dense layers, the last but one of which gives the features."""
 
     avgpool: nn.Module
 
@@ -590,7 +590,7 @@ class InceptionV3(PictureNetwork):
 
 
 class SketchANet(DenseHead):
-    """Five convolutions, of which the first is 15 × 15, and three layers that are dense at 225 × 225; S ≥ 81.
+    """Five convolutions, the first 15 × 15, and three layers that are dense at 225 × 225; S ≥ 81.
 
     Source: Yu, Yang, Song, Xiang and Hospedales, "Sketch-a-Net that beats humans", BMVC 2015, table 1, for one channel.
     """

@@ -98,8 +98,8 @@ class DrawingsConfig:
     )
     classes: Path | None = option(
         None,
-        help="Class table of tars without a manifest, a name a line, in the order of the labels. Default: classes.txt "
-        "beside them, or the words in their JSON.",
+        help="Class table of tars without a manifest, one name per line, in the order of the labels. Default: "
+        "classes.txt beside them, or the words in their JSON.",
         record=False,
         type=FILE,
     )

@@ -252,7 +252,7 @@ class PackedSketches:
         Args:
             indices: (B,) integers, the drawings.
             size: The side S in pixels.
-            line_width: In pixels.
+            line_width: Width in pixels.
             augment: How to change them first.
             random: Draws the changes; needed with `augment`, and lives on the CPU.
 
@@ -378,7 +378,7 @@ class PackedSketches:
         """Return the drawings of some classes, which become the class table, on the same device.
 
         Raises:
-            ValueError: There is no such class.
+            ValueError: The class does not exist.
         """
         if tuple(words) == self.classes:
             return self
@@ -410,7 +410,7 @@ def relabelled(labels: Tensor, classes: Sequence[str], words: Sequence[str]) -> 
         (M,) int64, the rows that stay; (M,) int16, their labels among `words`.
 
     Raises:
-        ValueError: There is no such class.
+        ValueError: The class does not exist.
     """
     new = torch.full((len(classes),), -1, dtype=torch.int16, device=labels.device)
     new[[tuple(classes).index(word) for word in words]] = torch.arange(
@@ -653,7 +653,7 @@ def read_packed(directory: Path, split: str, table: Path | None = None, scratch:
         scratch: As for `pack`.
 
     Raises:
-        ConfigError: There is no such split, or it has no drawings.
+        ConfigError: The split does not exist, or it has no drawings.
         SketchDataError: There is no data set, a shard cannot be read, or its drawings are raw.
     """
     dataset = open_dataset(directory, table)

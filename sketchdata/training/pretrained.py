@@ -148,7 +148,7 @@ def load_weights(
     not fit, or is missing, is left as it was initialised.
 
     Args:
-        model: Of the table, or of another package.
+        model: A model of the table, or of another package.
         weights: {torchvision's name: tensor}.
         source: Their origin, for the error.
         normalisation: Mean and standard deviation that the weights expect; None for pictures as they are.

@@ -1,7 +1,7 @@
 """The folder of a training: what is trained there, how far it has come, and what came of it.
 
 run.json                  what is trained, on which data, with which options
-metrics.jsonl             a line every few steps, and one an epoch
+metrics.jsonl             a line every few steps, and one per epoch
 checkpoints/              of the stage at work
 stages/{stage}.safetensors    the best weights of a finished stage
 model.safetensors         the network
@@ -146,7 +146,7 @@ class CheckpointFolder:
         return read_tensors(self._path(step))
 
     def newest(self) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
-        """Read the newest checkpoint that is whole: its path, tensors and facts; None when there is none at all.
+        """Read the newest checkpoint that is whole: its path, tensors and facts; None when none is whole.
 
         Raises:
             SketchDataError: There are some, and all of them are damaged.

@@ -214,7 +214,7 @@ class EdgeMapPictures:
         return found
 
     def _in_four_greys(self, content: bytes) -> bytes:
-        """Write an edge map again at half its side in black ink, as a PNG of two bits a pixel."""
+        """Write an edge map again at half its side in black ink, as a PNG of two bits per pixel."""
         try:
             ink = ink_of(decode_map(content), black=self.black, weakest=self.weakest)
         except FormatError as error:

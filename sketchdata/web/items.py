@@ -95,7 +95,7 @@ class Fact:
 
     Attributes:
         name: The name of the page's field, in small letters.
-        title: For people.
+        title: Human-readable title.
         values: The possible values, in the order in which the page offers them.
         index: (N,) uint16, each item's index into `values`.
         words: For each value, the text that describes an item that has it; None for nothing.
@@ -122,8 +122,8 @@ class Items:
         row: (N,) int64, where the item's picture is found.
         noise: (N,) bool, beyond the audit's limits.
         reference: (N,) bool, whether the group's limits are taken from it.
-        certain: (N,) bool, noise wherever the limits are put; the last ones of their group.
-        facts: In the order in which the page offers them.
+        certain: (N,) bool, noise under any limits; the last ones of their group.
+        facts: Facts in the order in which the page offers them.
     """
 
     subject: Subject
@@ -161,7 +161,7 @@ def pack(items: Items, group: int) -> bytes:
 def items_of(
     audit: Audit, subject: Subject, facts: Sequence[Fact], certain: npt.NDArray[np.bool_] | None = None
 ) -> Items:
-    """Return the rows of an audit as items, a class a group; `facts` and `certain` (N,) are in the rows' order."""
+    """Return the rows of an audit as items, one class per group; `facts` and `certain` (N,) are in the rows' order."""
     order = np.lexsort((audit.key_id, audit.score, audit.label))
     certain = np.zeros(len(audit), np.bool_) if certain is None else certain
     return Items(

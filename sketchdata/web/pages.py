@@ -114,7 +114,7 @@ class Neighbour:
     Attributes:
         drawing: Its strokes, or a JPEG or PNG file.
         word: Its class.
-        distance: From the query: bits, or a real number.
+        distance: Distance from the query: bits, or a real number.
         hit: Whether it is of the query's class; None where that is not known.
         title: What shows when one points at it. Default: the drawing's key_id.
     """

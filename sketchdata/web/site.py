@@ -89,7 +89,7 @@ class Guard:
 
 
 def is_own_host(header: str, host: str) -> bool:
-    """Tell whether a Host header names this server: by any address, as localhost, or by the name given to it.
+    """Return whether a Host header names this server: by any address, as localhost, or by the name given to it.
 
     A name that another site made resolve here is none of these.
     """
@@ -110,7 +110,7 @@ def make_site(*, title: str, module: str, styles: Sequence[str], host: str, reme
     """Return an application with one page at the root of an address; the caller adds what the page asks for.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         module: The script that it starts with, such as `curation.js`.
         styles: Its style sheets.
         host: The name or address that it is served on.

@@ -116,7 +116,7 @@ def chosen_methods(options: PrototypeOptions, optimiser: str) -> dict[str, ZeroS
     """Return the methods that options name, in the order of their table; `optimiser` rmsprop trains the paper's too.
 
     Raises:
-        ConfigError: There is no such method.
+        ConfigError: The method does not exist.
     """
     asked = set(names_in(options.methods))
     if options.recipe:

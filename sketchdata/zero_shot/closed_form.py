@@ -60,7 +60,7 @@ def take_moments(data: TrainingSet) -> Moments:
     squares /= len(data.rows)
     scale = float(np.sqrt(np.trace(squares) / data.width))
     if not scale:
-        raise ConfigError("all features are the same: nothing tells classes apart")
+        raise ConfigError("all features are the same, so classes cannot be separated")
     return Moments(
         squares=squares / scale**2,
         means=(data.means - data.centre) / scale,
@@ -133,7 +133,7 @@ def fit_upper_bound(
     Args:
         features: (N, F), training drawings of all classes, not those that are recognised later.
         labels: (N,) places in the class table.
-        vectors: (L, S), of which only the number of classes counts.
+        vectors: (L, S); only the number of classes is used.
         seen: The classes that other methods see.
 
     Raises:

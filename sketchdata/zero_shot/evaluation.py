@@ -78,11 +78,11 @@ def read_class_table(record: Mapping[str, Any], run: Path) -> ClassTable:
         SketchDataError: The record is of another training, or its seen and unseen classes are not all of its classes.
     """
     if not record.get("zero_shot"):
-        raise SketchDataError(f"{run} is no training of `sketchdata train zsl`")
+        raise SketchDataError(f"{run} is not a run of `sketchdata train zsl`")
     try:
         found = {name: tuple(record["zero_shot"][name]) for name in ClassTable.__dataclass_fields__}
     except (KeyError, TypeError) as error:
-        raise SketchDataError(f"{run} is no training of `sketchdata train zsl`: its record lacks {error}") from error
+        raise SketchDataError(f"{run} is not a run of `sketchdata train zsl`: its record lacks {error}") from error
     table = ClassTable(**found)
     if sorted(table.seen + table.unseen) != sorted(table.classes) or not table.unseen:
         raise SketchDataError(f"{run} is damaged: the seen and unseen classes of its record are not its classes")
@@ -350,7 +350,7 @@ def evaluate_zero_shot(
         The values in the JSON file.
 
     Raises:
-        ConfigError: There is no such split, it lacks a class, or has no drawing of an unseen one.
+        ConfigError: The split does not exist, it lacks a class, or has no drawing of an unseen one.
         SketchDataError: The training is not complete, or a file is damaged.
     """
     record = read_record(run)

@@ -82,7 +82,7 @@ def make_optimiser(name: str, network: nn.Module, rate: float, decay: float) -> 
         return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=2 * decay)
     if name == "rmsprop":
         return torch.optim.RMSprop(network.parameters(), lr=rate, weight_decay=2 * decay)
-    raise ConfigError(f"optimisers are {', '.join(OPTIMISERS)}, and {name!r} is none")
+    raise ConfigError(f"unknown optimiser {name!r}: choose one of {', '.join(OPTIMISERS)}")
 
 
 def generator_of(seed: int, member: int = 0) -> torch.Generator:
@@ -358,10 +358,11 @@ class Encoder(nn.Module):
 class Recipe:
     """Softmax over prototypes: cross entropy of s cos(z, E(v)) of a drawing z, among the seen classes.
 
-    In each step, for half of its drawings, some classes are hidden: they are no candidates, unless they are a drawing's
-    own class. So prototypes are not pushed away from drawings of all other classes, as those of unseen classes will not
-    have been. And for some pairs of classes a class between the two is made up, with vectors and drawings mixed in one
-    proportion, and distinguished from all others: the encoder learns to go straight between classes.
+    In each step, for half of its drawings, some classes are hidden: they are not candidates, unless they are a
+    drawing's own class. So prototypes are not pushed away from drawings of all other classes, as those of unseen
+    classes will not have been. And for some pairs of classes a class between the two is made up, with vectors and
+    drawings mixed in one proportion, and distinguished from all others: the encoder learns to go straight between
+    classes.
 
     Several encoders learn, each from its own first weights; the mean of their cosines is a product with the mean of
     their prototypes. The mean of all drawings is subtracted from each, whose length is then made 1.
@@ -418,7 +419,7 @@ class Recipe:
         """Return a step's loss, of plain and of mixed drawings.
 
         Args:
-            encoder: Of the prototypes.
+            encoder: Encoder of the prototypes.
             known: (C, S), vectors of the seen classes.
             drawn: z, (B, F), of length 1.
             places: (B,) 0..C-1.

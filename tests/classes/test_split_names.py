@@ -51,7 +51,7 @@ def test_headings_are_read_in_any_order_and_case() -> None:
     [
         ("", "it names neither seen nor unseen classes"),
         ("# only this\n[unseen]\n", "it names neither seen nor unseen classes"),
-        ("bat\n[sene]\ncat", r"line 2 begins \[sene\], which is none of seen, validation, unseen"),
+        ("bat\n[sene]\ncat", r"line 2 begins \[sene\], which is not one of seen, validation, unseen"),
         ("palm tree\nbat\npalm_tree", "line 3: 'palm_tree' stands in line 1 already"),
         ("[seen]\nbat\n[unseen]\ncat\nBat", "line 5: 'Bat' is unseen, and seen in line 2"),
         ("[seen]\nbat\n[validation]\ncat", "line 4: 'cat' is for validation, and none of the seen classes"),
@@ -79,7 +79,7 @@ def test_files_of_other_systems_are_read(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "split.txt").write_bytes(b"\xff\xff")
-    with pytest.raises(ConfigError, match="cannot be read as a split of classes, a name a line"):
+    with pytest.raises(ConfigError, match="cannot be read as a split of classes, one name per line"):
         read(tmp_path / "split.txt")
 
 

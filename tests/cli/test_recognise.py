@@ -319,7 +319,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: lis
         ("is not a whole safetensors file", copies["pickled"], drawn, {}),
         ("no recogniser of vectors glove; there are: edges by eszsl, ", place.zsl, drawn, {"vectors": "glove"}),
         ("no recogniser of vectors words method eszsl", place.zsl, drawn, {"vectors": "words", "method": "eszsl"}),
-        ("is no file; a query is", place.zsl, tmp_path / "none.svg", {}),
+        ("is not a file; a query is", place.zsl, tmp_path / "none.svg", {}),
         ("has no drawings", place.zsl, tmp_path / "empty.ndjson", {}),
         ("blank.svg: ", place.zsl, tmp_path / "blank.svg", {}),
         ("key_id 12 is not in .*: name the data set that has it by --data", place.zsl, 12, {}),

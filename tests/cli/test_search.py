@@ -210,7 +210,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
         ("is not the folder of a training|has no model.safetensors", {"run": tmp_path / "none"}),
         ("name its run", {"run": None}),
         ("-k 37 is more than the 36 codes of the index", {"k": 37}),
-        ("holds quickdraw-3.8m-codes, which is no index", {"index": place.codes}),
+        ("holds quickdraw-3.8m-codes, which is not an index", {"index": place.codes}),
         ("is not a finished data set", {"index": tmp_path / "none"}),
     ]
     for message, options in refusals:
@@ -234,7 +234,7 @@ def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked
         (1, "name the data set that they are in by --data", [*query, "--html", tmp_path / "a.html"]),
         (1, "name its run", query),
         (1, "codes.npy is damaged", ["search", broken, tmp_path / "a.svg"]),
-        (1, "which is no folder of codes", ["index", "build", place.data, "--out", tmp_path / "x"]),
+        (1, "which is not a folder of codes", ["index", "build", place.data, "--out", tmp_path / "x"]),
     ]
     for code, message, arguments in refusals:
         assert message in " ".join(sketchdata(*arguments, expect=code).stderr.split())

@@ -111,7 +111,7 @@ def test_undo_concerns_its_own_drawing_alone_whoever_took_the_decision(log: Deci
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"verdict": "delete"}, "unknown verdict: 'delete' is none of keep, drop, undo"),
+        ({"verdict": "delete"}, "unknown verdict: 'delete' is not one of keep, drop, undo"),
         ({"key_id": -1}, "not a key_id"),
         ({"key_id": 2**64}, "not a key_id"),
         ({"key_id": "1"}, "not a key_id"),

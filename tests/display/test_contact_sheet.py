@@ -199,7 +199,7 @@ def test_other_suffixes_are_refused_before_anything_is_written(tmp_path: Path, n
 
 
 def test_an_image_beyond_the_limit_of_png_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"1,000,000 pixels a side, and .* would be 2 × 1,000,001"):
+    with pytest.raises(ConfigError, match=r"1,000,000 pixels per side, and .* would be 2 × 1,000,001"):
         write_png(np.zeros((1_000_001, 2), np.uint8), tmp_path / "tall.png")
     write_png(np.zeros((1_000_000, 2), np.uint8), tmp_path / "tall.png")
     assert [path.name for path in tmp_path.iterdir()] == ["tall.png"]

@@ -15,7 +15,7 @@ from sketchdata.storage.manifest import file_entry, replacing
 
 
 def tasks_in(folder: Path, names: Sequence[str], **config: Any) -> list[Task]:
-    """Describe one task a name; `runs` in the folder gets a line for every time that one runs."""
+    """Describe one task per name; `runs` in the folder gets a line for every time that one runs."""
     settings = {"runs": str(folder / "runs"), **config}
     return [
         Task(id=name, output=folder / "out" / f"{name}.txt", inputs={name: f"hash of {name}"}, config=settings)

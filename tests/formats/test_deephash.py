@@ -169,7 +169,7 @@ def changed(array: npt.NDArray[Any], row: int, value: Any) -> npt.NDArray[Any]:
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"trn_binary": changed(SIGNS, 3, 0.5)}, r"no bits: trn_binary.npy has 0.5 in row 3, column 1"),
+        ({"trn_binary": changed(SIGNS, 3, 0.5)}, r"not bits: trn_binary.npy has 0.5 in row 3, column 1"),
         ({"trn_binary": changed(SIGNS, 3, np.nan)}, "trn_binary.npy has nan in row 3"),
         ({"trn_binary": changed(SIGNS, 2, 0)}, "−1 in row 0 and 0 in row 2: write 1 and −1"),
         ({"tst_binary": SIGNS[:2, :2]}, "two lengths: 3 bits in the gallery, 2 in the queries"),
@@ -182,7 +182,7 @@ def changed(array: npt.NDArray[Any], row: int, value: Any) -> npt.NDArray[Any]:
         ({"trn_label": np.zeros((4, 3))}, "has 0 classes in row 0"),
         ({"trn_label": changed(np.eye(3)[LABELS], 1, 0.7)}, "not 0 or 1: trn_label.npy has 0.7 in row 1"),
         ({"tst_label": np.eye(4)[:2]}, "two widths: 3 columns in the gallery, 4 in the queries"),
-        ({"trn_label": LABELS - 1}, "no indices: trn_label.npy has -1 in row 0"),
+        ({"trn_label": LABELS - 1}, "not indices: trn_label.npy has -1 in row 0"),
         ({"trn_label": LABELS + 0.5}, "has 0.5 in row 0"),
         ({"trn_label": LABELS + 70_000}, "has 70000 in row 0; 0 to 65,535 are"),
         ({"trn_label": np.ones((4, 3, 1))}, r"not labels: trn_label.npy has the shape \(4, 3, 1\)"),

@@ -56,8 +56,8 @@ def test_a_list_of_indices_is_read_as_hashnet_reads_it() -> None:
         (["a.png 0 1\n", "b.png 1 1\n"], "line 2 has 2; pictures of several classes are not supported"),
         (["a.png 0 0\n"], "line 1 has 0; pictures of several classes"),
         (["a.png 0 1\n", "a b.png 1\n"], "not 0 or 1: line 2: 'b.png'"),
-        (["a.png -1\n"], "no index: line 1: '-1'"),
-        (["a.png 12345678901234567890\n"], "no index: line 1"),
+        (["a.png -1\n"], "not an index: line 1: '-1'"),
+        (["a.png 12345678901234567890\n"], "not an index: line 1"),
     ],
 )
 def test_what_is_no_list_of_single_classes_is_refused_with_its_line(text: list[str], message: str) -> None:

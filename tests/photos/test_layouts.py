@@ -159,7 +159,7 @@ def test_open_images_do_without_the_table_of_authors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["annotations/train-annotations-bbox.csv", "class-descriptions-boxable.csv"])
 def test_open_images_without_a_needed_table_are_refused(tmp_path: Path, missing: str) -> None:
     (open_images(tmp_path) / missing).unlink()
-    with pytest.raises(ConfigError, match=rf"is no folder of Open Images: a table such as {Path(missing).name}"):
+    with pytest.raises(ConfigError, match=rf"is not a folder of Open Images: a table such as {Path(missing).name}"):
         open_open_images(tmp_path)
 
 
@@ -171,7 +171,7 @@ def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_photos_is_refused_by_each(tmp_path: Path) -> None:
     for opening in (open_imagenet, open_voc, open_yolo, open_open_images):
-        with pytest.raises(ConfigError, match="is no folder with photos"):
+        with pytest.raises(ConfigError, match="is not a folder with photos"):
             opening(tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ConfigError, match="is no folder with photos"):
+        with pytest.raises(ConfigError, match="is not a folder with photos"):
             PhotoFolder(folder)
 
 
@@ -72,5 +72,5 @@ def test_photos_are_known_by_their_content_and_what_is_passed_over_is_named(tmp_
 
 def test_a_folder_of_other_formats_alone_is_refused_with_their_names(tmp_path: Path) -> None:
     write(tmp_path / "d.heic", b"\0\0\0\x18ftypheic")
-    with pytest.raises(ConfigError, match=r"is no folder with photos .*1 other files, such as d\.heic \(HEIC\)"):
+    with pytest.raises(ConfigError, match=r"is not a folder with photos .*1 other files, such as d\.heic \(HEIC\)"):
         PhotoFolder(tmp_path)

@@ -124,5 +124,5 @@ def test_a_missing_list_is_refused(tmp_path: Path, suffix: str) -> None:
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"list\.xls is no list.*\.jsonl"):
+    with pytest.raises(ConfigError, match=r"list\.xls is not a list.*\.jsonl"):
         list(read_url_list(tmp_path / "list.xls"))

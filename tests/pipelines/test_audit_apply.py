@@ -209,7 +209,7 @@ def test_a_curated_data_set_can_be_audited_and_curated_again(dataset: Path, tmp_
     assert manifest.name == "quickdraw-3.8m-curated"
     assert set(key_ids(twice, "train")) == set(normal(once))
     assert_verifies(twice)
-    with pytest.raises(ConfigError, match="is curated itself"):
+    with pytest.raises(ConfigError, match="is itself curated"):
         apply(once, tmp_path / "thrice", refill=True, source=str(tmp_path))
 
 

@@ -141,5 +141,5 @@ def test_an_export_does_not_overwrite_a_curated_data_set(audited: Path, tmp_path
     apply(audited, out)
     before = tree(out)
     failed = sketchdata("export", "webdataset", audited, "--out", out, "--overwrite", "--workers", 0, expect=1)
-    assert "is no export" in failed.stderr
+    assert "expected: export" in failed.stderr
     assert tree(out) == before

@@ -42,7 +42,7 @@ def run(directory: Path, engine: EngineOptions = IN_PROCESS) -> None:
 
 
 def plain(directory: Path) -> pd.DataFrame:
-    """Return the drawings' numbers, one row a drawing, the splits together once more as `all`."""
+    """Return the drawings' numbers, one row per drawing, the splits together once more as `all`."""
     rows = [
         (
             drawing.word,

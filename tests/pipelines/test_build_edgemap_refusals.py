@@ -150,7 +150,7 @@ def test_a_folder_of_something_else_is_refused_and_kept(
 
 def test_another_data_set_is_never_overwritten(source: EdgeMapSet, edges: Path) -> None:
     before = tree(edges)
-    with pytest.raises(ConfigError, match="which is no EdgeMap-345C"):
+    with pytest.raises(ConfigError, match="expected: EdgeMap-345C"):
         build(source.edges, edges, overwrite=True)
     with pytest.raises(ConfigError, match="cannot lie in the data set"):
         build(edges, edges / "out")
@@ -172,7 +172,7 @@ def test_other_options_need_overwrite(source: EdgeMapSet, tmp_path: Path) -> Non
         (("--val-share", "1.5"), "--val-share must be a number from 0 to 1"),
         (("--val-share", "a tenth"), "--val-share must be a number from 0 to 1"),
         (("--val-share", "1/0"), "--val-share must be a number from 0 to 1"),
-        (("--no-noise",), "give it, or --no-noise"),
+        (("--no-noise",), "give either it or --no-noise"),
     ],
 )
 def test_options_that_cannot_work_are_explained(

@@ -1,4 +1,4 @@
-"""A build may be stopped at any moment, in any way, and the same command goes on from there to the same bytes."""
+"""A build may be stopped at any moment, in any way, and the same command resumes from there to the same bytes."""
 
 from __future__ import annotations
 

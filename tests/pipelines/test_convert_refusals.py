@@ -209,7 +209,7 @@ def test_without_a_known_name_the_word_must_be_given_where_it_is_needed(star: Pa
 @pytest.mark.parametrize(
     ("source", "out", "options", "message"),
     [
-        ("star.ndjson", "b.xyz", {}, "cannot tell the format of"),
+        ("star.ndjson", "b.xyz", {}, "unknown format of"),
         ("star.ndjson", "b", {}, "its suffix should be one of .ndjson, .csv, .bin"),
         ("b.npy", "b.ndjson", {}, "only written"),
         ("absent.ndjson", "b.ndjson", {}, "does not exist"),

@@ -212,7 +212,7 @@ def test_the_command_prints_the_same_as_json(bsds: Path, tmp_path: Path) -> None
         ({"split": "val"}, "is not the folder of BSDS500"),
         ({"weights": ("tin",)}, "must be NAME="),
         ({"weights": ("tin=tin.pth",)}, "is for tin, which is not among the detectors: canny"),
-        ({"detectors": "tin", "weights": ("tin=absent.pth",)}, "there is no such file"),
+        ({"detectors": "tin", "weights": ("tin=absent.pth",)}, "the file does not exist"),
         ({"scales": ("canny=1,big",)}, "must be numbers"),
         ({"scales": ("canny=0.5,1",)}, "scales and devices are for networks"),
         ({"predictions": ("absent",)}, r"lacks the maps of 3 of 3 photos: expected 000\.png"),

@@ -220,7 +220,7 @@ def test_sources_without_our_classes_are_an_error_that_names_theirs(tmp_path: Pa
         ({"coco": "instances.json"}, r"--coco instances.json: expected JSON=DIR"),
         ({"coco": "none.json=photos"}, r"none\.json cannot be read"),
         ({"urls": Path("none.csv")}, r"none\.csv cannot be read"),
-        ({"yolo": Path("none")}, "none is no folder with photos"),
+        ({"yolo": Path("none")}, "none is not a folder with photos"),
         ({"wikimedia": True, "licence": "gpl"}, "--licence 'gpl'"),
         ({"wikimedia": True, "categories": "katze"}, "there is no category 'katze'"),
         ({"wikimedia": True, "class_map": Path("none.csv")}, r"none\.csv"),
@@ -345,7 +345,7 @@ def test_the_command_prints_tables_and_what_was_left_out(tmp_path: Path) -> None
     done = run("--yolo", yolo_folder(tmp_path / "a"), "--out", tmp_path / "out", "--workers", 1)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "6 photos with 8 annotations of 2 classes" in done.stdout
-    assert "person 4 (--map FILE gives names a class)" in done.stderr
+    assert "person 4 (--map FILE gives names per class)" in done.stderr
 
 
 @pytest.mark.slow

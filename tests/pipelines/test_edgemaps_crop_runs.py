@@ -124,7 +124,7 @@ def test_what_is_no_set_of_crops_is_not_overwritten(few: Path, tmp_path: Path) -
     make_crops(tmp_path / "out", {"cat": 1})
     stranger = read_manifest(tmp_path / "out")
     dataclasses.replace(stranger, name="quickdraw-3.8m-curated").write(tmp_path / "out")
-    with pytest.raises(ConfigError, match="is no set of crops"):
+    with pytest.raises(ConfigError, match="expected: set of crops"):
         crops_of(few, tmp_path / "out", overwrite=True)
 
 

@@ -309,7 +309,7 @@ def test_another_file_than_expected_is_not_kept(crops: Path, tmp_path: Path, cac
     ("options", "message"),
     [
         ({"detector": "structured"}, "say which"),
-        ({"detector": "structured", "weights": "absent.yml"}, "there is no such file"),
+        ({"detector": "structured", "weights": "absent.yml"}, "the file does not exist"),
         ({"detector": "structured", "weights": "https://models.example/model.yml"}, "--weights-sha256"),
         ({"detector": "canny", "weights": __file__}, "takes no file of weights"),
         ({"weights_sha256": "0" * 64}, "which is not given"),

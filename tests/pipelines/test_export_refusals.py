@@ -97,7 +97,7 @@ def test_a_folder_of_something_else_is_refused_and_kept(
 @EXPORTS
 def test_a_built_data_set_is_never_overwritten_by_an_export(export: Export, built: Path, own: Path) -> None:
     before = tree(own)
-    with pytest.raises(ConfigError, match="which is no export"):
+    with pytest.raises(ConfigError, match="expected: export"):
         export(built, own, overwrite=True)
     for inside in (own, own / "exports"):
         with pytest.raises(ConfigError, match="cannot lie in the data set"):

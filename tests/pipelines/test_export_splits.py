@@ -150,7 +150,7 @@ def test_options_that_do_not_fit_are_refused_and_nothing_is_written(
 
 
 def test_outs_of_the_wrong_kind_are_refused(tmp_path: Path, table: Path) -> None:
-    with pytest.raises(ConfigError, match="is a folder, and a file is to be written"):
+    with pytest.raises(ConfigError, match="is a folder; expected a file"):
         export(tmp_path, table)
     with pytest.raises(ConfigError, match="is a file, and lists go to a folder"):
         export(table, table, format="sake")

@@ -140,7 +140,7 @@ def picture(content: bytes) -> dict[str, Any]:
         ("x0", 3, "key_id", "should be"),
         ("label", 9, "word and label", "has label 9 and word"),
         ("word", "cat", "word and label", "and word 'cat'"),
-        ("width", 5, "picture", "and 5 × 224 is told"),
+        ("width", 5, "picture", "expected 5 × 224"),
         ("image", picture(encoded(np.zeros((9, 9), np.uint8))), "picture", "another size: 9 × 9"),
         ("image", picture(encoded(np.zeros((224, 224), np.uint8), ".jpg")), "picture", "not a PNG"),
         ("image", picture(b""), "picture", "not a PNG"),

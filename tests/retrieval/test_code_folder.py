@@ -118,7 +118,7 @@ def test_what_is_missing_damaged_or_something_else_is_refused(tmp_path: Path) ->
         ({"bits": 24}, "does not hold codes of 24 bits"),
         ({"bits": 13}, "bits beyond the first 13"),
         ({"classes": ["apple", "bee"]}, "counts.gallery: expected a number for each of the classes"),
-        ({"name": "other", "config": {}}, "other, which is no folder of codes"),
+        ({"name": "other", "config": {}}, "other, which is not a folder of codes"),
     ],
 )
 def test_codes_of_another_length_or_class_table_are_refused(

@@ -162,7 +162,7 @@ def test_wrong_numbers_lengths_and_folders_are_refused_in_words(folder: Path, tm
         index.search(codes_like_drawings(1, bits=24).packed, 1)
     with pytest.raises(ConfigError, match="no kind of index 'tree': take one of flat, ivf"):
         make_index(codes_like_drawings(10), "tree")
-    with pytest.raises(SketchDataError, match="is no index"):
+    with pytest.raises(SketchDataError, match="is not an index"):
         open_index(folder)
     with pytest.raises(SketchDataError, match="is not a finished data set"):
         open_index(tmp_path / "absent")

@@ -243,7 +243,7 @@ def test_key_ids_are_numbers_of_64_bits() -> None:
     assert parse_key_id(str(2**64 - 1)) == 2**64 - 1
     assert parse_key_id("12.svg") is parse_key_id("-3") is parse_key_id("٣") is None
     for text_ in (str(2**64), "9" * 5000):
-        with pytest.raises(ConfigError, match="is no key_id"):
+        with pytest.raises(ConfigError, match="is not a key_id"):
             parse_key_id(text_)
 
 

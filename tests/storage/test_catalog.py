@@ -37,7 +37,7 @@ def test_the_list_holds_nothing_else_and_only_real_md5_sums() -> None:
 
 
 def test_the_bitmaps_count_the_published_number_of_drawings() -> None:
-    # An .npy is a header of 80 bytes (128 by later writers) and 784 bytes a drawing.
+    # An .npy is a header of 80 bytes (128 by later writers) and 784 bytes per drawing.
     bitmaps = [f.bytes for path, f in OFFICIAL.items() if path.startswith("full/numpy_bitmap/")]
     assert sum(size // 784 for size in bitmaps) == 50_426_266
 

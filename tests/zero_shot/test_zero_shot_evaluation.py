@@ -366,7 +366,7 @@ def test_runs_that_are_not_whole_or_not_their_own_are_refused(data: Path, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"zero_shot": None}, "is no training of `sketchdata train zsl`"),
+        ({"zero_shot": None}, "is not a run of `sketchdata train zsl`"),
         ({"zero_shot": {"classes": WORDS}}, "zero_shot.seen: expected a value, found none"),
         (
             {"zero_shot": {"classes": WORDS, "seen": WORDS, "validation": [], "unseen": [], "left_out": []}},

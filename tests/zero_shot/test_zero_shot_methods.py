@@ -201,7 +201,7 @@ FEATURES, LABELS, VECTORS, _ = make_toy().seen()
         ),
         (
             lambda: replace(small("eve"), learn=Regression(optimiser="newton")).fit(*make_toy().seen()),
-            "optimisers are adamw, adam, rmsprop",
+            "choose one of adamw, adam, rmsprop",
         ),
     ],
 )

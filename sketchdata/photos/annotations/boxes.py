@@ -65,7 +65,7 @@ def read_voc(annotations: Path, photos: PhotoFolder) -> Iterator[Reading]:
     """
     paths = sorted(annotations.rglob("*.xml"))
     if not paths:
-        raise FormatError("no annotations", f"{annotations} is no folder with .xml files of PASCAL VOC or ImageNet")
+        raise FormatError("no annotations", f"{annotations} is not a folder with .xml files of PASCAL VOC or ImageNet")
     for path in paths:
         name = path.relative_to(annotations).as_posix()
         try:
@@ -232,7 +232,7 @@ def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str], point
     """
     paths = [path for path in sorted(labels.rglob("*.txt")) if path.name not in _NOT_LABELS]
     if not paths:
-        raise FormatError("no annotations", f"{labels} is no folder with .txt files of YOLO")
+        raise FormatError("no annotations", f"{labels} is not a folder with .txt files of YOLO")
     for path in paths:
         name = path.relative_to(labels).as_posix()
         try:
@@ -280,7 +280,7 @@ def _read_yolo_line(
 
 
 def read_yolo_names(path: Path) -> dict[int, str]:
-    """Read {number: class} from the `names` of a config (.yaml, .yml), or from a list of one name a line.
+    """Read {number: class} from the `names` of a config (.yaml, .yml), or from a list of one name per line.
 
     Names are texts as they are written: `no` and `1` too, which YAML takes for other things.
 
@@ -295,7 +295,7 @@ def read_yolo_names(path: Path) -> dict[int, str]:
     names = dict(pairs)
     if not names or len(names) < len(pairs):
         fault = "two classes with one number" if names else "no names"
-        raise FormatError(fault, f"{path}: `names:` with one entry a class was expected")
+        raise FormatError(fault, f"{path}: `names:` with one entry per class was expected")
     return names
 
 

@@ -81,7 +81,7 @@ def open_yolo(folder: Path) -> LabelledPhotos:
             # Other .yaml files may lie there too; of one that has names, the user must know the fault.
             if error.reason != "no names":
                 raise
-    raise ConfigError(f"{folder} has no class names: expected a .yaml with `names:`, or classes.txt with one a line")
+    raise ConfigError(f"{folder} has no class names: expected a .yaml with `names:`, or classes.txt with one per line")
 
 
 def open_coco(annotations: Path, folder: Path) -> LabelledPhotos:
@@ -105,7 +105,7 @@ def open_open_images(folder: Path) -> LabelledPhotos:
     names = [path for path, _ in tables if "class-descriptions" in path.name]
     if not boxes or not names:
         missing = "class-descriptions-boxable.csv" if boxes else "train-annotations-bbox.csv"
-        raise ConfigError(f"{folder} is no folder of Open Images: a table such as {missing} was expected in it")
+        raise ConfigError(f"{folder} is not a folder of Open Images: a table such as {missing} was expected in it")
     labels = {label: name for path in names for label, name in read_open_images_names(path).items()}
     known: dict[str, PhotoFacts] = {}
     for path in facts:

@@ -264,7 +264,7 @@ class PhotoFolder:
         if not self._names:
             others = [f"{fault.where} ({fault.detail})" for fault in self.passed_over[:_NAMES_SHOWN]]
             there = f"; there are {len(self.passed_over):,} other files, such as {', '.join(others)}" if others else ""
-            raise ConfigError(f"{root} is no folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))}){there}")
+            raise ConfigError(f"{root} is not a folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))}){there}")
 
     def _is_photo(self, path: Path, name: str) -> bool:
         try:

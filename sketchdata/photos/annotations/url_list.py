@@ -54,7 +54,7 @@ def read_url_list(path: Path) -> Iterator[Reading]:
     """
     read_rows = _READERS.get(path.suffix.lower())
     if read_rows is None:
-        raise ConfigError(f"{path} is no list of photos: expected a file in {', '.join(sorted(_READERS))}")
+        raise ConfigError(f"{path} is not a list of photos: expected a file in {', '.join(sorted(_READERS))}")
     for place, row in read_rows(path):
         where = f"{path.name}: {place}"
         yield attempt(where, partial(_read_row, row, where))

@@ -168,7 +168,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
                     _tell(process.stdin, STOP)
                     process.wait(_STOP_SECONDS)
             raise InterruptedRunError(
-                f"stopped; what was fetched is kept in {folder}, and the same command goes on from there"
+                f"stopped; what was fetched is kept in {folder}, and the same command resumes from there"
             ) from None
         finally:
             if process is not None:
@@ -177,7 +177,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
     last = [line.strip() for line in content[earlier:].decode("utf-8", "replace").strip().splitlines()][-1:]
     if process.returncode == FAULT_STATUS:
         raise SketchDataError(
-            f"the crawl cannot go on: {''.join(last)}; mend that, and the same command goes on from there"
+            f"the crawl cannot go on: {''.join(last)}; mend that, and the same command resumes from there"
         )
     if not content:
         messages.unlink()

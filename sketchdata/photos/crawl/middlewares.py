@@ -277,7 +277,7 @@ _START, _READ, _UNWANTED = "start", "read", "unwanted"
 
 
 class Gate:
-    """Stops long answers early: at the headers when a photo is not for us, and after the start of what is no photo."""
+    """Stops long answers early: at the headers of an unwanted photo, and after the start of other files."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Gate:

@@ -51,7 +51,7 @@ def opt_out(headers: Iterable[str], robot: str) -> str | None:
 
 
 def _is_past(date: str) -> bool:
-    """Return whether a date of RFC 822, RFC 850 or ISO 8601 is past; what is no date is not."""
+    """Return whether a date of RFC 822, RFC 850 or ISO 8601 is past; text that is not a date is not past."""
     for parse in (parsedate_to_datetime, lambda text: datetime.fromisoformat(text.replace("z", "+00:00"))):
         try:
             moment = parse(date)

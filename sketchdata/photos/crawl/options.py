@@ -85,11 +85,9 @@ class CrawlOptions:
         record=False,
         type=click.FloatRange(min=0),
     )
-    concurrency: int = option(
-        32, help="Requests in progress at once, to all hosts.", record=False, type=click.IntRange(1, 1024)
-    )
+    concurrency: int = option(32, help="Concurrent requests, to all hosts.", record=False, type=click.IntRange(1, 1024))
     concurrency_per_host: int = option(
-        2, help="Requests in progress at once, to one host.", record=False, type=click.IntRange(1, 64)
+        2, help="Concurrent requests, to one host.", record=False, type=click.IntRange(1, 64)
     )
     timeout: float = option(
         30.0, help="Seconds that one request may take.", record=False, type=click.FloatRange(0.1, 3600)
@@ -97,7 +95,7 @@ class CrawlOptions:
     # Not `retries`: the engine that copies local photos has that one, and one command has both.
     fetch_retries: int = option(
         2,
-        help="Further tries after status 408, 429 or 5xx, a time-out or a broken connection.",
+        help="Retries after status 408, 429 or 5xx, a time-out or a broken connection.",
         record=False,
         type=click.IntRange(min=0),
     )

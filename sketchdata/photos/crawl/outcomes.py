@@ -1,4 +1,4 @@
-"""What became of every URL: an append-only log, one JSON object a line, from which a crawl goes on.
+"""The status of every URL: an append-only log, one JSON object per line, from which a crawl resumes.
 
 A photo's file is whole and has its name before its line is written, and a line is one write. So after a crash the log
 may end in a torn line, which is dropped, but never names a photo that is not there.
@@ -36,11 +36,11 @@ class PhotoOutcome:
         error: Why not, in a few words fit for a table of counts: `http 404`, `robots.txt`, `opt-out`, `not a photo` …
         detail: What was found, for this one.
         phash: See `image.perceptual_hash`; an unsigned 64-bit integer.
-        width: In pixels, upright.
+        width: Width in pixels, upright.
         format: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF, by content.
-        path: Of the file within the collection: `photos/ab/abcd….jpg`.
+        path: Path of the file within the collection: `photos/ab/abcd….jpg`.
         fetched: The day, in UTC.
-        http_status: Of the last answer.
+        http_status: Status of the last answer.
         final_url: Where redirects led, if there were any.
     """
 

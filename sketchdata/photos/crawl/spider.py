@@ -166,7 +166,7 @@ class PublicReactor(AsyncioSelectorReactor):
     def connectTCP(self, host: str, port: int, *args: Any, **options: Any) -> Any:  # noqa: N802 - Twisted's name
         """Open a connection, TLS or not, or raise a PhotoError: `private address`."""
         if not is_public(host):
-            raise refused("private address", f"{host} is no address of the public internet")
+            raise refused("private address", f"{host} is not an address of the public internet")
         return super().connectTCP(host, port, *args, **options)
 
 

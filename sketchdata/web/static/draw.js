@@ -137,7 +137,7 @@ async function encoded(file) {
   let blob = file;
   if (file.size > MOST_BYTES) {
     const picture = await createImageBitmap(file).catch(() => {
-      throw new Error("this is no picture that the browser reads");
+      throw new Error("the browser cannot read this picture");
     });
     const scale = Math.min(1, LONGEST_SIDE / Math.max(picture.width, picture.height));
     const canvas = element("canvas", { width: Math.ceil(picture.width * scale), height: Math.ceil(picture.height * scale) });

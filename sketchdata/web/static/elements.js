@@ -22,7 +22,7 @@ function dress(node, properties, children) {
   return node;
 }
 
-/** Tell whether a key press belongs to a field that the user is typing into. */
+/** Return whether a key press belongs to a field that the user is typing into. */
 export function isTyping(event) {
   return event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey;
 }

@@ -25,7 +25,7 @@ export class ClassItems {
     }
   }
 
-  /** Tell whether an item is noise by some lines, or wherever they are. */
+  /** Return whether an item is noise by some lines, or wherever they are. */
   isNoise(i, { low, high }) {
     return Boolean(this.certain[i]) || (low !== null && this.score[i] < low) || (high !== null && this.score[i] > high);
   }
