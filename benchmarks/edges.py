@@ -5,8 +5,8 @@
 Photos have 480 × 320 pixels, as JPEG of quality 95: those of BSDS500 where SKETCHDATA_REAL_DATA names a folder of them,
 else generated ones. The steps of one photo are in milliseconds of one core's processor time, the best of three rounds;
 thinning is left out where a detector's edges are thin already. The whole command goes from Parquet to Parquet with two
-workers, and their start is included: photos per second by the clock, and processor time a photo of all processes. Weights
-of tin and pidinet come from the same folder. Only ratios of the same run mean something on another machine.
+workers, and their start is included: photos per second by the clock, and processor time per photo of all processes.
+Weights of tin and pidinet come from the same folder. Only ratios of the same run mean something on another machine.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class DownloadSummary:
 
     @property
     def failed(self) -> list[FileResult]:
-        """The files that could not be had."""
+        """The files that could not be downloaded."""
         return [file for file in self.files if file.status == "failed"]
 
     @property
@@ -152,7 +152,7 @@ class DownloadSummary:
         more = len(self.failed) - _LISTED_FAILURES
         tail = f"\n  … and {more:,} more (--json lists all)" if more > 0 else ""
         raise TasksFailedError(
-            f"{len(self.failed):,} of {len(self.files):,} files could not be had:\n{shown}{tail}\n"
+            f"{len(self.failed):,} of {len(self.files):,} files could not be downloaded:\n{shown}{tail}\n"
             "All others are whole; the same command tries only these again"
         )
 
@@ -207,7 +207,7 @@ def run(config: Config, *, policy: FetchPolicy = DEFAULT_POLICY) -> DownloadSumm
     existing = next(folder for folder in (config.dest, *config.dest.absolute().parents) if folder.is_dir())
     if needed > (free := shutil.disk_usage(existing).free):
         raise ConfigError(
-            f"not enough space at {config.dest}: {decimal(needed)} are still to be fetched, and {decimal(free)} are "
+            f"not enough space at {config.dest}: {decimal(needed)} remain to be fetched, and {decimal(free)} are "
             "free. Make room, choose another --dest, or ask for fewer --categories"
         )
     if config.dry_run:

@@ -219,7 +219,7 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
     if missing and not config.allow_missing:
         raise ConfigError(
             f"{path} has no word for {len(missing):,} of the {len(classes):,} classes: {', '.join(missing)}; give them "
-            "a word there, choose another class table by --classes, or leave them out with --allow-missing"
+            "a word there, choose another class table with --classes, or leave them out with --allow-missing"
         )
     source = {
         "kind": KIND,

@@ -94,7 +94,7 @@ def _complete(queries: Sequence[Query], classes: Sequence[str], data: Path, word
     found = find_drawings(open_dataset(data), absent, first=("query", "gallery")) if absent else {}
     missing = sorted(absent - found.keys())
     if missing:
-        raise ConfigError(f"key_id {missing[0]} is not in {data}: name the data set that has it by --data")
+        raise ConfigError(f"key_id {missing[0]} is not in {data}: give the data set that has it with --data")
     complete = []
     for query in queries:
         if query.drawing is None and query.key_id is not None:

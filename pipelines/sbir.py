@@ -525,7 +525,7 @@ def _select(
     if chosen is not None and (empty := [result.task_id for result in chosen if not result.counts["drawings"]]):
         raise _nothing_left(
             folder,
-            f"{', '.join(map(repr, empty))} has no drawings after doubles and unlisted ones were taken away: leave the "
+            f"{', '.join(map(repr, empty))} has no drawings after duplicates and unlisted ones were removed: leave the "
             "class out, by its folder or by --min-drawings",
             [line | {"file": result.task_id} for result in chosen for line in result.facts["rejected"]],
         )

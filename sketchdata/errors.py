@@ -29,7 +29,7 @@ class FormatError(SketchDataError):
 
 
 class FetchError(SketchDataError):
-    """A file that could not be had, after every bounded try."""
+    """A file that could not be downloaded, after every bounded try."""
 
 
 class TasksFailedError(SketchDataError):

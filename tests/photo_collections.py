@@ -100,7 +100,7 @@ class Shot:
     """A photo to be collected, and what is said of it.
 
     Attributes:
-        content: The file; None for a photo that could not be had.
+        content: The file; None for a photo that could not be downloaded.
         annotations: (class, box) each, None standing for the whole photo.
         flags: Of all its boxes.
         size: Width and height of one that is damaged, and could not be stored today.

@@ -72,7 +72,7 @@ def test_overwriting_removes_nothing_when_it_is_refused(tmp_path: Path, limits: 
     (tmp_path / "thesis.tex").unlink()
     stranger = dataclasses.replace(read_manifest(tmp_path), name="stranger")
     stranger.write(tmp_path)
-    with pytest.raises(ConfigError, match="holds stranger .expected: made thing"):
+    with pytest.raises(ConfigError, match=r"holds stranger .expected: made thing"):
         other.claim(overwrite=True)
     PLAN.write(tmp_path)
     with pytest.raises(ConfigError, match="cannot be had"):

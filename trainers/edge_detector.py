@@ -245,7 +245,7 @@ def _check_options(before: dict[str, Any], config: Config) -> None:
     now = recorded(config)
     changed = [f"--{name.replace('_', '-')} {before.get(name)}" for name in now if before.get(name) != now[name]]
     if changed:
-        raise ConfigError(f"{config.out} holds a training with {', '.join(changed)}: take that, or another --out")
+        raise ConfigError(f"{config.out} holds a training with {', '.join(changed)}: use that, or another --out")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def run(config: Config) -> dict[str, Any]:
     if config.smallest > config.largest:
         raise ConfigError(f"--smallest {config.smallest:g} must not be above --largest {config.largest:g}")
     if (config.out / CHECKPOINT).exists() and not config.resume:
-        raise ConfigError(f"{config.out} holds a training that was stopped: take --resume, or another --out")
+        raise ConfigError(f"{config.out} holds a training that was stopped: use --resume, or another --out")
     if (config.out / REPORT).is_file():
         report = read_json(config.out / REPORT, _DetectorReport)
         _check_options(report["config"], config)
@@ -301,7 +301,7 @@ def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -
                 save_checkpoint(training, before + now - started)
                 saved = now
             if stopping:
-                raise InterruptedRunError(f"stopped after step {training.step:,}; go on with --resume")
+                raise InterruptedRunError(f"stopped after step {training.step:,}; continue with --resume")
     return before + time.monotonic() - started
 
 

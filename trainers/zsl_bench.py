@@ -105,7 +105,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
         InterruptedRunError: Ctrl-C; the same command goes on.
     """
     if splits.class_split and config.splits > 1:
-        raise ConfigError("--class-split is one draw of classes: take --splits 1")
+        raise ConfigError("--class-split is one draw of classes: use --splits 1")
     networks = chosen_networks(config)
     drawn = [replace(splits, split_seed=splits.split_seed + number) for number in range(config.splits)]
     bench = _ZeroShotBench(config, network, replace(training, resume=False))

@@ -151,7 +151,9 @@ class Recogniser:
         directory = Path(run)
         record = read_record(directory)
         if not (directory / REPORT).is_file():
-            raise SketchDataError(f"{directory} has no {REPORT}, so its training did not finish: go on with --resume")
+            raise SketchDataError(
+                f"{directory} has no {REPORT}, so its training did not finish: continue with --resume"
+            )
         trained, trainer = read_encoder(directory), str(record.get("trainer"))
         data, where = Path(record["data"]) if record.get("data") else None, str(device_of(device))
         if trainer != ZERO_SHOT:
@@ -164,7 +166,7 @@ class Recogniser:
             if named := ", ".join(name for name, is_given in given.items() if is_given):
                 raise ConfigError(
                     f"{directory} holds a training of {trainer}, whose classifier predicts only the classes that it "
-                    f"learned: leave out {named}, or take a run of `sketchdata train zsl`"
+                    f"learned: leave out {named}, or use a run of `sketchdata train zsl`"
                 )
             count = len(trained.classes)
             return cls(

@@ -123,12 +123,10 @@ def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
     for number, name, label in _entries(lines, "a class name"):
         first = by_id.setdefault(label, (number, name))[0]
         if first != number:
-            raise FormatError("an id of two classes", f"line {number:,}: {label} is that of line {first:,} already")
+            raise FormatError("an id of two classes", f"line {number:,}: {label} is already in line {first:,}")
         first = by_name.setdefault(plain(name), number)
         if first != number:
-            raise FormatError(
-                "a class that stands twice", f"line {number:,}: {name!r} stands in line {first:,} already"
-            )
+            raise FormatError("a repeated class", f"line {number:,}: {name!r} is already in line {first:,}")
     if not by_id:
         raise FormatError("not a list of classes", "line 1: it is empty")
     gap = next((label for label in range(len(by_id)) if label not in by_id), None)

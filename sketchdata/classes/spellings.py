@@ -64,7 +64,7 @@ def by_spelling(classes: Sequence[str]) -> dict[str, str]:
         key = plain(name)
         if key in found:
             twice = f"{name!r} twice" if found[key] == name else f"{found[key]!r} and {name!r}, which are one name"
-            raise ConfigError(f"the {len(classes):,} classes have {twice}: take one of them away")
+            raise ConfigError(f"the {len(classes):,} classes have {twice}: remove one of them")
         found[key] = name
     return found
 
@@ -97,7 +97,7 @@ def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool =
         if word is None:
             unknown.append(name)
         elif word in named:
-            raise ConfigError(f"{named[word]!r} and {name!r} both name the class {word!r}: take one of them away")
+            raise ConfigError(f"{named[word]!r} and {name!r} both name the class {word!r}: remove one of them")
         else:
             named[word] = name
     if unknown and not allow_unknown:
@@ -105,6 +105,6 @@ def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool =
         told = ", ".join(f"{name!r} ({hint})" if hint else repr(name) for name, hint in hints.items())
         raise ConfigError(
             f"{len(unknown):,} of {len(names):,} names are none of the {len(classes):,} classes: {told}; "
-            "correct them, or leave them out by --allow-unknown"
+            "correct them, or leave them out with --allow-unknown"
         )
     return Matched(classes=tuple(word for word in classes if word in named), unknown=tuple(unknown))

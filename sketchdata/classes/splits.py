@@ -61,7 +61,7 @@ class ClassSplit:
                 f"two others at least, not {len(self.learned):,}"
             )
         if not self.unseen:
-            raise ConfigError("no class is unseen: let fewer be seen")
+            raise ConfigError("no class is unseen: choose fewer seen classes")
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ def parse(lines: Iterable[str]) -> SplitNames:
             own = found.setdefault(part, {})
             first = own.setdefault(plain(text), (number, text))[0]
             if first != number:
-                raise FormatError(_REASON, f"line {number:,}: {text!r} stands in line {first:,} already")
+                raise FormatError(_REASON, f"line {number:,}: {text!r} is already in line {first:,}")
     _check(found)
     return SplitNames(**{part: tuple(text for _, text in own.values()) for part, own in found.items()})
 

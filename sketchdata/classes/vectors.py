@@ -123,7 +123,7 @@ def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
         found = ", ".join(f"{name} {kind}" for name, kind in kinds.items()) or "none"
         raise SketchDataError(
             f"{path} is not a file of class vectors: expected the columns word string, count int64 and vector "
-            f"fixed_size_list<float>: it has {found}; `sketchdata edgemaps vectors` and `import vectors` write them"
+            f"fixed_size_list<float>, found {found}; `sketchdata edgemaps vectors` and `import vectors` write them"
         )
     words = tuple(table.column("word").to_pylist())
     if not words or len(set(words)) < len(words) or any(column.null_count for column in table.itercolumns()):

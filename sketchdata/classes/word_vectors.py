@@ -65,8 +65,8 @@ def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVect
             file.seek(0)
             if (magic == _NPY) != (words is not None):
                 raise ConfigError(
-                    f"{path} is {'a' if magic == _NPY else 'no'} .npy file, and --words names the text file with the "
-                    f"words of a .npy file's rows: {'give it' if words is None else 'leave it out'}"
+                    f"{path} is {'a' if magic == _NPY else 'not a'} .npy file, and --words names the text file with "
+                    f"the words of a .npy file's rows: {'give it' if words is None else 'leave it out'}"
                 )
             if words:
                 yield from _read_array(path, words, wants)
@@ -199,7 +199,7 @@ def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
             vector = np.frombuffer(data, "<f4", size, end + 1)
             yield WordVector(word.decode(), _checked(vector, f"word {number:,}, {_shown(word)}"))
     if data[start:].strip() or any(block.strip() for block in stream):
-        raise FormatError("a damaged word2vec file", f"it goes on after the {count:,} words that it announces")
+        raise FormatError("a damaged word2vec file", f"it continues after the {count:,} words that it announces")
 
 
 def _read_array(path: Path, words: Path, wants: Wants) -> Iterator[WordVector]:

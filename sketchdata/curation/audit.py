@@ -199,7 +199,7 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
         raise SketchDataError(f"{path} is the record of another audit, {record.kind}: {again}")
     manifest = directory / MANIFEST_NAME
     if not manifest.is_file() or record.manifest != hash_file(manifest, "sha256"):
-        raise SketchDataError(f"{path} is stale, the data set in {directory} is another now: {again}")
+        raise SketchDataError(f"{path} is stale, the data set in {directory} has changed: {again}")
     for number, file in enumerate(record.files):
         check_inside(file.path, f"files[{number}].path", path, again)
         place = path.parent / file.path

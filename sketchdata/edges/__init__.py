@@ -109,7 +109,7 @@ def _imported(name: str) -> Detector:
     module, colon, function = name.partition(":")
     if not (module and colon and function):
         known = ", ".join(detector_names())
-        raise ConfigError(f"no edge detector is named {name!r}; there are {known}, and one's own as module:function")
+        raise ConfigError(f"no edge detector is named {name!r}; there are {known}, or your own as module:function")
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:

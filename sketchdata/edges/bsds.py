@@ -55,7 +55,7 @@ def read_variable(data: bytes, name: str) -> Value:
             real numbers.
     """
     if data[124:_HEAD_BYTES] != _VERSION:
-        raise ValueError("no MAT-file of level 5, such as MATLAB writes by save -v7")
+        raise ValueError("not a MAT-file of level 5, such as MATLAB writes by save -v7")
     try:
         for kind, content in _elements(data[_HEAD_BYTES:]):
             for inner_kind, matrix in _elements(_inflated(content)) if kind == _COMPRESSED else [(kind, content)]:

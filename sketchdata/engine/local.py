@@ -79,7 +79,7 @@ class _Worker:
             self.connection.close()
             return task, None
         if isinstance(answer, str):
-            raise RuntimeError(f"task {task.id} hit a fault of the program:\n{answer}")
+            raise RuntimeError(f"task {task.id} failed because of a bug:\n{answer}")
         return task, answer
 
     def stop(self) -> None:

@@ -118,7 +118,7 @@ def _read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
     version = data[6:7]
     start = {b"\x01": 10, b"\x02": 12, b"\x03": 12}.get(version, 0)
     if not data.startswith(_MAGIC) or not start or len(data) < start:
-        raise FormatError("not a sketch-rnn file", "a member is no .npy file")
+        raise FormatError("not a sketch-rnn file", "a member is not a .npy file")
     (length,) = struct.unpack_from("<H" if start == 10 else "<I", data, 8)
     header = _HEADER.fullmatch(data[start : start + min(length, 10_000)])
     if header is None:
@@ -216,7 +216,7 @@ def load_pickle(data: bytes, start: int = 0) -> list[NumericArray]:
         raise FormatError(_NOT_ARRAYS, "the pickle holds something else")
     arrays = [item.content for item in content if isinstance(item, _Array) and isinstance(item.content, np.ndarray)]
     if len(arrays) != len(content):
-        raise FormatError(_NOT_ARRAYS, "some of its items are no numeric arrays")
+        raise FormatError(_NOT_ARRAYS, "some of its items are not numeric arrays")
     return arrays
 
 

@@ -72,7 +72,7 @@ def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
         for column in UNIQUE_COLUMNS:
             first = seen.setdefault((column, row[column]), line) if row[column] else line
             if first != line:
-                raise ConfigError(f"{path}, line {line}: {column} {row[column]!r} is that of line {first} already")
+                raise ConfigError(f"{path}, line {line}: {column} {row[column]!r} is already in line {first}")
         values: dict[str, Any] = {column: row[column] or None for column in CLASS_COLUMNS}
         classes.append(PhotoClass(**values))
     return tuple(classes)
@@ -177,7 +177,7 @@ def read_class_names(path: Path, words: Sequence[str]) -> dict[str, str]:
             if not category or word not in words:
                 hint = did_you_mean(word, words)
                 raise ConfigError(
-                    f"{path}, line {line}: {category!r} → {word!r} names no class of ours{hint and f'; {hint}'}"
+                    f"{path}, line {line}: {category!r} → {word!r} is not one of our classes{hint and f'; {hint}'}"
                 )
             own[category] = word
     except FormatError as error:

@@ -293,7 +293,7 @@ class Flickr:
             for entry in filter(lambda each: isinstance(each, dict), _list(answer, "licenses", "license")):
                 self._licences[str(entry.get("id"))] = parse_licence(entry.get("url")), entry.get("name")
         if not self._licences:
-            raise FetchError("flickr lists no licences: its API has changed, or FLICKR_API is no API of Flickr")
+            raise FetchError("flickr lists no licences: its API has changed, or FLICKR_API is not an API of Flickr")
         question = {
             "method": "flickr.photos.search",
             **common,
@@ -342,7 +342,7 @@ def _check_flickr(answer: JsonAnswer) -> None:
     if code in _FLICKR_PASSING:
         raise PassingError(f"{message} (code {code})")
     advice = "check FLICKR_API_KEY" if code == _FLICKR_BAD_KEY else "see flickr.com/services/api for the code"
-    raise FetchError(f"flickr refuses the question: {message} (code {code}); {advice}")
+    raise FetchError(f"flickr refuses the request: {message} (code {code}); {advice}")
 
 
 # Openverse: openly licensed photos of many collections. Sources: api.openverse.org/v1/ (image search, OAuth2) and
@@ -515,7 +515,7 @@ def _check_wikimedia(answer: JsonAnswer) -> None:
     text = f"{error.get('info') if isinstance(error, dict) else error}"[:200]
     if code in _WIKIMEDIA_PASSING or str(code).startswith("internal_api_error"):
         raise PassingError(f"{code}: {text}", 5.0 if code == "maxlag" else None)
-    raise FetchError(f"wikimedia refuses the question: {code}: {text}")
+    raise FetchError(f"wikimedia refuses the request: {code}: {text}")
 
 
 #: {kind of source: what opens the search}.

@@ -91,7 +91,7 @@ class WebApi:
                 wait = fault.retry_after or 0.0
                 if wait > self.policy.longest_retry_after:
                     raise FetchError(
-                        f"{self.name} wants to be asked again in {wait / 60:,.0f} minutes at the earliest ({fault}). "
+                        f"{self.name} asks to wait {wait / 60:,.0f} minutes at least ({fault}). "
                         "What was found is kept: run the same command then"
                     ) from fault
             time.sleep(max(wait, min(self.policy.longest_pause, self.policy.pause_seconds * 2 ** (failures - 1))))
@@ -117,7 +117,7 @@ class WebApi:
                             f"an answer of {response.url.host} has more than {_MAX_BYTES:,} bytes: check the address"
                         )
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError) as error:
-            raise FetchError(f"{self.name} cannot be asked at {self.address}: {error}") from error
+            raise FetchError(f"{self.name} cannot be reached at {self.address}: {error}") from error
         except httpx.TransportError as error:
             raise PassingError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
         finally:
@@ -131,7 +131,7 @@ class WebApi:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise PassingError(f"the answer is no JSON: {error}, in {bytes(body[:60])!r}") from error
+            raise PassingError(f"the answer is not JSON: {error}, in {bytes(body[:60])!r}") from error
         if not isinstance(answer, dict):
             raise PassingError(f"the answer is {bytes(body[:60])!r} where an object was expected")
         self.check(answer)

@@ -156,7 +156,7 @@ class Evaluator:
         if missing:
             raise ConfigError(
                 f"the network knows {len(words):,} classes, and {len(missing):,} of them ({_some(missing)}) are not "
-                f"among the {len(packed.classes):,} of {self.data}: take the data set that it learned from"
+                f"among the {len(packed.classes):,} of {self.data}: use the data set that it learned from"
             )
         found = packed.of_classes(words)
         if not len(found):
@@ -209,7 +209,7 @@ def unseen_classes(
     if len(unknown) < count:
         raise ConfigError(
             f"--unseen {count}: of the {len(table):,} classes of the data the network has learned all but "
-            f"{len(unknown):,}; train with --unseen {count}, which holds classes out, or take --data with more classes"
+            f"{len(unknown):,}; train with --unseen {count}, which holds classes out, or use --data with more classes"
         )
     return draw_classes(unknown, count)
 

@@ -73,11 +73,11 @@ def count_by(histograms: Histograms, queries: Codes, gallery: Codes) -> TieGroup
     if queries.classes != gallery.classes:
         raise ConfigError(
             f"the queries' labels index {len(queries.classes):,} classes ({', '.join(queries.classes[:3])}…), and the "
-            f"gallery's {len(gallery.classes):,} ({', '.join(gallery.classes[:3])}…): take both from one data set"
+            f"gallery's {len(gallery.classes):,} ({', '.join(gallery.classes[:3])}…): use one data set for both"
         )
     for codes in (queries, gallery):
         if codes.bits % 8 and (codes.packed[:, -1] >> (codes.bits % 8)).any():
-            raise ConfigError(f"some codes of {codes.bits} bits have bits beyond the last: pack them by pack_bits")
+            raise ConfigError(f"some codes of {codes.bits} bits have bits beyond the last: pack them with pack_bits")
     order = np.argsort(gallery.labels, kind="stable")
     labels, packed = gallery.labels[order], gallery.packed[order]
     items = histograms(queries.packed, packed, queries.bits)

@@ -137,7 +137,7 @@ def load_faiss() -> Any:
         import faiss
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "this kind of index needs faiss, which is not installed: pip install 'sketchdata[train]', or take --kind "
+            "this kind of index needs faiss, which is not installed: pip install 'sketchdata[train]', or use --kind "
             "flat"
         ) from error
     return faiss
@@ -423,7 +423,7 @@ class Index:
         if (model, self.bits) != (sha256, trained.width):
             raise ConfigError(
                 f"the index holds codes of {self.bits} bits by another network (sha256 {str(model)[:16]}…) than that "
-                f"of {run} ({trained.width} bits, sha256 {sha256[:16]}…): take the run that the codes were made by, or "
+                f"of {run} ({trained.width} bits, sha256 {sha256[:16]}…): use the run that made the codes, or "
                 "encode and index the data set again"
             )
         where = str(device_of(device))
@@ -449,7 +449,7 @@ def make_index(codes: Codes, kind: str, facts: dict[str, Any] | None = None) -> 
         ConfigError: The kind does not exist, faiss is not installed, or there are no codes.
     """
     if kind not in KINDS:
-        raise ConfigError(f"there is no kind of index {kind!r}: take one of {', '.join(KINDS)}")
+        raise ConfigError(f"there is no kind of index {kind!r}: choose one of {', '.join(KINDS)}")
     if not len(codes):
         raise ConfigError("there are no codes to build an index of")
     codes = codes.take(np.argsort(codes.key_ids, kind="stable"))

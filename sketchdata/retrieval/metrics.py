@@ -54,7 +54,7 @@ class TieGroups:
                 f"and {self.relevant.shape}"
             )
         if (self.relevant < 0).any() or (self.relevant > self.items).any():
-            raise ConfigError("a group of tied items has more relevant items than items, or fewer than none")
+            raise ConfigError("a group of tied items has more relevant items than items, or a negative number of them")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -117,7 +117,7 @@ def groups_of_scores(
     if scores.shape != (len(query_labels), len(gallery_labels)):
         raise ConfigError(f"scores are {(len(query_labels), len(gallery_labels))}, by the labels, not {scores.shape}")
     if np.isnan(scores).any():
-        raise ConfigError("some scores are no numbers (nan), so nothing can be ranked by them")
+        raise ConfigError("some scores are not numbers (nan), so nothing can be ranked by them")
     order = np.argsort(gallery_labels, kind="stable")
     classes = gallery_labels[order]
     starts = np.searchsorted(classes, query_labels, side="left")

@@ -91,7 +91,7 @@ def read_queries(text: str) -> list[Query]:
             return [Query(name=path.name, drawing=drawing)]
     except FormatError as error:
         raise SketchDataError(f"{path}: {error}") from error
-    raise ConfigError(f"{path} is of no kind that can be searched for; a query is {_KINDS}")
+    raise ConfigError(f"{path} cannot be searched for; a query is {_KINDS}")
 
 
 @dataclass(frozen=True, kw_only=True)

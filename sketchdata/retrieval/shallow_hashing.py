@@ -213,7 +213,7 @@ def learn_pcah(sample: Sample) -> Projection:
     if found < sample.bits:
         raise ConfigError(
             f"{sample.bits} bits of principal components need features that vary in as many directions, and these vary "
-            f"in {found} of {sample.features.shape[1]}: take fewer bits, or lsh, sh, sklsh, dsh_density or sdh"
+            f"in {found} of {sample.features.shape[1]}: use fewer bits, or lsh, sh, sklsh, dsh_density or sdh"
         )
     return components
 
@@ -352,7 +352,7 @@ def learn_dsh_density(sample: Sample) -> Projection:
     if len(first) < sample.bits:
         raise ConfigError(
             f"{sample.bits} bits by density need as many pairs of neighbouring groups, and the features fall into "
-            f"groups with {len(first)}: take fewer bits"
+            f"groups with {len(first)}: use fewer bits"
         )
     directions = (centres[first] - centres[second]).T
     middles = (np.square(centres[first]).sum(axis=1) - np.square(centres[second]).sum(axis=1)) / 2

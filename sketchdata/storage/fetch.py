@@ -194,7 +194,7 @@ def download(
         on_bytes: Called with the number of bytes on disk as it grows (and falls, when it starts again).
 
     Raises:
-        FetchError: It could not be had, or has the wrong size or md5 even when fetched once more from zero.
+        FetchError: It could not be downloaded, or has the wrong size or md5 even when fetched once more from zero.
     """
     given = Expected(bytes=bytes, md5=md5)
     if md5 is not None and (found := present(path, given)):
@@ -246,7 +246,7 @@ class _Patience:
         if self.failures >= self.policy.tries:
             raise CutOffError(
                 f"{_shown(self.url)}: gave up after {self.failures} tries without progress; the last one: {cut}. "
-                "Check the network and the address; the same command goes on from what has arrived"
+                "Check the network and the address; the same command continues from what has arrived"
             ) from cut
         longest = min(self.policy.longest_pause, self.policy.pause_seconds * 2 ** (self.failures - 1))
         pause = random.uniform(0, longest)  # noqa: S311 - a pause is no secret

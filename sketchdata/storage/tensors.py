@@ -45,7 +45,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     except OSError as error:
         raise SketchDataError(
             f"{path} ({len(content) / 1e6:,.1f} MB) cannot be written: {error.strerror or error}; what was written "
-            "before is kept: make room and go on with --resume"
+            "before is kept: make room and continue with --resume"
         ) from error
 
 

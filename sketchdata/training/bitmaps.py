@@ -103,7 +103,7 @@ class PackedBitmaps:
             ConfigError: Another `line_width`, `augment` without `random`, or one that leaves out strokes.
         """
         if line_width != 1:
-            raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {line_width}")
+            raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {line_width}")
         chosen = self.images[indices.to(self.device)][:, None]
         side = chosen.shape[-1]
         if augment is None and size == side:
@@ -115,7 +115,7 @@ class PackedBitmaps:
             if random is None:
                 raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
             if augment.drop_strokes:
-                raise ConfigError("bitmaps have no strokes to leave out: take an augmentation without drop_strokes")
+                raise ConfigError("bitmaps have no strokes to leave out: use an augmentation without drop_strokes")
             pixels = moved_pixels(pixels, augment.affine(len(indices), random))
         return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -130,11 +130,11 @@ class PackedBitmaps:
 
     def stroke_picture(self, *_: Any) -> Tensor:
         """Raise ConfigError, as bitmaps have no strokes."""
-        raise ConfigError("bitmaps do not say when a pixel was drawn: take --channels ink")
+        raise ConfigError("bitmaps do not say when a pixel was drawn: use --channels ink")
 
     def sequence(self, *_: Any) -> tuple[Tensor, Tensor]:
         """Raise ConfigError, as bitmaps have no points."""
-        raise ConfigError("bitmaps have no points for the point branch: take --branch cnn")
+        raise ConfigError("bitmaps have no points for the point branch: use --branch cnn")
 
     def offset_scale(self) -> float:
         """Return 1, as bitmaps have no offsets."""

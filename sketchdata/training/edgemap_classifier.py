@@ -114,7 +114,7 @@ def place_for(count: int, side: int, device: torch.device) -> torch.device:
     if free is not None and needed > _SHARE * free:
         raise ConfigError(
             f"{count:,} edge maps of {side} × {side} pixels need {needed / 1e9:,.1f} GB of memory, and "
-            f"{free / 1e9:,.1f} GB are free: take a smaller --size, or a machine with more"
+            f"{free / 1e9:,.1f} GB are free: use a smaller --size, or a machine with more"
         )
     return _CPU if device.type == "cuda" else device
 
@@ -188,7 +188,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
     path = folder / MODEL
     if not path.is_file():
         raise SketchDataError(
-            f"{folder} has no {MODEL}: give the folder of a finished `sketchdata train edgemap`, or go on with --resume"
+            f"{folder} has no {MODEL}: give the folder of a finished `train edgemap`, or continue with --resume"
         )
     weights, facts = read_tensors(path)
     if _FACTS not in facts:

@@ -77,7 +77,7 @@ def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str
     config = backbone_config(options, None)
     if config is not None and options.size < config["patch_size"]:
         raise ConfigError(
-            f"--weights {path} has patches of {config['patch_size']} pixels: take a --size of that at least, "
+            f"--weights {path} has patches of {config['patch_size']} pixels: use at least that --size, "
             f"not {options.size}"
         )
     found = {"source": options.weights, "sha256": hash_weights(path)}
@@ -379,7 +379,7 @@ def read_encoder(folder: Path) -> SketchEncoder:
     """
     path = folder / MODEL
     if not path.is_file():
-        raise SketchDataError(f"{folder} has no {MODEL}, so its training did not finish: go on with --resume")
+        raise SketchDataError(f"{folder} has no {MODEL}, so its training did not finish: continue with --resume")
     weights, facts = read_tensors(path)
     if "architecture" not in facts:
         raise SketchDataError(f"{folder} holds a training of another kind: its network does not read drawings")

@@ -188,14 +188,14 @@ def facts_of(trainer: str, config: Any, network: NetworkOptions, training: Train
 
 def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
     if network.branch != "cnn":
-        raise ConfigError(f"bitmaps have no points for --branch {network.branch}: take --branch cnn")
+        raise ConfigError(f"bitmaps have no points for --branch {network.branch}: use --branch cnn")
     if network.channels != "ink":
-        raise ConfigError(f"bitmaps do not say when a pixel was drawn, for --channels {network.channels}: take ink")
+        raise ConfigError(f"bitmaps do not say when a pixel was drawn, for --channels {network.channels}: use ink")
     if network.line_width != 1:
-        raise ConfigError(f"bitmaps have their lines already: take --line-width 1, not {network.line_width}")
+        raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {network.line_width}")
     if "scl" in loss.split("+"):
         raise ConfigError(
-            f"--loss {loss} needs the image entropy of drawings, for its centres: take --loss cel or cel+cl"
+            f"--loss {loss} needs the image entropy of drawings, for its centres: use --loss cel or cel+cl"
         )
 
 

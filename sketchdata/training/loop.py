@@ -278,7 +278,7 @@ class _Loop:
 
     def _stopped(self) -> InterruptedRunError:
         return InterruptedRunError(
-            f"stopped in stage {self.stage.name} after step {self.at.step:,}; go on with --resume"
+            f"stopped in stage {self.stage.name} after step {self.at.step:,}; continue with --resume"
         )
 
     def _seconds(self) -> float:

@@ -253,7 +253,7 @@ def _translate(network: _Network, opset: int) -> Any:
     model: Any = cast("Any", program).model_proto
     found = {entry.domain: entry.version for entry in model.opset_import}
     if found.get("") != opset:
-        raise SketchDataError(f"torch wrote opset {found.get('')} instead of {opset}: take --opset {found.get('')}")
+        raise SketchDataError(f"torch wrote opset {found.get('')} instead of {opset}: use --opset {found.get('')}")
     # They name the files of this machine, and so would differ from one to another.
     for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
         del node.metadata_props[:]

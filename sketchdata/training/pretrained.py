@@ -208,7 +208,7 @@ def _first_layer(
     if not after or given[f"{after[0]}.running_mean"].shape != shift.shape:
         raise ConfigError(
             f"the first layer {first} of these weights has neither a bias nor a batch normalisation behind it, so that "
-            "they cannot be converted from photos to ink: take another backbone"
+            "they cannot be converted from photos to ink: use another backbone"
         )
     return found | {f"{after[0]}.running_mean": given[f"{after[0]}.running_mean"] + shift}
 

@@ -296,7 +296,7 @@ def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, context: Dis
     if record.exists():
         _check_same(path, read_json(record, _Record), facts)
         if not resume and not (path / REPORT).exists():
-            raise ConfigError(f"{path} holds a training that was stopped: take --resume, or another --out")
+            raise ConfigError(f"{path} holds a training that was stopped: use --resume, or another --out")
     elif resume and not (path.is_dir() and any(path.iterdir())):
         raise ConfigError(f"--resume: there is no training in {path}; leave out --resume to begin")
     else:
@@ -317,11 +317,11 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     then, options = before.get("options") or {}, now["options"]
     changed = [f"--{name.replace('_', '-')} {then.get(name)}" for name in options if then.get(name) != options[name]]
     if changed:
-        raise ConfigError(f"{path} holds a training with {', '.join(changed)}: take that, or another --out")
+        raise ConfigError(f"{path} holds a training with {', '.join(changed)}: use that, or another --out")
     if classes != own:
         raise ConfigError(
             f"{path} holds a training on another class table, {_some(classes)}, and the data set has {_some(own)}: "
-            "take its own --data, or another --out"
+            "use its own --data, or another --out"
         )
     if before.get("zero_shot") != now.get("zero_shot"):
         raise ConfigError(
@@ -329,7 +329,7 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
             "another --out"
         )
     if before.get("manifest") != now["manifest"]:
-        raise ConfigError(f"{path} holds a training on another data set of these classes: take that, or another --out")
+        raise ConfigError(f"{path} holds a training on another data set of these classes: use that, or another --out")
 
 
 def usable_stages(other: Path, facts: Mapping[str, Any], without: Mapping[str, Set[str]]) -> dict[str, str]:

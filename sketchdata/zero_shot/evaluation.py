@@ -355,7 +355,7 @@ def evaluate_zero_shot(
     """
     record = read_record(run)
     if not (run / REPORT).exists():
-        raise SketchDataError(f"{run} has no {REPORT}, so its training did not finish: go on with --resume")
+        raise SketchDataError(f"{run} has no {REPORT}, so its training did not finish: continue with --resume")
     table, kept = read_class_table(record, run), read_recognisers(run)
     for each in kept:
         if each.classes != table.classes or not np.array_equal(each.recogniser.unseen, table.places()):

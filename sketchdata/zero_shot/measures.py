@@ -39,7 +39,7 @@ def top_k_accuracy(scores: ScoreMatrix, labels: AnyLabels, k: int = 1, ties: Tie
     if scores.ndim != 2 or len(scores) != len(labels) or not len(labels):
         raise ConfigError(f"top-k accuracy needs a row of scores per drawing, not {scores.shape} for {len(labels):,}")
     if np.isnan(scores).any():
-        raise ConfigError("some scores are no numbers (nan), so classes cannot be ranked by them")
+        raise ConfigError("some scores are not numbers (nan), so classes cannot be ranked by them")
     own = scores[np.arange(len(labels)), labels][:, None]
     higher, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
     places = {"expected": (k - higher) / equal, "optimistic": k - higher, "pessimistic": k - higher - equal + 1}

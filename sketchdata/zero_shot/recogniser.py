@@ -401,7 +401,7 @@ def write_recogniser(folder: Path, kept: KeptRecogniser) -> Path:
     """
     if not _SOURCE.fullmatch(kept.source) or not _METHOD.fullmatch(kept.method):
         raise ConfigError(
-            f"a recogniser's file is named after its vectors and its method, and {kept.name[:120]!r} is not a safe name: "
+            f"a recogniser's file is named by its vectors and its method, and {kept.name[:120]!r} is not a safe name: "
             "name the file of vectors by letters, digits and . _ + - alone, 100 at most and no . at the start"
         )
     _check_classes(kept.classes, kept.recogniser)

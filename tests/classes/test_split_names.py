@@ -52,7 +52,7 @@ def test_headings_are_read_in_any_order_and_case() -> None:
         ("", "it names neither seen nor unseen classes"),
         ("# only this\n[unseen]\n", "it names neither seen nor unseen classes"),
         ("bat\n[sene]\ncat", r"line 2 begins \[sene\], which is not one of seen, validation, unseen"),
-        ("palm tree\nbat\npalm_tree", "line 3: 'palm_tree' stands in line 1 already"),
+        ("palm tree\nbat\npalm_tree", "line 3: 'palm_tree' is already in line 1"),
         ("[seen]\nbat\n[unseen]\ncat\nBat", "line 5: 'Bat' is unseen, and seen in line 2"),
         ("[seen]\nbat\n[validation]\ncat", "line 4: 'cat' is for validation, and none of the seen classes"),
         ("bat\n[validation]\nbat", "line 3: 'bat' is for validation"),

@@ -127,7 +127,7 @@ WHOLE = word_files.binary(WORDS, VECTORS)
         ((793712314).to_bytes(4, "little") + bytes(100), r"it is a model of fastText, which has .*\.vec"),
         (WHOLE[:-2], "word 5 of 5 is cut off"),
         (WHOLE.replace(b"5 3", b"6 3", 1), "word 6 of 6 is cut off"),
-        (WHOLE.replace(b"5 3", b"4 3", 1), "it goes on after the 4 words"),
+        (WHOLE.replace(b"5 3", b"4 3", 1), "it continues after the 4 words"),
         (b"2 3\n" + b"x" * 100_000, "word 1 of 2 is cut off or missing"),
         (word_files.binary(WORDS, VECTORS + np.float32(np.nan)), "not finite: .*word 1, 'the'"),
     ],

@@ -313,7 +313,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: lis
     (tmp_path / "blank.svg").write_bytes(b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     refusals: list[tuple[str, Path, object, dict[str, Any]]] = [
         ("is not the folder of a training", tmp_path / "none", drawn, {}),
-        ("its training did not finish: go on with --resume", copies["stopped"], drawn, {}),
+        ("its training did not finish: continue with --resume", copies["stopped"], drawn, {}),
         ("has no recognisers", copies["bare"], drawn, {}),
         ("was fitted to embeddings of 23 values, and the network gives 24", copies["wide"], drawn, {}),
         ("is not a whole safetensors file", copies["pickled"], drawn, {}),
@@ -322,7 +322,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: lis
         ("is not a file; a query is", place.zsl, tmp_path / "none.svg", {}),
         ("has no drawings", place.zsl, tmp_path / "empty.ndjson", {}),
         ("blank.svg: ", place.zsl, tmp_path / "blank.svg", {}),
-        ("key_id 12 is not in .*: name the data set that has it by --data", place.zsl, 12, {}),
+        ("key_id 12 is not in .*: give the data set that has it with --data", place.zsl, 12, {}),
         ("is not a finished data set", place.zsl, 12, {"data": tmp_path}),
         ("--device cuda:77 cannot be used", place.zsl, drawn, {"device": "cuda:77"}),
     ]

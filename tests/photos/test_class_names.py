@@ -69,7 +69,7 @@ def test_a_table_of_names_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("category,word\nkitty,catt\n", r"line 2: 'kitty' → 'catt' names no class of ours; did you mean .*cat"),
+        ("category,word\nkitty,catt\n", r"line 2: 'kitty' → 'catt' is not one of our classes; did you mean .*cat"),
         ("category,word\nkitty,\n", "line 2"),
         ("category,word\n,cat\n", "line 2"),
         ("category,word\nkitty\n", "line 2"),

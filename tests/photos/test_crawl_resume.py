@@ -225,7 +225,7 @@ def test_a_crawl_that_dies_again_and_again_is_given_up_with_its_last_words(
 
 def test_a_disk_that_takes_no_photos_ends_the_crawl_with_its_reason(server: PhotoServer, tmp_path: Path) -> None:
     (tmp_path / "photos").write_text("in the way")
-    with pytest.raises(SketchDataError, match=r"cannot go on: .*photos.*mend that"):
+    with pytest.raises(SketchDataError, match=r"cannot go on: .*photos.*fix that"):
         crawl(photos(server, 3), tmp_path, OPTIONS)
     (tmp_path / "photos").unlink()
     urls = photos(server, 3)

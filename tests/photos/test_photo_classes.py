@@ -206,8 +206,8 @@ def test_a_name_that_does_not_exist_is_none(tmp_path: Path) -> None:
         ("cat,imagenet,n02123045,,words,,", "imagenet_words are missing"),
         ("cat,imagenet,n02123045,tabby", "expected 7 values"),
         ("cat,imagenet,n02123045,tabby, tabby cat,words,,", "expected 7 values"),
-        ("ant,search,,,words,,", "line 3: word 'ant' is that of line 2 already"),
-        ("bee,search,,,words,bug,", "line 3: coco 'bug' is that of line 2 already"),
+        ("ant,search,,,words,,", "line 3: word 'ant' is already in line 2"),
+        ("bee,search,,,words,bug,", "line 3: coco 'bug' is already in line 2"),
     ],
 )
 def test_a_faulty_row_is_named_by_its_line(tmp_path: Path, row: str, complaint: str) -> None:

@@ -100,7 +100,7 @@ def test_retry_after_is_honoured(server: ApiServer, tmp_path: Path) -> None:
 
 def test_a_wait_of_hours_is_said_instead_of_waited(server: ApiServer, tmp_path: Path) -> None:
     server.faults.append(Reply(status=429, headers={"Retry-After": "7200"}))
-    with pytest.raises(FetchError, match=r"asked again in 120 minutes .*status 429.*run the same command then"):
+    with pytest.raises(FetchError, match=r"asks to wait 120 minutes .*status 429.*run the same command then"):
         answers(server.url, tmp_path).ask({"q": "cat"})
     assert len(server.questions) == 1
 
@@ -128,7 +128,7 @@ def test_an_endless_answer_is_cut_off(server: ApiServer, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("address", ["ftp://a.test/", "nonsense", "http://a.test:port/"])
 def test_an_address_that_is_none_is_said(tmp_path: Path, address: str) -> None:
-    with pytest.raises(FetchError, match=f"api cannot be asked at {address}"):
+    with pytest.raises(FetchError, match=f"api cannot be reached at {address}"):
         answers(address, tmp_path).ask({"q": "cat"})
 
 

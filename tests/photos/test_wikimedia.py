@@ -145,7 +145,7 @@ def test_a_fault_that_stays_is_said(tmp_path: Path) -> None:
     body = {"error": {"code": "badvalue", "info": 'Unrecognized value for parameter "prop"'}}
     with (
         ApiServer(lambda question: Reply(body=body)) as server,
-        pytest.raises(FetchError, match="wikimedia refuses the question: badvalue: Unrecognized value"),
+        pytest.raises(FetchError, match="wikimedia refuses the request: badvalue: Unrecognized value"),
     ):
         list(search(server, tmp_path).find("cat"))
 

@@ -234,7 +234,7 @@ def test_a_list_that_lacks_files_is_refused_before_anything_is_fetched(
 
 def test_too_little_space_is_said_before_anything_is_fetched(server: BucketServer, dest: Path) -> None:
     server.fault(path_of("cat"), method="HEAD", length=10**15)
-    with pytest.raises(ConfigError, match=r"not enough space .*1\.0 PB are still to be fetched"):
+    with pytest.raises(ConfigError, match=r"not enough space .*1\.0 PB remain to be fetched"):
         run(config(server.url, dest), policy=QUICK)
     assert server.gets() == []
     assert not dest.exists()
@@ -307,7 +307,7 @@ def test_failures_exit_1_with_json_and_without_a_traceback(server: BucketServer,
     done = sketchdata(server.url, dest, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["counts"] == {"downloaded": 2, "failed": 1}
-    assert "1 of 3 files could not be had" in done.stderr
+    assert "1 of 3 files could not be downloaded" in done.stderr
     assert "Traceback" not in done.stderr
 
 

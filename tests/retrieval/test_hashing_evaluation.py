@@ -276,7 +276,5 @@ def test_a_network_without_codes_has_no_retrieval(data: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_data_of_other_classes_is_refused(run: Path, tmp_path: Path) -> None:
     other = bitmap_folder(tmp_path / "bitmaps")
-    with pytest.raises(
-        ConfigError, match=r"knows 3 classes, and 3 of them .* are not among the 3 of .*: take the data"
-    ):
+    with pytest.raises(ConfigError, match=r"knows 3 classes, and 3 of them .* are not among the 3 of .*: use the data"):
         evaluate_run(run, other, "gallery", device="cpu", batch_size=64)

@@ -160,7 +160,7 @@ def test_wrong_numbers_lengths_and_folders_are_refused_in_words(folder: Path, tm
             index.search(codes_like_drawings(1).packed, k)
     with pytest.raises(ConfigError, match="codes of 16 bits, and the query has 3 bytes"):
         index.search(codes_like_drawings(1, bits=24).packed, 1)
-    with pytest.raises(ConfigError, match="no kind of index 'tree': take one of flat, ivf"):
+    with pytest.raises(ConfigError, match="no kind of index 'tree': choose one of flat, ivf"):
         make_index(codes_like_drawings(10), "tree")
     with pytest.raises(SketchDataError, match="is not an index"):
         open_index(folder)

@@ -149,7 +149,7 @@ def test_principal_components_cannot_be_more_than_the_directions(name: str, colu
     # Some pixels of the digits have no ink in any of them: the first two of the first row, for one.
     features = digits()[1][0][:, :columns].copy()
     features[:, -1] = features[:, 2]
-    with pytest.raises(ConfigError, match=rf"these vary in {found - (columns == 64)} of {columns}: take fewer bits"):
+    with pytest.raises(ConfigError, match=rf"these vary in {found - (columns == 64)} of {columns}: use fewer bits"):
         SHALLOW_HASHERS[name].fit(features, None, 64, 0)
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_a_number_is_refused_and_its_row_told(value: float) -> None:
     ("name", "labels", "bits", "seed", "message"),
     [
         ("sdh", None, 8, 0, "needs a label for each feature"),
-        ("cca_itq", np.zeros(1297, np.int64), 8, 0, "one class only"),
+        ("cca_itq", np.zeros(1297, np.int64), 8, 0, "only one class"),
         ("cca_itq", np.zeros(5, np.int64), 8, 0, r"not \(1297, 64\) with \(5,\)"),
         ("lsh", None, 0, 0, "not 0 bits with seed 0"),
         ("lsh", None, 8, -1, "not 8 bits with seed -1"),

@@ -77,7 +77,7 @@ def test_a_tar_is_read_as_it_was_written(raw: bool, data: st.DataObject) -> None
     [
         ("1.json", b'{"label": 0}', "not a drawing with a label"),
         ("1.json", b'{"label": 3, "drawing": [[[1], [2]]]}', "not a drawing with a label"),
-        ("1.json", b'{"label": 0, "drawing": [[[1, 2], [3]]], "word": "airplane"}', "something else than drawings"),
+        ("1.json", b'{"label": 0, "drawing": [[[1, 2], [3]]], "word": "airplane"}', "something other than drawings"),
         ("1.json", b"\xff", "not a drawing with a label"),
     ],
 )

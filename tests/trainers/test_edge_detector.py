@@ -199,7 +199,7 @@ def test_ctrl_c_saves_and_exits_130(data: Path, undisturbed: Path, tmp_path: Pat
     process = start(data, tmp_path)
     said = stop_at_checkpoint(process, tmp_path, signal.SIGINT)
     assert process.returncode == 130
-    assert re.fullmatch(r"stopped after step \d+; go on with --resume\n", said)
+    assert re.fullmatch(r"stopped after step \d+; continue with --resume\n", said)
     run(config(data, tmp_path, resume=True))
     assert (tmp_path / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
 
@@ -312,7 +312,7 @@ def test_options_that_do_not_fit_are_refused(data: Path, tmp_path: Path, others:
 
 
 def test_a_finished_training_with_other_options_is_left_alone(data: Path, undisturbed: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds a training with --seed 0: take that, or another --out"):
+    with pytest.raises(ConfigError, match=r"holds a training with --seed 0: use that, or another --out"):
         run(config(data, undisturbed, seed=3))
 
 
@@ -333,12 +333,12 @@ def stopped(checkpoint: bytes, tmp_path: Path) -> Path:
 
 
 def test_a_stopped_training_is_not_begun_again_unasked(data: Path, stopped: Path) -> None:
-    with pytest.raises(ConfigError, match="holds a training that was stopped: take --resume"):
+    with pytest.raises(ConfigError, match="holds a training that was stopped: use --resume"):
         run(config(data, stopped))
 
 
 def test_a_training_goes_on_only_with_its_own_options(data: Path, stopped: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds a training with --batch 2, --size 64: take that"):
+    with pytest.raises(ConfigError, match=r"holds a training with --batch 2, --size 64: use that"):
         run(config(data, stopped, batch=3, size=96, resume=True))
 
 

@@ -126,7 +126,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bytes(data: Path, tmp_pat
     run(plain, loop())
     assert kill_in(killed.out, edgemap.STAGE, run, killed, loop()) == -signal.SIGKILL
     assert not (killed.out / REPORT).exists()
-    with pytest.raises(ConfigError, match="holds a training that was stopped: take --resume"):
+    with pytest.raises(ConfigError, match="holds a training that was stopped: use --resume"):
         run(killed, loop())
     run(killed, loop(resume=True))
     assert (killed.out / MODEL).read_bytes() == (plain.out / MODEL).read_bytes()

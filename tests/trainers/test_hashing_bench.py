@@ -325,7 +325,7 @@ def test_a_comparison_that_was_killed_goes_on_and_ends_the_same(data: Path, done
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ["dlbhc", "lsh-deep"])
 def test_options_that_change_a_row_are_refused(row: str, data: Path, done: Path) -> None:
-    with pytest.raises(ConfigError, match="holds a training with --cnn-epochs 1: take that, or another --out"):
+    with pytest.raises(ConfigError, match="holds a training with --cnn-epochs 1: use that, or another --out"):
         run(config(data, done, rows=row, cnn_epochs=2), network(), loop(**QUICK))
     assert rows_of(done)["dlbhc-16"]["options"]["cnn_epochs"] == 1
 

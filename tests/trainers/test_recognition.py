@@ -78,7 +78,7 @@ def test_tars_give_the_same_network_as_the_data_set_that_they_were_exported_from
         (tmp_path / "tars" / MANIFEST_NAME).unlink()
     process = start("recognition", tmp_path / "tars", tmp_path / "run", width=8)
     said = stop_in(process, tmp_path / "run", "rnn", signal.SIGINT)
-    assert "go on with --resume" in said
+    assert "continue with --resume" in said
     run(config(tmp_path / "tars", tmp_path / "run"), network(), loop(resume=True))
     assert same_network(tmp_path / "run", undisturbed)
     values = evaluate_run(tmp_path / "run", None, "val", device="cpu", batch_size=50)
@@ -232,7 +232,7 @@ def test_a_full_disk_is_named_and_what_was_finished_is_kept(data: Path, undistur
     assert process.returncode == 1, said
     assert "fusion-00000001.safetensors" in said
     assert "cannot be written: File too large" in said
-    assert "go on with --resume" in said
+    assert "continue with --resume" in said
     assert "Traceback" not in said
     assert sorted(path.name for path in (tmp_path / STAGES).iterdir()) == ["cnn.safetensors", "rnn.safetensors"]
     run(config(data, tmp_path), network(), loop(resume=True))

@@ -292,7 +292,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bytes(
     doodle2search.run(plain, loop)
     assert kill_in(killed.out, "doodle2search", doodle2search.run, killed, loop) == -signal.SIGKILL
     assert not (killed.out / REPORT).exists()
-    with pytest.raises(ConfigError, match="holds a training that was stopped: take --resume"):
+    with pytest.raises(ConfigError, match="holds a training that was stopped: use --resume"):
         doodle2search.run(killed, loop)
     doodle2search.run(killed, dataclasses.replace(loop, resume=True))
     assert model(killed.out) == model(plain.out)
@@ -314,7 +314,7 @@ def test_ctrl_c_stops_after_a_step_and_resume_ends_the_same(
         return forward(self, given)
 
     monkeypatch.setattr(sbir_baselines.PreservingObjective, "forward", pressed)
-    with pytest.raises(InterruptedRunError, match="go on with --resume"):
+    with pytest.raises(InterruptedRunError, match="continue with --resume"):
         train(data, tmp_path / "stopped", "sake", weights=str(weights))
     assert len(steps) == 2
     train(data, tmp_path / "stopped", "sake", weights=str(weights), resume=True)

@@ -223,7 +223,7 @@ def test_unseen_classes_have_no_centre(data: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_bitmaps_are_read_as_ink_and_their_strokes_are_refused(tmp_path: Path) -> None:
     place = bitmap_folder(tmp_path / "data")
-    with pytest.raises(ConfigError, match=r"when a pixel was drawn, for --channels strokes: take ink"):
+    with pytest.raises(ConfigError, match=r"when a pixel was drawn, for --channels strokes: use ink"):
         run(config(place, tmp_path / "none"), small(size=28), loop())
     assert not (tmp_path / "none").exists()
     report = run(

@@ -107,7 +107,7 @@ def test_unseen_drawings_have_codes_under_the_labels_of_the_data_set(place: Path
 
 
 def test_a_training_with_another_number_of_unseen_classes_is_another_one(place: Path, held: Path) -> None:
-    with pytest.raises(ConfigError, match="--unseen 1: take that"):
+    with pytest.raises(ConfigError, match="--unseen 1: use that"):
         run(config(place / "all", held), network(), loop(batch_size=64, resume=True))
 
 

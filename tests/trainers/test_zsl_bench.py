@@ -133,7 +133,7 @@ def test_bitmaps_have_no_points_to_learn_from(place: Path, tmp_path: Path) -> No
     [
         ({"networks": "cr,vit"}, SPLITS, "there is no vit; there are cr, cnn, rnn, thin"),
         ({"methods": "magic"}, SPLITS, "there is no magic"),
-        ({}, SplitOptions(class_split=("quickdraw-30",)), "--class-split is one draw of classes: take --splits 1"),
+        ({}, SplitOptions(class_split=("quickdraw-30",)), "--class-split is one draw of classes: use --splits 1"),
         ({}, SplitOptions(seen=10), "can be seen, not 10"),
         ({}, SplitOptions(), "say which classes are seen"),
     ],

@@ -266,7 +266,7 @@ def test_a_folder_without_a_training_is_refused(tmp_path: Path) -> None:
 def test_an_unfinished_training_is_refused(tmp_path: Path) -> None:
     run = some_run(tmp_path / "run")
     (run / MODEL).unlink()
-    with pytest.raises(SketchDataError, match="did not finish: go on with --resume"):
+    with pytest.raises(SketchDataError, match="did not finish: continue with --resume"):
         export_run(run, tmp_path / "model.onnx")
 
 

@@ -251,7 +251,7 @@ def test_bitmaps_refuse() -> None:
     packed = PackedBitmaps(
         images=torch.zeros(1, 28, 28, dtype=torch.uint8), labels=torch.zeros(1, dtype=torch.int16), classes=("bar",)
     )
-    with pytest.raises(ConfigError, match="do not say when a pixel was drawn: take --channels ink"):
+    with pytest.raises(ConfigError, match="do not say when a pixel was drawn: use --channels ink"):
         packed.stroke_picture(torch.tensor([0]), 28)
     with pytest.raises(ConfigError, match="take --channels ink"):
         View(size=28, channels="strokes", max_points=None).batch(packed, torch.tensor([0]))

@@ -178,7 +178,7 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_weights(step: int, tm
         if now == step:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(InterruptedRunError, match=f"stopped in stage only after step {step}; go on with --resume"):
+    with pytest.raises(InterruptedRunError, match=f"stopped in stage only after step {step}; continue with --resume"):
         fit(stage(Objective(press)), folder(tmp_path / "stopped"), loop(save_minutes=9.0))
     torch.rand(7)
     fit(stage(Objective()), folder(tmp_path / "stopped"), loop(save_minutes=9.0))
@@ -198,7 +198,7 @@ FACTS: dict[str, Any] = {"trainer": "recognition", "options": {"size": 32}, "cla
     [
         ({"trainer": "hashing"}, "holds a training of another kind, recognition"),
         ({"classes": ["a", "c"]}, "another class table, 2 classes (a, b), and the data set has 2 classes (a, c)"),
-        ({"options": {"size": 64}}, "holds a training with --size 32: take that, or another --out"),
+        ({"options": {"size": 64}}, "holds a training with --size 32: use that, or another --out"),
         ({"manifest": "2"}, "another data set of these classes"),
     ],
 )
@@ -213,7 +213,7 @@ def test_going_on_must_be_asked_for_and_must_be_possible(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="--resume: there is no training in"):
         open_run(tmp_path / "new", FACTS, resume=True, context=CPU)
     open_run(tmp_path / "new", FACTS, resume=False, context=CPU)
-    with pytest.raises(ConfigError, match="holds a training that was stopped: take --resume"):
+    with pytest.raises(ConfigError, match="holds a training that was stopped: use --resume"):
         open_run(tmp_path / "new", FACTS, resume=False, context=CPU)
     assert open_run(tmp_path / "new", FACTS, resume=True, context=CPU).report() is None
 

@@ -135,7 +135,7 @@ def test_the_best_on_validation_classes_is_chosen() -> None:
 
 @pytest.mark.parametrize("source", ["", "../up", "a/b", ".hidden", "a b", "ä", "a\n", "x" * 101])
 def test_names_that_no_file_should_have_are_refused(source: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no safe name: name the file of vectors by letters"):
+    with pytest.raises(ConfigError, match="is not a safe name: name the file of vectors by letters"):
         write_recogniser(tmp_path, kept(source=source))
     assert not list(tmp_path.rglob("*"))
 

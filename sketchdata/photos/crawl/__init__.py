@@ -88,7 +88,7 @@ def _crawl(todo: Sequence[str], folder: Path, options: CrawlOptions, lock: int) 
             todo = [url for url in todo if digest_of(url) not in found]
     if todo:
         raise SketchDataError(
-            f"the crawl into {folder} died {deaths} times in a row with {len(todo):,} photos to go; its last words: "
+            f"the crawl into {folder} died {deaths} times in a row with {len(todo):,} photos to go; its last message: "
             f"{message or 'none'}"
         )
 
@@ -177,7 +177,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
     last = [line.strip() for line in content[earlier:].decode("utf-8", "replace").strip().splitlines()][-1:]
     if process.returncode == FAULT_STATUS:
         raise SketchDataError(
-            f"the crawl cannot go on: {''.join(last)}; mend that, and the same command resumes from there"
+            f"the crawl cannot go on: {''.join(last)}; fix that, and the same command resumes from there"
         )
     if not content:
         messages.unlink()
