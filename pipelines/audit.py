@@ -76,7 +76,7 @@ VerdictCounts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class EntropyConfig:
-    """How drawings are rastered, and which of a class are normal."""
+    """How drawings are rastered, and which drawings of a class are normal."""
 
     size: int = option(DEFAULT_SIZE, help="Side of the raster in pixels.", type=click.IntRange(1, MAX_SIZE))
     line_width: int = option(1, help="Width of the lines in pixels.", type=click.IntRange(1, MAX_LINE_WIDTH))
@@ -205,7 +205,7 @@ def audit_duplicates(directory: Path, engine: EngineOptions) -> AuditRecord | No
     """Find equal drawings and return the audit's record; None in an unfinished share of a job array.
 
     `digest_shard` hashes every drawing; digests that occur twice make candidates. `collect_shard` reads the candidates'
-    drawings again, so that in the end drawings are compared and not their hashes.
+    drawings again, so that drawings are compared, not just their hashes.
 
     Raises:
         SketchDataError: The data set is missing or damaged.

@@ -1,6 +1,6 @@
 """Apply an audit and its curators' decisions: from a data set to a curated one of the same layout.
 
-Three stages come before the shards, which are put together as in a build. `group_shard` leaves out what is removed and
+Three stages come before the shards, which are assembled as in a build. `group_shard` leaves out what is removed and
 groups the rest by class; with --refill, `refill_class` takes each class's next drawings from its official file;
 `gather_class` joins the two. An interrupted run resumes from there, and the manifest comes last.
 """

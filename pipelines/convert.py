@@ -293,7 +293,7 @@ class _Tally:
             self._list.write(orjson.dumps(fault, option=orjson.OPT_APPEND_NEWLINE))
 
     def check(self) -> None:
-        """See that something is good, and not too much is bad.
+        """Check that some records are good and not too many are bad.
 
         Raises:
             SketchDataError: It is not so.

@@ -363,7 +363,7 @@ def _fetch_all(job: _Run, plans: Sequence[PlannedFile]) -> list[FileResult]:
                 bars.remove_task(bar)
 
         def log(result: FileResult) -> None:
-            # Where nobody can see the bars, in a log file, one line per file shows that it moves.
+            # Where the bars are not shown, in a log file, one line per file shows progress.
             if not console.is_terminal:
                 console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Build a data set of one's own drawings: a folder of SVG, ndjson, CSV, binary or sketch-rnn files, whatever classes.
+"""Build a data set from a user's drawings: a folder of SVG, ndjson, CSV, binary or sketch-rnn files, of any classes.
 
     sketchdata build drawings --source tu-berlin --out data/tu-berlin
 
@@ -406,7 +406,7 @@ def select(
         known: {word as it was read: class}.
         count: Drawings per class at most.
         engine: Who does it.
-        only: {class: key_ids} of classes of which no other drawings are taken.
+        only: {class: key_ids} of classes that take no other drawings.
     """
     parts: dict[str, list[tuple[str, int, str]]] = {word: [] for word in folder.plan.classes}
     for result in read:

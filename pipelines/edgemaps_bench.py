@@ -129,7 +129,7 @@ def run(config: Config, engine: EngineOptions) -> Comparison | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """What gets a line of the table: the people, a detector, or a folder of edge maps.
+    """A line of the table: the people, a detector, or a folder of edge maps.
 
     Attributes:
         name: Unique in the table.
@@ -333,7 +333,7 @@ _NONE = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class BenchLine:
-    """What was found of one detector.
+    """The results of one detector.
 
     Attributes:
         name: The detector, with its file of weights where it has one.
@@ -358,7 +358,7 @@ class BenchLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All lines, and what one must know to compare them with those of others."""
+    """All lines, and the facts needed to compare them with other results."""
 
     data: str
     split: str

@@ -340,7 +340,7 @@ def _shard_tasks(folder: OutputFolder, chosen: _Chosen) -> list[Task]:
 
 
 def gather_shard(task: Task) -> TaskResult:
-    """Put crops from several chunks into one shard, by class and key_id."""
+    """Gather crops from several chunks into one shard, by class and key_id."""
     names, written = pictures.schema().names, Path(task.config["written"])
     parts = [read_chunk(Path(path), names).take(rows) for path, rows in task.config["parts"].items()]
     table = pa.concat_tables(parts).combine_chunks()

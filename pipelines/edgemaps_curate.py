@@ -84,7 +84,7 @@ class DrawingSample:
 
     @property
     def sha256(self) -> str:
-        """A hash of the very drawings."""
+        """A hash of exactly these drawings."""
         digest = hashlib.sha256()
         for word, batch in self.classes.items():
             digest.update(word.encode())

@@ -54,7 +54,7 @@ class Config:
     )
     weights: str | None = option(
         None,
-        help="File of weights, for structured, tin and pidinet, or one's own for learned; or its address, with "
+        help="File of weights, for structured, tin and pidinet, or your own for learned; or its address, with "
         "--weights-sha256: it is fetched once.",
         record=False,
         metavar="FILE|URL",

@@ -1,7 +1,7 @@
 """Export a built data set as tars, official text, bitmaps or lists; codes as arrays; and a split of classes as lists.
 
 Tars and lists are one stage over tasks. Text and bitmaps, which have one file per category, are two: the Parquet
-shards, in which all classes are mixed, are grouped by class, then each category's file is put together from the groups.
+shards, in which all classes are mixed, are grouped by class, then each category's file is assembled from the groups.
 So nothing is read twice, and no task holds more than one shard.
 """
 
@@ -458,7 +458,7 @@ def export_codes(directory: Path, config: ExportCodesConfig) -> Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedSplit:
-    """What was written.
+    """The written split.
 
     Attributes:
         split: The split.

@@ -187,7 +187,7 @@ class _Inputs:
         strokes: Files of drawings that are strokes; None where drawings are pixels.
         pixels: Units of drawings that are pixels.
         photos: Units of photos.
-        key_ids: {class: key_ids} of drawings of which no others are taken.
+        key_ids: {class: key_ids} of drawings that take no others.
         known: The classes that the lists name; None for all.
         rejected: Lines of files that lists name and that are not there.
         lists: The lists.
@@ -537,7 +537,7 @@ def _select(
 
 @dataclass(frozen=True, kw_only=True)
 class _ClassTable:
-    """Classes that both domains have, by the alphabet.
+    """Classes that both domains have, in alphabetical order.
 
     Attributes:
         classes: As the drawings spell them.
@@ -639,7 +639,7 @@ def _split(
             )
     except ConfigError as error:
         out = sorted({line["detail"] for line in left_out})
-        why = f" (left out, for want of drawings or photos, are {_shown(out)})" if out else ""
+        why = f" (left out for too few drawings or photos: {_shown(out)})" if out else ""
         raise ConfigError(f"{error}{why}") from error
     return split, unknown
 
@@ -822,7 +822,7 @@ class _Found:
             self._drop_doubles(domain)
 
     def _drop_doubles(self, domain: str) -> None:
-        """Keep one of equal files, that of the first class by the alphabet and of the first name."""
+        """Keep one of equal files, that of the alphabetically first class and name."""
         first: dict[tuple[Any, ...], dict[str, Any]] = {}
         kept = []
         for row in sorted(self.rows[domain], key=lambda row: (row["word"], row["photo"], row["key_id"])):
@@ -944,7 +944,7 @@ def _list_rejects(folder: OutputFolder, rejected: Iterable[Mapping[str, str]]) -
 
 
 def _pairs(folder: OutputFolder, found: _Found, group_of: Mapping[str, str]) -> list[FileEntry]:
-    """Write which photo each drawing of Sketchy was made after, a file a group of classes; nothing for other names."""
+    """Write the photo behind each drawing of Sketchy, one file per group of classes; nothing for other names."""
     # Of an earlier try.
     shutil.rmtree(folder.out / PAIRS_FOLDER, ignore_errors=True)
     photos: dict[tuple[str, str], tuple[str, int]] = {}
@@ -1007,7 +1007,8 @@ def sbir_card(manifest: Manifest) -> str:
 def side_by_side(
     directory: Path, manifest: Manifest, group: str, count: int, word: str | None
 ) -> tuple[list[Photo], list[str]]:
-    """Return drawings beside photos, and a caption for each: in rows of SIDE_BY_SIDE of both, a row or more a class.
+    """Return drawings beside photos, and a caption for each: in rows of SIDE_BY_SIDE of both, at least one row per
+    class.
 
     Where a class has too few, there are white pictures without a caption.
 

@@ -51,7 +51,7 @@ class Guess:
         word: Its name.
         score: Higher is likelier; γ is subtracted already.
         unseen: Whether the class had no training drawings.
-        hit: Whether it is the drawing's own class; None where that is not known.
+        hit: Whether it is the drawing's own class; None if that is unknown.
     """
 
     rank: int

@@ -65,7 +65,7 @@ class ClassSplit:
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """The seen classes that are not for validation: those learned from while something is chosen."""
+        """The seen classes that are not for validation: those trained on during model selection."""
         aside = set(self.validation)
         return tuple(name for name in self.seen if name not in aside)
 

@@ -3,7 +3,7 @@
     text      `word x1 x2 … xS`, a line each, with blanks between. GloVe has no header; word2vec and fastText's `.vec`
               have one, the number of words and S
     binary    that header, then each word, a blank, S little-endian float32 and perhaps a line end
-    .npy      (W, S) numbers; the words are in a text file, a line each
+    .npy      (W, S) numbers; the words are in a text file, one per line
 
 The first two may be gzipped. Files have millions of words of which few are needed, so they are read as they stream by,
 and only the numbers of wanted words are parsed. Sources: github.com/tmikolov/word2vec (word2vec.c, `binary`),
@@ -105,7 +105,7 @@ def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
         size = size or text.count(b" ")
         word = _word_of(text, size, number)
         wanted = wants(word)
-        # The first one even if nobody wants it, so that text of another kind is refused.
+        # The first one even if it is not wanted, so that text of another kind is refused.
         if wanted or count == 1:
             where = f"line {number:,}, the word {_shown(word)}"
             try:

@@ -269,7 +269,7 @@ def _told(error: Exception) -> str | None:
 
 
 def _reader_left() -> bool:
-    """Tell whether it is standard output that broke (`| head`), which is not a fault, and not another pipe."""
+    """Return whether it is standard output that broke (`| head`), which is not a fault, and not another pipe."""
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     if not output.poll(0):

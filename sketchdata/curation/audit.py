@@ -403,7 +403,7 @@ def _splits_of(manifest: Manifest) -> tuple[str, ...]:
 class Audit:
     """An audit that scored the N rows of a data set of C classes, in the order of the rows: split by split.
 
-    The entropy audit of drawings scores by image entropy and has two limits a class; the messiness audit of edge maps
+    The entropy audit of drawings scores by image entropy and has two limits per class; the messiness audit of edge maps
     scores by messiness and has the upper limit alone.
 
     Attributes:

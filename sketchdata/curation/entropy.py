@@ -65,7 +65,7 @@ class Reference:
 
     Attributes:
         values: (M,) float64, the entropies that occur, rising.
-        below: (M + 1,) int64, the number of drawings below each of them, and at last of all.
+        below: (M + 1,) int64, the number of drawings below each of them, and last, of all.
     """
 
     values: Entropies

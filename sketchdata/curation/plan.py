@@ -143,7 +143,7 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
 
 
 def contains(ids: KeyIds, key_ids: KeyIds) -> Mask:
-    """Tell which of (N,) key_ids are among (M,) sorted `ids`: (N,) bool."""
+    """Return which of (N,) key_ids are among (M,) sorted `ids`: (N,) bool."""
     if not len(ids):
         return np.zeros(len(key_ids), np.bool_)
     at = np.minimum(np.searchsorted(ids, key_ids), len(ids) - 1)
@@ -217,7 +217,7 @@ def read_totals(directory: Path) -> dict[str, int]:
 
 
 def normal_rows(data: Path, words: Sequence[str] | None = None, table: Path | None = None) -> npt.NDArray[np.bool_]:
-    """Tell which training drawings have a normal entropy for their class, in the order of their rows.
+    """Return which training drawings have a normal entropy for their class, in the order of their rows.
 
     Where there is an audit (`sketchdata audit entropy`), it decides; otherwise drawings between the 5th and the 95th
     percentile of their class are normal, ends included (Xu et al., Eq. 3). Class centres are computed from these.

@@ -333,7 +333,7 @@ class Panel:
         name: What the drawing is called.
         strokes: (n, 2 or more) points each, x to the right and y down.
         said: What is known of it: its class, and whether that was recognised; in a line or two.
-        right: Whether it was; None where that is not known.
+        right: Whether it was; None if that is unknown.
         bars: The most probable class first.
     """
 

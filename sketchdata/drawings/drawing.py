@@ -76,7 +76,7 @@ class Drawing:
         return np.asarray(image)
 
     def svg(self) -> str:
-        """Return it as an SVG document: a path a stroke, the metadata in `data-` attributes of the root.
+        """Return it as an SVG document: one path per stroke, the metadata in `data-` attributes of the root.
 
         Simplified drawings have the viewBox 0 0 255 255; raw ones keep their pixels and times. `sketchdata.read` gives
         back the very same drawing.

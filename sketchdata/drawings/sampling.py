@@ -57,7 +57,7 @@ def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
 
 
 def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
-    """Tell which ranks lie below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
+    """Return which ranks lie below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
 
     Each rank is compared by itself, so adding drawings changes no decision, and a larger share only adds to the choice
     of a smaller one. The share is met in expectation: of N independent ranks, within about
@@ -68,7 +68,7 @@ def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
 
 
 def in_split(ranks: Ranks, split: str) -> npt.NDArray[np.bool_]:
-    """Tell which ranks fall into a split of PROPORTIONS. (N,) bool."""
+    """Return which ranks fall into a split of PROPORTIONS. (N,) bool."""
     names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
     before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
     return below_share(ranks, before + Fraction(PROPORTIONS[split], total)) & ~below_share(ranks, before)
@@ -93,7 +93,7 @@ def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
 
 
 class BottomK:
-    """The records with the k smallest ranks of a stream, held with their bytes; everything else is let go.
+    """The records with the k smallest ranks of a stream, held with their bytes; everything else is dropped.
 
     At most 2k records are ever held. Equal ranks, which are duplicates of one key_id, keep the order of arrival.
     """
@@ -108,7 +108,7 @@ class BottomK:
         self.dropped = False
 
     def expect(self, total: int) -> None:
-        """Let go at once of what will hardly be among the k smallest of about `total` records.
+        """Drop at once what is unlikely to be among the k smallest of about `total` records.
 
         Ranks are uniform, so k of `total` lie below k / total of their range. When fewer than k are held in the end
         although some were `dropped`, the estimate was wrong and the stream must be read again.

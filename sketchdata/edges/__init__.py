@@ -56,7 +56,7 @@ def detector(
     scales: Sequence[float] = (1.0,),
     device: str = "cpu",
 ) -> Detector:
-    """Return a detector by its name, or one's own as `module:function`.
+    """Return a detector by its name, or a user's own as `module:function`.
 
     Args:
         name: Name of a detector of the package, or `module:function` of an importable one.

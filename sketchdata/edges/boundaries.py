@@ -292,7 +292,7 @@ class Scores:
 
     Attributes:
         ods: F = 2PR / (P + R) at the one threshold that is best for all photos (optimal dataset scale).
-        ods_precision: P at that threshold: found pixels that somebody drew.
+        ods_precision: P at that threshold: found pixels that a person drew.
         ods_recall: R at that threshold: drawn pixels that were found.
         ods_threshold: That threshold.
         ois: F when each photo has the threshold that is best for it (optimal image scale).

@@ -120,6 +120,6 @@ def _work(connection: Connection[Any, Any], stage: Stage) -> None:
 
 
 def _exit_with(parent: int) -> None:
-    """Exit when the parent is gone, even by kill -9, and not only after the current task."""
+    """Exit when the parent has died, even by kill -9, and not only after the current task."""
     wait([parent])
     os._exit(1)

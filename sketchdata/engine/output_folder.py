@@ -58,7 +58,7 @@ class OutputFolder:
         same: The fields of the manifest that must be equal for a finished one to be this very one.
         limits: What an unfinished one must have been begun with to go on, whatever else has changed; files of these
             names are then taken over from earlier tries. None: only a try of this very plan goes on, and `names` are
-            somebody else's where none was begun.
+            another program's where none was begun.
         found: Keys of `config` that come out while it is made, and so do not distinguish plans.
         replaces: Names of manifests that `overwrite` may replace, beside the plan's own.
     """

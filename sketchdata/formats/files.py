@@ -170,7 +170,7 @@ def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iter
 
 
 def are_raw(lines: Sequence[bytes]) -> bool | None:
-    """Tell whether official lines are raw, by the columns of the first readable one's strokes; None without one."""
+    """Return whether official lines are raw, by the columns of the first readable one's strokes; None without one."""
     for line in lines:
         try:
             columns = len(ndjson.parse_drawing(orjson.loads(line)["drawing"])[0])
@@ -464,7 +464,7 @@ def write_svg_folder(
     refuse: Callable[[Drawing, FormatError], None] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write an SVG file a drawing, first into a folder of its own and then all at once into `out`.
+    """Write one SVG file per drawing, first into a folder of its own and then all at once into `out`.
 
     Args:
         out: The folder, which need not exist.

@@ -45,22 +45,22 @@ class Outline:
     closed: bool = False
 
     def line(self, end: complex) -> None:
-        """Go on along a line."""
+        """Continue along a line."""
         self.points.append(end)
         self.degrees.append(1)
 
     def cubic(self, first: complex, second: complex, end: complex) -> None:
-        """Go on along a cubic Bézier curve."""
+        """Continue along a cubic Bézier curve."""
         self.points += (first, second, end)
         self.degrees.append(3)
 
     def quadratic(self, control: complex, end: complex) -> None:
-        """Go on along a quadratic Bézier curve, written as the equal cubic one."""
+        """Continue along a quadratic Bézier curve, written as the equal cubic one."""
         start = self.points[-1]
         self.cubic(start + (control - start) * 2 / 3, end + (control - end) * 2 / 3, end)
 
     def arc(self, radii: complex, degrees: float, flags: tuple[bool, bool], end: complex) -> None:
-        """Go on along an elliptical arc, in cubic pieces of a quarter at most, true to 0.03 % of the radius.
+        """Continue along an elliptical arc, in cubic pieces of a quarter at most, true to 0.03 % of the radius.
 
         Args:
             radii: The ellipse's half axes.

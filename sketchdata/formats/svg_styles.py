@@ -35,7 +35,7 @@ class Colour(NamedTuple):
     rgb: tuple[int, int, int] | None
 
     def differs_from(self, other: Colour | None) -> bool:
-        """Tell whether one is seen on the other."""
+        """Return whether one is seen on the other."""
         if self.rgb is None or other is None or other.rgb is None:
             return True
         return max(abs(one - two) for one, two in zip(self.rgb, other.rgb, strict=True)) > _SAME

@@ -34,7 +34,7 @@ WORK_FOLDER = ".collect"
 
 #: Kinds of source, in the order in which a photo that several of them name is given to the first.
 SOURCES = ("imagenet", "folders", "voc", "coco", "yolo", "open_images", "urls", "openverse", "wikimedia", "flickr")
-#: `refused` is final: against somebody's wish, or over a limit. `failed` may succeed another time.
+#: `refused` is final: against the owner's wish, or over a limit. `failed` may succeed another time.
 OK, FAILED, REFUSED = STATUSES = ("ok", "failed", "refused")
 
 PHOTOS_SCHEMA = pa.schema(
@@ -150,7 +150,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_collection(directory: Path) -> Collection:
-    """Read a finished collection; the photos themselves are not looked at.
+    """Read a finished collection; the photos themselves are not read.
 
     Raises:
         SketchDataError: There is no collection, its manifest is another data set's, or a table is missing or damaged.

@@ -73,7 +73,7 @@ class CropRules:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedAnnotation:
-    """An annotation without a crop: why, in words fit for a table of counts, and what was found."""
+    """An annotation without a crop: why, in words for a table of counts, and what was found."""
 
     annotation: AnnotationRow
     reason: str

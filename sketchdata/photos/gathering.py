@@ -198,7 +198,7 @@ _OPENERS: dict[str, Callable[[Path], LabelledPhotos]] = {
     "yolo": open_yolo,
     "open_images": open_open_images,
 }
-#: Open Images' tables are of millions of photos, of which hardly anybody has all.
+#: Open Images' tables are of millions of photos, of which few users have all.
 _UNLISTED = {"open_images": ("photo missing",)}
 
 

@@ -24,7 +24,7 @@ from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy
 # Creative Commons' licences by their short codes, as the searches' answers name them in many ways.
 # Source: creativecommons.org/share-your-work/cclicenses, whose addresses hold code, version and jurisdiction.
 
-#: Those under which anybody may share a photo and what is made of it.
+#: Those under which anyone may share a photo and what is made of it.
 FREE = ("cc0", "pdm", "by", "by-sa")
 CODES = (*FREE, "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 

@@ -1,7 +1,7 @@
 """Measures of rankings with ties: exact, and each with a name of its own.
 
 Every function takes `TieGroups` of Q queries and returns (Q,) float64, nan where a query has no relevant items: such
-queries are left out of means, and counted. With ties a measure has no one value. It has an expected value over
+queries are left out of means, and counted. With ties a measure has no single value. It has an expected value over
 uniformly random orders of tied items, and a lowest and a highest one over all those orders (`pessimistic` and
 `optimistic`).
 

@@ -63,7 +63,7 @@ def category_of(name: str) -> str:
 
 
 def read_official_files(path: Path) -> dict[str, OfficialFile]:
-    """Read a list of files with the columns path, bytes, md5, keyed by path; once a process.
+    """Read a list of files with the columns path, bytes, md5, keyed by path; once per process.
 
     Raises:
         ConfigError: The file cannot be read or has other columns.

@@ -48,7 +48,7 @@ class NotFoundError(FetchError):
 
 
 class CutOffError(FetchError):
-    """Every try ended in a cut or a time-out; what has arrived is good, and a later run can go on from it."""
+    """Every try ended in a cut or a time-out; what has arrived is good, and a later run can resume from it."""
 
 
 class SourceChangedError(FetchError):
@@ -141,7 +141,7 @@ def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
 def stream(
     url: str, *, start: int = 0, validator: str | None = None, policy: FetchPolicy = DEFAULT_POLICY
 ) -> Iterator[bytes]:
-    """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, going on by itself after a cut.
+    """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, resuming by itself after a cut.
 
     `validator` is the version wanted, as told by `stat`; without it the first answer's version is the one.
 

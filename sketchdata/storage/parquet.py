@@ -188,7 +188,7 @@ def write_arrow(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None
 
 
 def map_arrow(path: Path) -> DrawingBatch:
-    """Map a file of `write_arrow` into memory: what is not looked at is not read."""
+    """Map a file of `write_arrow` into memory: only accessed parts are read."""
     with _readable(path):
         return from_table(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
 
@@ -224,7 +224,7 @@ def read_rows(path: Path, start: int, stop: int) -> Iterator[DrawingBatch]:
 
 
 def write_grouped(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None:
-    """Write at least one drawing as an Arrow file of one record batch a class, so that each can be read by itself.
+    """Write at least one drawing as an Arrow file of one record batch per class, so that each can be read by itself.
 
     Rows within a class stay in their order.
     """

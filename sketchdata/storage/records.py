@@ -109,7 +109,7 @@ def check_inside(path: str, field: str, where: Path | str, remedy: str = "") -> 
 
 
 def fault(where: Path | str, field: str, expected: str, found: str, remedy: str = "") -> SketchDataError:
-    """Return the error of a record of which a field is not what it should be."""
+    """Return the error of a record with an unexpected field."""
     place = f"{where}: {field}" if field else str(where)
     return SketchDataError(f"{place}: expected {expected}, found {found}{remedy and f': {remedy}'}")
 

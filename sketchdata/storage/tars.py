@@ -187,7 +187,7 @@ class SampleReader:
         self._known = {each: name for name in reversed(table or ()) for each in (_folded(name), name)}
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class table: the one given, or what was met, by its numbers or else by the alphabet."""
+        """Return the class table: the one given, or what was met, by its numbers or else in alphabetical order."""
         if self.table is not None:
             return self.table
         names = self._words.names

@@ -134,7 +134,7 @@ class SharedStages:
 class BranchesConfig:
     """How long the branches of the dual-branch network learn, alone and together."""
 
-    # Deep dense layers without normalisation bear less than the rest.
+    # Deep dense layers without normalisation tolerate less than the rest.
     cnn_learning_rate: float = option(3e-4, help="Largest learning rate of the picture branch.", type=_POSITIVE)
     # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
     cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
@@ -177,7 +177,7 @@ class TrainingOptions:
         "adamw", help="Optimiser; sgd has Nesterov's momentum of 0.9.", type=click.Choice(OPTIMISER_NAMES)
     )
     learning_rate: float = option(1e-3, help="Largest learning rate.", type=_POSITIVE)
-    # The earlier paper's 0.01 is more than AlexNet bears under Adam; the later one does not give a rate.
+    # The earlier paper's 0.01 is more than AlexNet tolerates under Adam; the later one does not give a rate.
     paper_lr: bool = option(False, help="Use the paper's learning rates: 0.01, divided by 10 every 10 epochs.")
     weight_decay: float = option(0.01, help="Weight decay.", type=click.FloatRange(0))
     warm_up: int = option(1000, help="Steps of linear warm-up, at most a tenth of a stage.", type=click.IntRange(0))

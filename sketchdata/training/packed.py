@@ -539,7 +539,7 @@ def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
 
 
 class _Column:
-    """An array that grows: in memory, and when it is large, in a file without a name, which is mapped in the end."""
+    """An array that grows: in memory, and when large, in an unnamed file, which is mapped when complete."""
 
     def __init__(self, dtype: type[np.generic], width: int | None = None, scratch: Path | None = None) -> None:
         self.dtype, self.width, self.scratch = dtype, width, scratch
@@ -621,7 +621,7 @@ def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...], scratch: Pat
     Args:
         batches: The drawings.
         classes: Their class table.
-        scratch: The folder of files without a name, which are gone when the drawings are; None for that of TMPDIR.
+        scratch: The folder of files without a name, which are deleted with the drawings; None for that of TMPDIR.
 
     Raises:
         SketchDataError: They are raw, or have more points than 32 bits count, or a stroke more than 16, or the disk is

@@ -35,7 +35,7 @@ def page(*, title: str, head: str, import_map: str, body: str) -> str:
 
     Args:
         title: Plain text.
-        head: HTML of the style sheet and the like.
+        head: HTML of the style sheet and so on.
         import_map: Where the modules lie, JSON; they import one another as `sketchdata/….js`.
         body: HTML of the data and of the first module.
     """
@@ -115,7 +115,7 @@ class Neighbour:
         drawing: Its strokes, or a JPEG or PNG file.
         word: Its class.
         distance: Distance from the query: bits, or a real number.
-        hit: Whether it is of the query's class; None where that is not known.
+        hit: Whether it is of the query's class; None if that is unknown.
         title: What shows when one points at it. Default: the drawing's key_id.
     """
 

@@ -337,7 +337,7 @@ def test_a_class_whose_photos_are_all_bad_is_told_when_the_split_names_it(
     for path in (own[1] / "Zebra").iterdir():
         path.write_bytes(b"no photo")
     split = put(tmp_path / "split.txt", b"zebra\nstar\n")
-    with pytest.raises(ConfigError, match=r"'zebra'.*left out, for want of drawings or photos, are 'zebra'"):
+    with pytest.raises(ConfigError, match=r"'zebra'.*left out for too few drawings or photos: 'zebra'"):
         build(*own, tmp_path / "out", class_split=(str(split),), max_bad_fraction=1)
 
 

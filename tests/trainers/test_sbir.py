@@ -390,7 +390,7 @@ def test_classes_that_share_a_vector_are_told(data: Path, tmp_path: Path, capsys
 
 
 def test_without_words_the_semantic_loss_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"give --words VECTORS.* or take --semantic-weight 0"):
+    with pytest.raises(ConfigError, match=r"give --words VECTORS.* or use --semantic-weight 0"):
         train(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     train(data, tmp_path / "run", semantic_weight=0.0, epochs=1)

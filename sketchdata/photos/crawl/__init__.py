@@ -124,7 +124,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
 
     Raises:
         InterruptedRunError: Ctrl-C. A second one does not wait for requests in progress.
-        SketchDataError: It met something that must be mended first.
+        SketchDataError: It met something that must be fixed first.
     """
     messages = folder / WORK_FOLDER / "messages.txt"
     log = OutcomeLog(folder)
@@ -143,7 +143,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
     with messages.open("ab") as file, contextlib.ExitStack() as stack:
         process: subprocess.Popen[bytes] | None = None
         try:
-            # Ctrl-C while it starts would leave a process behind that nobody knows, and that holds the lock.
+            # Ctrl-C while it starts would leave an unknown process behind that holds the lock.
             with ctrl_c_held_back():
                 process = stack.enter_context(
                     subprocess.Popen(

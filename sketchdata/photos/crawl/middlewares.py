@@ -63,7 +63,7 @@ def failed(reason: str, detail: str = "") -> PhotoError:
 
 
 def refused(reason: str, detail: str = "") -> PhotoError:
-    """Return the error of a photo that we must not or will not take, now or later."""
+    """Return the error of a photo that may not be fetched, now or later."""
     return PhotoError("refused", reason, detail)
 
 
@@ -322,7 +322,7 @@ def _opt_out_of(headers: Headers) -> str | None:
 
 
 class Unpacking(HttpCompressionMiddleware):
-    """Scrapy's unpacking of gzip and the like, with a reason of its own for too many bytes."""
+    """Scrapy's unpacking of gzip and so on, with its own reason for too many bytes."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
@@ -335,7 +335,7 @@ class Unpacking(HttpCompressionMiddleware):
 
 
 class Redirects(RedirectMiddleware):
-    """Scrapy's redirects, with a reason of its own for too many. Those to other schemes it does not follow."""
+    """Scrapy's redirects, with its own reason for too many. It does not follow redirects to other schemes."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None

@@ -56,7 +56,7 @@ def fault_of_url(url: str) -> tuple[str, str] | None:
     if parts.username is not None:
         return "bad address", "it has a user name or password in it"
     if any(character <= " " or character == "\x7f" for character in url):
-        return "bad address", "it has blanks or control characters in it: write them as %20 and the like"
+        return "bad address", "it has blanks or control characters in it: write them as %20 and so on"
     return None
 
 

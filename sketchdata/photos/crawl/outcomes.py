@@ -19,7 +19,7 @@ import orjson
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.photos.collection import WORK_FOLDER
 
-#: The list of URLs, within the work folder; the word to stop, and the exit status when something must be mended first,
+#: The list of URLs, within the work folder; the word to stop, and the exit status when something must be fixed first,
 #: which the last line of standard error names: by these a crawl and its process talk.
 TODO_FILE, STOP, FAULT_STATUS = "todo.jsonl", b"stop\n", 3
 
@@ -28,7 +28,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoOutcome:
-    """What became of one URL.
+    """The outcome of one URL.
 
     Attributes:
         url: As it was asked for.
@@ -103,7 +103,7 @@ class OutcomeLog:
         self.path = folder / WORK_FOLDER / "outcomes.jsonl"
 
     def size(self) -> int:
-        """Return the log's length in bytes, from which `read` can go on."""
+        """Return the log's length in bytes, from which `read` can continue."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def read(self, start: int = 0) -> Iterator[PhotoOutcome]:

@@ -63,7 +63,7 @@ _KEPT = ("asked", "retry_times", "redirect_times", "redirect_ttl")
 
 
 def main() -> None:
-    """Crawl until all is done or the word to stop comes."""
+    """Crawl until all is done or a request to stop arrives."""
     # Without a buffer, on whose lock the interpreter could not end while a thread waits in it.
     commands = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
     job = orjson.loads(commands.readline())
@@ -95,7 +95,7 @@ def scrapy_settings(options: CrawlOptions, queue: Path) -> dict[str, Any]:
     """Return the settings of a crawl whose queue is in the folder `queue`; no other component takes part.
 
     Scrapy's own lists (`…_BASE`) are replaced and not added to. So there are no cookies and no referrers; no proxies
-    of environment variables, behind which nobody could see which address is connected to; no telnet console; and no
+    of environment variables, which would hide the address that is connected to; no telnet console; and no
     schemes but http and https.
     """
     handler = f"{_HERE}.middlewares.PacedHandler"
@@ -192,7 +192,7 @@ class UrlTally:
 
 
 class PhotoSpider(Spider):
-    """Requests the URLs of the list, examines each photo in a thread, and logs one outcome a URL.
+    """Requests the URLs of the list, examines each photo in a thread, and logs one outcome per URL.
 
     Attributes:
         fault: What ended the crawl early, such as a full disk.
@@ -350,7 +350,7 @@ def keep_photo(body: bytes, folder: Path, parts: Path, limits: PhotoLimits) -> S
 
 
 class RequestQueue:
-    """Scrapy's first-in-first-out queue on disk, in JSON: unpickling could run what somebody put into the folder."""
+    """Scrapy's first-in-first-out queue on disk, in JSON: unpickling could run code that was put into the folder."""
 
     def __init__(self, folder: str, spider: PhotoSpider) -> None:
         self._lines = FifoDiskQueue(folder)

@@ -1,4 +1,4 @@
-/** The draw-to-search page: a square to draw on, and the nearest items of an index while one draws. */
+/** The draw-to-search page: a square to draw on, and the nearest items of an index while the user draws. */
 
 import { Asker, post } from "sketchdata/asker.js";
 import { element, isTyping, keyDialog, provenance } from "sketchdata/elements.js";
