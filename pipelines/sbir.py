@@ -1007,8 +1007,7 @@ def sbir_card(manifest: Manifest) -> str:
 def side_by_side(
     directory: Path, manifest: Manifest, group: str, count: int, word: str | None
 ) -> tuple[list[Photo], list[str]]:
-    """Return drawings beside photos, and a caption for each: in rows of SIDE_BY_SIDE of both, at least one row per
-    class.
+    """Return drawings beside photos, SIDE_BY_SIDE of each in a row and at least one row per class, with captions.
 
     Where a class has too few, there are white pictures without a caption.
 

@@ -325,7 +325,7 @@ def test_one_drawing_is_an_svg_file_and_bitmaps_are_written(train: sketchdata.Dr
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.txt", "cannot tell the format"),
+        ("a.txt", "unknown format"),
         ("a.bin.gz", "only .ndjson is written as .gz"),
         ("there.ndjson", "exists: choose another name, or overwrite=True"),
         ("two.svg", "more than one drawing"),

@@ -122,7 +122,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     Raises:
         ConfigError: The row does not exist, or options, data, memory and device do not fit.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command goes on.
+        InterruptedRunError: Ctrl-C; the same command resumes.
     """
     rows = chosen_rows(config.rows)
     if not config.epochs:

@@ -95,7 +95,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
     Raises:
         ConfigError: The row or length does not exist, or options do not fit the data or what is in the folder already.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command goes on.
+        InterruptedRunError: Ctrl-C; the same command resumes.
     """
     rows = chosen_rows(config.rows, config.bits, int(config.fixed_bits), config.unseen)
     benches = []

@@ -102,7 +102,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
     Raises:
         ConfigError: The network or method does not exist, or options do not fit the data or what is in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command goes on.
+        InterruptedRunError: Ctrl-C; the same command resumes.
     """
     if splits.class_split and config.splits > 1:
         raise ConfigError("--class-split is one draw of classes: use --splits 1")

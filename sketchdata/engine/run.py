@@ -46,7 +46,7 @@ def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: s
         lines = [f"  {outcome.task_id}: {outcome.error}" for outcome in failures[:_FAILURES_SHOWN]]
         lines += [f"  and {len(failures) - _FAILURES_SHOWN} more"] if len(failures) > _FAILURES_SHOWN else []
         head = f"{title}: {len(failures)} of {len(tasks)} tasks failed; what is finished is kept, and the same command"
-        raise TasksFailedError("\n".join([f"{head} goes on:", *lines]))
+        raise TasksFailedError("\n".join([f"{head} resumes:", *lines]))
     deadline = time.monotonic() + options.wait
     while len(done) < len(tasks):
         done = _finished(tasks, name)

@@ -82,7 +82,7 @@ def table_of(**columns: Any) -> pa.Table:
     ("columns", "message"),
     [
         ({"vector": None}, "expected the columns word string, count int64 and vector.*found word string, count int64"),
-        ({"vector": pa.array(VECTORS.tolist())}, "it has .* vector list<element: double>"),
+        ({"vector": pa.array(VECTORS.tolist())}, "found .* vector list<element: double>"),
         ({"vector": pa.array(VECTORS.tolist(), pa.list_(pa.float64(), 2))}, "is not a file of class vectors"),
         ({"count": pa.array([1, 2, 3], pa.int32())}, "count int32"),
         ({"word": pa.array([1, 2, 3])}, "word int64"),

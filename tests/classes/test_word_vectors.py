@@ -146,7 +146,7 @@ def test_words_of_an_array_are_asked_for_and_of_other_files_refused(tmp_path: Pa
     with pytest.raises(ConfigError, match=r"a\.npy is a \.npy file, .*--words .*give it"):
         list(read_file(tmp_path / "a.npy", None, every))
     glove = word_files.write(tmp_path, "glove.txt", WORDS, VECTORS)
-    with pytest.raises(ConfigError, match=r"glove\.txt is no \.npy file, .*leave it out"):
+    with pytest.raises(ConfigError, match=r"glove\.txt is not a \.npy file, .*leave it out"):
         list(read_file(glove, glove, every))
 
 

@@ -225,7 +225,7 @@ def test_ctrl_c_exits_130_and_says_that_the_work_is_kept(workers: str, tmp_path:
         os.killpg(process.pid, signal.SIGINT)
         _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from there" in message
+    assert "resumes from there" in message
     assert "Traceback" not in message
 
 

@@ -88,9 +88,9 @@ PEOPLE[0, 0], PEOPLE[0, 1] = {"Boundaries": np.ones((3, 4))}, {"Boundaries": np.
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no MAT-file of level 5"),
-        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n", "no MAT-file of level 5"),
-        (pickle.dumps({"groundTruth": []}), "no MAT-file of level 5"),
+        (b"", "not a MAT-file of level 5"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n", "not a MAT-file of level 5"),
+        (pickle.dumps({"groundTruth": []}), "not a MAT-file of level 5"),
         (saved(drawings=PEOPLE), "without a variable groundTruth"),
         (saved(groundTruth=np.eye(3)), "without a struct"),
         (saved(groundTruth="text"), "array of class 4"),

@@ -85,7 +85,7 @@ def test_a_passing_fault_is_waited_out(server: ApiServer, tmp_path: Path, fault:
 
 def test_faults_that_do_not_pass_end_in_words_and_keep_nothing(server: ApiServer, tmp_path: Path) -> None:
     server.faults.extend([Reply(status=503)] * 3)
-    with pytest.raises(FetchError, match=r"api gave no answer in 3 tries; .*status 503.*the same command goes on"):
+    with pytest.raises(FetchError, match=r"api gave no answer in 3 tries; .*status 503.*the same command resumes"):
         answers(server.url, tmp_path).ask({"q": "cat"})
     assert tree(tmp_path) == {}
 

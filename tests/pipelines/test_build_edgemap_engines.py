@@ -97,7 +97,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(edges: Path, expected: str, tmp_p
     process = start(*build_command(edges, out, "--workers", 1))
     printed = stop(process, signal.SIGINT, (out / ".export" / "examined").exists)
     assert process.returncode == 130
-    assert "the same command goes on" in printed
+    assert "the same command resumes" in printed
     build(edges, out)
     assert tree_sha256(out) == expected
 

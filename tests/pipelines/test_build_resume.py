@@ -75,7 +75,7 @@ def test_ctrl_c_says_so_in_words_and_the_same_command_goes_on(
     printed = stop(process, signal.SIGINT, (out / moment).exists)
     if process.returncode != 0:  # it may have come to its end just before
         assert process.returncode == 130
-        assert "the same command goes on" in printed
+        assert "the same command resumes" in printed
         assert not (out / "manifest.json").exists()
     else:
         assert moment.startswith("data/")

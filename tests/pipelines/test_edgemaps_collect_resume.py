@@ -1,4 +1,4 @@
-"""Collecting may be stopped at any moment, in any way, and the same command goes on to the same collection."""
+"""Collecting may be stopped at any moment, in any way, and the same command resumes to the same collection."""
 
 from __future__ import annotations
 

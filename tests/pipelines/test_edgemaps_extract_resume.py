@@ -66,7 +66,7 @@ def test_stopped_midway_the_same_command_goes_on_to_the_same_tree(
     process = start(*command, env={**os.environ, "PYTHONPATH": str(crops.parent)})
     printed = stop(process, number, (out / FIRST_MARKER).exists)
     assert process.returncode == code, printed
-    assert ("the same command goes on" in printed) == (number == signal.SIGINT)
+    assert ("the same command resumes" in printed) == (number == signal.SIGINT)
     assert not (out / "manifest.json").exists()
     kept = (out / "data" / "all-00000-of-00012.parquet").stat().st_mtime_ns
     sketchdata(*command)

@@ -317,7 +317,7 @@ def test_blocks_of_queries_are_all_queries_in_order() -> None:
         (lambda: metrics.average_precision_at(tie_groups([(2, 1)]), 1, "expected", "lenient"), "no closed expected"),
         (lambda: metrics.ball(tie_groups([(2, 1)]), -1), "a radius is 0 or more, not -1"),
         (lambda: tie_groups([(2, 3)]), "more relevant items than items"),
-        (lambda: tie_groups([(2, -1)]), "fewer than none"),
+        (lambda: tie_groups([(2, -1)]), "a negative number"),
         (lambda: TieGroups(items=np.ones((2, 3), int), relevant=np.ones((2, 2), int)), r"\(2, 3\) and \(2, 2\)"),
         (lambda: groups_of_scores(np.array([[np.nan]]), np.array([0]), np.array([0])), "nan"),
         (lambda: groups_of_scores(np.ones((2, 2)), np.array([0]), np.array([0])), r"scores are \(1, 1\)"),

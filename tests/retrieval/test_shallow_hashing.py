@@ -173,7 +173,7 @@ def test_few_equal_rows_among_many_do_not_break_a_method(name: str) -> None:
     features[:30] = np.random.default_rng(0).random((30, 6))
     labels = (np.arange(1230) < 30).astype(np.int64)
     if name == "dsh_density":
-        with pytest.raises(ConfigError, match="take fewer bits"):
+        with pytest.raises(ConfigError, match="use fewer bits"):
             SHALLOW_HASHERS[name].fit(features, labels, 4, 3)
     else:
         codes = SHALLOW_HASHERS[name].fit(features, labels, 4, 3).encode(features)

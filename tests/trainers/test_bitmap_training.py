@@ -60,8 +60,8 @@ def test_codes_are_learned_from_bitmaps_and_the_training_knows_its_data(data: Pa
     [
         ("cel", {"branch": "cr"}, "no points for --branch cr: use --branch cnn"),
         ("cel", {"branch": "rnn"}, "no points for --branch rnn: use --branch cnn"),
-        ("cel", {"branch": "cnn", "line_width": 3}, "take --line-width 1, not 3"),
-        ("cel+scl", {"branch": "cnn"}, r"--loss cel\+scl needs the image entropy .*take --loss cel or cel\+cl"),
+        ("cel", {"branch": "cnn", "line_width": 3}, "use --line-width 1, not 3"),
+        ("cel+scl", {"branch": "cnn"}, r"--loss cel\+scl needs the image entropy .*use --loss cel or cel\+cl"),
     ],
 )
 def test_what_needs_drawings_is_refused_before_anything_is_written(

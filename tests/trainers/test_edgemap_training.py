@@ -273,7 +273,7 @@ def _cut(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda folder: None, "has no model.safetensors: give the folder of a finished `sketchdata train edgemap`"),
+        (lambda folder: None, "has no model.safetensors: give the folder of a finished `train edgemap`"),
         (_cut, "is not a whole safetensors file"),
         (lambda folder: write_tensors(folder / MODEL, {}, {"architecture": {}}), "is not a classifier of edge maps"),
         (

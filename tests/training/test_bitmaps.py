@@ -340,7 +340,7 @@ def test_what_bitmaps_cannot_give_is_refused() -> None:
     packed, first = packed_of(generated_bitmaps(2)), torch.tensor([0])
     with pytest.raises(ConfigError, match=r"no points .*: use --branch cnn"):
         view_of(NetworkOptions(branch="cr", size=28), packed.offset_scale()).batch(packed, first)
-    with pytest.raises(ConfigError, match="take --line-width 1, not 2"):
+    with pytest.raises(ConfigError, match="use --line-width 1, not 2"):
         packed.raster(first, line_width=2)
     with pytest.raises(ConfigError, match="needs a random generator"):
         packed.raster(first, augment=Augmentation())

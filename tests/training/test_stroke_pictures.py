@@ -253,5 +253,5 @@ def test_bitmaps_refuse() -> None:
     )
     with pytest.raises(ConfigError, match="do not say when a pixel was drawn: use --channels ink"):
         packed.stroke_picture(torch.tensor([0]), 28)
-    with pytest.raises(ConfigError, match="take --channels ink"):
+    with pytest.raises(ConfigError, match="use --channels ink"):
         View(size=28, channels="strokes", max_points=None).batch(packed, torch.tensor([0]))
