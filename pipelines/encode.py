@@ -1,4 +1,4 @@
-"""Encode the drawings of a data set as binary codes, by a trained network.
+"""Encode the drawings of a data set as binary codes, or drawings and photos as vectors, by a trained network.
 
 The file of a split is written whole, so a run that was stopped goes on with the missing splits.
 """
@@ -18,8 +18,9 @@ from sketchdata.drawings.sampling import PROPORTIONS
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
+from sketchdata.retrieval.vector_folder import PRECISIONS, PictureVectors, vector_folder, write_vectors
 from sketchdata.storage.dataset import open_parent
-from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, ParentEntry, hash_file, read_manifest
 
 if TYPE_CHECKING:
     from sketchdata.formats.codes import Codes
@@ -29,40 +30,59 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The splits to encode, and the folder of codes."""
+    """The splits to encode, and the folder of codes or vectors."""
 
-    out: Path = option(help="Folder of the codes.", record=False, type=FOLDER)
-    splits: str = option(
-        "gallery,query", help=f"Comma-separated names, or {ALL} that have drawings.", record=False, metavar="A,B,…"
+    out: Path = option(help="Folder of the codes or vectors.", record=False, type=FOLDER)
+    splits: str | None = option(
+        None,
+        help=f"Comma-separated names, or {ALL} that have drawings. Default: gallery,query; of drawings and photos "
+        "unseen, a group, which stands for unseen-drawings,unseen-photos.",
+        record=False,
+        metavar="A,B,…",
+    )
+    precision: str = option(
+        "float32",
+        help="Numbers of the vectors of drawings and photos.",
+        record=False,
+        type=click.Choice(list(PRECISIONS)),
     )
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
-    batch_size: int = option(512, help="Drawings at a time.", record=False, type=click.IntRange(1, 1_000_000))
-    overwrite: bool = option(False, help="Replace other codes in the folder.", record=False)
+    batch_size: int | None = option(
+        None,
+        help="Drawings or photos at a time. Default: 512; of drawings and photos 64.",
+        record=False,
+        type=click.IntRange(1, 1_000_000),
+    )
+    overwrite: bool = option(False, help="Replace other codes or vectors in the folder.", record=False)
 
 
 def run(run_folder: Path, data: Path, config: Config) -> Manifest:
-    """Encode some splits and return the manifest of the folder of codes.
+    """Encode some splits and return the manifest of the folder of codes or, for a run of drawings and photos, vectors.
 
     Args:
         run_folder: Of a finished training.
-        data: A built data set or bitmaps, of any classes.
+        data: A built data set or bitmaps, of any classes; for a run of `train sbir`, drawings and photos.
         config: The splits, and the folder.
 
     Raises:
-        ConfigError: There is no such split, the network's layer is too wide for codes, torch is not installed, or the
-            folder holds something else.
+        ConfigError: There is no such split, or it has no pictures, the network's layer is too wide for codes, torch is
+            not installed, or the folder holds something else.
         SketchDataError: The training is not finished, or the data set is missing or damaged.
     """
     with needs_extra("encoding", "train"):
+        from sketchdata.cross_domain.encoder import holds_space
         from sketchdata.training.bitmaps import holds_bitmaps, identity, read_split
         from sketchdata.training.distributed import device_of
         from sketchdata.training.encoder import encode, read_encoder
         from sketchdata.training.run_folder import MODEL
+    if holds_space(run_folder):
+        return _embed(run_folder, data, config)
     trained = read_encoder(run_folder)
+    wanted = config.splits or "gallery,query"
     if holds_bitmaps(data):
-        source, ids, splits = _bitmaps(data, config)
+        source, ids, splits = _bitmaps(data, wanted)
     else:
-        parent = open_parent(data, None if config.splits == ALL else config.splits, config.out, tars=True)
+        parent = open_parent(data, None if wanted == ALL else wanted, config.out, tars=True)
         parent.check_files()
         source, ids, splits = parent.entry, KEY_IDS, parent.splits
     model = hash_file(run_folder / MODEL, "sha256")
@@ -71,15 +91,55 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
     device = str(device_of(config.device))
 
     def encoded(split: str) -> Codes:
-        return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size)
+        return encode(trained, read_split(data, split), device=device, batch_size=config.batch_size or 512)
 
     return write_codes(folder, {split: partial(encoded, split) for split in splits}, overwrite=config.overwrite)
 
 
-def _bitmaps(place: Path, config: Config) -> tuple[ParentEntry, str, Sequence[str]]:
+def _embed(run_folder: Path, data: Path, config: Config) -> Manifest:
+    from sketchdata.cross_domain.encoder import embed_shards, read_space
+    from sketchdata.cross_domain.layouts import DOMAINS, GROUPS, UNSEEN, is_two_domains
+    from sketchdata.training.distributed import device_of
+    from sketchdata.training.run_folder import MODEL
+
+    manifest = read_manifest(data)
+    if not is_two_domains(manifest):
+        raise ConfigError(
+            f"{run_folder} is a training on drawings and photos, and {data} holds {manifest.name}: give a data set of "
+            "`sketchdata build sbir`"
+        )
+    encoder = read_space(run_folder)
+    groups = {group: [f"{group}-{domain}" for domain in DOMAINS] for group in GROUPS}
+    named = names_in(config.splits or UNSEEN)
+    known = [split for own in groups.values() for split in own]
+    unknown = [name for name in named if name not in (ALL, *groups, *known)]
+    if unknown or not named:
+        raise ConfigError(
+            f"there is no split {', '.join(unknown)}; {data} has {', '.join(known)}, and the groups {', '.join(GROUPS)}"
+        )
+    chosen = {split for name in named for split in (known if name == ALL else groups.get(name, [name]))}
+    splits = [split for split in known if split in chosen and manifest.splits[split]]
+    if not splits:
+        raise ConfigError(f"{data} has no pictures in {', '.join(sorted(chosen))}: choose another of its --splits")
+    facts = {
+        "width": encoder.width,
+        "precision": config.precision,
+        "model": hash_file(run_folder / MODEL, "sha256"),
+    }
+    entry = ParentEntry(name=manifest.name, sha256=hash_file(data / MANIFEST_NAME, "sha256"))
+    folder = vector_folder(config.out, data=entry, classes=manifest.classes, splits=splits, facts=facts)
+    device = str(device_of(config.device))
+
+    def embedded(split: str) -> PictureVectors:
+        return embed_shards(encoder, data, manifest, split, device=device, batch_size=config.batch_size or 64)
+
+    return write_vectors(folder, {split: partial(embedded, split) for split in splits}, overwrite=config.overwrite)
+
+
+def _bitmaps(place: Path, splits: str) -> tuple[ParentEntry, str, Sequence[str]]:
     from sketchdata.training.bitmaps import fingerprint
 
-    wanted = set(PROPORTIONS) if config.splits == ALL else set(names_in(config.splits) or ("",))
+    wanted = set(PROPORTIONS) if splits == ALL else set(names_in(splits) or ("",))
     unknown = sorted(wanted - set(PROPORTIONS))
     if unknown:
         raise ConfigError(f"there is no split {', '.join(unknown)}; bitmaps are split into {', '.join(PROPORTIONS)}")

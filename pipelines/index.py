@@ -1,48 +1,73 @@
-"""Build an index over the codes of a split, for `sketchdata search`."""
+"""Build an index over the codes of a split, or over vectors of photos, for `sketchdata search`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from sketchdata.config import FOLDER, option, recorded
 from sketchdata.engine.output_folder import OutputFolder
-from sketchdata.formats.codes import Codes
+from sketchdata.errors import ConfigError
+from sketchdata.formats.codes import MAX_BITS, Codes
+from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import CodeFolder, open_codes
 from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
-from sketchdata.storage.manifest import Manifest
+from sketchdata.retrieval.vector_folder import PictureVectors, VectorFolder, is_vectors, open_vectors
+from sketchdata.retrieval.vector_index import FILES as VECTOR_FILES
+from sketchdata.retrieval.vector_index import ITQ, VECTOR_KINDS, make_vector_index, write_vector_arrays
+from sketchdata.storage.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The kind of index, its split and its folder."""
+    """The kind of index, its splits and its folder."""
 
     out: Path = option(help="Folder of the index.", record=False, type=FOLDER)
-    split: str = option("gallery", help="Split that is searched.")
+    split: str | None = option(
+        None,
+        help="Split that is searched; of vectors, one or several, A,B,…. Default: gallery; of vectors all of photos.",
+    )
     kind: str = option(
         "flat",
-        help="Kind of index: flat compares with every code and is exact; the others, by faiss, are approximate.",
-        type=click.Choice(list(KINDS)),
+        help="Kind of index: flat compares with everything and is exact; ivf, hnsw and multihash (of codes), hnsw and "
+        "ivf-pq (of vectors), by faiss, are approximate; itq turns vectors into binary codes.",
+        type=click.Choice(list(dict.fromkeys((*KINDS, *VECTOR_KINDS)))),
+    )
+    bits: int | None = option(
+        None, help="Length of a code, for itq. Default: 64.", type=click.IntRange(1, MAX_BITS), record=False
+    )
+    fit: str | None = option(
+        None,
+        help="Split of the vectors that itq learns from. Default: seen-photos, if it is there, else what is searched.",
+        record=False,
     )
     overwrite: bool = option(False, help="Replace another index in the folder.", record=False)
 
 
 def run(directory: Path, config: Config) -> Manifest:
-    """Build an index over a folder of codes and return its manifest.
+    """Build an index over a folder of codes or vectors and return its manifest.
 
     Raises:
-        ConfigError: There is no such split, faiss is needed and not installed, or the folder holds something else.
-        SketchDataError: There are no codes, or they are damaged.
+        ConfigError: There is no such split or kind, faiss is needed and not installed, or the folder holds something
+            else.
+        SketchDataError: There are no codes or vectors, or they are damaged.
     """
-    source = open_codes(directory)
+    if is_vectors(read_manifest(directory)):
+        return _index_vectors(open_vectors(directory), config)
+    if config.kind not in KINDS:
+        raise ConfigError(f"--kind {config.kind} is for vectors, and {directory} has codes: take {', '.join(KINDS)}")
+    if config.bits is not None or config.fit is not None:
+        raise ConfigError(f"--bits and --fit are for vectors, and {directory} has codes")
+    source, split = open_codes(directory), config.split or "gallery"
     # Read first: damaged codes must not cost the user the index that is to be overwritten.
-    codes = source.read(config.split)
+    codes = source.read(split)
     names = frozenset({KEY_IDS, CODES, LABELS, STRUCTURE})
-    folder = OutputFolder(out=config.out, plan=_plan(source, codes, config), names=names, noun="index")
+    folder = OutputFolder(out=config.out, plan=_plan(source, codes, split, config), names=names, noun="index")
     # Made before the claim: one that cannot be made must not cost the user the index that is to be overwritten.
     index = cache(partial(make_index, codes, config.kind))
     if (finished := folder.begin(overwrite=config.overwrite, check=index)) is not None:
@@ -50,14 +75,14 @@ def run(directory: Path, config: Config) -> Manifest:
     return folder.finish([folder.publish(path.name, len(codes)) for path in write_arrays(index(), folder.work)], _card)
 
 
-def _plan(source: CodeFolder, codes: Codes, config: Config) -> Manifest:
+def _plan(source: CodeFolder, codes: Codes, split: str, config: Config) -> Manifest:
     counts = np.bincount(codes.labels, minlength=len(codes.classes)).tolist()
     facts = {"bits": source.bits, "model": source.model, "ids": source.manifest.config.get("ids")}
     return Manifest(
         name=f"{source.manifest.name}-index",
-        config={**recorded(config), **facts},
+        config={**recorded(config), "split": split, **facts},
         classes=codes.classes,
-        counts={config.split: dict(zip(codes.classes, counts, strict=True))},
+        counts={split: dict(zip(codes.classes, counts, strict=True))},
         rejects={},
         sources=(),
         files=(),
@@ -76,4 +101,63 @@ split {config["split"]}{made_from}. Written by {manifest.tool}.
 `sketchdata search` finds the nearest drawings in it. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
 by rising key_id; bit j of a code is bit j % 8, the lowest first, of its byte j // 8. `manifest.json` lists every file
 with its sha256; `sketchdata verify` checks them.
+"""
+
+
+def _index_vectors(source: VectorFolder, config: Config) -> Manifest:
+    if config.kind not in VECTOR_KINDS:
+        raise ConfigError(
+            f"--kind {config.kind} is for codes, and {source.path} has vectors: take {', '.join(VECTOR_KINDS)}"
+        )
+    if config.kind != ITQ and (config.bits is not None or config.fit is not None):
+        raise ConfigError(f"--bits and --fit are for --kind {ITQ}")
+    there = source.manifest.config["splits"]
+    splits = names_in(config.split or "") or tuple(split for split in there if split.endswith("-photos"))
+    if not splits:
+        raise ConfigError(f"{source.path} has no photos: name what is searched by --split, of {', '.join(there)}")
+    parts = [source.read(split) for split in splits]
+    vectors = PictureVectors(
+        rows=np.concatenate([part.rows for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        key_ids=np.concatenate([part.key_ids for part in parts]),
+        classes=source.manifest.classes,
+    )
+    facts: dict[str, Any] = {name: source.manifest.config[name] for name in ("width", "precision", "model")}
+    facts |= {"kind": config.kind, "splits": list(splits), "data": asdict(source.data)}
+    fit = None
+    if config.kind == ITQ:
+        seen = "seen-photos"
+        name = config.fit or (seen if seen in there else ",".join(splits))
+        fit = source.read(name) if config.fit or seen in there else vectors
+        facts |= {"bits": config.bits or 64, "fit": name}
+    plan = Manifest(
+        name=f"{source.manifest.name}-index",
+        config=facts,
+        classes=vectors.classes,
+        counts={split: source.manifest.counts[split] for split in splits},
+        rejects={},
+        sources=(),
+        files=(),
+        parent=source.entry,
+    )
+    folder = OutputFolder(out=config.out, plan=plan, names=VECTOR_FILES, noun="index")
+    index = cache(partial(make_vector_index, vectors, config.kind, bits=config.bits or 64, fit=fit))
+    if (finished := folder.begin(overwrite=config.overwrite, check=index)) is not None:
+        return finished
+    paths = write_vector_arrays(index(), folder.work)
+    return folder.finish([folder.publish(path.name, len(vectors)) for path in paths], _vector_card)
+
+
+def _vector_card(manifest: Manifest) -> str:
+    config = manifest.config
+    kept = f"{config['width']:,} {config['precision']} values"
+    if config["kind"] == ITQ:
+        kept = f"{config['bits']} bits, by ITQ learned from {config['fit']}"
+    return f"""# {manifest.name}
+
+An index of the kind `{config["kind"]}` over {sum(manifest.splits.values()):,} vectors of
+{", ".join(config["splits"])}: {kept} each. Written by {manifest.tool}.
+
+`sketchdata search` and `sketchdata serve` find the pictures that are nearest to a drawing in it. Rows are by rising
+key_id. `manifest.json` lists every file with its sha256; `sketchdata verify` checks them.
 """

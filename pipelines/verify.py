@@ -36,6 +36,8 @@ from sketchdata.photos.image import decode
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.code_folder import CodeFolder, file_name
 from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, open_index
+from sketchdata.retrieval.vector_folder import VectorFolder, is_vectors
+from sketchdata.retrieval.vector_index import is_vector_index, open_vector_index
 from sketchdata.storage import parquet, pictures
 from sketchdata.storage.dataset import file_faults
 from sketchdata.storage.manifest import AUDIT_FOLDER, MANIFEST_NAME, FileEntry, Manifest, read_manifest
@@ -117,6 +119,8 @@ def run(directory: Path) -> Verification:
         check = _check_edgemaps
     elif holds_pictures(manifest):
         check = _check_pictures
+    elif is_vectors(manifest) or is_vector_index(manifest):
+        check = _check_vectors
     elif "bits" in manifest.config and ("splits" in manifest.config or manifest.config.get("kind") in KINDS):
         check = _check_codes
     else:
@@ -209,6 +213,19 @@ def _check_codes(directory: Path, manifest: Manifest, whole: set[str], verificat
         if labels is not None:
             verification.records += len(labels)
             _check_counts(labels, manifest, split, verification)
+
+
+def _check_vectors(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
+    if is_vectors(manifest):
+        for split in manifest.counts:
+            read = partial(VectorFolder(path=directory, manifest=manifest).read, split)
+            vectors = verification.attempt("unreadable vectors", read) if f"{split}.parquet" in whole else None
+            if vectors is not None:
+                verification.records += len(vectors)
+                _check_counts(vectors.labels, manifest, split, verification)
+    elif {entry.path for entry in manifest.files} <= whole:
+        index = verification.attempt("unreadable vectors", partial(open_vector_index, directory))
+        verification.records += 0 if index is None else len(index)
 
 
 # ---- sets of edge maps: tars against their index, and the index against the rules of its split ----------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,36 @@ from sketchdata.pipelines import serve as serve_recipe
 @JSON
 @options(config=encode_recipe.Config)
 def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -> None:
-    """Turn the drawings in DATA into binary codes, by the trained network in the folder RUN.
+    """Turn the drawings in DATA into binary codes, or drawings and photos into vectors, by the network in RUN.
 
     DATA is a built data set, its tars or bitmaps, of any classes. Writes a Parquet file a split with key_id, label and
     code, and a manifest. Bitmaps have no key_ids: their row numbers within the split take the place. The same command
     resumes an interrupted run; on the CPU, it gives the same bytes.
 
+    If RUN is a training on drawings and photos (`sketchdata train sbir`), DATA is what `sketchdata build sbir` made,
+    and --splits names groups (seen, validation, unseen) or splits (unseen-photos). Files have key_id, label and vector.
+
     Example: sketchdata encode runs/hashing data/quickdraw-3.8m --out codes
+
+    Example: sketchdata encode runs/sbir data/sbir --splits all --out vectors
     """
     started = time.monotonic()
     manifest = encode_recipe.run(run, data, config)
-    bits, splits, size = manifest.config["bits"], manifest.splits, bytes_of(manifest)
+    splits, size = manifest.splits, bytes_of(manifest)
     if as_json:
-        facts = {name: manifest.config[name] for name in ("bits", "model", "ids")}
+        kept = ("bits", "model", "ids", "width", "precision")
+        facts = {name: manifest.config[name] for name in kept if name in manifest.config}
         echo_json({"out": str(config.out), **facts, "splits": splits, "classes": len(manifest.classes), "bytes": size})
         return
-    click.echo(f"{config.out}: {sum(splits.values()):,} codes of {bits} bits ({counted(splits)})")
+    click.echo(f"{config.out}: {sum(splits.values()):,} {_measured(manifest.config)} ({counted(splits)})")
     click.echo(f"{size / 1e6:,.1f} MB; {time.monotonic() - started:.1f} s")
     click.echo(f"Search them with: sketchdata index build {config.out} --out INDEX")
+
+
+def _measured(config: Mapping[str, Any]) -> str:
+    if "bits" in config:
+        return f"codes of {config['bits']} bits"
+    return f"vectors of {config['width']:,} {config['precision']} values"
 
 
 @click.command("build")
@@ -50,23 +62,32 @@ def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -
 @JSON
 @options(config=index_recipe.Config)
 def build_index(codes: Path, as_json: bool, config: index_recipe.Config) -> None:
-    """Build an index over the binary codes in the folder CODES, for `sketchdata search`.
+    """Build an index over the binary codes or the vectors in the folder CODES, for `sketchdata search`.
 
     The kind `flat` compares with every code: exact, and fast enough for millions. `ivf`, `hnsw` and `multihash`, by
     faiss, are approximate: they may miss some of the nearest. docs/how-to/retrieval.md compares their speed and recall.
 
     Example: sketchdata index build codes --out index
 
+    Over vectors, `flat` is exact too; `hnsw` and `ivf-pq` are approximate and for many of them; `itq` learns binary
+    codes of --bits, which are small.
+
     Example: sketchdata index build codes --out index-hnsw --kind hnsw
+
+    Example: sketchdata index build vectors --out photo-index --split unseen-photos --kind itq --bits 64
     """
     started = time.monotonic()
     manifest = index_recipe.run(codes, config)
-    facts = {name: manifest.config[name] for name in ("kind", "split", "bits", "model")}
-    codes_there, size = sum(manifest.splits.values()), bytes_of(manifest)
+    kept = ("kind", "split", "splits", "bits", "width", "fit", "data", "model")
+    facts = {name: manifest.config[name] for name in kept if name in manifest.config}
+    count, size = sum(manifest.splits.values()), bytes_of(manifest)
     if as_json:
-        echo_json({"out": str(config.out), **facts, "codes": codes_there, "bytes": size})
+        noun = "vectors" if "width" in facts else "codes"
+        echo_json({"out": str(config.out), **facts, noun: count, "bytes": size})
         return
-    click.echo(f"{config.out}: {facts['kind']} over {codes_there:,} codes of {facts['bits']} bits ({facts['split']})")
+    splits = ", ".join(facts.get("splits") or [facts["split"]])
+    learned = f", learned from {facts['fit']}" if "fit" in facts else ""
+    click.echo(f"{config.out}: {facts['kind']} over {count:,} {_measured(manifest.config)} ({splits}){learned}")
     click.echo(f"{size / 1e6:,.1f} MB; {time.monotonic() - started:.1f} s")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -43,9 +43,9 @@ from sketchdata.cross_domain.layouts import (
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
 from sketchdata.progress import console, task_bar
-from sketchdata.storage import pictures
+from sketchdata.storage import parquet, pictures
 from sketchdata.storage.dataset import Dataset
-from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, hash_file, replacing
+from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, check_listed, hash_file, replacing
 from sketchdata.training.bitmaps import moved_pixels
 from sketchdata.training.packed import Augmentation, PackedSketches, pack, relabelled
 
@@ -68,6 +68,7 @@ __all__ = [
     "is_two_domains",
     "open_two_domains",
     "read_group",
+    "read_shards",
     "squeeze",
 ]
 
@@ -405,6 +406,34 @@ def read_group(
         drawings = _read_pixels(directory, manifest, stored, DRAWINGS, kept).of_classes(words)
     photos = _read_pixels(directory, manifest, stored, PHOTOS, kept).of_classes(words)
     return TwoDomains(drawings=drawings, photos=photos, classes=words)
+
+
+def read_shards(
+    directory: Path, manifest: Manifest, split: str, *, line_width: int = 1
+) -> Iterator[DrawingPictures | PhotoPictures]:
+    """Yield the pictures of each shard of a split, such as `unseen-photos`, with the class table of the data set.
+
+    Only one shard is in memory at a time.
+
+    Raises:
+        SketchDataError: A shard is missing or damaged.
+    """
+    drawn = split.endswith(f"-{DRAWINGS}")
+    for shard in manifest.shards(split):
+        path = directory / shard.path
+        if drawn and manifest.config[DRAWINGS] == VECTORS:
+            check_listed(path, shard.sha256, "make the data set again")
+            sketches = pack([parquet.read_shard(path)], manifest.classes)
+            yield DrawingPictures(sketches=sketches, line_width=line_width)
+            continue
+        table = pa.concat_tables(pictures.read_shard(path, shard.sha256, ["key_id", "label", "image"]))
+        yield PhotoPictures.of_encoded(
+            pictures.image_bytes(table),
+            table.column("label").to_numpy(),
+            table.column("key_id").to_numpy(),
+            manifest.classes,
+            drawn=drawn,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures
+from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures, read_shards
 from sketchdata.cross_domain.networks import TrunkBranch
 from sketchdata.errors import SketchDataError
 from sketchdata.progress import task_bar
+from sketchdata.retrieval.vector_folder import PictureVectors
+from sketchdata.storage.manifest import Manifest
 from sketchdata.storage.records import convert, fault
 from sketchdata.storage.tensors import read_facts, read_tensors, write_tensors
 from sketchdata.training.backbones import MODELS, ModelEntry, TimmModel, TransformersModel
@@ -236,11 +238,71 @@ def embed(
     Raises:
         SketchDataError: A picture cannot be read.
     """
-    encoder.to(device).eval()
-    found = np.empty((len(pictures), encoder.width), np.float32)
     with task_bar() as bar:
         shown = bar.add_task(f"Embedding {domain}", total=len(pictures))
-        for indices in torch.split(torch.arange(len(pictures)), batch_size):
-            found[indices.numpy()] = encoder(pictures.pictures(indices, encoder.size), domain).cpu().numpy()
-            bar.update(shown, advance=len(indices))
+        return _embedded(
+            encoder, pictures, domain, device=device, batch_size=batch_size, advance=lambda n: bar.advance(shown, n)
+        )
+
+
+def _embedded(
+    encoder: SpaceEncoder,
+    pictures: Pictures,
+    domain: str,
+    *,
+    device: str,
+    batch_size: int,
+    advance: Callable[[int], object],
+) -> npt.NDArray[np.float32]:
+    encoder.to(device).eval()
+    found = np.empty((len(pictures), encoder.width), np.float32)
+    for indices in torch.split(torch.arange(len(pictures)), batch_size):
+        found[indices.numpy()] = encoder(pictures.pictures(indices, encoder.size), domain).cpu().numpy()
+        advance(len(indices))
     return found
+
+
+@torch.no_grad()
+def embed_shards(
+    encoder: SpaceEncoder, directory: Path, manifest: Manifest, split: str, *, device: str = "cpu", batch_size: int = 64
+) -> PictureVectors:
+    """Return the embeddings of a split of a data set, such as `unseen-photos`, with only one shard of it in memory.
+
+    Args:
+        encoder: The network.
+        directory: The data set of two domains.
+        manifest: Of the data set.
+        split: A group of classes and a domain.
+        device: Where to compute.
+        batch_size: Pictures at a time.
+
+    Returns:
+        The vectors in the order of the rows, with the class table of the data set.
+
+    Raises:
+        SketchDataError: A shard or a picture is damaged, or the network gives values that are no finite numbers.
+    """
+    domain = split.rpartition("-")[2]
+    rows: list[npt.NDArray[np.float32]] = [np.empty((0, encoder.width), np.float32)]
+    labels, key_ids = list[npt.NDArray[np.int16]](), list[npt.NDArray[np.int64]]()
+    with task_bar() as bar:
+        shown = bar.add_task(f"Embedding {split}", total=manifest.splits[split])
+        for pictures in read_shards(directory, manifest, split, line_width=encoder.architecture.line_width):
+            rows.append(
+                _embedded(
+                    encoder,
+                    pictures,
+                    domain,
+                    device=device,
+                    batch_size=batch_size,
+                    advance=lambda n: bar.advance(shown, n),
+                )
+            )
+            labels.append(pictures.labels.numpy())
+            key_ids.append(pictures.key_ids.numpy())
+    return PictureVectors(
+        rows=np.concatenate(rows),
+        labels=np.concatenate(labels).astype(np.uint16),
+        key_ids=np.concatenate(key_ids).view(np.uint64),
+        classes=manifest.classes,
+    )

@@ -88,7 +88,9 @@ _SKETCHY_DRAWING = re.compile(r"(n\d+_\d+)-\d+")
 
 def is_two_domains(manifest: Manifest) -> bool:
     """Tell whether a data set has drawings and photos."""
-    return {f"{group}-{domain}" for group in GROUPS for domain in DOMAINS} <= set(manifest.counts)
+    # Vectors of all of its splits have the same counts.
+    splits = {f"{group}-{domain}" for group in GROUPS for domain in DOMAINS}
+    return DRAWINGS in manifest.config and splits <= set(manifest.counts)
 
 
 def open_two_domains(directory: Path) -> Manifest:

@@ -35,18 +35,18 @@ IndexRows: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighbours:
-    """The n codes found for one query, nearest first.
+    """The n codes or vectors found for one query, nearest first.
 
     Attributes:
         rows: (n,) int64, their rows in the index.
-        distances: (n,) uint8, the number of different bits.
+        distances: (n,) uint8, the number of different bits, or float32, Euclidean distances.
         key_ids: (n,) uint64, of their drawings.
         labels: (n,) uint16, places in the class table.
         classes: The class table.
     """
 
     rows: IndexRows
-    distances: npt.NDArray[np.uint8]
+    distances: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     key_ids: npt.NDArray[np.uint64]
     labels: npt.NDArray[np.uint16]
     classes: tuple[str, ...]
@@ -77,7 +77,7 @@ def nearest(found: npt.NDArray[np.uint8], k: int) -> IndexRows:
 
 @dataclass(frozen=True, kw_only=True)
 class FaissKind:
-    """A kind of faiss index: `make` an empty one of (bits, codes), `prepare` a search by (k, index)."""
+    """A kind of faiss index: `make` an empty one of (bits or width, rows), `prepare` a search by (k, index)."""
 
     make: Callable[[int, int], Any]
     prepare: Callable[[int, Any], None]
@@ -143,8 +143,8 @@ def load_faiss() -> Any:
     return faiss
 
 
-def build_structure(kind: FaissKind, packed: Packed) -> Any:
-    """Put (N, B) uint8 codes into a faiss index; the same codes give the same index.
+def build_structure(kind: FaissKind, rows: npt.NDArray[Any]) -> Any:
+    """Put (N, B) uint8 codes, or (N, D) float32 vectors, into a faiss index; the same rows give the same index.
 
     Raises:
         ConfigError: faiss is not installed.
@@ -154,9 +154,9 @@ def build_structure(kind: FaissKind, packed: Packed) -> Any:
     # Several threads would join a graph in the order in which they happen to come.
     faiss.omp_set_num_threads(1)
     try:
-        structure = kind.make(8 * packed.shape[1], len(packed))
-        structure.train(packed)
-        structure.add(packed)
+        structure = kind.make(rows.shape[1] * (8 if rows.dtype == np.uint8 else 1), len(rows))
+        structure.train(rows)
+        structure.add(rows)
     finally:
         faiss.omp_set_num_threads(threads)
     return structure
@@ -201,11 +201,16 @@ def open_index(folder: Path) -> Index:
     """
     manifest = read_manifest(folder)
     kind, bits = manifest.config.get("kind"), manifest.config.get("bits")
+    if "width" in manifest.config and "kind" in manifest.config:
+        raise SketchDataError(
+            f"{folder} holds {manifest.name}, an index of vectors: search it by `sketchdata search`, or open it by "
+            "retrieval.vector_index.open_vector_index"
+        )
     if kind not in KINDS or not isinstance(bits, int):
         raise SketchDataError(
             f"{folder} holds {manifest.name}, which is not an index: build one with `sketchdata index build`"
         )
-    key_ids, packed, labels = (_read(folder, manifest, name) for name in (KEY_IDS, CODES, LABELS))
+    key_ids, packed, labels = (read_array(folder, manifest, name) for name in (KEY_IDS, CODES, LABELS))
     codes = _codes(folder, manifest, bits, (packed, labels, key_ids))
     return Index(
         kind=kind,
@@ -219,7 +224,12 @@ def open_index(folder: Path) -> Index:
     )
 
 
-def _check(folder: Path, manifest: Manifest, name: str) -> Path:
+def listed_file(folder: Path, manifest: Manifest, name: str) -> Path:
+    """Return the path of a file of an index, after checking its sha256.
+
+    Raises:
+        SketchDataError: It is not listed, missing or damaged.
+    """
     listed = {entry.path: entry.sha256 for entry in manifest.files}
     if name not in listed:
         raise SketchDataError(f"{folder} does not list {name}, so it is not a whole index: {_REMEDY}")
@@ -227,8 +237,13 @@ def _check(folder: Path, manifest: Manifest, name: str) -> Path:
     return folder / name
 
 
-def _read(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any]:
-    path = _check(folder, manifest, name)
+def read_array(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any]:
+    """Return an array of an index, after checking the sha256 of its file.
+
+    Raises:
+        SketchDataError: It is not listed, missing or damaged.
+    """
+    path = listed_file(folder, manifest, name)
     try:
         found: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -251,7 +266,7 @@ def _codes(folder: Path, manifest: Manifest, bits: int, arrays: tuple[npt.NDArra
 
 
 def _read_structure(folder: Path, manifest: Manifest, codes: Codes) -> Any:
-    path = _check(folder, manifest, STRUCTURE)
+    path = listed_file(folder, manifest, STRUCTURE)
     faiss = load_faiss()
     try:
         structure = faiss.read_index_binary(str(path))

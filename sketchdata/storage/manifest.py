@@ -144,9 +144,11 @@ class _Options(_EdgeOptions, total=False):
     maps_per_shard: int
     merge: bool
     model: str | None
+    precision: str
     recognized_only: bool
     seed: Natural
     val_share: Annotated[str, Meta(pattern=r"^\d+(\.\d+|/0*[1-9]\d*)?$")]
+    width: Annotated[int, Meta(ge=1, le=1 << 20)]
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,25 +12,14 @@ import pytest
 import torch
 
 from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, UNSEEN, read_group
-from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, embed, read_space, write_space
+from sketchdata.cross_domain.encoder import embed, read_space
 from sketchdata.cross_domain.evaluation import SpaceMeasures, measure_space
 from sketchdata.cross_domain.report import evaluate_space
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.manifest import hash_file
-from sketchdata.training.run_folder import RECORD, write_json
 from tests.commands import sketchdata
+from tests.spaces import make_space_run
 from tests.two_domains import GROUP_CLASSES, make_two_domains
-
-
-def make_run(folder: Path, data: Path, classes: tuple[str, ...] = GROUP_CLASSES["seen"], **facts: Any) -> Path:
-    """Write a run with a tiny network of random weights."""
-    torch.manual_seed(0)
-    encoder = SpaceEncoder(SpaceArchitecture(backbone="small", size=16, width=6, classes=classes))
-    folder.mkdir()
-    write_space(folder, encoder)
-    record = {"trainer": "sbir", "options": {}, "classes": list(classes), "data": str(data), "manifest": "0" * 64}
-    write_json(folder / RECORD, record | facts)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "run", data)
+    return make_space_run(tmp_path_factory.mktemp("runs") / "run", data)
 
 
 def test_the_values_are_those_of_the_network_on_unseen_classes_alone(data: Path, run: Path) -> None:
@@ -103,10 +91,10 @@ def test_a_second_evaluation_writes_the_same_bytes(run: Path) -> None:
 
 def test_refusals(data: Path, run: Path, tmp_path: Path) -> None:
     measures = SpaceMeasures()
-    other = make_run(tmp_path / "other", data, (*GROUP_CLASSES["seen"], "apple"))
+    other = make_space_run(tmp_path / "other", data, (*GROUP_CLASSES["seen"], "apple"))
     with pytest.raises(ConfigError, match="has learned apple, of the 2 unseen classes"):
         evaluate_space(other, None, measures)
-    chosen = make_run(tmp_path / "chosen", data, zero_shot={"validation": ["ice cream"]})
+    chosen = make_space_run(tmp_path / "chosen", data, zero_shot={"validation": ["ice cream"]})
     with pytest.raises(ConfigError, match="has ice cream among its unseen classes, and they chose"):
         evaluate_space(chosen, None, measures)
     single = tmp_path / "single"
@@ -124,7 +112,7 @@ def test_refusals(data: Path, run: Path, tmp_path: Path) -> None:
 def test_the_split_of_the_run_wins_on_the_data_that_it_learned_from(data: Path, tmp_path: Path) -> None:
     split = {"seen": ["star", "apple", "ice cream"], "validation": ["apple"], "unseen": ["house", "cat"]}
     manifest = hash_file(data / "manifest.json", "sha256")
-    run = make_run(tmp_path / "run", data, ("star", "ice cream"), zero_shot=split, manifest=manifest)
+    run = make_space_run(tmp_path / "run", data, ("star", "ice cream"), zero_shot=split, manifest=manifest)
     values, _ = evaluate_space(run, None, SpaceMeasures(generalised=True))
     assert values["unseen"] == ["house", "cat"]
     assert values["generalised"]["all-seen"]["gallery"] == 8 + 8, "photos of validation classes are not there"

@@ -1,0 +1,47 @@
+"""A tiny data set of drawings and photos, a network of random weights, its vectors and the index over the photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, write_space
+from sketchdata.pipelines import encode, index
+from sketchdata.training.run_folder import RECORD, write_json
+from tests.two_domains import GROUP_CLASSES, make_two_domains
+
+
+def make_space_run(
+    folder: Path, data: Path, classes: tuple[str, ...] = GROUP_CLASSES["seen"], *, seed: int = 0, **facts: Any
+) -> Path:
+    """Write a run with a tiny network of random weights."""
+    torch.manual_seed(seed)
+    encoder = SpaceEncoder(SpaceArchitecture(backbone="small", size=16, width=6, classes=classes))
+    folder.mkdir()
+    write_space(folder, encoder)
+    record = {"trainer": "sbir", "options": {}, "classes": list(classes), "data": str(data), "manifest": "0" * 64}
+    write_json(folder / RECORD, record | facts)
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Folders: the data set, the run, its vectors of everything, and the flat index over all 24 photos."""
+
+    data: Path
+    run: Path
+    vectors: Path
+    index: Path
+
+
+def make_space(folder: Path) -> Space:
+    """Make all of them."""
+    data, out = folder / "data", folder / "vectors"
+    make_two_domains(data, drawings=6, photos=4)
+    run = make_space_run(folder / "run", data)
+    encode.run(run, data, encode.Config(out=out, splits="all", device="cpu"))
+    index.run(out, index.Config(out=folder / "index"))
+    return Space(data=data, run=run, vectors=out, index=folder / "index")
