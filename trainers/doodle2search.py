@@ -68,7 +68,7 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
     if config.semantic_weight and config.words is None:
         raise ConfigError(
             "the semantic loss needs the vectors of the classes' words: give --words VECTORS, as `sketchdata import "
-            "vectors` writes them, or take --semantic-weight 0"
+            "vectors` writes them, or use --semantic-weight 0"
         )
 
     def learn(experiment: SpaceExperiment) -> tuple[SpaceEncoder, list[dict[str, Any]]]:

@@ -154,9 +154,11 @@ class EdgeDetectorConfig:
     resume: bool = option(False, help="Continue from the checkpoint in --out.", record=False)
 
 
-#: Methods of `train sbir`: Doodle to Search, and those of `sbir_baselines.METHODS`.
+#: Methods of `train sbir` of `sbir_baselines.METHODS`.
 SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "sake", "frozen", "centred")
-SBIR_METHODS = ("doodle2search", *SBIR_BASELINES)
+#: {method of `train sbir`: its module of `sketchdata.trainers`, whose `run` takes options, loop and class split}.
+SBIR_TRAINERS = {"doodle2search": "doodle2search", **dict.fromkeys(SBIR_BASELINES, "sbir_baselines")}
+SBIR_METHODS = tuple(SBIR_TRAINERS)
 
 
 @dataclass(frozen=True, kw_only=True)

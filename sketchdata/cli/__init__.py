@@ -180,6 +180,7 @@ _bench = LazyGroup(
     {
         "hashing": ("bench:hashing", "Deep and shallow hashing."),
         "edgemap": ("bench:edgemap", "Classifiers of edge maps."),
+        "sbir": ("bench:sbir", "Retrieval of photos by drawings."),
         "zsl": ("bench:zsl", "Zero-shot recognition."),
     },
 )

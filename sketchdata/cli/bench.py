@@ -15,9 +15,13 @@ from sketchdata.errors import needs_extra
 with needs_extra("comparing methods", "train"):
     from sketchdata.classes.splits import SplitOptions
     from sketchdata.comparisons.hashing import all_rows
+    from sketchdata.comparisons.sbir import all_rows as all_sbir_rows
+    from sketchdata.cross_domain.options import SpaceTraining
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
+    from sketchdata.trainers import sbir_bench as sbir_recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
+    from sketchdata.trainers.options import SBIR_METHODS
     from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
@@ -125,3 +129,37 @@ def zsl(
             f"(chance {chance['hit@1']['mean']:.4f})"
         )
     click.echo(f"{config.out}: {zsl_recipe.TABLE_FILE}, {zsl_recipe.RESULTS_FILE}")
+
+
+def _sbir_rows() -> Iterable[str]:
+    for row in all_sbir_rows(SBIR_METHODS):
+        yield f"{row.name:<24} {row.title}"
+
+
+@click.command()
+@JSON
+@_list_rows(_sbir_rows, "Print the names of all rows, and exit.")
+@options(config=sbir_recipe.Config, splits=SplitOptions, training=SpaceTraining)
+def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, training: SpaceTraining) -> None:
+    """Compare methods that find photos by drawings with one another and with the paper's tables 2 and 3.
+
+    Every row is trained on the seen classes of each of --draws splits of one data set, for equally many epochs, and its
+    drawings of unseen classes search the photos of unseen ones. Without --seen and --class-split the split is the data
+    set's own. Finished cells stay in --out: the same command resumes an interrupted run, and other rows can be added.
+    sbir.md has the tables, mean and deviation over the draws with chance and the published figures beside; sbir.csv has
+    a line for each cell, and sbir.json all measures.
+
+    Example: sketchdata bench sbir --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26
+
+    Example: sketchdata bench sbir --data data/sketchy --rows frozen,centred --weights imagenet --draws 1
+    """
+    results: dict[str, Any] = sbir_recipe.run(config, splits, training)
+    if as_json:
+        echo_json(results)
+        return
+    for row in results["rows"]:
+        values = list(row["map"].values())
+        deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+        chance = fmean(cell["retrieval"]["chance"] for cell in row["cells"])
+        click.echo(f"{row['name']}: mAP {fmean(values):.4f}{deviation} (chance {chance:.4f})")
+    click.echo(f"{config.out}: {sbir_recipe.TABLE_FILE}, {sbir_recipe.RESULTS_FILE}, {sbir_recipe.CELLS_FILE}")

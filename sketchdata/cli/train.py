@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import JSON, echo_json
 from sketchdata.config import options
+from sketchdata.cross_domain.layouts import open_two_domains, other_split
 from sketchdata.cross_domain.options import SpaceTraining, preset
 from sketchdata.errors import needs_extra
 from sketchdata.trainers import options as trainers
@@ -187,15 +189,16 @@ def zsl(
 
 
 @click.command("sbir")
-@options(preset(), config=trainers.SbirConfig, training=SpaceTraining)
+@options(preset(), config=trainers.SbirConfig, splits=SplitOptions, training=SpaceTraining)
 @JSON
-def sbir(config: trainers.SbirConfig, training: SpaceTraining, as_json: bool) -> None:
+def sbir(config: trainers.SbirConfig, splits: SplitOptions, training: SpaceTraining, as_json: bool) -> None:
     """Train a space of drawings and photos, in which a drawing finds photos of classes that no one drew.
 
     Doodle to Search learns from triplets, word vectors and a domain classifier; the other methods are what it is
     compared with. Validation classes choose the epoch by their mAP; unseen classes are not used. With --trunk frozen
     the picture network reads each picture once, which a CPU does in minutes; the default trains it, for a GPU. --resume
-    continues an interrupted training and ends with the same network; on the CPU, to the bit.
+    continues an interrupted training and ends with the same network; on the CPU, to the bit. --seen or --class-split
+    take another split of the classes than the data set was built with, so that one data set serves several.
 
     Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --out runs/d2s
 
@@ -206,11 +209,8 @@ def sbir(config: trainers.SbirConfig, training: SpaceTraining, as_json: bool) ->
     runs/centred
     """
     with needs_extra(*_NEEDS):
-        if config.method == "doodle2search":
-            from sketchdata.trainers.doodle2search import run
-        else:
-            from sketchdata.trainers.sbir_baselines import run
-    report = run(config, training)
+        trainer: Any = import_module(f"sketchdata.trainers.{trainers.SBIR_TRAINERS[config.method]}")
+    report: dict[str, Any] = trainer.run(config, training, other_split(open_two_domains(config.data), splits))
     if as_json:
         echo_json(report)
         return

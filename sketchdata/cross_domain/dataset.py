@@ -39,6 +39,7 @@ from sketchdata.cross_domain.layouts import (
     classes_of,
     is_two_domains,
     open_two_domains,
+    other_split,
 )
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
@@ -67,6 +68,7 @@ __all__ = [
     "classes_of",
     "is_two_domains",
     "open_two_domains",
+    "other_split",
     "read_group",
     "read_shards",
     "squeeze",

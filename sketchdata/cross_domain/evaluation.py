@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -471,7 +472,11 @@ class MeasuredSpace:
 
 
 def measure_space(
-    encoder: SpaceEncoder, unseen: TwoDomains, seen: TwoDomains | None, measures: SpaceMeasures
+    encoder: SpaceEncoder,
+    unseen: TwoDomains,
+    seen: TwoDomains | None,
+    measures: SpaceMeasures,
+    embedded: Callable[[TwoDomains], dict[str, EmbeddedPictures]] | None = None,
 ) -> MeasuredSpace:
     """Measure how well a network finds pictures of classes that it did not learn.
 
@@ -480,6 +485,7 @@ def measure_space(
         unseen: Pictures of unseen classes.
         seen: Those of seen ones, where `measures` needs them.
         measures: What to measure.
+        embedded: What embeds the pictures, for features that are kept; None for `embed_domains`.
 
     Raises:
         ConfigError: The network has learned an unseen class, there is but one of them, a domain has no pictures, or
@@ -497,7 +503,8 @@ def measure_space(
             f"the data has but one unseen class, {_some(unseen.classes)}, and whatever is found is right: build it "
             "with two at least"
         )
-    found = embed_domains(encoder, unseen, device=measures.device, batch_size=measures.batch_size)
+    embedded = embedded or partial(embed_domains, encoder, device=measures.device, batch_size=measures.batch_size)
+    found = embedded(unseen)
     for domain, own in found.items():
         if not len(own):
             raise ConfigError(f"the data has no {domain} of its unseen classes: there is nothing to measure")
@@ -510,7 +517,7 @@ def measure_space(
         "retrieval": search.values(),
     }
     if measures.needs_seen and seen is not None:
-        learned = embed_domains(encoder, seen, device=measures.device, batch_size=measures.batch_size)
+        learned = embedded(seen)
         if measures.generalised:
             values["generalised"] = search_generalised(found, learned, queries=measures.queries)
         if measures.bits:

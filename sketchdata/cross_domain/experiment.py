@@ -99,6 +99,26 @@ class KeptFeatures:
         return torch.from_numpy(self.features[rows.numpy()]).float()
 
 
+def features_path(
+    folder: Path, record: Mapping[str, Any], pictures: Pictures, domain: str, *, maps: bool, mirrored: bool
+) -> Path:
+    """Return where the features of pictures by a trunk that does not learn are kept, for all trainings alike.
+
+    Args:
+        folder: Of such files.
+        record: Of a training, its `manifest`, `weights` and `options`.
+        pictures: Of one domain.
+        domain: Which.
+        maps: Whether features are maps, and not pooled.
+        mirrored: Whether they are of mirror images too.
+    """
+    weights, chosen = record["weights"], record["options"]
+    facts = [record["manifest"], weights and weights["sha256"], chosen["backbone"], chosen["size"]]
+    facts += [chosen["line_width"], maps, mirrored]
+    digest = hashlib.sha256(orjson.dumps(facts) + pictures.key_ids.cpu().numpy().tobytes()).hexdigest()
+    return folder / f"{domain}-{digest[:16]}.npy"
+
+
 @torch.no_grad()
 def keep_features(
     path: Path, encoder: SpaceEncoder, pictures: Pictures, domain: str, *, mirrored: bool, context: DistributedContext
@@ -260,19 +280,19 @@ class SpaceExperiment:
         for domain in (DRAWINGS, PHOTOS):
             own = getattr(pictures, domain)
             if self.frozen:
-                path = self._cached(own, domain, maps=encoder.branch(domain).gives_maps, mirrored=augment)
+                path = features_path(
+                    self.config.cache or self.folder.path / CACHE,
+                    {"manifest": self.manifest, "weights": self.weights, "options": recorded(self.config)},
+                    own,
+                    domain,
+                    maps=encoder.branch(domain).gives_maps,
+                    mirrored=augment,
+                )
                 found[domain] = keep_features(path, encoder, own, domain, mirrored=augment, context=self.context)
             else:
                 changes = Augmentation() if augment else None
                 found[domain] = LivePictures(pictures=own, size=encoder.size, augment=changes)
         return Domains(pictures=pictures, drawings=found[DRAWINGS], photos=found[PHOTOS])
-
-    def _cached(self, pictures: Pictures, domain: str, *, maps: bool, mirrored: bool) -> Path:
-        config = self.config
-        facts = [self.manifest, self.weights and self.weights["sha256"], config.backbone, config.size]
-        facts += [config.line_width, maps, mirrored]
-        digest = hashlib.sha256(orjson.dumps(facts) + pictures.key_ids.cpu().numpy().tobytes()).hexdigest()
-        return (config.cache or self.folder.path / CACHE) / f"{domain}-{digest[:16]}.npy"
 
     def fit(
         self, name: str, objective: nn.Module, encoder: SpaceEncoder, *, slow: Sequence[nn.Parameter] = ()

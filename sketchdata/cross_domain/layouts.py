@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sketchdata.classes.lists import ClassLists
 from sketchdata.classes.spellings import find, plain
-from sketchdata.classes.splits import ClassSplit
+from sketchdata.classes.splits import ClassSplit, SplitOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.storage.catalog import manifest_path
 from sketchdata.storage.manifest import Manifest, read_manifest
@@ -113,6 +113,17 @@ def class_split(manifest: Manifest) -> ClassSplit:
     validation, unseen = (tuple(manifest.config[name]) for name in (VALIDATION, UNSEEN))
     others = tuple(word for word in manifest.classes if word not in set(unseen))
     return ClassSplit(seen=others, validation=validation, unseen=unseen)
+
+
+def other_split(manifest: Manifest, options: SplitOptions) -> ClassSplit | None:
+    """Return the split of the classes that options ask for; None where they leave the data set's own.
+
+    Raises:
+        ConfigError: Both ways of choosing are given, a file cannot be read, or the split is refused.
+    """
+    if options.seen is None and not options.class_split:
+        return None
+    return options.choose(manifest.classes, manifest_path("splits"))[0]
 
 
 def classes_of(split: ClassSplit, group: str) -> tuple[str, ...]:

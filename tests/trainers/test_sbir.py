@@ -484,3 +484,13 @@ def test_the_preset_is_the_paper_s(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {"backbone": "vgg16", "optimizer": "sgd", "learning_rate": 1e-4, "trunk_learning_rate": 1e-4}
     expected |= {"weight_decay": 5e-4, "batch_size": 20, "epochs": 40, "patience": 20, "trunk": "trained"}
     assert {name: found[name] for name in expected} == expected
+
+
+def test_the_command_learns_another_split_of_the_classes(data: Path, weights: Path, tmp_path: Path) -> None:
+    own = {"data": data, "out": tmp_path / "run", "method": "frozen", "weights": weights, "backbone": "small"}
+    own |= {"size": 16, "device": "cpu", "split_seed": 1, "validation_share": 0.4}
+    found = CliRunner().invoke(command, flags(**own, seen=5), catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    split = orjson.loads((tmp_path / "run" / "run.json").read_bytes())["zero_shot"]
+    assert (len(split["seen"]), len(split["validation"]), len(split["unseen"])) == (5, 2, 2)
+    assert set(read_space(tmp_path / "run").classes) == set(split["seen"]) - set(split["validation"])
