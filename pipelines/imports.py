@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,14 +18,17 @@ import numpy as np
 from sketchdata.classes import lists as class_lists
 from sketchdata.classes import splits
 from sketchdata.classes.lists import ClassLists
+from sketchdata.classes.spellings import by_spelling, find, plain
 from sketchdata.classes.splits import SplitNames
 from sketchdata.classes.vectors import write_vectors
 from sketchdata.classes.word_vectors import Vector, WordSearch, read_file
 from sketchdata.config import FILE, FOLDER, option
 from sketchdata.engine.output_folder import claim_folder
 from sketchdata.errors import ConfigError, FormatError
+from sketchdata.files import regular
 from sketchdata.formats import deephash
 from sketchdata.formats.deephash import PictureList
+from sketchdata.names import did_you_mean, names_in
 from sketchdata.retrieval.code_folder import KEY_IDS, ROW_NUMBERS, CodeOrigin, code_folder, write_codes
 from sketchdata.storage.catalog import QUICKDRAW, read_class_table
 from sketchdata.storage.dataset import open_dataset
@@ -178,6 +181,12 @@ class ImportVectorsConfig:
         help="Class table: quickdraw, a data set's folder, or a file, one name per line.",
         metavar="DATA|FILE",
     )
+    synonyms: Path | None = option(
+        None,
+        help="Text file with other words for classes that have no vector, one `class: word, word` per line; the first "
+        "word that has a vector counts.",
+        type=FILE,
+    )
     allow_missing: bool = option(False, help="Leave out classes without a vector, instead of an error.")
 
 
@@ -193,13 +202,16 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
         `numbers`, how many a vector has.
 
     Raises:
-        ConfigError: Classes have no word, the class table cannot be read, or `words` does not go with the file.
+        ConfigError: Classes have no word, the class table or the synonyms cannot be read, or `words` does not go with
+            the file.
         FormatError: The file is missing, damaged or of another kind.
         SketchDataError: The data set is missing or damaged, or the file cannot be written.
     """
     is_folder = config.classes != QUICKDRAW and Path(config.classes).is_dir()
     classes = open_dataset(Path(config.classes)).manifest.classes if is_folder else read_class_table(config.classes)
-    search: WordSearch[Vector] = WordSearch(classes)
+    synonyms = {} if config.synonyms is None else _read_synonyms(config.synonyms, classes)
+    others = {plain(word): word for words in synonyms.values() for word in words}
+    search: WordSearch[Vector] = WordSearch([*classes, *(others[key] for key in others.keys() - by_spelling(classes))])
     seen: list[str] = []
 
     def wants(word: bytes) -> bool:
@@ -209,7 +221,11 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
     for each in read_file(path, config.words, wants):
         if each.vector.any():
             search.offer(each.word, each.vector)
-    found = {name: match for name in classes if (match := search.find(name))}
+    found = {
+        name: match
+        for name in classes
+        if (match := next(filter(None, map(search.find, (name, *synonyms.get(name, ())))), None))
+    }
     missing = [name for name in classes if name not in found]
     if not found:
         raise ConfigError(
@@ -237,3 +253,27 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
 def _named(path: Path) -> dict[str, str]:
     # The name alone, as folders mean nothing elsewhere.
     return {"name": path.name, "sha256": hash_file(path, "sha256")}
+
+
+def _read_synonyms(path: Path, classes: Sequence[str]) -> dict[str, list[str]]:
+    table = by_spelling(classes)
+    try:
+        lines = regular(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--synonyms {path} cannot be read as text: {error}") from error
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, rest = line.partition(":")
+        words = list(names_in(rest))
+        if not colon or not words:
+            raise ConfigError(f"--synonyms {path}, line {number:,}: expected `class: word, word`, found {line[:60]!r}")
+        own = find(name, table)
+        if own is None:
+            hint = did_you_mean(name.strip(), classes)
+            raise ConfigError(
+                f"--synonyms {path}, line {number:,}: there is no class {name.strip()!r}; {hint}".rstrip("; ")
+            )
+        found.setdefault(own, []).extend(words)
+    return found

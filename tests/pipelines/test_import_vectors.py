@@ -134,3 +134,30 @@ def test_real_word_vectors_put_like_beside_like(tmp_path: Path) -> None:
     np.fill_diagonal(alike, -1)
     nearest = {word: words[row] for word, row in zip(words, alike.argmax(axis=1), strict=True)}
     assert (nearest["cat"], nearest["violin"], nearest["fork"]) == ("dog", "piano", "spoon")
+
+
+def test_a_synonym_stands_for_a_class_without_a_vector_of_its_own(table: Path, tmp_path: Path) -> None:
+    table.write_text("cat\nkitten\nmarine reptile\n")
+    path = word_files.write(tmp_path, next(iter(word_files.KINDS)), WORDS, VECTORS)
+    synonyms = tmp_path / "synonyms.txt"
+    synonyms.write_text("# ours\nKitten: pussy, cat\nmarine reptile: sea turtle\ncat: turtle\n")
+    told = import_vectors(path, config(tmp_path, synonyms=synonyms))
+    words, vectors, _ = read_vectors(tmp_path / "words.parquet")
+    assert words == ("cat", "kitten", "marine reptile")
+    assert vectors.tolist() == [EXPECTED[0], EXPECTED[0], EXPECTED[2]]
+    assert told["stand_ins"] == {"kitten": ("cat",), "marine reptile": ("sea", "turtle")}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kitten cat", "line 1: expected `class: word, word`"),
+        ("\ncat: ,", "line 2: expected `class: word, word`"),
+        ("hot dig: x", "there is no class 'hot dig'; did you mean hot dog"),
+    ],
+)
+def test_synonyms_that_cannot_be_read_are_told_by_line(text: str, message: str, table: Path, tmp_path: Path) -> None:
+    path = word_files.write(tmp_path, next(iter(word_files.KINDS)), WORDS, VECTORS)
+    (tmp_path / "synonyms.txt").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        import_vectors(path, config(tmp_path, synonyms=tmp_path / "synonyms.txt"))
