@@ -9,7 +9,7 @@ import click
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import JSON, bytes_of, echo_json, print_tables, table_of
 from sketchdata.config import options
-from sketchdata.cross_domain.layouts import DOMAINS
+from sketchdata.cross_domain.layouts import DOMAINS, group_classes
 from sketchdata.engine import EngineOptions
 from sketchdata.pipelines import sbir as sbir_recipe
 
@@ -38,7 +38,7 @@ def build_sbir(config: sbir_recipe.Config, split: SplitOptions, engine: EngineOp
         return
     numbers = {
         group: {domain: manifest.splits[f"{group}-{domain}"] for domain in DOMAINS} | {"classes": len(classes)}
-        for group, classes in sbir_recipe.group_classes(manifest).items()
+        for group, classes in group_classes(manifest).items()
     }
     if as_json:
         echo_json(

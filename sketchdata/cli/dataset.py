@@ -167,7 +167,7 @@ def show(directory: Path, category: str | None, split: str | None, count: int, o
     noun, classes = noun_of(manifest), len(manifest.classes)
     split = split or ("train" if "train" in manifest.counts else next(iter(manifest.counts), "train"))
     if is_two_domains(manifest):
-        from sketchdata.pipelines.sbir import SIDE_BY_SIDE, side_by_side
+        from sketchdata.cross_domain.overview import SIDE_BY_SIDE, side_by_side
 
         del layout["line_width"]
         split, noun = split.split("-")[0], "drawings and photos"

@@ -32,6 +32,8 @@ GROUPS = SEEN, VALIDATION, UNSEEN = "seen", "validation", "unseen"
 DOMAINS = DRAWINGS, PHOTOS = "drawings", "photos"
 #: What drawings are stored as: strokes, or pixels of encoded pictures.
 VECTORS, PIXELS = "vectors", "pixels"
+#: Side of drawings that are strokes among others that are pixels, and the width of their lines.
+DRAWN_SIDE, DRAWN_WIDTH = 256, 3
 #: Key of a manifest's config: the classes that ImageNet's 1,000 have, too.
 IMAGENET = "imagenet"
 
@@ -135,6 +137,12 @@ def classes_of(split: ClassSplit, group: str) -> tuple[str, ...]:
     if group not in GROUPS:
         raise ConfigError(f"there is no group {group!r} of classes; there are {', '.join(GROUPS)}")
     return {SEEN: split.learned, VALIDATION: split.validation, UNSEEN: split.unseen}[group]
+
+
+def group_classes(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Return the classes of each group."""
+    split = class_split(manifest)
+    return {group: classes_of(split, group) for group in GROUPS}
 
 
 def imagenet_classes(classes: Sequence[str]) -> tuple[str, ...]:

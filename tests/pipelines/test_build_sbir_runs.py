@@ -102,7 +102,7 @@ def test_what_was_read_before_a_fault_is_not_read_again(
     out = tmp_path / "out"
     with pytest.raises(SketchDataError, match="are bad"):
         build(source, out, max_bad_fraction=0.0)
-    monkeypatch.setattr(sbir, "decode", None)
+    monkeypatch.setattr("sketchdata.pipelines.sbir_pictures.decode", None)
     build(source, out)
     monkeypatch.undo()
     assert tree_sha256(out) == undisturbed
