@@ -273,7 +273,11 @@ def read_strokes(task: Task) -> TaskResult:
     parquet.write_grouped(task.output, batch, manifest.classes)
     counts = np.bincount(batch.label, minlength=len(manifest.classes)).tolist()
     source = SourceEntry(
-        path=task.id, bytes=path.stat().st_size, md5=_md5(path.read_bytes()), records=len(batch), official=False
+        path=task.id,
+        bytes=path.stat().st_size,
+        md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+        records=len(batch),
+        official=False,
     )
     return TaskResult(
         task_id=task.id,
@@ -287,10 +291,6 @@ def read_strokes(task: Task) -> TaskResult:
             "source": dataclasses.asdict(source),
         },
     )
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _select(

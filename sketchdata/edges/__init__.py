@@ -10,7 +10,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.morphology import skeletonize
 
 from sketchdata.edges.filters import canny, load_structured, sobel, xdog
 from sketchdata.errors import ConfigError, FormatError
@@ -139,8 +138,6 @@ _DIRECTION_SIGMA = 2.0
 _TOLERANCE = 1.01
 #: What is dropped by default is weaker: 5 % of 255.
 WEAKEST = 13
-#: scikit-image's, with the types that it does not state.
-_skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
 
 
 def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
@@ -156,6 +153,10 @@ def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
     Source: non-maximum suppression as in Dollár and Zitnick's `edgesNms`, with the direction across the edge as that
     in which the smoothed map bends most, by its Hessian; Zhang and Suen's thinning (1984) for plateaus.
     """
+    # Its import takes a quarter of the time of `--help`.
+    from skimage.morphology import skeletonize
+
+    skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
     strength = edges.astype(np.float32)
     dx, dy = cv2.polarToCart(np.ones_like(strength), _across(strength))
     y, x = np.indices(strength.shape, dtype=np.float32, sparse=True)
@@ -165,7 +166,7 @@ def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
     )
     ridge = (strength * _TOLERANCE >= np.maximum(one, other)) & (edges >= weakest)
     # OpenCV's thinning is four times slower and leaves out the outermost pixels.
-    return np.where(_skeleton(ridge), edges, np.uint8(0))
+    return np.where(skeleton(ridge), edges, np.uint8(0))
 
 
 def _across(strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
