@@ -153,7 +153,7 @@ def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
     Source: non-maximum suppression as in Dollár and Zitnick's `edgesNms`, with the direction across the edge as that
     in which the smoothed map bends most, by its Hessian; Zhang and Suen's thinning (1984) for plateaus.
     """
-    # Its import takes a quarter of the time of `--help`.
+    # Imported here, so that `--help` of the commands that build does not wait for it.
     from skimage.morphology import skeletonize
 
     skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
