@@ -69,8 +69,9 @@ _TITLES = {
     "gn-triplet": "GN-Triplet: triplets and a classifier",
     "sake": "SAKE, without similarities of WordNet",
     "doodle2search": "Doodle to Search",
+    "sketchspace": "ours",
 }
-_PRETRAINED = frozenset({"frozen", "centred", "sake"})
+_PRETRAINED = frozenset({"frozen", "centred", "sake", "sketchspace"})
 #: Row of the test set's own centres.
 CENTRED_TRANSDUCTIVE = "centred-transductive"
 #: What rows of the ablation lack of Doodle to Search, which are in no other table.
@@ -212,13 +213,19 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     )
     if cell is not None:
         yield ""
-        chance = measured[0].show("retrieval", "chance")
-        yield f"**Chance is a mAP of {chance}.** {cell['retrieval']['definition']}"
+        found = cell["retrieval"]
+        yield f"**Chance is a mAP of {measured[0].show('retrieval', 'chance')}.** {found['definition']}"
+        if found["gallery"] < found["k"]:
+            yield ""
+            yield (
+                f"The gallery has {found['gallery']:,} items, fewer than {found['k']:,}, so P@{found['k']} is the same "
+                "for every row and the measures at that rank are those of the whole ranking: compare mAP and P@1."
+            )
     yield ""
     yield (
-        "A difference is of mAP, draw by draw; one whose mean is not larger than its deviation over draws is told as "
-        "none. Published figures are of the papers' own data, networks and numbers of unseen classes, and are no "
-        "yardstick for these."
+        "A difference is of mAP, draw by draw, over the draws that both rows have; one whose mean is not larger than "
+        "its deviation is told as none. Published figures are of the papers' own data, networks and numbers of unseen "
+        "classes, and are no yardstick for these."
     )
 
 
@@ -226,7 +233,8 @@ def _table(
     measured: Sequence[MeasuredRow], reference: MeasuredRow | None, published: Mapping[str, Published]
 ) -> Iterator[str]:
     against = "" if reference is None else f" to {reference.row.name}"
-    heads = ["row", "what it is", "mAP", "mAP@200, lenient", "P@200", "difference" + against, "seconds"]
+    heads = ["row", "what it is", "draws", "mAP", "P@1", "mAP@200, lenient", "P@200"]
+    heads += ["difference" + against, "seconds"]
     heads += [f"paper's mAP / mAP@200 / P@200: {name}" for name in PUBLISHED_DATA]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|---|{'--:|' * (len(heads) - 2)}"
@@ -235,7 +243,9 @@ def _table(
         cells = [
             f"`{each.row.name}`",
             each.row.title,
+            str(len(each.by_draw("retrieval", "chance"))),
             each.show("retrieval", "map", "expected"),
+            each.show("retrieval", "precision_at", "1", "expected"),
             each.show("retrieval", "map_at_k", "lenient", "optimistic"),
             each.show("retrieval", "precision_at_k", "expected"),
             _NONE if reference is None or reference is each else _told(difference(each, reference)),

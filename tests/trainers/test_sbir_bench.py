@@ -104,6 +104,7 @@ def test_the_page_names_definitions_chance_and_published_figures(compared: tuple
     assert "0.3691 / 0.4606 / 0.3704" in d2s
     assert "0.0752 / 0.0901 / 0.0675" in last
     assert "Chance is a mAP of" in page
+    assert "The gallery has 6 items, fewer than 200" in page
     for told in ("lenient", "strict", "interpolated", "ties", "transductive", "## Generalised"):
         assert told in page
     assert sum(line.startswith("| `triplet` |") for line in page.splitlines()) >= 3
