@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sketchdata.progress import console
 from sketchdata.trainers.options import RecognitionConfig as Config
 from sketchdata.training.encoder import SketchEncoder
 from sketchdata.training.experiment import Experiment, center_loss, fine_tune, pretrain, train_encoder
@@ -33,6 +34,9 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
 
 def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
     rate = config.cnn_learning_rate
+    if not config.fusion_epochs and (config.loss == "cel" or not config.center_epochs):
+        # The branches have classifiers of their own, so that all epochs before look well.
+        console.print("--fusion-epochs 0 leaves the classifier of the network untrained: it guesses", soft_wrap=True)
     yield from pretrain(experiment, encoder, config)
     yield fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate)
     if config.loss != "cel":

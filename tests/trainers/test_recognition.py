@@ -69,6 +69,20 @@ def test_a_small_network_learns_generated_drawings_in_seconds(data: Path, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_network_whose_classifier_never_learns_is_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = dict.fromkeys(("cnn_epochs", "rnn_epochs", "fusion_epochs"), 0)
+    for name, others in {
+        "cel": {"loss": "cel"},
+        "no epochs": {"center_epochs": 0},
+        "centres": {"center_epochs": 1},
+    }.items():
+        run(config(data, tmp_path / name, **none, **others), network(), loop())
+        assert ("leaves the classifier of the network untrained" in capsys.readouterr().err) == (name != "centres")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("loose", [False, True])
 def test_tars_give_the_same_network_as_the_data_set_that_they_were_exported_from(
     data: Path, undisturbed: Path, tmp_path: Path, loose: bool
