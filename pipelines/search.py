@@ -1,4 +1,4 @@
-"""Search an index for the drawings nearest to queries."""
+"""Search an index for the drawings or photos nearest to queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from sketchdata.config import FOLDER, option
-from sketchdata.errors import ConfigError
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.formats.codes import Packed
 from sketchdata.retrieval.code_folder import ROW_NUMBERS
 from sketchdata.retrieval.index import Index, Neighbours, open_index
@@ -24,13 +24,18 @@ from sketchdata.retrieval.query import (
     read_each,
     read_queries,
 )
+from sketchdata.retrieval.vector_index import VectorIndex, is_vector_index, open_vector_index
 from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.dataset import open_dataset
+from sketchdata.storage.manifest import read_manifest
 
 if TYPE_CHECKING:
+    from sketchdata.cross_domain.photo_search import FoundPhoto
     from sketchdata.drawings.drawing import Drawing
 
 DEFAULT_K = 20
+#: Drawings that become vectors at a time.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +49,12 @@ class Config:
     )
     k: int | None = option(
         None,
-        help=f"Number of nearest drawings to show. Default: {DEFAULT_K}.",
+        help=f"Number of nearest drawings or photos to show. Default: {DEFAULT_K}.",
         param_decls=["-k"],
         type=click.IntRange(1),
     )
     data: Path | None = option(
-        None, help="Built data set in which to look up key_ids and, for --html, the drawings.", type=FOLDER
+        None, help="Built data set in which to look up key_ids and, for --html, the drawings or photos.", type=FOLDER
     )
     word: str | None = option(
         None, help="Class of the queries, instead of the one that they state.", param_decls=["--class"], metavar="WORD"
@@ -65,20 +70,20 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """One of the nearest drawings.
+    """One of the nearest drawings or photos.
 
     Attributes:
         rank: From 1.
         key_id: Its key_id, or the id that the index has for it.
         word: Its class.
-        distance: The number of bits in which its code differs from the query's.
+        distance: The number of bits in which its code differs from the query's, or the Euclidean distance of vectors.
         hit: Whether it is of the query's class; None where that is unknown.
     """
 
     rank: int
     key_id: int
     word: str
-    distance: int
+    distance: float
     hit: bool | None
 
 
@@ -102,7 +107,7 @@ class SearchAnswers:
     """The answers to all queries, the index, the name of its run or, without one, its own, and unreadable files."""
 
     name: str
-    index: Index
+    index: Index | VectorIndex
     answers: tuple[SearchAnswer, ...]
     unreadable: tuple[Unreadable, ...] = ()
 
@@ -116,18 +121,25 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
         ConfigError: The queries, the run and the index do not fit together, or there are not k codes.
         SketchDataError: The index, the run or a query is missing or damaged.
     """
-    index = open_index(directory)
+    if is_vector_index(read_manifest(directory)):
+        index: Index | VectorIndex = open_vector_index(directory)
+    else:
+        index = open_index(directory)
     k = config.k or min(DEFAULT_K, len(index))
     if k > len(index):
-        raise ConfigError(f"-k {k:,} is more than the {len(index):,} codes of the index")
+        held = "codes" if isinstance(index, Index) else "photos"
+        raise ConfigError(f"-k {k:,} is more than the {len(index):,} {held} of the index")
     word = None if config.word is None else choose_classes(index.classes, config.word)[0]
     read, unreadable = read_each(queries, lambda text: _read(text, index, config))
     if len(read) > MAX_QUERIES:
         raise ConfigError(f"{len(read):,} queries at once, and {MAX_QUERIES:,} are answered at most")
     read = _with_drawings([replace(query, word=word or query.word) for query in read], config.data)
-    packed = _codes(read, index, config)
     # One more, since a drawing of the index finds itself first.
-    neighbours = index.search(packed, min(k + 1, len(index)))
+    wanted = min(k + 1, len(index))
+    if isinstance(index, VectorIndex):
+        neighbours = _nearest(read, index, wanted, config)
+    else:
+        neighbours = index.search(_codes(read, index, config), wanted)
     pairs = zip(read, neighbours, strict=True)
     return SearchAnswers(
         name=(config.run or directory).resolve().name,
@@ -150,11 +162,13 @@ def run_beside(queries: Sequence[str], config: Config) -> list[SearchAnswers]:
     return found
 
 
-def _read(text: str, index: Index, config: Config) -> list[Query]:
+def _read(text: str, index: Index | VectorIndex, config: Config) -> list[Query]:
     key_id = parse_key_id(text)
     if key_id is None:
         return read_queries(text)
     row = index.row_of(key_id)
+    if row is None and isinstance(index, VectorIndex):
+        raise ConfigError(f"the index has no photo of key_id {key_id}: give one of its photos, or a file of a drawing")
     if row is None and config.data is None:
         raise ConfigError(f"key_id {key_id} is not in the index: name the data set that has it by --data")
     word = None if row is None else index.classes[int(index.labels[row])]
@@ -179,6 +193,26 @@ def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
     return complete
 
 
+def _nearest(queries: Sequence[Query], index: VectorIndex, k: int, config: Config) -> list[Neighbours]:
+    """Return what is nearest to drawings, by the network, and to photos of the index, by their own vectors or codes."""
+    own = {number: query.row for number, query in enumerate(queries) if query.row is not None}
+    drawn = {number: query.drawing for number, query in enumerate(queries) if query.row is None and query.drawing}
+    found = dict[int, Neighbours]()
+    if own:
+        found |= zip(own, index.search(np.stack([index.code(row) for row in own.values()]), k), strict=True)
+    if drawn:
+        if config.run is None:
+            raise ConfigError("a drawing needs the network to become a vector: name its run (--run)")
+        with needs_extra("searching photos", "train"):
+            from sketchdata.cross_domain.photo_search import DrawingEmbedder
+            from sketchdata.training.distributed import device_of
+        embed = DrawingEmbedder(index, config.run, device=str(device_of(config.device)))
+        for start in range(0, len(drawn), _AT_ONCE):
+            numbers = list(drawn)[start : start + _AT_ONCE]
+            found |= zip(numbers, index.search(embed([drawn[number] for number in numbers]), k), strict=True)
+    return [found[number] for number in range(len(queries))]
+
+
 def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
     """Return the code of each query, (M, ⌈D / 8⌉) uint8: the index's own, or the network's of the drawing."""
     packed = np.zeros((len(queries), -(-index.bits // 8)), np.uint8)
@@ -191,7 +225,7 @@ def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
     return packed
 
 
-def _answer(index: Index, query: Query, found: Neighbours, k: int) -> SearchAnswer:
+def _answer(index: Index | VectorIndex, query: Query, found: Neighbours, k: int) -> SearchAnswer:
     known = query.word in index.classes
     unknown = None if known or query.word is None else f"the index has no class {query.word!r}, so no hits are marked"
     pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
@@ -204,6 +238,24 @@ def _answer(index: Index, query: Query, found: Neighbours, k: int) -> SearchAnsw
     return SearchAnswer(query=query, results=tuple(results), note=unknown)
 
 
+def photos_of(found: SearchAnswers, data: Path) -> dict[int, FoundPhoto]:
+    """Return the photos of all results, and of the queries that are photos, from a data set: {key_id: photo}.
+
+    Raises:
+        ConfigError: The data set is not that of the index.
+        SketchDataError: It is missing or damaged.
+    """
+    from sketchdata.cross_domain.photo_search import PhotoStore
+
+    index = found.index
+    assert isinstance(index, VectorIndex)  # noqa: S101 - an index of codes has drawings
+    wanted = {result.key_id for answer in found.answers for result in answer.results}
+    wanted |= {a.query.key_id for a in found.answers if a.query.key_id is not None and a.query.row is not None}
+    rows = {key_id: row for key_id in sorted(wanted) if (row := index.row_of(key_id)) is not None}
+    photos = PhotoStore(index, data).photos(np.array(list(rows.values()), np.int64))
+    return dict(zip(rows, photos, strict=True))
+
+
 def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
     """Return the drawings of all results, and of the queries that are in the index, from a data set: {key_id: drawing}.
 
@@ -211,6 +263,8 @@ def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
         ConfigError: Some are not there, or the index is of bitmaps, which have no key_ids.
         SketchDataError: There is no data set, or a shard cannot be read.
     """
+    if isinstance(found.index, VectorIndex):
+        raise ConfigError(f"the index of {found.name} is over photos, which are shown alone: leave out --beside")
     if found.index.facts.get("ids") == ROW_NUMBERS:
         raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")
     wanted = {result.key_id for answer in found.answers for result in answer.results}

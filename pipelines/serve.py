@@ -12,6 +12,8 @@ import click
 from sketchdata.config import option
 from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.retrieval.index import open_index
+from sketchdata.retrieval.vector_index import is_vector_index, open_vector_index
+from sketchdata.storage.manifest import read_manifest
 
 if TYPE_CHECKING:
     from sketchdata.web.finder import Finder
@@ -35,7 +37,7 @@ class Config:
     )
     data: Path | None = option(
         None,
-        help="Data set that the codes were made of, for the drawings' pictures. Default: that of the training.",
+        help="Data set that the index was made of, for the pictures of what is found. Default: that of the training.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
@@ -69,12 +71,13 @@ def open_finder(directory: Path, config: Config) -> Finder:
     """
     with needs_extra("encoding drawings", "train"):
         from sketchdata.training.run_folder import read_record
-        from sketchdata.web.finder import DrawingFinder
-    index = open_index(directory)
+        from sketchdata.web.finder import DrawingFinder, PhotoFinder
     data = config.data
     if data is None:
         recorded = read_record(config.run).get("data")
         if recorded is None or not Path(recorded).is_dir():
-            raise ConfigError("name the data set that the codes were made of by --data: its drawings are shown")
+            raise ConfigError("name the data set that the index was made of by --data: its pictures are shown")
         data = Path(recorded)
-    return DrawingFinder(index, config.run, data, device=config.device)
+    if is_vector_index(read_manifest(directory)):
+        return PhotoFinder(open_vector_index(directory), config.run, data, device=config.device)
+    return DrawingFinder(open_index(directory), config.run, data, device=config.device)

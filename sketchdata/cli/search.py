@@ -17,6 +17,8 @@ from sketchdata.pipelines import encode as encode_recipe
 from sketchdata.pipelines import index as index_recipe
 from sketchdata.pipelines import search as search_recipe
 from sketchdata.pipelines import serve as serve_recipe
+from sketchdata.retrieval.index import Index
+from sketchdata.retrieval.vector_index import VectorIndex
 
 
 @click.command()
@@ -102,7 +104,10 @@ def build_index(codes: Path, as_json: bool, config: index_recipe.Config) -> None
 def search(
     index: Path, queries: tuple[str, ...], as_json: bool, sheet: Path | None, config: search_recipe.Config
 ) -> None:
-    """Find the drawings in an index that are nearest to each QUERY, by the Hamming distance of their codes.
+    """Find the drawings or photos in an index that are nearest to each QUERY.
+
+    Drawings are compared by the Hamming distance of their codes; photos by the Euclidean distance of vectors, or by
+    their codes if the index is of the kind `itq`. A key_id of an index over photos is that of a photo.
 
     A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file or a picture (.png,
     .jpg, .webp, .gif, .bmp, .avif or .tif). Of several, files that cannot be read are named, and the exit code is 1.
@@ -111,6 +116,8 @@ def search(
     is unknown.
 
     Example: sketchdata search index --run runs/hashing cat.svg --class cat
+
+    Example: sketchdata search photo-index --run runs/sbir cat.svg --data data/sbir --html found.html
 
     Example: sketchdata search index --run runs/hashing cat.ndjson#3 -k 10 --data data/quickdraw-3.8m --html cats.html
 
@@ -127,12 +134,7 @@ def search(
     if as_json:
         echo_json(
             {
-                "index": {
-                    "kind": found.index.kind,
-                    "bits": found.index.bits,
-                    "codes": len(found.index),
-                    "split": found.index.facts.get("split"),
-                },
+                "index": _about(found.index),
                 "queries": [_plain(answer) for answer in found.answers],
                 "unreadable": [{"file": one.name, "reason": one.reason} for one in found.unreadable],
             }
@@ -142,12 +144,29 @@ def search(
     for answer in found.answers:
         if answer.note is not None:
             click.echo(f"{answer.query.name}: {answer.note}", err=True)
-    if sheet is not None and config.data is not None:
+    if sheet is not None and config.data is not None and isinstance(found.index, VectorIndex):
+        if config.beside:
+            raise ConfigError("--beside shows drawings, and the index is over photos: leave one of them out")
+        _write_photos(found, config.data, sheet)
+    elif sheet is not None and config.data is not None:
         _write_sheet([found, *search_recipe.run_beside(queries, config)], config.data, sheet)
     else:
         for answer in found.answers:
             _print(answer)
     end_with(found.unreadable)
+
+
+def _about(index: Index | VectorIndex) -> dict[str, Any]:
+    if isinstance(index, Index):
+        return {"kind": index.kind, "bits": index.bits, "codes": len(index), "split": index.facts.get("split")}
+    bits = None if index.codes is None else index.codes.bits
+    return {
+        "kind": index.kind,
+        "width": index.width,
+        "bits": bits,
+        "vectors": len(index),
+        "splits": index.facts.get("splits"),
+    }
 
 
 def _plain(answer: search_recipe.SearchAnswer) -> dict[str, Any]:
@@ -174,7 +193,7 @@ def _print(answer: search_recipe.SearchAnswer) -> None:
         table.add_column("hit")
     for result in answer.results:
         mark = ("✓" if result.hit else "✗",) if judged else ()
-        table.add_row(str(result.rank), str(result.key_id), result.word, str(result.distance), *mark)
+        table.add_row(str(result.rank), str(result.key_id), result.word, f"{result.distance:.4g}", *mark)
     print_tables(table)
 
 
@@ -205,11 +224,47 @@ def _write_sheet(runs: Sequence[search_recipe.SearchAnswers], data: Path, path: 
             )
         )
     index = "; ".join(
-        f"{f'{name}: ' * (len(runs) > 1)}{len(found.index):,} codes of {found.index.bits} bits ({found.index.kind})"
-        for name, found in zip(names, runs, strict=True)
+        f"{f'{name}: ' * (len(runs) > 1)}{about['codes']:,} codes of {about['bits']} bits ({about['kind']})"
+        for name, about in zip(names, (_about(found.index) for found in runs), strict=True)
     )
     with replacing(path) as file:
         file.write(render_search(rows, index=index, version=__version__))
+    click.echo(f"{path}: {len(rows):,} {'query' if len(rows) == 1 else 'queries'}, {path.stat().st_size / 1e3:,.0f} kB")
+
+
+def _write_photos(found: search_recipe.SearchAnswers, data: Path, path: Path) -> None:
+    from sketchdata.storage.manifest import replacing
+    from sketchdata.web.pages import BITS, Neighbour, SheetRow, render_search
+
+    photos, about = search_recipe.photos_of(found, data), _about(found.index)
+    rows = []
+    for answer in found.answers:
+        neighbours = [
+            Neighbour(
+                drawing=photos[r.key_id].thumbnail,
+                word=r.word,
+                distance=r.distance,
+                hit=r.hit,
+                title=str(r.key_id),
+                credit=photos[r.key_id].credit,
+                page=photos[r.key_id].page,
+            )
+            for r in answer.results
+        ]
+        query = answer.query
+        picture = query.drawing or photos[query.key_id or 0].thumbnail
+        runs = {found.name: neighbours}
+        rows.append(SheetRow(name=query.name, word=query.word, drawing=picture, runs=runs, note=answer.note))
+    kept = f"codes of {about['bits']} bits" if about["bits"] else f"vectors of {about['width']:,} values"
+    content = render_search(
+        rows,
+        index=f"{len(found.index):,} {kept} ({found.index.kind})",
+        version=__version__,
+        nouns="photos",
+        number=BITS if about["bits"] else "the Euclidean distance of its vector from the query's",
+    )
+    with replacing(path) as file:
+        file.write(content)
     click.echo(f"{path}: {len(rows):,} {'query' if len(rows) == 1 else 'queries'}, {path.stat().st_size / 1e3:,.0f} kB")
 
 
@@ -218,12 +273,14 @@ def _write_sheet(runs: Sequence[search_recipe.SearchAnswers], data: Path, path: 
 @JSON
 @options(config=serve_recipe.Config)
 def serve(index: Path, as_json: bool, config: serve_recipe.Config) -> None:
-    """Serve a page on which one draws, and sees what is nearest in INDEX while drawing.
+    """Serve a page on which one draws, and sees the drawings or photos nearest in INDEX while drawing.
 
     Pictures and SVG files can be dropped on it. The page is for this machine alone and asks nothing of any other.
     --json prints the address when the page is ready. It needs the extra `web`.
 
     Example: sketchdata serve index --run runs/hashing --data data/quickdraw-3.8m
+
+    Example: sketchdata serve photo-index --run runs/sbir
     """
 
     def announce(facts: dict[str, Any]) -> None:

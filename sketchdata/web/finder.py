@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sketchdata.cross_domain.photo_search import DrawingEmbedder, PhotoStore
 from sketchdata.drawings.drawing import Drawing, concatenate
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.code_folder import ROW_NUMBERS
 from sketchdata.retrieval.index import Index
+from sketchdata.retrieval.vector_index import VectorIndex
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.web.exhibit import encode_strokes
 
@@ -99,5 +101,50 @@ class DrawingFinder:
             }
             for key_id, word, distance, picture in zip(
                 near.key_ids.tolist(), near.words, near.distances.tolist(), pictures, strict=True
+            )
+        ]
+
+
+class PhotoFinder:
+    """Finds photos by the vectors, or codes, of a space of drawings and photos.
+
+    Args:
+        index: The index.
+        run: Folder of the training whose network made its vectors.
+        data: The data set that they are of.
+        device: Where to compute vectors.
+
+    Raises:
+        ConfigError: The run or the data set is not that of the index, or torch is not installed.
+        SketchDataError: One of them is missing or damaged.
+    """
+
+    nouns = "photos"
+
+    def __init__(self, index: VectorIndex, run: Path, data: Path, *, device: str = "cpu") -> None:
+        self.index, self.count = index, len(index)
+        self.embed, self.store = DrawingEmbedder(index, run, device=device), PhotoStore(index, data)
+        kept = f"vectors of {index.width:,} values" if index.codes is None else f"codes of {index.codes.bits} bits"
+        self.facts: Mapping[str, str] = {
+            "Index": f"{len(index):,} {kept} ({index.kind})",
+            "Photos": f"{self.store.manifest.name}, {', '.join(index.facts['splits'])}",
+            "Network": str(index.facts["model"]),
+        }
+
+    def find(self, drawing: Drawing, k: int) -> list[Found]:
+        """See `Finder`."""
+        (near,) = self.index.search(self.embed([drawing]), k)
+        return [
+            {
+                "id": str(key_id),
+                "word": word,
+                "distance": distance if isinstance(distance, int) else round(distance, 3),
+                "kind": "image",
+                "data": f"data:image/jpeg;base64,{base64.b64encode(photo.thumbnail).decode('ascii')}",
+                "credit": photo.credit,
+                "page": photo.page,
+            }
+            for key_id, word, distance, photo in zip(
+                near.key_ids.tolist(), near.words, near.distances.tolist(), self.store.photos(near.rows), strict=True
             )
         ]

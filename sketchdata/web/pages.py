@@ -117,6 +117,8 @@ class Neighbour:
         distance: Distance from the query: bits, or a real number.
         hit: Whether it is of the query's class; None if that is unknown.
         title: What shows when one points at it. Default: the drawing's key_id.
+        credit: Whose photo it is, and its licence.
+        page: The address where the photo comes from.
     """
 
     drawing: Drawing | bytes
@@ -124,6 +126,8 @@ class Neighbour:
     distance: float
     hit: bool | None
     title: str = ""
+    credit: str = ""
+    page: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +203,18 @@ def _neighbour(neighbour: Neighbour) -> str:
     return (
         f'<li class="result {kind}" title="{html.escape(title)}">{_picture(neighbour.drawing, said)}'
         f'<span class="word">{html.escape(neighbour.word)}</span>'
-        f'<span class="distance">{shown}{distance}</span></li>'
+        f'<span class="distance">{shown}{distance}</span>{_credit(neighbour)}</li>'
     )
+
+
+def _credit(neighbour: Neighbour) -> str:
+    if not neighbour.credit:
+        return ""
+    credit = html.escape(neighbour.credit)
+    if neighbour.page is None:
+        return f'<span class="credit" title="{credit}">{credit}</span>'
+    address = html.escape(neighbour.page)
+    return f'<a class="credit" href="{address}" title="{credit}" rel="noreferrer">{credit}</a>'
 
 
 def _picture(drawing: Drawing | bytes, said: str) -> str:

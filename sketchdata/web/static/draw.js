@@ -2,7 +2,7 @@
 
 import { Asker, post } from "sketchdata/asker.js";
 import { element, isTyping, keyDialog, provenance } from "sketchdata/elements.js";
-import { drawPicture } from "sketchdata/pictures.js";
+import { creditLine, drawPicture } from "sketchdata/pictures.js";
 import { fitted, Surface } from "sketchdata/surface.js";
 
 /** Between questions while a line is drawn, in milliseconds. */
@@ -129,7 +129,7 @@ function votes({ votes: [[word, share], ...others] }) {
 function item(result) {
   const caption = element("span", { class: "word" }, result.word || "photo");
   const distance = element("span", { class: "distance" }, String(result.distance));
-  return element("li", { class: "result", title: `${result.id}, distance ${result.distance}` }, drawPicture(result), caption, distance);
+  return element("li", { class: "result", title: `${result.id}, distance ${result.distance}` }, drawPicture(result), caption, distance, result.credit && creditLine(result));
 }
 
 /** Return a picture in base64, made smaller where it is too large to be sent. */

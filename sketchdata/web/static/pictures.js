@@ -19,6 +19,11 @@ export function drawPicture({ kind, data }) {
   return RENDERERS[kind](data);
 }
 
+/** Say who made a photo, with a link to where it comes from. */
+export function creditLine({ credit, page }) {
+  return page ? element("a", { class: "credit", href: page, title: credit, rel: "noreferrer" }, credit) : element("span", { class: "credit", title: credit }, credit);
+}
+
 function image(address) {
   return element("img", { src: address, alt: "", class: "picture", loading: "lazy" });
 }

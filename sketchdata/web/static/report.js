@@ -2,7 +2,7 @@
 
 import { capital, count, element, score } from "sketchdata/elements.js";
 import { Histogram } from "sketchdata/histogram.js";
-import { drawPicture } from "sketchdata/pictures.js";
+import { creditLine, drawPicture } from "sketchdata/pictures.js";
 import { classNumbers, Shell, statistics } from "sketchdata/shell.js";
 
 const data = JSON.parse(document.querySelector("#data").textContent);
@@ -34,10 +34,6 @@ function example([id, value, picture], histogram) {
   const name = `${capital(data.nouns[0])} ${id}, ${data.score.word} ${score(value)}`;
   const caption = element("figcaption", {}, score(value));
   const figure = element("figure", { tabindex: 0, role: "img", "aria-label": name, title: `key_id ${id}`, ...listeners }, drawPicture({ kind: data.kind, data: picture }), caption);
-  return element("div", { class: "example" }, figure, picture.credit && credit(picture));
+  return element("div", { class: "example" }, figure, picture.credit && creditLine(picture));
 }
 
-/** Say who made a photo, with a link to where it comes from. */
-function credit({ credit, page }) {
-  return page ? element("a", { class: "credit", href: page, title: credit, rel: "noreferrer" }, credit) : element("span", { class: "credit", title: credit }, credit);
-}

@@ -1,0 +1,168 @@
+"""Search of photos by drawings: drawings become vectors of an index, and what is found becomes pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from sketchdata.cross_domain.dataset import DRAWINGS, open_two_domains
+from sketchdata.cross_domain.encoder import read_space
+from sketchdata.drawings.drawing import Drawing, Words, to_batch
+from sketchdata.drawings.simplify import simplify
+from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.photos.crops import encode
+from sketchdata.photos.image import DEFAULT_LIMITS, Photo, decode, resize, sniff
+from sketchdata.retrieval.vector_index import VectorIndex
+from sketchdata.storage import pictures
+from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
+from sketchdata.storage.parquet import RowGroups, read_row_groups
+from sketchdata.training.packed import pack
+from sketchdata.training.run_folder import MODEL
+
+#: The longest side of a thumbnail in pixels.
+THUMBNAIL = 160
+_CREDITS = ("title", "author", "licence", "page", "source")
+#: Thumbnails in memory, of some 6 kB.
+_KEPT = 20_000
+_THREADS = 4
+#: What a JPEG is decoded at by its own means, the smallest last.
+_REDUCED = ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4), (8, cv2.IMREAD_REDUCED_COLOR_8))
+
+
+class DrawingEmbedder:
+    """Turns drawings into vectors of an index over photos; the network is read once.
+
+    Args:
+        index: The index.
+        run: Folder of the training whose network made its vectors.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: The run is not that of the index.
+        SketchDataError: The training is not finished, or damaged.
+    """
+
+    def __init__(self, index: VectorIndex, run: Path, *, device: str = "cpu") -> None:
+        self.encoder = read_space(run).to(device)
+        sha256, model = hash_file(run / MODEL, "sha256"), str(index.facts.get("model"))
+        if (model, index.width) != (sha256, self.encoder.width):
+            raise ConfigError(
+                f"the index holds vectors of {index.width:,} values by another network (sha256 {model[:16]}…) than "
+                f"that of {run} ({self.encoder.width:,} values, sha256 {sha256[:16]}…): take the run that the vectors "
+                "were made by, or encode and index the data set again"
+            )
+
+    @torch.no_grad()
+    def __call__(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.float32]:
+        """Return the vectors of M drawings, (M, D); raw ones are simplified first."""
+        ink = self.rastered(drawings)
+        found: npt.NDArray[np.float32] = self.encoder(ink, DRAWINGS).cpu().numpy()
+        return found
+
+    def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
+        """Return M drawings as the network sees them: (M, 3, S, S) uint8, black on white."""
+        names = Words()
+        batch = to_batch(drawings, names)
+        packed = pack([simplify(batch) if batch.is_raw else batch], tuple(names.names))
+        size, width = self.encoder.size, self.encoder.architecture.line_width
+        return (255 - packed.raster(torch.arange(len(packed)), size, width)).expand(-1, 3, -1, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundPhoto:
+    """A photo as it is shown.
+
+    Attributes:
+        thumbnail: A JPEG whose longest side is THUMBNAIL.
+        credit: Title, author, licence and source, as far as the data set has them.
+        page: The address where it comes from; None where nobody knows.
+    """
+
+    thumbnail: bytes
+    credit: str
+    page: str | None
+
+
+class PhotoStore:
+    """The pictures of an index, read from the data set that its vectors are of when they are asked for.
+
+    Safe to use from several threads.
+
+    Args:
+        index: The index.
+        data: The data set.
+
+    Raises:
+        ConfigError: The data set is not that of the index.
+        SketchDataError: It is missing or damaged.
+    """
+
+    def __init__(self, index: VectorIndex, data: Path) -> None:
+        self.manifest, splits = open_two_domains(data), [str(split) for split in index.facts.get("splits") or ()]
+        recorded = index.facts.get("data")
+        wanted = str(recorded.get("sha256")) if isinstance(recorded, Mapping) else "?"
+        sha256 = hash_file(data / MANIFEST_NAME, "sha256")
+        if sha256 != wanted:
+            raise ConfigError(
+                f"{data} is not the data set that the index was made of (sha256 of its manifest {sha256[:16]}… instead "
+                f"of {wanted[:16]}…): name that one by --data, or encode and index this one"
+            )
+        if any(split.endswith(f"-{DRAWINGS}") for split in splits):
+            raise ConfigError(f"the index is over {', '.join(splits)}, and only photos are shown: index photos alone")
+        paths = [data / shard.path for split in splits for shard in self.manifest.shards(split)]
+        self.groups = RowGroups(paths, ["image", *_CREDITS])
+        tables = [table for path in paths for table in read_row_groups(path, ["key_id"])]
+        key_ids = pa.concat_tables(tables).column("key_id").to_numpy() if tables else np.empty(0, np.uint64)
+        order = np.argsort(key_ids, kind="stable")
+        if len(key_ids) != len(index) or (key_ids[order] != index.key_ids).any():
+            raise SketchDataError(f"{data} does not hold the photos of the index: run `sketchdata verify {data}`")
+        self.rows = order
+        self.read = lru_cache(_KEPT)(self._read)
+
+    def photos(self, rows: npt.NDArray[np.int64]) -> list[FoundPhoto]:
+        """Return the photos of rows of the index.
+
+        Raises:
+            SketchDataError: A photo is damaged.
+        """
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(self.read, rows.tolist()))
+
+    def _read(self, row: int) -> FoundPhoto:
+        ((_, table),) = self.groups.take(self.rows[row : row + 1], keep=True)
+        (facts,), (image,) = table.select(_CREDITS).to_pylist(), pictures.image_bytes(table)
+        said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], facts["source"]]
+        page = facts["page"] or ""
+        try:
+            thumbnail = encode(_reduced(image), "jpeg")
+        except FormatError as error:
+            raise SketchDataError(f"a photo is damaged, {error}: run `sketchdata verify` on the data set") from error
+        return FoundPhoto(
+            thumbnail=thumbnail,
+            credit=", ".join(word for word in said if word),
+            page=page if page.startswith(("https://", "http://")) else None,
+        )
+
+
+def _reduced(image: bytes) -> Photo:
+    """Decode a picture to about the size of a thumbnail: of a JPEG, not all of it."""
+    if sniff(image) == "JPEG" and len(image) <= DEFAULT_LIMITS.bytes:
+        # The smallest of its own sizes that is no smaller than a thumbnail.
+        whole = cv2.imdecode(np.frombuffer(image, np.uint8), _REDUCED[-1][1])
+        if whole is not None:
+            fits = [flag for factor, flag in _REDUCED if 8 * max(whole.shape[:2]) // factor >= THUMBNAIL]
+            if fits:
+                found: Any = cv2.imdecode(np.frombuffer(image, np.uint8), fits[-1])
+                return resize(np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8), THUMBNAIL)
+    photo = decode(image)
+    return resize(photo, min(THUMBNAIL, max(photo.shape[:2])))
