@@ -17,16 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from sketchdata.classes.spellings import plain
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.files import regular
 from sketchdata.formats.deephash import PictureList
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
 #: The part whose pictures are of unseen classes.
@@ -55,6 +57,9 @@ class ClassLists:
 
     def table(self) -> pd.DataFrame:
         """Return one row per picture: its `list`, `part`, `path`, `word` and `label`, which counts as in the list."""
+        # Only here: commands that read lists of classes show their help without it.
+        import pandas as pd
+
         frames = []
         for name, own in self.pictures.items():
             part = part_of(name)

@@ -16,13 +16,14 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from skimage.morphology import thin as bwmorph_thin
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Mask = npt.NDArray[np.bool_]
 Strength = npt.NDArray[np.uint8]
@@ -163,6 +164,8 @@ def _assigned(one: _Places, other: _Places, costs: _Values, outlier: int) -> tup
         return _assigned(other, one, costs, outlier)[::-1]
     if not len(rows):
         return one, other
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     chosen_rows, chosen_columns = min_weight_full_bipartite_matching(_square(row, column, costs, outlier))
     matched = (chosen_rows < len(rows)) & (chosen_columns < len(columns))
     return rows[chosen_rows[matched]], columns[chosen_columns[matched]]
@@ -180,6 +183,8 @@ def _square(row: _Places, column: _Places, costs: _Values, outlier: int) -> csr_
     values = np.concatenate([costs, np.full(rows, outlier), np.zeros(columns + len(costs))])
     at_row = np.concatenate([row, one, rows + other, rows + column])
     at_column = np.concatenate([column, columns + one, other, columns + row])
+    from scipy.sparse import csr_array
+
     # One more for all, since a cost of 0 is not an entry of a sparse matrix; each row pays it once, whatever it takes.
     return csr_array((values + 1, (at_row, at_column)), shape=(rows + columns, columns + rows))
 
@@ -192,11 +197,6 @@ def _numbered(places: _Places) -> tuple[_Places, _Places]:
     numbers = np.empty(len(present), np.intp)
     numbers[different] = np.arange(len(different))
     return different, numbers[places]
-
-
-#: scikit-image's form of MATLAB's bwmorph(…, 'thin', inf), which the official code calls; its skeletonize is four times
-#: faster and keeps other pixels.
-_thinned: Callable[[Mask], Mask] = bwmorph_thin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +250,12 @@ def evaluate(
         raise ValueError("expected at least one drawing of the photo")
     # Not even a threshold of 0 takes what has no strength at all.
     least = np.maximum(levels, np.finfo(np.float64).eps)
-    rows = [_compare(_thinned(soft >= level), drawn, tolerance) for level in least]
+    # scikit-image's form of MATLAB's bwmorph(…, 'thin', inf), which the official code calls; its skeletonize is four
+    # times faster and keeps other pixels.
+    from skimage.morphology import thin
+
+    thinned: Callable[[Mask], Mask] = thin
+    rows = [_compare(thinned(soft >= level), drawn, tolerance) for level in least]
     found, matched, drawn_matched = np.array(rows, np.int64).reshape(-1, 3).T.copy()
     total = np.full(len(levels), sum(np.count_nonzero(each) for each in drawn), np.int64)
     return Counts(thresholds=levels, found=found, found_matched=matched, drawn=total, drawn_matched=drawn_matched)
