@@ -157,7 +157,11 @@ class EdgeDetectorConfig:
 #: Methods of `train sbir` of `sbir_baselines.METHODS`.
 SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "sake", "frozen", "centred")
 #: {method of `train sbir`: its module of `sketchdata.trainers`, whose `run` takes options, loop and class split}.
-SBIR_TRAINERS = {"doodle2search": "doodle2search", **dict.fromkeys(SBIR_BASELINES, "sbir_baselines")}
+SBIR_TRAINERS = {
+    "doodle2search": "doodle2search",
+    "sketchspace": "sketchspace",
+    **dict.fromkeys(SBIR_BASELINES, "sbir_baselines"),
+}
 SBIR_METHODS = tuple(SBIR_TRAINERS)
 
 
@@ -183,6 +187,17 @@ class SbirConfig(SpaceConfig):
         1.0, help="Weight of the semantic loss of doodle2search; the authors' code has 3.", type=_NOT_NEGATIVE
     )
     teacher_weight: float = option(1.0, help="Weight of the pretrained classifier in sake.", type=_NOT_NEGATIVE)
+    temperature: float = option(0.07, help="Temperature of the similarities in sketchspace.", type=_POSITIVE)
+    edge_detector: str = option(
+        "learned",
+        help="Detector of the photos' edge maps, by which sketchspace learns as by drawings: canny, learned, pidinet, "
+        "…; or none.",
+        metavar="NAME",
+    )
+    edge_weight: float = option(1.0, help="Weight of the edge maps in sketchspace.", type=_NOT_NEGATIVE)
+    word_weight: float = option(
+        1.0, help="Weight of the words' proxies in sketchspace, which need --words.", type=_NOT_NEGATIVE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

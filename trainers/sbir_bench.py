@@ -207,8 +207,8 @@ class _SbirBench:
         def inputs(pictures: TwoDomains) -> dict[str, Inputs]:
             found: dict[str, Inputs] = {}
             for domain in DOMAINS:
-                maps, own = encoder.branch(domain).gives_maps, getattr(pictures, domain)
-                path = features_path(self.cache or folder, record, own, domain, maps=maps, mirrored=False)
+                kind, own = encoder.branch(domain).features_kind, getattr(pictures, domain)
+                path = features_path(self.cache or folder, record, own, domain, kind=kind, mirrored=False)
                 context = DistributedContext(device=torch.device(device))
                 found[domain] = keep_features(path, encoder, own, domain, mirrored=False, context=context)
             return found

@@ -194,16 +194,20 @@ def zsl(
 def sbir(config: trainers.SbirConfig, splits: SplitOptions, training: SpaceTraining, as_json: bool) -> None:
     """Train a space of drawings and photos, in which a drawing finds photos of classes that no one drew.
 
-    Doodle to Search learns from triplets, word vectors and a domain classifier; the other methods are what it is
-    compared with. Validation classes choose the epoch by their mAP; unseen classes are not used. With --trunk frozen
-    the picture network reads each picture once, which a CPU does in minutes; the default trains it, for a GPU. --resume
-    continues an interrupted training and ends with the same network; on the CPU, to the bit. --seen or --class-split
+    Doodle to Search learns from triplets, word vectors and a domain classifier; sketchspace learns to place drawings
+    where a pretrained network has the photos of their classes; the other methods are what they are compared with.
+    Validation classes choose the epoch by their mAP; unseen classes are not used. With --trunk frozen the picture
+    network reads each picture once, which a CPU does in minutes; the default trains it, for a GPU. --resume continues
+    an interrupted training and ends with the same network; on the CPU, to the bit. --seen or --class-split
     take another split of the classes than the data set was built with, so that one data set serves several.
 
     Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --out runs/d2s
 
     Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --trunk frozen --out
     runs/d2s-cpu
+
+    Example: sketchdata train sbir --data data/sketchy --method sketchspace --weights imagenet --trunk frozen --out
+    runs/space
 
     Example: sketchdata train sbir --data data/sketchy --method centred --weights imagenet --trunk frozen --out
     runs/centred

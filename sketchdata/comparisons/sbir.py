@@ -69,7 +69,7 @@ _TITLES = {
     "gn-triplet": "GN-Triplet: triplets and a classifier",
     "sake": "SAKE, without similarities of WordNet",
     "doodle2search": "Doodle to Search",
-    "sketchspace": "ours",
+    "sketchspace": "ours: only the upper layers of the drawings' network learn",
 }
 _PRETRAINED = frozenset({"frozen", "centred", "sake", "sketchspace"})
 #: Row of the test set's own centres.

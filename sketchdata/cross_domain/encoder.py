@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures, read_shards
-from sketchdata.cross_domain.networks import TrunkBranch
+from sketchdata.cross_domain.networks import TransferBranch, TrunkBranch
 from sketchdata.errors import SketchDataError
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.vector_folder import PictureVectors
@@ -76,7 +76,8 @@ BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
         architecture.width if architecture.head else None,
         architecture.attention,
         architecture.config,
-    )
+    ),
+    "transfer": lambda architecture: TransferBranch(architecture.backbone, architecture.config),
 }
 
 

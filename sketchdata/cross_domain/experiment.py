@@ -100,7 +100,7 @@ class KeptFeatures:
 
 
 def features_path(
-    folder: Path, record: Mapping[str, Any], pictures: Pictures, domain: str, *, maps: bool, mirrored: bool
+    folder: Path, record: Mapping[str, Any], pictures: Pictures, name: str, *, kind: str, mirrored: bool
 ) -> Path:
     """Return where the features of pictures by a trunk that does not learn are kept, for all trainings alike.
 
@@ -108,15 +108,15 @@ def features_path(
         folder: Of such files.
         record: Of a training, its `manifest`, `weights` and `options`.
         pictures: Of one domain.
-        domain: Which.
-        maps: Whether features are maps, and not pooled.
+        name: Of the domain, or of what else the pictures are.
+        kind: Of the features, as a branch names them.
         mirrored: Whether they are of mirror images too.
     """
     weights, chosen = record["weights"], record["options"]
     facts = [record["manifest"], weights and weights["sha256"], chosen["backbone"], chosen["size"]]
-    facts += [chosen["line_width"], maps, mirrored]
+    facts += [chosen["line_width"], kind, mirrored]
     digest = hashlib.sha256(orjson.dumps(facts) + pictures.key_ids.cpu().numpy().tobytes()).hexdigest()
-    return folder / f"{domain}-{digest[:16]}.npy"
+    return folder / f"{name}-{digest[:16]}.npy"
 
 
 @torch.no_grad()
@@ -276,23 +276,35 @@ class SpaceExperiment:
         """Return what a network takes of the seen classes, to learn from, or else of the validation classes."""
         pictures = self.seen if learning else self.validation
         augment = learning and self.config.augment
-        found: dict[str, Inputs] = {}
-        for domain in (DRAWINGS, PHOTOS):
-            own = getattr(pictures, domain)
-            if self.frozen:
-                path = features_path(
-                    self.config.cache or self.folder.path / CACHE,
-                    {"manifest": self.manifest, "weights": self.weights, "options": recorded(self.config)},
-                    own,
-                    domain,
-                    maps=encoder.branch(domain).gives_maps,
-                    mirrored=augment,
-                )
-                found[domain] = keep_features(path, encoder, own, domain, mirrored=augment, context=self.context)
-            else:
-                changes = Augmentation() if augment else None
-                found[domain] = LivePictures(pictures=own, size=encoder.size, augment=changes)
-        return Domains(pictures=pictures, drawings=found[DRAWINGS], photos=found[PHOTOS])
+        return Domains(
+            pictures=pictures,
+            drawings=self.inputs_of(encoder, pictures.drawings, DRAWINGS, augment=augment),
+            photos=self.inputs_of(encoder, pictures.photos, PHOTOS, augment=augment),
+        )
+
+    def inputs_of(
+        self, encoder: SpaceEncoder, pictures: Pictures, domain: str, *, augment: bool, name: str | None = None
+    ) -> Inputs:
+        """Return what a network takes of some pictures: cached features if the picture network is frozen.
+
+        Args:
+            encoder: The network.
+            pictures: The pictures.
+            domain: Whose branch reads them.
+            augment: Whether they are augmented.
+            name: Of the cache, for pictures that are not those of the domain.
+        """
+        if not self.frozen:
+            return LivePictures(pictures=pictures, size=encoder.size, augment=Augmentation() if augment else None)
+        path = features_path(
+            self.config.cache or self.folder.path / CACHE,
+            {"manifest": self.manifest, "weights": self.weights, "options": recorded(self.config)},
+            pictures,
+            name or domain,
+            kind=encoder.branch(domain).features_kind,
+            mirrored=augment,
+        )
+        return keep_features(path, encoder, pictures, domain, mirrored=augment, context=self.context)
 
     def fit(
         self, name: str, objective: nn.Module, encoder: SpaceEncoder, *, slow: Sequence[nn.Parameter] = ()

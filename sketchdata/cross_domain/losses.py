@@ -131,3 +131,17 @@ class SemanticLoss(nn.Module):
 def soft_cross_entropy(scores: Tensor, teacher: Tensor) -> Tensor:
     """Return the cross entropy of scores, (B, M), to the probabilities of a teacher's, the mean over pictures."""
     return -(teacher.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()
+
+
+def bank_loss(scores: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
+    """Return the mean of −log Σ_p exp(s_p) / Σ exp(s), where p goes over all items of the own class in the bank.
+
+    Source: Wu, Efros and Yu, "Improving generalization via scalable neighborhood component analysis", ECCV 2018, eq. 4.
+
+    Args:
+        scores: (B, M) float32, similarities to M items over a temperature.
+        labels: (B,) int64, classes of the rows; each has an item in the bank.
+        bank: (M,) int64, classes of the items.
+    """
+    own = scores.masked_fill(labels[:, None] != bank[None], -torch.inf)
+    return (scores.logsumexp(1) - own.logsumexp(1)).mean()

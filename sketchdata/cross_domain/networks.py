@@ -75,6 +75,11 @@ class TrunkBranch(nn.Module):
         self.gives_maps = bool(attention) or isinstance(self.trunk, DenseHead)
 
     @property
+    def features_kind(self) -> str:
+        """What `features` are."""
+        return "maps" if self.gives_maps else "pooled"
+
+    @property
     def trunk_parameters(self) -> list[nn.Parameter]:
         """What computes `features`, of which some never learn."""
         part = self.trunk.features if isinstance(self.trunk, DenseHead) else self.trunk
@@ -104,6 +109,70 @@ class TrunkBranch(nn.Module):
 
     def forward(self, images: Tensor, domain: str) -> Tensor:
         """Return the embeddings of normalised pictures of a domain: (B, 3, S, S) → (B, D)."""
+        return self.project(self.features(images), domain)
+
+
+class TransferBranch(nn.Module):
+    """A picture network whose upper layers can learn, and whose features are standardised.
+
+    A network whose layers are no sequence, such as an image encoder of transformers, has two dense layers on top of its
+    features instead, whose output is added to them; 0 at first.
+
+    Args:
+        backbone: Of the table in `training.backbones`.
+        config: Of an image encoder of transformers.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, backbone: str, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.trunk = build(backbone, classes=1, channels=COLOURS, config=config)
+        *_, classifier = (layer for layer in self.trunk.modules() if isinstance(layer, nn.Linear))
+        classifier.requires_grad_(False)
+        width = self.trunk.feature_size
+        self.gives_maps = bool(self.trunk.upper_layers())
+        self.adapter: nn.Sequential | None = None
+        if not self.gives_maps:
+            last = nn.Linear(width // 4, width)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.adapter = nn.Sequential(nn.Linear(width, width // 4), nn.ReLU(), last)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    @property
+    def features_kind(self) -> str:
+        """What `features` are."""
+        return "lower maps" if self.gives_maps else "pooled"
+
+    @property
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """What computes `features`."""
+        upper = {id(each) for layer in self.trunk.upper_layers() for each in layer.parameters()}
+        part = self.trunk.features if isinstance(self.trunk, DenseHead) else self.trunk
+        return [each for each in part.parameters() if id(each) not in upper]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the input of the upper layers, or the trunk's features where it has none: (B, C, H, W) or (B, F)."""
+        return self.trunk.lower(images) if self.gives_maps else self.trunk.extract(images)
+
+    def project(self, features: Tensor, domain: str) -> Tensor:
+        """Return the standardised features of what `features` returned, (B, F), which do not depend on the domain."""
+        if self.gives_maps:
+            for layer in self.trunk.upper_layers():
+                features = layer(features)
+            features = self.trunk.pool(features)
+        if self.adapter is not None:
+            features = features + self.adapter(features)
+        return (features - self.mean) / self.deviation
+
+    def forward(self, images: Tensor, domain: str) -> Tensor:
+        """Return the embeddings of normalised pictures of a domain: (B, 3, S, S) → (B, F)."""
         return self.project(self.features(images), domain)
 
 

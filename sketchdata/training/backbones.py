@@ -70,6 +70,10 @@ class TimmModel(PictureNetwork):
         return found
 
 
+#: Blocks of EfficientNet-Lite0 whose maps have at least a 16th of the picture's side.
+_LITE_LOWER = 11
+
+
 class EfficientNetLite0(PictureNetwork):
     """EfficientNet-Lite0 of the package efficientnet-lite-pytorch: no sigmoid, no squeeze-and-excitation.
 
@@ -95,6 +99,20 @@ class EfficientNetLite0(PictureNetwork):
     def maps(self, images: Tensor) -> Tensor:
         """Return the last maps: (B, channels, S, S) float32, S ≥ 32 → (B, 1280, H, W)."""
         found: Tensor = self.model.extract_features(images)
+        return found
+
+    def upper_layers(self) -> list[nn.Module]:
+        """Return the last five of 16 blocks, and the last convolution with its normalisation and activation."""
+        model = self.model
+        return [*model._blocks[_LITE_LOWER:], model._conv_head, model._bn1, model._swish]
+
+    def lower(self, images: Tensor) -> Tensor:
+        """Return the maps of the first eleven blocks: (B, channels, S, S) float32 → (B, 112, S / 16, S / 16)."""
+        model = self.model
+        x = model._swish(model._bn0(model._conv_stem(images)))
+        for block in model._blocks[:_LITE_LOWER]:
+            x = block(x)
+        found: Tensor = x
         return found
 
     def forward(self, images: Tensor) -> Tensor:

@@ -31,6 +31,21 @@ class PictureNetwork(nn.Module):
         found: Tensor = self.features(images)
         return found
 
+    def upper_layers(self) -> list[nn.Module]:
+        """Return the last third of the layers of `maps`; none where they are not a sequence."""
+        part = getattr(self, "features", None)
+        if type(self).maps is not PictureNetwork.maps or not isinstance(part, nn.Sequential):
+            return []
+        layers = list(part)
+        return layers[2 * len(layers) // 3 :]
+
+    def lower(self, images: Tensor) -> Tensor:
+        """Return the maps that `upper_layers` take: (B, channels, S, S) float32 → (B, C, H, W)."""
+        layers = list(self.features.children())
+        for layer in layers[: len(layers) - len(self.upper_layers())]:
+            images = layer(images)
+        return images
+
     def pool(self, maps: Tensor) -> Tensor:
         """Return the classifier's input of `maps`, (B, feature_size): by default their mean over all places."""
         return maps.mean((2, 3))
@@ -257,8 +272,17 @@ class ResNet(PictureNetwork):
 
     def maps(self, images: Tensor) -> Tensor:
         """Return the last stage's maps: (B, channels, S, S) float32 → (B, 512 or 2048, H, W)."""
+        found: Tensor = self.layer4(self.lower(images))
+        return found
+
+    def upper_layers(self) -> list[nn.Module]:
+        """Return the last stage."""
+        return [self.layer4]
+
+    def lower(self, images: Tensor) -> Tensor:
+        """Return the third stage's maps: (B, channels, S, S) float32 → (B, 256 or 1024, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        found: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        found: Tensor = self.layer3(self.layer2(self.layer1(x)))
         return found
 
     def pool(self, maps: Tensor) -> Tensor:
