@@ -79,6 +79,15 @@ given=$demo/drawings/gallery
 run sketchdata recognise "$demo/zsl" --top 5 --picture "$demo/recognised.png" "$given/apple.ndjson#1" \
     "$given/cat.ndjson#1" "$given/clock.ndjson#1" "$given/cup.ndjson#1" "$given/key.ndjson#1" "$given/star.ndjson#1"
 
+# Photos found by a drawing: a space of the same drawings and photographs, its vectors, and an index of all photos.
+run sketchdata build sbir --drawings "$given" --photos "$demo/generated" --seen 24 --out "$demo/sbir"
+run sketchdata train sbir --data "$demo/sbir" --out "$demo/space" --method triplet --backbone small --size 32 --width 32 \
+    --epochs 2
+run sketchdata encode "$demo/space" "$demo/sbir" --splits all --out "$demo/vectors"
+run sketchdata index build "$demo/vectors" --out "$demo/photo-index"
+run sketchdata search "$demo/photo-index" --run "$demo/space" "$given/star.ndjson#1" --data "$demo/sbir" \
+    --html "$demo/found-photos.html"
+
 cat <<END
 
 What was made, in $demo (generated drawings, not from Quick, Draw!):
@@ -95,6 +104,8 @@ What was made, in $demo (generated drawings, not from Quick, Draw!):
     .venv/bin/sketchdata search $demo/index --run $demo/codes-run YOUR.svg --data $demo/ten --html found.html
   zsl          a network that recognises unseen classes; evaluation.md has its accuracy
   recognised.png   its predictions for a drawing of each of six unseen classes, right or wrong
+  space, vectors, photo-index   drawings and photos in one space     found-photos.html   photos found by a drawing
+    To draw and search: .venv/bin/sketchdata serve $demo/photo-index --run $demo/space
 To curate drawings yourself: .venv/bin/sketchdata audit serve $demo/dataset
 For the real thing: sketchdata build quickdraw-3.8m
 END
