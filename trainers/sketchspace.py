@@ -138,6 +138,15 @@ class SketchspaceObjective(SpaceObjective):
             self.register_buffer("words", words, persistent=False)
             self.proxies = nn.Linear(words.shape[1], encoder.width)
 
+    def train(self, mode: bool = True) -> SketchspaceObjective:
+        """Set the mode of all but the encoder, whose normalisations keep the statistics of the pretrained network.
+
+        Those of small batches of few classes differ from the running ones by which a drawing is embedded later.
+        """
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
     def forward(self, batch: TripletBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its parts."""
         labels, config = batch.labels.to(self.bank.device), self.config
@@ -145,7 +154,6 @@ class SketchspaceObjective(SpaceObjective):
         if self.edges is not None:
             place = (self.seed, batch.epoch, batch.step, _EDGES)
             rows = torch.randint(len(self.edges), (max(len(labels) // 2, 1),), generator=generator(*place))
-            # Together, so that the normalisations see both.
             inputs = torch.cat([inputs, self.edges.read(rows, *place).to(inputs.device)])
         embedded = self.encoder(inputs, DRAWINGS)
         scores = embedded @ self.bank.T / config.temperature

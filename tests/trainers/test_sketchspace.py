@@ -107,6 +107,8 @@ def test_photos_keep_the_pretrained_features_and_only_upper_layers_of_drawings_l
         else:
             assert name.startswith("classifier") or torch.equal(value, given[name])
     assert changed
+    for name, value in own.drawing.trunk.named_buffers():
+        assert torch.equal(value, given[name]), "a normalisation keeps the statistics of the pretrained network"
     # Standardised by the seen photos.
     photos = read_group(data, SEEN, size=16).photos
     with torch.no_grad():
