@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sketchdata import synth
+from sketchdata.classes.vectors import write_vectors
 from sketchdata.cross_domain.dataset import DOMAINS, DRAWINGS, GROUPS, PHOTOS, UNSEEN, VALIDATION, VECTORS
 from sketchdata.drawings.drawing import concatenate
 from sketchdata.drawings.raster import raster
@@ -101,3 +102,11 @@ def _row(word: str, label: int, number: int, image: bytes) -> dict[str, Any]:
         "author": "sketchdata",
         "licence": "CC0",
     }
+
+
+def write_random_words(path: Path, groups: Mapping[str, Sequence[str]], **changed: float) -> Path:
+    """Write a random vector of each class; those of some classes are multiplied by a number, or left out by 0."""
+    words = sorted(word for own in groups.values() for word in own if changed.get(word, 1))
+    rows = [np.random.default_rng(sum(word.encode())).normal(size=5) * changed.get(word, 1) for word in words]
+    write_vectors(path, words, np.array(rows, np.float32), np.ones(len(words), np.int64), {})
+    return path

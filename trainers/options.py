@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from sketchdata.config import FOLDER, PATH, option
-from sketchdata.cross_domain.options import SpaceConfig
+from sketchdata.cross_domain.options import SpaceConfig, TwoDomainConfig
+from sketchdata.errors import ConfigError
 from sketchdata.training.options import (
     BACKBONE_HELP,
     BITS,
@@ -198,6 +199,87 @@ class SbirConfig(SpaceConfig):
     word_weight: float = option(
         1.0, help="Weight of the words' proxies in sketchspace, which need --words.", type=_NOT_NEGATIVE
     )
+
+
+#: Shen et al., sections 2 and 3.1; they give neither a learning rate nor a number of epochs, and their code has 5e-4.
+PAPER_ZSIH = {
+    "paper": {
+        "backbone": "alexnet-torchvision",
+        "size": 227,
+        "kron_width": 256,
+        "optimizer": "adam",
+        "learning_rate": 5e-4,
+        "trunk_learning_rate": 5e-4,
+        "weight_decay": 0.0,
+        "batch_size": 250,
+        "constant_rate": True,
+        "warm_up": 0,
+        "clip": 1e6,
+    }
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZsihConfig(TwoDomainConfig):
+    """Options of `train zsih`."""
+
+    bits: str = option("64", help="Bits of a code.", type=click.Choice(["16", "32", "64", "128"]))
+    fusion: str = option(
+        "kron",
+        help="How a drawing and a photo are fused: all products, both one after the other, or factorised bilinear "
+        "pooling.",
+        type=click.Choice(["kron", "concat", "mfb"]),
+    )
+    kron_width: int = option(
+        64,
+        help="Values K of each picture that are fused. All products are K², and the layer behind them has K² × "
+        "--graph-width weights, thrice in memory with Adam and once more for gradients: at 64 and 1024 4.2 million, "
+        "67 MB; at the paper's 256, 67 million, 1.1 GB.",
+        type=click.IntRange(1, 1024),
+    )
+    kron_sketch: int | None = option(
+        None, help="Values of a count sketch that takes the place of the K² products.", type=_COUNT
+    )
+    graph: str = option(
+        "on",
+        help="Whether graph convolutions join pairs of similar words; `words` are inputs of dense layers instead.",
+        type=click.Choice(["on", "off", "words"]),
+    )
+    temperature: float = option(0.1, help="t of the graph's exp(−‖s_j − s_k‖² / t).", type=_POSITIVE)
+    graph_width: int = option(1024, help="Width of the first graph convolution.", type=click.IntRange(1, 65_536))
+    neurons: str = option(
+        "stochastic",
+        help="Sample bits, or draw values to bits by a quantisation error and decorrelate them.",
+        type=click.Choice(["stochastic", "regularised"]),
+    )
+    regularisation_weight: float = option(1.0, help="Weight of --neurons regularised.", type=_NOT_NEGATIVE)
+    decoder: str = option(
+        "words",
+        help="What bits are decoded to: the word's vector, or the class.",
+        type=click.Choice(["words", "classifier"]),
+    )
+    code_entropy: str = option(
+        "max",
+        help="Whether the loss has log q of the codes, as in the paper, which raises their entropy; its negative, as "
+        "in the authors' code; or neither.",
+        type=click.Choice(["max", "min", "none"]),
+    )
+
+    @property
+    def width(self) -> int:
+        """Values of the encoders."""
+        return int(self.bits)
+
+    @property
+    def method(self) -> str:
+        """The method's name in a report."""
+        return "zsih"
+
+    def check(self) -> None:
+        """Raise ConfigError where the options do not fit one another."""
+        super().check()
+        if self.kron_sketch is not None and self.fusion != "kron":
+            raise ConfigError(f"--kron-sketch is of --fusion kron, not {self.fusion}: leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

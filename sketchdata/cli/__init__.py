@@ -167,6 +167,7 @@ _train = LazyGroup(
         "zsl": ("train:zsl", "Zero-shot recognition of classes without training drawings."),
         "hashing-baselines": ("train:hashing_baselines", "Other deep hashing methods, for comparison."),
         "sbir": ("train:sbir", "A space in which drawings find photos of classes no one drew."),
+        "zsih": ("train:zsih", "Binary codes by which drawings find photos of classes no one drew."),
         "sketchcode": ("train:sketchcode", "Our own recipe for binary codes, without a recurrent branch."),
     },
 )

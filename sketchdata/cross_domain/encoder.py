@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures, read_shards
+from sketchdata.cross_domain.hashing_networks import HashingBranch
 from sketchdata.cross_domain.networks import TransferBranch, TrunkBranch
 from sketchdata.errors import SketchDataError
 from sketchdata.progress import task_bar
@@ -78,6 +79,7 @@ BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
         architecture.config,
     ),
     "transfer": lambda architecture: TransferBranch(architecture.backbone, architecture.config),
+    "hashing": lambda architecture: HashingBranch(architecture.backbone, architecture.width, architecture.config),
 }
 
 
@@ -125,6 +127,11 @@ class SpaceEncoder(nn.Module):
         """D."""
         return self.architecture.width
 
+    @property
+    def bits(self) -> int:
+        """Bits of its codes; 0 for a network that gives vectors."""
+        return self.width if self.architecture.branch == "hashing" else 0
+
     def branch(self, domain: str) -> Any:
         """Return the branch of a domain."""
         if self.architecture.shared:
@@ -144,10 +151,13 @@ class SpaceEncoder(nn.Module):
         found: Tensor = self.branch(domain).features(self.normalised(pictures))
         return found
 
+    def read(self, inputs: Tensor, domain: str) -> Tensor:
+        """Return the features of `inputs`, which may be features already; `inputs` as for `forward`."""
+        return self.features(inputs, domain) if inputs.dtype == torch.uint8 else inputs.to(self.mean.device)
+
     def project(self, inputs: Tensor, domain: str) -> Tensor:
         """Return embeddings before the centre is subtracted: (B, D) float32; `inputs` as for `forward`."""
-        features = self.features(inputs, domain) if inputs.dtype == torch.uint8 else inputs.to(self.mean.device)
-        found: Tensor = self.branch(domain).project(features, domain).float()
+        found: Tensor = self.branch(domain).project(self.read(inputs, domain), domain).float()
         return found
 
     def forward(self, inputs: Tensor, domain: str) -> Tensor:

@@ -503,6 +503,10 @@ def measure_space(
             f"the data has but one unseen class, {_some(unseen.classes)}, and whatever is found is right: build it "
             "with two at least"
         )
+    if encoder.bits and measures.bits:
+        raise ConfigError(
+            f"the network gives codes of {encoder.bits} bits itself, by which it is measured: leave out --bits"
+        )
     embedded = embedded or partial(embed_domains, encoder, device=measures.device, batch_size=measures.batch_size)
     found = embedded(unseen)
     for domain, own in found.items():
@@ -514,6 +518,7 @@ def measure_space(
         "queries": queries.domain,
         "gallery": gallery.domain,
         "width": encoder.width,
+        "hashed": encoder.bits > 0,
         "retrieval": search.values(),
     }
     if measures.needs_seen and seen is not None:

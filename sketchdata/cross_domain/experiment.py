@@ -36,6 +36,8 @@ from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, wri
 from sketchdata.cross_domain.options import FROZEN, SpaceConfig
 from sketchdata.cross_domain.sampling import (
     Inputs,
+    PairLoader,
+    PairOrder,
     TripletBatch,
     TripletLoader,
     TripletOrder,
@@ -307,15 +309,23 @@ class SpaceExperiment:
         return keep_features(path, encoder, pictures, domain, mirrored=augment, context=self.context)
 
     def fit(
-        self, name: str, objective: nn.Module, encoder: SpaceEncoder, *, slow: Sequence[nn.Parameter] = ()
+        self,
+        name: str,
+        objective: nn.Module,
+        encoder: SpaceEncoder,
+        *,
+        slow: Sequence[nn.Parameter] = (),
+        pairs: bool = False,
     ) -> dict[str, Any]:
-        """Train an objective on triplets, and load the epoch whose mAP of the validation classes is best.
+        """Train an objective on triplets or pairs, and load the epoch whose mAP of the validation classes is best.
 
         Args:
             name: Of the stage.
-            objective: Takes a `TripletBatch`; all of its parameters that require gradients are trained.
+            objective: Takes a `TripletBatch`, or a `PairBatch` with `pairs`; all of its parameters that require
+                gradients are trained.
             encoder: The network within it.
             slow: Parameters that have the picture network's learning rate; by default those of the trunks.
+            pairs: Whether it learns from pairs.
 
         Raises:
             ConfigError: A class has drawings and no photo.
@@ -330,29 +340,33 @@ class SpaceExperiment:
             ([each for each in learned if id(each) not in own], training.learning_rate),
             ([each for each in learned if id(each) in own], config.trunk_learning_rate),
         ]
-        domains = self.inputs(encoder, learning=True)
-        pictures = domains.pictures
-        order = TripletOrder(
-            pictures.drawings.labels,
-            pictures.photos.labels,
-            negative_probabilities(len(pictures.classes), self.words),
-            batch_size=training.batch_size,
-            seed=training.seed,
-            rank=self.context.rank,
-            world_size=self.context.world_size,
-        )
         stage = TrainingStage(
             name=name,
             epochs=config.epochs,
             objective=objective,
             groups=[group for group in groups if group[0]],
-            loader=TripletLoader(order=order, drawings=domains.drawings, photos=domains.photos),
+            loader=self._loader(self.inputs(encoder, learning=True), pairs=pairs),
             validate=self.validation_of(encoder),
             chooser="map",
             constant=config.constant_rate,
             patience=config.patience,
         )
         return fit(stage, self.folder, training)
+
+    def _loader(self, domains: Domains, *, pairs: bool) -> TripletLoader | PairLoader:
+        labels = domains.pictures.drawings.labels, domains.pictures.photos.labels
+        classes = len(domains.pictures.classes)
+        options: dict[str, Any] = {
+            "batch_size": self.training.batch_size,
+            "seed": self.training.seed,
+            "rank": self.context.rank,
+            "world_size": self.context.world_size,
+        }
+        if pairs:
+            order = PairOrder(*labels, classes, **options)
+            return PairLoader(order=order, drawings=domains.drawings, photos=domains.photos)
+        triplets = TripletOrder(*labels, negative_probabilities(classes, self.words), **options)
+        return TripletLoader(order=triplets, drawings=domains.drawings, photos=domains.photos)
 
     def validation_of(self, encoder: SpaceEncoder) -> Callable[[], dict[str, float]]:
         """Return what measures `map`: drawings of the validation classes search their photos."""
@@ -392,6 +406,8 @@ def train_space(
     training: TrainingOptions,
     learn: Callable[[SpaceExperiment], tuple[SpaceEncoder, list[dict[str, Any]]]],
     split: ClassSplit | None = None,
+    *,
+    trainer: str = "sbir",
 ) -> dict[str, Any]:
     """Train a network of drawings and photos in a run folder, write it, and return the report.
 
@@ -400,6 +416,7 @@ def train_space(
         training: How the loop learns.
         learn: Trains and returns the network, and the records of its stages.
         split: Another split of the classes than the data set was built with.
+        trainer: Name in records and the report.
 
     Raises:
         ConfigError: Folders, options, words, classes or the device do not fit.
@@ -419,7 +436,7 @@ def train_space(
         words = None if config.words is None else read_words(config.words, classes, unit=config.unit_words)
         weights = weights_record(config.network, config.out)
         facts = {
-            "trainer": "sbir",
+            "trainer": trainer,
             "options": recorded(config) | recorded(training) | recorded_weights(weights),
             "weights": weights,
             "classes": list(classes),
@@ -458,7 +475,7 @@ def train_space(
         by_chance = mean_average_precision(*_zeros(validation), validation)[1]
         return folder.finish(
             {
-                "trainer": "sbir",
+                "trainer": trainer,
                 "method": config.method,
                 "options": facts["options"],
                 "stages": records,

@@ -25,7 +25,7 @@ FROZEN, TRAINED = "frozen", "trained"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceConfig:
+class TwoDomainConfig:
     """The data and the network of every training on drawings and photos."""
 
     data: Path = option(help="Folder that `sketchdata build sbir` made.", record=False, type=_FOLDER)
@@ -50,7 +50,6 @@ class SpaceConfig:
     )
     size: int = option(224, help="Side of the pictures in pixels.", type=click.IntRange(16, MAX_SIZE))
     line_width: int = option(1, help="Width of drawn lines in pixels.", type=click.IntRange(1, 64))
-    width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
     epochs: int = option(40, help="Number of epochs; each has every drawing once.", type=click.IntRange(0, 1_000_000))
     patience: int | None = option(
         None, help="Stop after so many epochs without a better mAP of validation classes.", type=_COUNT
@@ -91,10 +90,26 @@ class SpaceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpaceConfig(TwoDomainConfig):
+    """That of trainings of a space of vectors."""
+
+    width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpaceTraining(TrainingOptions):
     """How a training on drawings and photos learns."""
 
     batch_size: int = option(64, help="Triplets of a step, over all processes.", type=_COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTraining(TrainingOptions):
+    """How a training on pairs learns."""
+
+    batch_size: int = option(
+        250, help="Pairs of a step, over all processes; the graph joins those of one process.", type=_COUNT
+    )
 
 
 def preset(**values: Any) -> dict[str, dict[str, Any]]:

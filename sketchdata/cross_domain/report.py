@@ -192,7 +192,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         f"# {values['trainer']}: {queries} search {gallery}",
         "",
         f"{found['queries']:,} {queries} of {len(values['unseen']):,} unseen classes search {found['gallery']:,} "
-        f"{gallery} by the Euclidean distance of {values['width']} values. The network learned {values['seen']:,} "
+        f"{gallery} by the {_distance(values)}. The network learned {values['seen']:,} "
         "other classes; no picture of an unseen class was used to learn or to choose anything. Chance is "
         f"{found['chance']:.4f}.",
         "",
@@ -227,6 +227,11 @@ def markdown(values: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join([*lines, "## Failures", "", *_failures(values), "", "## Classes", "", *_classes(values)])
+
+
+def _distance(values: Mapping[str, Any]) -> str:
+    kind, unit = ("Hamming", "bits") if values["hashed"] else ("Euclidean", "values")
+    return f"{kind} distance of {values['width']} {unit}"
 
 
 def _measures(found: Mapping[str, Any]) -> Iterator[str]:

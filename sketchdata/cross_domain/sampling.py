@@ -1,4 +1,4 @@
-"""Triplets of a drawing, a photo of its class and a photo of another class, as functions of seed, epoch and step."""
+"""Pairs and triplets of drawings and photos, as functions of seed, epoch and step."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class TripletRows:
     negatives: Tensor
 
 
-class TripletOrder:
-    """The triplets of a training; every drawing is the anchor of one triplet an epoch.
+class _DrawingOrder:
+    """The drawings of a training, each once an epoch, and the photos of each class.
 
     Args:
         drawings: (N,) classes of the drawings.
         photos: (M,) classes of the photos.
-        negatives: (L, L) probabilities of the negative class, of `negative_probabilities`.
-        batch_size: Triplets of all ranks together in a step.
+        classes: L.
+        batch_size: Drawings of all ranks together in a step.
         seed: Of everything random.
         rank: This process's number.
         world_size: How many there are.
@@ -76,7 +76,7 @@ class TripletOrder:
         self,
         drawings: Tensor,
         photos: Tensor,
-        negatives: npt.NDArray[np.float64],
+        classes: int,
         *,
         batch_size: int,
         seed: int = 0,
@@ -88,17 +88,52 @@ class TripletOrder:
         self.order = Order(count=len(drawings), batch_size=min(batch_size, len(drawings)), seed=seed)
         # Photos class by class, so that a photo of a class is a place in a range.
         self.photos = self.photo_labels.argsort(stable=True)
-        self.counts = torch.bincount(self.photo_labels, minlength=len(negatives))
+        self.counts = torch.bincount(self.photo_labels, minlength=classes)
         self.starts = self.counts.cumsum(0) - self.counts
         if (empty := self.counts[self.labels] == 0).any():
             raise ConfigError(f"class {int(self.labels[empty][0])} has drawings and no photo to learn from")
-        self.cumulated = torch.from_numpy(negatives * (self.counts > 0).numpy()).cumsum(1)
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; a last batch of fewer triplets than ranks is left out."""
+        """Steps of an epoch; a last batch of fewer drawings than ranks is left out."""
         whole, rest = divmod(self.order.count, self.order.batch_size)
         return whole + (rest >= self.world_size)
+
+    def _photo(self, labels: Tensor, random: Tensor) -> Tensor:
+        counts = self.counts[labels]
+        return self.photos[self.starts[labels] + torch.minimum((random * counts).long(), counts - 1)]
+
+
+class PairOrder(_DrawingOrder):
+    """The pairs of a training: every drawing once an epoch, with a random photo of its class."""
+
+    def rows(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this rank's rows of drawings and of photos, both (B,) int64, from step `start` of an epoch on."""
+        for step, drawings in enumerate(self.order.indices(epoch, start), start):
+            if step == self.steps:
+                return
+            # Of all ranks, so that a step has the same pairs on any number of them.
+            random = torch.rand(len(drawings), generator=generator(self.seed, epoch, step), dtype=torch.float64)
+            photos = self._photo(self.labels[drawings], random)
+            yield drawings[self.rank :: self.world_size], photos[self.rank :: self.world_size]
+
+
+class TripletOrder(_DrawingOrder):
+    """The triplets of a training; every drawing is the anchor of one triplet an epoch.
+
+    Args:
+        drawings: (N,) classes of the drawings.
+        photos: (M,) classes of the photos.
+        negatives: (L, L) probabilities of the negative class, of `negative_probabilities`.
+        **options: Of `_DrawingOrder`.
+
+    Raises:
+        ConfigError: A class has drawings and no photo.
+    """
+
+    def __init__(self, drawings: Tensor, photos: Tensor, negatives: npt.NDArray[np.float64], **options: int) -> None:
+        super().__init__(drawings, photos, len(negatives), **options)
+        self.cumulated = torch.from_numpy(negatives * (self.counts > 0).numpy()).cumsum(1)
 
     def rows(self, epoch: int, start: int = 0) -> Iterator[TripletRows]:
         """Yield this rank's triplets of the steps of an epoch, from step `start` on."""
@@ -113,10 +148,6 @@ class TripletOrder:
             found = (anchors, self._photo(own, random[0]), self._photo(other, random[2]))
             chosen = (rows[self.rank :: self.world_size] for rows in found)
             yield TripletRows(**dict(zip(("anchors", "positives", "negatives"), chosen, strict=True)))
-
-    def _photo(self, labels: Tensor, random: Tensor) -> Tensor:
-        counts = self.counts[labels]
-        return self.photos[self.starts[labels] + torch.minimum((random * counts).long(), counts - 1)]
 
 
 class Inputs(Protocol):
@@ -187,4 +218,49 @@ class TripletLoader:
                 anchors=self.drawings.read(rows.anchors, *place, 0),
                 positives=self.photos.read(rows.positives, *place, 1),
                 negatives=self.photos.read(rows.negatives, *place, 2),
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairBatch:
+    """B pairs as an objective takes them.
+
+    Attributes:
+        labels: (B,) int64, classes of the pairs.
+        drawings: (B, …).
+        photos: (B, …).
+    """
+
+    labels: Tensor
+    drawings: Tensor
+    photos: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairLoader:
+    """The pairs of a training, of an order, with what the network takes of drawings and photos."""
+
+    order: PairOrder
+    drawings: Inputs
+    photos: Inputs
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.order.steps
+
+    @property
+    def batch_size(self) -> int:
+        """Pairs of all ranks together in a step."""
+        return self.order.order.batch_size
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[PairBatch]:
+        """Yield the batches of an epoch from step `start` on."""
+        order = self.order
+        for step, (drawings, photos) in enumerate(order.rows(epoch, start), start):
+            place = (order.seed, epoch, step, order.rank)
+            yield PairBatch(
+                labels=order.labels[drawings],
+                drawings=self.drawings.read(drawings, *place, 0),
+                photos=self.photos.read(photos, *place, 1),
             )

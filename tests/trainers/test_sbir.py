@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +31,11 @@ from sketchdata.trainers.options import SBIR_METHODS, SbirConfig
 from sketchdata.training.backbones import build
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, read_lines
 from tests.trainings import flags, kill_in
-from tests.two_domains import make_two_domains
+from tests.two_domains import make_two_domains, write_random_words
 
 GROUPS = {"seen": ("cat", "house", "star"), "validation": ("airplane", "fish"), "unseen": ("apple", "ice cream")}
 NETWORK: dict[str, Any] = {"backbone": "small", "size": 16, "width": 8, "epochs": 2}
 LOOP: dict[str, Any] = {"batch_size": 8, "device": "cpu", "save_minutes": 0.0, "log_every": 2}
-
-
-def write_words(path: Path, groups: Mapping[str, Sequence[str]] = GROUPS, **changed: float) -> Path:
-    """Write a random vector of each class; those of some classes are multiplied by a number, or left out by 0."""
-    words = sorted(word for own in groups.values() for word in own if changed.get(word, 1))
-    rows = [np.random.default_rng(sum(word.encode())).normal(size=5) * changed.get(word, 1) for word in words]
-    write_vectors(path, words, np.array(rows, np.float32), np.ones(len(words), np.int64), {})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def words(data: Path) -> Path:
-    return write_words(data.parent / "words.parquet")
+    return write_random_words(data.parent / "words.parquet", GROUPS)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +325,7 @@ def test_unseen_drawings_photos_and_words_make_no_difference(
     # Other unseen classes, with other drawings and photos, and another class table.
     others = {**GROUPS, "unseen": ("bicycle", "umbrella", "zebra")}
     make_two_domains(tmp_path / "others", others, drawings=6, photos=3)
-    names = write_words(tmp_path / "others.parquet", others)
+    names = write_random_words(tmp_path / "others.parquet", others)
     train(tmp_path / "others", tmp_path / "one", method, words=names, weights=str(weights))
     assert model(tmp_path / "one") == expected
     # Files of unseen classes are not even there.
@@ -342,7 +333,7 @@ def test_unseen_drawings_photos_and_words_make_no_difference(
     for split in (f"unseen-{DRAWINGS}", f"unseen-{PHOTOS}"):
         for shard in manifest.shards(split):
             (tmp_path / "gone" / shard.path).unlink()
-    changed = write_words(tmp_path / "changed.parquet", apple=-3.0, **{"ice cream": 0})
+    changed = write_random_words(tmp_path / "changed.parquet", GROUPS, apple=-3.0, **{"ice cream": 0})
     train(tmp_path / "gone", tmp_path / "two", method, words=changed, weights=str(weights))
     assert model(tmp_path / "two") == expected
 
@@ -350,7 +341,7 @@ def test_unseen_drawings_photos_and_words_make_no_difference(
 def test_seen_drawings_photos_and_words_make_a_difference(data: Path, words: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "plain", words=words)
     expected = model(tmp_path / "plain")
-    train(data, tmp_path / "word", words=write_words(tmp_path / "w.parquet", cat=-1.0))
+    train(data, tmp_path / "word", words=write_random_words(tmp_path / "w.parquet", GROUPS, cat=-1.0))
     assert model(tmp_path / "word") != expected
     for domain in (DRAWINGS, PHOTOS):
         manifest = make_two_domains(tmp_path / domain, GROUPS, drawings=6, photos=3)
@@ -370,7 +361,7 @@ def test_seen_drawings_photos_and_words_make_a_difference(data: Path, words: Pat
 
 
 def test_words_have_length_one_unless_they_are_to_stay_as_stored(tmp_path: Path) -> None:
-    path = write_words(tmp_path / "w.parquet", cat=3.0)
+    path = write_random_words(tmp_path / "w.parquet", GROUPS, cat=3.0)
     unit, stored = (read_words(path, GROUPS["seen"], unit=unit) for unit in (True, False))
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(stored / np.linalg.norm(stored, axis=1, keepdims=True), unit, rtol=1e-6)
@@ -399,8 +390,8 @@ def test_without_words_the_semantic_loss_is_refused(data: Path, tmp_path: Path) 
 
 def test_a_class_without_a_word_is_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no vector of house: make it with `sketchdata import vectors"):
-        train(data, tmp_path / "run", words=write_words(tmp_path / "w.parquet", house=0))
-    path = write_words(tmp_path / "zero.parquet", house=1e-60)
+        train(data, tmp_path / "run", words=write_random_words(tmp_path / "w.parquet", GROUPS, house=0))
+    path = write_random_words(tmp_path / "zero.parquet", GROUPS, house=1e-60)
     with pytest.raises(ConfigError, match="a vector of zeros for house"):
         train(data, tmp_path / "run", words=path)
 
@@ -472,15 +463,15 @@ def test_the_command_trains_and_prints_its_report(data: Path, words: Path, tmp_p
     assert orjson.loads(done.stdout) == orjson.loads((tmp_path / "run" / REPORT).read_bytes())
 
 
-def test_the_preset_is_the_paper_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preset_is_the_paper_s(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {}
 
-    def kept(config: SbirConfig, training: SpaceTraining) -> dict[str, Any]:
+    def kept(config: SbirConfig, training: SpaceTraining, _split: object) -> dict[str, Any]:
         found.update(vars(config) | vars(training))
         return {}
 
     monkeypatch.setattr(doodle2search, "run", kept)
-    arguments = ["--data", "d", "--out", "o", "--preset", "paper", "--json"]
+    arguments = ["--data", str(data), "--out", "o", "--preset", "paper", "--json"]
     assert CliRunner().invoke(command, arguments).exception is None
     expected = {"backbone": "vgg16", "optimizer": "sgd", "learning_rate": 1e-4, "trunk_learning_rate": 1e-4}
     expected |= {"weight_decay": 5e-4, "batch_size": 20, "epochs": 40, "patience": 20, "trunk": "trained"}
