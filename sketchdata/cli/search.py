@@ -193,7 +193,13 @@ def _print(answer: search_recipe.SearchAnswer) -> None:
         table.add_column("hit")
     for result in answer.results:
         mark = ("✓" if result.hit else "✗",) if judged else ()
-        table.add_row(str(result.rank), str(result.key_id), result.word, f"{result.distance:.4g}", *mark)
+        table.add_row(
+            str(result.rank),
+            str(result.key_id),
+            result.word,
+            f"{result.distance:.3f}" if isinstance(result.distance, float) else str(result.distance),
+            *mark,
+        )
     print_tables(table)
 
 

@@ -141,7 +141,9 @@ class PhotoStore:
     def _read(self, row: int) -> FoundPhoto:
         ((_, table),) = self.groups.take(self.rows[row : row + 1], keep=True)
         (facts,), (image,) = table.select(_CREDITS).to_pylist(), pictures.image_bytes(table)
-        said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], facts["source"]]
+        # Of the user's own folders, where the photo was found says nothing.
+        source = None if facts["source"] == "folders" else facts["source"]
+        said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
         page = facts["page"] or ""
         try:
             thumbnail = encode(_reduced(image), "jpeg")

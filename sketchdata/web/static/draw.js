@@ -128,8 +128,10 @@ function votes({ votes: [[word, share], ...others] }) {
 
 function item(result) {
   const caption = element("span", { class: "word" }, result.word || "photo");
-  const distance = element("span", { class: "distance" }, String(result.distance));
-  return element("li", { class: "result", title: `${result.id}, distance ${result.distance}` }, drawPicture(result), caption, distance, result.credit && creditLine(result));
+  // Of codes a whole number of bits, of vectors a real one.
+  const shown = Number.isInteger(result.distance) ? String(result.distance) : result.distance.toFixed(3);
+  const distance = element("span", { class: "distance" }, shown);
+  return element("li", { class: "result", title: `${result.id}, distance ${shown}` }, drawPicture(result), caption, distance, result.credit && creditLine(result));
 }
 
 /** Return a picture in base64, made smaller where it is too large to be sent. */
