@@ -22,6 +22,7 @@ from sketchdata.retrieval.query import (
 )
 from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.dataset import open_dataset
+from sketchdata.training.options import views_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Config:
     word: str | None = option(
         None, help="Class of the drawings, instead of the one that they state.", param_decls=["--class"], metavar="WORD"
     )
+    views: int = views_option()
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
 
@@ -76,7 +78,7 @@ def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDraw
     )
     read, unreadable = read_each(files, _read)
     queries = _complete(read, recogniser.classes, config.data or recogniser.data or Path(), config.word)
-    scores = recogniser.scores([query.drawing for query in queries if query.drawing])
+    scores = recogniser.scores([query.drawing for query in queries if query.drawing], views=config.views)
     answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
     return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers), unreadable=unreadable)
 

@@ -377,7 +377,7 @@ class _HashingBench:
         return _kept(self.config.out / "features" / f"hog-{split}-{self.manifest[:16]}.npy", described)
 
 
-_DATA = frozenset({"data", "out", "unseen", "augment"})
+_DATA = frozenset({"data", "out", "unseen", "augment", "rotate"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

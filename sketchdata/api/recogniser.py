@@ -203,13 +203,15 @@ class Recogniser:
 
     # A str is a sequence of str too, and means one file.
     @overload
-    def predict(self, drawings: Recognisable, *, top: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]
+    def predict(self, drawings: Recognisable, *, top: int | None = None, views: int = 1) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
-    def predict(self, drawings: Sequence[Recognisable], *, top: int | None = None) -> list[Prediction]: ...
+    def predict(
+        self, drawings: Sequence[Recognisable], *, top: int | None = None, views: int = 1
+    ) -> list[Prediction]: ...
 
     def predict(
-        self, drawings: Recognisable | Sequence[Recognisable], *, top: int | None = None
+        self, drawings: Recognisable | Sequence[Recognisable], *, top: int | None = None, views: int = 1
     ) -> Prediction | list[Prediction]:
         """Predict the classes of drawings.
 
@@ -218,32 +220,45 @@ class Recogniser:
                 (H, W) or (H, W, 3) uint8, whose lines are traced; an `.svg` or `.png` file, an `.ndjson` file of one
                 drawing, or a line of it, `FILE.ndjson#3`.
             top: Number of classes to return; None for all.
+            views: Number of views of each drawing whose probabilities are averaged: 1, 2, 10 or 18, see
+                `training.voting`. Not for zero-shot runs.
 
         Returns:
             For one drawing (class, probability) pairs, the most likely first, of equally likely ones the first in the
             class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
 
         Raises:
-            ConfigError: The file does not exist, it holds several drawings, or an array is not a picture.
+            ConfigError: The file does not exist, it holds several drawings, an array is not a picture, or `views` is
+                none of these numbers.
             SketchDataError: A file is damaged, or holds no drawing.
         """
         if isinstance(drawings, (Drawing, np.ndarray, str, PathLike)):
-            return self.predict([drawings], top=top)[0]
+            return self.predict([drawings], top=top, views=views)[0]
         if top is not None and top < 1:
             raise ConfigError(f"top must be 1 or more, not {top}")
         found = list[Prediction]()
-        for row in self.scores([_drawing_of(one) for one in drawings]):
+        for row in self.scores([_drawing_of(one) for one in drawings], views=views):
             places = self.candidates[np.argsort(-row[self.candidates], kind="stable")][:top].tolist()
             found.append([(self.classes[place], float(row[place])) for place in places])
         return found
 
-    def scores(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.floating[Any]]:
-        """Return the scores of M simplified drawings for all L classes: (M, L), see `measure`."""
+    def scores(self, drawings: Sequence[Drawing], *, views: int = 1) -> npt.NDArray[np.floating[Any]]:
+        """Return the scores of M simplified drawings for all L classes: (M, L), see `measure`; `views` as in predict.
+
+        Raises:
+            ConfigError: There are no such views, or several for a zero-shot run, whose scores have no mean.
+        """
         from sketchdata.training.encoder import embed, probabilities
         from sketchdata.training.packed import pack
+        from sketchdata.training.voting import check_views, vote_all
 
+        check_views(views)
+        if views > 1 and self.kept is not None:
+            raise ConfigError("views are for classifiers, and a zero-shot run compares prototypes: leave out --views")
         words = Words()
         packed = pack([to_batch(drawings, words)], tuple(words.names))
+        if views > 1:
+            return vote_all(self.trained, packed, views, device=self.device)
         numbers = embed(self.trained, packed, device=self.device)
         if self.kept is None:
             return probabilities(self.trained, numbers, device=self.device)

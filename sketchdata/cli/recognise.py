@@ -19,6 +19,7 @@ from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.names import printable
 from sketchdata.pipelines import recognise as recipe
 from sketchdata.storage.manifest import MANIFEST_NAME
+from sketchdata.training.options import views_option
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -223,6 +224,7 @@ class EvaluateConfig:
         0, help="Length of binary codes to measure as well, of a space; 0 for none.", type=click.IntRange(0, 248)
     )
     examples: int = option(12, help="Queries to show with the nearest photos, of a space.", type=click.IntRange(1, 100))
+    views: int = views_option()
     batch_size: int | None = option(
         None, help="Drawings or photos at a time. Default: 512, or 64 for a space.", type=click.IntRange(1, 1_000_000)
     )
@@ -235,7 +237,7 @@ class EvaluateConfig:
 
 
 #: Options of spaces of drawings and photos, and those of other networks.
-_OF_SPACES, _OF_DRAWINGS = ("queries", "generalised", "bits", "examples"), ("split", "unseen")
+_OF_SPACES, _OF_DRAWINGS = ("queries", "generalised", "bits", "examples"), ("split", "unseen", "views")
 
 
 def _refuse(config: EvaluateConfig, names: tuple[str, ...], reason: str) -> None:
@@ -274,7 +276,12 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
     searched in its `gallery`, and nothing is written.
 
+    With `--views 18` a classifier sees each drawing turned and mirrored, and its probabilities are averaged. This helps
+    networks that learned from turned drawings (`--augment --rotate 45`).
+
     Example: sketchdata evaluate runs/recognition
+
+    Example: sketchdata evaluate runs/recognition --views 18
 
     Example: sketchdata evaluate runs/hashing-64 --data data/quickdraw-3.8m --unseen 20
 
@@ -306,6 +313,7 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
         device=str(device_of(config.device)),
         batch_size=config.drawings_at_once,
         unseen=config.unseen,
+        views=config.views,
     )
     if as_json:
         echo_json(found)
@@ -327,6 +335,7 @@ def _evaluate_zero_shot(run: Path, config: EvaluateConfig, as_json: bool) -> Non
     from sketchdata.training.distributed import device_of
     from sketchdata.zero_shot.evaluation import PAPER_SPLIT, evaluate_zero_shot
 
+    _refuse(config, ("views",), f"is for classifiers; {run} is a zero-shot training, which compares prototypes")
     if config.unseen is not None:
         raise ConfigError(
             f"--unseen is for networks with binary codes; {run} is a zero-shot training, which has unseen classes of "

@@ -28,6 +28,7 @@ from sketchdata.storage.manifest import replacing
 from sketchdata.training.bitmaps import PackedSplit, identity
 from sketchdata.training.encoder import SketchEncoder, read_encoder
 from sketchdata.training.run_folder import read_record, table_of, write_json
+from sketchdata.training.voting import check_views, vote
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "reliability.svg"
 CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"
@@ -75,6 +76,7 @@ def evaluate(
     device: str = "cpu",
     batch_size: int = 512,
     embeddings: npt.NDArray[np.float32] | None = None,
+    views: int = 1,
 ) -> dict[str, Any]:
     """Evaluate a network on drawings of its own L classes.
 
@@ -84,15 +86,17 @@ def evaluate(
         device: Where to compute.
         batch_size: Drawings per batch.
         embeddings: (N, D), outputs of its code layer, where they are known: then only the classifier runs.
+        views: Number of views of each drawing whose probabilities are averaged, see `training.voting`.
 
     Returns:
         Plain values: `drawings`, `top1` and `top5` with chance, the expected calibration error `ece` with its bins in
         `reliability`, the accuracy on each of the `classes`, and the most frequent confusions in `confused`.
 
     Raises:
-        ConfigError: The drawings are of other classes.
+        ConfigError: The drawings are of other classes, or there is no such number of views.
     """
     words = trained.classes
+    check_views(views)
     if packed.classes != words:
         raise ConfigError(
             f"the network knows {len(words):,} classes ({', '.join(words[:3])}…), and the drawings are of "
@@ -105,7 +109,9 @@ def evaluate(
     with task_bar() as bar:
         shown = bar.add_task("Evaluating", total=len(packed))
         for indices in torch.split(torch.arange(len(packed)), batch_size):
-            if embeddings is None:
+            if views > 1:
+                scores = vote(encoder, packed, indices, views)
+            elif embeddings is None:
                 _, scores = encoder(trained.view.batch(packed, indices))
             else:
                 known = torch.from_numpy(embeddings[indices.numpy()]).to(packed.device)
@@ -181,8 +187,8 @@ def markdown(values: dict[str, Any], title: str, sections: Sequence[str] = ()) -
     return "\n".join(lines) + "\n"
 
 
-def evaluate_run(
-    run: Path, data: Path | None, split: str, *, device: str, batch_size: int, unseen: int | None = None
+def evaluate_run(  # noqa: PLR0913 - each is an option of the command that evaluates
+    run: Path, data: Path | None, split: str, *, device: str, batch_size: int, unseen: int | None = None, views: int = 1
 ) -> dict[str, Any]:
     """Evaluate the network of a run folder, and write JSON, Markdown and pictures into it.
 
@@ -196,6 +202,7 @@ def evaluate_run(
         batch_size: Drawings per batch.
         unseen: How many classes, which the network did not learn, to measure zero-shot retrieval on; None for those
             that its training held out.
+        views: As for `evaluate`; codes are those of the drawings as they are.
 
     Returns:
         The values in the JSON file.
@@ -226,14 +233,16 @@ def evaluate_run(
         device=device,
         batch_size=batch_size,
         embeddings=None if known is None else known.embeddings,
+        views=views,
     )
-    values = {"split": split, "manifest": manifest, **found, **codes}
+    values = {"split": split, "views": views, "manifest": manifest, **found, **codes}
     _write(run, record["trainer"], values)
     return values
 
 
 def _write(run: Path, trainer: str, values: dict[str, Any]) -> None:
     title, sections, pages = f"Recognition of {values['split']}: {trainer}", [], {}
+    title += f", {values['views']} views" * (values["views"] > 1)
     if "retrieval" in values:
         found, curves = values["retrieval"], curves_of(values, len(values["classes"]))
         title, sections = f"Evaluation: {trainer}", hashing_sections(values, CURVE_FILE, CURVE_TABLE_FILE)

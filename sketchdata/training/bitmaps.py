@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sketchdata.drawings.drawing import MAX_COORDINATE
+from sketchdata.drawings.resize import resize_ink
 from sketchdata.drawings.sampling import PROPORTIONS, Ranks, in_split, splitmix64
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.files import regular
@@ -108,6 +109,12 @@ class PackedBitmaps:
         side = chosen.shape[-1]
         if augment is None and size == side:
             return chosen
+        if augment is not None and augment.keeps_ink:
+            if random is None:
+                raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+            maps = augment.affine(len(indices), random).numpy()
+            moved = resize_ink(chosen[:, 0].cpu().numpy(), size, affine=maps)
+            return torch.from_numpy(moved)[:, None].to(self.device)
         pixels = chosen.to(torch.float32)
         if size != side:
             pixels = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=size < side)

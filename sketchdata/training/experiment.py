@@ -75,7 +75,7 @@ class Experiment:
     train: PackedSplit
     val: PackedSplit
     architecture: Architecture
-    augment: bool
+    augment: Augmentation | None
 
     @property
     def context(self) -> DistributedContext:
@@ -84,7 +84,7 @@ class Experiment:
 
     def view(self, *, learning: bool = False) -> View:
         """Return what the network reads of a drawing, augmented for learning where that is asked for."""
-        changes = Augmentation() if learning and self.augment else None
+        changes = self.augment if learning else None
         return view_of(self.architecture.network, self.architecture.scale, changes)
 
     def validation(self, scores: Callable[[Batch], dict[str, Tensor]]) -> Validation:
@@ -261,7 +261,7 @@ def read_experiment(
         train=train,
         val=val,
         architecture=architecture,
-        augment=config.augment,
+        augment=Augmentation(rotate=config.rotate) if config.augment else None,
     )
 
 

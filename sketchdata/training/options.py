@@ -55,6 +55,13 @@ ZERO_SHOT_NAMES = (
 #: The method of the paper, and ours.
 PAPER, OURS = "eve", "recipe"
 EVERY = "all"
+#: {number of views: angles in degrees} of voting; 2 and more views are each angle and its mirror image.
+VIEW_ANGLES: dict[int, tuple[float, ...]] = {
+    1: (0.0,),
+    2: (0.0,),
+    10: (-45.0, -22.5, 0.0, 22.5, 45.0),
+    18: (-45.0, -33.75, -22.5, -11.25, 0.0, 11.25, 22.5, 33.75, 45.0),
+}
 #: Largest side of a picture, as in `raster`.
 MAX_SIZE = 4096
 #: Weights of the sketch centre loss and of the quantisation loss: Xu et al., Eq. 7.
@@ -87,6 +94,16 @@ def weights_option() -> Any:
     )
 
 
+def views_option() -> Any:
+    """Return the option `--views` of classifiers of drawings."""
+    return option(
+        1,
+        help=f"Views of each drawing whose probabilities are averaged: {', '.join(map(str, VIEW_ANGLES))}; N cost N "
+        "times as much. 18 are angles from -45° to 45° by 11.25°, each with its mirror image.",
+        type=click.IntRange(1, max(VIEW_ANGLES)),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawingsConfig:
     """The data of all trainers of drawings."""
@@ -106,6 +123,11 @@ class DrawingsConfig:
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
     augment: bool = option(
         False, help="Augment drawings: rotate, stretch, shift and mirror them a little; the paper does not."
+    )
+    rotate: float = option(
+        8.0,
+        help="Largest angle of --augment in degrees; 45 for networks that vote over 18 views.",
+        type=click.FloatRange(0, 180),
     )
 
 

@@ -85,6 +85,11 @@ class Augmentation:
     mirror: float = 0.5
     drop_strokes: float = 0.0
 
+    @property
+    def keeps_ink(self) -> bool:
+        """Whether the ink of bitmaps is moved pixel by pixel, as by `resize_ink`; otherwise it is interpolated."""
+        return False
+
     def affine(self, count: int, random: torch.Generator) -> Tensor:
         """Return (B, 2, 3) float32 maps of the 0..255 square, about its centre, drawn on the CPU for any device."""
         amounts = torch.rand(count, 6, generator=random)

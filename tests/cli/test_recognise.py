@@ -25,6 +25,7 @@ from sketchdata.storage.dataset import open_dataset
 from sketchdata.trainers import recognition
 from sketchdata.training.encoder import embed, read_encoder
 from sketchdata.training.packed import pack
+from sketchdata.training.voting import vote_all
 from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, write_recogniser
 from tests.commands import sketchdata
 from tests.pictures import words_of
@@ -350,3 +351,24 @@ def test_no_more_drawings_than_can_be_recognised_at_once(place: Place, asked: li
     lines = write_lines(tmp_path / "many.ndjson", asked[:1] * 5001)
     with pytest.raises(ConfigError, match="10,002 drawings at once, and 10,000 are recognised at most"):
         answers(place.zsl, lines, lines)
+
+
+def test_views_are_averaged_by_classifiers_alone(place: Place, asked: list[Drawing], tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "a.ndjson", asked)
+    found = answers(place.classifier, lines, views=18)
+    words = Words()
+    packed = pack([to_batch(asked, words)], tuple(words.names))
+    shares = vote_all(read_encoder(place.classifier), packed, 18)
+    for answer, row in zip(found, shares, strict=True):
+        assert dict(guessed(answer)) == pytest.approx(dict(zip(CLASSES, row.tolist(), strict=True)))
+    assert dict(guessed(found[0])) != pytest.approx(dict(guessed(answers(place.classifier, lines)[0])))
+    with pytest.raises(ConfigError, match="leave out --views"):
+        answers(place.zsl, lines, views=18)
+    with pytest.raises(ConfigError, match="1, 2, 10, 18"):
+        answers(place.classifier, lines, views=7)
+
+
+def test_evaluation_takes_views(place: Place) -> None:
+    values = json.loads(sketchdata("evaluate", place.classifier, "--views", 2, "--device", "cpu", "--json").stdout)
+    assert values["views"] == 2
+    assert "2 views" in (place.classifier / "evaluation.md").read_text()
