@@ -177,7 +177,7 @@ class _SbirBench:
             "epochs": epochs,
             "seconds": report["seconds"],
             "parameters": report["parameters"],
-            "validation": {**report["validation"], "map": report["stages"][-1]["map"]},
+            "validation": report["validation"] | ({} if row.transductive else {"map": report["stages"][-1]["map"]}),
             "drawings": report["drawings"],
             "photos": report["photos"],
             "model": report["sha256"],
