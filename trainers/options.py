@@ -170,7 +170,12 @@ SBIR_METHODS = tuple(SBIR_TRAINERS)
 class SbirConfig(SpaceConfig):
     """Options of `train sbir`."""
 
-    method: str = option("doodle2search", help="Method.", type=click.Choice(SBIR_METHODS))
+    method: str = option(
+        "doodle2search",
+        help=f"Method: {', '.join(SBIR_METHODS)}.",
+        metavar="NAME",
+        type=click.Choice(SBIR_METHODS),
+    )
     attention: bool | None = option(
         None,
         help="Soft attention over the maps of the picture network; by default of doodle2search alone.",
@@ -245,7 +250,7 @@ class ZsihConfig(TwoDomainConfig):
         help="Whether graph convolutions join pairs of similar words; `words` are inputs of dense layers instead.",
         type=click.Choice(["on", "off", "words"]),
     )
-    temperature: float = option(0.1, help="t of the graph's exp(−‖s_j − s_k‖² / t).", type=_POSITIVE)
+    temperature: float = option(0.1, help="Temperature t of the graph, exp(−‖s_j − s_k‖² / t).", type=_POSITIVE)
     graph_width: int = option(1024, help="Width of the first graph convolution.", type=click.IntRange(1, 65_536))
     neurons: str = option(
         "stochastic",

@@ -57,6 +57,6 @@ def test_a_filter_is_a_set_of_codes_or_any() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ",", "by,gpl", "any,by", "CC BY"])
-def test_a_filter_that_is_none_is_refused_with_the_choices(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"--licence .* is none of cc0, pdm, by, by-sa"):
+def test_an_unknown_filter_is_refused_with_the_choices(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--licence .* is not one of cc0, pdm, by, by-sa"):
         parse_filter(text)
