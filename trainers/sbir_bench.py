@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,17 @@ from sketchdata.cross_domain.evaluation import (
 )
 from sketchdata.cross_domain.experiment import (
     CACHE,
-    embed_inputs,
-    features_path,
-    keep_features,
+    embed_kept,
+    kept_inputs,
     read_words,
     set_centres,
 )
 from sketchdata.cross_domain.options import FROZEN, SpaceConfig
-from sketchdata.cross_domain.sampling import Inputs
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.trainers.options import SBIR_METHODS, SBIR_TRAINERS, SbirConfig
-from sketchdata.training.distributed import DistributedContext, device_of
+from sketchdata.training.distributed import device_of
 from sketchdata.training.encoder import recorded_weights, weights_record
 from sketchdata.training.options import TrainingOptions
 from sketchdata.training.run_folder import RECORD, read_json, read_record, write_json
@@ -204,26 +203,10 @@ class _SbirBench:
         seen = self._group(draw, SEEN) if measures.needs_seen else None
         kept = self.config.trunk == FROZEN and encoder.architecture.branch == "trunk"
 
-        def inputs(pictures: TwoDomains) -> dict[str, Inputs]:
-            found: dict[str, Inputs] = {}
-            for domain in DOMAINS:
-                kind, own = encoder.branch(domain).features_kind, getattr(pictures, domain)
-                path = features_path(self.cache or folder, record, own, domain, kind=kind, mirrored=False)
-                context = DistributedContext(device=torch.device(device))
-                found[domain] = keep_features(path, encoder, own, domain, mirrored=False, context=context)
-            return found
+        inputs = partial(kept_inputs, encoder, record, self.cache or folder, device=device)
 
         def embedded(pictures: TwoDomains) -> dict[str, EmbeddedPictures]:
-            encoder.to(device)
-            return {
-                domain: EmbeddedPictures(
-                    domain=domain,
-                    vectors=embed_inputs(encoder, own, domain),
-                    labels=getattr(pictures, domain).labels.cpu().numpy().astype("i8"),
-                    classes=pictures.classes,
-                )
-                for domain, own in inputs(pictures).items()
-            }
+            return embed_kept(encoder, inputs(pictures), pictures)
 
         if row.transductive:
             if not kept:

@@ -182,6 +182,7 @@ _bench = LazyGroup(
         "hashing": ("bench:hashing", "Deep and shallow hashing."),
         "edgemap": ("bench:edgemap", "Classifiers of edge maps."),
         "sbir": ("bench:sbir", "Retrieval of photos by drawings."),
+        "zsih": ("bench:zsih", "Binary codes of drawings and photos."),
         "zsl": ("bench:zsl", "Zero-shot recognition."),
     },
 )

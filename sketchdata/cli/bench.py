@@ -16,10 +16,12 @@ with needs_extra("comparing methods", "train"):
     from sketchdata.classes.splits import SplitOptions
     from sketchdata.comparisons.hashing import all_rows
     from sketchdata.comparisons.sbir import all_rows as all_sbir_rows
-    from sketchdata.cross_domain.options import SpaceTraining
+    from sketchdata.comparisons.zsih import ROWS as ZSIH_ROWS
+    from sketchdata.cross_domain.options import PairTraining, SpaceTraining
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import sbir_bench as sbir_recipe
+    from sketchdata.trainers import zsih_bench as zsih_recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
     from sketchdata.trainers.options import SBIR_METHODS
     from sketchdata.training.options import NetworkOptions, TrainingOptions
@@ -163,3 +165,37 @@ def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, traini
         chance = fmean(cell["retrieval"]["chance"] for cell in row["cells"])
         click.echo(f"{row['name']}: mAP {fmean(values):.4f}{deviation} (chance {chance:.4f})")
     click.echo(f"{config.out}: {sbir_recipe.TABLE_FILE}, {sbir_recipe.RESULTS_FILE}, {sbir_recipe.CELLS_FILE}")
+
+
+def _zsih_rows() -> Iterable[str]:
+    for row in ZSIH_ROWS:
+        yield f"{row.name:<24} {row.title}"
+
+
+@click.command()
+@JSON
+@_list_rows(_zsih_rows, "Print the names of all rows, and exit.")
+@options(config=zsih_recipe.Config, splits=SplitOptions, training=PairTraining)
+def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, training: PairTraining) -> None:
+    """Compare binary codes of drawings and photos with one another and with the tables 1 to 3 of ZSIH.
+
+    Every row is trained on the seen classes of each of --draws splits of one data set, for equally many epochs, or
+    fitted to the features of the same pretrained network, and codes of unseen drawings search codes of unseen photos.
+    Finished cells stay in --out: the same command resumes an interrupted run, and other rows can be added. zsih.md has
+    the tables, with chance and the published figures beside, and zsih.json the values of each cell.
+
+    Example: sketchdata bench zsih --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26
+
+    Example: sketchdata bench zsih --data data/sbir --words words.parquet --weights imagenet --rows zsih,itq
+    --draws 1
+    """
+    results: dict[str, Any] = zsih_recipe.run(config, splits, training)
+    if as_json:
+        echo_json(results)
+        return
+    for row in results["rows"]:
+        values = [cell["map"]["expected"] for cell in row["cells"]]
+        click.echo(
+            f"{row['name']}, {row['bits']} bits: mAP {fmean(values):.4f} (chance {row['cells'][0]['chance']:.4f})"
+        )
+    click.echo(f"{config.out}: {zsih_recipe.TABLE_FILE}, {zsih_recipe.RESULTS_FILE}")

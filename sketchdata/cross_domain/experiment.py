@@ -33,6 +33,7 @@ from sketchdata.cross_domain.dataset import (
     read_group,
 )
 from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, write_space
+from sketchdata.cross_domain.evaluation import EmbeddedPictures
 from sketchdata.cross_domain.options import FROZEN, SpaceConfig
 from sketchdata.cross_domain.sampling import (
     Inputs,
@@ -156,6 +157,45 @@ def keep_features(
                     bar.advance(shown, len(some))
     context.barrier()
     return KeptFeatures(features=np.load(path, mmap_mode="r"), mirrored=mirrored)
+
+
+def kept_inputs(
+    encoder: SpaceEncoder, record: Mapping[str, Any], folder: Path, pictures: TwoDomains, *, device: str
+) -> dict[str, Inputs]:
+    """Return the features of both domains by a finished network whose trunk did not learn: {domain: features}.
+
+    Args:
+        encoder: The network.
+        record: Of its training.
+        folder: Where features are kept.
+        pictures: Of any classes.
+        device: Where to compute.
+
+    Raises:
+        SketchDataError: A picture cannot be read.
+    """
+    context, found = DistributedContext(device=torch.device(device)), dict[str, Inputs]()
+    for domain in (DRAWINGS, PHOTOS):
+        kind, own = encoder.branch(domain).features_kind, getattr(pictures, domain)
+        path = features_path(folder, record, own, domain, kind=kind, mirrored=False)
+        found[domain] = keep_features(path, encoder, own, domain, mirrored=False, context=context)
+    encoder.to(device)
+    return found
+
+
+def embed_kept(
+    encoder: SpaceEncoder, inputs: Mapping[str, Inputs], pictures: TwoDomains
+) -> dict[str, EmbeddedPictures]:
+    """Embed both domains from what `kept_inputs` returned: {domain: its vectors}."""
+    return {
+        domain: EmbeddedPictures(
+            domain=domain,
+            vectors=embed_inputs(encoder, own, domain),
+            labels=getattr(pictures, domain).labels.cpu().numpy().astype(np.int64),
+            classes=pictures.classes,
+        )
+        for domain, own in inputs.items()
+    }
 
 
 # ---- what is learned -------------------------------------------------------------------------------------------------

@@ -1,0 +1,179 @@
+"""Cross-modal hashing in closed form: what learns binary codes of given features of two domains, in a table by name.
+
+    hasher = CROSS_MODAL_HASHERS["scm_seq"].fit(drawings, photos, drawing_labels, photo_labels, bits=32, seed=0)
+    codes = hasher.encode(drawings, "drawings")   # (N, 32) bool
+
+They are baselines of Shen et al., "Zero-shot sketch-image hashing", CVPR 2018, Table 1. Features of each domain are
+centred by the mean of what is learned from. A bit is set where its score is not negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from sketchdata.errors import ConfigError
+from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
+
+Matrix = npt.NDArray[np.float64]
+Scores = Callable[[Matrix], Matrix]
+#: The share of the mean variance that is added to each, as in CCA-ITQ.
+_RIDGE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TwoViews:
+    """What a method learns from: centred features of two domains.
+
+    Attributes:
+        drawings: (N, F).
+        photos: (M, G).
+        drawing_labels: (N,) integers, 0..L-1.
+        photo_labels: (M,).
+        bits: D.
+        seed: Of the method's random numbers.
+    """
+
+    drawings: Matrix
+    photos: Matrix
+    drawing_labels: npt.NDArray[np.int64]
+    photo_labels: npt.NDArray[np.int64]
+    bits: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CrossModalHasher:
+    """A fitted method: {domain: mean that is subtracted} and {domain: map to scores}."""
+
+    means: dict[str, Matrix]
+    scores: dict[str, Scores]
+
+    def encode(self, features: npt.NDArray[np.floating[Any]], domain: str) -> npt.NDArray[np.bool_]:
+        """Return the codes of features of a domain: (N, F) → (N, D) bool."""
+        found: npt.NDArray[np.bool_] = self.scores[domain](features.astype(np.float64) - self.means[domain]) >= 0
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossModalMethod:
+    """An entry of the table: makes the maps of drawings and of photos, after the paper `source`."""
+
+    learn: Callable[[TwoViews], tuple[Scores, Scores]]
+    source: str
+
+    def fit(
+        self,
+        drawings: npt.NDArray[np.floating[Any]],
+        photos: npt.NDArray[np.floating[Any]],
+        drawing_labels: npt.NDArray[np.integer[Any]],
+        photo_labels: npt.NDArray[np.integer[Any]],
+        *,
+        bits: int,
+        seed: int = 0,
+    ) -> CrossModalHasher:
+        """Learn a hasher of D bits; the same seed gives the same one.
+
+        Args:
+            drawings: (N, F).
+            photos: (M, G).
+            drawing_labels: (N,).
+            photo_labels: (M,), of the same class table.
+            bits: D.
+            seed: Of the method's random numbers.
+
+        Raises:
+            ConfigError: A class has drawings and no photo, or there are more bits than values.
+        """
+        if missing := sorted(set(drawing_labels.tolist()) - set(photo_labels.tolist())):
+            raise ConfigError(f"class {missing[0]} has drawings and no photo to learn from")
+        if bits > min(drawings.shape[1], photos.shape[1]):
+            raise ConfigError(f"{bits} bits need as many values, and features have {drawings.shape[1]}: use fewer bits")
+        means = {"drawings": drawings.mean(0, dtype=np.float64), "photos": photos.mean(0, dtype=np.float64)}
+        views = TwoViews(
+            drawings=drawings - means["drawings"],
+            photos=photos - means["photos"],
+            drawing_labels=drawing_labels.astype(np.int64),
+            photo_labels=photo_labels.astype(np.int64),
+            bits=bits,
+            seed=seed,
+        )
+        one, other = self.learn(views)
+        return CrossModalHasher(means=means, scores={"drawings": one, "photos": other})
+
+
+def _linear(directions: Matrix) -> Scores:
+    return lambda rows: rows @ directions
+
+
+def _whitening(rows: Matrix) -> Matrix:
+    """Return W with Wᵀ C W = I of the covariance C with a ridge: (F, F)."""
+    covariance = rows.T @ rows / len(rows)
+    covariance[np.diag_indices_from(covariance)] += _RIDGE * np.trace(covariance) / len(covariance)
+    values, vectors = linalg.eigh(covariance)
+    found: Matrix = vectors / np.sqrt(values)
+    return found
+
+
+def learn_cca(views: TwoViews) -> tuple[Scores, Scores]:
+    """Project on the canonical directions of pairs: each drawing with a random photo of its class.
+
+    With one similarity for each pair, CVH (Kumar and Udupa, IJCAI 2011) is the same.
+
+    Source: Hotelling, Biometrika 1936; Thompson, "Canonical correlation analysis", 2005.
+    """
+    random = np.random.default_rng(views.seed)
+    rows = [random.choice(np.flatnonzero(views.photo_labels == label)) for label in views.drawing_labels]
+    photos = views.photos[rows]
+    one, other = _whitening(views.drawings), _whitening(photos - photos.mean(0))
+    u, _, vt = linalg.svd(one.T @ views.drawings.T @ photos @ other)
+    return _linear(one @ u[:, : views.bits]), _linear(other @ vt[: views.bits].T)
+
+
+def learn_scm_seq(views: TwoViews) -> tuple[Scores, Scores]:
+    """Maximise the semantic correlation bit by bit, where S is 1 within a class and −1 between classes.
+
+    Each bit maximises uᵀ Xᵀ R Y v at unit variance of both projections; of R = D S, the signs of the bits before are
+    subtracted. S and R, N × M, are not computed.
+
+    Source: Zhang and Li, "Large-scale supervised multimodal hashing with semantic correlation maximization", AAAI 2014,
+    Algorithm 1.
+    """
+    x, y = views.drawings, views.photos
+    classes = int(max(views.drawing_labels.max(), views.photo_labels.max())) + 1
+    by_class = [
+        np.eye(classes)[labels].T @ rows for rows, labels in ((x, views.drawing_labels), (y, views.photo_labels))
+    ]
+    # S = 2 Z Zᵀ − 1 1ᵀ, and centred features add up to nothing.
+    correlation = views.bits * (2 * by_class[0].T @ by_class[1] - np.outer(x.sum(0), y.sum(0)))
+    one, other = _whitening(x), _whitening(y)
+    u, v = np.empty((x.shape[1], views.bits)), np.empty((y.shape[1], views.bits))
+    for bit in range(views.bits):
+        left, _, right = linalg.svd(one.T @ correlation @ other, full_matrices=False)
+        u[:, bit], v[:, bit] = one @ left[:, 0], other @ right[0]
+        signs = [np.where(rows @ w >= 0, 1.0, -1.0) for rows, w in ((x, u[:, bit]), (y, v[:, bit]))]
+        correlation -= np.outer(x.T @ signs[0], y.T @ signs[1])
+    return _linear(u), _linear(v)
+
+
+def _joint(name: str) -> Callable[[TwoViews], tuple[Scores, Scores]]:
+    def learn(views: TwoViews) -> tuple[Scores, Scores]:
+        both = np.concatenate([views.drawings, views.photos])
+        scores = SHALLOW_HASHERS[name].fit(both, None, views.bits, views.seed).scores
+        return scores, scores
+
+    return learn
+
+
+#: {name: method}. The last two hash both domains alike, after each was centred.
+CROSS_MODAL_HASHERS: dict[str, CrossModalMethod] = {
+    "cca": CrossModalMethod(learn=learn_cca, source="Thompson, Canonical correlation analysis, 2005"),
+    "scm_seq": CrossModalMethod(learn=learn_scm_seq, source="Zhang and Li, AAAI 2014"),
+    "pca": CrossModalMethod(learn=_joint("pcah"), source="Wang, Kumar and Chang, TPAMI 2012"),
+    "itq": CrossModalMethod(learn=_joint("pca_itq"), source="Gong and Lazebnik, CVPR 2011"),
+}
