@@ -276,8 +276,8 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
     searched in its `gallery`, and nothing is written.
 
-    With `--views 18` a classifier sees each drawing turned and mirrored, and its probabilities are averaged. This helps
-    networks that learned from turned drawings (`--augment --rotate 45`).
+    With `--views 18` a classifier sees each drawing turned and mirrored, and its probabilities are averaged. The
+    network should have learned from turned drawings (`--augment --rotate 45`); one that has not may lose accuracy.
 
     Example: sketchdata evaluate runs/recognition
 
