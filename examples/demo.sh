@@ -81,9 +81,9 @@ run sketchdata recognise "$demo/zsl" --top 5 --picture "$demo/recognised.png" "$
 
 # Photos found by a drawing: a space of the same drawings and photographs, its vectors, and an index of all photos.
 run sketchdata build sbir --drawings "$given" --photos "$demo/generated" --seen 24 --out "$demo/sbir"
-run sketchdata train sbir --data "$demo/sbir" --out "$demo/space" --method triplet --backbone small --size 32 --width 32 \
-    --epochs 2
-run sketchdata encode "$demo/space" "$demo/sbir" --splits all --out "$demo/vectors"
+run sketchdata train sbir --data "$demo/sbir" --out "$demo/space" --method sketchspace --weights imagenet --trunk frozen \
+    --size 96 --epochs 2 --learning-rate 3e-4 --edge-detector canny
+run sketchdata encode "$demo/space" "$demo/sbir" --splits seen-photos,validation-photos,unseen-photos --out "$demo/vectors"
 run sketchdata index build "$demo/vectors" --out "$demo/photo-index"
 run sketchdata search "$demo/photo-index" --run "$demo/space" "$given/star.ndjson#1" --data "$demo/sbir" \
     --html "$demo/found-photos.html"
