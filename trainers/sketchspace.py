@@ -19,6 +19,7 @@ Neither drawings, photos nor words of unseen classes are used; the validation cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ from sketchdata.cross_domain.experiment import SpaceExperiment, SpaceObjective, 
 from sketchdata.cross_domain.losses import bank_loss
 from sketchdata.cross_domain.networks import feature_width
 from sketchdata.cross_domain.sampling import Inputs, TripletBatch
-from sketchdata.edges import centre, detector, line_finder
+from sketchdata.edges import Detector, centre, detector, line_finder
 from sketchdata.errors import ConfigError, FormatError
 from sketchdata.trainers.options import SbirConfig as Config
 from sketchdata.training.encoder import backbone_config
@@ -55,7 +56,7 @@ class EdgePictures:
     """The edge maps of photos, black on white and cropped to the edges as drawings are to their ink."""
 
     photos: Pictures
-    find: Any
+    find: Detector
 
     @property
     def labels(self) -> Tensor:
@@ -92,7 +93,7 @@ class EdgePictures:
                 continue
         return torch.from_numpy(found).permute(0, 3, 1, 2).to(photos.device)
 
-    def of_classes(self, words: Any) -> EdgePictures:
+    def of_classes(self, words: Sequence[str]) -> EdgePictures:
         """Return the edge maps of the photos of some classes."""
         return EdgePictures(photos=self.photos.of_classes(words), find=self.find)
 

@@ -280,7 +280,7 @@ def open_vector_index(folder: Path) -> VectorIndex:
     manifest = read_manifest(folder)
     if not is_vector_index(manifest):
         raise SketchDataError(
-            f"{folder} holds {manifest.name}, which is no index of vectors: build one by `sketchdata index build`"
+            f"{folder} holds {manifest.name}, not an index of vectors: build one by `sketchdata index build`"
         )
     kind, width = manifest.config["kind"], manifest.config["width"]
 
