@@ -129,7 +129,7 @@ def test_everything_is_reached_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("?")
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
-    assert page.get_by_role("dialog").is_hidden()
+    page.get_by_role("dialog").wait_for(state="hidden")
     assert page.get_by_role("heading", level=1).inner_text() == "house"
 
 
