@@ -1,8 +1,7 @@
-"""What a zero-shot method may learn from: drawings of seen classes, and the semantic vectors of all classes.
+"""The training set of a zero-shot method: drawings of seen classes, and the semantic vectors of all classes.
 
-A training set is checked once, when it is made: a drawing of an unseen class in it is an error, not an input. Features
-stay where they are, in memory or in a file that is mapped to it; sums over them are taken in double, a block of rows at
-a time.
+A training set is checked once, on creation: a drawing of an unseen class is an error. Features stay in memory or in a
+memory-mapped file; sums over them are computed in double precision, a block of rows at a time.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from sketchdata.errors import ConfigError
 Features: TypeAlias = npt.NDArray[np.floating[Any]]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-#: Numbers in double at a time: 64 MB.
+#: Values in double precision at a time: 64 MB.
 CELLS_AT_ONCE = 1 << 23
 
 
 def check_classes(chosen: Sequence[int] | Labels, classes: int, name: str) -> Labels:
-    """Return places in the class table, ascending.
+    """Return labels in ascending order.
 
     Raises:
-        ConfigError: A place occurs twice, or is outside the table.
+        ConfigError: A label occurs twice, or is outside the class table.
     """
     places = np.sort(np.asarray(chosen, np.int64).reshape(-1))
     if len(np.unique(places)) < len(places) or (len(places) and not 0 <= places[0] <= places[-1] < classes):
@@ -43,7 +42,7 @@ def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> 
     """Check features (N, F) and labels (N,).
 
     Raises:
-        ConfigError: There are none, they do not fit one another, or a feature is not a finite number.
+        ConfigError: There are none, they do not fit each other, or a feature is not finite.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
         raise ConfigError(f"(N, F) features with (N,) labels are needed, not {features.shape} with {labels.shape}")
@@ -53,10 +52,10 @@ def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> 
 
 
 def check_finite(features: Features) -> None:
-    """Check features, some rows at a time.
+    """Check features, a block of rows at a time.
 
     Raises:
-        ConfigError: One of them is not a finite number.
+        ConfigError: A feature is not finite.
     """
     step = max(1, CELLS_AT_ONCE // features.shape[1])
     for start in range(0, len(features), step):
@@ -70,7 +69,7 @@ def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> No
     """Check that each class has a drawing.
 
     Raises:
-        ConfigError: A class has none.
+        ConfigError: A class has no drawing.
     """
     empty = np.setdiff1d(classes, labels)
     if len(empty):
@@ -78,7 +77,7 @@ def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> No
 
 
 def list_places(places: Labels) -> str:
-    """Return the first few places of the class table, for a message."""
+    """Return the first few labels, for a message."""
     return ", ".join(map(str, places[:8].tolist())) + ("…" if len(places) > 8 else "")
 
 
@@ -87,16 +86,16 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSet:
-    """Some drawings of seen classes, and the vectors of all L classes.
+    """Drawings of seen classes, and the vectors of all L classes.
 
     Attributes:
         features: (N, F) floats, finite.
-        labels: (N,) int64, places in the class table.
-        rows: (n,) int64, ascending: the drawings to learn from.
-        vectors: (L, S) float32, finite and none of them zero.
-        seen: (C,) int64, ascending: the classes to learn from, each of which has drawings among the rows.
-        seed: Of all random numbers.
-        device: Where networks learn.
+        labels: (N,) int64, indices into the class table.
+        rows: (n,) int64, ascending, the training drawings.
+        vectors: (L, S) float32, finite and nonzero.
+        seen: (C,) int64, ascending, the seen classes, each with drawings among the rows.
+        seed: Random seed.
+        device: Device of the networks.
     """
 
     features: Features
@@ -114,12 +113,12 @@ class TrainingSet:
 
     @cached_property
     def places(self) -> Labels:
-        """(n,) int64, the place of each drawing's class among the seen ones, 0..C-1."""
+        """(n,) int64, the index of each drawing's class among the seen classes, 0..C-1."""
         return np.searchsorted(self.seen, self.labels[self.rows])
 
     @cached_property
     def counts(self) -> Matrix:
-        """(C,) float64, the drawings of each seen class."""
+        """(C,) float64, the number of drawings of each seen class."""
         return np.bincount(self.places, minlength=len(self.seen)).astype(np.float64)
 
     @cached_property
@@ -137,10 +136,10 @@ class TrainingSet:
 
     @cached_property
     def directions(self) -> Matrix:
-        """(L, S) float64, vectors minus the mean of the seen classes', whose mean square is made 1.
+        """(L, S) float64, vectors centred on the seen classes and scaled to a mean square of 1.
 
         Raises:
-            ConfigError: The vectors of all seen classes are the same.
+            ConfigError: The vectors of all seen classes are equal.
         """
         known = self.vectors[self.seen].astype(np.float64)
         spread = root_mean_square(known - known.mean(axis=0))
@@ -149,14 +148,14 @@ class TrainingSet:
         return np.asarray((self.vectors - known.mean(axis=0)) / spread)
 
     def blocks(self) -> Iterator[tuple[Matrix, Labels]]:
-        """Yield features in double, (m, F), and the places of their classes, (m,), some rows at a time."""
+        """Yield blocks of features in double precision, (m, F), and the indices of their classes, (m,)."""
         step = max(1, CELLS_AT_ONCE // self.width)
         for start in range(0, len(self.rows), step):
             chosen = slice(start, start + step)
             yield self.features[self.rows[chosen]].astype(np.float64), self.places[chosen]
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw with replacement: (size, F) float32 features and (size,) places, on the set's device."""
+        """Sample with replacement: (size, F) float32 features and (size,) class indices, on the set's device."""
         chosen = torch.randint(len(self.rows), (size,), generator=generator).numpy()
         drawn = self.features[self.rows[chosen]].astype(np.float32, copy=False)
         return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.places[chosen]).to(self.device)
@@ -168,7 +167,7 @@ def root_mean_square(rows: npt.NDArray[np.floating[Any]]) -> float:
 
 
 def one_hot(places: Labels, classes: int) -> Any:
-    """Return a sparse (m, C) matrix with a one in each row."""
+    """Return a sparse (m, C) one-hot matrix."""
     return sparse.csr_array((np.ones(len(places)), (np.arange(len(places)), places)), shape=(len(places), classes))
 
 
@@ -180,19 +179,19 @@ def make_training_set(
     seed: int = 0,
     device: str = "cpu",
 ) -> TrainingSet:
-    """Return a training set of all the drawings given.
+    """Return a training set of all given drawings.
 
     Args:
         features: (N, F) floats.
-        labels: (N,) integers, places in the class table; all of them seen classes.
+        labels: (N,) integers, indices into the class table, of seen classes only.
         vectors: (L, S) floats, the semantic vectors of seen and unseen classes.
-        seen: The classes to learn from.
-        seed: From 0.
-        device: Of torch.
+        seen: The seen classes.
+        seed: Random seed, from 0.
+        device: A torch device.
 
     Raises:
-        ConfigError: A drawing is of an unseen class, a class lacks drawings or a vector, a number is not finite, there
-            is no unseen class or fewer than two seen ones, or arrays do not fit one another.
+        ConfigError: A drawing is of an unseen class, a class lacks drawings or a vector, a value is not finite, there
+            is no unseen class or fewer than two seen classes, or arrays do not fit each other.
     """
     if seed < 0:
         raise ConfigError(f"seeds are counted from 0, and this one is {seed}")
