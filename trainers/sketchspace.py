@@ -1,4 +1,4 @@
-r"""Train sketchspace: embed drawings in the feature space of a pretrained picture network, near photos of their classes.
+r"""Train sketchspace: embed drawings near photos of their classes in the space of a pretrained picture network.
 
     sketchdata train sbir --method sketchspace --data data/sketchy --out runs/space --weights imagenet --trunk frozen
     sketchdata train sbir --method sketchspace … --words words.parquet         # and near their words

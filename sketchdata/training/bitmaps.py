@@ -1,11 +1,11 @@
-"""Google's official 28 × 28 bitmaps as a data set for the picture branch, beside the built data sets of drawings.
+"""Google's official 28 × 28 bitmaps as a data set for the picture branch, besides built data sets of drawings.
 
-Bitmaps are a folder of `{class}.npy`, a folder that has such a folder as `full/numpy_bitmap` (as `sketchdata download
-quickdraw --format numpy_bitmap` and `sketchdata export bitmaps` write it), or an `.npz` of one array per class. Each
+Bitmaps are a folder of `{class}.npy`, a folder with such a folder at `full/numpy_bitmap` (written by `sketchdata
+download quickdraw --format numpy_bitmap` and `sketchdata export bitmaps`), or an `.npz` of one array per class. Each
 array is (N, 784) uint8, ink up to 255 on background 0.
 
-Bitmaps carry no key_id, so their own bytes decide the split: equal bitmaps are never in two splits, whatever their
-class. The splits are not those of the drawings from which the bitmaps were made.
+Bitmaps have no key_id, so their bytes decide the split: equal bitmaps are never in two splits, whatever their class.
+The splits differ from those of the drawings of the bitmaps.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from sketchdata.training.packed import Augmentation, PackedSketches, read_packed
 _OFFICIAL_FOLDER, _SUFFIX = FORMATS["numpy_bitmap"]
 _ARCHIVE = ".npz"
 _PIXELS = SIDE * SIDE
-#: Bitmaps that are hashed at a time: their words stay in the processor's cache.
+#: Bitmaps hashed at a time, few enough for the processor's cache.
 _AT_ONCE = 2048
-#: Set apart from other uses of the same hash; any number would do, but it must never change.
+#: Separates this use of the hash from others; an arbitrary number that must never change.
 _KEY = np.uint64(0x6269746D61707331)
 _READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -68,7 +68,7 @@ class PackedBitmaps:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the tensors."""
         return self.images.device
 
     @property
@@ -88,20 +88,20 @@ class PackedBitmaps:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return some of the bitmaps, interpolated linearly to another size.
+        """Return bitmaps, resized by linear interpolation.
 
         Args:
             indices: (B,) integers, the bitmaps.
-            size: The side S in pixels; that of `images` leaves the pixels as they are.
-            line_width: 1, since bitmaps have their lines already.
-            augment: How to change them; what leaves the square is cut off.
-            random: Draws the changes; needed with `augment`, and lives on the CPU.
+            size: The side S in pixels; that of `images` keeps the pixels unchanged.
+            line_width: Must be 1, since bitmaps already have their lines.
+            augment: Random changes; ink outside the square is cut off.
+            random: CPU generator of the changes, required with `augment`.
 
         Returns:
             (B, 1, S, S) uint8, ink up to 255 on background 0.
 
         Raises:
-            ConfigError: Another `line_width`, `augment` without `random`, or one that leaves out strokes.
+            ConfigError: Another `line_width`, `augment` without `random`, or augmentation that drops strokes.
         """
         if line_width != 1:
             raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {line_width}")
@@ -148,17 +148,17 @@ class PackedBitmaps:
         return 1.0
 
 
-#: A split in memory that gives batches.
+#: A split in memory from which batches are made.
 PackedSplit: TypeAlias = PackedSketches | PackedBitmaps
 
 
 def moved_pixels(pixels: Tensor, affine: Tensor, *, beyond: str = "zeros") -> Tensor:
-    """Move pictures by maps of the 0..255 square that spans them, interpolating linearly.
+    """Warp pictures by affine maps of the 0..255 square that spans them, with linear interpolation.
 
     Args:
         pixels: (B, C, S, S) float32.
-        affine: (B, 2, 3) float32 on the CPU, as `Augmentation.affine` gives it.
-        beyond: What comes into the square from outside: `zeros`, `border` or `reflection`.
+        affine: (B, 2, 3) float32 on the CPU, from `Augmentation.affine`.
+        beyond: Padding outside the pictures: `zeros`, `border` or `reflection`.
 
     Returns:
         (B, C, S, S) float32.
@@ -174,11 +174,11 @@ def moved_pixels(pixels: Tensor, affine: Tensor, *, beyond: str = "zeros") -> Te
 def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
     """Read a split of bitmaps, on the CPU: class by class, in the order of the files.
 
-    The share of each split is met in expectation: 9,000 of 11,100 are `train`, and so on.
+    Each split has its share in expectation: 9,000 of 11,100 are `train`, and so on.
 
     Raises:
         ConfigError: The split does not exist or has no bitmap, or there is no array.
-        SketchDataError: A file cannot be read, or holds something else than (N, 784) uint8.
+        SketchDataError: A file cannot be read, or its array is not (N, 784) uint8.
     """
     if split not in PROPORTIONS:
         raise ConfigError(f"{place} has no split {split!r}: bitmaps are split into {', '.join(PROPORTIONS)}")
@@ -195,7 +195,7 @@ def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
 
 
 def split_ranks(bitmaps: _Bitmaps) -> Ranks:
-    """Hash bitmaps by all of their bytes, splitmix64 over their 98 little-endian words. (B, 784) → (B,) uint64."""
+    """Hash all bytes of bitmaps by splitmix64 over 98 little-endian words: (B, 784) → (B,) uint64."""
     words = np.ascontiguousarray(bitmaps).view("<u8")
     state: Ranks = np.full(len(words), _KEY, np.uint64)
     for column in words.T:
@@ -280,7 +280,7 @@ def fingerprint(place: Path) -> str:
 
 
 def holds_bitmaps(data: Path) -> bool:
-    """Return whether `--data` names bitmaps; otherwise it names a built data set."""
+    """Return whether `--data` is a path of bitmaps instead of a built data set."""
     return _is_archive(data) or bool(_files(data))
 
 
@@ -288,24 +288,24 @@ def read_split(data: Path, split: str, table: Path | None = None, scratch: Path 
     """Pack a split of bitmaps, of a built data set or of tars, on the CPU.
 
     Args:
-        data: Where it is.
-        split: Its name.
+        data: Path of the data.
+        split: Name of the split.
         table: The class table of tars without a manifest.
         scratch: As for `pack`.
 
     Raises:
-        ConfigError: The split does not exist, or nothing is in it.
-        SketchDataError: There is no data set, or a file cannot be read.
+        ConfigError: The split does not exist or is empty.
+        SketchDataError: The data set does not exist, or a file cannot be read.
     """
     return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split, table, scratch)
 
 
 def identity(data: Path, table: Path | None = None) -> tuple[tuple[str, ...], str]:
-    """Return the class table of a data set, and a sha256 that changes when it does.
+    """Return the class table of a data set, and a sha256 that identifies its content.
 
     Raises:
-        ConfigError: A class `table` is given, and the data has one of its own.
-        SketchDataError: There is no data set.
+        ConfigError: A class `table` is given, but the data has its own.
+        SketchDataError: The data set does not exist.
     """
     if holds_bitmaps(data):
         check_needed(data, table)

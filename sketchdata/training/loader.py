@@ -1,7 +1,7 @@
-"""Batches for training: shuffled by a seed, divided among ranks, and reproducible from any step of an epoch on.
+"""Batches for training: shuffled by a seed, split among ranks, and reproducible from any step of an epoch.
 
-Nothing here has a state: batch `step` of `epoch` is a function of the seed, so a resumed run gets the same batches with
-the same augmentation.
+There is no state: batch `step` of `epoch` is a function of the seed, so a resumed run gets the same batches with the
+same augmentation.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from sketchdata.errors import ConfigError
 from sketchdata.training.bitmaps import PackedSplit
 from sketchdata.training.packed import Augmentation
 
-#: What the channels of a bitmap hold.
+#: Content of the channels of a bitmap.
 Channels = Literal["ink", "strokes"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """The order in which N items come, epoch by epoch.
+    """The order of N items in each epoch.
 
     Attributes:
-        count: N.
-        batch_size: Items of all ranks together in a step; the last step of an epoch has fewer.
-        seed: Seed of the shuffling.
-        shuffle: Whether to.
-        rank: This process's number.
-        world_size: How many there are; each takes every world_size-th item of a batch.
+        count: Number of items N.
+        batch_size: Items per step on all ranks together; the last step of an epoch can have fewer.
+        seed: Seed of the shuffle.
+        shuffle: Whether to shuffle.
+        rank: Rank of this process.
+        world_size: Number of processes; each takes every world_size-th item of a batch.
     """
 
     count: int
@@ -48,7 +48,7 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; a last batch of fewer items than ranks is left out."""
+        """Steps of an epoch; a last batch of fewer items than ranks is dropped."""
         whole, rest = divmod(self.count, self.batch_size)
         return whole + (rest >= self.world_size)
 
@@ -63,7 +63,7 @@ class Order:
 
 
 def generator(seed: int, *path: int) -> torch.Generator:
-    """Return a generator on the CPU whose stream depends on a place in a run, such as (epoch, step)."""
+    """Return a CPU generator seeded by a position in a run, such as (epoch, step)."""
     state = splitmix64(np.array([seed], np.uint64))
     for number in path:
         state = splitmix64(state ^ np.uint64(number))
@@ -72,12 +72,12 @@ def generator(seed: int, *path: int) -> torch.Generator:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """B drawings as the networks take them.
+    """B drawings as network input.
 
     Attributes:
-        indices: (B,) int64, their rows in the split.
+        indices: (B,) int64, rows in the split.
         labels: (B,) int64.
-        raster: (B, C, S, S) uint8, ink 255 on background 0, or with the channels of strokes; None without pictures.
+        raster: (B, C, S, S) uint8, ink 255 on background 0, or the channels of strokes; None without pictures.
         sequence: (B, L, 4) float32; None without sequences.
         lengths: (B,) int64 on the CPU; None without sequences.
     """
@@ -91,15 +91,15 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a network reads of each drawing.
+    """The inputs that a network reads of each drawing.
 
     Attributes:
-        size: Side of the bitmap in pixels; None makes none.
+        size: Side of the bitmap in pixels; None for no bitmap.
         line_width: Width in pixels.
-        channels: Channels of the bitmap: ink alone, or also the order and direction of each pixel.
-        max_points: Longest sequence; None makes none.
+        channels: Channels of the bitmap: only ink, or also the order and direction of each pixel.
+        max_points: Maximum length of a sequence; None for no sequence.
         scale: Divisor of the sequence's offsets.
-        augment: How drawings are changed first; bitmap and sequence of a drawing are changed alike.
+        augment: Random changes, the same for bitmap and sequence of a drawing.
     """
 
     size: int | None = DEFAULT_SIZE
@@ -110,7 +110,7 @@ class View:
     augment: Augmentation | None = None
 
     def batch(self, packed: PackedSplit, indices: Tensor, *place: int) -> Batch:
-        """Return a batch of the drawings at (B,) indices; `place`, seed, epoch, step and rank, decides the changes."""
+        """Return a batch of the drawings at (B,) indices; `place` (seed, epoch, step, rank) seeds the augmentation."""
         raster = sequence = lengths = None
         if self.size is not None:
             random = generator(*place) if self.augment else None
@@ -128,7 +128,7 @@ class BatchLoader(Protocol):
 
     Attributes:
         steps: Steps of an epoch.
-        batch_size: Items of all ranks together in a step, but for the last one.
+        batch_size: Items per step on all ranks together, except in the last step.
     """
 
     @property
@@ -142,7 +142,7 @@ class BatchLoader(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedLoader:
-    """Batches of a split that is packed on a device."""
+    """Batches of a packed split."""
 
     packed: PackedSplit
     order: Order
@@ -155,7 +155,7 @@ class PackedLoader:
 
     @property
     def batch_size(self) -> int:
-        """Items of all ranks together in a step."""
+        """Items per step on all ranks together."""
         return self.order.batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -165,25 +165,25 @@ class PackedLoader:
 
 
 class DrawingRows(Protocol):
-    """Drawings that are read by their rows, as of `sketchdata.DrawingDataset`."""
+    """Drawings with access by row, such as `sketchdata.DrawingDataset`."""
 
     classes: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
     def take(self, rows: Sequence[int]) -> DrawingBatch:
-        """Return some drawings in the order of `rows`."""
+        """Return the drawings at `rows`, in that order."""
 
 
 class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
-    """Drawings as (image, label), rastered on access; `sketchdata.DrawingDataset.to_torch` makes it.
+    """Drawings as (image, label), rastered on access; created by `sketchdata.DrawingDataset.to_torch`.
 
     Args:
-        drawings: Their source.
+        drawings: Source of the drawings.
         size: The side S in pixels, 1..4096.
         line_width: Width in pixels, 1..64.
         dtype: Type of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
-        transform: Takes each image and returns what replaces it.
+        transform: Function applied to each image.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -200,7 +200,7 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
     ) -> None:
         if dtype not in (None, torch.float32, torch.uint8):
             raise ConfigError(f"images are torch.float32 or torch.uint8, not {dtype}")
-        raster(empty_batch(), size=size, line_width=line_width)  # refuses what is out of range before anything is read
+        raster(empty_batch(), size=size, line_width=line_width)  # raises if an option is out of range
         self.drawings, self.size, self.line_width, self.dtype = drawings, size, line_width, dtype
         self.transform = transform
 
@@ -216,9 +216,9 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, Tensor]]:
-        """Return some items at once, as a DataLoader asks for a batch."""
+        """Return several items, as a DataLoader requests for a batch."""
         batch = self.drawings.take(rows)
-        # One thread: DataLoaders have workers for more.
+        # One thread, since a DataLoader runs several workers.
         bitmaps = torch.from_numpy(raster(batch, size=self.size, line_width=self.line_width, threads=1))[:, None]
         images = bitmaps if self.dtype == torch.uint8 else bitmaps.float() / 255
         labels = torch.from_numpy(batch.label.astype(np.int64))
