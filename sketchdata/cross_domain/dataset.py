@@ -1,7 +1,7 @@
 """Reading a data set of two domains: drawings and photos of the same classes, which are seen, validation or unseen.
 
-On disk it is a data set like any other, whose splits are named `{group}-{domain}`, such as `unseen-photos`. So whoever
-reads the seen classes opens no file that has anything of an unseen one.
+On disk it is a data set like any other. Its splits are named `{group}-{domain}`, such as `unseen-photos`, so reading
+the seen classes opens no file with data of an unseen class.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ __all__ = [
 
 _WHITE = 255
 _THREADS = 8
-#: Pictures that are decoded at a time while a cache is written.
+#: Pictures decoded at a time while a cache is written.
 _AT_ONCE = 256
-#: Beyond the cache itself, bytes that stay free on its disk.
+#: Bytes that stay free on the disk of a cache.
 _RESERVE = 1 << 30
 
 
@@ -107,13 +107,13 @@ class Pictures(Protocol):
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return some of the pictures as networks of photos take them.
+        """Return pictures in the format that image networks read.
 
         Args:
             indices: (B,) integers.
-            size: The side S in pixels; photos are squeezed into the square.
-            augment: How to change them at random; what are not strokes can leave out none.
-            random: Draws the changes; needed with `augment`, and lives on the CPU.
+            size: The side S in pixels; photos are resized to the square without keeping their aspect ratio.
+            augment: Random changes. Drawings stored as pixels have no strokes to leave out.
+            random: CPU generator of the changes, required with `augment`.
 
         Returns:
             (B, 3, S, S) uint8 RGB on the device of the pictures; drawings are black on white.
@@ -131,16 +131,16 @@ class Pictures(Protocol):
         """
 
     def to(self, device: torch.device | str) -> Pictures:
-        """Return the same pictures, with batches made on, or sent to, another device."""
+        """Return the same pictures with their batches on another device."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawingPictures:
-    """Drawings that are strokes, rastered on their device whenever they are needed.
+    """Drawings stored as strokes, rastered on their device on each access.
 
     Attributes:
         sketches: The strokes.
-        line_width: Of the lines, in pixels.
+        line_width: Width of the lines in pixels.
     """
 
     sketches: PackedSketches
@@ -171,7 +171,7 @@ class DrawingPictures:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw some of them; see `Pictures.pictures`."""
+        """Raster drawings; see `Pictures.pictures`."""
         ink = self.sketches.raster(indices, size, self.line_width, augment, random)
         return (_WHITE - ink).expand(-1, 3, -1, -1)
 
@@ -185,27 +185,27 @@ class DrawingPictures:
 
 
 class _Store(Protocol):
-    """Where pictures come from; `rows` (B,) int64 → (B, S, S, 3) uint8."""
+    """A source of decoded pictures: `rows`, (B,) int64 → (B, S, S, 3) uint8."""
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhotoPictures:
-    """Pictures that are pixels: photos, and drawings of data sets that have no strokes.
+    """Pictures stored as pixels: photos, and drawings of data sets without strokes.
 
     `of_encoded` makes them from files in memory, `read_group` from a data set.
 
     Attributes:
-        store: Decodes them, or has them mapped into memory.
-        rows: (N,) int64, their rows there.
+        store: Decoder or memory map of the pictures.
+        rows: (N,) int64, rows in `store`.
         labels: (N,) int16, indices into the class table.
         key_ids: (N,) int64, the bits of the unsigned key_ids.
         classes: The class table.
-        table: Where each comes from and whose it is: the columns of `storage.pictures.schema` without `image`; None
-            where nobody knows.
-        drawn: Whether they are drawings, whose ground is white; photos are continued beyond their edge by reflection.
-        device: Where batches go.
+        table: Source, author and licence of each picture: the columns of `storage.pictures.schema` without `image`;
+            None if unknown.
+        drawn: Whether they are drawings, padded with white; photos are padded by reflection.
+        device: Device of the batches.
     """
 
     store: _Store
@@ -227,7 +227,7 @@ class PhotoPictures:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Decode some of them; see `Pictures.pictures`."""
+        """Decode pictures; see `Pictures.pictures`."""
         rows = self.rows[indices.cpu()].numpy()
         pixels = torch.from_numpy(self.store.read(rows, size)).to(self.device).permute(0, 3, 1, 2)
         if augment is None:
@@ -256,7 +256,7 @@ class PhotoPictures:
         )
 
     def to(self, device: torch.device | str) -> PhotoPictures:
-        """Return the same pictures, with batches sent to another device."""
+        """Return the same pictures with their batches on another device."""
         return dataclasses.replace(self, device=torch.device(device))
 
     @classmethod
@@ -270,14 +270,14 @@ class PhotoPictures:
         table: pa.Table | None = None,
         drawn: bool = False,
     ) -> PhotoPictures:
-        """Return pictures that are decoded whenever they are needed, by a few threads.
+        """Return pictures that are decoded on each access, by a few threads.
 
         Args:
             images: N files: JPEG, PNG, WebP, BMP or GIF.
             labels: (N,), indices into the class table.
             key_ids: (N,).
             classes: The class table.
-            table: N rows that say where each comes from.
+            table: N rows with the source of each picture.
             drawn: Whether they are drawings.
         """
         return cls(
@@ -292,7 +292,7 @@ class PhotoPictures:
 
 
 def squeeze(photo: Photo, size: int) -> Photo:
-    """Scale (H, W, 3) uint8 to (S, S, 3), whatever its shape: averaged where it shrinks, else linearly."""
+    """Resize (H, W, 3) uint8 to (S, S, 3): by area averages if it shrinks, else by linear interpolation."""
     if photo.shape[:2] == (size, size):
         return photo
     shrinks = photo.shape[0] * photo.shape[1] > size * size
@@ -309,7 +309,7 @@ class _Encoded:
     directory: Path | None = None
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
-        """Decode some pictures by a few threads."""
+        """Decode pictures by a few threads."""
         found = np.empty((len(rows), size, size, 3), np.uint8)
 
         def fill(place: int) -> None:
@@ -328,12 +328,12 @@ class _Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class _Mapped:
-    """Decoded pictures on disk, one array after the other: (n, S, S, 3) uint8 each."""
+    """Decoded pictures on disk: consecutive arrays of (n, S, S, 3) uint8."""
 
     arrays: Sequence[npt.NDArray[np.uint8]]
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
-        """Copy some pictures, which have one size."""
+        """Copy pictures of one size."""
         side = self.arrays[0].shape[1]
         if size != side:
             raise ConfigError(f"the cache has pictures of {side} pixels, not of {size}: read the group with that size")
@@ -373,21 +373,21 @@ def read_group(
     """Read the drawings and photos of the seen, the validation or the unseen classes, on the CPU.
 
     Args:
-        directory: What `sketchdata build sbir` made.
-        group: One of GROUPS; `seen` are the seen classes that are not for validation.
+        directory: A data set of `sketchdata build sbir`.
+        group: One of GROUPS; `seen` leaves out the validation classes.
         size: The side of the pictures in the cache.
-        cache: Folder where pictures are kept decoded, to be mapped into memory, if its disk has room for them. Without
-            it they are decoded whenever they are needed.
-        line_width: Of drawings that are strokes, in pixels.
-        split: Another split of the classes than the data set was built with. Then files are opened of every group
-            that has one of the wanted classes.
+        cache: Folder for decoded pictures, which are mapped into memory, if its disk has room for them. Without it
+            pictures are decoded on each access.
+        line_width: Line width in pixels of drawings stored as strokes.
+        split: A class split that replaces the one of the data set. Files of every group with a requested class are
+            then opened.
 
     Returns:
-        Both domains, with a class table of that group alone.
+        Both domains, with a class table of that group only.
 
     Raises:
-        ConfigError: There is no such group, it has no classes, or the split names a class that is not there.
-        SketchDataError: There is no data set of two domains, or a shard is damaged.
+        ConfigError: The group does not exist or has no classes, or the split names an unknown class.
+        SketchDataError: The folder is not a data set of two domains, or a shard is damaged.
     """
     manifest = open_two_domains(directory)
     own = class_split(manifest)
@@ -475,7 +475,7 @@ def _images(paths: Iterable[Path]) -> Iterable[bytes]:
 
 
 def _cached(directory: Path, manifest: Manifest, shards: dict[str, list[Path]], cache: _Cache) -> _Store | None:
-    """Map decoded pictures into memory, after writing those that are not there; None where the disk has no room."""
+    """Map decoded pictures into memory and write the missing ones first; None if the disk has no room."""
     digest = hash_file(directory / MANIFEST_NAME, "sha256")
     arrays = []
     for split, paths in shards.items():

@@ -1,8 +1,8 @@
-"""The network that embeds drawings and photos in one space, and how a run folder holds it.
+"""The network that embeds drawings and photos in one space, and its file in a run folder.
 
 encoder = read_space(Path("runs/sbir"))
 encoder(pictures, PHOTOS)  # (B, 3, S, S) uint8 → (B, D) float32
-embed(encoder, photos, PHOTOS)  # all photos of a data set, with a bar
+embed(encoder, photos, PHOTOS)  # all photos of a data set, with a progress bar
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _AGAIN = "train in another --out"
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceArchitecture:
-    """All that is needed to build a space's network again.
+    """Everything needed to rebuild the network of a space.
 
     Attributes:
-        backbone: Of the table in `training.backbones`.
+        backbone: A name in the table of `training.backbones`.
         size: Side S of the pictures.
-        width: D.
-        classes: Those it learned, the seen ones.
-        shared: One branch for both domains, which is told the domain, instead of one for each.
-        branch: Kind of the branches, of BRANCHES.
+        width: Number of values D of an embedding.
+        classes: The classes of its training, all seen.
+        shared: Whether one branch, which is given the domain, reads both domains, instead of one branch per domain.
+        branch: Kind of the branches, a key of BRANCHES.
         attention: Width of the attention over the trunk's maps; 0 for none.
-        head: Whether a dense layer makes the D values; without it they are the trunk's features.
+        head: Whether a dense layer computes the D values; without it they are the trunk's features.
         normalise: Whether embeddings have length 1.
-        line_width: Of drawings, in pixels.
-        config: Of an image encoder of transformers.
-        settings: Of other kinds of branches.
+        line_width: Line width of drawings in pixels.
+        config: Configuration of an image encoder of transformers.
+        settings: Options of other kinds of branches.
     """
 
     backbone: str
@@ -69,8 +69,8 @@ class SpaceArchitecture:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-#: {kind: makes a branch}, which has `features(images)`, `project(features, domain)`, `forward(images, domain)`, and the
-#: `trunk` that it wraps.
+#: {kind: factory of a branch}. A branch has `features(images)`, `project(features, domain)`, `forward(images, domain)`
+#: and the `trunk` that it wraps.
 BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
     "trunk": lambda architecture: TrunkBranch(
         architecture.backbone,
@@ -84,13 +84,13 @@ BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
 
 
 class SpaceEncoder(nn.Module):
-    """One branch for drawings and one for photos, or one for both, with random weights at first.
+    """One branch for drawings and one for photos, or one for both, initialised with random weights.
 
-    Its parameters are `drawing.*` and `photo.*`, or `both.*`. From what a branch gives, the domain's centre is
-    subtracted before it is brought to length 1.
+    Its parameters are `drawing.*` and `photo.*`, or `both.*`. The centre of a domain is subtracted from the output of
+    its branch before the output is normalised to length 1.
 
     Raises:
-        ConfigError: There is no such backbone.
+        ConfigError: The backbone does not exist.
     """
 
     mean: Tensor
@@ -114,7 +114,7 @@ class SpaceEncoder(nn.Module):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that it learned."""
+        """The classes of its training."""
         return self.architecture.classes
 
     @property
@@ -124,12 +124,12 @@ class SpaceEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """D."""
+        """The number of values D of an embedding."""
         return self.architecture.width
 
     @property
     def bits(self) -> int:
-        """Bits of its codes; 0 for a network that gives vectors."""
+        """Bits of its codes; 0 for a network that computes vectors."""
         return self.width if self.architecture.branch == "hashing" else 0
 
     def branch(self, domain: str) -> Any:
@@ -139,24 +139,24 @@ class SpaceEncoder(nn.Module):
         return {DRAWINGS: self.drawing, PHOTOS: self.photo}[domain]
 
     def centre(self, domain: str) -> Tensor:
-        """Return what is subtracted from the embeddings of a domain, (D,)."""
+        """Return the vector that is subtracted from the embeddings of a domain: (D,)."""
         return {DRAWINGS: self.drawing_centre, PHOTOS: self.photo_centre}[domain]
 
     def normalised(self, pictures: Tensor) -> Tensor:
-        """Return pictures as the backbone's weights expect them: (B, 3, S, S) uint8 → float32."""
+        """Return pictures normalised as the backbone's weights expect: (B, 3, S, S) uint8 → float32."""
         return (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
 
     def features(self, pictures: Tensor, domain: str) -> Tensor:
-        """Return what the trunk makes of pictures: (B, 3, S, S) uint8 → (B, …)."""
+        """Return the trunk's features of pictures: (B, 3, S, S) uint8 → (B, …)."""
         found: Tensor = self.branch(domain).features(self.normalised(pictures))
         return found
 
     def read(self, inputs: Tensor, domain: str) -> Tensor:
-        """Return the features of `inputs`, which may be features already; `inputs` as for `forward`."""
+        """Return the features of `inputs`, see `forward`; features are returned as they are."""
         return self.features(inputs, domain) if inputs.dtype == torch.uint8 else inputs.to(self.mean.device)
 
     def project(self, inputs: Tensor, domain: str) -> Tensor:
-        """Return embeddings before the centre is subtracted: (B, D) float32; `inputs` as for `forward`."""
+        """Return embeddings before the centre is subtracted: (B, D) float32; for `inputs` see `forward`."""
         found: Tensor = self.branch(domain).project(self.read(inputs, domain), domain).float()
         return found
 
@@ -164,8 +164,8 @@ class SpaceEncoder(nn.Module):
         """Return the embeddings of pictures of a domain.
 
         Args:
-            inputs: (B, 3, S, S) uint8, red, green and blue, where drawings are black lines on white; or what `features`
-                made of such, in floating point.
+            inputs: (B, 3, S, S) uint8 RGB, drawings as black lines on white; or the floating-point result of `features`
+                for such pictures.
             domain: `drawings` or `photos`.
 
         Returns:
@@ -177,7 +177,7 @@ class SpaceEncoder(nn.Module):
 
 def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if isinstance(trunk, TransformersModel):
-        # It normalises its input itself.
+        # The network normalises its input itself.
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if isinstance(trunk, TimmModel):
         settings: Any = getattr(trunk.model, "pretrained_cfg", None) or {}
@@ -186,7 +186,7 @@ def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], 
 
 
 def write_space(folder: Path, encoder: SpaceEncoder) -> None:
-    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
+    """Write `model.safetensors` into a run folder: the weights and the architecture.
 
     Raises:
         SketchDataError: It cannot be written.
@@ -195,10 +195,10 @@ def write_space(folder: Path, encoder: SpaceEncoder) -> None:
 
 
 def holds_space(folder: Path) -> bool:
-    """Tell whether a run folder holds a network of drawings and photos.
+    """Return whether a run folder holds a network of drawings and photos.
 
     Raises:
-        SketchDataError: Its network is damaged.
+        SketchDataError: The network is damaged.
     """
     path = folder / MODEL
     return path.is_file() and _SPACE in read_facts(path)
@@ -208,7 +208,7 @@ def read_space(folder: Path) -> SpaceEncoder:
     """Return the network of a run folder, on the CPU and in evaluation mode.
 
     Raises:
-        SketchDataError: Its training is not whole or of another kind, or the file is damaged.
+        SketchDataError: The training is unfinished or of another kind, or the file is damaged.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -241,9 +241,9 @@ def embed(
 
     Args:
         encoder: The network.
-        pictures: Of any classes.
+        pictures: Pictures of any classes.
         domain: `drawings` or `photos`.
-        device: Where to compute.
+        device: Device of the computation.
         batch_size: Pictures at a time.
 
     Raises:
@@ -282,8 +282,8 @@ def embed_shards(
     Args:
         encoder: The network.
         directory: The data set of two domains.
-        manifest: Of the data set.
-        split: A group of classes and a domain.
+        manifest: The manifest of the data set.
+        split: The split, named by a group of classes and a domain.
         device: Where to compute.
         batch_size: Pictures at a time.
 
@@ -291,7 +291,7 @@ def embed_shards(
         The vectors in the order of the rows, with the class table of the data set.
 
     Raises:
-        SketchDataError: A shard or a picture is damaged, or the network gives values that are no finite numbers.
+        SketchDataError: A shard or a picture is damaged, or an embedding is not finite.
     """
     domain = split.rpartition("-")[2]
     rows: list[npt.NDArray[np.float32]] = [np.empty((0, encoder.width), np.float32)]

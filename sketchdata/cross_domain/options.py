@@ -80,7 +80,7 @@ class TwoDomainConfig:
         )
 
     def check(self) -> None:
-        """Raise ConfigError where the options do not fit one another."""
+        """Raise ConfigError if options contradict each other."""
         self.network.check()
         if self.trunk == FROZEN and self.weights is None:
             raise ConfigError(
@@ -91,21 +91,21 @@ class TwoDomainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceConfig(TwoDomainConfig):
-    """That of trainings of a space of vectors."""
+    """Options of trainings of a space of vectors."""
 
     width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceTraining(TrainingOptions):
-    """How a training on drawings and photos learns."""
+    """Options of the loop of a training on drawings and photos."""
 
     batch_size: int = option(64, help="Triplets of a step, over all processes.", type=_COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairTraining(TrainingOptions):
-    """How a training on pairs learns."""
+    """Options of the loop of a training on pairs."""
 
     batch_size: int = option(
         250, help="Pairs of a step, over all processes; the graph joins those of one process.", type=_COUNT
@@ -113,9 +113,9 @@ class PairTraining(TrainingOptions):
 
 
 def preset(**values: Any) -> dict[str, dict[str, Any]]:
-    """Return the preset `paper` of Dey et al., section 4, with further values.
+    """Return the preset `paper` of Dey et al. (section 4), updated with further values.
 
-    VGG-16, SGD without a schedule or clipping, and the end after 20 epochs without a better mAP.
+    VGG-16, SGD without a schedule or gradient clipping, and early stopping after 20 epochs without a better mAP.
     """
     own = {
         "backbone": "vgg16",

@@ -1,4 +1,4 @@
-"""Search of photos by drawings: drawings become vectors of an index, and what is found becomes pictures."""
+"""Photo search by drawing: queries become vectors, and search results become pictures."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _REDUCED = ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4), (8
 
 
 class DrawingEmbedder:
-    """Turns drawings into vectors of an index over photos; the network is read once.
+    """Embeds drawings as queries of an index over photos; the network is read once.
 
     Args:
         index: The index.
-        run: Folder of the training whose network made its vectors.
-        device: Where to compute.
+        run: Run folder of the network that computed the vectors of the index.
+        device: Device of the computation.
 
     Raises:
-        ConfigError: The run is not that of the index.
-        SketchDataError: The training is not finished, or damaged.
+        ConfigError: The index was made with another run.
+        SketchDataError: The training is unfinished or damaged.
     """
 
     def __init__(self, index: VectorIndex, run: Path, *, device: str = "cpu") -> None:
@@ -70,7 +70,7 @@ class DrawingEmbedder:
         return found
 
     def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
-        """Return M drawings as the network sees them: (M, 3, S, S) uint8, black on white."""
+        """Return M drawings as inputs of the network: (M, 3, S, S) uint8, black on white."""
         names = Words()
         batch = to_batch(drawings, names)
         packed = pack([simplify(batch) if batch.is_raw else batch], tuple(names.names))
@@ -80,12 +80,12 @@ class DrawingEmbedder:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPhoto:
-    """A photo as it is shown.
+    """A photo in search results.
 
     Attributes:
         thumbnail: A JPEG whose longest side is THUMBNAIL.
-        credit: Title, author, licence and source, as far as the data set has them.
-        page: The address where it comes from; None where nobody knows.
+        credit: Title, author, licence and source, as far as the data set records them.
+        page: Web address of the source; None if unknown.
     """
 
     thumbnail: bytes
@@ -94,7 +94,7 @@ class FoundPhoto:
 
 
 class PhotoStore:
-    """The pictures of an index, read from the data set that its vectors are of when they are asked for.
+    """The pictures of an index, read on demand from the data set of its vectors.
 
     Safe to use from several threads.
 
@@ -103,8 +103,8 @@ class PhotoStore:
         data: The data set.
 
     Raises:
-        ConfigError: The data set is not that of the index.
-        SketchDataError: It is missing or damaged.
+        ConfigError: The index was made from another data set.
+        SketchDataError: The data set is missing or damaged.
     """
 
     def __init__(self, index: VectorIndex, data: Path) -> None:
@@ -149,7 +149,7 @@ class PhotoStore:
         """Return the credit and page of rows of the index, see `FoundPhoto`; no photo is read."""
         found = []
         for facts in self.facts.take(self.rows[rows]).to_pylist():
-            # Of the user's own folders, where the photo was found says nothing.
+            # The source of photos from the user's own folders is only a path.
             source = None if facts["source"] == "folders" else facts["source"]
             said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
             page = facts["page"] or ""
