@@ -46,6 +46,13 @@ class Config:
         record=False,
         type=click.Choice(list(PRECISIONS)),
     )
+    layer: str | None = option(
+        None,
+        help="Layer of a network of `train dsf`, brought to length 1: fc6, fc7 (the classifier's input) or fc6+fc7. "
+        "Default: that of the run, fc6+fc7 where it has both.",
+        record=False,
+        type=click.Choice(["fc6", "fc7", "fc6+fc7"]),
+    )
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
     batch_size: int | None = option(
         None,
@@ -77,6 +84,8 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
         from sketchdata.training.run_folder import MODEL
     if holds_space(run_folder):
         return _embed(run_folder, data, config)
+    if config.layer is not None:
+        raise ConfigError(f"--layer is for networks of `sketchdata train dsf`, and {run_folder} holds another: omit it")
     trained = read_encoder(run_folder)
     wanted = config.splits or "gallery,query"
     if holds_bitmaps(data):
@@ -108,7 +117,7 @@ def _embed(run_folder: Path, data: Path, config: Config) -> Manifest:
             f"{run_folder} is a training on drawings and photos, and {data} holds {manifest.name}: give a data set of "
             "`sketchdata build sbir`"
         )
-    encoder = read_space(run_folder)
+    encoder = read_space(run_folder, config.layer)
     groups = {group: [f"{group}-{domain}" for domain in DOMAINS] for group in GROUPS}
     named = names_in(config.splits or UNSEEN)
     known = [split for own in groups.values() for split in own]
@@ -126,6 +135,8 @@ def _embed(run_folder: Path, data: Path, config: Config) -> Manifest:
         "precision": config.precision,
         "model": hash_file(run_folder / MODEL, "sha256"),
     }
+    if encoder.layer is not None:
+        facts["layer"] = encoder.layer
     entry = ParentEntry(name=manifest.name, sha256=hash_file(data / MANIFEST_NAME, "sha256"))
     folder = vector_folder(config.out, data=entry, classes=manifest.classes, splits=splits, facts=facts)
     device = str(device_of(config.device))

@@ -122,7 +122,8 @@ def _index_vectors(source: VectorFolder, config: Config) -> Manifest:
         key_ids=np.concatenate([part.key_ids for part in parts]),
         classes=source.manifest.classes,
     )
-    facts: dict[str, Any] = {name: source.manifest.config[name] for name in ("width", "precision", "model")}
+    kept = ("width", "precision", "model", "layer")
+    facts: dict[str, Any] = {name: source.manifest.config[name] for name in kept if name in source.manifest.config}
     facts |= {"kind": config.kind, "splits": list(splits), "data": asdict(source.data)}
     fit = None
     if config.kind == ITQ:

@@ -1,4 +1,4 @@
-r"""Train Doodle to Search: embed drawings and photos in one space for retrieval of photos of unseen classes.
+r"""Train Doodle to Search: drawings and photos in one space, where drawings find photos of classes no one drew.
 
     sketchdata train sbir --data data/sketchy --words words.parquet --out runs/d2s --weights imagenet
     sketchdata train sbir --data data/sketchy --words words.parquet --out runs/d2s --weights imagenet --trunk frozen
@@ -7,12 +7,12 @@ r"""Train Doodle to Search: embed drawings and photos in one space for retrieval
 
 Source: Dey, Riba, Dutta, Lladós and Song, "Doodle to search: practical zero-shot sketch-based image retrieval", CVPR
 2019. Two networks with soft attention embed drawings and photos, and learn from triplets of a drawing, a photo of its
-class and a photo of another class, which is sampled by the similarity of the words. A domain classifier behind a
-reversed gradient aligns the domains, and the word vectors of the classes structure the space. The authors' code differs
-from the paper: `--domain-ramp batch` and `--stored-words` do as the code does, and `--semantic-weight 3` gives its
-semantic loss, three times the paper's.
+class and a photo of another class, whose word is likely to be a near one. A domain classifier behind a reversed
+gradient makes the domains alike, and the vectors of the classes' words give the space its order. Of the authors' code,
+which differs from the paper, `--domain-ramp batch` and `--stored-words` are offered; its semantic loss is three times
+the paper's, which is `--semantic-weight 3`.
 
-Training uses no drawings, photos or words of unseen classes; the validation classes choose the epoch.
+Neither drawings, photos nor words of unseen classes are used; the validation classes choose the epoch.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from sketchdata.training.options import TrainingOptions
 
 
 class DoodleObjective(SpaceObjective):
-    """L = L_t + L_d + L_s, where the last two have weights and can be left out.
+    """L = L_t + L_d + L_s, whose last two parts have weights and can be left out.
 
     Args:
         encoder: The network.
-        words: (L, S) float32 word vectors of the seen classes; None without the semantic loss.
-        config: Weights, margin, and schedule of the gradient reversal.
+        words: (L, S) float32 of the seen classes; None where the semantic loss is left out.
+        config: Weights, the margin, and how the gradient's reversal rises.
     """
 
     def __init__(self, encoder: SpaceEncoder, words: Tensor | None, config: Config) -> None:
@@ -64,7 +64,7 @@ class DoodleObjective(SpaceObjective):
 
 
 def run(config: Config, training: TrainingOptions, split: ClassSplit | None = None) -> dict[str, Any]:
-    """Train, and return the report that is written beside the network; raises as `train_space`."""
+    """Train, and return the report that is written beside the network; errors are those of `train_space`."""
     if config.semantic_weight and config.words is None:
         raise ConfigError(
             "the semantic loss needs the vectors of the classes' words: give --words VECTORS, as `sketchdata import "

@@ -1,4 +1,4 @@
-r"""Train a classifier of edge maps; its features give the edge-map vectors of the classes.
+r"""Train a classifier of edge maps, whose features give the classes' edge-map vectors.
 
     sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap
     sketchdata train edgemap --data data/edgemap-345c --out runs/edgemap --resume                 # after a stop
@@ -43,7 +43,7 @@ from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, 
 
 #: The one stage.
 STAGE = "edgemap"
-#: No rotation, which would blur the pixels.
+#: Without rotation, which would blur the pixels.
 _CHANGES = Augmentation(rotate=0.0)
 
 
@@ -51,7 +51,7 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
     """Return the classes that have edge maps in `train`, in the order of the class table.
 
     Raises:
-        ConfigError: There are fewer than two such classes, or `val` has no edge map of any of them.
+        ConfigError: There are fewer than two, or `val` has no edge map of any.
     """
     counts, val = (maps.manifest.counts.get(split, {}) for split in (TRAIN, VAL))
     found = tuple(word for word in maps.classes if counts.get(word))
@@ -65,14 +65,14 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
 
 
 def check_batches(network: nn.Module, count: int, batch_size: int, world_size: int) -> None:
-    """Raise if a batch would have one edge map, on which batch normalisation cannot train.
+    """Refuse batches of one edge map, which batch normalisation cannot learn from.
 
     Raises:
-        ConfigError: An epoch would have such a batch.
+        ConfigError: An epoch would have one.
     """
     whole = min(batch_size, count)
     rest = count % whole
-    # A last batch of fewer maps than processes is dropped.
+    # A last batch of fewer maps than processes is left out.
     smallest = min([whole // world_size, *([rest // world_size] if rest >= world_size else [])])
     if smallest < 2 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
         raise ConfigError(
@@ -84,10 +84,10 @@ def check_batches(network: nn.Module, count: int, batch_size: int, world_size: i
 def prepare(
     config: Config, training: TrainingOptions, maps: EdgeMaps, context: DistributedContext
 ) -> tuple[RunFolder, EdgeMapClassifier]:
-    """Build the network, check that it can be trained here, and open the run folder.
+    """Build the network, check that it can learn here, and open the run folder.
 
     Raises:
-        ConfigError: Options, data, memory or folder do not fit.
+        ConfigError: Options, data, memory and folder do not fit.
     """
     network = NetworkOptions(branch="cnn", backbone=config.backbone, weights=config.weights, size=config.size)
     network.check()
@@ -130,19 +130,19 @@ class Classification(nn.Module):
         return {"accuracy": scores.float()}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the cross entropy and the accuracy."""
+        """Return the cross entropy, and the share that is recognised."""
         scores = self.scores(batch)["accuracy"]
         labels = batch.labels.to(scores.device)
         return functional.cross_entropy(scores, labels), {"accuracy": accuracy(scores, labels)}
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
-    """Train the classifier, write it with its report, and return the report.
+    """Train the classifier, write it, and return the report that is written beside it.
 
     Raises:
         ConfigError: Folders, options, memory or the device do not fit.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` continues.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
     with distributed(training.device) as context:
         maps = open_edgemaps(config.data, size=config.size)
@@ -177,7 +177,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
                 "classes": len(classifier.classes),
                 "chance": 1 / len(classifier.classes),
                 "edge_maps": {TRAIN: len(train), VAL: len(val)},
-                # Edge maps of classes without any in `train`.
+                # Of classes that have none to learn from.
                 "val_left_out": maps.splits[VAL] - len(val),
                 "parameters": sum(each.numel() for each in network.parameters()),
                 "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),

@@ -3,9 +3,9 @@ r"""Compare classifiers of edge maps: the paper's Table VIII, ours beside the pu
     sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
     sketchdata bench edgemap --data data/small --out bench-edgemap --rows mobilenet_v2,resnet18 --size 64 --epochs 10
 
-A row is a network trained from scratch, as by `sketchdata train edgemap`. Its results are one file, so a stopped
-comparison resumes, and two commands with different rows can share a folder. A row with other data or other options is
-another row with its own files.
+A row is a network trained from scratch, as by `sketchdata train edgemap`. Its results are one file, so that a
+comparison that was stopped goes on, and two commands with different rows can share a folder. A row of other data or
+other options is another row, with files of its own.
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section IV-B and Table
 VIII.
@@ -34,7 +34,7 @@ from sketchdata.training.options import EdgeMapConfig, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
-#: {row: (title, validation accuracy)} of Table VIII.
+#: {row: (title, validation accuracy)}, as Table VIII has them.
 PUBLISHED = {
     "mobilenet_v1": ("MobileNet V1", 0.6108),
     "mobilenet_v2": ("MobileNet V2", 0.5971),
@@ -56,7 +56,7 @@ _NONE = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class Config(EdgeMapConfig):
-    """Options of the comparison: rows, data, and output folder."""
+    """What is compared, on which data, and where the results go."""
 
     out: Path = option(
         Path("edgemap-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -71,14 +71,14 @@ class Config(EdgeMapConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRow:
-    """A network; `published` is its validation accuracy in Table VIII, None if the table lacks it."""
+    """A network; `published` is its validation accuracy in Table VIII, None where it is not there."""
 
     name: str
     title: str
     published: float | None = None
 
     def side(self, size: int) -> int:
-        """Return the side of its edge maps in pixels, at least the minimum of the network."""
+        """Return the side of its edge maps in pixels, at least the smallest that it allows."""
         return max(size, MODELS[self.name].least)
 
 
@@ -92,7 +92,7 @@ def chosen_rows(names: str) -> list[NetworkRow]:
     """Return the rows of comma-separated names, or `all` twelve of Table VIII, in their own order.
 
     Raises:
-        ConfigError: A row does not exist, or no row is named.
+        ConfigError: The row does not exist, or none is named.
     """
     rows = {row.name: row for row in all_rows()}
     wanted = set(names_in(names))
@@ -108,7 +108,7 @@ def chosen_rows(names: str) -> list[NetworkRow]:
 def lacking(row: NetworkRow) -> str | None:
     """Return why a row's network is not available, or None if it is."""
     try:
-        # The meta device allocates no memory for the weights.
+        # No memory for its weights.
         with torch.device("meta"):
             build(row.name, classes=2, channels=1)
     except ConfigError as error:
@@ -117,7 +117,7 @@ def lacking(row: NetworkRow) -> str | None:
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
-    """Train the missing rows, and write and return the results.
+    """Train what is missing, and write and return the results.
 
     Raises:
         ConfigError: The row does not exist, or options, data, memory and device do not fit.
@@ -128,7 +128,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     if not config.epochs:
         raise ConfigError("--epochs 0 teaches the networks nothing that could be compared: take 1 at least")
     facts = _facts(config, training)
-    # Report unavailable networks before hours of work, not after.
+    # Say before hours of work, not after, which networks are not available.
     left_out = {row.name: reason for row in rows if (reason := lacking(row))}
     for name, reason in left_out.items():
         console.print(f"{name} is left out: {reason}", highlight=False, soft_wrap=True)
@@ -185,7 +185,7 @@ def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifes
             "edge_maps": report["edge_maps"],
             "parameters": report["parameters"],
             "seconds": round(seconds, 1),
-            # The time includes validation.
+            # Validations take their part of the time.
             "edge_maps_per_second": round(learned / seconds, 1) if seconds else None,
             "device": report["device"],
             "processes": report["processes"],

@@ -1,4 +1,4 @@
-"""The options of every trainer, without the trainers, so that the help of a command loads no torch."""
+"""The options of every trainer, apart from the work, so that a command's help loads no other trainer and no torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from sketchdata.config import FOLDER, PATH, option
-from sketchdata.cross_domain.options import SpaceConfig, TwoDomainConfig
+from sketchdata.cross_domain.options import MixOptions, PictureConfig, SpaceConfig, TwoDomainConfig
 from sketchdata.errors import ConfigError
 from sketchdata.training.options import (
     BACKBONE_HELP,
     BITS,
     QL_WEIGHT,
+    VIEW_ANGLES,
     BranchesConfig,
     DataConfig,
     DrawingsConfig,
@@ -25,7 +26,7 @@ from sketchdata.training.options import (
     weights_option,
 )
 
-#: Stages of Algorithm 1 to run.
+#: How far to go with Algorithm 1.
 LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
 CENTERS = ("semantic", "hadamard", "random", "learned")
 #: Other deep hashing methods, as in `hashing_baselines.METHODS`.
@@ -124,18 +125,18 @@ class EdgeDetectorConfig:
     data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
     splits: str = option("train,val", help="Splits to train on.", metavar="NAMES")
-    # 160 epochs of 300 photos take somewhat more than an hour on two cores.
+    # 160 times 300 photos: somewhat more than an hour on two cores.
     steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
     batch: int = option(4, help="Photos a step.", type=_COUNT)
-    # About the height of a BSDS500 photo (481 × 321): much context around an edge, at no more cost.
+    # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
     size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32, 4096))
     learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
     weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
-    # Without normalisation, training can diverge in the first steps.
+    # Without normalisation, the first steps decide whether a training lives.
     warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
     clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
     average: float = option(0.998, help="Decay of the averaged weights.", type=_SHARE)
-    # RCF's η and λ: pixels marked by fewer people have no loss, and background weighs a little more than edges.
+    # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
     consensus: float = option(0.3, help="Share of annotators above which a pixel is an edge.", type=_SHARE)
     balance: float = option(1.1, help="Weight of background against edges.", type=_POSITIVE)
     side_weight: float = option(
@@ -149,15 +150,15 @@ class EdgeDetectorConfig:
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
     seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
     device: str = option("cpu", help="Device: cpu, cuda, cuda:1.", record=False)
-    # Each photo is computed by one thread, so that the weights are the same for any number of threads.
+    # A photo is a thread's own, so that the weights come out the same for any number of threads.
     threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=click.IntRange(1, 1024))
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
     resume: bool = option(False, help="Continue from the checkpoint in --out.", record=False)
 
 
-#: Methods of `train sbir` in `sbir_baselines.METHODS`.
+#: Methods of `train sbir` of `sbir_baselines.METHODS`.
 SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "sake", "frozen", "centred")
-#: {method of `train sbir`: its module in `sketchdata.trainers`}, whose `run` takes options, loop and class split.
+#: {method of `train sbir`: its module of `sketchdata.trainers`, whose `run` takes options, loop and class split}.
 SBIR_TRAINERS = {
     "doodle2search": "doodle2search",
     "sketchspace": "sketchspace",
@@ -206,7 +207,7 @@ class SbirConfig(SpaceConfig):
     )
 
 
-#: Shen et al., sections 2 and 3.1. They give neither a learning rate nor a number of epochs; their code has 5e-4.
+#: Shen et al., sections 2 and 3.1; they give neither a learning rate nor a number of epochs, and their code has 5e-4.
 PAPER_ZSIH = {
     "paper": {
         "backbone": "alexnet-torchvision",
@@ -272,7 +273,7 @@ class ZsihConfig(TwoDomainConfig):
 
     @property
     def width(self) -> int:
-        """Number of output values of an encoder."""
+        """Values of the encoders."""
         return int(self.bits)
 
     @property
@@ -281,10 +282,71 @@ class ZsihConfig(TwoDomainConfig):
         return "zsih"
 
     def check(self) -> None:
-        """Raise ConfigError if options contradict each other."""
+        """Raise ConfigError where the options do not fit one another."""
         super().check()
         if self.kron_sketch is not None and self.fusion != "kron":
             raise ConfigError(f"--kron-sketch is of --fusion kron, not {self.fusion}: leave it out")
+
+
+#: What `train dsf` learns from: drawings, photos, edge maps.
+MIXES = ("s", "s+i", "s+e", "s+i+e")
+#: Wang et al., sections 3.3 and 4.3: AlexNet's settings but for the rate. They do not give the number of epochs.
+PAPER_DSF = {
+    "paper": {
+        "backbone": "alexnet",
+        "size": 227,
+        "optimizer": "sgd",
+        "learning_rate": 1e-3,
+        "trunk_learning_rate": 1e-3,
+        "weight_decay": 5e-4,
+        "batch_size": 128,
+        "constant_rate": True,
+        "warm_up": 0,
+        "clip": 1e6,
+        "validation_share": 0.0,
+    }
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DsfConfig(MixOptions, PictureConfig):
+    """Options of `train dsf`."""
+
+    data: Path = option(
+        help="Folder that `sketchdata build sbir` made; for --mix s also a data set of drawings.",
+        record=False,
+        type=_FOLDER,
+    )
+    mix: str = option(
+        "s+i+e",
+        help="What one classifier learns from: drawings (s), photos (i) and edge maps of the photos (e).",
+        type=click.Choice(MIXES),
+    )
+    views: int = option(
+        18,
+        help=f"Views of a drawing, one of which is learned from at a time: {', '.join(map(str, VIEW_ANGLES))}.",
+        type=click.IntRange(1, max(VIEW_ANGLES)),
+    )
+    patches: bool = option(
+        True,
+        help="Learn from one of nine patches of a photo or edge map, and their mirror images, or from the whole.",
+        param_decls=["--patches/--whole"],
+    )
+    resize: str = option(
+        "ink",
+        help="How drawings that are pixels are resized and turned: ink pixel by ink pixel, the same after thinning, or "
+        "interpolated. The paper's text thins, and the caption of its Figure 1 does not.",
+        type=click.Choice(["ink", "thinned", "bilinear"]),
+    )
+    edge_detector: str = option("learned", help="Detector of the photos' edge maps.", metavar="NAME")
+    edge_threshold: float = option(
+        0.9,
+        help="Share of a map's strongest edge from which on its pixels are ink. The paper says 0.9, and not of what.",
+        type=click.FloatRange(0, 1, min_open=True),
+    )
+    repeat_photos: int = option(
+        1, help="How often photos and edge maps come in an epoch, where they are few.", type=click.IntRange(1, 10_000)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ r"""Train the dual-branch network to recognise drawings.
     sketchdata evaluate runs/recognition
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1, steps 1 to
-4. Each branch is trained alone; then both are trained together under the fusion layer; then the class centres are
-computed, and embeddings are moved towards them. `val` chooses the best epoch of each stage; `gallery` and `query` are
-not used.
+4. Each branch learns on its own; the fusion layer joins them and all learn together; then the class centres are
+computed, and embeddings are drawn to them. `val` chooses the best epoch of each stage; `gallery` and `query` are not
+used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train stage by stage; raises and returns as `train_encoder`."""
+    """Train stage by stage; errors and report are those of `train_encoder`."""
     return train_encoder("recognition", config, network, training, _learn, (config.width, "sigmoid"))
 
 

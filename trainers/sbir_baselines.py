@@ -1,17 +1,16 @@
-r"""Train the baselines of Doodle to Search, on the same data, networks and triplets.
+r"""Train what Doodle to Search is compared with, on the same data, networks and triplets.
 
     sketchdata train sbir --method centred --data data/sketchy --out runs/centred --weights imagenet --trunk frozen
     sketchdata train sbir --method sake --data data/sketchy --out runs/sake --weights imagenet
 
-- `siamese`: the contrastive loss. Source: Hadsell, Chopra and LeCun, 2006.
-- `triplet`: the triplet loss.
-- `gn-triplet`: the triplet loss and a classifier of the seen classes. Source: Sangkloy et al., "The Sketchy database",
-  2016.
-- `sake`: one network for both domains, which classifies the seen classes and imitates the pretrained ImageNet
-  classifier on photos. Source: Liu et al., "Semantic-aware knowledge preservation for zero-shot sketch-based image
-  retrieval", ICCV 2019; without their WordNet similarities.
+- `siamese`: pairs of a class near, others apart by a margin. Source: Hadsell, Chopra and LeCun, 2006.
+- `triplet`: the triplet loss alone.
+- `gn-triplet`: with a classifier of the seen classes. Source: Sangkloy et al., "The Sketchy database", 2016.
+- `sake`: one network for both domains, which classifies the seen classes, and photos as the network of ImageNet did
+  that it began as. Source: Liu et al., "Semantic-aware knowledge preservation for zero-shot sketch-based image
+  retrieval", ICCV 2019; without their similarities of WordNet.
 - `frozen`: the features of the pretrained network.
-- `centred`: the same, minus the mean of each domain over the seen classes.
+- `centred`: the same, less the mean of the seen classes' drawings, and of their photos.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ from sketchdata.training.encoder import backbone_config
 from sketchdata.training.options import TrainingOptions
 from sketchdata.training.pretrained import pretrained_classifier
 
-#: Names of stages in a run folder.
+#: Of a run folder's stages.
 _TEACHER = "teacher"
 Learned = tuple[SpaceEncoder, list[dict[str, Any]]]
 
 
 class MarginObjective(SpaceObjective):
-    """A triplet loss and, with a classifier, the cross entropy of all three pictures.
+    """A loss of triplets and, with a classifier, the cross entropy of all three pictures.
 
     Args:
         encoder: The network.
-        loss: Function of anchors, positives, negatives and a margin.
-        margin: The margin.
-        classes: Number of classes L of the classifier; None for no classifier.
+        loss: Of anchors, positives, negatives and a margin.
+        margin: Its margin.
+        classes: L, of the classifier; None for none.
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class MarginObjective(SpaceObjective):
 
 
 class PreservingObjective(SpaceObjective):
-    """Cross entropy of the seen classes, and distillation of the pretrained classifier on photos.
+    """Cross entropy of the seen classes, and of photos to what the pretrained network took them for.
 
     Args:
         encoder: The network.
-        classes: Number of classes L.
+        classes: L.
         teacher: The pretrained classifier, with M classes.
-        weight: Weight of the distillation.
+        weight: Of the second part.
     """
 
     def __init__(self, encoder: SpaceEncoder, classes: int, teacher: nn.Linear, weight: float) -> None:
@@ -88,7 +87,7 @@ class PreservingObjective(SpaceObjective):
         self.teacher.requires_grad_(False)
 
     def train(self, mode: bool = True) -> PreservingObjective:
-        """Set the mode of all but the teacher, which stays frozen."""
+        """Set the mode of all but the teacher, which never learns."""
         super().train(mode)
         self.teacher.eval()
         return self
@@ -154,7 +153,7 @@ def _sake(experiment: SpaceExperiment, config: Config) -> Learned:
     return encoder, [experiment.fit(config.method, objective, encoder)]
 
 
-#: {method: function that trains it}.
+#: {method: trains it}.
 METHODS: dict[str, Callable[[SpaceExperiment, Config], Learned]] = {
     "triplet": _margin,
     "siamese": _margin,
@@ -166,7 +165,7 @@ METHODS: dict[str, Callable[[SpaceExperiment, Config], Learned]] = {
 
 
 def run(config: Config, training: TrainingOptions, split: ClassSplit | None = None) -> dict[str, Any]:
-    """Train, and return the report that is written beside the network; raises as `train_space`."""
+    """Train, and return the report that is written beside the network; errors are those of `train_space`."""
     if config.method in ("sake", "frozen", "centred") and config.weights is None:
         raise ConfigError(f"--method {config.method} needs --weights, as it is made of a pretrained network")
     return train_space(config, training, lambda experiment: METHODS[config.method](experiment, config), split)

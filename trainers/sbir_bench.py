@@ -1,11 +1,12 @@
-r"""Compare photo retrieval by drawings over draws of unseen classes: Tables 2 and 3 of Doodle to Search.
+r"""Compare methods that find photos by drawings over draws of unseen classes: Tables 2 and 3 of Doodle to Search.
 
     sketchdata bench sbir --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26 --out bench
     sketchdata bench sbir --data data/sketchy --words words.parquet --weights imagenet --draws 1 --out bench
 
-All draws of seen and unseen classes use one data set. A cell is a row, a draw and a seed: a training on the seen
-classes, and a search of unseen photos by unseen drawings. Finished cells are kept, so a stopped comparison resumes, and
-two commands with different rows can share a folder. Without --seen and --class-split the split is that of the data set.
+One data set serves all draws of seen and unseen classes. A cell is a row, a draw and a seed: a training on the seen
+classes, and a search of unseen photos by unseen drawings. Finished cells are kept, so that a comparison that was
+stopped goes on, and two commands with different rows can share a folder. Without --seen and --class-split the split is
+the data set's own.
 """
 
 from __future__ import annotations
@@ -63,13 +64,13 @@ from sketchdata.training.run_folder import RECORD, read_json, read_record, write
 RESULTS_FILE, TABLE_FILE, CELLS_FILE = "sbir.json", "sbir.md", "sbir.csv"
 CELLS, RUNS = "cells", "runs"
 _COUNT = click.IntRange(1, 1000)
-#: Options that choose cells and do not change them.
+#: Options that choose cells, and do not change them.
 _CHOICES = frozenset({"rows", "draws", "seeds", "seed"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SpaceConfig):
-    """Options of the comparison: rows, data, and output folder."""
+    """What is compared, on which data, and where the results go."""
 
     out: Path = option(
         Path("sbir-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -84,12 +85,12 @@ class Config(SpaceConfig):
 
 
 def run(config: Config, splits: SplitOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train and measure the missing cells, and write and return the results.
+    """Train what is missing, measure it, and write and return the results.
 
     Raises:
-        ConfigError: A row does not exist, or options do not fit the data or the results in the folder.
+        ConfigError: There is no such row, or options do not fit the data or what is in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command resumes.
+        InterruptedRunError: Ctrl-C; the same command goes on.
     """
     bench = _SbirBench(config, splits, replace(training, resume=False))
     cells: dict[str, dict[tuple[int, int], dict[str, Any]]] = {row.name: {} for row in bench.rows}
@@ -111,11 +112,11 @@ class _SbirBench:
         if not self.rows:
             raise ConfigError("--rows leaves nothing to compare")
         self.manifest = hash_file(config.data / MANIFEST_NAME, "sha256")
-        # Checked before hours of work, since a draw that cannot be split may come last.
+        # Before hours of work: a draw that cannot be split may come last.
         self.draws = dict(self._draws(splits))
         weights = weights_record(config.network, config.out)
         facts = recorded(config) | recorded(training) | recorded_weights(weights)
-        #: Options that a stored cell must match.
+        #: What a kept cell must have been made with.
         self.options = {name: value for name, value in facts.items() if name not in _CHOICES}
         self.options["words"] = None if config.words is None else hash_file(config.words, "sha256")
         self.cache = config.cache or (config.out / CACHE if config.trunk == FROZEN else None)
@@ -152,7 +153,7 @@ class _SbirBench:
             yield draw, split
 
     def measure(self, row: SbirRow, draw: int, seed: int) -> dict[str, Any]:
-        """Return the values of a cell and store them."""
+        """Return the values of a cell, which are kept."""
         name, split = f"{row.name}-{draw}-{seed}", self.draws[draw]
         path = self.config.out / CELLS / f"{name}.json"
         same = {"row": row.name, "manifest": self.manifest, "options": self.options, "split": _plain(split)}
@@ -161,7 +162,7 @@ class _SbirBench:
             if all(kept.get(key) == value for key, value in same.items()):
                 return kept
         console.print(f"{row.name}, draw {draw}, seed {seed}", highlight=False)
-        # Row `centred` is a training of its own; only its centres differ from those of `frozen`.
+        # The features themselves are a training of their own, whose centres alone differ.
         folder = self.config.out / RUNS / (f"{row.method}-{draw}-{seed}" if row.transductive else name)
         report = self._train(row, folder, split, seed)
         epochs = sum(stage["epochs"] for stage in report["stages"])
@@ -218,7 +219,7 @@ class _SbirBench:
     def _group(self, draw: int, group: str) -> TwoDomains:
         if (draw, group) not in self.read:
             config = self.config
-            # Features of earlier draws are no longer needed.
+            # Those of earlier draws are not needed any more.
             self.read = {key: value for key, value in self.read.items() if key[0] == draw}
             self.read[draw, group] = read_group(
                 config.data, group, size=config.size, line_width=config.line_width, split=self.draws[draw]

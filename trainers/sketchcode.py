@@ -4,18 +4,17 @@ r"""Train our own recipe for binary codes of drawings: one small network, no rec
     sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment --resume
     sketchdata train sketchcode --data data/small --out runs/small --size 32 --proxy-epochs 3 --code-epochs 5
 
-It replaces the parts of the paper by these:
+What takes the place of the paper's parts:
 
-1. *Strokes as channels.* The picture holds the ink, order and direction of each pixel, so a convolutional network
-   gets the input of the recurrent branch at a fraction of its cost (`--channels ink` leaves it out).
+1. *Strokes as channels.* The picture holds the ink, order and direction of each pixel, so that a convolutional
+   network reads what the recurrent branch read, at a fraction of the cost (`--channels ink` leaves it out).
 2. *Proxies.* Scores are cosines between a drawing's normalised code layer and a learned direction of its class, less a
-   margin for the own class (Hoe et al., NeurIPS 2021); `--margin 0` leaves out the margin.
-3. *Similarity-preserving centres.* The learned directions are rotated so that their signs lose little (ITQ), and the
-   signs, made distinct if necessary, are the codes of the classes from then on (`--centers`).
-4. *Self-distillation.* A classifier before the code layer teaches the code the similarity of classes
-   (`--distillation 0` leaves it out).
+   margin for the own class (Hoe et al., NeurIPS 2021); `--margin 0` leaves the margin out.
+3. *Centres that keep what is alike near.* The learned directions are turned so that their signs lose little (ITQ), and
+   the signs, kept apart where need be, are the classes' codes from then on (`--centers`).
+4. *Self-distillation.* A classifier before the code layer teaches the code how alike classes are (`--distillation 0`).
 
-The retrieval among codes of `val` chooses the epoch; `gallery` and `query` are not used.
+An epoch is chosen by how well codes of `val` find one another; `gallery` and `query` are not used.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class ProxyObjective(nn.Module):
         self.quantisation, self.distillation = quantisation, distillation
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, its unweighted parts, and the accuracy."""
+        """Return the loss, its parts unweighted, and the share that is recognised."""
         fusion = self.encoder.fusion
         device = fusion.fuse.weight.device
         sequence = None if batch.sequence is None else batch.sequence.to(device)
@@ -72,7 +71,7 @@ class ProxyObjective(nn.Module):
 
 
 def run(config: Config, network: Network, training: TrainingOptions) -> dict[str, Any]:
-    """Train proxies, then codes; raises and returns as `train_encoder`."""
+    """Train proxies, then codes; errors and report are those of `train_encoder`."""
     return train_encoder("sketchcode", config, network, training, _learn, (int(config.bits), "cosine"))
 
 
@@ -96,7 +95,7 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
 
 @torch.no_grad()
 def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
-    """Fix a binary code of every class, once per training, and rotate the code layer towards it."""
+    """Fix a binary code of every class, computed once in a training, and turn the code layer towards it."""
     fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
     if experiment.context.is_main and not path.exists():
         proxies, bits = fusion.classifier.weight, fusion.classifier.weight.shape[1]
@@ -110,5 +109,5 @@ def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config)
     found = {name: each.to(fusion.fuse.weight) for name, each in read_tensors(path)[0].items()}
     fusion.classifier.weight.copy_(found["centers"])
     fusion.classifier.weight.requires_grad_(False)
-    # Values are normalised one by one afterwards, so rotating the layer rotates them only up to a small error.
+    # Values are normalised one by one afterwards, so that turning the layer turns them up to a small error.
     fusion.fuse.weight.copy_(found["rotation"].T @ fusion.fuse.weight)

@@ -1,20 +1,20 @@
-r"""Train sketchspace: embed drawings near photos of their classes in the space of a pretrained picture network.
+r"""Train sketchspace: drawings learn to lie where a pretrained picture network has photos of their classes.
 
     sketchdata train sbir --method sketchspace --data data/sketchy --out runs/space --weights imagenet --trunk frozen
     sketchdata train sbir --method sketchspace … --words words.parquet         # and near their words
     sketchdata train sbir --method sketchspace … --edge-detector none          # without edge maps
 
-Photos keep the features of the pretrained network, which separate even classes it was not trained for; fine-tuning on
-few photos of few classes loses that. Only the upper layers of the drawings' network are trained. Features are
-standardised by the mean and the standard deviation of each domain over the seen classes.
+The photos keep the features of the pretrained network, which already tell classes apart that nobody trained it for; a
+network that learns from few photos of few classes loses that. Only the upper layers of the drawings' network learn.
+Features are standardised by the mean and the deviation of each domain over the seen classes.
 
 - A drawing is compared with all photos of the seen classes at once, and those of its class are to be the nearest
   (`bank_loss`): as the photos' features do not change, every photo is a negative, and no memory or mining is needed.
 - Edge maps of the photos are a bridge between the domains: the drawings' network reads them as drawings, and for each
   the photo is known that it must lie beside.
-- With words, a linear map of each class's vector is a proxy that classifies drawings, edge maps and photos.
+- With words, a linear map makes a proxy of each class's vector, by which drawings, edge maps and photos are classified.
 
-Training uses no drawings, photos or words of unseen classes; the validation classes choose the epoch.
+Neither drawings, photos nor words of unseen classes are used; the validation classes choose the epoch.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from sketchdata.training.loader import generator
 from sketchdata.training.options import TrainingOptions
 from sketchdata.training.packed import Augmentation
 
-#: Side at which edges of photos are detected; detectors find little in smaller pictures.
+#: Side at which photos are searched for edges: smaller, detectors find little.
 _EDGE_SIDE = 256
-#: Lower bound of a standard deviation, for features that hardly vary.
+#: Below it, a feature that hardly changes would be divided by nearly nothing.
 _LEAST_DEVIATION = 1e-3
 #: Sets the random numbers of edge maps apart from those of the pictures' augmentation.
 _EDGES = 3
@@ -83,7 +83,7 @@ class EdgePictures:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return the edge maps of photos, (B, 3, S, S) uint8; a white picture for a photo without edges."""
+        """Return the edge maps of some photos, (B, 3, S, S) uint8; of a photo without edges a white picture."""
         photos = self.photos.pictures(indices, _EDGE_SIDE, augment, random)
         found = np.full((len(photos), size, size, 3), 255, np.uint8)
         for place, photo in enumerate(photos.permute(0, 2, 3, 1).contiguous().cpu().numpy()):
@@ -98,12 +98,12 @@ class EdgePictures:
         return EdgePictures(photos=self.photos.of_classes(words), find=self.find)
 
     def to(self, device: torch.device | str) -> EdgePictures:
-        """Return the same edge maps with their batches on another device."""
+        """Return the same edge maps, with batches on another device."""
         return EdgePictures(photos=self.photos.to(device), find=self.find)
 
 
 class SketchspaceObjective(SpaceObjective):
-    """L = L_drawings + w_e (L_edges + L_photo) + w_w L_words, where all but the first can be left out.
+    """L = L_drawings + w_e (L_edges + L_photo) + w_w L_words, whose last parts can be left out.
 
     Args:
         encoder: The network, whose branch of photos does not learn.
@@ -142,7 +142,7 @@ class SketchspaceObjective(SpaceObjective):
     def train(self, mode: bool = True) -> SketchspaceObjective:
         """Set the mode of all but the encoder, whose normalisations keep the statistics of the pretrained network.
 
-        Statistics of small batches of few classes differ from the running ones used to embed drawings later.
+        Those of small batches of few classes differ from the running ones by which a drawing is embedded later.
         """
         super().train(mode)
         self.encoder.eval()

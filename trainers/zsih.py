@@ -1,17 +1,17 @@
-r"""Train zero-shot sketch-image hashing: binary codes for retrieval of photos of unseen classes by drawings.
+r"""Train zero-shot sketch-image hashing: binary codes by which drawings find photos of classes no one drew.
 
     sketchdata train zsih --data data/sketchy --words words.parquet --out runs/zsih --weights imagenet --trunk frozen
     sketchdata train zsih … --bits 128 --preset paper --weights alexnet-owt-7be5be79.pth
     sketchdata train zsih … --fusion concat                                              # Table 3, row 1
 
-Source: Shen, Liu, Shen and Shao, "Zero-shot sketch-image hashing", CVPR 2018. A network learns codes of pairs of a
-drawing and a photo of one class, from which the word vector of the class can be decoded; the encoder of drawings and
-that of photos learn to compute the same codes from one picture. Only the encoders are kept.
+Source: Shen, Liu, Shen and Shao, "Zero-shot sketch-image hashing", CVPR 2018. A network that sees pairs of a drawing
+and a photo of one class learns codes from which the vector of the class's word can be decoded; the encoder of drawings
+and that of photos learn to give the same codes from one picture alone. Only the encoders are kept.
 
-The authors' code has the opposite sign of log q; `--code-entropy min` does as the code does.
+Of the authors' code, which differs from the paper, `--code-entropy min` is offered: its sign of log q is the opposite.
 
-Training uses no drawings, photos or words of unseen classes; the mAP of codes of the validation classes chooses the
-epoch.
+Neither drawings, photos nor words of unseen classes are used; the validation classes choose the epoch by the mAP of
+their codes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from sketchdata.errors import ConfigError
 from sketchdata.trainers.options import ZsihConfig as Config
 from sketchdata.training.options import TrainingOptions
 
-#: Sign of log q in the loss: that of the paper, which makes codes more random, and that of the authors' code.
+#: Sign of log q in the loss: the paper's, which makes codes more random, and that of the authors' code.
 _ENTROPY_SIGNS = {"max": 1.0, "min": -1.0, "none": 0.0}
 
 
@@ -82,7 +82,7 @@ class HashingObjective(nn.Module):
         self.decoder = WordDecoder(bits, self.words.shape[1]) if of_words else nn.Linear(bits, len(encoder.classes))
 
     def scores(self, drawings: Tensor, photos: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits of bits from attended features: (B, H), (B, H), (B,) → (B, M)."""
+        """Return the chances of bits before their sigmoid, of attended features: (B, H), (B, H), (B,) → (B, M)."""
         graph = batch_graph(self.adjacency, labels) if self.config.graph == "on" else None
         hidden = self._beside(self.fusion(drawings, photos), labels)
         hidden = self._beside(self.first(hidden, graph).relu(), labels)

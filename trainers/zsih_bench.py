@@ -2,9 +2,9 @@ r"""Compare binary codes of drawings and photos over draws of unseen classes: Ta
 
     sketchdata bench zsih --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26 --out bench
 
-All draws of seen and unseen classes use one data set. A cell is a row, a number of bits, a draw and a seed. Finished
-cells are kept, so a stopped comparison resumes. Rows of closed form are fitted to features of the pretrained network on
-the seen classes.
+One data set serves all draws of seen and unseen classes. A cell is a row, a number of bits, a draw and a seed. Finished
+cells are kept, so that a comparison that was stopped goes on. Rows of closed form are fitted to the features of the
+pretrained network, of the seen classes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _CHOICES = frozenset({"rows", "draws", "seeds", "seed", "bits"})
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TwoDomainConfig):
-    """Options of the comparison: rows, data, and output folder."""
+    """What is compared, on which data, and where the results go."""
 
     out: Path = option(
         Path("zsih-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -70,12 +70,12 @@ class Config(TwoDomainConfig):
 
 
 def run(config: Config, splits: SplitOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train or fit and measure the missing cells, and write and return the results.
+    """Train or fit what is missing, measure it, and write and return the results.
 
     Raises:
-        ConfigError: A row does not exist, or options do not fit the data or the results in the folder.
+        ConfigError: There is no such row, or options do not fit the data or what is in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command resumes.
+        InterruptedRunError: Ctrl-C; the same command goes on.
     """
     bench = _ZsihBench(config, splits, replace(training, resume=False))
     cells: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -117,13 +117,13 @@ class _ZsihBench:
         }
         self.manifest = hash_file(config.data / MANIFEST_NAME, "sha256")
         facts = recorded(config) | recorded(training) | recorded_weights(weights_record(config.network, config.out))
-        #: Options that a stored cell must match.
+        #: What a kept cell must have been made with.
         self.options = {name: value for name, value in facts.items() if name not in _CHOICES}
         self.options["words"] = hash_file(config.words, "sha256")
         self.cache = config.cache or config.out / CACHE
 
     def measure(self, row: ZsihRow, bits: int, draw: int, seed: int) -> dict[str, Any]:
-        """Return the values of a cell and store them."""
+        """Return the values of a cell, which are kept."""
         name, split = f"{row.name}-{bits}-{draw}-{seed}", self.draws[draw]
         path = self.config.out / CELLS / f"{name}.json"
         classes = {part: list(own) for part, own in asdict(split).items()}

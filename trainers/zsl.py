@@ -10,12 +10,12 @@ r"""Train zero-shot recognition: a network of drawings of seen classes, then pro
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", sections III-C, III-D
 and IV-B. The sketch encoding (SE) subnet learns in three stages: each branch alone, then both under a fusion layer of
 4,096 ReLUs. It is frozen, and the edge-map vector encoding (EVE) subnet places the vector of each class among the
-drawings (Eq. 8); the predicted class of a drawing is that of the nearest prototype (Eq. 9).
+drawings, Eq. 8; a drawing is of the class whose prototype is nearest, Eq. 9.
 
-Training uses neither drawings nor vectors of unseen classes. Some of the seen classes are validation classes: the
-network is not trained on them, they choose the constants of each method, and the method is then fitted with those
-constants to all seen classes. `val` drawings of the other seen classes choose the epoch of each stage; `gallery` and
-`query` are not used.
+Neither drawings nor vectors of unseen classes are used for training. Some of the seen classes are validation classes:
+the network does not learn them, the constants of each method are chosen by how well it recognises them, and it learns
+with those constants from all seen classes. `val` drawings of the classes that the network learns choose the epoch of
+each stage; `gallery` and `query` are not used.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ from sketchdata.training.run_folder import RunFolder
 from sketchdata.zero_shot import ZeroShotMethod, chosen_methods
 from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
 
-#: Options that do not affect the network of drawings.
+#: Options that make no difference to the network of drawings.
 _OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
-#: Options that affect it only through its classes, which are compared themselves.
+#: And those that make none but by which classes it learns, which are compared themselves.
 _OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
 INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in STAGE_INDEPENDENT.items()}
 
@@ -68,9 +68,9 @@ class ClassPlan:
 
     Attributes:
         classes: The L seen and unseen classes, in the order of the data set.
-        split: The seen, validation and unseen classes.
+        split: Which of them are seen, validation and unseen.
         sources: {name: (L, S) vectors}.
-        hashes: {file name: sha256}.
+        hashes: {file's name: sha256}.
         left_out: Classes of the data set without a vector, and names of the split that are not classes.
     """
 
@@ -98,10 +98,10 @@ class ClassPlan:
 
 
 def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -> ClassPlan:
-    """Read the class vectors, and choose the seen classes among those in `table`, which have drawings.
+    """Read the class vectors, and choose the seen classes among those of `table`, which have drawings.
 
     Raises:
-        ConfigError: Vectors are missing without --allow-missing, or the classes cannot be split as requested.
+        ConfigError: Vectors are missing and that is not allowed, or the classes cannot be split like that.
         SketchDataError: A file of vectors cannot be read.
     """
     sources: tuple[VectorSource, ...] = read_sources(config.vectors)
@@ -125,12 +125,12 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
 
 
 def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train the network, freeze it, fit prototypes, write everything with a report, and return the report.
+    """Train the network, freeze it, learn prototypes, and return the report that is written beside them.
 
     Raises:
         ConfigError: Folders, options, vectors, classes or the device do not fit.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` continues.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
     methods = chosen_methods(config, training.optimizer)
     with distributed(training.device) as context:
@@ -164,7 +164,7 @@ def _learn_prototypes(
     methods: Mapping[str, ZeroShotMethod],
     training: TrainingOptions,
 ) -> None:
-    """Fit each method to each source of vectors unless it is fitted already; processes share the work."""
+    """Fit each method to each source of vectors, unless that is done; processes divide the work."""
     wanted = [(source, name) for source in classes.sources for name in methods]
     missing = [pair for pair in wanted if not recogniser_path(folder.path, *pair).exists()]
     own = missing[folder.context.rank :: folder.context.world_size]

@@ -1,16 +1,16 @@
-r"""Compare methods of zero-shot recognition over several draws of unseen classes: Tables IX and X of the paper.
+r"""Compare ways of zero-shot recognition over several draws of unseen classes: the paper's Tables IX and X.
 
     sketchdata bench zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --vectors words.parquet --seen 200
     sketchdata bench zsl --data data/small --vectors edges.parquet --seen 60 --splits 3 --networks cr,thin --width 512 \
         --backbone small --size 64 --hidden 64 --max-points 64
 
-For each draw of seen and unseen classes a network is trained, each method is fitted to each source of class vectors,
-and drawings of unseen classes are recognised. Finished parts are kept, so a stopped comparison resumes, and two
-commands with different networks can share a folder.
+A network is trained for each draw of seen and unseen classes, each method learns prototypes from each source of class
+vectors, and drawings of unseen classes are recognised. Finished parts are kept, so that a comparison that was stopped
+goes on, and two commands with different networks can share a folder.
 
 CR, CNN and RNN are the paper's networks; THIN is ours, a small convolutional network that reads strokes as channels.
-The prototypes of the upper bound are the means of the training drawings of each class, unseen classes included: it is
-not a zero-shot method, and no prototypes of these features can do better.
+The upper bound uses the mean of each class's training drawings, of unseen classes as well, as its prototype: no
+prototypes of these features can do better, and it is no zero-shot method.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers
 
 RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
 UPPER_BOUND = "upper-bound"
-#: Kind, in a file of class vectors, of vectors of edge maps instead of words.
+#: The kind in a file of class vectors that are of edge maps, and not of words.
 _OF_EDGE_MAPS = "edge maps"
-#: Methods of each network. Single branches of the paper get its own method in both directions; our network also gets
-#: our method.
+#: Methods of each network: the paper's branches alone learn its own method, in both directions; our network ours as
+#: well.
 _ABLATED, _OWN = (PAPER, f"{PAPER}_reversed"), (PAPER, OURS)
 _NETWORKS = {"cr": None, "cnn": _ABLATED, "rnn": _ABLATED, "thin": _OWN}
 _BATCH = 512
@@ -72,7 +72,7 @@ _BATCH = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
-    """Options of the comparison: networks, data, and output folder."""
+    """What is compared, on which data, and where the results go."""
 
     out: Path = option(
         Path("zsl-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -97,10 +97,10 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
 
 
 def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train and measure the missing parts, and write and return the results.
+    """Train what is missing, measure it, and write and return the results.
 
     Raises:
-        ConfigError: A network or method does not exist, or options do not fit the data or the results in the folder.
+        ConfigError: The network or method does not exist, or options do not fit the data or what is in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command resumes.
     """
@@ -109,7 +109,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
     networks = chosen_networks(config)
     drawn = [replace(splits, split_seed=splits.split_seed + number) for number in range(config.splits)]
     bench = _ZeroShotBench(config, network, replace(training, resume=False))
-    # Checked before hours of work, since a draw that cannot be split may come last.
+    # Before hours of work: a draw that cannot be split may come last.
     for split in drawn:
         zsl.plan(config, split, bench.classes)
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -122,10 +122,10 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
 
 
 def chosen_networks(config: Config) -> list[str]:
-    """Return the networks in --networks that the data allow, in the order of their table.
+    """Return the networks that --networks names and the data allow, in the order of their table.
 
     Raises:
-        ConfigError: A network does not exist, or the data allow none.
+        ConfigError: The network does not exist, or none is left.
     """
     asked = set(names_in(config.networks))
     if unknown := asked - set(_NETWORKS):
@@ -195,11 +195,11 @@ class _ZeroShotBench:
                 return values
         device = str(device_of(self.training.device))
         values = evaluate_zero_shot(folder, self.config.data, split, device=device, batch_size=_BATCH)
-        # Equal to what a resumed comparison reads.
+        # As it will be read next time.
         return dict(orjson.loads(orjson.dumps(values)))
 
     def _upper_bound(self, folder: Path) -> dict[str, Any]:
-        """Return the results of class means of training drawings as prototypes, for unseen classes too."""
+        """Return the results of the class means of training drawings as prototypes, of unseen classes too."""
         table, trained = read_class_table(read_record(folder), folder), read_encoder(folder)
         device = str(device_of(self.training.device))
 

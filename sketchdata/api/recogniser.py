@@ -22,7 +22,7 @@ from sketchdata.formats import tracing
 from sketchdata.retrieval.query import Query, read_queries
 
 if TYPE_CHECKING:
-    from sketchdata.training.encoder import SketchEncoder
+    from sketchdata.training.encoder import DrawingNetwork
     from sketchdata.zero_shot.recogniser import KeptRecogniser
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
@@ -30,8 +30,8 @@ Recognisable: TypeAlias = "Drawing | npt.NDArray[np.uint8] | str | PathLike[str]
 #: (class, score), the most likely first.
 Prediction: TypeAlias = list[tuple[str, float]]
 
-#: The trainer of zero-shot runs in their run.json.
-ZERO_SHOT = "zsl"
+#: The trainers of zero-shot runs, and of classifiers of drawings and photos, in their run.json.
+ZERO_SHOT, DSF = "zsl", "dsf"
 #: The meaning of scores, by how drawings are compared with prototypes; higher is likelier for all of them.
 MEANINGS = {
     "probability": "probability by the network's classifier",
@@ -112,7 +112,7 @@ class Recogniser:
     classes: tuple[str, ...]
     unseen: npt.NDArray[np.bool]
     candidates: npt.NDArray[np.int64]
-    trained: SketchEncoder
+    trained: DrawingNetwork
     device: str
     data: Path | None = None
     gamma: float = 0.0
@@ -145,6 +145,8 @@ class Recogniser:
             SketchDataError: The training is not finished, or something is damaged.
         """
         with needs_extra("recognising", "train"):
+            from sketchdata.cross_domain.encoder import holds_space
+            from sketchdata.cross_domain.mixing import read_classifier
             from sketchdata.training.distributed import device_of
             from sketchdata.training.encoder import read_encoder
             from sketchdata.training.run_folder import REPORT, read_record
@@ -154,7 +156,8 @@ class Recogniser:
             raise SketchDataError(
                 f"{directory} has no {REPORT}, so its training did not finish: continue with --resume"
             )
-        trained, trainer = read_encoder(directory), str(record.get("trainer"))
+        trained: DrawingNetwork = read_classifier(directory) if holds_space(directory) else read_encoder(directory)
+        trainer = str(record.get("trainer"))
         data, where = Path(record["data"]) if record.get("data") else None, str(device_of(device))
         if trainer != ZERO_SHOT:
             given = {

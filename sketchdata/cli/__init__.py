@@ -168,6 +168,7 @@ _train = LazyGroup(
         "hashing-baselines": ("train:hashing_baselines", "Other deep hashing methods, for comparison."),
         "sbir": ("train:sbir", "A space in which drawings find photos of classes no one drew."),
         "zsih": ("train:zsih", "Binary codes by which drawings find photos of classes no one drew."),
+        "dsf": ("train:dsf", "One classifier of drawings, photos and edge maps, and its layers as features."),
         "sketchcode": ("train:sketchcode", "Our own recipe for binary codes, without a recurrent branch."),
     },
 )

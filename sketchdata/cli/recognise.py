@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sketchdata import __version__
-from sketchdata.api.recogniser import MEANINGS, ZERO_SHOT, Recogniser, Recognition
+from sketchdata.api.recogniser import DSF, MEANINGS, ZERO_SHOT, Recogniser, Recognition
 from sketchdata.cli.output import JSON, PlainTable, echo_json, end_with, print_tables
 from sketchdata.config import FILE, FOLDER, PATH, option, options
 from sketchdata.display.charts import MAX_PANELS, SUFFIXES, Bar, Panel, recognition, save
@@ -273,6 +273,9 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     galleries with seen classes, `--bits` binary codes. Beside it are precision-recall.svg and .csv, and typical
     queries with the nearest photos in green and red frames: nearest.png and nearest.html.
 
+    Runs of `sketchdata train dsf` recognise the drawings of their --fold, and find photos by each of their layers;
+    with --data all drawings of another data set of these classes.
+
     RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
     searched in its `gallery`, and nothing is written.
 
@@ -298,6 +301,9 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
         from sketchdata.training.distributed import device_of
         from sketchdata.training.run_folder import read_record
 
+    if holds_space(run) and read_record(run).get("trainer") == DSF:
+        _evaluate_mixed(run, config, as_json)
+        return
     if holds_space(run):
         _evaluate_space(run, config, as_json)
         return
@@ -327,6 +333,34 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
             _say_retrieval(title, found[name])
     if "retrieval" in found:
         click.echo(found["retrieval"]["definition"])
+    click.echo(f"see {run / TABLE_FILE}")
+
+
+def _evaluate_mixed(run: Path, config: EvaluateConfig, as_json: bool) -> None:
+    from sketchdata.cross_domain.mixed_evaluation import evaluate_mixed
+    from sketchdata.retrieval.evaluation import TABLE_FILE
+    from sketchdata.training.distributed import device_of
+
+    _refuse(config, (*_OF_SPACES, "split", "unseen"), f"is not for {run}, whose own fold or --data is recognised")
+    found = evaluate_mixed(
+        run,
+        config.data,
+        device=str(device_of(config.device)),
+        batch_size=config.batch_size or 64,
+        views=config.views,
+    )
+    if as_json:
+        echo_json(found)
+        return
+    click.echo(f"{found['drawings']:,} drawings of {len(found['classes']):,} classes ({found['split']})")
+    if "one_view" in found:
+        click.echo(f"one view: top-1 {found['one_view']['top1']:.4f}, top-5 {found['one_view']['top5']:.4f}")
+    views = f"{found['views']} views: " * ("one_view" in found)
+    click.echo(f"{views}top-1 {found['top1']:.4f} (chance {found['top1_chance']:.4f})")
+    click.echo(f"{views}top-5 {found['top5']:.4f} (chance {found['top5_chance']:.4f})")
+    for layer, own in found.get("layers", {}).get("by_layer", {}).items():
+        photos = f"{found['layers']['photos']:,} photos" + " not learned from" * found["layers"]["photos_held"]
+        click.echo(f"{layer}: mAP {own['map']:.4f} of drawings that search {photos} (chance {own['chance']:.4f})")
     click.echo(f"see {run / TABLE_FILE}")
 
 

@@ -36,6 +36,8 @@ def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -
     If RUN is a training on drawings and photos (`sketchdata train sbir`), DATA is what `sketchdata build sbir` made,
     and --splits names groups (seen, validation, unseen) or splits (unseen-photos). Files have key_id, label and vector.
 
+    Of a run of `sketchdata train dsf`, --layer chooses the layers that become vectors of length 1.
+
     Example: sketchdata encode runs/hashing data/quickdraw-3.8m --out codes
 
     Example: sketchdata encode runs/sbir data/sbir --splits all --out vectors
@@ -44,7 +46,7 @@ def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -
     manifest = encode_recipe.run(run, data, config)
     splits, size = manifest.splits, bytes_of(manifest)
     if as_json:
-        kept = ("bits", "model", "ids", "width", "precision")
+        kept = ("bits", "model", "ids", "width", "precision", "layer")
         facts = {name: manifest.config[name] for name in kept if name in manifest.config}
         echo_json({"out": str(config.out), **facts, "splits": splits, "classes": len(manifest.classes), "bytes": size})
         return

@@ -242,6 +242,40 @@ def zsih(config: trainers.ZsihConfig, splits: SplitOptions, training: PairTraini
     _say_space(report, config.out, as_json)
 
 
+@click.command("dsf")
+@options(trainers.PAPER_DSF, config=trainers.DsfConfig, training=TrainingOptions)
+@JSON
+def dsf(config: trainers.DsfConfig, training: TrainingOptions, as_json: bool) -> None:
+    """Train the deep sketch feature: one classifier of drawings, photos and edge maps, by whose layers they compare.
+
+    Drawings are learned from in 18 views, photos and their binarised edge maps in nine patches and mirror images.
+    --fold 1/3 leaves out a third of the drawings, by a keyed hash, which `sketchdata evaluate RUN --views 18`
+    recognises; `sketchdata encode RUN DATA --layer fc6+fc7` makes vectors for `index build` and `search`. All classes
+    of the data are learned. --preset paper has AlexNet and its settings, for a GPU. --resume continues an interrupted
+    training and ends with the same network; on the CPU, to the bit.
+
+    Example: sketchdata train dsf --data data/tu-berlin --fold 1/3 --weights imagenet --out runs/dsf
+
+    Example: sketchdata train dsf --data data/tu-berlin --preset paper --weights alexnet.pth --fold 1/3 --out runs/paper
+
+    Example: sketchdata train dsf --data data/drawings --mix s --backbone small --size 64 --out runs/small
+    """
+    with needs_extra(*_NEEDS):
+        from sketchdata.trainers import deep_sketch_feature as trainer
+    report = trainer.run(config, training)
+    if as_json:
+        echo_json(report)
+        return
+    for stage in report["stages"]:
+        found = ", ".join(f"{name} {value:.4f}" for name, value in stage.items() if isinstance(value, float))
+        click.echo(f"{stage['stage']}: best epoch {stage['best_epoch']} of {stage['epochs']}: {found}")
+    numbers = ", ".join(f"{report[name]:,} {name}" for name in ("drawings", "photos", "edges") if report[name])
+    click.echo(
+        f"{config.out}: {report['parameters']:,} parameters, {numbers} of {report['classes']:,} classes, "
+        f"{report['seconds']:,.1f} s; {report['held_drawings']:,} drawings left out"
+    )
+
+
 def _say_space(report: dict[str, Any], out: Any, as_json: bool) -> None:
     if as_json:
         echo_json(report)

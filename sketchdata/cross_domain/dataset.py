@@ -1,7 +1,7 @@
 """Reading a data set of two domains: drawings and photos of the same classes, which are seen, validation or unseen.
 
-On disk it is a data set like any other. Its splits are named `{group}-{domain}`, such as `unseen-photos`, so reading
-the seen classes opens no file with data of an unseen class.
+On disk it is a data set like any other, whose splits are named `{group}-{domain}`, such as `unseen-photos`. So whoever
+reads the seen classes opens no file that has anything of an unseen one.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from sketchdata.cross_domain.layouts import (
     open_two_domains,
     other_split,
 )
+from sketchdata.drawings.resize import resize_ink
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
 from sketchdata.photos.image import Photo, decode
 from sketchdata.progress import console, task_bar
@@ -48,7 +49,7 @@ from sketchdata.storage import parquet, pictures
 from sketchdata.storage.dataset import Dataset
 from sketchdata.storage.manifest import MANIFEST_NAME, Manifest, check_listed, hash_file, replacing
 from sketchdata.training.bitmaps import moved_pixels
-from sketchdata.training.packed import Augmentation, PackedSketches, pack, relabelled
+from sketchdata.training.packed import BILINEAR, THINNED, Augmentation, PackedSketches, pack, relabelled
 
 __all__ = [
     "DOMAINS",
@@ -69,6 +70,7 @@ __all__ = [
     "is_two_domains",
     "open_two_domains",
     "other_split",
+    "read_classes",
     "read_group",
     "read_shards",
     "squeeze",
@@ -76,9 +78,9 @@ __all__ = [
 
 _WHITE = 255
 _THREADS = 8
-#: Pictures decoded at a time while a cache is written.
+#: Pictures that are decoded at a time while a cache is written.
 _AT_ONCE = 256
-#: Bytes that stay free on the disk of a cache.
+#: Beyond the cache itself, bytes that stay free on its disk.
 _RESERVE = 1 << 30
 
 
@@ -107,13 +109,13 @@ class Pictures(Protocol):
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return pictures in the format that image networks read.
+        """Return some of the pictures as networks of photos take them.
 
         Args:
             indices: (B,) integers.
-            size: The side S in pixels; photos are resized to the square without keeping their aspect ratio.
-            augment: Random changes. Drawings stored as pixels have no strokes to leave out.
-            random: CPU generator of the changes, required with `augment`.
+            size: The side S in pixels; photos are squeezed into the square.
+            augment: How to change them at random; what are not strokes can leave out none.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
 
         Returns:
             (B, 3, S, S) uint8 RGB on the device of the pictures; drawings are black on white.
@@ -131,16 +133,16 @@ class Pictures(Protocol):
         """
 
     def to(self, device: torch.device | str) -> Pictures:
-        """Return the same pictures with their batches on another device."""
+        """Return the same pictures, with batches made on, or sent to, another device."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawingPictures:
-    """Drawings stored as strokes, rastered on their device on each access.
+    """Drawings that are strokes, rastered on their device whenever they are needed.
 
     Attributes:
         sketches: The strokes.
-        line_width: Width of the lines in pixels.
+        line_width: Of the lines, in pixels.
     """
 
     sketches: PackedSketches
@@ -171,7 +173,7 @@ class DrawingPictures:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Raster drawings; see `Pictures.pictures`."""
+        """Draw some of them; see `Pictures.pictures`."""
         ink = self.sketches.raster(indices, size, self.line_width, augment, random)
         return (_WHITE - ink).expand(-1, 3, -1, -1)
 
@@ -185,27 +187,29 @@ class DrawingPictures:
 
 
 class _Store(Protocol):
-    """A source of decoded pictures: `rows`, (B,) int64 → (B, S, S, 3) uint8."""
+    """Where pictures come from; `rows` (B,) int64 → (B, S, S, 3) uint8."""
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]: ...
+
+    def originals(self, rows: npt.NDArray[np.int64]) -> list[Photo]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhotoPictures:
-    """Pictures stored as pixels: photos, and drawings of data sets without strokes.
+    """Pictures that are pixels: photos, and drawings of data sets that have no strokes.
 
     `of_encoded` makes them from files in memory, `read_group` from a data set.
 
     Attributes:
-        store: Decoder or memory map of the pictures.
-        rows: (N,) int64, rows in `store`.
+        store: Decodes them, or has them mapped into memory.
+        rows: (N,) int64, their rows there.
         labels: (N,) int16, indices into the class table.
         key_ids: (N,) int64, the bits of the unsigned key_ids.
         classes: The class table.
-        table: Source, author and licence of each picture: the columns of `storage.pictures.schema` without `image`;
-            None if unknown.
-        drawn: Whether they are drawings, padded with white; photos are padded by reflection.
-        device: Device of the batches.
+        table: Where each comes from and whose it is: the columns of `storage.pictures.schema` without `image`; None
+            where nobody knows.
+        drawn: Whether they are drawings, whose ground is white; photos are continued beyond their edge by reflection.
+        device: Where batches go.
     """
 
     store: _Store
@@ -227,8 +231,10 @@ class PhotoPictures:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Decode pictures; see `Pictures.pictures`."""
+        """Decode some of them; see `Pictures.pictures`."""
         rows = self.rows[indices.cpu()].numpy()
+        if self.drawn and augment is not None and augment.resize != BILINEAR:
+            return self._moved_ink(rows, size, augment, random).to(self.device)
         pixels = torch.from_numpy(self.store.read(rows, size)).to(self.device).permute(0, 3, 1, 2)
         if augment is None:
             return pixels.contiguous()
@@ -240,6 +246,18 @@ class PhotoPictures:
         else:
             floats = moved_pixels(floats, affine, beyond="reflection")
         return floats.round_().clamp_(0, _WHITE).to(torch.uint8)
+
+    def _moved_ink(
+        self, rows: npt.NDArray[np.int64], size: int, augment: Augmentation, random: torch.Generator | None
+    ) -> Tensor:
+        if random is None:
+            raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
+        maps, found = augment.affine(len(rows), random).numpy(), np.empty((len(rows), size, size), np.uint8)
+        for place, picture in enumerate(self.store.originals(rows)):
+            ink = _WHITE - np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+            thinned, own = augment.resize == THINNED, maps[place : place + 1]
+            found[place] = _WHITE - resize_ink(ink[None], size, thinned=thinned, affine=own)[0]
+        return torch.from_numpy(found)[:, None].expand(-1, 3, -1, -1)
 
     def of_classes(self, words: Sequence[str]) -> PhotoPictures:
         """Return the pictures of some classes, which become the class table."""
@@ -256,7 +274,7 @@ class PhotoPictures:
         )
 
     def to(self, device: torch.device | str) -> PhotoPictures:
-        """Return the same pictures with their batches on another device."""
+        """Return the same pictures, with batches sent to another device."""
         return dataclasses.replace(self, device=torch.device(device))
 
     @classmethod
@@ -270,14 +288,14 @@ class PhotoPictures:
         table: pa.Table | None = None,
         drawn: bool = False,
     ) -> PhotoPictures:
-        """Return pictures that are decoded on each access, by a few threads.
+        """Return pictures that are decoded whenever they are needed, by a few threads.
 
         Args:
             images: N files: JPEG, PNG, WebP, BMP or GIF.
             labels: (N,), indices into the class table.
             key_ids: (N,).
             classes: The class table.
-            table: N rows with the source of each picture.
+            table: N rows that say where each comes from.
             drawn: Whether they are drawings.
         """
         return cls(
@@ -292,12 +310,16 @@ class PhotoPictures:
 
 
 def squeeze(photo: Photo, size: int) -> Photo:
-    """Resize (H, W, 3) uint8 to (S, S, 3): by area averages if it shrinks, else by linear interpolation."""
+    """Scale (H, W, 3) uint8 to (S, S, 3), whatever its shape: averaged where it shrinks, else linearly."""
     if photo.shape[:2] == (size, size):
         return photo
     shrinks = photo.shape[0] * photo.shape[1] > size * size
     scaled = cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(scaled, np.uint8)
+
+
+def _decoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,31 +331,38 @@ class _Encoded:
     directory: Path | None = None
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
-        """Decode pictures by a few threads."""
+        """Decode some pictures by a few threads."""
         found = np.empty((len(rows), size, size, 3), np.uint8)
 
         def fill(place: int) -> None:
-            row = int(rows[place])
-            try:
-                found[place] = squeeze(decode(self.images[row]), size)
-            except FormatError as error:
-                remedy = "" if self.directory is None else f": run `sketchdata verify {self.directory}`"
-                raise SketchDataError(f"picture {self.names[row]} cannot be decoded ({error}){remedy}") from error
+            found[place] = squeeze(self._decode(int(rows[place])), size)
 
-        with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        with _decoders() as pool:
             for _ in pool.map(fill, range(len(rows))):
                 pass
         return found
 
+    def originals(self, rows: npt.NDArray[np.int64]) -> list[Photo]:
+        """Decode some pictures in their own sizes."""
+        with _decoders() as pool:
+            return list(pool.map(self._decode, rows.tolist()))
+
+    def _decode(self, row: int) -> Photo:
+        try:
+            return decode(self.images[row])
+        except FormatError as error:
+            remedy = "" if self.directory is None else f": run `sketchdata verify {self.directory}`"
+            raise SketchDataError(f"picture {self.names[row]} cannot be decoded ({error}){remedy}") from error
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Mapped:
-    """Decoded pictures on disk: consecutive arrays of (n, S, S, 3) uint8."""
+    """Decoded pictures on disk, one array after the other: (n, S, S, 3) uint8 each."""
 
     arrays: Sequence[npt.NDArray[np.uint8]]
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
-        """Copy pictures of one size."""
+        """Copy some pictures, which have one size."""
         side = self.arrays[0].shape[1]
         if size != side:
             raise ConfigError(f"the cache has pictures of {side} pixels, not of {size}: read the group with that size")
@@ -344,6 +373,10 @@ class _Mapped:
             found[own] = array[rows[own] - start]
             start += len(array)
         return found
+
+    def originals(self, rows: npt.NDArray[np.int64]) -> list[Photo]:
+        """Copy some pictures in the size of the cache."""
+        return list(self.read(rows, self.arrays[0].shape[1]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -373,29 +406,44 @@ def read_group(
     """Read the drawings and photos of the seen, the validation or the unseen classes, on the CPU.
 
     Args:
-        directory: A data set of `sketchdata build sbir`.
-        group: One of GROUPS; `seen` leaves out the validation classes.
+        directory: What `sketchdata build sbir` made.
+        group: One of GROUPS; `seen` are the seen classes that are not for validation.
         size: The side of the pictures in the cache.
-        cache: Folder for decoded pictures, which are mapped into memory, if its disk has room for them. Without it
-            pictures are decoded on each access.
-        line_width: Line width in pixels of drawings stored as strokes.
-        split: A class split that replaces the one of the data set. Files of every group with a requested class are
-            then opened.
+        cache: Folder where pictures are kept decoded, to be mapped into memory, if its disk has room for them. Without
+            it they are decoded whenever they are needed.
+        line_width: Of drawings that are strokes, in pixels.
+        split: Another split of the classes than the data set was built with. Then files are opened of every group
+            that has one of the wanted classes.
 
     Returns:
-        Both domains, with a class table of that group only.
+        Both domains, with a class table of that group alone.
 
     Raises:
-        ConfigError: The group does not exist or has no classes, or the split names an unknown class.
-        SketchDataError: The folder is not a data set of two domains, or a shard is damaged.
+        ConfigError: There is no such group, it has no classes, or the split names a class that is not there.
+        SketchDataError: There is no data set of two domains, or a shard is damaged.
     """
     manifest = open_two_domains(directory)
-    own = class_split(manifest)
-    words = classes_of(split or own, group)
+    words = classes_of(split or class_split(manifest), group)
     if unknown := [word for word in words if word not in set(manifest.classes)]:
         raise ConfigError(f"{directory} has no class {unknown[0]!r}, which the split names")
     if not words:
         raise ConfigError(f"{directory} has no {group} classes: build it, or split it, with some")
+    return read_classes(directory, words, size=size, cache=cache, line_width=line_width)
+
+
+def read_classes(
+    directory: Path, words: Sequence[str], *, size: int, cache: Path | None = None, line_width: int = 1
+) -> TwoDomains:
+    """Read the drawings and photos of some classes, of any group, on the CPU.
+
+    Args are those of `read_group`; `words` become the class table.
+
+    Raises:
+        ValueError: There is no such class.
+        SketchDataError: There is no data set of two domains, or a shard is damaged.
+    """
+    manifest = open_two_domains(directory)
+    own = class_split(manifest)
     stored = [each for each in GROUPS if set(classes_of(own, each)) & set(words)]
     kept = None if cache is None else _Cache(folder=cache, size=size)
     drawings: Pictures
@@ -407,7 +455,7 @@ def read_group(
     else:
         drawings = _read_pixels(directory, manifest, stored, DRAWINGS, kept).of_classes(words)
     photos = _read_pixels(directory, manifest, stored, PHOTOS, kept).of_classes(words)
-    return TwoDomains(drawings=drawings, photos=photos, classes=words)
+    return TwoDomains(drawings=drawings, photos=photos, classes=tuple(words))
 
 
 def read_shards(
@@ -475,7 +523,7 @@ def _images(paths: Iterable[Path]) -> Iterable[bytes]:
 
 
 def _cached(directory: Path, manifest: Manifest, shards: dict[str, list[Path]], cache: _Cache) -> _Store | None:
-    """Map decoded pictures into memory and write the missing ones first; None if the disk has no room."""
+    """Map decoded pictures into memory, after writing those that are not there; None where the disk has no room."""
     digest = hash_file(directory / MANIFEST_NAME, "sha256")
     arrays = []
     for split, paths in shards.items():

@@ -1,8 +1,8 @@
-"""The network that embeds drawings and photos in one space, and its file in a run folder.
+"""The network that embeds drawings and photos in one space, and how a run folder holds it.
 
 encoder = read_space(Path("runs/sbir"))
 encoder(pictures, PHOTOS)  # (B, 3, S, S) uint8 → (B, D) float32
-embed(encoder, photos, PHOTOS)  # all photos of a data set, with a progress bar
+embed(encoder, photos, PHOTOS)  # all photos of a data set, with a bar
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures, read_shards
 from sketchdata.cross_domain.hashing_networks import HashingBranch
-from sketchdata.cross_domain.networks import TransferBranch, TrunkBranch
-from sketchdata.errors import SketchDataError
+from sketchdata.cross_domain.networks import ClassifierBranch, TransferBranch, TrunkBranch, layer_width
+from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.vector_folder import PictureVectors
 from sketchdata.storage.manifest import Manifest
@@ -38,21 +38,21 @@ _AGAIN = "train in another --out"
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceArchitecture:
-    """Everything needed to rebuild the network of a space.
+    """All that is needed to build a space's network again.
 
     Attributes:
-        backbone: A name in the table of `training.backbones`.
+        backbone: Of the table in `training.backbones`.
         size: Side S of the pictures.
-        width: Number of values D of an embedding.
-        classes: The classes of its training, all seen.
-        shared: Whether one branch, which is given the domain, reads both domains, instead of one branch per domain.
-        branch: Kind of the branches, a key of BRANCHES.
+        width: D.
+        classes: Those it learned, the seen ones.
+        shared: One branch for both domains, which is told the domain, instead of one for each.
+        branch: Kind of the branches, of BRANCHES.
         attention: Width of the attention over the trunk's maps; 0 for none.
-        head: Whether a dense layer computes the D values; without it they are the trunk's features.
+        head: Whether a dense layer makes the D values; without it they are the trunk's features.
         normalise: Whether embeddings have length 1.
-        line_width: Line width of drawings in pixels.
-        config: Configuration of an image encoder of transformers.
-        settings: Options of other kinds of branches.
+        line_width: Of drawings, in pixels.
+        config: Of an image encoder of transformers.
+        settings: Of other kinds of branches.
     """
 
     backbone: str
@@ -69,8 +69,8 @@ class SpaceArchitecture:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-#: {kind: factory of a branch}. A branch has `features(images)`, `project(features, domain)`, `forward(images, domain)`
-#: and the `trunk` that it wraps.
+#: {kind: makes a branch}, which has `features(images)`, `project(features, domain)`, `forward(images, domain)`, and the
+#: `trunk` that it wraps.
 BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
     "trunk": lambda architecture: TrunkBranch(
         architecture.backbone,
@@ -79,18 +79,21 @@ BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
         architecture.config,
     ),
     "transfer": lambda architecture: TransferBranch(architecture.backbone, architecture.config),
+    "classifier": lambda architecture: ClassifierBranch(
+        architecture.backbone, len(architecture.classes), architecture.settings["layer"], architecture.config
+    ),
     "hashing": lambda architecture: HashingBranch(architecture.backbone, architecture.width, architecture.config),
 }
 
 
 class SpaceEncoder(nn.Module):
-    """One branch for drawings and one for photos, or one for both, initialised with random weights.
+    """One branch for drawings and one for photos, or one for both, with random weights at first.
 
-    Its parameters are `drawing.*` and `photo.*`, or `both.*`. The centre of a domain is subtracted from the output of
-    its branch before the output is normalised to length 1.
+    Its parameters are `drawing.*` and `photo.*`, or `both.*`. From what a branch gives, the domain's centre is
+    subtracted before it is brought to length 1.
 
     Raises:
-        ConfigError: The backbone does not exist.
+        ConfigError: There is no such backbone.
     """
 
     mean: Tensor
@@ -114,7 +117,7 @@ class SpaceEncoder(nn.Module):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of its training."""
+        """The classes that it learned."""
         return self.architecture.classes
 
     @property
@@ -124,13 +127,18 @@ class SpaceEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """The number of values D of an embedding."""
+        """D."""
         return self.architecture.width
 
     @property
     def bits(self) -> int:
-        """Bits of its codes; 0 for a network that computes vectors."""
+        """Bits of its codes; 0 for a network that gives vectors."""
         return self.width if self.architecture.branch == "hashing" else 0
+
+    @property
+    def layer(self) -> str | None:
+        """The layers of a classifier that are its embedding, of LAYERS; None for another network."""
+        return self.architecture.settings["layer"] if self.architecture.branch == "classifier" else None
 
     def branch(self, domain: str) -> Any:
         """Return the branch of a domain."""
@@ -139,24 +147,24 @@ class SpaceEncoder(nn.Module):
         return {DRAWINGS: self.drawing, PHOTOS: self.photo}[domain]
 
     def centre(self, domain: str) -> Tensor:
-        """Return the vector that is subtracted from the embeddings of a domain: (D,)."""
+        """Return what is subtracted from the embeddings of a domain, (D,)."""
         return {DRAWINGS: self.drawing_centre, PHOTOS: self.photo_centre}[domain]
 
     def normalised(self, pictures: Tensor) -> Tensor:
-        """Return pictures normalised as the backbone's weights expect: (B, 3, S, S) uint8 → float32."""
+        """Return pictures as the backbone's weights expect them: (B, 3, S, S) uint8 → float32."""
         return (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
 
     def features(self, pictures: Tensor, domain: str) -> Tensor:
-        """Return the trunk's features of pictures: (B, 3, S, S) uint8 → (B, …)."""
+        """Return what the trunk makes of pictures: (B, 3, S, S) uint8 → (B, …)."""
         found: Tensor = self.branch(domain).features(self.normalised(pictures))
         return found
 
     def read(self, inputs: Tensor, domain: str) -> Tensor:
-        """Return the features of `inputs`, see `forward`; features are returned as they are."""
+        """Return the features of `inputs`, which may be features already; `inputs` as for `forward`."""
         return self.features(inputs, domain) if inputs.dtype == torch.uint8 else inputs.to(self.mean.device)
 
     def project(self, inputs: Tensor, domain: str) -> Tensor:
-        """Return embeddings before the centre is subtracted: (B, D) float32; for `inputs` see `forward`."""
+        """Return embeddings before the centre is subtracted: (B, D) float32; `inputs` as for `forward`."""
         found: Tensor = self.branch(domain).project(self.read(inputs, domain), domain).float()
         return found
 
@@ -164,8 +172,8 @@ class SpaceEncoder(nn.Module):
         """Return the embeddings of pictures of a domain.
 
         Args:
-            inputs: (B, 3, S, S) uint8 RGB, drawings as black lines on white; or the floating-point result of `features`
-                for such pictures.
+            inputs: (B, 3, S, S) uint8, red, green and blue, where drawings are black lines on white; or what `features`
+                made of such, in floating point.
             domain: `drawings` or `photos`.
 
         Returns:
@@ -177,7 +185,7 @@ class SpaceEncoder(nn.Module):
 
 def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if isinstance(trunk, TransformersModel):
-        # The network normalises its input itself.
+        # It normalises its input itself.
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if isinstance(trunk, TimmModel):
         settings: Any = getattr(trunk.model, "pretrained_cfg", None) or {}
@@ -186,7 +194,7 @@ def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], 
 
 
 def write_space(folder: Path, encoder: SpaceEncoder) -> None:
-    """Write `model.safetensors` into a run folder: the weights and the architecture.
+    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
 
     Raises:
         SketchDataError: It cannot be written.
@@ -195,20 +203,25 @@ def write_space(folder: Path, encoder: SpaceEncoder) -> None:
 
 
 def holds_space(folder: Path) -> bool:
-    """Return whether a run folder holds a network of drawings and photos.
+    """Tell whether a run folder holds a network of drawings and photos.
 
     Raises:
-        SketchDataError: The network is damaged.
+        SketchDataError: Its network is damaged.
     """
     path = folder / MODEL
     return path.is_file() and _SPACE in read_facts(path)
 
 
-def read_space(folder: Path) -> SpaceEncoder:
+def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
     """Return the network of a run folder, on the CPU and in evaluation mode.
 
+    Args:
+        folder: Of the run.
+        layer: Of LAYERS, another than that of the run, for a network of `train dsf`.
+
     Raises:
-        SketchDataError: The training is unfinished or of another kind, or the file is damaged.
+        ConfigError: The network has no such layer.
+        SketchDataError: Its training is not whole or of another kind, or the file is damaged.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -225,6 +238,14 @@ def read_space(folder: Path) -> SpaceEncoder:
     for name in ("size", "width", "line_width"):
         if (value := getattr(architecture, name)) < 1:
             raise fault(path, f"{_SPACE}.{name}", "a number of at least 1", str(value))
+    if layer is not None:
+        if architecture.branch != "classifier":
+            raise ConfigError(f"--layer is for networks of `sketchdata train dsf`, and {folder} holds another: omit it")
+        width = layer_width(architecture.backbone, layer, architecture.size, architecture.config)
+        settings = {**architecture.settings, "layer": layer}
+        architecture = dataclasses.replace(architecture, width=width, settings=settings)
+        # Those of classifiers are zeros.
+        weights |= {f"{domain}_centre": torch.zeros(width) for domain in ("drawing", "photo")}
     try:
         encoder = SpaceEncoder(architecture)
         encoder.load_state_dict(weights)
@@ -241,9 +262,9 @@ def embed(
 
     Args:
         encoder: The network.
-        pictures: Pictures of any classes.
+        pictures: Of any classes.
         domain: `drawings` or `photos`.
-        device: Device of the computation.
+        device: Where to compute.
         batch_size: Pictures at a time.
 
     Raises:
@@ -282,8 +303,8 @@ def embed_shards(
     Args:
         encoder: The network.
         directory: The data set of two domains.
-        manifest: The manifest of the data set.
-        split: The split, named by a group of classes and a domain.
+        manifest: Of the data set.
+        split: A group of classes and a domain.
         device: Where to compute.
         batch_size: Pictures at a time.
 
@@ -291,7 +312,7 @@ def embed_shards(
         The vectors in the order of the rows, with the class table of the data set.
 
     Raises:
-        SketchDataError: A shard or a picture is damaged, or an embedding is not finite.
+        SketchDataError: A shard or a picture is damaged, or the network gives values that are no finite numbers.
     """
     domain = split.rpartition("-")[2]
     rows: list[npt.NDArray[np.float32]] = [np.empty((0, encoder.width), np.float32)]

@@ -32,12 +32,12 @@ from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 #: Vectors are compared by Euclidean distance, or by inner product.
 Compare = Literal["distance", "product"]
-#: k of the measures at k, and further ones of P@k. Doodle to Search and later papers report 200, ZSIH and SAKE 100;
-#: 1 is the nearest item only.
+#: k of the measures at k, and the further ones of P@k: papers 002 and later have 200, ZSIH and SAKE 100; 1 is the
+#: nearest alone.
 K, FURTHER = 200, (1, 100)
-#: Number of confused pairs in a report.
+#: How many confused pairs a report lists.
 PAIRS = 20
-#: (title, source, keys of the expected value or of its two bounds) of the measures that papers call mAP or P.
+#: (title, whose figure it is, keys of the expected value or of its two bounds): the figures that papers call mAP or P.
 NAMED_MEASURES: Sequence[tuple[str, str, Sequence[MeasurePath]]] = (
     ("mAP@all", "ZSIH, Doodle to Search", [("map", "expected")]),
     ("mAP@200, strict: over min(R, 200)", "BmAP", [("map_at_k", "strict", "expected")]),
@@ -75,7 +75,7 @@ class EmbeddedPictures:
         classes: The class table.
 
     Raises:
-        SketchDataError: A vector has a value that is not finite.
+        SketchDataError: A vector has a value that is no finite number.
     """
 
     domain: str
@@ -94,11 +94,11 @@ class EmbeddedPictures:
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> EmbeddedPictures:
-        """Return the pictures at `rows`, in that order."""
+        """Return some of them, in the order of `rows`."""
         return replace(self, vectors=self.vectors[rows], labels=self.labels[rows])
 
     def with_classes(self, classes: tuple[str, ...]) -> EmbeddedPictures:
-        """Return the same pictures with another class table, which must have all of their classes."""
+        """Return the same pictures with a class table that has all of their classes."""
         places = np.array([classes.index(word) for word in self.classes] or [0], np.int64)
         return replace(self, labels=places[self.labels], classes=classes)
 
@@ -109,7 +109,7 @@ def embed_domains(
     """Embed the drawings and the photos of some classes: {domain: its vectors}.
 
     Raises:
-        SketchDataError: A picture cannot be read, or an embedding is not finite.
+        SketchDataError: A picture cannot be read, or the network gives values that are no finite numbers.
     """
     return {
         domain: EmbeddedPictures(
@@ -123,7 +123,7 @@ def embed_domains(
 
 
 def joined(first: EmbeddedPictures, second: EmbeddedPictures) -> EmbeddedPictures:
-    """Concatenate two sets of pictures of one domain, with the classes of both."""
+    """Return the pictures of two parts of one domain, with the classes of both."""
     classes = tuple(dict.fromkeys((*first.classes, *second.classes)))
     first, second = first.with_classes(classes), second.with_classes(classes)
     return replace(
@@ -138,7 +138,7 @@ def joined(first: EmbeddedPictures, second: EmbeddedPictures) -> EmbeddedPicture
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DomainSearch:
-    """The result of searching a gallery of one domain with queries of the other.
+    """What queries of one domain found in a gallery of the other.
 
     Attributes:
         retrieval: All measures.
@@ -152,12 +152,12 @@ class DomainSearch:
     gallery: npt.NDArray[np.int64]
 
     def values(self) -> dict[str, Any]:
-        """Return all measures as JSON values.
+        """Return all measures as JSON has them.
 
-        They are those of `Retrieval.values` and these: `map.class_mean`, the mean over classes instead of queries; for
+        They are those of `Retrieval.values`; beside, `map.class_mean`, the mean over classes instead of queries; for
         each class its `items` in the gallery, the share `nearest` of queries whose nearest item is of the class, the
-        most frequent other class `instead`, None if there is none, and its `share`; and the most frequent confusions
-        in `confused`.
+        class most found `instead`, None where no other is, and its `share`; and the most frequent confusions in
+        `confused`.
         """
         found, words = self.retrieval.values(), self.retrieval.classes
         found["map"]["class_mean"] = float(np.mean([own["map"] for own in found["classes"].values()]))
@@ -195,18 +195,18 @@ def search_vectors(
     resamples: int = 1000,
     workers: int | None = None,
 ) -> DomainSearch:
-    """Rank a gallery for each query by exact vector search and measure, with at most 2^25 scores in memory.
+    """Rank a gallery for each query by vectors, exactly, and measure; no more than 2^25 scores at a time are held.
 
     Args:
         queries: Q vectors.
-        gallery: N vectors of the same width, of the same or other classes.
-        compare: Euclidean distance or inner product, which rank alike if all vectors have length 1.
-        k: The k of the measures at k.
-        resamples: Number of bootstrap resamples.
+        gallery: N vectors as wide. Their classes may be more, or others.
+        compare: By Euclidean distance, or by inner product: the same where all vectors have length 1.
+        k: Of the measures at k.
+        resamples: Of the bootstrap.
         workers: Threads that sort; None for one per processor.
 
     Raises:
-        ConfigError: The widths differ, there are no queries or no items, or no query has an item of its class.
+        ConfigError: Widths differ, there are no queries or no items, or no query has an item of its class.
     """
     queries, gallery = _one_table(queries, gallery)
     if queries.vectors.shape[1] != gallery.vectors.shape[1]:
@@ -255,13 +255,13 @@ def search_codes(
     Args:
         queries: Q vectors.
         gallery: N vectors.
-        learned: Pictures of seen classes, to which the rotation is fitted.
-        bits: Bits of a code, at most D.
-        k: The k of the measures at k.
-        workers: Threads that compute distances; None for one per processor.
+        learned: What the rotation is fitted to: pictures of seen classes.
+        bits: Of a code, at most D.
+        k: Of the measures at k.
+        workers: Threads that count distances; None for one per processor.
 
     Raises:
-        ConfigError: There are more bits than values, or fewer pictures in `learned` than bits.
+        ConfigError: There are more bits than values, or fewer pictures to fit than bits.
     """
     queries, gallery = _one_table(queries, gallery)
     hasher = SHALLOW_HASHERS["pca_itq"].fit(learned.vectors, None, bits, 0)
@@ -284,7 +284,7 @@ def _one_table(first: EmbeddedPictures, second: EmbeddedPictures) -> tuple[Embed
 
 
 def score_rows(queries: EmbeddedPictures, gallery: EmbeddedPictures, compare: Compare = "distance") -> ScoreQueries:
-    """Return a function that scores a slice of queries against the gallery; higher is nearer."""
+    """Return what scores slices of queries against the gallery; more is nearer."""
     return (nearness if compare == "distance" else inner_products)(queries.vectors, gallery.vectors)
 
 
@@ -292,18 +292,18 @@ def score_rows(queries: EmbeddedPictures, gallery: EmbeddedPictures, compare: Co
 
 
 _Domains = Mapping[str, EmbeddedPictures]
-#: (unseen, seen pictures of both domains, random) → rows of the seen queries and of the seen items that are added.
+#: (unseen, seen pictures of both domains, random) → rows of the seen queries and of the seen items that join.
 _Choose = Callable[[_Domains, _Domains, np.random.Generator], Mapping[str, npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralisedForm:
-    """A way to add pictures of seen classes to those of unseen ones.
+    """A way in which pictures of seen classes join those of unseen ones.
 
     Attributes:
-        definition: The pictures that are added.
-        source: Papers or code that measure in this way.
-        queries: Whether seen queries are added as well; the measures then have a harmonic mean.
+        definition: What joins.
+        source: Who measures so.
+        queries: Whether seen queries join as well; then figures of both kinds have a harmonic mean.
         choose: Chooses the rows of each domain.
     """
 
@@ -331,7 +331,7 @@ def _classes(of: Literal["unseen", "seen"]) -> _Choose:
     return choose
 
 
-#: The forms by name. Their seen pictures are those of the training; no form holds any out.
+#: The forms by name. None of them has seen pictures that the training left out: they are those it learned from.
 GENERALISED: Mapping[str, GeneralisedForm] = {
     "all-seen": GeneralisedForm(
         definition="all pictures of the seen classes join the gallery, and queries are of unseen classes",
@@ -359,7 +359,7 @@ GENERALISED: Mapping[str, GeneralisedForm] = {
         choose=_classes("seen"),
     ),
 }
-#: Means that are reported for unseen queries, seen queries, and both.
+#: Means that are told of unseen queries, of seen ones, and of both.
 _SIDES: Sequence[tuple[str, MeasurePath]] = (
     ("map", ("map", "expected")),
     ("precision_at_100", ("precision_at", "100", "expected")),
@@ -376,21 +376,21 @@ def search_generalised(
     seed: int = 0,
     workers: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Search galleries of unseen and seen classes, in each form of GENERALISED.
+    """Search galleries that have seen classes as well, in each of the forms of GENERALISED.
 
     Args:
         unseen: {domain: pictures of unseen classes}.
         seen: {domain: pictures of seen classes}.
         queries: The domain of the queries.
         compare: As for `search_vectors`.
-        seed: Seed of the choice of added pictures or classes.
+        seed: Of the pictures or classes that join.
         workers: As for `search_vectors`.
 
     Returns:
         {form: plain values}: its `definition` and `source`; `classes` of the gallery; `queries` that have an item of
         their class, and the others, which are `excluded`; `gallery`; `chance` of queries of unseen classes;
         `map`, `precision_at_100` and `precision_at_200`, with ties in random order, of `every` query, of queries of
-        `unseen` and of `seen` classes, and the `harmonic` mean of these two; None without queries of seen classes.
+        `unseen` and of `seen` classes, and the `harmonic` mean of these two; None where no query is of a seen class.
     """
     gallery, found = _other(queries), {}
     for name, form in GENERALISED.items():
@@ -431,13 +431,13 @@ def _other(domain: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceMeasures:
-    """Options of an evaluation of a space.
+    """What is measured of a space.
 
     Attributes:
-        queries: The domain of the queries; the gallery has the other one.
+        queries: The domain of the queries; the gallery is of the other one.
         generalised: Whether galleries with seen classes are searched as well.
-        bits: Bits of binary codes that are measured as well; 0 for none.
-        device: Device of the computation.
+        bits: Of binary codes that are measured as well; 0 for none.
+        device: Where to compute.
         batch_size: Pictures at a time.
     """
 
@@ -455,11 +455,11 @@ class SpaceMeasures:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasuredSpace:
-    """The measures of a space, and the pictures on which they were computed.
+    """What was measured of a space, and what it was measured on.
 
     Attributes:
-        values: JSON values: `retrieval`, from `DomainSearch.values`; `generalised`, from `search_generalised`; `codes`,
-            from `Retrieval.values`.
+        values: Plain values: `retrieval`, as `DomainSearch.values` gives them; `generalised`, as `search_generalised`;
+            `codes`, as `Retrieval.values`.
         search: The search of unseen classes.
         queries: Its queries.
         gallery: Its gallery.
@@ -478,19 +478,19 @@ def measure_space(
     measures: SpaceMeasures,
     embedded: Callable[[TwoDomains], dict[str, EmbeddedPictures]] | None = None,
 ) -> MeasuredSpace:
-    """Measure how well a network finds pictures of classes that were not in its training.
+    """Measure how well a network finds pictures of classes that it did not learn.
 
     Args:
         encoder: The network.
         unseen: Pictures of unseen classes.
-        seen: Pictures of seen classes, if `measures` needs them.
-        measures: Options of the evaluation.
-        embedded: Function that embeds the pictures, for cached features; None for `embed_domains`.
+        seen: Those of seen ones, where `measures` needs them.
+        measures: What to measure.
+        embedded: What embeds the pictures, for features that are kept; None for `embed_domains`.
 
     Raises:
-        ConfigError: An unseen class is in the network's class table, there is only one unseen class, a domain has no
-            pictures, or `bits` does not fit the network.
-        SketchDataError: A picture cannot be read, or an embedding is not finite.
+        ConfigError: The network has learned an unseen class, there is but one of them, a domain has no pictures, or
+            `bits` does not fit the network.
+        SketchDataError: A picture cannot be read, or the network gives values that are no finite numbers.
     """
     if known := [word for word in unseen.classes if word in set(encoder.classes)]:
         raise ConfigError(
@@ -537,13 +537,13 @@ def _some(words: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RankedQuery:
-    """A query and its nearest items.
+    """A query and the items nearest to it.
 
     Attributes:
-        row: Row of the query.
-        word: Class of the query.
-        precision: Average precision of the query.
-        found: (row in the gallery, Euclidean distance) of each item, nearest first.
+        row: Among the queries.
+        word: Its class.
+        precision: Its average precision.
+        found: (row in the gallery, Euclidean distance) of each item, the nearest first.
     """
 
     row: int
@@ -553,16 +553,16 @@ class RankedQuery:
 
 
 def typical_queries(measured: MeasuredSpace, *, most: int = 12, items: int = 10) -> list[RankedQuery]:
-    """Choose queries to show with their nearest items.
+    """Choose queries to look at, with the items nearest to them.
 
-    From classes at even steps between the best and the worst mean average precision, it takes the query of median
-    average precision, so examples are neither the best nor the worst. Of equally near items the first in the gallery
-    win.
+    They are the queries of median average precision of some classes, evenly from the class that is found best to the
+    one that is found worst, so they are neither the best examples nor the worst. Of equally near items the first ones
+    of the gallery are taken.
 
     Args:
-        measured: The measures of a space.
-        most: Maximum number of queries.
-        items: Items per query, or the whole gallery if it has fewer.
+        measured: A space.
+        most: The most queries.
+        items: Items of each, or the whole gallery if it has fewer.
     """
     queries, gallery = measured.queries, measured.gallery
     precisions, score = (

@@ -1,4 +1,4 @@
-"""Shared parts of trainings on drawings and photos: run folder, both domains, network, choice of the best epoch."""
+"""What trainings on drawings and photos share: run folder, both domains, network, and how an epoch is chosen."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ from sketchdata.training.options import TrainingOptions
 from sketchdata.training.packed import Augmentation
 from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, stage_seconds
 
-#: Folder within a run folder, during training only.
+#: Of a run folder, while its training goes on.
 CACHE = "cache"
-#: Batch size of a network in evaluation mode.
+#: Pictures that a network reads at a time where it does not learn.
 _AT_ONCE = 64
-#: Scores in memory at a time: 128 MB of float32.
+#: Scores at a time: 128 MB of float32.
 _SCORES = 1 << 25
 
 
-# ---- inputs of the network -------------------------------------------------------------------------------------------
+# ---- what the network reads ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LivePictures:
-    """Pictures that are rastered or decoded on each access, optionally with random augmentation."""
+    """Pictures that are made or decoded whenever they are needed, changed at random where that is asked for."""
 
     pictures: Pictures
     size: int
@@ -87,7 +87,7 @@ class LivePictures:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KeptFeatures:
-    """Features of N pictures by a frozen trunk, mapped into memory: (N, …) float16, or (2 N, …) with mirror images."""
+    """What a frozen trunk made of N pictures, mapped into memory: (N, …) float16, or with mirror images (2 N, …)."""
 
     features: npt.NDArray[np.float16]
     mirrored: bool = False
@@ -96,7 +96,7 @@ class KeptFeatures:
         return len(self.features) // (2 if self.mirrored else 1)
 
     def read(self, rows: Tensor, *place: int) -> Tensor:
-        """Return (B, …) float32, of mirror images with probability 1/2 if there are any."""
+        """Return (B, …) float32, of every second picture its mirror image."""
         if self.mirrored and place:
             rows = rows + len(self) * torch.randint(0, 2, (len(rows),), generator=generator(*place))
         return torch.from_numpy(self.features[rows.numpy()]).float()
@@ -105,15 +105,15 @@ class KeptFeatures:
 def features_path(
     folder: Path, record: Mapping[str, Any], pictures: Pictures, name: str, *, kind: str, mirrored: bool
 ) -> Path:
-    """Return the path of the features of a frozen trunk, which all trainings share.
+    """Return where the features of pictures by a trunk that does not learn are kept, for all trainings alike.
 
     Args:
-        folder: Folder of such files.
-        record: Record of a training, with `manifest`, `weights` and `options`.
-        pictures: Pictures of one domain.
-        name: Name of the domain, or of another kind of pictures.
-        kind: Name of the features, given by the branch.
-        mirrored: Whether they include mirror images.
+        folder: Of such files.
+        record: Of a training, its `manifest`, `weights` and `options`.
+        pictures: Of one domain.
+        name: Of the domain, or of what else the pictures are.
+        kind: Of the features, as a branch names them.
+        mirrored: Whether they are of mirror images too.
     """
     weights, chosen = record["weights"], record["options"]
     facts = [record["manifest"], weights and weights["sha256"], chosen["backbone"], chosen["size"]]
@@ -126,15 +126,15 @@ def features_path(
 def keep_features(
     path: Path, encoder: SpaceEncoder, pictures: Pictures, domain: str, *, mirrored: bool, context: DistributedContext
 ) -> KeptFeatures:
-    """Compute the features of all pictures with a frozen trunk, unless the file exists.
+    """Compute the features of all pictures with a trunk that does not learn, unless the file has them.
 
     Args:
-        path: A `.npy` file, written atomically.
-        encoder: The network whose trunk is used.
-        pictures: Pictures of one domain.
-        domain: The domain.
-        mirrored: Whether to add the features of the mirror images.
-        context: The distributed context; only the main process computes.
+        path: A `.npy`, written whole or not at all.
+        encoder: Its trunk computes.
+        pictures: Of one domain.
+        domain: Which.
+        mirrored: Whether to add those of the mirror images.
+        context: Of all processes, the main one computes.
 
     Raises:
         SketchDataError: A picture cannot be read.
@@ -162,14 +162,14 @@ def keep_features(
 def kept_inputs(
     encoder: SpaceEncoder, record: Mapping[str, Any], folder: Path, pictures: TwoDomains, *, device: str
 ) -> dict[str, Inputs]:
-    """Return the features of both domains by a trained network with a frozen trunk: {domain: features}.
+    """Return the features of both domains by a finished network whose trunk did not learn: {domain: features}.
 
     Args:
         encoder: The network.
-        record: Record of its training.
-        folder: Folder of cached features.
-        pictures: Pictures of any classes.
-        device: Device of the computation.
+        record: Of its training.
+        folder: Where features are kept.
+        pictures: Of any classes.
+        device: Where to compute.
 
     Raises:
         SketchDataError: A picture cannot be read.
@@ -186,7 +186,7 @@ def kept_inputs(
 def embed_kept(
     encoder: SpaceEncoder, inputs: Mapping[str, Inputs], pictures: TwoDomains
 ) -> dict[str, EmbeddedPictures]:
-    """Embed both domains from the result of `kept_inputs`: {domain: its vectors}."""
+    """Embed both domains from what `kept_inputs` returned: {domain: its vectors}."""
     return {
         domain: EmbeddedPictures(
             domain=domain,
@@ -198,11 +198,11 @@ def embed_kept(
     }
 
 
-# ---- the training ----------------------------------------------------------------------------------------------------
+# ---- what is learned -------------------------------------------------------------------------------------------------
 
 
 class SpaceObjective(nn.Module):
-    """Base class of losses of a network on triplets."""
+    """The loss of a network on triplets; its subclasses say which."""
 
     def __init__(self, encoder: SpaceEncoder) -> None:
         super().__init__()
@@ -215,13 +215,13 @@ class SpaceObjective(nn.Module):
         return self.encoder(batch.anchors, DRAWINGS), positives, negatives
 
     def forward(self, batch: TripletBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its unweighted parts by name."""
+        """Return the loss and its parts by name, unweighted."""
         raise NotImplementedError
 
 
 @torch.no_grad()
 def embed_inputs(encoder: SpaceEncoder, inputs: Inputs, domain: str, *, raw: bool = False) -> npt.NDArray[np.float32]:
-    """Return the embeddings of all pictures of a domain, with `raw` before centring: (N, D) float32."""
+    """Return the embeddings of all pictures of a domain, or those before the centre is subtracted: (N, D) float32."""
     encoder.eval()
     give = encoder.project if raw else encoder
     rows = torch.split(torch.arange(len(inputs)), _AT_ONCE)
@@ -230,9 +230,9 @@ def embed_inputs(encoder: SpaceEncoder, inputs: Inputs, domain: str, *, raw: boo
 
 
 def set_centres(encoder: SpaceEncoder, drawings: Inputs, photos: Inputs) -> None:
-    """Set the centre of each domain to the mean of its embeddings before they are normalised to length 1.
+    """Make the mean of each domain's embeddings, before they are brought to length 1, the centre of that domain.
 
-    The caller must not pass pictures of unseen classes, which are the test set.
+    Which pictures these are, the caller decides: those of the unseen classes would use the test set itself.
 
     Raises:
         SketchDataError: A picture cannot be read.
@@ -244,7 +244,7 @@ def set_centres(encoder: SpaceEncoder, drawings: Inputs, photos: Inputs) -> None
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Domains:
-    """Drawings and photos of some classes, and their inputs to the network."""
+    """Drawings and photos of some classes, and what the network takes of them."""
 
     pictures: TwoDomains
     drawings: Inputs
@@ -253,13 +253,13 @@ class Domains:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpaceExperiment:
-    """Data and options shared by the stages of a training.
+    """All that the stages of a training share.
 
     Attributes:
-        folder: The run folder.
+        folder: Of the run.
         config: Options of the network.
         training: Options of the loop.
-        seen: Both domains of the seen classes without the validation classes.
+        seen: Both domains of the seen classes, without those for validation.
         validation: Both domains of the validation classes.
         words: (L, S) float32 vectors of the seen classes; None without --words.
         manifest: sha256 of the data set's manifest.
@@ -277,22 +277,22 @@ class SpaceExperiment:
 
     @property
     def context(self) -> DistributedContext:
-        """The distributed context."""
+        """This process among those that train together."""
         return self.folder.context
 
     @property
     def frozen(self) -> bool:
-        """Whether the trunk is frozen."""
+        """Whether the picture network does not learn."""
         return bool(self.config.trunk == FROZEN)
 
     def new_encoder(self, **architecture: Any) -> SpaceEncoder:
-        """Return a network initialised by the seed, with pretrained trunks if there are weights.
+        """Return a network with the first weights that the seed gives, or pretrained ones for its trunks.
 
         Args:
-            **architecture: Fields of `SpaceArchitecture` that override the options.
+            **architecture: Fields of `SpaceArchitecture` that differ from what the options say.
 
         Raises:
-            ConfigError: The weights cannot be read or do not fit the network.
+            ConfigError: The weights cannot be read, or are of another network.
         """
         config, network = self.config, self.config.network
         fields = {
@@ -315,7 +315,7 @@ class SpaceExperiment:
         return encoder.to(self.context.device)
 
     def inputs(self, encoder: SpaceEncoder, *, learning: bool) -> Domains:
-        """Return the inputs of the seen classes if `learning`, else of the validation classes."""
+        """Return what a network takes of the seen classes, to learn from, or else of the validation classes."""
         pictures = self.seen if learning else self.validation
         augment = learning and self.config.augment
         return Domains(
@@ -327,14 +327,14 @@ class SpaceExperiment:
     def inputs_of(
         self, encoder: SpaceEncoder, pictures: Pictures, domain: str, *, augment: bool, name: str | None = None
     ) -> Inputs:
-        """Return pictures as inputs of the network: cached features if the trunk is frozen.
+        """Return what a network takes of some pictures: cached features if the picture network is frozen.
 
         Args:
             encoder: The network.
             pictures: The pictures.
-            domain: The domain of the branch that reads them.
+            domain: Whose branch reads them.
             augment: Whether they are augmented.
-            name: Name of the cache if the pictures are not those of the domain.
+            name: Of the cache, for pictures that are not those of the domain.
         """
         if not self.frozen:
             return LivePictures(pictures=pictures, size=encoder.size, augment=Augmentation() if augment else None)
@@ -357,18 +357,18 @@ class SpaceExperiment:
         slow: Sequence[nn.Parameter] = (),
         pairs: bool = False,
     ) -> dict[str, Any]:
-        """Train an objective on triplets or pairs, and load the epoch with the best mAP on the validation classes.
+        """Train an objective on triplets or pairs, and load the epoch whose mAP of the validation classes is best.
 
         Args:
-            name: Name of the stage.
-            objective: Reads a `TripletBatch`, or a `PairBatch` with `pairs`; all of its parameters that require
+            name: Of the stage.
+            objective: Takes a `TripletBatch`, or a `PairBatch` with `pairs`; all of its parameters that require
                 gradients are trained.
             encoder: The network within it.
-            slow: Parameters with the learning rate of the trunk; by default those of the trunks.
-            pairs: Whether the batches are pairs.
+            slow: Parameters that have the picture network's learning rate; by default those of the trunks.
+            pairs: Whether it learns from pairs.
 
         Raises:
-            ConfigError: A class has drawings but no photo.
+            ConfigError: A class has drawings and no photo.
             SketchDataError: The training diverged, or a checkpoint is damaged or cannot be written.
             InterruptedRunError: Ctrl-C; a checkpoint was written.
         """
@@ -409,7 +409,7 @@ class SpaceExperiment:
         return TripletLoader(order=triplets, drawings=domains.drawings, photos=domains.photos)
 
     def validation_of(self, encoder: SpaceEncoder) -> Callable[[], dict[str, float]]:
-        """Return a function that measures `map`: drawings of the validation classes search their photos."""
+        """Return what measures `map`: drawings of the validation classes search their photos."""
         domains = self.inputs(encoder, learning=False)
 
         def measure() -> dict[str, float]:
@@ -423,11 +423,21 @@ class SpaceExperiment:
 def mean_average_precision(
     drawings: npt.NDArray[np.float32], photos: npt.NDArray[np.float32], pictures: TwoDomains
 ) -> tuple[float, float]:
-    """Return the mAP of drawings (Q, D) searching photos (N, D) by Euclidean distance, and the mAP of chance.
+    """Return the mAP of drawings, (Q, D), that search photos, (N, D), by Euclidean distance, and that of chance.
 
-    Drawings without a photo of their class are excluded.
+    Drawings without a photo of their class are left out.
     """
     queries, gallery = (each.labels.cpu().numpy() for each in (pictures.drawings, pictures.photos))
+    return search_precision(drawings, photos, queries, gallery)
+
+
+def search_precision(
+    drawings: npt.NDArray[np.float32],
+    photos: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.integer],
+    gallery: npt.NDArray[np.integer],
+) -> tuple[float, float]:
+    """Return the same as `mean_average_precision`, given the classes of drawings, (Q,), and of photos, (N,)."""
     scores, rows = nearness(drawings, photos), max(1, _SCORES // len(gallery))
     found, by_chance = [], []
     for start in range(0, len(queries), rows):
@@ -449,14 +459,14 @@ def train_space(
     *,
     trainer: str = "sbir",
 ) -> dict[str, Any]:
-    """Train a network of drawings and photos in a run folder, write the network, and return the report.
+    """Train a network of drawings and photos in a run folder, write it, and return the report.
 
     Args:
-        config: A `SpaceConfig`, with further options of its method.
-        training: Options of the loop.
-        learn: Function that trains and returns the network and the records of its stages.
-        split: A class split that replaces the one of the data set.
-        trainer: Name of the trainer in records and the report.
+        config: `SpaceConfig`, with further options of its method.
+        training: How the loop learns.
+        learn: Trains and returns the network, and the records of its stages.
+        split: Another split of the classes than the data set was built with.
+        trainer: Name in records and the report.
 
     Raises:
         ConfigError: Folders, options, words, classes or the device do not fit.
@@ -555,10 +565,10 @@ def _zeros(pictures: TwoDomains) -> tuple[npt.NDArray[np.float32], npt.NDArray[n
 
 
 def read_words(path: Path, classes: Sequence[str], *, unit: bool = True) -> Vectors:
-    """Return the word vectors of classes, (L, S) float32, normalised to length 1 or as stored.
+    """Return the word vectors of classes, (L, S) float32, brought to length 1 or as they are stored.
 
     Raises:
-        ConfigError: A class has no vector, or a vector of zeros.
+        ConfigError: A class has none, or one of zeros alone.
         SketchDataError: The file cannot be read.
     """
     words, vectors, _ = read_vectors(path)
@@ -578,7 +588,7 @@ def read_words(path: Path, classes: Sequence[str], *, unit: bool = True) -> Vect
 
 
 def shared_vectors(classes: Sequence[str], vectors: Vectors) -> list[list[str]]:
-    """Return the groups of classes with equal vectors, which words cannot tell apart."""
+    """Return the groups of classes whose vectors are the same, so that words cannot tell them apart."""
     groups: dict[bytes, list[str]] = {}
     for word, vector in zip(classes, vectors, strict=True):
         groups.setdefault(vector.tobytes(), []).append(word)

@@ -1,8 +1,8 @@
-"""The networks of zero-shot sketch-image hashing: two encoders of codes, and the networks that only training uses.
+"""The networks of zero-shot sketch-image hashing: two encoders of codes, and what teaches them during the training.
 
 Source: Shen, Liu, Shen and Shao, "Zero-shot sketch-image hashing", CVPR 2018, section 2. B pairs of a drawing and a
-photo of one class are fused, two graph convolutions exchange features between pairs with similar words, stochastic
-neurons compute bits, and a decoder recovers the word vector of the class from the bits.
+photo of one class are fused, two graph convolutions spread what pairs of similar words have in common, stochastic
+neurons make bits, and a decoder recovers the vector of the class's word from the bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sketchdata.training.networks import DenseHead
 
 #: Products that are summed for each output of multi-modal factorised bilinear pooling. Source: Yu et al., 2017.
 MFB_FACTORS = 5
-#: Lower bound of the decoder's log σ², which keeps the likelihood of a few known vectors finite.
+#: log σ² of the decoder is at least this, so that the likelihood of a few known vectors stays finite.
 LEAST_LOG_VARIANCE = -12.0
 _LEAST_NORM = 1e-12
 
@@ -31,12 +31,12 @@ _LEAST_NORM = 1e-12
 
 
 class AttentionPooling(nn.Module):
-    """Sum of maps over all positions, weighted by a softmax over the positions of a 1 × 1 convolution.
+    """Sums maps over their places, weighted by a softmax over the places of a 1 × 1 convolution.
 
     Source: section 3.1; as the attention of Song et al., 2017, without the shortcut connection.
 
     Args:
-        channels: Number of channels C.
+        channels: C.
     """
 
     def __init__(self, channels: int) -> None:
@@ -56,12 +56,12 @@ class HashingBranch(TrunkBranch):
     the squared Euclidean distance of two codes is their Hamming distance.
 
     Args:
-        backbone: A name in the table of `training.backbones`; a backbone without maps has no attention.
-        bits: Bits M of a code.
-        config: Configuration of an image encoder of transformers.
+        backbone: Of the table in `training.backbones`; one without maps has no attention.
+        bits: M.
+        config: Of an image encoder of transformers.
 
     Raises:
-        ConfigError: The backbone does not exist.
+        ConfigError: There is no such backbone.
     """
 
     def __init__(self, backbone: str, bits: int, config: Mapping[str, Any] | None = None) -> None:
@@ -69,7 +69,7 @@ class HashingBranch(TrunkBranch):
         channels = self.trunk.map_channels
         self.gives_maps = channels > 0
         if isinstance(self.trunk, DenseHead):
-            # The codes do not use its dense layers.
+            # Its dense layers have no part in the codes.
             self.trunk.classifier.requires_grad_(False)
         own = getattr(self.trunk, "features", None)
         #: Whether the maps are those before the last pooling layer, as in the paper.
@@ -80,7 +80,7 @@ class HashingBranch(TrunkBranch):
 
     @property
     def features_kind(self) -> str:
-        """Name of what `features` returns."""
+        """What `features` are."""
         return "unpooled maps" if self.unpooled else super().features_kind
 
     def features(self, images: Tensor) -> Tensor:
@@ -111,17 +111,17 @@ class HashingBranch(TrunkBranch):
 
 
 class KroneckerFusion(nn.Module):
-    """ReLU of all products of a value of the drawing and a value of the photo (equation 2).
+    """ReLU of all products of a value of the drawing and a value of the photo, equation 2.
 
-    `sketch` replaces the products by their count sketch, without computing them. Its inner products are, in
-    expectation, those of the K² values. Source: Pham and Pagh, "Fast and scalable polynomial kernels via explicit
-    feature maps", 2013.
+    With `sketch`, the count sketch of the products takes their place, without computing them: its inner products are
+    on average those of the K² values. Source: Pham and Pagh, "Fast and scalable polynomial kernels via explicit feature
+    maps", 2013.
 
     Args:
-        drawing: Number of values of a drawing.
-        photo: Number of values of a photo.
+        drawing: Values of a drawing.
+        photo: Values of a photo.
         width: K.
-        sketch: Number of values of the count sketch; None for all K² products.
+        sketch: Values of the count sketch; None for all K² products.
     """
 
     drawing_hash: Tensor
@@ -155,12 +155,12 @@ class KroneckerFusion(nn.Module):
 
 
 class ConcatFusion(nn.Module):
-    """ReLU of the concatenated linear maps of the drawing and of the photo (Table 3, row 1).
+    """ReLU of the two maps of the drawing and of the photo, one after the other; Table 3, row 1.
 
     Args:
-        drawing: Number of values of a drawing.
-        photo: Number of values of a photo.
-        width: Number of values K of each map.
+        drawing: Values of a drawing.
+        photo: Values of a photo.
+        width: K, of each.
     """
 
     def __init__(self, drawing: int, photo: int, width: int) -> None:
@@ -177,11 +177,11 @@ class FactorisedFusion(nn.Module):
     """Multi-modal factorised bilinear pooling; Table 3, row 2.
 
     Source: Yu et al., "Multi-modal factorized bilinear pooling with co-attention learning for visual question
-    answering", ICCV 2017: sums of MFB_FACTORS products, signed square roots, normalised to length 1; without dropout.
+    answering", ICCV 2017: sums of MFB_FACTORS products, their signed roots, and length 1; without dropout.
 
     Args:
-        drawing: Number of values of a drawing.
-        photo: Number of values of a photo.
+        drawing: Values of a drawing.
+        photo: Values of a photo.
         width: K.
     """
 
@@ -202,25 +202,25 @@ class FactorisedFusion(nn.Module):
 
 
 def class_adjacency(words: npt.NDArray[np.floating[Any]], t: float) -> Tensor:
-    """Return exp(−‖s_j − s_k‖² / t) for all pairs of classes: (L, S) → (L, L) float32, with 1 on the diagonal."""
+    """Return exp(−‖s_j − s_k‖² / t) of all classes: (L, S) → (L, L) float32, with 1 on the diagonal."""
     exact = words.astype(np.float64)
     squares = np.square(exact[:, None] - exact[None]).sum(2)
     return torch.from_numpy(np.exp(-squares / t)).float()
 
 
 def batch_graph(adjacency: Tensor, labels: Tensor) -> Tensor:
-    """Return D^−½ A D^−½ of B pairs (equation 3): (L, L), (B,) int64 → (B, B)."""
+    """Return D^−½ A D^−½ of B pairs, equation 3: (L, L), (B,) int64 → (B, B)."""
     own = adjacency[labels][:, labels]
     roots = own.sum(1).rsqrt()
     return roots[:, None] * own * roots
 
 
 class GraphConvolution(nn.Module):
-    """Linear map followed by a weighted sum over neighbours (equation 3 before its activation).
+    """Multiplies by a matrix of weights, and adds up over the neighbours, equation 3 before its activation.
 
     Args:
-        inputs: Number of input values of a pair.
-        outputs: Number of output values of a pair.
+        inputs: Values of a pair.
+        outputs: Values of its result.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -247,13 +247,13 @@ class _Bits(torch.autograd.Function):
 
 
 def stochastic_bits(chances: Tensor, thresholds: Tensor | None = None) -> Tensor:
-    """Return 1 where a probability reaches its threshold (equation 4); a bit passes its gradient to its probability.
+    """Return 1 where a chance is at least its threshold, equation 4; the gradient of a bit is that of its chance.
 
     Source of the gradient: Dai et al., "Stochastic generative hashing", ICML 2017.
 
     Args:
-        chances: (B, M) probabilities in (0, 1).
-        thresholds: (B, M); by default uniform in (0, 1) from torch's generator.
+        chances: (B, M) in (0, 1).
+        thresholds: (B, M); by default uniform in (0, 1), of torch's generator.
     """
     given = torch.rand_like(chances) if thresholds is None else thresholds
     found: Tensor = _Bits.apply(chances, given)  # type: ignore[no-untyped-call]
@@ -261,16 +261,16 @@ def stochastic_bits(chances: Tensor, thresholds: Tensor | None = None) -> Tensor
 
 
 def log_chance(bits: Tensor, scores: Tensor) -> Tensor:
-    """Return log q of codes (equation 5), given scores before the sigmoid: (B, M), (B, M) → (B,)."""
+    """Return log q of codes, equation 5, where scores are before the sigmoid: (B, M), (B, M) → (B,)."""
     return (bits * functional.logsigmoid(scores) + (1 - bits) * functional.logsigmoid(-scores)).sum(1)
 
 
 class WordDecoder(nn.Module):
-    """Gaussian likelihood of a word vector whose mean and log variance are linear in the bits (equation 6).
+    """The Gaussian likelihood of a word's vector, whose mean and variance are linear in the bits, equation 6.
 
     Args:
-        bits: Bits M of a code.
-        width: Number of values S of a word vector.
+        bits: M.
+        width: S.
     """
 
     def __init__(self, bits: int, width: int) -> None:
@@ -293,7 +293,7 @@ def bit_regularisation(chances: Tensor) -> Tensor:
     CVPR 2016, and gives neither equations nor weights.
 
     Args:
-        chances: (B, M) probabilities in (0, 1).
+        chances: (B, M) in (0, 1).
     """
     signs = 2 * chances - 1
     correlation = signs.T @ signs / len(chances) - torch.eye(chances.shape[1], device=chances.device)

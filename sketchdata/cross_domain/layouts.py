@@ -1,4 +1,4 @@
-"""Folder layouts of data sets of two domains: ours, and the published ones that `sketchdata build sbir` reads.
+"""How data sets of two domains lie on disk: ours, and the published ones that `sketchdata build sbir` reads.
 
     sketchy             256x256/sketch/tx_000000000000/CLASS/WNID_N-K.png, the K-th drawing of the photo WNID_N.jpg in
                         EXTEND_image_sketchy/CLASS or 256x256/photo/tx_000000000000/CLASS
@@ -30,11 +30,11 @@ from sketchdata.storage.manifest import Manifest, read_manifest
 
 GROUPS = SEEN, VALIDATION, UNSEEN = "seen", "validation", "unseen"
 DOMAINS = DRAWINGS, PHOTOS = "drawings", "photos"
-#: How drawings are stored: as strokes, or as encoded pictures.
+#: What drawings are stored as: strokes, or pixels of encoded pictures.
 VECTORS, PIXELS = "vectors", "pixels"
-#: Side and line width of drawings with strokes if other drawings of the data set are pixels.
+#: Side of drawings that are strokes among others that are pixels, and the width of their lines.
 DRAWN_SIDE, DRAWN_WIDTH = 256, 3
-#: Key of a manifest's config: the classes that also occur in ImageNet's 1,000.
+#: Key of a manifest's config: the classes that ImageNet's 1,000 have, too.
 IMAGENET = "imagenet"
 
 SKETCHY, TU_BERLIN, QUICKDRAW_EXTENDED, SAKE, FOLDERS = LAYOUTS = (
@@ -45,7 +45,7 @@ SKETCHY, TU_BERLIN, QUICKDRAW_EXTENDED, SAKE, FOLDERS = LAYOUTS = (
     "folders",
 )
 
-#: Paths of the class folders below the user's folder; the first that exists is used.
+#: Where the folders of classes may be, below what a user gives; the first that exists counts.
 _PLACES: Mapping[tuple[str, str], Sequence[str]] = {
     (SKETCHY, DRAWINGS): (
         "256x256/sketch/tx_000000000000",
@@ -89,7 +89,7 @@ _SKETCHY_DRAWING = re.compile(r"(n\d+_\d+)-\d+")
 
 
 def is_two_domains(manifest: Manifest) -> bool:
-    """Return whether a data set has drawings and photos."""
+    """Tell whether a data set has drawings and photos."""
     # Vectors of all of its splits have the same counts.
     splits = {f"{group}-{domain}" for group in GROUPS for domain in DOMAINS}
     return DRAWINGS in manifest.config and splits <= set(manifest.counts)
@@ -99,7 +99,7 @@ def open_two_domains(directory: Path) -> Manifest:
     """Return the manifest of a data set of two domains.
 
     Raises:
-        SketchDataError: The folder has no manifest, or holds another kind of data set.
+        SketchDataError: There is none, or it is another data set.
     """
     manifest = read_manifest(directory)
     if not is_two_domains(manifest):
@@ -111,17 +111,17 @@ def open_two_domains(directory: Path) -> Manifest:
 
 
 def class_split(manifest: Manifest) -> ClassSplit:
-    """Return the class split of a data set; `seen` includes the validation classes."""
+    """Return the split of the classes with which a data set was built; `seen` has the validation classes, too."""
     validation, unseen = (tuple(manifest.config[name]) for name in (VALIDATION, UNSEEN))
     others = tuple(word for word in manifest.classes if word not in set(unseen))
     return ClassSplit(seen=others, validation=validation, unseen=unseen)
 
 
 def other_split(manifest: Manifest, options: SplitOptions) -> ClassSplit | None:
-    """Return the class split that the options choose; None for the data set's own.
+    """Return the split of the classes that options ask for; None where they leave the data set's own.
 
     Raises:
-        ConfigError: Both options are given, a file cannot be read, or the split is invalid.
+        ConfigError: Both ways of choosing are given, a file cannot be read, or the split is refused.
     """
     if options.seen is None and not options.class_split:
         return None
@@ -129,10 +129,10 @@ def other_split(manifest: Manifest, options: SplitOptions) -> ClassSplit | None:
 
 
 def classes_of(split: ClassSplit, group: str) -> tuple[str, ...]:
-    """Return the classes of a group; groups are disjoint.
+    """Return the classes of a group; the groups have none in common.
 
     Raises:
-        ConfigError: The group does not exist.
+        ConfigError: There is no such group.
     """
     if group not in GROUPS:
         raise ConfigError(f"there is no group {group!r} of classes; there are {', '.join(GROUPS)}")
@@ -146,10 +146,9 @@ def group_classes(manifest: Manifest) -> dict[str, tuple[str, ...]]:
 
 
 def imagenet_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes that also occur in ImageNet's 1,000, or of which a kind does, by the lists in `manifests/`.
+    """Return the classes that ImageNet's 1,000 have, too, or have a kind of, by our lists in `manifests/`.
 
-    The lists cover QuickDraw's 345, Sketchy's 125 and TU-Berlin's 250 classes in any spelling; other names are not
-    flagged.
+    They know the 345 of QuickDraw, Sketchy's 125 and TU-Berlin's 250, in any spelling; other names are not flagged.
     """
     known: dict[str, bool] = {}
     for name in ("imagenet-overlap.csv", "edgemap-345c.csv"):
@@ -162,10 +161,10 @@ def imagenet_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def root_of(layout: str, domain: str, directory: Path) -> Path:
-    """Return the folder of class folders: the user's folder, or a known path below it.
+    """Return the folder that has a folder for each class: what a user gives, or where it lies below that.
 
     Raises:
-        ConfigError: The folder does not exist.
+        ConfigError: There is no such folder.
     """
     if not directory.is_dir():
         raise ConfigError(f"--{domain} {directory} is not a folder: give the one that holds the {domain}")
@@ -174,7 +173,7 @@ def root_of(layout: str, domain: str, directory: Path) -> Path:
 
 
 def class_name(layout: str, folder: str) -> str:
-    """Return the class name of a folder of photos.
+    """Return the class that a folder of photos is of.
 
     >>> class_name("tu-berlin", "griaffe"), class_name("folders", "griaffe")
     ('giraffe', 'griaffe')
@@ -185,7 +184,7 @@ def class_name(layout: str, folder: str) -> str:
 def class_files(root: Path) -> dict[str, list[str]]:
     """Return the files below each folder of a root, {folder's name: paths below the root}, both sorted.
 
-    Hidden files and folders are skipped.
+    Hidden files and folders do not count.
 
     Raises:
         ConfigError: A name is not UTF-8.
@@ -211,7 +210,7 @@ def _files(root: Path, folder: str) -> Iterator[str]:
 
 
 def listed_files(lists: ClassLists, domain: str) -> dict[str, list[str]]:
-    """Return the pictures of a domain in list files, {class: paths}, each path once, in the order of the lists.
+    """Return the pictures of a domain that lists name, {class: paths}, each path once, in the order of the lists.
 
     Raises:
         ConfigError: No list is of this domain.
@@ -235,19 +234,19 @@ def _is_of(name: str, domain: str) -> bool:
 
 
 def listed_key_ids(lists: ClassLists) -> dict[str, list[int]]:
-    """Return the key_ids of the drawings in list files, {class: key_ids}.
+    """Return the key_ids of the drawings that lists name, {class: key_ids}.
 
     Raises:
-        ConfigError: No list is of drawings, or the name of a path is not a key_id.
+        ConfigError: No list is of drawings, or a path is not named after a key_id.
     """
     return {word: key_ids_of(paths) for word, paths in listed_files(lists, DRAWINGS).items()}
 
 
 def key_ids_of(paths: Sequence[str]) -> list[int]:
-    """Return the key_ids in file names.
+    """Return the key_ids after which files are named.
 
     Raises:
-        ConfigError: A file name is not a key_id.
+        ConfigError: A file is not.
     """
     stems = [path.rpartition("/")[2].partition(".")[0] for path in paths]
     if wrong := [stem for stem in stems if not (stem.isascii() and stem.isdecimal() and int(stem) < 2**64)]:
@@ -256,7 +255,7 @@ def key_ids_of(paths: Sequence[str]) -> list[int]:
 
 
 def photo_stem(drawing: str) -> str | None:
-    """Return the name, without suffix, of the photo that a drawing of Sketchy depicts; None for other names.
+    """Return the name of the photo, without suffix, that a drawing of Sketchy was made after; None for other names.
 
     >>> photo_stem("airplane/n02691156_10151-1.png")
     'n02691156_10151'

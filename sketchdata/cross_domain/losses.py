@@ -1,4 +1,4 @@
-"""The losses of Doodle to Search and of the methods it is compared with.
+"""The losses of Doodle to Search, and of the methods compared with it.
 
 Source: Dey et al., "Doodle to search: practical zero-shot sketch-based image retrieval", CVPR 2019, section 3.
 Embeddings are (N, D): a of drawings, p of photos of the same classes, n of photos of other classes. Every loss is a
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: λ_d is 0 for 5 steps and rises to 1 over the next 20; the paper does not say what a step is.
+#: λ_d rises from 0 to 1 within 20 steps, after 5 of them; what a step is, the paper leaves open.
 RAMP_START, RAMP_LENGTH = 5, 20
-#: Weight of the reversed gradient that moves photos of other classes away from the anchor's word.
+#: By how much the gradient is reversed that keeps a photo of another class from the anchor's word.
 SEMANTIC_REVERSAL = 0.5
 #: Widths of the domain classifier, and of the map to words.
 _DOMAIN_HIDDEN, _SEMANTIC_HIDDEN = 64, 300
-#: Lower bound of a distance in the denominator of its gradient.
+#: Below it, the gradient of a distance is that of this distance.
 _LEAST_SQUARE = 1e-12
 
 
@@ -35,7 +35,7 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, weight: float) -> Tensor:
-    """Return x and multiply its gradient by −weight in the backward pass: R_λ.
+    """Return x itself, whose gradient is −weight times that of the result: R_λ.
 
     Source: Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", ICML 2015.
     """
@@ -44,7 +44,7 @@ def reverse_gradient(x: Tensor, weight: float) -> Tensor:
 
 
 def domain_ramp(step: int) -> float:
-    """Return λ_d of a step i: (i − 5) / 20, clipped to 0..1."""
+    """Return λ_d of a step i: (i − 5) / 20 within 0..1."""
     return min(max((step - RAMP_START) / RAMP_LENGTH, 0.0), 1.0)
 
 
@@ -59,7 +59,7 @@ def triplet_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor
 
 
 def contrastive_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor:
-    """Return the mean of (δ(a, p)² + max(0, m − δ(a, n))²) / 2 over positive and negative pairs.
+    """Return the mean of (δ(a, p)² + max(0, m − δ(a, n))²) / 2 over pairs of a class and pairs of two.
 
     Source: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006.
     """
@@ -67,10 +67,10 @@ def contrastive_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Te
 
 
 class DomainLoss(nn.Module):
-    """Domain classifier behind a reversed gradient, from which the encoders learn to hide the domain: L_d.
+    """Tells drawings from photos, through a reversed gradient, so that the encoders learn to hide the domain: L_d.
 
     Args:
-        width: Number of values D of an embedding.
+        width: D.
     """
 
     def __init__(self, width: int) -> None:
@@ -92,14 +92,13 @@ class DomainLoss(nn.Module):
 
 
 class SemanticLoss(nn.Module):
-    """Semantic loss: embeddings move towards the word vector of the anchor's class, photos of other classes away: L_s.
+    """Draws embeddings to the vector of the anchor's word, and photos of other classes away from it: L_s.
 
-    The paper has three dense layers with ReLUs. Here the ReLUs are between the layers, so that the output can be any
-    vector.
+    The paper says three dense layers with ReLUs; between them, here, so that every vector can be reached.
 
     Args:
-        vectors: (L, S) float32, the word vector of each class.
-        width: Number of values D of an embedding.
+        vectors: (L, S) float32, the vector of each class's word.
+        width: D.
     """
 
     vectors: Tensor
@@ -130,18 +129,18 @@ class SemanticLoss(nn.Module):
 
 
 def soft_cross_entropy(scores: Tensor, teacher: Tensor) -> Tensor:
-    """Return the mean cross entropy between the softmax of scores (B, M) and that of a teacher's scores (B, M)."""
+    """Return the cross entropy of scores, (B, M), to the probabilities of a teacher's, the mean over pictures."""
     return -(teacher.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()
 
 
 def bank_loss(scores: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
-    """Return the mean of −log Σ_p exp(s_p) / Σ exp(s), where p runs over the items of the same class in the bank.
+    """Return the mean of −log Σ_p exp(s_p) / Σ exp(s), where p goes over all items of the own class in the bank.
 
     Source: Wu, Efros and Yu, "Improving generalization via scalable neighborhood component analysis", ECCV 2018, eq. 4.
 
     Args:
-        scores: (B, M) float32, similarities to M items divided by a temperature.
-        labels: (B,) int64, classes of the rows; each class must have an item in the bank.
+        scores: (B, M) float32, similarities to M items over a temperature.
+        labels: (B,) int64, classes of the rows; each has an item in the bank.
         bank: (M,) int64, classes of the items.
     """
     own = scores.masked_fill(labels[:, None] != bank[None], -torch.inf)

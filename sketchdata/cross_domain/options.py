@@ -25,44 +25,25 @@ FROZEN, TRAINED = "frozen", "trained"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoDomainConfig:
-    """The data and the network of every training on drawings and photos."""
+class PictureConfig:
+    """The data and the picture network of every training on drawings and photos."""
 
     data: Path = option(help="Folder that `sketchdata build sbir` made.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
-    words: Path | None = option(
-        None,
-        help="Word vectors of the classes, as `sketchdata import vectors` writes them.",
-        record=False,
-        type=click.Path(dir_okay=False, path_type=Path),
-    )
-    unit_words: bool = option(
-        True,
-        help="Bring word vectors to length 1; the authors' code of Doodle to Search takes them as they are stored.",
-        param_decls=["--unit-words/--stored-words"],
-    )
     backbone: str = option("efficientnet_lite0", help=f"Picture network: {BACKBONE_HELP}", metavar="NAME")
     weights: str | None = weights_option()
-    trunk: str = option(
-        TRAINED,
-        help="Whether the picture network learns; frozen, it reads each picture once, so that a CPU is enough.",
-        type=click.Choice([TRAINED, FROZEN]),
-    )
     size: int = option(224, help="Side of the pictures in pixels.", type=click.IntRange(16, MAX_SIZE))
     line_width: int = option(1, help="Width of drawn lines in pixels.", type=click.IntRange(1, 64))
     epochs: int = option(40, help="Number of epochs; each has every drawing once.", type=click.IntRange(0, 1_000_000))
     patience: int | None = option(
-        None, help="Stop after so many epochs without a better mAP of validation classes.", type=_COUNT
+        None, help="Stop after so many epochs that are no better than the best one on validation.", type=_COUNT
     )
     trunk_learning_rate: float = option(1e-4, help="Largest learning rate of the picture network.", type=_POSITIVE)
     constant_rate: bool = option(False, help="Keep the learning rates constant, instead of half a cosine down to 0.")
-    augment: bool = option(
-        False,
-        help="Augment pictures: rotate, stretch, shift and mirror them; only mirror them for a frozen picture network.",
-    )
     cache: Path | None = option(
         None,
-        help="Folder that keeps the features of a frozen picture network, or decoded photos, for other trainings too.",
+        help="Folder that keeps the features of a frozen picture network, decoded photos or edge maps, for other "
+        "trainings too.",
         record=False,
         type=_FOLDER,
     )
@@ -80,8 +61,38 @@ class TwoDomainConfig:
         )
 
     def check(self) -> None:
-        """Raise ConfigError if options contradict each other."""
+        """Raise ConfigError where the options do not fit one another."""
         self.network.check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoDomainConfig(PictureConfig):
+    """What trainings of a space of drawings and photos have besides."""
+
+    words: Path | None = option(
+        None,
+        help="Word vectors of the classes, as `sketchdata import vectors` writes them.",
+        record=False,
+        type=click.Path(dir_okay=False, path_type=Path),
+    )
+    unit_words: bool = option(
+        True,
+        help="Bring word vectors to length 1; the authors' code of Doodle to Search takes them as they are stored.",
+        param_decls=["--unit-words/--stored-words"],
+    )
+    trunk: str = option(
+        TRAINED,
+        help="Whether the picture network learns; frozen, it reads each picture once, so that a CPU is enough.",
+        type=click.Choice([TRAINED, FROZEN]),
+    )
+    augment: bool = option(
+        False,
+        help="Augment pictures: rotate, stretch, shift and mirror them; only mirror them for a frozen picture network.",
+    )
+
+    def check(self) -> None:
+        """Raise ConfigError where the options do not fit one another."""
+        super().check()
         if self.trunk == FROZEN and self.weights is None:
             raise ConfigError(
                 f"--trunk {FROZEN} needs --weights, as random features show nothing: give a file of weights, or "
@@ -90,22 +101,44 @@ class TwoDomainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixOptions:
+    """Which drawings and photos `train dsf` learns from."""
+
+    fold: str | None = option(
+        None,
+        help="Fold K of N folds of the drawings, by a keyed hash, which is not learned from: 1/3, 2/3, 3/3. Default: "
+        "learn from all drawings, or from the split train of a data set of drawings alone.",
+        metavar="K/N",
+    )
+    fold_photos: bool = option(
+        False,
+        help="Leave out the photos of that fold, too, so that they can be searched; the paper learns from all.",
+        param_decls=["--fold-photos/--all-photos"],
+    )
+    validation_share: float = option(
+        0.1,
+        help="Share of the other drawings that chooses the epoch; with 0 drawings that are learned from choose it.",
+        type=click.FloatRange(0, 0.5),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpaceConfig(TwoDomainConfig):
-    """Options of trainings of a space of vectors."""
+    """That of trainings of a space of vectors."""
 
     width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceTraining(TrainingOptions):
-    """Options of the loop of a training on drawings and photos."""
+    """How a training on drawings and photos learns."""
 
     batch_size: int = option(64, help="Triplets of a step, over all processes.", type=_COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairTraining(TrainingOptions):
-    """Options of the loop of a training on pairs."""
+    """How a training on pairs learns."""
 
     batch_size: int = option(
         250, help="Pairs of a step, over all processes; the graph joins those of one process.", type=_COUNT
@@ -113,9 +146,9 @@ class PairTraining(TrainingOptions):
 
 
 def preset(**values: Any) -> dict[str, dict[str, Any]]:
-    """Return the preset `paper` of Dey et al. (section 4), updated with further values.
+    """Return the preset `paper` of Dey et al., section 4, with further values.
 
-    VGG-16, SGD without a schedule or gradient clipping, and early stopping after 20 epochs without a better mAP.
+    VGG-16, SGD without a schedule or clipping, and the end after 20 epochs without a better mAP.
     """
     own = {
         "backbone": "vgg16",

@@ -72,14 +72,14 @@ def side_by_side(
 ) -> tuple[list[Photo], list[str]]:
     """Return drawings beside photos, SIDE_BY_SIDE of each in a row and at least one row per class, with captions.
 
-    White pictures without a caption fill the place of missing ones.
+    Where a class has too few, there are white pictures without a caption.
 
     Args:
         directory: The data set.
         manifest: Its manifest.
         group: The group of classes.
-        count: Maximum number of pictures.
-        word: A class; None for as many classes as fit.
+        count: Pictures in all, at most.
+        word: A class; None for as many as there is room for.
 
     Raises:
         ConfigError: The group or the class does not exist.

@@ -1,4 +1,4 @@
-"""Photo search by drawing: queries become vectors, and search results become pictures."""
+"""Search of photos by drawings: drawings become vectors of an index, and what is found becomes pictures."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ _REDUCED = ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4), (8
 
 
 class DrawingEmbedder:
-    """Embeds drawings as queries of an index over photos; the network is read once.
+    """Turns drawings into vectors of an index over photos; the network is read once.
 
     Args:
         index: The index.
-        run: Run folder of the network that computed the vectors of the index.
-        device: Device of the computation.
+        run: Folder of the training whose network made its vectors.
+        device: Where to compute.
 
     Raises:
-        ConfigError: The index was made with another run.
-        SketchDataError: The training is unfinished or damaged.
+        ConfigError: The run is not that of the index.
+        SketchDataError: The training is not finished, or damaged.
     """
 
     def __init__(self, index: VectorIndex, run: Path, *, device: str = "cpu") -> None:
-        self.encoder = read_space(run).to(device)
+        layer = index.facts.get("layer")
+        self.encoder = read_space(run, None if layer is None else str(layer)).to(device)
         sha256, model = hash_file(run / MODEL, "sha256"), str(index.facts.get("model"))
         if (model, index.width) != (sha256, self.encoder.width):
             raise ConfigError(
@@ -70,7 +71,7 @@ class DrawingEmbedder:
         return found
 
     def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
-        """Return M drawings as inputs of the network: (M, 3, S, S) uint8, black on white."""
+        """Return M drawings as the network sees them: (M, 3, S, S) uint8, black on white."""
         names = Words()
         batch = to_batch(drawings, names)
         packed = pack([simplify(batch) if batch.is_raw else batch], tuple(names.names))
@@ -80,12 +81,12 @@ class DrawingEmbedder:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPhoto:
-    """A photo in search results.
+    """A photo as it is shown.
 
     Attributes:
         thumbnail: A JPEG whose longest side is THUMBNAIL.
-        credit: Title, author, licence and source, as far as the data set records them.
-        page: Web address of the source; None if unknown.
+        credit: Title, author, licence and source, as far as the data set has them.
+        page: The address where it comes from; None where nobody knows.
     """
 
     thumbnail: bytes
@@ -94,7 +95,7 @@ class FoundPhoto:
 
 
 class PhotoStore:
-    """The pictures of an index, read on demand from the data set of its vectors.
+    """The pictures of an index, read from the data set that its vectors are of when they are asked for.
 
     Safe to use from several threads.
 
@@ -103,8 +104,8 @@ class PhotoStore:
         data: The data set.
 
     Raises:
-        ConfigError: The index was made from another data set.
-        SketchDataError: The data set is missing or damaged.
+        ConfigError: The data set is not that of the index.
+        SketchDataError: It is missing or damaged.
     """
 
     def __init__(self, index: VectorIndex, data: Path) -> None:
@@ -120,17 +121,14 @@ class PhotoStore:
         if any(split.endswith(f"-{DRAWINGS}") for split in splits):
             raise ConfigError(f"the index is over {', '.join(splits)}, and only photos are shown: index photos alone")
         paths = [data / shard.path for split in splits for shard in self.manifest.shards(split)]
-        self.groups = RowGroups(paths, ["image"])
-        tables = [table for path in paths for table in read_row_groups(path, ["key_id", *_CREDITS])]
-        table = pa.concat_tables(tables) if tables else pictures.schema().empty_table()
-        key_ids = table.column("key_id").to_numpy()
+        self.groups = RowGroups(paths, ["image", *_CREDITS])
+        tables = [table for path in paths for table in read_row_groups(path, ["key_id"])]
+        key_ids = pa.concat_tables(tables).column("key_id").to_numpy() if tables else np.empty(0, np.uint64)
         order = np.argsort(key_ids, kind="stable")
         if len(key_ids) != len(index) or (key_ids[order] != index.key_ids).any():
             raise SketchDataError(f"{data} does not hold the photos of the index: run `sketchdata verify {data}`")
         self.rows = order
-        self.facts = table.select(_CREDITS).combine_chunks()
-        #: Returns the JPEG of a row of the index, whose longest side is THUMBNAIL; SketchDataError tells of damage.
-        self.thumbnail = lru_cache(_KEPT)(self._thumbnail)
+        self.read = lru_cache(_KEPT)(self._read)
 
     def photos(self, rows: npt.NDArray[np.int64]) -> list[FoundPhoto]:
         """Return the photos of rows of the index.
@@ -139,31 +137,24 @@ class PhotoStore:
             SketchDataError: A photo is damaged.
         """
         with ThreadPoolExecutor(_THREADS) as pool:
-            thumbnails = pool.map(self.thumbnail, rows.tolist())
-            return [
-                FoundPhoto(thumbnail=thumbnail, credit=credit, page=page)
-                for thumbnail, (credit, page) in zip(thumbnails, self.credits(rows), strict=True)
-            ]
+            return list(pool.map(self.read, rows.tolist()))
 
-    def credits(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, str | None]]:
-        """Return the credit and page of rows of the index, see `FoundPhoto`; no photo is read."""
-        found = []
-        for facts in self.facts.take(self.rows[rows]).to_pylist():
-            # The source of photos from the user's own folders is only a path.
-            source = None if facts["source"] == "folders" else facts["source"]
-            said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
-            page = facts["page"] or ""
-            credit = ", ".join(word for word in said if word)
-            found.append((credit, page if page.startswith(("https://", "http://")) else None))
-        return found
-
-    def _thumbnail(self, row: int) -> bytes:
+    def _read(self, row: int) -> FoundPhoto:
         ((_, table),) = self.groups.take(self.rows[row : row + 1], keep=True)
-        (image,) = pictures.image_bytes(table)
+        (facts,), (image,) = table.select(_CREDITS).to_pylist(), pictures.image_bytes(table)
+        # Of the user's own folders, where the photo was found says nothing.
+        source = None if facts["source"] == "folders" else facts["source"]
+        said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
+        page = facts["page"] or ""
         try:
-            return encode(_reduced(image), "jpeg")
+            thumbnail = encode(_reduced(image), "jpeg")
         except FormatError as error:
             raise SketchDataError(f"a photo is damaged, {error}: run `sketchdata verify` on the data set") from error
+        return FoundPhoto(
+            thumbnail=thumbnail,
+            credit=", ".join(word for word in said if word),
+            page=page if page.startswith(("https://", "http://")) else None,
+        )
 
 
 def _reduced(image: bytes) -> Photo:

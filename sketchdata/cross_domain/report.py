@@ -1,4 +1,4 @@
-"""Evaluation of a run of drawings and photos: measures, tables, charts and pictures in the run folder."""
+"""Evaluation of a run that holds a space: what is measured, its tables, charts and pictures, in the run's folder."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _NONE = "–"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownQuery:
-    """A query with its nearest pictures, for display.
+    """A query with the pictures nearest to it, to be looked at.
 
     Attributes:
-        query: The query to show.
-        key_id: key_id of the query.
+        query: What is shown.
+        key_id: Of the query.
         picture: (S, S, 3) uint8.
-        found: (picture, key_id, class, Euclidean distance, whether it is a hit) per result, nearest first.
+        found: (picture, its key_id, class, Euclidean distance, whether it is a hit) each, the nearest first.
     """
 
     query: RankedQuery
@@ -71,15 +71,15 @@ def evaluate_space(
 
     Args:
         run: The folder.
-        data: The data set; None for that of the training.
-        measures: Options of the evaluation.
-        most: Number of queries to show.
+        data: The data set; None for the one that the network learned from.
+        measures: What to measure.
+        most: Queries to show.
 
     Returns:
         The values in the JSON file, and the queries on the sheet.
 
     Raises:
-        ConfigError: The data has no unseen classes or classes of the training among them, or options do not fit it.
+        ConfigError: The data has no unseen classes, or those that the network learned, or options do not fit it.
         SketchDataError: The training is not complete, or a file is damaged.
     """
     record, encoder = read_record(run), read_space(run)
@@ -114,7 +114,7 @@ def evaluate_space(
 
 
 def shown_queries(measured: MeasuredSpace, pictures: TwoDomains, chosen: Sequence[RankedQuery]) -> list[ShownQuery]:
-    """Return queries with their pictures and the pictures of their results."""
+    """Return queries with their pictures and those of what they found."""
     of_queries, of_items = (
         (pictures.drawings, pictures.photos)
         if measured.queries.domain == DRAWINGS

@@ -14,25 +14,25 @@ from torch import Tensor
 from sketchdata.errors import ConfigError
 from sketchdata.training.loader import Order, generator
 
-#: t of exp(−‖s_i − s_j‖² / t), which samples classes of similar meaning. Source: the code of Dey et al.
+#: t of exp(−‖s_i − s_j‖² / t), by which a class is drawn that is near in meaning. Source: the code of Dey et al.
 TEMPERATURE = 0.1
 
 
 def negative_probabilities(
     classes: int, vectors: npt.NDArray[np.float32] | None = None, temperature: float = TEMPERATURE
 ) -> npt.NDArray[np.float64]:
-    """Return the probability that class j is the negative class of an anchor of class i.
+    """Return the probability with which a class j is the negative one of an anchor's class i.
 
     Args:
-        classes: Number of classes L, at least 2.
-        vectors: (L, S) word vectors; None makes all other classes equally probable.
+        classes: L, at least 2.
+        vectors: (L, S) of their words; None makes all other classes equally probable.
         temperature: t.
 
     Returns:
         (L, L) float64, p_ij ∝ exp(−‖s_i − s_j‖² / t), whose rows sum to 1, 0 on the diagonal.
 
     Raises:
-        ConfigError: There is only one class.
+        ConfigError: There is one class alone.
     """
     if classes < 2:
         raise ConfigError(f"triplets need photos of another class, and there are {classes} classes: 2 are needed")
@@ -41,7 +41,7 @@ def negative_probabilities(
         exact = vectors.astype(np.float64)
         logits = -np.square(exact[:, None] - exact[None]).sum(2) / temperature
     np.fill_diagonal(logits, -np.inf)
-    # The nearest class gets exp(0): the weights of unnormalised vectors, which lie far apart, would all underflow.
+    # The nearest class has exp(0), so that vectors as they are stored, which lie far apart, do not all become 0.
     weights: npt.NDArray[np.float64] = np.exp(logits - logits.max(1, keepdims=True))
     probabilities: npt.NDArray[np.float64] = weights / weights.sum(1, keepdims=True)
     return probabilities
@@ -57,19 +57,19 @@ class TripletRows:
 
 
 class _DrawingOrder:
-    """The drawings of a training, each once per epoch, and the photos of each class.
+    """The drawings of a training, each once an epoch, and the photos of each class.
 
     Args:
         drawings: (N,) classes of the drawings.
         photos: (M,) classes of the photos.
-        classes: Number of classes L.
-        batch_size: Drawings per step on all ranks together.
-        seed: Random seed.
-        rank: Rank of this process.
-        world_size: Number of processes.
+        classes: L.
+        batch_size: Drawings of all ranks together in a step.
+        seed: Of everything random.
+        rank: This process's number.
+        world_size: How many there are.
 
     Raises:
-        ConfigError: A class has drawings but no photo.
+        ConfigError: A class has drawings and no photo.
     """
 
     def __init__(  # noqa: PLR0913 - as in `Order`
@@ -86,7 +86,7 @@ class _DrawingOrder:
         self.labels, self.photo_labels = drawings.long().cpu(), photos.long().cpu()
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.order = Order(count=len(drawings), batch_size=min(batch_size, len(drawings)), seed=seed)
-        # Photos are sorted by class, so that the photos of a class are a range.
+        # Photos class by class, so that a photo of a class is a place in a range.
         self.photos = self.photo_labels.argsort(stable=True)
         self.counts = torch.bincount(self.photo_labels, minlength=classes)
         self.starts = self.counts.cumsum(0) - self.counts
@@ -105,30 +105,30 @@ class _DrawingOrder:
 
 
 class PairOrder(_DrawingOrder):
-    """The pairs of a training: every drawing once per epoch, with a random photo of its class."""
+    """The pairs of a training: every drawing once an epoch, with a random photo of its class."""
 
     def rows(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's rows of drawings and of photos, both (B,) int64, from step `start` of an epoch on."""
         for step, drawings in enumerate(self.order.indices(epoch, start), start):
             if step == self.steps:
                 return
-            # Drawn for all ranks, so that a step has the same pairs with any world size.
+            # Of all ranks, so that a step has the same pairs on any number of them.
             random = torch.rand(len(drawings), generator=generator(self.seed, epoch, step), dtype=torch.float64)
             photos = self._photo(self.labels[drawings], random)
             yield drawings[self.rank :: self.world_size], photos[self.rank :: self.world_size]
 
 
 class TripletOrder(_DrawingOrder):
-    """The triplets of a training; every drawing is the anchor of one triplet per epoch.
+    """The triplets of a training; every drawing is the anchor of one triplet an epoch.
 
     Args:
         drawings: (N,) classes of the drawings.
         photos: (M,) classes of the photos.
-        negatives: (L, L) probabilities of the negative class, from `negative_probabilities`.
-        **options: Options of `_DrawingOrder`.
+        negatives: (L, L) probabilities of the negative class, of `negative_probabilities`.
+        **options: Of `_DrawingOrder`.
 
     Raises:
-        ConfigError: A class has drawings but no photo.
+        ConfigError: A class has drawings and no photo.
     """
 
     def __init__(self, drawings: Tensor, photos: Tensor, negatives: npt.NDArray[np.float64], **options: int) -> None:
@@ -140,7 +140,7 @@ class TripletOrder(_DrawingOrder):
         for step, anchors in enumerate(self.order.indices(epoch, start), start):
             if step == self.steps:
                 return
-            # Drawn for all ranks, so that a step has the same triplets with any world size.
+            # Of all ranks, so that a step has the same triplets on any number of them.
             random = torch.rand(3, len(anchors), generator=generator(self.seed, epoch, step), dtype=torch.float64)
             own = self.labels[anchors]
             cumulated = self.cumulated[own]
@@ -151,31 +151,31 @@ class TripletOrder(_DrawingOrder):
 
 
 class Inputs(Protocol):
-    """The inputs of the network from the pictures of one domain."""
+    """What the network takes of the pictures of one domain."""
 
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor, *place: int) -> Tensor:
-        """Return pictures, or their features by a frozen trunk.
+        """Return pictures, or what a frozen picture network made of them.
 
         Args:
             rows: (B,) int64.
-            place: Position in the run that seeds the augmentation; empty for no augmentation.
+            place: Decides the augmentation; without it there is none.
         """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TripletBatch:
-    """B triplets as input of an objective.
+    """B triplets as an objective takes them.
 
     Attributes:
-        epoch: Epoch, from 0.
-        step: Step within the epoch, from 0.
+        epoch: From 0.
+        step: Within the epoch, from 0.
         labels: (B,) int64, classes of the anchors and of the positive photos.
         other_labels: (B,) int64, classes of the negative photos.
-        anchors: (B, …) inputs of drawings.
-        positives: (B, …) inputs of photos.
-        negatives: (B, …) inputs of photos.
+        anchors: (B, …) of drawings.
+        positives: (B, …) of photos.
+        negatives: (B, …) of photos.
     """
 
     epoch: int
@@ -189,7 +189,7 @@ class TripletBatch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TripletLoader:
-    """Batches of triplets: the rows of an order with their inputs."""
+    """The triplets of a training, of an order, with what the network takes of drawings and photos."""
 
     order: TripletOrder
     drawings: Inputs
@@ -202,7 +202,7 @@ class TripletLoader:
 
     @property
     def batch_size(self) -> int:
-        """Triplets per step on all ranks together."""
+        """Triplets of all ranks together in a step."""
         return self.order.order.batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[TripletBatch]:
@@ -223,12 +223,12 @@ class TripletLoader:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairBatch:
-    """B pairs as input of an objective.
+    """B pairs as an objective takes them.
 
     Attributes:
         labels: (B,) int64, classes of the pairs.
-        drawings: (B, …) inputs of drawings.
-        photos: (B, …) inputs of photos.
+        drawings: (B, …).
+        photos: (B, …).
     """
 
     labels: Tensor
@@ -238,7 +238,7 @@ class PairBatch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairLoader:
-    """Batches of pairs: the rows of an order with their inputs."""
+    """The pairs of a training, of an order, with what the network takes of drawings and photos."""
 
     order: PairOrder
     drawings: Inputs
@@ -251,7 +251,7 @@ class PairLoader:
 
     @property
     def batch_size(self) -> int:
-        """Pairs per step on all ranks together."""
+        """Pairs of all ranks together in a step."""
         return self.order.order.batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[PairBatch]:

@@ -25,8 +25,8 @@ from sketchdata.retrieval.code_evaluation import (
 )
 from sketchdata.retrieval.metrics import Counts
 from sketchdata.storage.manifest import replacing
-from sketchdata.training.bitmaps import PackedSplit, identity
-from sketchdata.training.encoder import SketchEncoder, read_encoder
+from sketchdata.training.bitmaps import DrawingSplit, identity
+from sketchdata.training.encoder import DrawingNetwork, read_encoder
 from sketchdata.training.run_folder import read_record, table_of, write_json
 from sketchdata.training.voting import check_views, vote
 
@@ -70,8 +70,8 @@ def calibration(
 
 @torch.no_grad()
 def evaluate(
-    trained: SketchEncoder,
-    packed: PackedSplit,
+    trained: DrawingNetwork,
+    packed: DrawingSplit,
     *,
     device: str = "cpu",
     batch_size: int = 512,
@@ -112,10 +112,10 @@ def evaluate(
             if views > 1:
                 scores = vote(encoder, packed, indices, views)
             elif embeddings is None:
-                _, scores = encoder(trained.view.batch(packed, indices))
+                _, scores = encoder(trained.view.batch(packed, indices, 0))
             else:
                 known = torch.from_numpy(embeddings[indices.numpy()]).to(packed.device)
-                scores = encoder.fusion.classifier(known).float()
+                scores = encoder.classifier(known).float()
             labels = packed.labels[indices.to(packed.device)].long().cpu().numpy()
             best = scores.topk(min(5, scores.shape[1]), dim=1).indices.cpu().numpy()
             confidence = scores.double().softmax(1).amax(1).cpu().numpy()
@@ -236,12 +236,13 @@ def evaluate_run(  # noqa: PLR0913 - each is an option of the command that evalu
         views=views,
     )
     values = {"split": split, "views": views, "manifest": manifest, **found, **codes}
-    _write(run, record["trainer"], values)
+    write_evaluation(run, record["trainer"], values)
     return values
 
 
-def _write(run: Path, trainer: str, values: dict[str, Any]) -> None:
-    title, sections, pages = f"Recognition of {values['split']}: {trainer}", [], {}
+def write_evaluation(run: Path, trainer: str, values: dict[str, Any], sections: Sequence[str] = ()) -> None:
+    """Write values of `evaluate`, with `split` and `views`, as JSON, as a page with further sections, and a chart."""
+    title, pages = f"Recognition of {values['split']}: {trainer}", {}
     title += f", {values['views']} views" * (values["views"] > 1)
     if "retrieval" in values:
         found, curves = values["retrieval"], curves_of(values, len(values["classes"]))

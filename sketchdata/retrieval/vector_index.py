@@ -296,7 +296,7 @@ def open_vector_index(folder: Path) -> VectorIndex:
     key_ids, labels = read(code_index.KEY_IDS, (np.uint64,), count), read(code_index.LABELS, (np.uint16,), count)
     if int(labels.max()) >= len(manifest.classes) or (key_ids[1:] < key_ids[:-1]).any():
         raise SketchDataError(f"{folder} holds labels beyond its class table, or key_ids that do not rise: {_REMEDY}")
-    facts = {name: manifest.config.get(name) for name in ("model", "splits", "data", "fit")}
+    facts = {name: manifest.config.get(name) for name in ("model", "layer", "splits", "data", "fit")}
     shared: dict[str, Any] = {"labels": labels, "key_ids": key_ids, "classes": manifest.classes}
     if kind == ITQ:
         bits = int(manifest.config.get("bits") or 0)

@@ -1,4 +1,4 @@
-"""The table of backbones: image classifiers of this package and of others.
+"""The backbones: a table of image classifiers, our own and those of other packages.
 
 model = build("resnet18", classes=345, channels=1)
 model(images)          # (B, 345) scores
@@ -46,7 +46,7 @@ class TimmModel(PictureNetwork):
     """Wrap a classifier of timm.
 
     Args:
-        model: Result of `timm.create_model`.
+        model: What `timm.create_model` returned.
     """
 
     def __init__(self, model: Any) -> None:
@@ -121,7 +121,8 @@ class EfficientNetLite0(PictureNetwork):
         return found
 
 
-#: Image encoders of transformers with their further arguments: DINO's ViT has no pooling layer.
+#: Image encoders of transformers, and what each needs besides its configuration: DINO's ViT comes without a pooling
+#: layer.
 TRANSFORMERS_TYPES: Mapping[str, Mapping[str, Any]] = {
     "clip_vision_model": {},
     "dinov2": {},
@@ -132,10 +133,10 @@ TRANSFORMERS_TYPES: Mapping[str, Mapping[str, Any]] = {
 
 
 class TransformersModel(PictureNetwork):
-    """An image encoder of transformers behind a 1 × 1 convolution that makes three normalised channels.
+    """An image encoder of transformers behind a 1 × 1 convolution that gives it three normalised channels.
 
     Args:
-        config: The configuration of the encoder, as in its `to_json_string`.
+        config: The encoder's configuration, as its `to_json_string` writes it.
         classes: Number of classes L.
         channels: Channels of the input.
 
@@ -155,7 +156,7 @@ class TransformersModel(PictureNetwork):
         self.input = nn.Conv2d(channels, 3, 1)
         self.model = AutoModel.from_config(AutoConfig.for_model(**self.config), **TRANSFORMERS_TYPES[kind])
         for name, parameter in self.model.named_parameters():
-            # The mask token has no use here, since no patch is masked.
+            # It replaces masked patches, and no patch is masked here.
             if name.endswith("mask_token"):
                 parameter.requires_grad_(False)
         self.of_clip = kind == "clip_vision_model"
@@ -164,7 +165,7 @@ class TransformersModel(PictureNetwork):
 
     @property
     def map_channels(self) -> int:
-        """0: the feature is the class token."""
+        """0: it has tokens, and the class token is the feature."""
         return 0
 
     def extract(self, images: Tensor) -> Tensor:
@@ -172,7 +173,7 @@ class TransformersModel(PictureNetwork):
         other_size = self.takes_sizes and images.shape[-1] != self.config["image_size"]
         given = {"interpolate_pos_encoding": True} if other_size else {}
         found = self.model(pixel_values=self.input(images), **given)
-        # Only CLIP needs normalisation of the token after the last layer.
+        # Only CLIP normalises the token after the last layer's output.
         token: Tensor = found.pooler_output if self.of_clip else found.last_hidden_state[:, 0]
         return token
 
@@ -187,10 +188,10 @@ class ModelEntry:
 
     Attributes:
         make: (classes, channels) → the network.
-        size: Side in pixels of the pictures of its paper.
-        least: Minimum side in pixels.
-        mean: Mean of red, green and blue in 0..1 that published weights expect.
-        std: Standard deviation that they expect.
+        size: Side in pixels of the pictures it was made for.
+        least: Side of the smallest pictures it takes.
+        mean: What published weights expect to be taken from red, green and blue in 0..1.
+        std: What they expect the rest to be divided by.
     """
 
     make: Callable[..., PictureNetwork]
@@ -207,7 +208,7 @@ MODELS: dict[str, ModelEntry] = {
     "densenet161": ModelEntry(partial(DenseNet, blocks=DENSENET_161, growth=48)),
     "densenet169": ModelEntry(partial(DenseNet, blocks=DENSENET_169)),
     "densenet201": ModelEntry(partial(DenseNet, blocks=DENSENET_201)),
-    # Weights of TensorFlow, which does not normalise channel by channel.
+    # TensorFlow's weights, which know no channels' means.
     "efficientnet_lite0": ModelEntry(EfficientNetLite0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
     "inception_v3": ModelEntry(InceptionV3, size=299, least=75, mean=(0.5,) * 3, std=(0.5,) * 3),
     "mobilenet_v1": ModelEntry(MobileNetV1),
@@ -237,7 +238,7 @@ def build(name: str, classes: int, channels: int = 3, config: Mapping[str, Any] 
         config: Configuration of an image encoder of transformers.
 
     Raises:
-        ConfigError: The model does not exist, or its package is not installed.
+        ConfigError: The model does not exist, or the package that has it is not installed.
     """
     if name == TRANSFORMERS and config is not None:
         return TransformersModel(config, classes, channels)
@@ -254,7 +255,7 @@ def _build_by_timm(name: str, classes: int, channels: int) -> TimmModel:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{_TIMM}{name} needs timm, which is not installed: pip install timm") from error
     except (ImportError, RuntimeError) as error:
-        # timm's torchvision may have been built for another torch.
+        # Its torchvision may be made for another torch.
         raise ConfigError(f"{_TIMM}{name} needs timm, which cannot be imported: {error}") from error
     try:
         return TimmModel(timm.create_model(name, num_classes=classes, in_chans=channels))

@@ -1,11 +1,11 @@
-"""Google's official 28 × 28 bitmaps as a data set for the picture branch, besides built data sets of drawings.
+"""Google's official 28 × 28 bitmaps as a data set for the picture branch, beside the built data sets of drawings.
 
-Bitmaps are a folder of `{class}.npy`, a folder with such a folder at `full/numpy_bitmap` (written by `sketchdata
-download quickdraw --format numpy_bitmap` and `sketchdata export bitmaps`), or an `.npz` of one array per class. Each
+Bitmaps are a folder of `{class}.npy`, a folder that has such a folder as `full/numpy_bitmap` (as `sketchdata download
+quickdraw --format numpy_bitmap` and `sketchdata export bitmaps` write it), or an `.npz` of one array per class. Each
 array is (N, 784) uint8, ink up to 255 on background 0.
 
-Bitmaps have no key_id, so their bytes decide the split: equal bitmaps are never in two splits, whatever their class.
-The splits differ from those of the drawings of the bitmaps.
+Bitmaps carry no key_id, so their own bytes decide the split: equal bitmaps are never in two splits, whatever their
+class. The splits are not those of the drawings from which the bitmaps were made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +35,14 @@ from sketchdata.formats.npy import SIDE
 from sketchdata.storage.catalog import FORMATS
 from sketchdata.storage.dataset import check_needed, open_dataset
 from sketchdata.storage.manifest import hash_file
-from sketchdata.training.packed import Augmentation, PackedSketches, read_packed, relabelled
+from sketchdata.training.packed import BILINEAR, THINNED, Augmentation, PackedSketches, read_packed, relabelled
 
 _OFFICIAL_FOLDER, _SUFFIX = FORMATS["numpy_bitmap"]
 _ARCHIVE = ".npz"
 _PIXELS = SIDE * SIDE
-#: Bitmaps hashed at a time, few enough for the processor's cache.
+#: Bitmaps that are hashed at a time: their words stay in the processor's cache.
 _AT_ONCE = 2048
-#: Separates this use of the hash from others; an arbitrary number that must never change.
+#: Set apart from other uses of the same hash; any number would do, but it must never change.
 _KEY = np.uint64(0x6269746D61707331)
 _READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -68,7 +68,7 @@ class PackedBitmaps:
 
     @property
     def device(self) -> torch.device:
-        """The device of the tensors."""
+        """Where the tensors are."""
         return self.images.device
 
     @property
@@ -88,20 +88,20 @@ class PackedBitmaps:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return bitmaps, resized by linear interpolation.
+        """Return some of the bitmaps, interpolated linearly to another size.
 
         Args:
             indices: (B,) integers, the bitmaps.
-            size: The side S in pixels; that of `images` keeps the pixels unchanged.
-            line_width: Must be 1, since bitmaps already have their lines.
-            augment: Random changes; ink outside the square is cut off.
-            random: CPU generator of the changes, required with `augment`.
+            size: The side S in pixels; that of `images` leaves the pixels as they are.
+            line_width: 1, since bitmaps have their lines already.
+            augment: How to change them; what leaves the square is cut off.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
 
         Returns:
             (B, 1, S, S) uint8, ink up to 255 on background 0.
 
         Raises:
-            ConfigError: Another `line_width`, `augment` without `random`, or augmentation that drops strokes.
+            ConfigError: Another `line_width`, `augment` without `random`, or one that leaves out strokes.
         """
         if line_width != 1:
             raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {line_width}")
@@ -109,11 +109,11 @@ class PackedBitmaps:
         side = chosen.shape[-1]
         if augment is None and size == side:
             return chosen
-        if augment is not None and augment.keeps_ink:
+        if augment is not None and augment.resize != BILINEAR:
             if random is None:
                 raise ConfigError("an augmentation needs a random generator, so that a run can be repeated")
             maps = augment.affine(len(indices), random).numpy()
-            moved = resize_ink(chosen[:, 0].cpu().numpy(), size, affine=maps)
+            moved = resize_ink(chosen[:, 0].cpu().numpy(), size, thinned=augment.resize == THINNED, affine=maps)
             return torch.from_numpy(moved)[:, None].to(self.device)
         pixels = chosen.to(torch.float32)
         if size != side:
@@ -148,17 +148,54 @@ class PackedBitmaps:
         return 1.0
 
 
-#: A split in memory from which batches are made.
+#: A split in memory that gives batches.
 PackedSplit: TypeAlias = PackedSketches | PackedBitmaps
 
 
+class DrawingSplit(Protocol):
+    """N drawings that give batches, with the methods of `PackedSketches`, wherever they come from."""
+
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102 - as of PackedSketches
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def to(self, device: torch.device | str) -> DrawingSplit: ...  # noqa: D102
+    def raster(  # noqa: D102
+        self,
+        indices: Tensor,
+        size: int,
+        line_width: int,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor: ...
+    def stroke_picture(  # noqa: D102
+        self,
+        indices: Tensor,
+        size: int,
+        line_width: int,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> Tensor: ...
+    def sequence(  # noqa: D102
+        self,
+        indices: Tensor,
+        max_points: int,
+        scale: float,
+        augment: Augmentation | None = None,
+        random: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]: ...
+
+
 def moved_pixels(pixels: Tensor, affine: Tensor, *, beyond: str = "zeros") -> Tensor:
-    """Warp pictures by affine maps of the 0..255 square that spans them, with linear interpolation.
+    """Move pictures by maps of the 0..255 square that spans them, interpolating linearly.
 
     Args:
         pixels: (B, C, S, S) float32.
-        affine: (B, 2, 3) float32 on the CPU, from `Augmentation.affine`.
-        beyond: Padding outside the pictures: `zeros`, `border` or `reflection`.
+        affine: (B, 2, 3) float32 on the CPU, as `Augmentation.affine` gives it.
+        beyond: What comes into the square from outside: `zeros`, `border` or `reflection`.
 
     Returns:
         (B, C, S, S) float32.
@@ -174,11 +211,11 @@ def moved_pixels(pixels: Tensor, affine: Tensor, *, beyond: str = "zeros") -> Te
 def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
     """Read a split of bitmaps, on the CPU: class by class, in the order of the files.
 
-    Each split has its share in expectation: 9,000 of 11,100 are `train`, and so on.
+    The share of each split is met in expectation: 9,000 of 11,100 are `train`, and so on.
 
     Raises:
         ConfigError: The split does not exist or has no bitmap, or there is no array.
-        SketchDataError: A file cannot be read, or its array is not (N, 784) uint8.
+        SketchDataError: A file cannot be read, or holds something else than (N, 784) uint8.
     """
     if split not in PROPORTIONS:
         raise ConfigError(f"{place} has no split {split!r}: bitmaps are split into {', '.join(PROPORTIONS)}")
@@ -195,7 +232,7 @@ def read_bitmaps(place: Path, split: str) -> PackedBitmaps:
 
 
 def split_ranks(bitmaps: _Bitmaps) -> Ranks:
-    """Hash all bytes of bitmaps by splitmix64 over 98 little-endian words: (B, 784) → (B,) uint64."""
+    """Hash bitmaps by all of their bytes, splitmix64 over their 98 little-endian words. (B, 784) → (B,) uint64."""
     words = np.ascontiguousarray(bitmaps).view("<u8")
     state: Ranks = np.full(len(words), _KEY, np.uint64)
     for column in words.T:
@@ -280,7 +317,7 @@ def fingerprint(place: Path) -> str:
 
 
 def holds_bitmaps(data: Path) -> bool:
-    """Return whether `--data` is a path of bitmaps instead of a built data set."""
+    """Return whether `--data` names bitmaps; otherwise it names a built data set."""
     return _is_archive(data) or bool(_files(data))
 
 
@@ -288,24 +325,24 @@ def read_split(data: Path, split: str, table: Path | None = None, scratch: Path 
     """Pack a split of bitmaps, of a built data set or of tars, on the CPU.
 
     Args:
-        data: Path of the data.
-        split: Name of the split.
+        data: Where it is.
+        split: Its name.
         table: The class table of tars without a manifest.
         scratch: As for `pack`.
 
     Raises:
-        ConfigError: The split does not exist or is empty.
-        SketchDataError: The data set does not exist, or a file cannot be read.
+        ConfigError: The split does not exist, or nothing is in it.
+        SketchDataError: There is no data set, or a file cannot be read.
     """
     return read_bitmaps(data, split) if holds_bitmaps(data) else read_packed(data, split, table, scratch)
 
 
 def identity(data: Path, table: Path | None = None) -> tuple[tuple[str, ...], str]:
-    """Return the class table of a data set, and a sha256 that identifies its content.
+    """Return the class table of a data set, and a sha256 that changes when it does.
 
     Raises:
-        ConfigError: A class `table` is given, but the data has its own.
-        SketchDataError: The data set does not exist.
+        ConfigError: A class `table` is given, and the data has one of its own.
+        SketchDataError: There is no data set.
     """
     if holds_bitmaps(data):
         check_needed(data, table)

@@ -1,4 +1,4 @@
-"""The processes of one training: rank, device and collective operations.
+"""The processes of one training: this one's rank and device, and what all of them agree upon.
 
 `torchrun --nproc-per-node 8 -m sketchdata train …` starts several; without it there is one.
 """
@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, kw_only=True)
 class DistributedContext:
-    """Rank, device and world size of one process of a training."""
+    """One process among the `world_size` that train together, its rank and its device."""
 
     device: torch.device
     rank: int = 0
@@ -31,11 +31,11 @@ class DistributedContext:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and prints."""
+        """Whether this process writes files and speaks for all."""
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Wait for all processes."""
+        """Wait until every process is here."""
         if self.world_size > 1:
             dist.barrier()
 
@@ -55,7 +55,7 @@ class DistributedContext:
 
 @contextmanager
 def distributed(device: str) -> Iterator[DistributedContext]:
-    """Join the process group of torchrun, if there is one, within a `with` block.
+    """Join the other processes that torchrun started, if any, for the length of a block.
 
     Raises:
         ConfigError: The device does not exist.
@@ -73,7 +73,7 @@ def distributed(device: str) -> Iterator[DistributedContext]:
 
 
 def device_of(name: str) -> torch.device:
-    """Return a usable device by its torch name; `auto` is a GPU if there is one.
+    """Return a device that can be used, by torch's name; `auto` is a GPU where there is one.
 
     Raises:
         ConfigError: The device does not exist.
@@ -84,7 +84,7 @@ def device_of(name: str) -> torch.device:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # fails on a device without memory, such as meta
+        torch.zeros(1, device=device).item()  # which a device without memory, such as meta, cannot give
     except (RuntimeError, AssertionError, ModuleNotFoundError) as error:
         raise ConfigError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
     if device.type == "cuda":
@@ -94,7 +94,7 @@ def device_of(name: str) -> torch.device:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of raising, so that a step is never interrupted."""
+    """Collect SIGINT and SIGTERM in a list instead of raising, so that a step is never left half done."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught

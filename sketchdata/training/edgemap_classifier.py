@@ -1,4 +1,4 @@
-"""Edge maps in memory, the network that classifies them, its file in a run folder, and its class features."""
+"""Edge maps in memory, and the network that classifies them: its file in a run folder, and its features of a class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sketchdata.training.packed import relabelled
 from sketchdata.training.run_folder import MODEL
 
 _CPU = torch.device("cpu")
-#: Maximum share of free memory for pictures; the network needs much of a GPU's.
+#: Shares of the free memory that pictures may take: a network at work needs much of a GPU's for itself.
 _SHARE, _SHARE_OF_GPU = 0.9, 0.5
 _MEMORY = Path("/proc/meminfo")
 
@@ -48,7 +48,7 @@ class PackedEdgeMaps(PackedBitmaps):
         return dataclasses.replace(self, **moved)
 
     def of_classes(self, words: Sequence[str]) -> PackedEdgeMaps:
-        """Return the edge maps of classes, which become the class table.
+        """Return the edge maps of some classes, which become the class table.
 
         Raises:
             ValueError: The class does not exist.
@@ -62,11 +62,11 @@ def _with_white_ink(images: Images, maps: EdgeMaps) -> Images:
 
 
 def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: torch.device = _CPU) -> PackedEdgeMaps:
-    """Read the edge maps of classes, which become the class table, in the order of the data set.
+    """Read the edge maps of some classes of a split, which become the class table, in the data set's order.
 
     Args:
-        maps: Edge maps, opened at the requested side S with 1 channel.
-        split: Name of the split.
+        maps: Opened at the side S that is wanted, with 1 channel.
+        split: Its name.
         words: The classes, in any order.
         device: Device of the pictures; main memory holds only a few batches at a time.
 
@@ -102,10 +102,10 @@ def read_edge_maps(maps: EdgeMaps, split: str, words: Sequence[str], device: tor
 
 
 def place_for(count: int, side: int, device: torch.device) -> torch.device:
-    """Return the device on which `count` edge maps of side² bytes fit: that of the network, or else main memory.
+    """Return where `count` edge maps of side² bytes fit: the network's device, or main memory beside a full GPU.
 
     Raises:
-        ConfigError: They do not fit in memory.
+        ConfigError: They fit nowhere.
     """
     needed = count * side * side
     if device.type == "cuda" and needed <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
@@ -120,7 +120,7 @@ def place_for(count: int, side: int, device: torch.device) -> torch.device:
 
 
 def free_bytes() -> int | None:
-    """Return the bytes of main memory that are available without swapping; None if unknown."""
+    """Return the bytes of main memory that are available without swapping; None where the system does not say."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
@@ -128,16 +128,16 @@ def free_bytes() -> int | None:
         return None
 
 
-#: Key of the metadata in the file.
+#: What the file's facts are kept under.
 _FACTS = "edgemap"
 _INK = 255
-#: Edge maps per batch. It is fixed, since the last bits of features may depend on it.
+#: Edge maps of a batch. Fixed, as the last bits of a network's features may depend on it.
 _AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EdgeMapClassifier:
-    """A classifier of edge maps, (B, 1, S, S) float32 with ink 1 on background 0, and its architecture."""
+    """A classifier of edge maps, (B, 1, S, S) float32, ink 1 on background 0, and how to build it again."""
 
     network: PictureNetwork
     backbone: str
@@ -148,7 +148,7 @@ class EdgeMapClassifier:
 def new_classifier(
     backbone: str, size: int, classes: tuple[str, ...], config: Mapping[str, Any] | None = None
 ) -> EdgeMapClassifier:
-    """Return a classifier with random weights and one channel instead of the paper's three equal ones.
+    """Return a classifier with random weights; its one channel says as much as the paper's three equal ones.
 
     Raises:
         ConfigError: The backbone does not exist.
@@ -158,7 +158,7 @@ def new_classifier(
 
 
 def write_classifier(folder: Path, classifier: EdgeMapClassifier) -> None:
-    """Write `model.safetensors` into a run folder: the weights and the architecture.
+    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
 
     Raises:
         SketchDataError: It cannot be written.
@@ -183,7 +183,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
     """Return the classifier of a run folder, on the CPU and in evaluation mode.
 
     Raises:
-        SketchDataError: The training is unfinished or of another kind, or the file is damaged.
+        SketchDataError: Its training is not whole or was of something else, or the file is damaged.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -219,10 +219,10 @@ def mean_features(
     Source: Xu et al., section III-D, with the 1,280 features of MobileNet V2.
 
     Args:
-        classifier: The classifier, of these or other classes.
-        maps: N edge maps of L classes, opened at the size of the classifier with 1 channel.
+        classifier: It need not know the classes.
+        maps: N edge maps of L classes, opened at its size with 1 channel.
         split: Split to read.
-        device: Device of the computation.
+        device: Where to compute.
 
     Returns:
         (L, F) float32, zeros for a class without edge maps; and (L,) int64, the number of edge maps of each.

@@ -1,8 +1,8 @@
-"""The network of drawings: its two branches, their fusion into one code, and its file in a run folder.
+"""The network of drawings: its two branches, their fusion into one code, and how a run folder holds it.
 
-Source: Xu et al., section III-A, Figure 2 and section IV-A. A dense layer maps the 4,096 features of the picture and
-the 1,024 of the points to D values, with a sigmoid for codes and recognition and a ReLU for zero-shot recognition;
-another dense layer scores the classes.
+Source: Xu et al., section III-A, Figure 2 and section IV-A. Of the 4,096 features of the picture and the 1,024 of the
+points one dense layer makes D values, through a sigmoid for codes and recognition, through a ReLU for zero-shot
+recognition; another dense layer scores the classes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from sketchdata.training.pretrained import hash_weights, load_pretrained, transf
 from sketchdata.training.run_folder import MODEL, RECORD, STAGES, RunFolder, read_record
 
 _INK = 255
-#: Name, among the stages of a run folder, of the initial picture network.
+#: The picture network that a training began with, among the stages of its folder.
 _WEIGHTS = "pretrained-weights"
 
 
 def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None = None) -> View:
-    """Return the inputs that the branches read; `scale` is the divisor of the offsets."""
+    """Return what the branches read of a drawing; `scale` is the divisor of the offsets."""
     return View(
         size=None if network.branch == "rnn" else network.size,
         line_width=network.line_width,
@@ -55,10 +55,10 @@ def view_of(network: NetworkOptions, scale: float, augment: Augmentation | None 
 def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str, str] | None:
     """Return `source` and `sha256` of pretrained weights, after loading them once; None without weights.
 
-    Once the training in `run` has begun it no longer needs them, so they may be absent then.
+    The training in `run`, once begun, does not need them any more, so that they may be absent then.
 
     Raises:
-        ConfigError: The weights cannot be read or do not fit the network.
+        ConfigError: They cannot be read, or are of another network.
     """
     if options.weights is None:
         return None
@@ -88,10 +88,10 @@ def weights_record(options: NetworkOptions, run: Path | None = None) -> dict[str
 
 
 def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any] | None:
-    """Return the configuration of an encoder of transformers, from the training in `run` or else from the weights.
+    """Return the configuration of an encoder of transformers: that of the training in `run`, or else of the weights.
 
     Raises:
-        ConfigError: The folder of the weights has no image encoder.
+        ConfigError: The folder of the weights holds no image encoder.
     """
     if options.branch == "rnn" or options.backbone != TRANSFORMERS:
         return None
@@ -101,12 +101,12 @@ def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any]
 
 
 def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Module | None) -> None:
-    """Load the pretrained weights, if any, into the new picture network of a training.
+    """Load the pretrained weights, if there are any, into a training's new picture network.
 
-    The initial network is stored among the stages of the folder, so that the weights are read once.
+    The network as it begins is kept among the folder's stages, so that the weights are read once.
 
     Raises:
-        ConfigError: The weights cannot be read or do not fit the network.
+        ConfigError: They cannot be read, or are of another network.
     """
     if options.weights is None or network is None:
         return
@@ -122,7 +122,7 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
 
 
 def recorded_weights(record: Mapping[str, str] | None) -> dict[str, str | None]:
-    """Return pretrained weights as a recorded option, by sha256 instead of path."""
+    """Return pretrained weights as a recorded option: by their sha256, not by their path."""
     return {"weights": None if record is None else f"sha256:{record['sha256']}"}
 
 
@@ -142,7 +142,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "cosine": lambda x: x,
 }
-#: The smallest value of the code layer that becomes a 1 in a binary code.
+#: The smallest value that is a 1 in a binary code.
 THRESHOLDS: dict[str, float] = {"sigmoid": 0.5, "relu": 0.0, "identity": 0.0, "cosine": 0.0}
 
 
@@ -154,8 +154,8 @@ class RecurrentEncoder(nn.Module):
     Args:
         hidden: Width of each direction's state.
         layers: Number of layers.
-        columns: Values per point: Δx, Δy and the two states of the pen.
-        dropout: Dropout between layers.
+        columns: Values of a point: Δx, Δy and the two states of the pen.
+        dropout: Between layers.
     """
 
     def __init__(self, hidden: int = 512, layers: int = 2, columns: int = 4, dropout: float = 0.0) -> None:
@@ -164,7 +164,7 @@ class RecurrentEncoder(nn.Module):
         self.gru = nn.GRU(columns, hidden, num_layers=layers, batch_first=True, bidirectional=True, dropout=dropout)
 
     def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """Return the feature of each drawing, which does not depend on rows beyond its length.
+        """Return each drawing's feature, which does not depend on rows beyond its length.
 
         Args:
             sequence: (B, L, 4) float32.
@@ -175,7 +175,7 @@ class RecurrentEncoder(nn.Module):
         """
         packed = pack_padded_sequence(sequence, lengths, batch_first=True, enforce_sorted=False)
         kind = sequence.device.type
-        # Under autocast, torch computes a GRU on a GPU in float16, whatever the requested type, and gradients vanish.
+        # Under autocast, torch computes a GRU on a GPU in float16, whatever was asked for, and gradients would vanish.
         # The meta device, on which operations are counted, has no autocast.
         with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             _, state = self.gru(packed)
@@ -183,15 +183,15 @@ class RecurrentEncoder(nn.Module):
 
 
 class CosineClassifier(nn.Module):
-    """Class scores: cosines between the code layer of a drawing and a direction per class.
+    """Scores classes by the cosine between a drawing's code layer and a direction of each class.
 
     Source: Hoe et al., "One loss for all: deep hashing with a single cosine similarity based learning objective",
     NeurIPS 2021, equations 3 and 4.
 
     Args:
-        width: Number of values D of the code layer.
-        classes: Number of classes L.
-        scale: Factor s of the cosines; None for max(8, 2 √D).
+        width: D.
+        classes: L.
+        scale: s, the factor of the cosines; None takes max(8, 2 √D).
     """
 
     scale: Tensor
@@ -199,7 +199,7 @@ class CosineClassifier(nn.Module):
     def __init__(self, width: int, classes: int, scale: float | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, width))
-        # Stored with the weights, so that a loaded network gives the same scores.
+        # Kept with the weights, so that a network that is read again gives the same scores.
         self.register_buffer("scale", torch.tensor(max(8.0, 2 * math.sqrt(width)) if scale is None else scale))
 
     def forward(self, u: Tensor) -> Tensor:
@@ -208,13 +208,13 @@ class CosineClassifier(nn.Module):
 
 
 class BitNorm(nn.BatchNorm1d):
-    """Normalisation of each of the D values over the batch, so that each bit is 1 in about half of all drawings."""
+    """Normalises each of the D values over the batch, so that each bit is 1 in about half of all drawings."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, affine=False)
 
     def forward(self, u: Tensor) -> Tensor:
-        """Return (B, D) values; a batch of one, which has no variance, is normalised by the running statistics."""
+        """Return (B, D) values; a batch of one, which has no spread of its own, is normalised as those before it."""
         if self.training and len(u) == 1:
             return functional.batch_norm(u, self.running_mean, self.running_var, eps=self.eps)
         return super().forward(u)
@@ -224,14 +224,14 @@ class FusionNetwork(nn.Module):
     """One or both branches, a code layer of D values, and a classifier.
 
     Args:
-        picture: The picture branch, of which `extract` is used; None for points only.
-        points: The recurrent branch; None for pictures only.
-        width: Number of values D of the code layer.
+        picture: The picture branch, of which `extract` is used; None for points alone.
+        points: The recurrent branch; None for pictures alone.
+        width: D.
         classes: Number of classes L.
         activation: Activation of the code layer; `cosine` normalises each value over the batch and compares angles.
 
     Raises:
-        ConfigError: Both branches are None.
+        ConfigError: There is no branch.
     """
 
     def __init__(
@@ -249,12 +249,12 @@ class FusionNetwork(nn.Module):
         classifier: Any = CosineClassifier(width, classes) if activation == "cosine" else nn.Linear(width, classes)
         self.classifier = classifier
         if activation == "sigmoid":
-            # Few values in 0..1 would give scores so close to each other that training starts slowly.
+            # Few values in 0..1 would give scores so near one another that learning starts slowly.
             nn.init.normal_(classifier.weight, std=4 / math.sqrt(width))
             nn.init.zeros_(classifier.bias)
 
     def extract(self, raster: Tensor | None, sequence: Tensor | None, lengths: Tensor | None) -> Tensor:
-        """Return the concatenated features of both branches.
+        """Return the features of both branches, side by side.
 
         Args:
             raster: (B, channels, S, S) float32, for the picture branch.
@@ -264,17 +264,17 @@ class FusionNetwork(nn.Module):
         Returns:
             (B, feature_size).
         """
-        # Appending to a list would make `torch.compile` recompile at every step: the list's method is new each time.
+        # Appending to a list would make `torch.compile` begin again at every step: the list's method is new each time.
         picture = () if self.picture is None else (self.picture.extract(raster),)
         points = () if self.points is None else (self.points(sequence, lengths),)
         return torch.cat([*picture, *points], 1)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the values of the code layer: (B, feature_size) → (B, D), in 0..1 for sigmoid, at least 0 for relu."""
+        """Return the code layer's values: (B, feature_size) → (B, D), in 0..1 for sigmoid, from 0 on for relu."""
         return _ACTIVATIONS[self.activation](self.norm(self.fuse(features)))
 
     def forward(self, raster: Tensor | None, sequence: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the values of the code layer and the scores: (B, D), (B, L)."""
+        """Return the code layer's values and the scores: (B, D), (B, L)."""
         code = self.embed(self.extract(raster, sequence, lengths))
         return code, self.classifier(code)
 
@@ -285,7 +285,7 @@ class Architecture:
 
     Attributes:
         network: Its branches.
-        width: Number of values D of the code layer.
+        width: D, of the code layer.
         activation: Activation of the code layer.
         scale: Divisor of the offsets.
         classes: The class table.
@@ -300,8 +300,36 @@ class Architecture:
     config: Mapping[str, Any] | None = None
 
 
-class SketchEncoder(nn.Module):
-    """A fusion network that reads the batches of the loader, initialised with random weights.
+class DrawingNetwork(nn.Module):
+    """A network that recognises drawings: it takes batches as the loader makes them."""
+
+    @property
+    def view(self) -> View:
+        """What the network reads of a drawing."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class table of its training data."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """Width D of the layer before the classifier."""
+        raise NotImplementedError
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The last layer: (B, D) → (B, L) scores."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the classifier's input and the scores of each drawing: (B, D), (B, L) float32."""
+        raise NotImplementedError
+
+
+class SketchEncoder(DrawingNetwork):
+    """A fusion network that takes batches as the loader makes them, with random weights at first.
 
     Raises:
         ConfigError: The backbone does not exist.
@@ -314,7 +342,7 @@ class SketchEncoder(nn.Module):
         if options.branch != "rnn":
             picture = build(options.backbone, classes=1, channels=_channels(options), config=architecture.config)
             *_, classifier = (layer for layer in picture.modules() if isinstance(layer, nn.Linear))
-            # Only its features are used, and DistributedDataParallel would wait for its gradient.
+            # Only its features are used. What never has a gradient must not be waited for by several processes.
             classifier.requires_grad_(False)
         if options.branch != "cnn":
             points = RecurrentEncoder(hidden=options.hidden, layers=options.layers)
@@ -323,7 +351,7 @@ class SketchEncoder(nn.Module):
 
     @property
     def view(self) -> View:
-        """The inputs that the network reads."""
+        """What the network reads of a drawing."""
         return view_of(self.architecture.network, self.architecture.scale)
 
     @property
@@ -333,16 +361,22 @@ class SketchEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """The number of values D of the code layer."""
+        """D, of the code layer."""
         return self.architecture.width
 
     @property
+    def classifier(self) -> nn.Module:
+        """The layer behind the code layer."""
+        found: nn.Module = self.fusion.classifier
+        return found
+
+    @property
     def threshold(self) -> float:
-        """The smallest value of the code layer that becomes a 1 in a binary code."""
+        """The smallest value of the code layer that is a 1 in a binary code."""
         return THRESHOLDS[self.architecture.activation]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the values of the code layer and the scores of each drawing: (B, D), (B, L) float32."""
+        """Return the code layer's values and the scores of each drawing: (B, D), (B, L) float32."""
         device = self.fusion.fuse.weight.device
         sequence = None if batch.sequence is None else batch.sequence.to(device)
         code, scores = self.fusion(pictures_of(batch, device), sequence, batch.lengths)
@@ -350,7 +384,7 @@ class SketchEncoder(nn.Module):
 
 
 def pictures_of(batch: Batch, device: torch.device) -> Tensor | None:
-    """Return the bitmaps of a batch as network input: (B, C, S, S) float32, ink 1 on background 0."""
+    """Return a batch's bitmaps as networks take them: (B, C, S, S) float32, ink 1 on background 0."""
     if batch.raster is None:
         return None
     raster = batch.raster.to(device)
@@ -358,13 +392,13 @@ def pictures_of(batch: Batch, device: torch.device) -> Tensor | None:
 
 
 def write_encoder(folder: Path, encoder: SketchEncoder) -> None:
-    """Write `model.safetensors` into a run folder: the weights and the architecture.
+    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
 
     Raises:
         SketchDataError: It cannot be written.
     """
     facts = dataclasses.asdict(encoder.architecture)
-    # The trained network does not depend on the path of its pretrained weights.
+    # What it began with makes no difference any more.
     del facts["network"]["weights"]
     if facts["config"] is None:
         del facts["config"]
@@ -375,7 +409,7 @@ def read_encoder(folder: Path) -> SketchEncoder:
     """Return the network of a run folder, on the CPU and in evaluation mode.
 
     Raises:
-        SketchDataError: The training is unfinished, or the file is damaged.
+        SketchDataError: Its training is not whole, or the file is damaged.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -397,21 +431,21 @@ def read_encoder(folder: Path) -> SketchEncoder:
 
 @torch.no_grad()
 def embed(
-    trained: SketchEncoder,
+    trained: DrawingNetwork,
     packed: PackedSplit,
     *,
     rows: npt.NDArray[np.int64] | None = None,
     device: str = "cpu",
     batch_size: int = 512,
 ) -> npt.NDArray[np.float32]:
-    """Return the values of the code layer for drawings in their order: (N, D) float32.
+    """Return the code layer's values for drawings in their order: (N, D) float32.
 
     Args:
         trained: The network.
-        packed: Drawings of any classes.
-        rows: (N,) rows to embed; None for all.
-        device: Device of the computation.
-        batch_size: Drawings per batch.
+        packed: Drawings, of any classes.
+        rows: (N,) which of them; None for all.
+        device: Where to compute.
+        batch_size: Drawings at a time.
     """
     packed = packed.to(device)
     trained.to(packed.device).eval()
@@ -422,7 +456,7 @@ def embed(
         shown = bar.add_task("Encoding", total=len(chosen))
         for start in range(0, len(chosen), batch_size):
             indices = chosen[start : start + batch_size]
-            f, _ = trained(view.batch(packed, indices))
+            f, _ = trained(view.batch(packed, indices, 0))
             found[start : start + len(indices)] = f.cpu().numpy()
             bar.update(shown, advance=len(indices))
     return found
@@ -430,24 +464,25 @@ def embed(
 
 @torch.no_grad()
 def probabilities(
-    trained: SketchEncoder, embedding: npt.NDArray[np.float32], *, device: str = "cpu"
+    trained: DrawingNetwork, embedding: npt.NDArray[np.float32], *, device: str = "cpu"
 ) -> npt.NDArray[np.float64]:
-    """Return the classifier's probabilities of the classes of its training: embeddings (N, D) → (N, L)."""
-    classify = trained.to(device).eval().fusion.classifier
+    """Return the classifier's probabilities of the classes it learned, of embeddings: (N, D) → (N, L)."""
+    classify = trained.to(device).eval().classifier
     scores: npt.NDArray[np.float64] = classify(torch.from_numpy(embedding).to(device)).double().softmax(1).cpu().numpy()
     return scores
 
 
 def encode(trained: SketchEncoder, packed: PackedSplit, *, device: str = "cpu", batch_size: int = 512) -> Codes:
-    """Return the binary codes of drawings in their order (Eq. 5): 1 if a value reaches the threshold.
+    """Return the binary codes of every drawing, in their order: Eq. 5, 1 where a value reaches the threshold.
 
-    The class table is that of the drawings and can differ from that of the network. The key_id of a bitmap is its row.
+    The class table is that of the drawings, which the network need not know. Bitmaps have no key_ids: the row's number
+    stands for it.
     """
     return codes_of(embed(trained, packed, device=device, batch_size=batch_size), trained.threshold, packed)
 
 
 def codes_of(embedding: npt.NDArray[np.float32], threshold: float, packed: PackedSplit) -> Codes:
-    """Return the binary codes of drawings from their (N, D) embeddings."""
+    """Return the binary codes of drawings, given their (N, D) embeddings."""
     key_ids: npt.NDArray[np.uint64] = np.arange(len(packed), dtype=np.uint64)
     if not isinstance(packed, PackedBitmaps):
         key_ids = packed.key_ids.cpu().numpy().view(np.uint64)

@@ -1,4 +1,4 @@
-"""Shared parts of the trainers of drawings: run folder, data, two-branch network, stages and validation."""
+"""What the trainers of drawings share: run folders, data, the two-branch network, its stages and their validation."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ from sketchdata.training.run_folder import (
 
 TRAIN, VAL = "train", "val"
 _CENTERS = "class-centers"
-#: Options that only affect what follows the fusion, and what follows the branches.
+#: Options that decide what comes after the fusion, and after the branches.
 _AFTER_FUSION = frozenset(
     {"loss", "method", "center_weight", "code_weight", "center_epochs", "code_epochs", "ql_refresh"}
 )
 _AFTER_BRANCHES = _AFTER_FUSION | {"branch", "width", "bits", "fusion_epochs"}
-#: {stage that trainings can share: the options on which it does not depend}.
+#: {stage: the options on which it does not depend}, of those that several trainings can share.
 INDEPENDENT: Mapping[str, Set[str]] = {
     "cnn": _AFTER_BRANCHES | {"rnn_epochs", "hidden", "layers", "max_points"},
     "rnn": _AFTER_BRANCHES
@@ -66,7 +66,7 @@ INDEPENDENT: Mapping[str, Set[str]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:
-    """Data and options shared by the stages of a training."""
+    """All that the stages of a training share."""
 
     folder: RunFolder
     training: TrainingOptions
@@ -79,20 +79,20 @@ class Experiment:
 
     @property
     def context(self) -> DistributedContext:
-        """The distributed context."""
+        """This process among those that train together."""
         return self.folder.context
 
     def view(self, *, learning: bool = False) -> View:
-        """Return the inputs that the network reads, augmented for training if the options say so."""
+        """Return what the network reads of a drawing, augmented for learning where that is asked for."""
         changes = self.augment if learning else None
         return view_of(self.architecture.network, self.architecture.scale, changes)
 
     def validation(self, scores: Callable[[Batch], dict[str, Tensor]]) -> Validation:
-        """Return the validation on `val`."""
+        """Return what measures a network on `val`."""
         return Validation(loader_of(self.val, self.view(), self.training, self.context), self.context, scores)
 
     def fit(self, name: str, epochs: int, objective: nn.Module, rate: float, **settings: Any) -> dict[str, Any]:
-        """Train an objective, its picture branch with its own learning rate; `settings` are fields of the stage."""
+        """Train an objective, its picture branch at a rate of its own, with further `settings` of the stage."""
         slow: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for parameter_name, parameter in objective.named_parameters():
@@ -135,20 +135,20 @@ def train_encoder(
     learn: Callable[[Experiment, SketchEncoder, Any], Iterable[dict[str, Any]]],
     code_layer: tuple[int, Activation],
 ) -> dict[str, Any]:
-    """Train a network in a run folder, write it with its report, and return the report.
+    """Train a network in a run folder, write it, and return the report that is written beside it.
 
     Args:
-        trainer: Name of the trainer in the record.
-        config: Options of the trainer.
-        network: Options of the branches.
-        training: Options of the loop.
-        learn: Function that trains the stages and returns their records.
-        code_layer: Width D and activation of the code layer.
+        trainer: Its name in the record.
+        config: The trainer's own options.
+        network: The branches.
+        training: How the loop learns.
+        learn: Trains the stages and returns their records.
+        code_layer: Its width D and its activation.
 
     Raises:
         ConfigError: Folders, options or the device do not fit.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` continues.
+        InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
     with distributed(training.device) as context:
         facts = facts_of(trainer, config, network, training)
@@ -164,11 +164,11 @@ def train_encoder(
 
 
 def facts_of(trainer: str, config: Any, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Return the record of a training on all classes of its data.
+    """Return what is recorded of a training on all classes of its data.
 
     Raises:
-        ConfigError: The options contradict each other or do not fit the data.
-        SketchDataError: The data set does not exist.
+        ConfigError: The options do not fit one another or the data.
+        SketchDataError: There is no data set.
     """
     network.check()
     weights = weights_record(network, config.out)
@@ -206,17 +206,17 @@ def begin(
     context: DistributedContext,
     independent: Mapping[str, Set[str]] = INDEPENDENT,
 ) -> RunFolder:
-    """Open the run folder, and copy usable stages of `--pretrained`, which are added to the facts.
+    """Open the run folder with the stages that `--pretrained` has for it, which are added to the facts.
 
     Args:
-        config: Options with the folders.
-        facts: The record of the training.
-        resume: Whether to continue a stopped training.
-        context: The distributed context.
-        independent: {stage that can be copied: the options on which it does not depend}.
+        config: Names the folders.
+        facts: What is recorded.
+        resume: Whether to go on with a training.
+        context: This process.
+        independent: {stage that may be copied: the options on which it does not depend}.
 
     Raises:
-        ConfigError: The folder has other content, or the other training has no usable stage.
+        ConfigError: The folder holds something else, or the other training has nothing that fits.
     """
     if (other := getattr(config, "pretrained", None)) is not None:
         facts["pretrained"] = usable_stages(other, facts, independent)
@@ -233,14 +233,14 @@ def read_experiment(
     training: TrainingOptions,
     code_layer: tuple[int, Activation],
 ) -> Experiment:
-    """Pack the drawings or bitmaps of the training classes onto the device, and determine the architecture.
+    """Pack the drawings or bitmaps of the learned classes onto the device, and settle the network's architecture.
 
     Raises:
         ConfigError: A split is missing or empty.
         SketchDataError: A file cannot be read.
     """
     seen = read_record(folder.path)["classes"]
-    # Packed drawings are in unnamed files on the disk of the checkpoints.
+    # The files of packed drawings lie beside the checkpoints, and have no names.
     train, val = (
         read_split(config.data, split, config.classes, folder.path).of_classes(seen).to(folder.context.device)
         for split in (TRAIN, VAL)
@@ -266,17 +266,17 @@ def read_experiment(
 
 
 def new_encoder(experiment: Experiment) -> SketchEncoder:
-    """Return the network initialised by the seed, with a pretrained picture branch if there are weights."""
+    """Return the network with the first weights that the seed gives, or pretrained ones for the picture branch."""
     torch.manual_seed(experiment.training.seed)
     encoder = SketchEncoder(experiment.architecture)
     start_pretrained(experiment.architecture.network, experiment.folder, encoder.fusion.picture)
     if encoder.fusion.points is not None:
-        # Independent of the picture branch, so that trainings can share this branch.
+        # The same beside any picture branch, or none, so that trainings can share this branch.
         torch.manual_seed(experiment.training.seed)
         encoder.fusion.points.gru.reset_parameters()
     encoder.to(experiment.context.device)
     if experiment.training.compile and encoder.fusion.picture is not None:
-        # The point branch is one call of cuDNN already, with a length that changes with every batch.
+        # The point branch is one call of cuDNN already, of a length that changes with every batch.
         encoder.fusion.picture.extract = torch.compile(encoder.fusion.picture.extract)
     return encoder
 
@@ -284,7 +284,7 @@ def new_encoder(experiment: Experiment) -> SketchEncoder:
 def write_network(
     experiment: Experiment, encoder: SketchEncoder, records: list[dict[str, Any]], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write the network into the run folder, and return its fields of the report."""
+    """Write the network into the run folder, and return what the report says of it."""
     folder = experiment.folder
     if folder.context.is_main:
         write_encoder(folder.path, encoder)
@@ -306,7 +306,7 @@ def write_network(
 
 
 class BranchObjective(nn.Module):
-    """One branch, `picture` or `points`, with its own classifier, which the fusion does not use."""
+    """One branch, `picture` or `points`, with a classifier of its own, which the fusion leaves behind."""
 
     def __init__(self, encoder: SketchEncoder, name: str, classes: int) -> None:
         super().__init__()
@@ -327,7 +327,7 @@ class BranchObjective(nn.Module):
         return scores.float()
 
     def accuracy_scores(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the same for `Validation`."""
+        """Return the same, as `Validation` takes them."""
         return {"accuracy": self.scores(batch)}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -338,12 +338,12 @@ class BranchObjective(nn.Module):
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return the share of drawings whose class has the highest score: (B, L), (B,) → scalar."""
+    """Return the share of drawings whose own class has the highest score: (B, L) and (B,) → a scalar."""
     return (scores.detach().argmax(1) == labels).float().mean()
 
 
 def pretrain(experiment: Experiment, encoder: SketchEncoder, config: Any) -> Iterator[dict[str, Any]]:
-    """Train each branch of a network alone; yield the records of the stages."""
+    """Train each branch of a network alone; yield the stages' records."""
     for name, branch, epochs in (("cnn", "picture", config.cnn_epochs), ("rnn", "points", config.rnn_epochs)):
         if getattr(encoder.fusion, branch) is None:
             continue
@@ -357,9 +357,9 @@ def pretrain(experiment: Experiment, encoder: SketchEncoder, config: Any) -> Ite
 
 
 class HeldCodes(nn.Module):
-    """The binary codes b of N training drawings, fixed during an epoch (Algorithm 1, steps 6 and 7).
+    """The binary codes b of N training drawings, held while an epoch trains the weights: Algorithm 1, steps 6 and 7.
 
-    They are a buffer, so that a checkpoint within an epoch includes them.
+    They are a buffer, so that a checkpoint within an epoch has them.
     """
 
     packed: Tensor
@@ -370,14 +370,14 @@ class HeldCodes(nn.Module):
         self.register_buffer("packed", torch.zeros(count, math.ceil(width / 8), dtype=torch.uint8))
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Return the codes of drawings: (B,) int64 → (B, D) float32 of 0 and 1."""
+        """Return the codes of some drawings: (B,) int64 → (B, D) float32 of 0 and 1."""
         found = self.packed[indices.to(self.packed.device)]
         bits = (found[:, :, None] >> torch.arange(8, dtype=torch.uint8, device=found.device)) & 1
         return bits.flatten(1)[:, : self.width].float()
 
     @torch.no_grad()
     def refresh(self, experiment: Experiment, encoder: SketchEncoder) -> None:
-        """Compute the codes of all training drawings with the current weights (Eq. 5); processes share the work."""
+        """Compute the codes of all training drawings with the weights as they are, Eq. 5; processes divide the work."""
         self.packed.zero_()
         context = experiment.context
         rows = torch.arange(context.rank, len(experiment.train), context.world_size)
@@ -389,12 +389,12 @@ class HeldCodes(nn.Module):
 
 
 class CodeObjective(nn.Module):
-    """The whole network and the loss of its codes, with `held` codes as targets if there are any."""
+    """The whole network and the loss of its codes, to which `held` codes are drawn, if there are any."""
 
     def __init__(self, encoder: SketchEncoder, loss: CodeLoss, held: HeldCodes | None = None) -> None:
         super().__init__()
         self.encoder, self.loss, self.held = encoder, loss, held
-        # The codes are equal in all processes and too large to broadcast at every step.
+        # They are the same in all processes, and too many to be sent at every step.
         self._ddp_params_and_buffers_to_ignore = ["held.packed"]
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -415,7 +415,7 @@ def fine_tune(
 
 
 def center_loss(experiment: Experiment, encoder: SketchEncoder, loss: str, weight: float) -> CodeLoss:
-    """Return the loss with the centre loss `scl` of Xu et al. or `cl` of Wen et al."""
+    """Return the loss with the centre loss that `loss` names: `scl` of Xu et al., or `cl` of Wen et al."""
     if "scl" in loss.split("+"):
         return CodeLoss(_centers(experiment, encoder), center_weight=weight)
     common = CenterLoss(len(experiment.architecture.classes), experiment.architecture.width)
@@ -423,7 +423,7 @@ def center_loss(experiment: Experiment, encoder: SketchEncoder, loss: str, weigh
 
 
 def _centers(experiment: Experiment, encoder: SketchEncoder) -> Tensor:
-    """Return the class centres (Eq. 3), (L, D) float32 on the device, computed once per training."""
+    """Return the class centres, Eq. 3, (L, D) float32 on the device, computed once in a training."""
     path = experiment.folder.stage_path(_CENTERS)
     if experiment.context.is_main and not path.exists():
         classes = experiment.architecture.classes
@@ -450,8 +450,8 @@ class Validation:
 
     Args:
         loader: The batches of `val`.
-        context: The distributed context.
-        scores: Function of a batch that returns one or several (B, L) scores by name of the measure.
+        context: The processes that count together.
+        scores: Returns (B, L) scores of a batch, of one or several kinds, by the name of the measure.
     """
 
     def __init__(
@@ -461,7 +461,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """Return the accuracy of each kind of scores."""
+        """Return the share of drawings whose class has the highest score, of each kind of scores."""
         right: dict[str, float] = {}
         count = 0
         for batch in self.loader.batches(0):

@@ -1,7 +1,7 @@
-"""Batches for training: shuffled by a seed, split among ranks, and reproducible from any step of an epoch.
+"""Batches for training: shuffled by a seed, divided among ranks, and reproducible from any step of an epoch on.
 
-There is no state: batch `step` of `epoch` is a function of the seed, so a resumed run gets the same batches with the
-same augmentation.
+Nothing here has a state: batch `step` of `epoch` is a function of the seed, so a resumed run gets the same batches with
+the same augmentation.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from sketchdata.drawings.drawing import DrawingBatch, empty_batch
 from sketchdata.drawings.raster import DEFAULT_SIZE, raster
 from sketchdata.drawings.sampling import splitmix64
 from sketchdata.errors import ConfigError
-from sketchdata.training.bitmaps import PackedSplit
+from sketchdata.training.bitmaps import DrawingSplit, PackedSplit
 from sketchdata.training.packed import Augmentation
 
-#: Content of the channels of a bitmap.
+#: What the channels of a bitmap hold.
 Channels = Literal["ink", "strokes"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """The order of N items in each epoch.
+    """The order in which N items come, epoch by epoch.
 
     Attributes:
-        count: Number of items N.
-        batch_size: Items per step on all ranks together; the last step of an epoch can have fewer.
-        seed: Seed of the shuffle.
-        shuffle: Whether to shuffle.
-        rank: Rank of this process.
-        world_size: Number of processes; each takes every world_size-th item of a batch.
+        count: N.
+        batch_size: Items of all ranks together in a step; the last step of an epoch has fewer.
+        seed: Seed of the shuffling.
+        shuffle: Whether to.
+        rank: This process's number.
+        world_size: How many there are; each takes every world_size-th item of a batch.
     """
 
     count: int
@@ -48,7 +48,7 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; a last batch of fewer items than ranks is dropped."""
+        """Steps of an epoch; a last batch of fewer items than ranks is left out."""
         whole, rest = divmod(self.count, self.batch_size)
         return whole + (rest >= self.world_size)
 
@@ -63,7 +63,7 @@ class Order:
 
 
 def generator(seed: int, *path: int) -> torch.Generator:
-    """Return a CPU generator seeded by a position in a run, such as (epoch, step)."""
+    """Return a generator on the CPU whose stream depends on a place in a run, such as (epoch, step)."""
     state = splitmix64(np.array([seed], np.uint64))
     for number in path:
         state = splitmix64(state ^ np.uint64(number))
@@ -72,12 +72,12 @@ def generator(seed: int, *path: int) -> torch.Generator:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """B drawings as network input.
+    """B drawings as the networks take them.
 
     Attributes:
-        indices: (B,) int64, rows in the split.
+        indices: (B,) int64, their rows in the split.
         labels: (B,) int64.
-        raster: (B, C, S, S) uint8, ink 255 on background 0, or the channels of strokes; None without pictures.
+        raster: (B, C, S, S) uint8, ink 255 on background 0, or with the channels of strokes; None without pictures.
         sequence: (B, L, 4) float32; None without sequences.
         lengths: (B,) int64 on the CPU; None without sequences.
     """
@@ -91,15 +91,15 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The inputs that a network reads of each drawing.
+    """What a network reads of each drawing.
 
     Attributes:
-        size: Side of the bitmap in pixels; None for no bitmap.
+        size: Side of the bitmap in pixels; None makes none.
         line_width: Width in pixels.
-        channels: Channels of the bitmap: only ink, or also the order and direction of each pixel.
-        max_points: Maximum length of a sequence; None for no sequence.
+        channels: Channels of the bitmap: ink alone, or also the order and direction of each pixel.
+        max_points: Longest sequence; None makes none.
         scale: Divisor of the sequence's offsets.
-        augment: Random changes, the same for bitmap and sequence of a drawing.
+        augment: How drawings are changed first; bitmap and sequence of a drawing are changed alike.
     """
 
     size: int | None = DEFAULT_SIZE
@@ -109,8 +109,8 @@ class View:
     scale: float = 1.0
     augment: Augmentation | None = None
 
-    def batch(self, packed: PackedSplit, indices: Tensor, *place: int) -> Batch:
-        """Return a batch of the drawings at (B,) indices; `place` (seed, epoch, step, rank) seeds the augmentation."""
+    def batch(self, packed: DrawingSplit, indices: Tensor, *place: int) -> Batch:
+        """Return a batch of the drawings at (B,) indices; `place`, seed, epoch, step and rank, decides the changes."""
         raster = sequence = lengths = None
         if self.size is not None:
             random = generator(*place) if self.augment else None
@@ -128,7 +128,7 @@ class BatchLoader(Protocol):
 
     Attributes:
         steps: Steps of an epoch.
-        batch_size: Items per step on all ranks together, except in the last step.
+        batch_size: Items of all ranks together in a step, but for the last one.
     """
 
     @property
@@ -142,7 +142,7 @@ class BatchLoader(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedLoader:
-    """Batches of a packed split."""
+    """Batches of a split that is packed on a device."""
 
     packed: PackedSplit
     order: Order
@@ -155,7 +155,7 @@ class PackedLoader:
 
     @property
     def batch_size(self) -> int:
-        """Items per step on all ranks together."""
+        """Items of all ranks together in a step."""
         return self.order.batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -165,25 +165,25 @@ class PackedLoader:
 
 
 class DrawingRows(Protocol):
-    """Drawings with access by row, such as `sketchdata.DrawingDataset`."""
+    """Drawings that are read by their rows, as of `sketchdata.DrawingDataset`."""
 
     classes: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
     def take(self, rows: Sequence[int]) -> DrawingBatch:
-        """Return the drawings at `rows`, in that order."""
+        """Return some drawings in the order of `rows`."""
 
 
 class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
-    """Drawings as (image, label), rastered on access; created by `sketchdata.DrawingDataset.to_torch`.
+    """Drawings as (image, label), rastered on access; `sketchdata.DrawingDataset.to_torch` makes it.
 
     Args:
-        drawings: Source of the drawings.
+        drawings: Their source.
         size: The side S in pixels, 1..4096.
         line_width: Width in pixels, 1..64.
         dtype: Type of the (1, S, S) images: torch.float32 (None), ink 1; or torch.uint8, ink 255.
-        transform: Function applied to each image.
+        transform: Takes each image and returns what replaces it.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -200,7 +200,7 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
     ) -> None:
         if dtype not in (None, torch.float32, torch.uint8):
             raise ConfigError(f"images are torch.float32 or torch.uint8, not {dtype}")
-        raster(empty_batch(), size=size, line_width=line_width)  # raises if an option is out of range
+        raster(empty_batch(), size=size, line_width=line_width)  # refuses what is out of range before anything is read
         self.drawings, self.size, self.line_width, self.dtype = drawings, size, line_width, dtype
         self.transform = transform
 
@@ -216,9 +216,9 @@ class DrawingImages(torch.utils.data.Dataset[tuple[Any, Tensor]]):
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, Tensor]]:
-        """Return several items, as a DataLoader requests for a batch."""
+        """Return some items at once, as a DataLoader asks for a batch."""
         batch = self.drawings.take(rows)
-        # One thread, since a DataLoader runs several workers.
+        # One thread: DataLoaders have workers for more.
         bitmaps = torch.from_numpy(raster(batch, size=self.size, line_width=self.line_width, threads=1))[:, None]
         images = bitmaps if self.dtype == torch.uint8 else bitmaps.float() / 255
         labels = torch.from_numpy(batch.label.astype(np.int64))

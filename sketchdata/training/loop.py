@@ -1,8 +1,8 @@
-"""The training loop of all trainers, which can be stopped and resumed at any step.
+"""The training loop of all trainers, which can be stopped at any moment and resumed.
 
-A stage is an objective (a module that returns its loss), its batches, and a measure that chooses its best epoch. All
-random numbers are a function of seed, stage and step, so a resumed stage gives the same result as an uninterrupted one:
-on the CPU, bit for bit.
+A stage is an objective (a module that returns its loss), its batches, and a measure by which its best epoch is chosen.
+ Everything random is a function of seed, stage and step, so a stage that goes on from a checkpoint ends
+as if it had not been stopped: on the CPU, to the bit.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
-#: Xu et al. in their earlier paper: 0.01, divided by 10 after every 10 epochs.
+#: Xu et al. in their earlier paper: 0.01, and a tenth of it after every 10 epochs.
 _PAPER_RATE, _PAPER_EPOCHS = 0.01, 10
 _NETWORK, _OPTIMISER = "network.", "optimiser."
-#: Maximum share of a stage's steps for the warm-up.
+#: A short stage warms up for this share of its steps.
 _WARM_UP_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingStage:
-    """One part of a training, with its own optimiser.
+    """One part of a training, with an optimiser of its own.
 
     Attributes:
         name: Name of its files and metrics.
-        epochs: Number of epochs; 0 keeps the weights unchanged.
-        objective: Module that takes a batch and returns the loss, a scalar, and scalars to log, by name. The stage
-            changes nothing but its state.
-        groups: (trained parameters, peak learning rate).
+        epochs: 0 leaves the weights as they are.
+        objective: Takes a batch and returns the loss, a scalar, and scalars to be shown, by name. Its state is all
+            that the stage changes.
+        groups: (parameters, largest learning rate) of what is trained.
         loader: The training batches.
-        validate: Function that returns measures by name.
+        validate: Returns measures by name.
         chooser: The measure whose highest value chooses the epoch.
-        refresh: Function called before the first step of every epoch; it may change only the objective's state.
-        constant: Whether learning rates are constant after the warm-up.
-        patience: Number of epochs without a better one after which the stage ends; None for all epochs.
+        refresh: Is called before the first step of every epoch; what it changes is part of the objective's state.
+        constant: Whether learning rates stay the same after the warm-up.
+        patience: After how many epochs that are no better than the best one the stage ends; None for all epochs.
     """
 
     name: str
@@ -79,7 +79,7 @@ class TrainingStage:
 
 
 def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> dict[str, Any]:
-    """Train a stage and load its best weights into its objective.
+    """Train a stage to its end, and load its best weights into its objective.
 
     Returns:
         Its record: `stage`, `epochs`, `best_epoch`, and the measures of that epoch's validation.
@@ -101,7 +101,7 @@ def fit(stage: TrainingStage, folder: RunFolder, options: TrainingOptions) -> di
 def learning_rate(peak: float, step: int, stage: TrainingStage, options: TrainingOptions) -> float:
     """Return the learning rate of a step.
 
-    It rises linearly, then falls by half a cosine to 0 or stays constant; with `paper_lr` it is that of the paper.
+    It rises linearly, then falls by half a cosine to 0, or stays where the stage's is constant; or it is the paper's.
     """
     if options.paper_lr:
         return float(_PAPER_RATE * 0.1 ** (step // stage.loader.steps // _PAPER_EPOCHS))
@@ -124,7 +124,7 @@ def state_of(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, 
 def restore(
     tensors: Mapping[str, Tensor], source: Path, network: nn.Module, optimiser: torch.optim.Optimizer | None = None
 ) -> None:
-    """Load the tensors of `state_of`, read from `source`, into a network and, if given, its optimiser.
+    """Load what `state_of` returned, read from `source`, into a network and, if it is given, its optimiser.
 
     Raises:
         SketchDataError: The tensors are of another network.
@@ -149,7 +149,7 @@ def restore(
 
 @dataclass(kw_only=True)
 class _Progress:
-    """Progress of a stage: steps, validated epochs, seconds, and step and measures of the best epoch."""
+    """How far a stage has come: steps, validated epochs, seconds, and the best epoch's step and measures."""
 
     step: int = 0
     epochs: int = 0
@@ -179,7 +179,7 @@ class _Loop:
             restore(tensors, path, self.stage.objective, self.optimiser)
             self.at = convert(facts["progress"], _Progress, path, prefix="progress.")
         self.started -= self.at.seconds
-        # No process may write before all have read.
+        # No process writes before all have read.
         self.context.barrier()
         board = self.folder.path / "tensorboard" if self.options.tensorboard else None
         log: Any = nullcontext()
@@ -217,7 +217,7 @@ class _Loop:
         return self.at.epochs - self.at.best // self.stage.loader.steps >= self.stage.patience
 
     def _step(self, batch: Any) -> None:
-        # Dropout uses torch's global generator, whose state must not depend on what ran before.
+        # Dropout draws from torch's own generator, which must not depend on what ran before.
         place = (zlib.crc32(self.stage.name.encode()), self.at.step, self.context.rank)
         torch.manual_seed(generator(self.options.seed, *place).initial_seed())
         for group in self.optimiser.param_groups:
@@ -232,7 +232,7 @@ class _Loop:
         self.last = {"loss": loss.detach(), **shown, "gradient": norm}
 
     def _last_values(self) -> dict[str, float]:
-        # Read only now, to avoid synchronising with the GPU at every step.
+        # Read only now, so that a GPU need not be waited for at every step.
         values = {name: float(value) for name, value in self.last.items()}
         if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "gradient")):
             kept = self.checkpoints.steps()
@@ -273,7 +273,7 @@ class _Loop:
         )
 
     def _agreed(self, signals: list[int]) -> bool:
-        # All processes stop after the same step, whichever of them received the signal.
+        # All processes stop after the same step, whichever of them got the signal.
         return self.context.sum(len(signals))[0] > 0
 
     def _stopped(self) -> InterruptedRunError:

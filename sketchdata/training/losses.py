@@ -1,7 +1,7 @@
-"""The losses of hashing and recognition: those of Xu et al., section III-B, and of methods in the comparison.
+"""The losses of hashing and recognition: those of Xu et al., section III-B, and of the methods compared with them.
 
-The output of the code layer is f, or u before a sign function, (B, D). Scores are (B, L), labels y (B,) int64, centres
-(L, D). All losses are means over the batch. Equation numbers are those of the paper named with them.
+f, or u before a sign, is the (B, D) output of the code layer; scores are (B, L), y the (B,) int64 labels, and centres
+(L, D). All losses are means over the batch; equations are those of the paper named beside them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sketchdata.training.options import SCL_WEIGHT
 
-#: Threshold between the two values of a bit, the sigmoid of 0.
+#: Between the two values of a bit: what a sigmoid gives at 0.
 _THRESHOLD = 0.5
 
 
@@ -27,23 +27,23 @@ def sketch_center_loss(f: Tensor, y: Tensor, centers: Tensor) -> Tensor:
 def class_centers(batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Tensor:
     """Return the mean output of each class: Eq. 3.
 
-    The mean is over the drawings whose entropy is between the 5th and 95th percentile of their class, inclusive. The
-    paper divides by γ|K_y| with γ = 0.90, which is their number up to rounding.
+    The drawings are those whose entropy lies within their class's 5th and 95th percentile, ends included, and the
+    divisor is their number; the paper writes γ|K_y| with γ = 0.90, which is that number but for rounding.
 
     Args:
         batches: (f, y) of these drawings, batch by batch.
-        classes: Number of classes L.
+        classes: L.
 
     Returns:
-        (L, D) float32 on the device of f; a class without drawings gets the mean of all others.
+        (L, D) float32 on the device of f; a class without drawings has the mean of all others.
 
     Raises:
-        ValueError: There are no drawings.
+        ValueError: There is no drawing.
     """
     sums = counts = None
     for f, y in batches:
         if sums is None or counts is None:
-            # Double precision, so that the result hardly depends on the order of three million drawings.
+            # In double precision: the order of three million drawings must not show.
             sums = torch.zeros(classes, f.shape[1], dtype=torch.float64, device=f.device)
             counts = torch.zeros(classes, dtype=torch.float64, device=f.device)
         sums.index_add_(0, y, f.to(torch.float64))
@@ -56,25 +56,25 @@ def class_centers(batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Ten
 
 
 def codes(f: Tensor) -> Tensor:
-    """Return the binary codes (Eq. 5), (B, D) of 0 and 1 in the type of f, 1 for f ≥ 0.5, without gradient."""
+    """Return the binary codes, (B, D) of 0 and 1 in f's type, 1 where f ≥ 0.5: Eq. 5. No gradient flows through."""
     return (f.detach() >= _THRESHOLD).to(f.dtype)
 
 
 def quantization_loss(f: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distance to fixed binary codes b (Eq. 6): (1/B) Σ ‖b_n − f_n‖²."""
+    """Return the squared distance to binary codes b, which are fixed meanwhile: Eq. 6, (1/B) Σ ‖b_n − f_n‖²."""
     return (b - f).square().sum(1).mean()
 
 
 class CenterLoss(nn.Module):
-    """The common centre loss, whose centres are updated in training; rows "+CL" of the paper.
+    """The common centre loss, whose centres follow the training; the paper's rows "+CL".
 
     Source: Wen, Zhang, Li and Qiao, "A discriminative feature learning approach for deep face recognition", ECCV 2016,
     equations 2 and 4, with the mean over the batch.
 
     Args:
-        classes: Number of classes L.
-        width: Number of values D of the code layer.
-        rate: Step size α of a centre towards the drawings of its class; Xu et al. do not give theirs.
+        classes: L.
+        width: D.
+        rate: α, by which a centre moves towards its class's drawings at a step; Xu et al. do not give theirs.
     """
 
     centers: Tensor
@@ -85,7 +85,7 @@ class CenterLoss(nn.Module):
         self.register_buffer("centers", torch.full((classes, width), _THRESHOLD))
 
     def forward(self, f: Tensor, y: Tensor) -> Tensor:
-        """Return (1/2B) Σ ‖f_n − c_y‖², a scalar, for (B, D) outputs and (B,) labels."""
+        """Return (1/2B) Σ ‖f_n − c_y‖², a scalar, of (B, D) outputs and (B,) labels."""
         return (f - self.centers[y]).square().sum(1).mean() / 2
 
     @torch.no_grad()
@@ -97,15 +97,15 @@ class CenterLoss(nn.Module):
 
 
 class CodeLoss(nn.Module):
-    """The total loss of codes (Eq. 7): L_cel + λ_scl L_scl + λ_ql L_ql with optional parts, or L_cel + λ L_cl.
+    """The total loss of codes, Eq. 7: L_cel + λ_scl L_scl + λ_ql L_ql, whose parts can be left out, or L_cel + λ L_cl.
 
-    Algorithm 1 fixes the codes b while it trains the weights. Without given codes, they are computed at each step.
+    Algorithm 1 holds the codes b while the weights learn; without them they are those of the same step's outputs.
 
     Args:
         centers: (L, D) fixed centres, for the sketch centre loss; None leaves it out.
         common: The common centre loss; None leaves it out.
-        center_weight: λ of the centre loss.
-        code_weight: λ_ql; 0 leaves out the quantisation loss.
+        center_weight: λ of whichever centre loss there is.
+        code_weight: λ_ql; 0 leaves the quantisation loss out.
     """
 
     centers: Tensor | None
@@ -125,7 +125,7 @@ class CodeLoss(nn.Module):
     def forward(
         self, f: Tensor, scores: Tensor, y: Tensor, b: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its unweighted parts by name; b are (B, D) fixed codes of 0 and 1."""
+        """Return the loss, and its parts unweighted, by name; b are (B, D) held codes of 0 and 1."""
         parts = {"cel": functional.cross_entropy(scores, y)}
         loss = parts["cel"]
         if self.centers is not None:
@@ -142,14 +142,14 @@ class CodeLoss(nn.Module):
         return loss, {name: part.detach() for name, part in parts.items()}
 
 
-# Losses of other deep hashing methods, whose codes are the signs of u.
+# The losses of other deep hashing methods, whose codes are the signs of u.
 
-#: Weights from the papers or from the authors' code.
+#: Weights as their papers give them, or their authors' code.
 PAIR_QUANTISATION, GREEDY_PENALTY, CENTRAL_QUANTISATION, FACTOR_QUANTISATION = 0.01, 0.1, 1e-4, 0.01
 
 
 def signs(u: Tensor) -> Tensor:
-    """Return −1 and 1, 1 for u ≥ 0, in the type of u, without gradient."""
+    """Return −1 and 1, 1 where u ≥ 0, in u's type. No gradient flows through."""
     return torch.where(u.detach() >= 0, 1.0, -1.0).to(u.dtype)
 
 
@@ -164,9 +164,9 @@ def pair_loss(u: Tensor, y: Tensor, margin: float) -> Tensor:
     Source: Liu et al., "Deep supervised hashing for fast image retrieval", CVPR 2016, Eq. 3, as a mean over pairs.
 
     Args:
-        u: (B, D), regularised towards −1 and 1.
+        u: (B, D), drawn to −1 and 1.
         y: (B,).
-        margin: Squared distance m beyond which a pair of different classes has no loss: 2 D in the paper.
+        margin: m, the squared distance from which on a pair of different classes is far enough: 2 D in the paper.
     """
     apart = torch.cdist(u, u).square()
     same = y[:, None] == y[None, :]
@@ -181,7 +181,7 @@ def sign_penalty(u: Tensor) -> Tensor:
 
 
 class PairLoss(nn.Module):
-    """DSH-Supervised: the contrastive loss with the margin 2 D."""
+    """DSH-Supervised: pairs of a class together, others apart by the margin 2 D."""
 
     def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its parts."""
@@ -190,15 +190,15 @@ class PairLoss(nn.Module):
 
 
 class FactorLoss(nn.Module):
-    """DSH-Sketch in its reduced form: a linear map predicts the word vector of the class from the code.
+    """DSH-Sketch, in its reduced form: a linear map takes the code to the vector of the drawing's word.
 
     Source: Liu et al., "Deep sketch hashing", CVPR 2017, Eq. 3, of which Xu et al., section IV-A, keep the semantic
-    factorisation for one branch: ‖φ(y) − Vᵀ b‖². Here V is trained with the network, and b = sgn(u) has a
-    straight-through gradient: with u instead of b, V could amplify tiny differences while all signs are equal.
+    factorisation for one branch: ‖φ(y) − Vᵀ b‖². Here V is learned with the network, and gradients pass straight
+    through b = sgn(u): of u itself, V would make the smallest differences large, and all signs could be equal.
 
     Args:
         vectors: (L, S) float32, the vector of each class.
-        width: Number of values D of the code layer.
+        width: D.
     """
 
     vectors: Tensor
@@ -216,14 +216,14 @@ class FactorLoss(nn.Module):
 
 
 class GreedyLoss(nn.Module):
-    """GreedyHash: cross entropy of the classifier's scores of the signs, and a cubic penalty.
+    """GreedyHash: cross entropy of the signs, which the network's classifier scores, and a cubic penalty.
 
     Source: Su et al. 2018, Eq. 9.
     """
 
     def __init__(self, classifier: Any) -> None:
         super().__init__()
-        # Not registered as a submodule, since its weights belong to the network.
+        # Not a child: its weights are the network's already.
         self.score = [classifier]
 
     def forward(self, u: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -235,7 +235,7 @@ class GreedyLoss(nn.Module):
 
 
 class CentralLoss(nn.Module):
-    """CSQ: binary cross entropy to the bits of the class centre, −1 and 1 (Yuan et al. 2020, Eq. 4 and 6)."""
+    """CSQ: binary cross entropy to the bits of the class's centre, −1 and 1 (Yuan et al. 2020, Eq. 4 and 6)."""
 
     centers: Tensor
 
@@ -244,7 +244,7 @@ class CentralLoss(nn.Module):
         self.register_buffer("centers", centers)
 
     def forward(self, f: Tensor, scores: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts for outputs f in 0..1."""
+        """Return the loss and its parts, of outputs f in 0..1."""
         bits = (self.centers[y] + 1) / 2
         center = functional.binary_cross_entropy(f.clamp(1e-6, 1 - 1e-6), bits)
         parts = {"centers": center, "signs": sign_penalty(2 * f - 1)}
@@ -252,12 +252,12 @@ class CentralLoss(nn.Module):
 
 
 class MarginLoss(nn.Module):
-    """Cross entropy of scaled cosines with a margin for the own class: Hoe et al., NeurIPS 2021, Eq. 4 ("OrthoCos+M").
+    """Cross entropy of scaled cosines, the own class's less a margin: Hoe et al., NeurIPS 2021, Eq. 4 ("OrthoCos+M").
 
     Args:
-        scale: Scale s of the classifier.
-        margin: Margin m.
-        smoothing: Label smoothing.
+        scale: s, that of the classifier.
+        margin: m.
+        smoothing: Share of the target that is spread over all classes.
     """
 
     def __init__(self, scale: float, margin: float, smoothing: float = 0.0) -> None:
@@ -277,7 +277,7 @@ def quantisation_angle(u: Tensor) -> Tensor:
 
 
 def distillation(scores: Tensor, teacher: Tensor) -> Tensor:
-    """Return KL(teacher ‖ scores) of (B, L) and (B, L), averaged over drawings; the teacher gets no gradient."""
+    """Return KL(teacher ‖ scores) of (B, L) and (B, L), the mean over drawings; the teacher gets no gradient."""
     return functional.kl_div(
         scores.log_softmax(1), teacher.detach().log_softmax(1), log_target=True, reduction="batchmean"
     )

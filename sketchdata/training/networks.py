@@ -1,4 +1,4 @@
-"""Image classifiers with the parameter names and shapes of torchvision; `backbones` has their table."""
+"""Networks that classify pictures, with torchvision's names and shapes of parameters; `backbones` has their table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 class PictureNetwork(nn.Module):
     """A classifier of pictures: (B, channels, S, S) float32 → (B, classes) scores.
 
-    Subclasses take the number of classes and the number of input channels: 1 for ink, 3 for colours, 4 for strokes.
+    Its subclasses are made with a number of classes and the pictures' number of channels: 1 of ink, 3 of colours, 4 of
+    strokes.
     """
 
     feature_size: int
@@ -22,7 +23,7 @@ class PictureNetwork(nn.Module):
 
     @property
     def map_channels(self) -> int:
-        """Channels of `maps`; 0 for a network without maps."""
+        """Channels of `maps`; 0 for a network that has no maps."""
         return self.feature_size
 
     def maps(self, images: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ class PictureNetwork(nn.Module):
         return found
 
     def upper_layers(self) -> list[nn.Module]:
-        """Return the last third of the layers of `maps`; none if they are not a sequence."""
+        """Return the last third of the layers of `maps`; none where they are not a sequence."""
         part = getattr(self, "features", None)
         if type(self).maps is not PictureNetwork.maps or not isinstance(part, nn.Sequential):
             return []
@@ -39,19 +40,33 @@ class PictureNetwork(nn.Module):
         return layers[2 * len(layers) // 3 :]
 
     def lower(self, images: Tensor) -> Tensor:
-        """Return the input of `upper_layers`: (B, channels, S, S) float32 → (B, C, H, W)."""
+        """Return the maps that `upper_layers` take: (B, channels, S, S) float32 → (B, C, H, W)."""
         layers = list(self.features.children())
         for layer in layers[: len(layers) - len(self.upper_layers())]:
             images = layer(images)
         return images
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Return the classifier's input from `maps`, (B, feature_size): by default their mean over all positions."""
+        """Return the classifier's input of `maps`, (B, feature_size): by default their mean over all places."""
         return maps.mean((2, 3))
 
     def extract(self, images: Tensor) -> Tensor:
         """Return the classifier's input: (B, channels, S, S) float32 → (B, feature_size)."""
         return self.pool(self.maps(images))
+
+    def last_layers(self, images: Tensor) -> list[Tensor]:
+        """Return the layers before the scores, the classifier's input last: (B, channels, S, S) → (B, D_i) each.
+
+        The first is the mean of the maps that `upper_layers` take, and is left out where these are not a sequence.
+        """
+        upper = self.upper_layers()
+        if not upper:
+            return [self.extract(images)]
+        below = self.lower(images)
+        maps = below
+        for layer in upper:
+            maps = layer(maps)
+        return [below.mean((2, 3)), self.pool(maps)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores."""
@@ -60,7 +75,7 @@ class PictureNetwork(nn.Module):
 
 
 class DenseHead(PictureNetwork):
-    """A network whose classifier has several dense layers; the features are the output of the last but one."""
+    """A network whose classifier has several dense layers, the last but one of which gives the features."""
 
     avgpool: nn.Module
 
@@ -70,9 +85,23 @@ class DenseHead(PictureNetwork):
         *_, last = (layer for layer in self.features.modules() if isinstance(layer, nn.Conv2d))
         return last.out_channels
 
+    def dense_input(self, maps: Tensor) -> Tensor:
+        """Return what the classifier's first layer takes of `maps`, (B, map_channels, H, W)."""
+        found: Tensor = self.avgpool(maps)
+        return found.flatten(1)
+
     def pool(self, maps: Tensor) -> Tensor:
-        """Return the last layer's input from `maps`: (B, map_channels, H, W) → (B, feature_size)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(maps).flatten(1))
+        """Return the last layer's input of `maps`: (B, map_channels, H, W) → (B, feature_size)."""
+        found: Tensor = self.classifier[:-1](self.dense_input(maps))
+        return found
+
+    def last_layers(self, images: Tensor) -> list[Tensor]:
+        """Return the rectified dense layers before the scores, fc6 and fc7: (B, channels, S, S) float32 → (B, D_i)."""
+        x, found = self.dense_input(self.maps(images)), []
+        for layer in self.classifier[:-1]:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x.flatten(1))
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -148,7 +177,7 @@ class AlexNet(DenseHead):
         )
 
 
-#: Channels of the 3 × 3 convolutions of each group; pooling follows each group.
+#: Channels of the 3 × 3 convolutions, group by group; a pooling ends each group.
 VGG_11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 VGG_16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -183,7 +212,7 @@ class VGG(DenseHead):
             nn.Dropout(0.5),
             nn.Linear(4096, classes),
         )
-        # Without normalisation, 11 to 16 layers do not train without He's initialisation.
+        # Without normalisation, He's initialisation is what lets 11 to 16 layers start to learn at all.
         _initialise_convolutions(self)
         _initialise_dense(self)
 
@@ -193,7 +222,7 @@ RESNET_18, RESNET_34, RESNET_50, RESNET_152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4,
 
 
 class BasicBlock(nn.Module):
-    """Two 3 × 3 convolutions with a shortcut connection."""
+    """Two 3 × 3 convolutions beside a shortcut."""
 
     expansion = 1
 
@@ -214,7 +243,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution with a shortcut connection."""
+    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution beside a shortcut."""
 
     expansion = 4
 
@@ -240,8 +269,8 @@ class Bottleneck(nn.Module):
 class ResNet(PictureNetwork):
     """Four stages of residual blocks.
 
-    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; the middle convolution of
-    the bottleneck has the stride, as in torchvision ("ResNet v1.5").
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016; of the bottleneck the
+    middle convolution has the stride, as torchvision's has ("ResNet v1.5").
 
     Args:
         block: BasicBlock or Bottleneck.
@@ -285,7 +314,7 @@ class ResNet(PictureNetwork):
         return found
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Return their means over all positions."""
+        """Return their means over all places."""
         found: Tensor = self.avgpool(maps).flatten(1)
         return found
 
@@ -318,7 +347,7 @@ DENSENET_121, DENSENET_161, DENSENET_169, DENSENET_201 = (
 
 
 class DenseLayer(nn.Module):
-    """A 1 × 1 and a 3 × 3 convolution on all previous maps, which append `growth` maps."""
+    """A 1 × 1 and a 3 × 3 convolution over all maps before them, which add `growth` maps."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
@@ -342,7 +371,7 @@ class DenseNet(PictureNetwork):
 
     Args:
         blocks: Number of layers in each block.
-        growth: Number of maps that a layer appends.
+        growth: Maps that a layer adds.
     """
 
     def __init__(
@@ -395,7 +424,7 @@ _MOBILENET_V2 = (
 
 
 class MobileNetV1(PictureNetwork):
-    """Depthwise-separable convolutions; torchvision has no such network, so the parameter names are our own.
+    """Depthwise-separable convolutions; torchvision has none, so the parameters' names are our own.
 
     Source: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", 2017,
     table 1.
@@ -418,7 +447,7 @@ class MobileNetV1(PictureNetwork):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; with a shortcut connection if the size does not change."""
+    """Expand, filter each channel, project; beside a shortcut where the size stays."""
 
     def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -461,7 +490,7 @@ class MobileNetV2(PictureNetwork):
 
 
 class InceptionConv(nn.Module):
-    """A convolution with batch normalisation and ReLU; by default the size does not change."""
+    """A convolution, normalised and rectified; by default the map keeps its size."""
 
     def __init__(self, channels: int, width: int, kernel: int | tuple[int, int], stride: int = 1, pad: bool = True):
         super().__init__()
@@ -480,7 +509,7 @@ def _shrinking(channels: int, width: int) -> InceptionConv:
 
 
 class MixedA(nn.Module):
-    """Parallel 1 × 1, 5 × 5 and twice 3 × 3 convolutions and pooling, at 35 × 35."""
+    """1 × 1, 5 × 5, twice 3 × 3, and pooling, side by side, at 35 × 35."""
 
     def __init__(self, channels: int, pooled: int) -> None:
         super().__init__()
@@ -513,7 +542,7 @@ class MixedB(nn.Module):
 
 
 class MixedC(nn.Module):
-    """7 × 7 convolutions factorised into rows and columns, at 17 × 17."""
+    """7 × 7 convolutions as rows and columns, at 17 × 17."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -550,7 +579,7 @@ class MixedD(nn.Module):
 
 
 class MixedE(nn.Module):
-    """3 × 3 convolutions as parallel rows and columns, at 8 × 8."""
+    """3 × 3 convolutions as rows beside columns, at 8 × 8."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -631,7 +660,7 @@ class SketchANet(DenseHead):
             *_rectified(256, 256, 3, padding=1),
             nn.MaxPool2d(3, stride=2),
         )
-        # Maps of 225-pixel pictures are 7 × 7 here; others are pooled to that size.
+        # Maps of 225 pixels are 7 × 7 here; others are pooled to that.
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             *_rectified(256, 512, 7),
@@ -642,9 +671,9 @@ class SketchANet(DenseHead):
             nn.Linear(512, classes),
         )
 
-    def pool(self, maps: Tensor) -> Tensor:
-        """Return the seventh layer of `maps`: (B, 256, H, W) → (B, 512)."""
-        found: Tensor = self.classifier[:-1](self.avgpool(maps))
+    def dense_input(self, maps: Tensor) -> Tensor:
+        """Return what the sixth layer takes of `maps`: (B, 256, H, W) → (B, 256, 7, 7)."""
+        found: Tensor = self.avgpool(maps)
         return found
 
 
@@ -652,7 +681,7 @@ _WIDTHS = (16, 32, 64, 128)
 
 
 class SmallNetwork(PictureNetwork):
-    """Four 3 × 3 convolutions, each followed by batch normalisation and pooling."""
+    """Four 3 × 3 convolutions, each normalised and pooled."""
 
     def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
@@ -670,7 +699,7 @@ class ThinResNet(PictureNetwork):
     """Two 3 × 3 convolutions and two residual blocks, each followed by pooling, the last one by the mean.
 
     Args:
-        width: Channels of the first convolution; each following part has twice as many.
+        width: Channels of the first convolution; each next part has twice as many.
     """
 
     def __init__(self, classes: int, channels: int = 3, width: int = 24) -> None:

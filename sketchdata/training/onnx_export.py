@@ -1,6 +1,6 @@
 """A trained network as one ONNX graph, for programs without torch.
 
-Inputs of the branches of the network, with any B and L:
+Inputs of the branches that the network has, with any B and L:
 
     raster    (B, C, S, S) float32, ink 1 on background 0
     sequence  (B, L, 4) float32
@@ -9,11 +9,11 @@ Inputs of the branches of the network, with any B and L:
 Outputs:
 
     code      (B, D) float32, the values of the code layer
-    bits      (B, D) uint8, 1 if the value reaches the threshold
+    bits      (B, D) uint8, 1 where the value reaches the threshold
     scores    (B, classes) float32
 
-The metadata of the file specify how inputs are made. torch's exporter does not support packed sequences, so the GRU is
-written as ONNX's own operator, with `sequence_lens`. Source: github.com/onnx/onnx, docs/Operators.md, "GRU".
+The file's metadata say how the inputs are made. torch's exporter does not support packed sequences, so the GRU is
+written as ONNX's own, with `sequence_lens`. Source: github.com/onnx/onnx, docs/Operators.md, "GRU".
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from sketchdata.storage.manifest import hash_file, replacing
 from sketchdata.training.encoder import RecurrentEncoder, SketchEncoder, read_encoder
 from sketchdata.training.run_folder import MODEL, read_record
 
-#: Opsets that torch's exporter writes without conversion, up to the newest one tested.
+#: What torch's exporter writes without converting, up to what was tried.
 OPSETS = (18, 23)
 OUTPUTS = ("code", "bits", "scores")
 
-#: A protobuf message, and so an ONNX file without external data, is smaller than 2 GiB.
+#: A protobuf message, and so an ONNX file in one piece, is smaller than 2 GiB.
 _MOST_BYTES = (1 << 31) - (1 << 20)
-#: B and L of the inputs for export and for the check.
+#: B and L of the inputs with which the graph is made, and with which it is tried.
 _MADE_WITH, _TRIED_WITH = (2, 5), (3, 11)
-#: Maximum error of the graph's outputs, relative to the largest value.
+#: Largest error of the graph's outputs, as a share of the largest one.
 _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnnxGraph:
-    """The content of a checked ONNX file, its metadata, and {name: shape}, where a dynamic axis has a name."""
+    """The content of a checked ONNX file, its metadata, and {name: shape}, where an axis of any length has a name."""
 
     content: bytes
     inputs: dict[str, list[int | str]]
@@ -63,16 +63,16 @@ class OnnxGraph:
 
 
 def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any]:
-    """Write the network of a finished training as one ONNX file.
+    """Write the network of a finished training's folder as one ONNX file.
 
     Returns:
-        Path, bytes, sha256, opset, inputs and outputs by name, and metadata, as JSON values.
+        Path, bytes, sha256 and opset, inputs and outputs by name, and the metadata, as plain values.
 
     Raises:
-        ConfigError: The path or opset is not valid, a package is missing, or the network is too large for one file.
-        SketchDataError: The training is unfinished, the network cannot be exported, or the file cannot be written.
+        ConfigError: There can be no such file or opset, a package is missing, or the network is too large for one file.
+        SketchDataError: The training is not whole, the network cannot be exported, or the file cannot be written.
     """
-    # Checked before the export, which takes up to a minute.
+    # Before anything is computed, which takes up to a minute.
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder: give the name of a file, such as {out / 'model.onnx'}")
     try:
@@ -101,11 +101,11 @@ def export_run(run: Path, out: Path, *, opset: int = OPSETS[0]) -> dict[str, Any
 
 
 def build_graph(trained: SketchEncoder, origin: Mapping[str, str], *, opset: int = OPSETS[0]) -> OnnxGraph:
-    """Export a network with the metadata `origin` added, and check that onnxruntime computes the same as torch.
+    """Make a network's graph with the further metadata `origin`, and check that onnxruntime computes what torch does.
 
     Raises:
         ConfigError: A package is missing, or the network is too large for one file.
-        SketchDataError: The network has a part that cannot be exported.
+        SketchDataError: The network has something that cannot be exported.
     """
     try:
         onnx, _, runtime = (importlib.import_module(name) for name in ("onnx", "onnxscript", "onnxruntime"))
@@ -152,7 +152,7 @@ def _metadata(trained: SketchEncoder, network: _Network) -> dict[str, str]:
 
 
 class _Network(nn.Module):
-    """The forward pass of a trained network, with ONNX's GRU during export and torch's otherwise."""
+    """A trained network's forward pass, with ONNX's GRU while it is exported and torch's otherwise."""
 
     def __init__(self, trained: SketchEncoder) -> None:
         super().__init__()
@@ -178,13 +178,13 @@ class _Network(nn.Module):
             found["raster"] = ink.float()
         if self.fusion.points is not None:
             found["sequence"] = torch.randn(batch, length, self.fusion.points.columns, generator=random)
-            # The longest, the shortest, and lengths in between.
+            # The longest, the shortest, and some between.
             found["lengths"] = torch.linspace(length, 1, batch).long()
         return found
 
 
 class _OnnxRecurrent(nn.Module):
-    """A `RecurrentEncoder` that is exported as a chain of ONNX's GRU nodes."""
+    """A `RecurrentEncoder` that becomes a chain of ONNX's GRU nodes."""
 
     def __init__(self, encoder: RecurrentEncoder) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ class _OnnxRecurrent(nn.Module):
             every, state = torch.onnx.ops.symbolic_multi_out(
                 "GRU",
                 (rows, *(getattr(self, f"{name}{layer}") for name in ("W", "R", "B")), shorter),
-                # torch applies the reset gate after the product with the state; ONNX by default does not.
+                # The reset gate after the product with the state: so torch computes it, and ONNX by default does not.
                 {"direction": "bidirectional", "hidden_size": hidden, "linear_before_reset": 1},
                 dtypes=(torch.float32, torch.float32),
                 shapes=((steps, 2, batch, hidden), (2, batch, hidden)),
@@ -215,7 +215,7 @@ class _OnnxRecurrent(nn.Module):
 
 
 def _gru_inputs(gru: nn.GRU, layer: int) -> dict[str, Tensor]:
-    """Return W (2, 3H, I), R (2, 3H, H) and B (2, 6H) of a layer, forward and backward, in ONNX's layout."""
+    """Return a layer's W (2, 3H, I), R (2, 3H, H) and B (2, 6H), forward and backward, as ONNX wants them."""
 
     def of(name: str, direction: str) -> Tensor:
         # torch's order of the gates is reset, update, new; ONNX's is update, reset, hidden.
@@ -249,12 +249,12 @@ def _translate(network: _Network, opset: int) -> Any:
         except torch.onnx.OnnxExporterError as error:
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
             raise SketchDataError(f"torch cannot export this network to ONNX: {reason}") from error
-    # Without a path, the exporter returns the program.
+    # Without a file, the exporter returns the program.
     model: Any = cast("Any", program).model_proto
     found = {entry.domain: entry.version for entry in model.opset_import}
     if found.get("") != opset:
         raise SketchDataError(f"torch wrote opset {found.get('')} instead of {opset}: use --opset {found.get('')}")
-    # They contain paths of this machine, so bytes would differ between machines.
+    # They name the files of this machine, and so would differ from one to another.
     for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -267,7 +267,7 @@ def _translate(network: _Network, opset: int) -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    # The exporter's log does not help the user, since the graph is checked afterwards.
+    # The exporter's log is of no use to the user: the graph is checked afterwards.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():
@@ -285,7 +285,7 @@ def _shape(value: Any) -> list[int | str]:
 
 @torch.no_grad()
 def _compare(runtime: ModuleType, content: bytes, network: _Network) -> None:
-    # With another batch size and length than in the export.
+    # For another batch and another length than the graph was made with.
     examples = network.examples(*_TRIED_WITH)
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     code, _, scores = session.run(list(OUTPUTS), {name: value.numpy() for name, value in examples.items()})

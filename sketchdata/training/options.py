@@ -12,7 +12,7 @@ from sketchdata.config import FILE, FOLDER, PATH, option
 from sketchdata.errors import ConfigError
 
 OPTIMISER_NAMES = ("adamw", "adam", "rmsprop", "sgd")
-#: {name: minimum side of its pictures} of the networks in `backbones`.
+#: {name: side of its smallest pictures}, of the networks in `backbones`.
 BACKBONES = {
     "alexnet": 63,
     "alexnet-torchvision": 63,
@@ -52,10 +52,10 @@ ZERO_SHOT_NAMES = (
     "eszsl",
     "conse",
 )
-#: The method of the paper and ours.
+#: The method of the paper, and ours.
 PAPER, OURS = "eve", "recipe"
 EVERY = "all"
-#: {number of views: angles in degrees} of voting; for 2 and more views each angle also has its mirror image.
+#: {number of views: angles in degrees} of voting; 2 and more views are each angle and its mirror image.
 VIEW_ANGLES: dict[int, tuple[float, ...]] = {
     1: (0.0,),
     2: (0.0,),
@@ -67,15 +67,15 @@ MAX_SIZE = 4096
 #: Weights of the sketch centre loss and of the quantisation loss: Xu et al., Eq. 7.
 SCL_WEIGHT, QL_WEIGHT = 0.01, 0.0001
 
-#: Presets: options of Xu et al. that are not the default here. Adam in section IV-A; RMSprop for all zero-shot
-#: experiments, without validation classes, in IV-B. They give neither a learning rate nor a weight decay.
+#: Presets: what Xu et al. say of their trainings that is not the default here. Adam in section IV-A; RMSprop for all
+#: zero-shot experiments, without validation classes, in IV-B. They give neither a learning rate nor a decay.
 PAPER_ADAM = {"paper": {"optimizer": "adam", "weight_decay": 0.0}}
 PAPER_EDGE_MAPS = {"paper": {"optimizer": "rmsprop", "weight_decay": 0.0}}
 PAPER_ZERO_SHOT = {"paper": {**PAPER_EDGE_MAPS["paper"], "validation_share": 0.0, "methods": PAPER}}
-#: {backbone: side of its pictures in pixels, if not 224}: Yu et al., "Sketch-a-Net that beats humans", 2015.
+#: {backbone: side of its pictures in pixels, where it is not 224}: Yu et al., "Sketch-a-Net that beats humans", 2015.
 SIDES = {"sketch-a-net": 225}
 
-#: Code lengths in bits.
+#: Lengths of codes.
 BITS = ("16", "24", "32", "64")
 
 _SIDE = click.IntRange(16, MAX_SIZE)
@@ -142,7 +142,7 @@ class DataConfig(DrawingsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SharedStages:
-    """Stages copied from another training."""
+    """What is copied from another training."""
 
     pretrained: Path | None = option(
         None,
@@ -154,11 +154,11 @@ class SharedStages:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchesConfig:
-    """Epochs of the branches of the dual-branch network, alone and together."""
+    """How long the branches of the dual-branch network learn, alone and together."""
 
-    # Deep dense layers without normalisation need a smaller rate than the rest.
+    # Deep dense layers without normalisation tolerate less than the rest.
     cnn_learning_rate: float = option(3e-4, help="Largest learning rate of the picture branch.", type=_POSITIVE)
-    # The paper's "20, 5, 5" in the order of its algorithm; it gives no number for the last stage.
+    # The paper's "20, 5, 5", in the order of its algorithm; of the last stage it says nothing.
     cnn_epochs: int = option(20, help="Epochs of the picture branch alone.", type=_EPOCHS)
     rnn_epochs: int = option(5, help="Epochs of the point branch alone.", type=_EPOCHS)
     fusion_epochs: int = option(5, help="Epochs of both branches together.", type=_EPOCHS)
@@ -166,7 +166,7 @@ class BranchesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochsConfig(BranchesConfig, DataConfig):
-    """Epochs of the paper's stages, in recognition, hashing and their comparison."""
+    """How long the paper's stages learn, in recognition, hashing and their comparison."""
 
     center_weight: float = option(SCL_WEIGHT, help="Weight of the centre loss.", type=click.FloatRange(0))
     center_epochs: int = option(5, help="Epochs with the centre loss.", type=_EPOCHS)
@@ -192,14 +192,14 @@ class EdgeMapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """Options of the loop: optimisation, metrics, checkpoints."""
+    """How the loop learns, writes metrics and stops."""
 
     batch_size: int = option(256, help="Drawings of a step, over all processes.", type=_COUNT)
     optimizer: str = option(
         "adamw", help="Optimiser; sgd has Nesterov's momentum of 0.9.", type=click.Choice(OPTIMISER_NAMES)
     )
     learning_rate: float = option(1e-3, help="Largest learning rate.", type=_POSITIVE)
-    # The earlier paper's 0.01 is too high for AlexNet with Adam; the later paper gives no rate.
+    # The earlier paper's 0.01 is more than AlexNet tolerates under Adam; the later one does not give a rate.
     paper_lr: bool = option(False, help="Use the paper's learning rates: 0.01, divided by 10 every 10 epochs.")
     weight_decay: float = option(0.01, help="Weight decay.", type=click.FloatRange(0))
     warm_up: int = option(1000, help="Steps of linear warm-up, at most a tenth of a stage.", type=click.IntRange(0))
@@ -219,7 +219,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The branches and their inputs; defaults are those of Xu et al., section IV-A."""
+    """The branches, and what they read; the defaults are those of Xu et al., section IV-A."""
 
     branch: str = option(
         "cr", help="Branches: cnn for pictures, rnn for points, cr for both.", type=click.Choice(["cnn", "rnn", "cr"])
@@ -237,7 +237,7 @@ class NetworkOptions:
     )
     hidden: int = option(512, help="Width of the GRU in each direction.", type=click.IntRange(1, 8192))
     layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1, 16))
-    # The paper gives no length; simplified drawings of more points are rare.
+    # The paper does not say how long; simplified drawings of more points are rare.
     max_points: int = option(
         128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1, 65_536)
     )
@@ -247,7 +247,7 @@ class NetworkOptions:
             object.__setattr__(self, "size", SIDES.get(self.backbone, 224))
 
     def check(self) -> None:
-        """Raise ConfigError if options contradict each other, such as pictures too small for the backbone."""
+        """Raise ConfigError where the options do not fit one another, as pictures too small for the backbone."""
         if self.branch == "rnn" and self.weights is not None:
             raise ConfigError("--branch rnn has no picture branch for --weights: leave out one of them")
         if self.branch != "rnn" and self.backbone == TRANSFORMERS and self.weights is None:
@@ -259,7 +259,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypeOptions:
-    """Options of fitting prototypes."""
+    """How prototypes are learned."""
 
     vectors: tuple[Path, ...] = option(
         help="Parquet file of class vectors; repeatable: each is used alone, and all concatenated.",
@@ -274,7 +274,7 @@ class PrototypeOptions:
     )
     recipe: bool = option(False, help="Add our own method, `recipe`, to --methods.")
     width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1, 65_536))
-    # More drawings hardly change a class mean, and all 1.8 million drawings of the paper would take 29 GB.
+    # A class mean of so many hardly moves with more, and all 1.8 million drawings of the paper would be 29 GB.
     drawings: int = option(
         500, help="Drawings of each seen class to learn prototypes from, at most.", type=click.IntRange(2)
     )

@@ -50,14 +50,14 @@ def segment_codes(offsets: Tensor, order: Tensor) -> Tensor:
 
 
 def stroke_channels(codes: Tensor) -> Tensor:
-    """Return segment codes as channels: (B, 1, S, S) int32, 0 on the background → (B, 4, S, S) uint8."""
+    """Return codes of segments as channels: (B, 1, S, S) int32, 0 on the background → (B, 4, S, S) uint8."""
     return torch.cat([(codes > 0) * _INK, codes >> 16, (codes >> 8) & 255, codes & 255], 1).to(torch.uint8)
 
 
 def to_floats(channels: Tensor) -> Tensor:
-    """Return channels as network input, 0 on the background: (B, 4, S, S) uint8 → float32.
+    """Return channels as networks take them, 0 on the background: (B, 4, S, S) uint8 → float32.
 
-    Ink and order are in 0..1, the components of the direction in −1..1.
+    Ink and order are in 0..1, the parts of the direction in −1..1.
     """
     values = channels.float()
     ink = values[:, :1] / _INK
@@ -65,18 +65,21 @@ def to_floats(channels: Tensor) -> Tensor:
 
 
 _CENTRE = MAX_COORDINATE / 2
+#: How pixel drawings are resized and moved: interpolated, or each ink pixel by `resize_ink`, with lines as they are or
+#: thinned.
+RESIZES = BILINEAR, INK, THINNED = "bilinear", "ink", "thinned"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes of a drawing's points before rastering, so that lines stay thin; amounts are uniform.
+    """Random changes of a drawing's points before it is rastered, so that lines stay thin; all amounts are uniform.
 
     Attributes:
-        rotate: Maximum rotation in degrees, in either direction.
-        stretch: Maximum relative scaling of each axis: 0.1 for 0.9 to 1.1.
-        shift: Maximum shift in either direction, relative to the side of the square.
-        mirror: Probability of mirroring a drawing left to right.
-        drop_strokes: Probability of dropping a stroke; a drawing keeps at least one.
+        rotate: Largest angle in degrees, to either side.
+        stretch: Largest share by which each axis grows or shrinks: 0.1 for 0.9 to 1.1.
+        shift: Largest move to either side, as a share of the square's side.
+        mirror: Probability of a drawing to be mirrored left to right.
+        drop_strokes: Probability of a stroke to be left out; a drawing keeps one at least.
     """
 
     rotate: float = 8.0
@@ -86,12 +89,12 @@ class Augmentation:
     drop_strokes: float = 0.0
 
     @property
-    def keeps_ink(self) -> bool:
-        """Whether the ink of bitmaps is moved pixel by pixel, as by `resize_ink`, instead of interpolated."""
-        return False
+    def resize(self) -> str:
+        """How pixel drawings are moved, of RESIZES: by default interpolated."""
+        return BILINEAR
 
     def affine(self, count: int, random: torch.Generator) -> Tensor:
-        """Sample (B, 2, 3) float32 maps of the 0..255 square about its centre, on the CPU for any device."""
+        """Return (B, 2, 3) float32 maps of the 0..255 square, about its centre, drawn on the CPU for any device."""
         amounts = torch.rand(count, 6, generator=random)
         between = 2 * amounts - 1
         angle = between[:, 0] * math.radians(self.rotate)
@@ -105,12 +108,12 @@ class Augmentation:
         return torch.cat([linear, moved[:, :, None]], 2)
 
     def kept_strokes(self, owner: Tensor, count: int, random: torch.Generator) -> Tensor:
-        """Return which strokes are kept, (S,) bool, at least one per drawing.
+        """Return which strokes stay, (S,) bool; of each drawing one at least.
 
         Args:
-            owner: (S,) int64, the drawing of each stroke, 0..count - 1, ascending.
+            owner: (S,) int64, the drawing of each stroke, 0..count - 1, rising.
             count: Number of drawings B.
-            random: CPU generator.
+            random: Draws on the CPU.
         """
         amounts = torch.rand(len(owner), generator=random).to(owner.device)
         best = torch.full((count,), -1.0, device=owner.device).scatter_reduce(0, owner, amounts, "amax")
@@ -118,7 +121,7 @@ class Augmentation:
 
 
 def moved(points: Tensor, owner: Tensor, affine: Tensor) -> Tensor:
-    """Map points, and move each drawing that leaves the square back into it, shrunk only if necessary.
+    """Map points, and bring each drawing that left the square back into it: moved, and shrunk only where it must be.
 
     Args:
         points: (P, 2) of any type, x and y in 0..255.
@@ -135,7 +138,7 @@ def moved(points: Tensor, owner: Tensor, affine: Tensor) -> Tensor:
     low = bounds.scatter_reduce(0, index, mapped, "amin", include_self=False)
     high = bounds.scatter_reduce(0, index, mapped, "amax", include_self=False)
     shrink = (MAX_COORDINATE / (high - low).amax(1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
-    # Corner of the drawing after shrinking and the smallest move inside.
+    # Where the drawing begins once shrunk and moved inside, by as little as possible.
     start = (low * shrink + (1 - shrink) * _CENTRE).clamp(min=0)
     start = torch.minimum(start, MAX_COORDINATE - (high - low) * shrink)
     inside = (mapped - low[owner]) * shrink[owner] + start[owner]
@@ -143,9 +146,9 @@ def moved(points: Tensor, owner: Tensor, affine: Tensor) -> Tensor:
 
 
 # 1-pixel lines of many drawings at once, on any device: every pixel of every segment is computed and scattered.
-# Bit-equal to OpenCV's 8-connected line between integer points, and so to the fast raster: order the ends from left to
-# right; a is the larger of |Δx| and |Δy| and b the smaller; for i = 0..a the coordinate of the larger one moves by i,
-# and that of the smaller one by (2·b·i + a − 1) // (2·a).
+# Bit-equal to OpenCV's 8-connected line between whole points, and so to the fast raster: order the ends left to right;
+# a is the larger of |Δx| and |Δy| and b the smaller; for i = 0..a the coordinate of the larger one moves by i, and that
+# of the smaller one by (2·b·i + a − 1) // (2·a).
 
 
 def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor:
@@ -153,9 +156,9 @@ def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor
 
     Args:
         ends: (K, 4) integers x0, y0, x1, y1 in 0..size - 1; equal ends give a single pixel.
-        sketch: (K,) integers, the bitmap of each segment, 0..count - 1.
+        sketch: (K,) integers, the bitmap that each segment belongs to, 0..count - 1.
         count: Number of bitmaps B.
-        size: Side S of the bitmaps in pixels.
+        size: Their side S in pixels.
 
     Returns:
         (B, S, S) uint8 on the device of `ends`, rows downwards, ink 255 on background 0.
@@ -166,7 +169,7 @@ def draw_segments(ends: Tensor, sketch: Tensor, count: int, size: int) -> Tensor
 
 
 def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the indices of all pixels in the bitmaps, with repetitions, and their segments: (M,), (M,) int64."""
+    """Return the places of all pixels in the bitmaps, some repeatedly, and their segments: (M,), (M,) int64."""
     x0, y0, x1, y1 = ends.to(torch.int32).unbind(1)
     leftwards = x1 < x0
     x0, x1 = torch.where(leftwards, x1, x0), torch.where(leftwards, x0, x1)
@@ -184,14 +187,14 @@ def _pixels(ends: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
     starts = lengths.cumsum(0) - lengths
     i = torch.arange(len(segment), device=ends.device, dtype=torch.int32) - starts.to(torch.int32)[segment]
     longer, shorter = longer[segment], shorter[segment]
-    # All but the divisor of a single pixel are positive, so truncation rounds down.
+    # All but the divisor of a single pixel are positive, so cutting off is rounding down.
     minor = torch.div(2 * shorter * i + longer - 1, (2 * longer).clamp_(min=1), rounding_mode="trunc")
     return first[segment] + along[segment] * i + across[segment] * minor, segment
 
 
-#: Bytes of a column that are packed in memory, and drawings that are gathered at a time.
+#: Bytes of a column that are packed in memory, and drawings that are gathered at once.
 IN_MEMORY, _AT_ONCE = 32 << 20, 10_000
-#: Number of drawings that give the scale of offsets: the first ones, which are a random sample.
+#: Drawings from which the spread of offsets is estimated: the first ones, which are a random sample.
 _SCALE_DRAWINGS = 100_000
 
 
@@ -201,7 +204,7 @@ class PackedSketches:
 
     Attributes:
         points: (P, 2) uint8, x and y.
-        strokes: (S,) int16, number of points of each stroke.
+        strokes: (S,) int16, the points of each stroke.
         sketches: (N + 1,) int32, offsets of each drawing's strokes.
         starts: (N + 1,) int32, offsets of each drawing's points.
         labels: (N,) int16, indices into the class table.
@@ -224,7 +227,7 @@ class PackedSketches:
 
     @property
     def device(self) -> torch.device:
-        """The device of the tensors."""
+        """Where the tensors are."""
         return self.points.device
 
     @property
@@ -249,17 +252,17 @@ class PackedSketches:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Raster drawings, by scattering on a GPU and by OpenCV on the CPU.
+        """Draw some of the drawings, by scattering on a GPU and by OpenCV on the CPU.
 
-        Lines of 1 pixel equal those of the fast raster, bit for bit; wider ones are these, dilated by a disc of that
+        Lines of 1 pixel are those of the fast raster, bit for bit; broader ones are these, dilated by a disc of that
         diameter.
 
         Args:
             indices: (B,) integers, the drawings.
             size: The side S in pixels.
             line_width: Width in pixels.
-            augment: Random changes.
-            random: CPU generator of the changes, required with `augment`.
+            augment: How to change them first.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
 
         Returns:
             (B, 1, S, S) uint8, ink 255 on background 0.
@@ -279,13 +282,13 @@ class PackedSketches:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Raster drawings with order and direction; where lines cross, the later one is visible.
+        """Draw some of the drawings, with order and direction; where lines cross, the later one is seen.
 
         Args are those of `raster`, and so are the lines, on any device.
 
         Returns:
-            (B, 4, S, S) uint8, 0 on the background: ink 255; order, from 1 for the first segment to 255 for the last;
-            x and y of the direction, a unit vector, as 128 + 127 · value.
+            (B, 4, S, S) uint8, 0 on the background: ink 255; order, 1 for the first segment, 255 for the last one; the
+            x and the y of its direction, a unit vector, as 128 + 127 · value.
 
         Raises:
             ConfigError: `augment` without `random`.
@@ -294,7 +297,7 @@ class PackedSketches:
         starts, stops = _segments(chosen)
         owner, pixels, xy = chosen.owner[starts], _to_pixels(chosen.xy, size), chosen.xy.to(torch.float32)
         counts = torch.bincount(owner, minlength=len(indices))
-        # The segment of a dot is last in `starts` but in the middle of its drawing, so order is counted over points.
+        # A dot's segment comes last in `starts`, but in the middle of its drawing: places are counted over points.
         begun = torch.zeros_like(chosen.owner)
         begun[starts] = 1
         place = (begun.cumsum(0) - 1)[starts] - (counts.cumsum(0) - counts)[owner]
@@ -312,23 +315,23 @@ class PackedSketches:
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return drawings as sequences, the input of the recurrent branch.
+        """Return some of the drawings as the sequences that the recurrent branch reads.
 
-        Row j of a drawing is its point j: the offset from the previous point, 0 for the first, and the two states of
-        the pen, which continues the stroke (1, 0) or ends it (0, 1). Source: Xu et al., section III-A,
+        Row j of a drawing is its point j: the offset from the point before it, 0 for the first one, and the two states
+        of the pen, which goes on drawing (1, 0) or ends the stroke there (0, 1). Source: Xu et al., section III-A,
         after Ha and Eck, "A neural representation of sketch drawings" (2018), whose third state, the end, is the length
         here.
 
         Args:
             indices: (B,) integers, the drawings.
-            max_points: Maximum length; further points are cut off.
-            scale: Divisor of the offsets, from `offset_scale`.
-            augment: Random changes.
-            random: CPU generator of the changes, required with `augment`.
+            max_points: What goes beyond is cut off.
+            scale: Divisor of the offsets, as `offset_scale` returns it.
+            augment: How to change them first.
+            random: Draws the changes; needed with `augment`, and lives on the CPU.
 
         Returns:
-            (B, L, 4) float32 Δx, Δy, pen, padded with 0 to the longest length L. (B,) int64 lengths, at least 1, on the
-            CPU as `pack_padded_sequence` requires.
+            (B, L, 4) float32 Δx, Δy, pen; 0 beyond a drawing's end; L is the longest length. (B,) int64 lengths, at
+            least 1, on the CPU, where `pack_padded_sequence` wants them.
 
         Raises:
             ConfigError: `augment` without `random`.
@@ -371,7 +374,7 @@ class PackedSketches:
         return dataclasses.replace(chosen, xy=moved(chosen.xy, chosen.owner, affine))
 
     def _strokes(self, indices: Tensor) -> Strokes:
-        """Find the strokes of drawings; the start of a stroke follows from the lengths of the previous ones."""
+        """Find the strokes of some drawings: where a stroke begins follows from the lengths of those before it."""
         first, point = (offsets[indices].to(torch.int64) for offsets in (self.sketches, self.starts))
         rows, sketch = _spread(first, self.sketches[indices + 1] - first)
         length = self.strokes[rows].to(torch.int64)
@@ -380,7 +383,7 @@ class PackedSketches:
         return Strokes(start=point[sketch] + within, length=length, sketch=sketch)
 
     def of_classes(self, words: Sequence[str]) -> PackedSketches:
-        """Return the drawings of classes, which become the class table, on the same device.
+        """Return the drawings of some classes, which become the class table, on the same device.
 
         Raises:
             ValueError: The class does not exist.
@@ -404,15 +407,15 @@ class PackedSketches:
 
 
 def relabelled(labels: Tensor, classes: Sequence[str], words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Choose the rows of classes, and renumber these classes.
+    """Choose the rows of some classes, and number these classes again.
 
     Args:
         labels: (N,) int16, indices into `classes`.
         classes: The class table.
-        words: The classes to keep, in their new order.
+        words: The classes that stay, in their new order.
 
     Returns:
-        (M,) int64, the rows to keep; (M,) int16, their labels in `words`.
+        (M,) int64, the rows that stay; (M,) int16, their labels among `words`.
 
     Raises:
         ValueError: The class does not exist.
@@ -431,9 +434,9 @@ class Strokes:
     """The s strokes of a batch.
 
     Attributes:
-        start: (s,) int64, start of each stroke among all points.
-        length: (s,) int64, number of points of each stroke.
-        sketch: (s,) int64, index of its drawing in the batch.
+        start: (s,) int64, where each begins among all points.
+        length: (s,) int64, its points.
+        sketch: (s,) int64, its drawing's place in the batch.
     """
 
     start: Tensor
@@ -443,14 +446,14 @@ class Strokes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chosen:
-    """The B drawings of a batch, concatenated, with s strokes and p points in all.
+    """B drawings of a batch side by side, with s strokes and p points in all.
 
     Attributes:
         xy: (p, 2) uint8 or float32, 0..255.
         owner: (p,) int64, the drawing of each point.
         strokes: (s + 1,) int64, offsets of each stroke's points.
         sketch_of_stroke: (s,) int64.
-        lengths: (B,) int64, number of points of each drawing.
+        lengths: (B,) int64, each drawing's points.
     """
 
     xy: Tensor
@@ -461,7 +464,7 @@ class Chosen:
 
     @property
     def first_points(self) -> Tensor:
-        """(B,) int64, start of each drawing among the points."""
+        """(B,) int64, where each drawing begins among the points."""
         return self.lengths.cumsum(0) - self.lengths
 
 
@@ -486,23 +489,23 @@ def _gather(points: Tensor, strokes: Strokes, count: int) -> Chosen:
 
 def _to_pixels(xy: Tensor, size: int) -> Tensor:
     if xy.dtype == torch.uint8:
-        # In integers, since float32 would round some products the other way.
+        # In whole numbers, since float32 would round some products the other way.
         return (xy.to(torch.int32) * (2 * (size - 1)) + MAX_COORDINATE).div(2 * MAX_COORDINATE, rounding_mode="floor")
     return (xy * ((size - 1) / MAX_COORDINATE) + 0.5).floor().clamp_(0, size - 1).to(torch.int32)
 
 
 def draw_by_scattering(chosen: Chosen, pixels: Tensor, size: int) -> Tensor:
-    """Raster a batch on its own device: (p, 2) int32 pixels → (B, S, S) uint8."""
+    """Draw a batch on its own device. (p, 2) int32 pixels → (B, S, S) uint8."""
     starts, stops = _segments(chosen)
     ends = torch.cat([pixels[starts], pixels[stops]], 1)
     return draw_segments(ends, chosen.owner[starts], len(chosen.lengths), size)
 
 
 def _segments(chosen: Chosen) -> tuple[Tensor, Tensor]:
-    """Return the start and end points of lines: (K,), (K,) int64."""
+    """Return the points between which there are lines: (K,), (K,) int64."""
     last = chosen.strokes[1:] - 1
     begins = torch.arange(len(chosen.owner), device=last.device)
-    # The last point of a stroke starts no segment, except in a stroke of one point, which is a dot.
+    # A stroke's last point ends its last segment and begins none, but for a stroke of one point, which is a dot.
     joined = torch.ones(len(begins), dtype=torch.bool, device=last.device)
     joined[last] = False
     dots = last[chosen.strokes[:-1] == last]
@@ -534,7 +537,7 @@ def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
     before, after = (line_width - 1) // 2, line_width // 2
     size = bitmaps.shape[-1]
     padded = nn.functional.pad(bitmaps, (before, after, before, after))
-    # Twice the distances from the middle of line_width × line_width pixels, so that they are integers.
+    # Twice the distances from the middle of line_width × line_width pixels, so that they are whole.
     twice = range(1 - line_width, line_width, 2)
     shifts = [(i, j) for i, y in enumerate(twice) for j, x in enumerate(twice) if x * x + y * y <= line_width**2]
     found = torch.zeros_like(bitmaps)
@@ -544,7 +547,7 @@ def _broadened(bitmaps: Tensor, line_width: int) -> Tensor:
 
 
 class _Column:
-    """A growing array: in memory, or in an unnamed file when large, which is memory-mapped when complete."""
+    """An array that grows: in memory, and when large, in an unnamed file, which is mapped when complete."""
 
     def __init__(self, dtype: type[np.generic], width: int | None = None, scratch: Path | None = None) -> None:
         self.dtype, self.width, self.scratch = dtype, width, scratch
@@ -562,7 +565,7 @@ class _Column:
     def _write(self) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 - stays open until it is mapped
+                self._file = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 - it is open until it is mapped
             for piece in self._pieces:
                 self._file.write(piece.data)
             self._file.flush()
@@ -576,14 +579,14 @@ class _Column:
         if self._file is None:
             return torch.from_numpy(np.concatenate([np.empty((0, *shape[1:]), self.dtype), *self._pieces]))
         self._write()
-        # Copy on write: changes of the array are not written to the file.
+        # Nothing that is written to the array gets into the file.
         mapped: npt.NDArray[Any] = np.memmap(self._file, self.dtype, "c", shape=shape)
         self._file.close()
         return torch.from_numpy(mapped)
 
 
 class _Offsets(_Column):
-    """Cumulative offsets of appended lengths."""
+    """The offsets of pieces whose lengths are added."""
 
     def __init__(self, scratch: Path | None) -> None:
         super().__init__(np.int32, scratch=scratch)
@@ -599,7 +602,7 @@ class _Offsets(_Column):
 
 
 class _Packing:
-    """A builder of packed drawings."""
+    """Packed drawings in the making."""
 
     def __init__(self, scratch: Path | None) -> None:
         self.scratch = scratch
@@ -621,16 +624,16 @@ class _Packing:
 
 
 def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...], scratch: Path | None = None) -> PackedSketches:
-    """Pack simplified drawings on the CPU, batch by batch; large columns are written to disk and memory-mapped.
+    """Pack simplified drawings, on the CPU, batch by batch: what is large goes to the disk at once, and is mapped.
 
     Args:
         batches: The drawings.
         classes: Their class table.
-        scratch: Folder of unnamed files, which are deleted with the drawings; None for that of TMPDIR.
+        scratch: The folder of files without a name, which are deleted with the drawings; None for that of TMPDIR.
 
     Raises:
-        SketchDataError: The drawings are raw, have more points than 32 bits can count, a stroke has more than 16 bits
-            can count, or the disk is full.
+        SketchDataError: They are raw, or have more points than 32 bits count, or a stroke more than 16, or the disk is
+            full.
     """
     packing = _Packing(scratch)
     for batch in batches:
@@ -649,17 +652,17 @@ def pack(batches: Iterable[DrawingBatch], classes: tuple[str, ...], scratch: Pat
 
 
 def read_packed(directory: Path, split: str, table: Path | None = None, scratch: Path | None = None) -> PackedSketches:
-    """Pack a split of a built data set or of tars on the CPU, in the order of its rows.
+    """Pack a split of a built data set or of tars, in the order of its rows, on the CPU.
 
     Args:
-        directory: Folder of the data.
-        split: Name of the split.
+        directory: Where it is.
+        split: Its name.
         table: The class table of tars without a manifest.
         scratch: As for `pack`.
 
     Raises:
-        ConfigError: The split does not exist or has no drawings.
-        SketchDataError: The data set does not exist, a shard cannot be read, or its drawings are raw.
+        ConfigError: The split does not exist, or it has no drawings.
+        SketchDataError: There is no data set, a shard cannot be read, or its drawings are raw.
     """
     dataset = open_dataset(directory, table)
     packed = pack(dataset.batches(split), dataset.manifest.classes, scratch)

@@ -1,11 +1,11 @@
 """Pretrained weights of torchvision, timm and transformers, read from the user's files into a picture network.
 
-Published networks were trained on photos of three normalised channels; ours read ink, 1 on background 0, and optionally
-three channels of stroke order and direction. The first layer is converted to compute the same for white lines on black:
+Published networks were trained on photos of three normalised channels; ours read ink, 1 on background 0, and perhaps
+three more channels that say how it was drawn. The first layer is converted to compute the same of white lines on black:
 
-- its weights for red, green and blue, divided by the standard deviations, are summed for the ink;
-- the contribution of the means is added to the bias of the layer or to the mean of the following batch normalisation;
-- weights for the other channels are initialised to zero.
+- its weights for red, green and blue, each divided by its standard deviation, are added up for the ink;
+- the contribution of the means goes into the layer's bias, or into the mean of the batch normalisation behind it;
+- weights for the other channels begin at zero.
 
 Away from the border this equals the published network on the normalised grey picture. At the border, padding counts as
 background, where the published network pads with zeros, which are grey. An encoder of transformers keeps its first
@@ -38,7 +38,7 @@ from sketchdata.training.backbones import (
 )
 
 IMAGENET = "imagenet"
-#: The backbone with weights in a package.
+#: The backbone whose weights a package has.
 _IMAGENET_BACKBONE = "efficientnet_lite0"
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
@@ -46,9 +46,9 @@ _IMAGENET_NORMALISATION: Normalisation = (ModelEntry.mean, ModelEntry.std)
 #: Source: openai/CLIP, clip/clip.py.
 _CLIP_NORMALISATION: Normalisation = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
-#: Parts of torchvision's models that ours do not have.
+#: Parts of torchvision's models that ours leave out.
 _LEFT_OUT = ("AuxLogits.",)
-#: torchvision's older DenseNet files have `norm.1` for `norm1`.
+#: torchvision's older files of DenseNet name `norm.1` what their network names `norm1`.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 _SHOWN = 3
 #: Channels of a photo.
@@ -56,10 +56,10 @@ _COLOURS = 3
 
 
 def weights_path(backbone: str, weights: str) -> Path:
-    """Return the path of `--weights`: a file, a folder, or the file of an installed package.
+    """Return the path that `--weights` names: a file, a folder, or the file of an installed package.
 
     Raises:
-        ConfigError: No package has weights for this backbone, or it is not installed.
+        ConfigError: There is no package with weights for this backbone, or it is not installed.
     """
     if weights != IMAGENET:
         return Path(weights)
@@ -79,10 +79,10 @@ def weights_path(backbone: str, weights: str) -> Path:
 
 
 def hash_weights(path: Path) -> str:
-    """Return the sha256 of a weights file; for a folder, of its only safetensors file or of the list of several.
+    """Return the sha256 of a file of weights; of a folder, that of its only safetensors file, or of a list of several.
 
     Raises:
-        ConfigError: `path` does not exist or cannot be read.
+        ConfigError: There is nothing at `path`, or it cannot be read.
     """
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     try:
@@ -98,7 +98,7 @@ def hash_weights(path: Path) -> str:
 
 
 def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str]:
-    """Load the weights of `--weights` into a new picture network of ink or strokes; see `load_weights`.
+    """Load the weights that `--weights` names into a new picture network of ink or strokes, as `load_weights` does.
 
     Raises:
         ConfigError: The weights cannot be read, or do not fit the network.
@@ -120,7 +120,7 @@ def load_pretrained(network: nn.Module, backbone: str, weights: str) -> list[str
 
 
 def pretrained_classifier(network: nn.Module, backbone: str, weights: str) -> nn.Linear:
-    """Return the classifier in the weights of a picture network, with the classes of the weights.
+    """Return the classifier that the weights have for a picture network's features, with its own classes.
 
     Raises:
         ConfigError: The weights cannot be read, or have no classifier.
@@ -142,16 +142,16 @@ def pretrained_classifier(network: nn.Module, backbone: str, weights: str) -> nn
 def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], source: str, normalisation: Normalisation | None = None
 ) -> list[str]:
-    """Load weights into a model, except a classifier with another number of classes.
+    """Load weights into a model, all of them but a classifier of another number of classes.
 
-    A first layer for three channels is converted for a model of other channels, as above. A classifier that is missing
-    or does not fit keeps its initial weights.
+    A first layer for three channels is converted for a model of other channels, as above. A classifier that does
+    not fit, or is missing, is left as it was initialised.
 
     Args:
         model: A model of the table, or of another package.
         weights: {torchvision's name: tensor}.
-        source: Origin of the weights, for error messages.
-        normalisation: Mean and standard deviation that the weights expect; None for unnormalised pictures.
+        source: Their origin, for the error.
+        normalisation: Mean and standard deviation that the weights expect; None for pictures as they are.
 
     Returns:
         The names of the classifier's weights that do not fit, sorted.
@@ -164,7 +164,7 @@ def load_weights(
     given = {
         _OLD_DENSENET.sub(r"\1\2", name): value for name, value in weights.items() if not name.startswith(_LEFT_OUT)
     }
-    # Old files lack the batch counters, which have no effect.
+    # torch.save of old left out the batch counters, which nothing depends on.
     optional = {name for name in own if name.endswith("num_batches_tracked") or name.rpartition(".")[0] == last}
     missing, unexpected = sorted(own.keys() - given.keys() - optional), sorted(given.keys() - own.keys())
     if missing or unexpected:
@@ -219,10 +219,10 @@ def _some(names: list[str]) -> str:
 
 
 def transformers_config(folder: Path) -> dict[str, Any]:
-    """Return the configuration of the image encoder in a folder of transformers, as JSON values.
+    """Return the configuration of the image encoder in a folder of transformers, as plain values.
 
     Raises:
-        ConfigError: transformers is not installed, or the folder has no supported image encoder.
+        ConfigError: transformers is not installed, or the folder holds no supported image encoder.
     """
     try:
         from transformers import AutoConfig

@@ -1,11 +1,11 @@
-"""The folder of a training: its record, progress and results.
+"""The folder of a training: what is trained there, how far it has come, and what came of it.
 
-run.json                  the record: trainer, data and options
+run.json                  what is trained, on which data, with which options
 metrics.jsonl             a line every few steps, and one per epoch
-checkpoints/              checkpoints of the current stage
+checkpoints/              of the stage at work
 stages/{stage}.safetensors    the best weights of a finished stage
 model.safetensors         the network
-training.json             the report, written last: it exists if the training has finished
+training.json             the report, written last: its existence means that the training has finished
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from sketchdata.training.distributed import DistributedContext
 
 
 class MetricsLog:
-    """The log of a stage, appended to that of earlier stages: JSON lines, and optionally TensorBoard files."""
+    """A stage's lines, added to those of the stages before it: JSON, and TensorBoard's files where they are wanted."""
 
     def __init__(self, file: BinaryIO, stage: str, board: Any) -> None:
         self._file, self._stage, self._board = file, stage, board
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Write a line: `stage`, `step`, and values by name, with `epoch` at the end of an epoch."""
+        """Add a line: `stage`, `step`, and values by name; a line that ends an epoch has `epoch` among them."""
         line = {"stage": self._stage, "step": step, **values}
         self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if self._board is not None:
@@ -47,7 +47,7 @@ class MetricsLog:
                 self._board.add_scalar(f"{self._stage}/{name}", value, step)
 
     def flush(self) -> None:
-        """Flush the buffers."""
+        """Write what is buffered to the file."""
         self._file.flush()
         if self._board is not None:
             self._board.flush()
@@ -55,17 +55,17 @@ class MetricsLog:
 
 @contextmanager
 def opened_log(path: Path, stage: str, *, step: int, epochs: int, board: Path | None) -> Iterator[MetricsLog]:
-    """Open the log of a stage and drop the lines of steps that will be repeated.
+    """Open the log of a stage that goes on, without the lines of steps that will be taken again.
 
     Args:
         path: The file; it need not exist.
         stage: The stage's name.
-        step: Number of finished steps.
-        epochs: Number of finished epochs.
-        board: Folder for TensorBoard files; None for no files.
+        step: Steps that were taken.
+        epochs: Epochs that were finished.
+        board: Folder for TensorBoard's files; None writes none.
 
     Raises:
-        ConfigError: TensorBoard is requested but not installed.
+        ConfigError: TensorBoard is wanted and not installed.
     """
     kept = [
         line
@@ -100,25 +100,25 @@ class _MetricsLine(TypedDict, total=False):
 
 
 def read_lines(path: Path) -> list[Fields]:
-    """Return the lines of a log without an incomplete last line."""
+    """Return the lines of a log; one that a kill cut off is left out."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith(b"}\n")]
     return [decode_fields(line, _MetricsLine, f"{path}, line {number}") for number, line in enumerate(whole, 1)]
 
 
 def stage_seconds(path: Path) -> dict[str, float]:
-    """Return the duration of each stage without pauses: {stage: seconds}."""
+    """Return how long each stage took, pauses left out: {stage: seconds}."""
     return {line["stage"]: float(line["seconds"]) for line in read_lines(path) if "seconds" in line}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFolder:
-    """The checkpoints of one stage of a training, numbered by step.
+    """The checkpoints of one stage of a training, numbered by the steps taken.
 
     Attributes:
-        directory: Folder of checkpoints, shared with other stages.
-        stage: Name of the stage.
-        keep: Number of newest checkpoints to keep.
+        directory: Their folder, in which other stages may have theirs.
+        stage: The stage's name.
+        keep: How many of the newest to keep.
     """
 
     directory: Path
@@ -126,10 +126,10 @@ class CheckpointFolder:
     keep: int = 3
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], best: int | None) -> None:
-        """Write a checkpoint, then remove the oldest ones except that of the step `best`.
+        """Write a checkpoint, then remove the oldest ones; the checkpoint of the step `best` always stays.
 
         Raises:
-            SketchDataError: It cannot be written; the earlier ones are kept.
+            SketchDataError: It cannot be written; the earlier ones are all there.
         """
         write_tensors(self._path(step), tensors, {**facts, "stage": self.stage, "step": step})
         for old in self.steps()[: -self.keep]:
@@ -141,15 +141,15 @@ class CheckpointFolder:
         """Read the checkpoint after some steps.
 
         Raises:
-            SketchDataError: It does not exist or is damaged.
+            SketchDataError: It is not there, or damaged.
         """
         return read_tensors(self._path(step))
 
     def newest(self) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
-        """Read the newest undamaged checkpoint: its path, tensors and facts; None if there is no checkpoint.
+        """Read the newest checkpoint that is whole: its path, tensors and facts; None when none is whole.
 
         Raises:
-            SketchDataError: All checkpoints are damaged.
+            SketchDataError: There are some, and all of them are damaged.
         """
         damage = None
         for step in reversed(self.steps()):
@@ -166,7 +166,7 @@ class CheckpointFolder:
         return None
 
     def steps(self) -> list[int]:
-        """Return the steps of the checkpoints in ascending order."""
+        """Return after how many steps there are checkpoints, rising."""
         name = re.compile(rf"{re.escape(self.stage)}-(\d+){re.escape(SUFFIX)}")
         found = (name.fullmatch(path.name) for path in self.directory.glob(f"*{SUFFIX}"))
         return sorted(int(match[1]) for match in found if match)
@@ -239,17 +239,17 @@ class _TrainingReport(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """The folder of a training, with the distributed context of this process."""
+    """A training's folder, as one of its processes sees it."""
 
     path: Path
     context: DistributedContext
 
     def stage_path(self, name: str) -> Path:
-        """Return the path of the best weights of a finished stage."""
+        """Return the file of a finished stage's best weights."""
         return _stage_path(self.path, name)
 
     def copy_stages(self, other: Path, stages: Iterable[str]) -> None:
-        """Copy finished stages of another training, unless they exist here."""
+        """Copy finished stages of another training, unless they are here already."""
         for stage in stages:
             if self.context.is_main and not self.stage_path(stage).exists():
                 with replacing(self.stage_path(stage)) as file:
@@ -257,11 +257,11 @@ class RunFolder:
         self.context.barrier()
 
     def report(self) -> dict[str, Any] | None:
-        """Return the report of a finished training; None if it has not finished."""
+        """Return the report of a finished training; None of any other."""
         return read_json(self.path / REPORT, _TrainingReport) if (self.path / REPORT).exists() else None
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the report, which marks the training as finished, and return it."""
+        """Write the report, which finishes the training, and return it."""
         whole = {
             **facts,
             "device": str(self.context.device),
@@ -279,17 +279,17 @@ def _stage_path(run: Path, name: str) -> Path:
 
 
 def open_run(path: Path, facts: Mapping[str, Any], *, resume: bool, context: DistributedContext) -> RunFolder:
-    """Begin or resume a training in a folder.
+    """Begin a training in a folder, or go on with it.
 
     Args:
-        path: A new or empty folder, or the folder of this training.
-        facts: Record that must match to resume: `trainer`, `options`, `classes`, `manifest`.
-        resume: Whether to resume a stopped training.
-        context: The distributed context.
+        path: New, empty, or the folder of this very training.
+        facts: What must be the same to go on: `trainer`, `options`, `classes`, `manifest`.
+        resume: Whether to go on with a training that was stopped.
+        context: This process.
 
     Raises:
-        ConfigError: The folder has other content, another training, or a stopped one without `resume`; or there is
-            nothing to resume.
+        ConfigError: The folder holds something else, another training, or one that was stopped without `resume`; or
+            there is nothing to go on with.
         SketchDataError: Its record is damaged.
     """
     record = path / RECORD
@@ -333,7 +333,7 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def usable_stages(other: Path, facts: Mapping[str, Any], without: Mapping[str, Set[str]]) -> dict[str, str]:
-    """Return the finished stages of another training that would be the same here: {stage: sha256 of its file}.
+    """Return the finished stages of another training that would come out the same here: {stage: sha256 of its file}.
 
     Args:
         other: The other training's folder, finished or not.
@@ -369,7 +369,7 @@ def _some(classes: list[str]) -> str:
 
 
 def read_record(path: Path) -> Fields:
-    """Return the record of a run folder: trainer, options, classes and data.
+    """Return what a run folder says of its training: trainer, options, classes and data.
 
     Raises:
         SketchDataError: It is not a run folder.
@@ -380,12 +380,12 @@ def read_record(path: Path) -> Fields:
 
 
 def table_of(record: Mapping[str, Any]) -> Path | None:
-    """Return the class table that a training got for its tars."""
+    """Return the class table that a training was given for its tars."""
     return Path(record["table"]) if "table" in record else None
 
 
 def read_json(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> Fields:
-    """Read a JSON file of a run folder and check the types of its fields by a TypedDict.
+    """Return the fields in a file of a run folder, those of a TypedDict with its types.
 
     Raises:
         SketchDataError: It is damaged.

@@ -19,10 +19,10 @@ from torch import Tensor
 from sketchdata.drawings.drawing import MAX_COORDINATE
 from sketchdata.errors import ConfigError
 from sketchdata.progress import task_bar
-from sketchdata.training.bitmaps import PackedSplit
-from sketchdata.training.encoder import SketchEncoder
+from sketchdata.training.bitmaps import DrawingSplit
+from sketchdata.training.encoder import DrawingNetwork
 from sketchdata.training.options import VIEW_ANGLES
-from sketchdata.training.packed import Augmentation
+from sketchdata.training.packed import INK, Augmentation
 
 
 def check_views(views: int) -> None:
@@ -39,35 +39,50 @@ class Views(Augmentation):
 
     Attributes:
         count: N, a key of VIEW_ANGLES.
+        how: How pixel drawings are moved, of RESIZES.
 
     Raises:
         ConfigError: There is no such number of views.
     """
 
     count: int = 18
+    how: str = INK
 
     def __post_init__(self) -> None:
         check_views(self.count)
 
     @property
-    def keeps_ink(self) -> bool:
-        """Whether the ink of bitmaps is moved pixel by pixel, without interpolation."""
-        return True
+    def resize(self) -> str:
+        """How pixel drawings are moved."""
+        return self.how
 
     def affine(self, count: int, random: torch.Generator) -> Tensor:
         """Return (B, 2, 3) float32 maps of the 0..255 square about its centre, for B = `count` rows, N per drawing."""
         del random
+        return self.maps().repeat(count // self.count, 1, 1)
+
+    def maps(self) -> Tensor:
+        """Return the map of each view: (N, 2, 3) float32."""
         maps, centre = [], MAX_COORDINATE / 2
         for side in (1.0, -1.0) if self.count > 1 else (1.0,):
             for angle in map(math.radians, VIEW_ANGLES[self.count]):
                 cos, sin = math.cos(angle), math.sin(angle)
                 linear = torch.tensor([[side * cos, -sin], [side * sin, cos]])
                 maps.append(torch.cat([linear, (centre - linear.sum(1, keepdim=True) * centre)], 1))
-        return torch.stack(maps).repeat(count // self.count, 1, 1)
+        return torch.stack(maps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomView(Views):
+    """One of the N views of each drawing, drawn at random: what a network learns from that is asked for all of them."""
+
+    def affine(self, count: int, random: torch.Generator) -> Tensor:
+        """Return (B, 2, 3) float32 maps of the 0..255 square about its centre, for B = `count` rows."""
+        return self.maps()[torch.randint(self.count, (count,), generator=random)]
 
 
 @torch.no_grad()
-def vote(trained: SketchEncoder, packed: PackedSplit, indices: Tensor, views: int) -> Tensor:
+def vote(trained: DrawingNetwork, packed: DrawingSplit, indices: Tensor, views: int) -> Tensor:
     """Return the logarithms of the mean probabilities over all views: (B, L) float32, whose softmax is that mean.
 
     All views of a drawing are in one batch on the device of `packed`. N views cost N times as much as one.
@@ -81,7 +96,9 @@ def vote(trained: SketchEncoder, packed: PackedSplit, indices: Tensor, views: in
     Raises:
         ConfigError: There is no such number of views.
     """
-    view = dataclasses.replace(trained.view, augment=Views(count=views))
+    own = trained.view.augment
+    augment = dataclasses.replace(own, count=views) if isinstance(own, Views) else Views(count=views)
+    view = dataclasses.replace(trained.view, augment=augment)
     # As many rows at a time as there are drawings in the batch, so that views do not need more memory.
     at_once = max(1, len(indices) // views)
     found = []
@@ -93,7 +110,7 @@ def vote(trained: SketchEncoder, packed: PackedSplit, indices: Tensor, views: in
 
 
 def vote_all(
-    trained: SketchEncoder, packed: PackedSplit, views: int, *, device: str = "cpu", batch_size: int = 512
+    trained: DrawingNetwork, packed: DrawingSplit, views: int, *, device: str = "cpu", batch_size: int = 512
 ) -> npt.NDArray[np.float64]:
     """Return the mean probabilities over all views of drawings in their order: (N, L); errors are those of `vote`."""
     packed = packed.to(device)

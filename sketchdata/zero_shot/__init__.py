@@ -1,13 +1,12 @@
-"""Zero-shot recognition: methods that recognise classes without training drawings, in a table by name.
+"""Zero-shot recognition: methods that recognise classes without any drawing to learn from, in a table by name.
 
     recogniser = ZERO_SHOT_METHODS["eve"].fit(features, labels, vectors, seen, validation, seed=0)
     scores = recogniser.scores(others)   # (M, L) float32, of all classes
 
-A method is fitted to features of drawings of seen classes and to a semantic vector of every class, seen or not. `eve`
-is the method of Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, `recipe` is ours,
-and the others are the competitors of its Table IX, ESZSL and ConSE. Methods in `_reversed` embed drawings in the space
-of the vectors, the others vectors in the space of the drawings. `fit_upper_bound` fits prototypes to drawings of unseen
-classes too, as an upper bound.
+A method learns from features of drawings of seen classes and from a semantic vector of every class, seen or not. `eve`
+is that of Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, `recipe` is ours, and
+the others are the competitors of its Table IX, ESZSL and ConSE. `_reversed` embeds drawings among vectors, the others
+vectors among drawings. `fit_upper_bound` shows what prototypes could reach by learning from unseen classes.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def _walks(*steps: int, decays: tuple[float, ...] = (1e-4,)) -> tuple[dict[str, 
 
 _RIDGES = tuple({"ridge": ridge} for ridge in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
 
-#: Methods by name: that of the paper and ours first, then the competitors.
+#: By name: the paper's and ours first, then its competitors.
 ZERO_SHOT_METHODS: dict[str, ZeroShotMethod] = {
     "eve": ZeroShotMethod(
         learn=Regression(),

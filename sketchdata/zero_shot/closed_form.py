@@ -22,11 +22,11 @@ from sketchdata.zero_shot.training_set import (
     check_drawings,
 )
 
-# Both need only the second moments and class means of the drawings, so they cost F³ whatever N is. Features and vectors
-# are centred on their means over the training set and divided by one number each, so that their mean square is 1 and
+# Both need the drawings' second moments and class means alone, so they cost F³ and not N. Features and vectors are
+# centred on their means over the training set, and divided by one number each, so that their mean square is 1 and
 # constants do not depend on units.
 
-#: `to_features` embeds vectors in the space of the drawings, `to_vectors` drawings in the space of the vectors.
+#: `to_features` embeds vectors among the drawings, `to_vectors` drawings among the vectors.
 Direction = Literal["to_features", "to_vectors"]
 
 
@@ -85,8 +85,8 @@ class SemanticAutoencoder:
         moments = take_moments(data)
         known = data.directions[data.seen]
         weighted = known * moments.shares[:, None]
-        # Both sides of the equation are symmetric, so two eigenproblems solve it for every λ; a general solver would
-        # compute Schur forms of F × F matrices for each λ.
+        # Both sides of the equation are symmetric, so that two eigenproblems solve it for every λ; a general solver
+        # would take Schur forms of F × F matrices for each.
         rows, left = linalg.eigh(known.T @ weighted)
         columns, right = linalg.eigh(moments.squares)
         crossed = left.T @ (weighted.T @ moments.means) @ right
@@ -105,9 +105,9 @@ class SemanticAutoencoder:
 def learn_eszsl(data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
     """Learn V = (X Xᵀ + γ I)⁻¹ X Y Sᵀ (S Sᵀ + λ I)⁻¹, by which xᵀ V s scores a drawing for a class.
 
-    Y is 1 for the class of a drawing and −1 elsewhere. Source: Romera-Paredes and Torr, "An embarrassingly simple
-    approach to zero-shot learning", ICML 2015, section 3. γ and λ, named `feature_ridge` and `vector_ridge`, apply to
-    means over drawings and classes instead of sums.
+    Y is 1 where a drawing is of a class and −1 elsewhere. Source: Romera-Paredes and Torr, "An embarrassingly simple
+    approach to zero-shot learning", ICML 2015, section 3. γ and λ, named `feature_ridge` and `vector_ridge`, are those
+    of means over drawings and classes in the place of sums.
     """
     moments, known = take_moments(data), data.directions[data.seen]
     columns, right = linalg.eigh(moments.squares)
@@ -125,16 +125,16 @@ def learn_eszsl(data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroSh
 def fit_upper_bound(
     features: Features, labels: npt.NDArray[np.integer[Any]], vectors: npt.NDArray[np.floating[Any]], seen: Labels
 ) -> ZeroShotRecogniser:
-    """Use the mean of each class, unseen classes included, as its prototype, and compare by Euclidean distance.
+    """Use the mean of each class, of unseen ones as well, as its prototype, and compare by Euclidean distance.
 
-    No prototype has a smaller mean squared error than the mean, so this is an upper bound for prototypes of these
-    features. It uses drawings of unseen classes, so it is not a zero-shot method.
+    With squared errors, no prototype is better on average than the mean; so this bounds what prototypes of these
+    features can reach. It learns from drawings of unseen classes, and is no zero-shot method.
 
     Args:
-        features: (N, F), training drawings of all classes, disjoint from the test drawings.
+        features: (N, F), training drawings of all classes, not those that are recognised later.
         labels: (N,) places in the class table.
         vectors: (L, S); only the number of classes is used.
-        seen: The classes that other methods are fitted to.
+        seen: The classes that other methods see.
 
     Raises:
         ConfigError: A class has no drawings, all classes are seen, a number is not finite, or arrays do not fit one

@@ -1,7 +1,8 @@
 """Evaluation of a zero-shot training: how well its recognisers recognise drawings of unseen classes.
 
-Each drawing of a split is encoded once and scored by each recogniser of the run folder. At the scale of the paper,
-345,000 drawings and features of width 4,096, this takes 5.7 GB for features and a few times 0.5 GB for scores.
+Each drawing of a split is encoded once, and scored by each recogniser of the run's folder. At the paper's scale,
+345,000 drawings and features of width 4,096, that is 5.7 GB of features, and 0.5 GB of scores at a time, with a few
+copies.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Number of confused pairs and hubs in a report.
+#: How many confused pairs and hubs a report lists.
 _PAIRS, _HUBS = 20, 10
 _PARTS = {"zsl": "ZSL", "gzsl": "GZSL", "calibrated": "GZSL with γ"}
 _SIDES = {"unseen": "U", "seen": "S", "harmonic": "H"}
@@ -44,10 +45,10 @@ class ClassTable:
 
     Attributes:
         classes: All L, in the order of prototypes.
-        seen: The classes of the training, validation classes included.
-        validation: The classes that chose constants and recognisers.
-        unseen: The other classes.
-        left_out: Classes of the data that are neither seen nor unseen.
+        seen: Those to learn from, validation classes among them.
+        validation: Those by which constants and recognisers were chosen.
+        unseen: The others.
+        left_out: Classes of the data that are none of these.
     """
 
     classes: tuple[str, ...]
@@ -57,13 +58,13 @@ class ClassTable:
     left_out: tuple[str, ...]
 
     def places(self) -> Labels:
-        """Return the labels of the unseen classes: int64, ascending."""
+        """Return the places of the unseen classes: int64, ascending."""
         return np.flatnonzero(np.isin(self.classes, self.unseen)).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluationSet:
-    """N drawings: (N, F) float32 features, (N,) int64 labels, and the class table."""
+    """N drawings: (N, F) float32 features, (N,) int64 places in the class table, and the table."""
 
     features: Features
     labels: Labels
@@ -89,10 +90,10 @@ def read_class_table(record: Mapping[str, Any], run: Path) -> ClassTable:
 
 
 def measure_recogniser(kept: KeptRecogniser, data: EvaluationSet) -> dict[str, Any]:
-    """Measure one recogniser by `measure_zero_shot`, with class names and confusions, as JSON values.
+    """Measure one recogniser by `measure_zero_shot`, with classes by name and its confusions, as plain values.
 
     Raises:
-        ConfigError: No drawing is of an unseen class.
+        ConfigError: There is no drawing of an unseen class.
     """
     table, recogniser = data.table, kept.recogniser
     scores, unseen = recogniser.scores(data.features), table.places()
@@ -118,7 +119,7 @@ def measure_recogniser(kept: KeptRecogniser, data: EvaluationSet) -> dict[str, A
         ],
         "hubs": {"unseen": _hubs(predicted, labels, table), "all": _hubs(whole.argmax(axis=1), labels, table)},
     }
-    # Chance of measures that do not include it.
+    # What guessing gives, of measures that have no chance beside them.
     candidates, validation = len(table.unseen), len(table.validation)
     hubness = {f"N_{k}": chance_of_hubness(k, candidates, len(labels)) for k in (1, 10) if k < candidates}
     values["chance"] = {
@@ -149,7 +150,7 @@ def _by_class(
 
 
 def _hubs(predicted: Labels, labels: Labels, table: ClassTable) -> list[dict[str, Any]]:
-    """Return the classes whose predictions most outnumber their drawings."""
+    """Return the classes whose predictions outnumber their drawings most."""
     sizes, counts = (np.bincount(each, minlength=len(table.classes)) for each in (labels, predicted))
     order = np.argsort(sizes - counts, kind="stable")[:_HUBS]
     return [
@@ -165,7 +166,7 @@ def _hubs(predicted: Labels, labels: Labels, table: ClassTable) -> list[dict[str
 
 
 def chance_of_hubness(k: int, candidates: int, drawings: int) -> float:
-    """Return the skewness of N_k for random candidates, that of a binomial distribution."""
+    """Return the skewness of N_k if each drawing's k most likely candidates are random: a binomial's."""
     share = k / candidates
     return float((1 - 2 * share) / np.sqrt(drawings * share * (1 - share)))
 
@@ -325,7 +326,7 @@ def _number(value: float | None, digits: int = 4) -> str:
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 PICTURE_FILE = "embeddings.svg"
-#: Maximum number of classes in the picture, and of drawings per class.
+#: The most classes in the picture, and drawings of each.
 MOST_CLASSES, MOST_DRAWINGS = 10, 60
 #: Xu et al., section IV-B: the 145,000 drawings of the unseen classes in the validation split.
 PAPER_SPLIT = "val"
@@ -336,13 +337,13 @@ def evaluate_zero_shot(
 ) -> dict[str, Any]:
     """Evaluate all recognisers of a run folder, and write JSON, Markdown and a picture into it.
 
-    The chosen recogniser is the best one on validation classes, independent of the measures here.
+    The chosen recogniser is the one that recognised validation classes best, whatever is measured here.
 
     Args:
         run: The folder.
-        data: The data set; None for that of the training.
-        split: The split to evaluate; by default that of the paper.
-        device: Device of the computation.
+        data: The data set; None for the one that the network learned from.
+        split: Its split to recognise; by default the paper's.
+        device: Where to compute.
         batch_size: Drawings per batch.
 
     Returns:
@@ -401,7 +402,7 @@ def draw_embeddings(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw where a recogniser embeds drawings and prototypes of some unseen classes; return the figure and its facts.
 
-    If it compares only directions, all lengths are normalised to 1 first. `by_class` is that of `measure_recogniser`.
+    Where it compares directions alone, all lengths are made 1 first. `by_class` is that of `measure_recogniser`.
     """
     recogniser, table = kept.recogniser, data.table
     turned = recogniser.compare in ("cosine", "product")
@@ -432,11 +433,11 @@ def draw_embeddings(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plane:
-    """The plane of the first two principal components of drawings.
+    """The two directions along which drawings vary most.
 
     Attributes:
         centre: (D,), the mean of the drawings.
-        axes: (2, D), orthogonal and of length 1; zeros if drawings vary in fewer directions.
+        axes: (2, D), orthogonal and of length 1; zeros where drawings vary in fewer directions.
         share: The share of the drawings' variance in the plane: 0 to 1.
     """
 
@@ -445,7 +446,7 @@ class Plane:
     share: float
 
     def project(self, rows: Matrix) -> Matrix:
-        """Project rows onto the plane: (N, D) → (N, 2)."""
+        """Return rows on the plane: (N, D) → (N, 2)."""
         return np.asarray((rows - self.centre) @ self.axes.T)
 
 
@@ -462,7 +463,7 @@ def principal_plane(rows: Matrix) -> Plane:
 
 
 def spread_by_accuracy(hits: Mapping[str, float], most: int = MOST_CLASSES) -> list[str]:
-    """Choose classes at even steps from the best recognised to the worst; ties keep their order."""
+    """Choose classes evenly from the best recognised to the worst; equal ones keep their order."""
     order = sorted(hits, key=lambda word: -hits[word])
     return [
         order[place] for place in np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round()).astype(int)

@@ -23,16 +23,16 @@ RANKS = (1, 5, 10, 20)
 
 
 def top_k_accuracy(scores: ScoreMatrix, labels: AnyLabels, k: int = 1, ties: Ties = "expected") -> float:
-    """Compute the share of drawings whose class is among the k highest scores.
+    """Compute the share of drawings whose class is among the k with the highest scores.
 
     Args:
         scores: (N, L) of N drawings for L classes.
         labels: (N,) their classes, 0..L - 1.
         k: 1 or more.
-        ties: Whether a class ranks randomly, first or last among classes with the same score.
+        ties: Whether a class with the same score as others comes at random, before or after them.
 
     Raises:
-        ConfigError: `k` is below 1, there are no drawings, a score is NaN, or arrays do not fit.
+        ConfigError: `k` is below 1, there are no drawings, scores are no numbers, or arrays do not fit.
     """
     if k < 1:
         raise ConfigError(f"top-k accuracy needs k of 1 or more, not {k}")
@@ -47,14 +47,14 @@ def top_k_accuracy(scores: ScoreMatrix, labels: AnyLabels, k: int = 1, ties: Tie
 
 
 def generalised_zero_shot(predicted: AnyLabels, labels: AnyLabels, unseen: Collection[int]) -> dict[str, float]:
-    """Compute U (`unseen`), S (`seen`) and their harmonic mean H (`harmonic`) for predictions among all classes.
+    """Compute U (`unseen`), S (`seen`) and their harmonic mean H (`harmonic`) of predictions among all classes.
 
-    U and S are class-averaged accuracies on drawings of unseen and of seen classes; H is 0 if both are 0.
+    U and S are accuracies on drawings of unseen and of seen classes, averaged over classes; H is 0 where both are.
 
     Args:
         predicted: (N,) predicted classes.
         labels: (N,) the drawings' classes.
-        unseen: The unseen classes.
+        unseen: The classes that training did not see.
 
     Raises:
         ConfigError: There are no drawings of unseen or of seen classes, or the arrays do not fit one another.
@@ -74,7 +74,7 @@ def generalised_zero_shot(predicted: AnyLabels, labels: AnyLabels, unseen: Colle
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """A confusion: the number of drawings of one class predicted as another, and their share of the class."""
+    """Drawings of one class with another class predicted: how many, and their share of the drawings of their class."""
 
     label: int
     predicted: int
@@ -83,7 +83,7 @@ class Confusion:
 
 
 def chance_of_hit(k: int, candidates: int) -> float:
-    """Return the expected share of hits among the first k candidates in random order."""
+    """Return the share of hits among the first k of some candidates in random order."""
     return min(k / candidates, 1.0)
 
 
@@ -108,9 +108,9 @@ def confusion_pairs(predicted: Labels, labels: Labels, most: int = 20) -> list[C
 
 
 def occurrences(scores: ScoreMatrix, k: int) -> npt.NDArray[np.int64]:
-    """Count N_k, the drawings for which a class is among the k most likely: (M, K) scores → (K,) int64.
+    """Count N_k, for how many drawings each class is among the k most likely: (M, K) scores → (K,) int64.
 
-    Equal scores rank in the order of the class table.
+    Equal scores come in the order of the class table.
 
     Raises:
         ConfigError: k is not in 1..K.
@@ -126,7 +126,7 @@ def occurrences(scores: ScoreMatrix, k: int) -> npt.NDArray[np.int64]:
 
 
 def hubness(scores: ScoreMatrix, k: int = 1) -> float:
-    """Compute the skewness of N_k: high if a few classes are near all drawings, 0 if all occur equally often.
+    """Compute the skewness of N_k: high where a few classes are near to all drawings; 0 where all occur alike.
 
     Source: Radovanović, Nanopoulos and Ivanović, "Hubs in space", JMLR 2010: E[(N_k − μ)³] / σ³.
 
@@ -146,24 +146,24 @@ def measure_zero_shot(
     gamma: float = 0.0,
     ranks: Sequence[int] = RANKS,
 ) -> dict[str, Any]:
-    """Measure scores of test drawings of unseen and, if there are any, of seen classes.
+    """Measure scores of drawings outside the training set, of unseen and, where there are some, of seen classes.
 
-    `zsl` and `gzsl` are those of the paper: drawings of unseen classes, with the unseen or all classes as candidates.
-    `calibrated` is `gzsl` with γ subtracted from the scores of seen classes. If there are drawings of seen classes,
-    `harmonic` and `harmonic_calibrated` are U, S and H, averaged over classes. Each share of hits has its chance.
+    `zsl` and `gzsl` are the paper's: drawings of unseen classes, among the unseen ones or among all. `calibrated` is
+    `gzsl` with γ subtracted from the scores of seen classes. `harmonic` and `harmonic_calibrated`, where there are
+    drawings of seen classes, are U, S and H, averages of classes. Chance stands beside each share of hits.
 
     Args:
         scores: (M, L), uncalibrated.
-        labels: (M,) int64.
-        unseen: The unseen classes.
+        labels: (M,) places in the class table.
+        unseen: The classes that the method did not learn from.
         gamma: γ.
-        ranks: k of hit@k; those not below the number of candidates are left out.
+        ranks: k of hit@k; those below the number of candidates are given.
 
     Returns:
-        JSON values.
+        Plain values.
 
     Raises:
-        ConfigError: No drawing is of an unseen class, or as for `top_k_accuracy`.
+        ConfigError: There is no drawing of an unseen class, or as for `top_k_accuracy`.
     """
     places = np.unique(np.asarray(unseen, np.int64))
     new = np.isin(labels, places)

@@ -1,8 +1,8 @@
-"""How a method is fitted: validation classes choose its constants, then it is fitted to all seen classes.
+"""How a method is fitted: its constants are chosen on validation classes, then it learns from all seen ones.
 
-Validation classes are seen classes that are held out at first. The method is fitted to the others with every constant
-of its grid and evaluated on drawings of the validation classes, which stand for unseen classes. So no choice uses an
-unseen class.
+Validation classes are seen classes that are held out at first. The method learns from the others with every constant of
+its grid, and recognises drawings of the validation classes, as it will those of unseen ones. So no unseen class has a
+part in any choice.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from sketchdata.zero_shot.training_set import Features, Labels, Matrix, Training
 def choose_gamma(scores: npt.NDArray[np.floating[Any]], labels: Labels, new: npt.NDArray[np.bool_]) -> float:
     """Return γ of calibrated stacking, which is subtracted from the scores of seen classes.
 
-    It is the γ with the highest harmonic mean of the class-averaged accuracies on old and new classes. The prediction
-    of a drawing changes from an old to a new class when γ passes the difference between its highest scores of both, so
-    a sort finds all relevant values. Source: Chao, Changpinyo, Gong and Sha, "An empirical study
+    It is the γ with the highest harmonic mean of the class-averaged accuracies on old and new classes. A drawing
+    changes sides where γ passes the difference between its highest score of an old class and that of a new one; so all
+    values that matter are tried, for the cost of a sort. Source: Chao, Changpinyo, Gong and Sha, "An empirical study
     and analysis of generalized zero-shot learning for object recognition in the wild", ECCV 2016; the harmonic mean as
     criterion is that of Xian et al., TPAMI 2019.
 
     Args:
         scores: (M, K) of drawings for the candidates.
-        labels: (M,) indices of candidates.
-        new: (K,) bool, the held-out candidates, which stand for unseen classes.
+        labels: (M,) places among the candidates.
+        new: (K,) bool, the candidates that stand for unseen classes, and were not learned from.
 
     Returns:
-        γ, which can be negative; 0 if no value gives a harmonic mean above 0.
+        γ; 0 where no value gives a harmonic mean above 0. It may be negative.
     """
     old_best, old_place = _best(scores, ~new)
     new_best, new_place = _best(scores, new)
@@ -46,12 +46,12 @@ def choose_gamma(scores: npt.NDArray[np.floating[Any]], labels: Labels, new: npt
     lost = np.where(~of_new & (old_place == labels), weights, 0) / len(np.unique(labels[~of_new]))
     order = np.argsort(edges, kind="stable")
     edges = edges[order]
-    # The i-th of M + 1 values of γ lies above the i smallest differences, whose drawings get new classes.
+    # The i-th of M + 1 values of γ lies above the i smallest differences: those drawings go to new classes.
     unseen = np.concatenate([[0], np.cumsum(gained[order])])
     seen = lost.sum() - np.concatenate([[0], np.cumsum(lost[order])])
     harmonic = 2 * unseen * seen / np.maximum(unseen + seen, 1e-300)
     values = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
-    # No γ lies between equal differences.
+    # Between equal differences there is no room.
     harmonic[1:-1][edges[:-1] == edges[1:]] = 0
     best = int(harmonic.argmax())
     return float(values[best]) if harmonic[best] > 1e-12 else 0.0
@@ -64,10 +64,10 @@ def _best(scores: npt.NDArray[np.floating[Any]], chosen: npt.NDArray[np.bool_]) 
     return part[np.arange(len(part)), winners], places[winners]
 
 
-#: Fits a recogniser to a training set for each of several constants, in any order, sharing work.
+#: Learns from a training set with each of some constants, in any order, sharing work.
 Learn: TypeAlias = Callable[[TrainingSet, Sequence[Constants]], Iterator[ZeroShotRecogniser]]
 
-#: Maximum number of validation drawings per class, and their share of a class that is also in training.
+#: The most validation drawings of a class, and their share of a class that is learned from.
 _MOST_HELD_OUT, _SHARE_HELD_OUT = 100, 0.2
 
 
@@ -76,11 +76,11 @@ class ZeroShotMethod:
     """An entry of the table of methods.
 
     Attributes:
-        learn: Yields a recogniser for each of several constants.
-        constants: The constants used without validation classes.
-        grid: The constants to choose from on validation classes.
+        learn: Yields a recogniser for each of some constants.
+        constants: The constants without validation classes.
+        grid: The constants that validation classes choose from.
         source: The paper.
-        device: Device of its networks.
+        device: Where its networks learn.
     """
 
     learn: Learn
@@ -102,21 +102,22 @@ class ZeroShotMethod:
         validation: Sequence[int] | Labels = (),
         seed: int = 0,
     ) -> ZeroShotRecogniser:
-        """Fit a recogniser to drawings of seen classes; on the CPU the same seed gives the same recogniser.
+        """Learn from drawings of seen classes; on the CPU the same seed gives the same recogniser.
 
         Args:
             features: (N, F) floats, not copied: memory-mapped ones stay on disk.
-            labels: (N,) int64, of seen classes only.
+            labels: (N,) places in the class table, of seen classes only.
             vectors: (L, S) semantic vectors of all classes.
-            seen: The seen classes.
-            validation: Seen classes that choose constants and γ, before the method is fitted to all seen classes.
-                The network of the features must not have been trained on them either.
+            seen: The classes to learn from.
+            validation: Seen classes by which constants and γ are chosen, before the method learns from all seen
+                classes.
+                Choices are honest where the features' own network did not learn from them either.
             seed: From 0.
 
         Raises:
             ConfigError: As for `make_training_set`; a validation class is not a seen one, or there is just one, or
                 fewer
-                than two others are left.
+                than two others are left to learn from.
         """
         data = make_training_set(features, labels, vectors, seen, seed, self.device)
         held_out = check_classes(validation, len(vectors), "validation")
@@ -131,13 +132,13 @@ class ZeroShotMethod:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValidationSet:
-    """Validation drawings of a recogniser.
+    """Drawings that measure a recogniser which did not learn from them.
 
     Attributes:
         features: (M, F).
-        labels: (M,) int64.
-        validation: The held-out classes.
-        learned: The other classes.
+        labels: (M,) places in the class table.
+        validation: The classes among them that were not learned from either.
+        learned: The other ones.
     """
 
     features: Features
@@ -146,7 +147,7 @@ class ValidationSet:
     learned: Labels
 
     def hit(self, recogniser: ZeroShotRecogniser) -> float:
-        """Return the class-averaged accuracy on validation classes, with only these as candidates."""
+        """Return the share of drawings of validation classes that are recognised among these: the mean of classes."""
         chosen = np.isin(self.labels, self.validation)
         places = np.searchsorted(self.validation, self.labels[chosen])
         scores = recogniser.scores(self.features[chosen])[:, self.validation]
@@ -154,7 +155,7 @@ class ValidationSet:
         return float((np.bincount(places, right) / np.bincount(places)).mean())
 
     def gamma(self, recogniser: ZeroShotRecogniser) -> float:
-        """Return γ of calibrated stacking, with validation classes as the unseen ones."""
+        """Return γ of calibrated stacking, with validation classes in the place of unseen ones."""
         candidates = np.sort(np.concatenate([self.validation, self.learned]))
         if np.isin(self.labels, self.validation).all():
             return 0.0
@@ -164,13 +165,13 @@ class ValidationSet:
 
 
 def hold_out(data: TrainingSet, validation: Labels) -> tuple[TrainingSet, ValidationSet]:
-    """Split a training set into one without validation classes and a validation set.
+    """Divide a training set into one without validation classes, and a validation set.
 
     The validation set has at most 100 drawings of each validation class, and of each other class a fifth of its
     drawings and at most 100 (one of two to nine, none of one).
 
     Raises:
-        ConfigError: A validation class is not seen, there is only one, or fewer than two other classes are left.
+        ConfigError: A validation class is not a seen one, or there is just one, or fewer than two others are left.
     """
     learned = np.setdiff1d(data.seen, validation)
     if len(np.intersect1d(data.seen, validation)) < len(validation):
@@ -184,7 +185,7 @@ def hold_out(data: TrainingSet, validation: Labels) -> tuple[TrainingSet, Valida
     sizes = np.bincount(labels, minlength=len(data.vectors))[labels]
     few = np.where(sizes > 1, np.maximum(sizes * _SHARE_HELD_OUT, 1), 0).astype(np.int64)
     most = np.minimum(np.where(of_validation, sizes, few), _MOST_HELD_OUT)
-    # The first drawings of each class in random order are held out.
+    # Each class in a random order of its own: its first drawings are held out.
     shuffled = np.random.default_rng(data.seed).permutation(len(labels))
     order = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)

@@ -1,4 +1,4 @@
-"""Zero-shot methods trained by gradient descent: EVE and DEM, relation network, our recipe, ConSE."""
+"""Zero-shot methods that learn by gradient steps: EVE and DEM, relation network, our recipe, ConSE."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sketchdata.zero_shot.recogniser import (
 )
 from sketchdata.zero_shot.training_set import Matrix, TrainingSet, root_mean_square
 
-# Each network draws all random numbers from its own generator.
+# Networks draw all random numbers from generators of their own.
 
 OPTIMISERS = ("adamw", "adam", "rmsprop")
 
@@ -37,7 +37,7 @@ OPTIMISERS = ("adamw", "adam", "rmsprop")
 def train_steps(
     loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer, marks: Sequence[int], name: str
 ) -> Iterator[int]:
-    """Train for max(marks) steps and yield each number of steps in `marks` when it is reached.
+    """Train for max(marks) steps, and yield each number of steps in `marks` when it is reached.
 
     Raises:
         SketchDataError: The loss of the network `name` is not finite.
@@ -56,7 +56,7 @@ def train_steps(
 
 
 def by_decay(grid: Sequence[Constants]) -> Iterator[tuple[float, list[int]]]:
-    """Yield each `decay` of a grid with its numbers of `steps`, which share one training.
+    """Yield each `decay` of a grid with its numbers of `steps`: one training serves all of these.
 
     Raises:
         ConfigError: A number of steps is below 1.
@@ -71,10 +71,10 @@ def by_decay(grid: Sequence[Constants]) -> Iterator[tuple[float, list[int]]]:
 def make_optimiser(name: str, network: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
     """Return an optimiser with λ ‖Θ‖² as decay.
 
-    AdamW decouples the decay from the gradient; the others add it to the gradient, where torch's factor is λ/2.
+    AdamW decays weights beside the gradient; the others have the decay in the gradient, where torch's factor is λ/2.
 
     Raises:
-        ConfigError: The optimiser does not exist.
+        ConfigError: There is no optimiser of that name.
     """
     if name == "adamw":
         return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
@@ -86,14 +86,14 @@ def make_optimiser(name: str, network: nn.Module, rate: float, decay: float) -> 
 
 
 def generator_of(seed: int, member: int = 0) -> torch.Generator:
-    """Return a CPU generator, so that all devices draw the same numbers."""
+    """Return a generator on the CPU, so that all devices draw the same numbers."""
     return torch.Generator().manual_seed((seed * 1_000_003 + member) % (1 << 63))
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0) -> nn.Linear:
-    """Return a layer with torch's default initial weights times `gain`, drawn from the given generator.
+    """Return a layer with torch's usual first weights times `gain`, drawn from a generator of its own.
 
-    A gain of √3 makes their variance 1 / inputs.
+    √3 as gain makes their variance 1 / inputs.
     """
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     reach = 1 / math.sqrt(inputs)
@@ -106,7 +106,7 @@ def linear(inputs: int, outputs: int, generator: torch.Generator, *, gain: float
 def perceptron(
     sizes: Sequence[int], generator: torch.Generator, *, last_relu: bool, gain: float = 1.0
 ) -> nn.Sequential:
-    """Return fully connected layers with ReLU between them, and after the last if `last_relu`."""
+    """Return fully connected layers with ReLU between them, and after the last one if `last_relu`."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [linear(inputs, outputs, generator, gain=gain), nn.ReLU()]
@@ -127,29 +127,29 @@ def layers_of(network: nn.Module) -> tuple[tuple[Weights, ...], tuple[Weights, .
     )
 
 
-# EVE, edge-map vector encoding: a perceptron embeds classes in the space of drawings. DEM does the same for words.
+# EVE, the encoding of edge-map vectors: a perceptron that embeds classes among drawings. DEM is the same of words.
 # Sources: Xu et al., "On learning semantic representations for million-scale free-hand sketches", section III-C, Eq. 8
 # and 9; Zhang, Xiang and Gong, "Learning a deep embedding model for zero-shot learning", CVPR 2017, section 3.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regression:
-    """A perceptron trained by squared error, and nearest prototypes by Euclidean distance (Eq. 8 and 9).
+    """A perceptron that learns by squared error, and nearest prototypes by Euclidean distance (Eq. 8 and 9).
 
-    From vectors to features, the input is only the vector of a class, so the error of the drawings is the error of the
-    class means, weighted by counts, plus the variance within classes, a constant. So it is trained on class means. In
-    the other direction the input is a drawing, and it is trained on random batches.
+    From vectors to features, drawings are fixed and the perceptron sees their classes' vectors alone: the error of the
+    drawings is that of their class means, weighted by counts, and the spread within classes, a constant. So it learns
+    from class means. In the other direction it sees each drawing, and learns from random batches.
 
-    Inputs and targets are divided by their root mean square, so that one learning rate fits all kinds.
+    Inputs and targets are divided by the root of their mean square, so that one learning rate serves all kinds.
 
     Attributes:
         direction: `to_features` in Eq. 8; `to_vectors` is the other direction of Table X.
         hidden: Width of the hidden layer, 2,048 in the paper; 0 for a linear map.
-        last_relu: Whether ReLU follows the last layer, as in the paper; None for yes if no target is negative, which
-            ReLU cannot reach.
-        optimiser: `rmsprop` is that of the paper; for `adam` too, λ ‖Θ‖² is a term of the loss.
-        rate: Learning rate.
-        batch: Drawings per batch for `to_vectors`.
+        last_relu: Whether ReLU follows the last layer, as in the paper; None: where no target is negative, since
+            ReLU cannot reach others.
+        optimiser: `rmsprop` is the paper's; of `adam` too, λ ‖Θ‖² is a term of the loss.
+        rate: Its learning rate.
+        batch: Drawings per batch, `to_vectors`.
     """
 
     direction: Direction = "to_features"
@@ -160,7 +160,7 @@ class Regression:
     batch: int = 256
 
     def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
-        """Fit a recogniser for each `decay` (λ) and number of `steps`."""
+        """Learn with each `decay` (λ) and number of `steps`."""
         for decay, marks in by_decay(grid):
             generator = generator_of(data.seed)
             network = self.network(data, generator).to(data.device)
@@ -171,7 +171,7 @@ class Regression:
                 yield self._recogniser(data, network, constants)
 
     def network(self, data: TrainingSet, generator: torch.Generator) -> nn.Sequential:
-        """Return the perceptron with its initial weights."""
+        """Return the perceptron before its first step."""
         sizes, targets = [data.vectors.shape[1], data.width], data.means
         if self.direction == "to_vectors":
             sizes, targets = sizes[::-1], data.vectors[data.seen].astype(np.float64)
@@ -210,9 +210,9 @@ class Regression:
 
 
 def embedding_loss(embedded: Tensor, means: Tensor, shares: Tensor) -> Tensor:
-    """Return Eq. 8 on class means without its constant part: Σ (n_c / N) ‖m_c − F(v_c)‖².
+    """Return Eq. 8 on class means, without its constant part: Σ (n_c / N) ‖m_c − F(v_c)‖².
 
-    The mean of ‖x − F(v_y)‖² over the drawings is this plus the mean of ‖x − m_y‖².
+    The mean of ‖x − F(v_y)‖² over the drawings is this and the mean of ‖x − m_y‖².
 
     Args:
         embedded: F(v), (C, F).
@@ -223,7 +223,7 @@ def embedding_loss(embedded: Tensor, means: Tensor, shares: Tensor) -> Tensor:
 
 
 def scales_of(data: TrainingSet) -> tuple[float, float]:
-    """Return the root mean squares of the class means and of the vectors of the seen classes."""
+    """Return the root mean squares of a training set's class means and of its seen classes' vectors."""
     return root_mean_square(data.means) or 1.0, root_mean_square(data.vectors[data.seen])
 
 
@@ -232,21 +232,21 @@ def on_device(values: npt.NDArray[Any], device: str) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
-# Relation network: a perceptron reads a drawing and a class, and predicts whether they match.
+# Relation network: a perceptron sees a drawing and a class, and predicts whether they belong together.
 
-#: Initial logit of all pairs, a probability of 0.05, since most pairs of a batch do not match. From 0.5, training
-#: first makes all pairs unlikely, and then hardly moves for hundreds of steps.
+#: The first logit of all pairs, a chance of 0.05: most pairs of a batch do not belong together. From 0.5, learning
+#: first makes all of them unlikely, and then hardly moves for hundreds of steps.
 _FIRST_LOGIT = -3.0
-#: Initial weights of variance 1 / inputs. Torch's default shrinks the signal of the class from layer to layer, until
-#: the relation depends on the drawing only and does not train on wide features.
+#: First weights of variance 1 / inputs. Torch's own shrink the part of the class from layer to layer, until the
+#: relation sees the drawing alone, and learns nothing of wide features.
 _GAIN = math.sqrt(3)
 
 
 class Relation(nn.Module):
-    """Two fully connected layers that compute the logit of a match of a drawing and an embedded class, F values each.
+    """Two fully connected layers on a drawing and an embedded class, of F numbers each: a logit of how well they fit.
 
-    The first layer acts on their concatenation, but its two halves are computed separately, since the half of a drawing
-    is the same for all classes.
+    The first layer acts on both as if they stood in one row, but its two halves are computed apart: that of a drawing
+    is the same for each class.
     """
 
     def __init__(self, width: int, hidden: int, generator: torch.Generator) -> None:
@@ -263,7 +263,7 @@ class Relation(nn.Module):
         return logits
 
     def to_classes(self, classes: Matrix, scale: float) -> RelationComparison:
-        """Return the current relation of drawings divided by `scale` to classes, (K, F)."""
+        """Return the relation, as it is now, of drawings divided by `scale` to some classes, (K, F)."""
         (first, last), (bias, last_bias) = layers_of(self)
         width = classes.shape[1]
         return RelationComparison(
@@ -276,7 +276,7 @@ class Relation(nn.Module):
 
 
 class Pair(nn.Module):
-    """The network that embeds class vectors, and the one that relates them to drawings."""
+    """The network that embeds vectors of classes, and the one that relates them to drawings."""
 
     def __init__(self, sizes: tuple[int, int, int], relation_hidden: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -286,16 +286,16 @@ class Pair(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class RelationNetwork:
-    """RelationNet: target 1 for a drawing and its class, 0 for a drawing and another class of its batch.
+    """RelationNet learns 1 for a drawing and its class, 0 for a drawing and another class of its batch.
 
     Source: Sung et al., "Learning to compare: relation network for few-shot learning", CVPR 2018, Eq. 1 and 2, section
-    3.4 and figure 3: vector → 1,024 → F, ReLU; concatenation → 1,024 → 1, sigmoid; mean squared error. They use batches
-    of 32 and Adam with 1e-5 over 200,000 steps and more; here steps are larger and fewer. Scores are logits: the
-    sigmoid keeps their order but saturates to ties.
+    3.4 and figure 3: vector → 1,024 → F, ReLU; both in one row → 1,024 → 1, sigmoid; mean squared error. Theirs are
+    batches of 32 and Adam with 1e-5 over 200,000 steps and more; here steps are larger and fewer. Scores are logits,
+    which the sigmoid does not reorder; there are no ties among those of far-off classes.
 
     Attributes:
         hidden: Width of the hidden layers of both perceptrons.
-        rate: Learning rate of AdamW; with a several times higher rate it does not train on wide features.
+        rate: Learning rate of AdamW; several times as much learns nothing of wide features.
         batch: Drawings per batch.
     """
 
@@ -304,7 +304,7 @@ class RelationNetwork:
     batch: int = 64
 
     def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
-        """Fit a recogniser for each `decay` and number of `steps`."""
+        """Learn with each `decay` and number of `steps`."""
         middle, scale = on_device(data.centre, data.device), size_of(data)
         known = on_device(data.directions[data.seen], data.device)
         for decay, marks in by_decay(grid):
@@ -329,11 +329,11 @@ class RelationNetwork:
 
 
 def size_of(data: TrainingSet) -> float:
-    """Return the root mean square of the class means about their mean; 1 if they are equal."""
+    """Return the root mean square of a training set's class means from the mean of all; 1 where they are the same."""
     return root_mean_square(data.means - data.centre) or 1.0
 
 
-# Our own method: softmax over prototypes, with some classes masked in each step.
+# Our own method: softmax over prototypes, with some classes hidden in each step.
 
 
 class Encoder(nn.Module):
@@ -356,23 +356,24 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Softmax over prototypes: cross entropy of s cos(z, E(v)) for a drawing z, over the seen classes.
+    """Softmax over prototypes: cross entropy of s cos(z, E(v)) of a drawing z, among the seen classes.
 
-    In each step, some classes are masked for half of the drawings: they are not candidates, unless they are the class
-    of the drawing. So prototypes are not pushed away from the drawings of all other classes, which is never done for
-    unseen classes either. Some pairs of classes give an additional class between them, whose vectors and drawings are
-    mixed in one proportion: the encoder learns to interpolate linearly between classes.
+    In each step, for half of its drawings, some classes are hidden: they are not candidates, unless they are a
+    drawing's own class. So prototypes are not pushed away from drawings of all other classes, as those of unseen
+    classes will not have been. And for some pairs of classes a class between the two is made up, with vectors and
+    drawings mixed in one proportion, and distinguished from all others: the encoder learns to go straight between
+    classes.
 
-    Several encoders are trained from different initial weights; the mean of their cosines is a product with the mean of
-    their prototypes. Drawings are centred on their mean and normalised to length 1.
+    Several encoders learn, each from its own first weights; the mean of their cosines is a product with the mean of
+    their prototypes. The mean of all drawings is subtracted from each, whose length is then made 1.
 
     Attributes:
         hidden: Width of the hidden layer.
         scale: s.
-        share_hidden: Share of the seen classes masked for half of a step's drawings.
-        dropout: Dropout on vectors.
+        share_hidden: Share of the seen classes hidden from half of a step's drawings.
+        dropout: Share of a vector that a step leaves out.
         mixed: Share of a step's drawings that are also mixed with others.
-        members: Number of encoders.
+        members: Encoders.
         batch: Drawings per batch.
         rate: Learning rate of AdamW.
     """
@@ -387,7 +388,7 @@ class Recipe:
     rate: float = 1e-3
 
     def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
-        """Fit a recogniser for each `decay` and number of `steps`."""
+        """Learn with each `decay` and number of `steps`."""
         for decay, marks in by_decay(grid):
             walks = [self._prototypes(data, decay, marks, member) for member in range(self.members)]
             for steps, prototypes in zip(marks, zip(*walks, strict=True), strict=True):
@@ -415,7 +416,7 @@ class Recipe:
             yield prototypes
 
     def loss(self, encoder: Encoder, known: Tensor, drawn: Tensor, places: Tensor) -> Tensor:
-        """Return the loss of a step on plain and mixed drawings.
+        """Return a step's loss, of plain and of mixed drawings.
 
         Args:
             encoder: Encoder of the prototypes.
@@ -438,7 +439,7 @@ class Recipe:
         return plain + self.mixed * functional.cross_entropy(scores, torch.arange(count, device=places.device))
 
     def hide(self, places: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-        """Choose the classes masked for each drawing, never its own: (B, C) bool."""
+        """Choose the classes hidden from each drawing, never its own one: (B, C) bool."""
         count = min(max(1, round(self.share_hidden * classes)), classes - 2) if self.share_hidden else 0
         chosen = torch.randperm(classes, generator=generator)[: max(count, 0)]
         hidden = torch.zeros(len(places), classes, dtype=torch.bool)
@@ -447,19 +448,19 @@ class Recipe:
         return hidden.to(places.device)
 
 
-# ConSE: a drawing is embedded at a convex combination of the vectors of the seen classes that a classifier predicts.
+# ConSE: a drawing lies between the vectors of the seen classes that a classifier predicts.
 # Source: Norouzi et al., "Zero-shot learning by convex combination of semantic embeddings", ICLR 2014, section 3.
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvexCombination:
-    """ConSE with a linear softmax classifier of the features; vectors are centred on the mean of the seen classes.
+    """ConSE with a linear softmax classifier of the features; vectors have the mean of the seen classes' subtracted.
 
     Attributes:
-        steps: Training steps of the classifier, on random batches.
+        steps: Of the classifier, which learns from random batches.
         batch: Drawings per batch.
         rate: Learning rate of AdamW.
-        decay: Weight decay of the classifier.
+        decay: Of the classifier's weights.
     """
 
     steps: int = 1000
@@ -468,7 +469,7 @@ class ConvexCombination:
     decay: float = 1e-2
 
     def __call__(self, data: TrainingSet, grid: Sequence[Constants]) -> Iterator[ZeroShotRecogniser]:
-        """Train one classifier and use the vectors of its `top` most likely classes."""
+        """Train one classifier, and use the vectors of its `top` most likely classes."""
         (weight,), (bias,) = layers_of(self._classifier(data))
         for constants in grid:
             embed = CombinationEmbedding(

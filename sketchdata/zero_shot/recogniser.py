@@ -1,4 +1,4 @@
-"""Recognisers fitted by zero-shot methods: an embedding of drawings, prototypes, and a comparison; and their files."""
+"""Recognisers that zero-shot methods fit: an embedding of drawings, prototypes, and a comparison; and their files."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from sketchdata.zero_shot.training_set import Features, Labels, Matrix, Training
 Measure: TypeAlias = Literal["distance", "cosine", "product"]
 Weights: TypeAlias = npt.NDArray[np.float32]
 
-#: Values of the hidden layer at a time, so that they stay in a core's cache.
+#: Values of the hidden layer, of a few drawings and one class: they stay in a core's own memory.
 _HIDDEN_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RelationComparison:
-    """The logit of a perceptron on the concatenation of a drawing and a class: w · ReLU(W x / scale + c) + bias.
+    """The logit of a perceptron that sees a drawing and a class in one row: w · ReLU(W x / scale + c) + bias.
 
     Attributes:
         of_drawings: W, (H, F) float32.
         of_classes: c, the output of the first layer for each class, its bias included: (L, H) float32.
         last: w, (H,) float32.
-        bias: Bias of the last layer.
-        scale: Divisor of drawings.
+        bias: Of the last layer.
+        scale: The divisor of drawings.
     """
 
     of_drawings: Weights
@@ -75,13 +75,13 @@ def compared(embedded: Matrix, prototypes: Matrix, by: AnyComparison) -> Matrix:
 
 
 def unit(rows: Matrix) -> Matrix:
-    """Return rows normalised to length 1; a row of zeros stays."""
+    """Return rows divided by their lengths; a row of zeros stays one."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Embedding:
-    """(x − offset) · matrix, with an optional (F,) offset and (F, D) matrix; `unit` normalises it to length 1."""
+    """(x − offset) matrix, with an (F,) offset and an (F, D) matrix where given; `unit` divides it by its length."""
 
     offset: Matrix | None = None
     matrix: Matrix | None = None
@@ -96,9 +96,9 @@ class Embedding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PerceptronEmbedding:
-    """Fully connected layers on x / scale with ReLU between them, in single precision as in training.
+    """Fully connected layers of x / scale with ReLU between them, in single precision as they were learned.
 
-    Each layer has (outputs, inputs) weights and (outputs,) biases; `last_relu` adds ReLU after the last layer.
+    Each layer has (outputs, inputs) weights and (outputs,) biases; `last_relu` puts ReLU after the last one as well.
     """
 
     weights: tuple[Weights, ...]
@@ -121,12 +121,12 @@ class CombinationEmbedding:
     """The mean of the vectors of the classes that a linear softmax classifier finds most likely (ConSE).
 
     Attributes:
-        weight: (C, F) float32, weights of the classifier of (x − offset) / scale.
+        weight: Of the classifier of (x − offset) / scale, (C, F) float32.
         bias: (C,) float32.
         offset: (F,) float64.
-        scale: Divisor of drawings.
+        scale: The divisor of drawings.
         known: (C, S) float64, the vectors of its classes.
-        top: Number of classes in the mean.
+        top: How many classes count.
     """
 
     weight: Weights
@@ -152,7 +152,7 @@ def combine_vectors(probabilities: Matrix, known: Matrix, top: int) -> Matrix:
     Args:
         probabilities: (M, C) of the seen classes.
         known: (C, S), their vectors.
-        top: Number of classes in the mean, at most C of them.
+        top: How many classes count; all C where there are no more.
 
     Raises:
         ConfigError: `top` is below 1, or the arrays do not fit one another.
@@ -193,7 +193,7 @@ def _taken_apart(part: Any, name: str) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str) -> Any:
-    """Rebuild a part from the result of `_taken_apart`, without checking that its arrays fit."""
+    """Return the part that `_taken_apart` gave; whether its arrays fit one another is not checked."""
     kind, kinds = facts.get("kind") if isinstance(facts, Mapping) else None, _KINDS[name]
     if name == "compare" and kind in get_args(Measure):
         return kind
@@ -213,29 +213,29 @@ def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str)
         raise ConfigError(f"these arrays are not of a recogniser: {error}") from error
 
 
-#: Constants of a fitted method, by name.
+#: Constants that a method was fitted with, by name.
 Constants: TypeAlias = Mapping[str, float]
 
 _CELLS_AT_ONCE = 1 << 22
-#: An upper bound of the width of features.
+#: More than the width of any network's features.
 _MOST_WIDE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ZeroShotRecogniser:
-    """A fitted method, which scores drawings for all classes, seen and unseen.
+    """A fitted method: it scores drawings for all classes, seen and unseen.
 
     Attributes:
         embed: (M, F) drawings → (M, D), both float64.
         prototypes: (L, D) float64, of all classes.
         compare: How (M, D) and (L, D) give (M, L), by name or by a network.
-        seen: (C,) int64, the seen classes.
-        width: Number of values F of a feature.
+        seen: (C,) int64, the classes that the method learned from.
+        width: F.
         gamma: γ of calibrated stacking, which is subtracted from the scores of seen classes (Chao et al., ECCV 2016); 0
-            without validation classes, which choose it.
-        constants: Constants of the method.
-        validation_hit: Accuracy on validation classes, with only these as candidates and the chosen constants, before
-            the final fit; None without validation classes.
+            without validation classes to choose it by.
+        constants: Of the method.
+        validation_hit: The share of drawings of validation classes that it recognised among these with the constants
+            chosen, before it learned from them as well; None without validation classes.
     """
 
     embed: AnyEmbedding
@@ -253,10 +253,10 @@ class ZeroShotRecogniser:
         return np.setdiff1d(np.arange(len(self.prototypes)), self.seen)
 
     def scores(self, features: Features, *, calibrated: bool = False) -> npt.NDArray[np.float32]:
-        """Score drawings for all classes: (M, F) → (M, L) float32, higher is more likely; `calibrated` subtracts γ.
+        """Score drawings for all classes: (M, F) → (M, L) float32, higher is likelier; `calibrated` subtracts γ.
 
         Raises:
-            ConfigError: The features have another width, or a value is not finite.
+            ConfigError: The features have another width, or a number is not finite.
         """
         self._check(features)
         found = np.empty((len(features), len(self.prototypes)), np.float32)
@@ -269,7 +269,7 @@ class ZeroShotRecogniser:
         return found
 
     def embedded(self, features: Features) -> npt.NDArray[np.float32]:
-        """Embed drawings in the space of the prototypes: (M, F) → (M, D) float32.
+        """Embed drawings among the prototypes: (M, F) → (M, D) float32.
 
         Raises:
             ConfigError: As for `scores`.
@@ -304,10 +304,10 @@ class ZeroShotRecogniser:
 
 
 def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> ZeroShotRecogniser:
-    """Rebuild a recogniser from the arrays and values of its `record`.
+    """Make a recogniser from the arrays and values of its `record`.
 
     Raises:
-        ConfigError: They are not those of a recogniser, or do not fit each other.
+        ConfigError: They are not of a recogniser, or do not fit one another.
     """
     prototypes, seen = arrays.get("prototypes"), arrays.get("seen")
     if prototypes is None or seen is None or prototypes.ndim != 2 or not prototypes.size or seen.dtype != np.int64:
@@ -342,14 +342,14 @@ def fitted(
     prototypes: Matrix,
     compare: AnyComparison = "distance",
 ) -> ZeroShotRecogniser:
-    """Return the recogniser of a method fitted to a training set with some constants."""
+    """Return a recogniser that was fitted to a training set with some constants."""
     return ZeroShotRecogniser(
         embed=embed, prototypes=prototypes, compare=compare, seen=data.seen, width=data.width, constants=constants
     )
 
 
 def _try_out(recogniser: ZeroShotRecogniser) -> None:
-    """Score a drawing of zeros, to check that arrays fit each other and give finite scores."""
+    """Score a drawing of zeros: this shows whether arrays fit one another and give finite scores."""
     if not 0 < recogniser.width <= _MOST_WIDE:
         raise ConfigError(f"these values are not of a recogniser: features of a width of {recogniser.width:,}")
     try:
@@ -362,8 +362,8 @@ def _try_out(recogniser: ZeroShotRecogniser) -> None:
 
 
 # The folder `recognisers/` of a run has a file for each source of class vectors and each method, named
-# `{source}.{method}.safetensors`; no code is loaded from it. The arrays are those of `ZeroShotRecogniser.record`; the
-# metadata name the source, the method and the classes.
+# `{source}.{method}.safetensors`: nothing in it is ever run. Its arrays are those of `ZeroShotRecogniser.record`; its
+# facts say whose they are.
 
 FOLDER = "recognisers"
 _SOURCE, _METHOD = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,99}"), re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -374,8 +374,8 @@ class KeptRecogniser:
     """A fitted recogniser in its run folder.
 
     Attributes:
-        source: Name of the class vectors: the stem of a file, or `a+b` for the concatenation of two.
-        method: Name of the method in ZERO_SHOT_METHODS.
+        source: Of the class vectors: a file's stem, or `a+b` for those of two side by side.
+        method: Its name in ZERO_SHOT_METHODS.
         classes: The L names, in the order of the prototypes.
         recogniser: The recogniser.
     """
@@ -392,11 +392,11 @@ class KeptRecogniser:
 
 
 def write_recogniser(folder: Path, kept: KeptRecogniser) -> Path:
-    """Write a recogniser into a run folder atomically and deterministically, and return the path.
+    """Write a recogniser into a run folder, whole or not at all; the same one gives the same bytes. Return the file.
 
     Raises:
-        ConfigError: The name of the source or the method is not a valid file name, or the number of classes is not that
-            of the prototypes.
+        ConfigError: The source or the method has a name that no file should have, or there is not one class per
+            prototype.
         SketchDataError: It cannot be written.
     """
     if not _SOURCE.fullmatch(kept.source) or not _METHOD.fullmatch(kept.method):
@@ -413,15 +413,15 @@ def write_recogniser(folder: Path, kept: KeptRecogniser) -> Path:
 
 
 def recogniser_path(folder: Path, source: str, method: str) -> Path:
-    """Return the path of a recogniser's file, which need not exist."""
+    """Return the path of a recogniser's file, there or not."""
     return folder / FOLDER / f"{source}.{method}{SUFFIX}"
 
 
 def read_recognisers(folder: Path) -> list[KeptRecogniser]:
-    """Read all recognisers of a run folder, sorted by source and method.
+    """Read all recognisers of a run folder, by source and method.
 
     Raises:
-        SketchDataError: There are none, or a file is damaged, is not a recogniser, or has the name of another one.
+        SketchDataError: There are none, or one is damaged, is no recogniser, or has another one's name.
     """
     paths = sorted((folder / FOLDER).glob(f"*{SUFFIX}"))
     if not paths:
@@ -435,7 +435,7 @@ def choose_recogniser(
     """Return the first recogniser of a source and a method (None for any) with the best result on validation classes.
 
     Raises:
-        ConfigError: No recogniser has that source and method.
+        ConfigError: None is of that source and method.
     """
     fitting = [one for one in kept if source in (None, one.source) and method in (None, one.method)]
     if not fitting:

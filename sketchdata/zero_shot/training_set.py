@@ -1,7 +1,8 @@
-"""The training set of a zero-shot method: drawings of seen classes, and the semantic vectors of all classes.
+"""What a zero-shot method may learn from: drawings of seen classes, and the semantic vectors of all classes.
 
-A training set is checked once, on creation: a drawing of an unseen class is an error. Features stay in memory or in a
-memory-mapped file; sums over them are computed in double precision, a block of rows at a time.
+A training set is checked once, when it is made: a drawing of an unseen class in it is an error, not an input. Features
+stay where they are, in memory or in a file that is mapped to it; sums over them are taken in double, a block of rows at
+a time.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from sketchdata.errors import ConfigError
 Features: TypeAlias = npt.NDArray[np.floating[Any]]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-#: Values in double precision at a time: 64 MB.
+#: Numbers in double at a time: 64 MB.
 CELLS_AT_ONCE = 1 << 23
 
 
 def check_classes(chosen: Sequence[int] | Labels, classes: int, name: str) -> Labels:
-    """Return labels in ascending order.
+    """Return places in the class table, ascending.
 
     Raises:
-        ConfigError: A label occurs twice, or is outside the class table.
+        ConfigError: A place occurs twice, or is outside the table.
     """
     places = np.sort(np.asarray(chosen, np.int64).reshape(-1))
     if len(np.unique(places)) < len(places) or (len(places) and not 0 <= places[0] <= places[-1] < classes):
@@ -42,7 +43,7 @@ def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> 
     """Check features (N, F) and labels (N,).
 
     Raises:
-        ConfigError: There are none, they do not fit each other, or a feature is not finite.
+        ConfigError: There are none, they do not fit one another, or a feature is not a finite number.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
         raise ConfigError(f"(N, F) features with (N,) labels are needed, not {features.shape} with {labels.shape}")
@@ -52,10 +53,10 @@ def check_drawings(features: Features, labels: npt.NDArray[np.integer[Any]]) -> 
 
 
 def check_finite(features: Features) -> None:
-    """Check features, a block of rows at a time.
+    """Check features, some rows at a time.
 
     Raises:
-        ConfigError: A feature is not finite.
+        ConfigError: One of them is not a finite number.
     """
     step = max(1, CELLS_AT_ONCE // features.shape[1])
     for start in range(0, len(features), step):
@@ -69,7 +70,7 @@ def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> No
     """Check that each class has a drawing.
 
     Raises:
-        ConfigError: A class has no drawing.
+        ConfigError: A class has none.
     """
     empty = np.setdiff1d(classes, labels)
     if len(empty):
@@ -77,7 +78,7 @@ def check_all_drawn(labels: npt.NDArray[np.integer[Any]], classes: Labels) -> No
 
 
 def list_places(places: Labels) -> str:
-    """Return the first few labels, for a message."""
+    """Return the first few places of the class table, for a message."""
     return ", ".join(map(str, places[:8].tolist())) + ("…" if len(places) > 8 else "")
 
 
@@ -86,16 +87,16 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSet:
-    """Drawings of seen classes, and the vectors of all L classes.
+    """Some drawings of seen classes, and the vectors of all L classes.
 
     Attributes:
         features: (N, F) floats, finite.
-        labels: (N,) int64, indices into the class table.
-        rows: (n,) int64, ascending, the training drawings.
-        vectors: (L, S) float32, finite and nonzero.
-        seen: (C,) int64, ascending, the seen classes, each with drawings among the rows.
-        seed: Random seed.
-        device: Device of the networks.
+        labels: (N,) int64, places in the class table.
+        rows: (n,) int64, ascending: the drawings to learn from.
+        vectors: (L, S) float32, finite and none of them zero.
+        seen: (C,) int64, ascending: the classes to learn from, each of which has drawings among the rows.
+        seed: Of all random numbers.
+        device: Where networks learn.
     """
 
     features: Features
@@ -113,12 +114,12 @@ class TrainingSet:
 
     @cached_property
     def places(self) -> Labels:
-        """(n,) int64, the index of each drawing's class among the seen classes, 0..C-1."""
+        """(n,) int64, the place of each drawing's class among the seen ones, 0..C-1."""
         return np.searchsorted(self.seen, self.labels[self.rows])
 
     @cached_property
     def counts(self) -> Matrix:
-        """(C,) float64, the number of drawings of each seen class."""
+        """(C,) float64, the drawings of each seen class."""
         return np.bincount(self.places, minlength=len(self.seen)).astype(np.float64)
 
     @cached_property
@@ -136,10 +137,10 @@ class TrainingSet:
 
     @cached_property
     def directions(self) -> Matrix:
-        """(L, S) float64, vectors centred on the seen classes and scaled to a mean square of 1.
+        """(L, S) float64, vectors minus the mean of the seen classes', whose mean square is made 1.
 
         Raises:
-            ConfigError: The vectors of all seen classes are equal.
+            ConfigError: The vectors of all seen classes are the same.
         """
         known = self.vectors[self.seen].astype(np.float64)
         spread = root_mean_square(known - known.mean(axis=0))
@@ -148,14 +149,14 @@ class TrainingSet:
         return np.asarray((self.vectors - known.mean(axis=0)) / spread)
 
     def blocks(self) -> Iterator[tuple[Matrix, Labels]]:
-        """Yield blocks of features in double precision, (m, F), and the indices of their classes, (m,)."""
+        """Yield features in double, (m, F), and the places of their classes, (m,), some rows at a time."""
         step = max(1, CELLS_AT_ONCE // self.width)
         for start in range(0, len(self.rows), step):
             chosen = slice(start, start + step)
             yield self.features[self.rows[chosen]].astype(np.float64), self.places[chosen]
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Sample with replacement: (size, F) float32 features and (size,) class indices, on the set's device."""
+        """Draw with replacement: (size, F) float32 features and (size,) places, on the set's device."""
         chosen = torch.randint(len(self.rows), (size,), generator=generator).numpy()
         drawn = self.features[self.rows[chosen]].astype(np.float32, copy=False)
         return torch.from_numpy(drawn).to(self.device), torch.from_numpy(self.places[chosen]).to(self.device)
@@ -167,7 +168,7 @@ def root_mean_square(rows: npt.NDArray[np.floating[Any]]) -> float:
 
 
 def one_hot(places: Labels, classes: int) -> Any:
-    """Return a sparse (m, C) one-hot matrix."""
+    """Return a sparse (m, C) matrix with a one in each row."""
     return sparse.csr_array((np.ones(len(places)), (np.arange(len(places)), places)), shape=(len(places), classes))
 
 
@@ -179,19 +180,19 @@ def make_training_set(
     seed: int = 0,
     device: str = "cpu",
 ) -> TrainingSet:
-    """Return a training set of all given drawings.
+    """Return a training set of all the drawings given.
 
     Args:
         features: (N, F) floats.
-        labels: (N,) integers, indices into the class table, of seen classes only.
+        labels: (N,) integers, places in the class table; all of them seen classes.
         vectors: (L, S) floats, the semantic vectors of seen and unseen classes.
-        seen: The seen classes.
-        seed: Random seed, from 0.
-        device: A torch device.
+        seen: The classes to learn from.
+        seed: From 0.
+        device: Of torch.
 
     Raises:
-        ConfigError: A drawing is of an unseen class, a class lacks drawings or a vector, a value is not finite, there
-            is no unseen class or fewer than two seen classes, or arrays do not fit each other.
+        ConfigError: A drawing is of an unseen class, a class lacks drawings or a vector, a number is not finite, there
+            is no unseen class or fewer than two seen ones, or arrays do not fit one another.
     """
     if seed < 0:
         raise ConfigError(f"seeds are counted from 0, and this one is {seed}")

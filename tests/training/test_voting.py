@@ -26,8 +26,8 @@ class OneView(Augmentation):
     only: torch.Tensor
 
     @property
-    def keeps_ink(self) -> bool:
-        return True
+    def resize(self) -> str:
+        return "ink"
 
     def affine(self, count: int, random: torch.Generator) -> torch.Tensor:
         return self.only.expand(count, 2, 3)
