@@ -1,1 +1,1 @@
-"""One job a file, read top to bottom: Config, stage functions, run(config, engine)."""
+"""One job per file, read top to bottom: Config, stage functions, run(config, engine)."""

@@ -1,7 +1,7 @@
-"""Audit a data set of drawings: its image entropy, its duplicates, and what its drawings are like.
+"""Audit a data set of drawings: image entropy, duplicates and statistics.
 
-Each audit runs tasks over the shards, whose results lie in the work folder, and then puts them together here. No step
-holds all drawings.
+Each audit runs tasks over the shards, writes their results to the work folder, and then combines them. No step holds
+all drawings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from sketchdata.storage.manifest import hash_file, replacing
 DUPLICATES_FILE, SUMMARY_FILE = "duplicates.parquet", "summary.csv"
 
 _PERCENT = click.FloatRange(0, 100)
-#: Of fewer drawings, the 5th percentile lies between the two outermost and says little.
+#: With fewer drawings, the 5th percentile lies between the two smallest values and means little.
 FEW = 20
 
 ENTROPY_SCHEMA = pa.schema(
@@ -67,7 +67,7 @@ PERCENTILE_COLUMNS = (
     *("label", "word", "n", "p_low", "p_median", "p_high"),
     *("drawings", "noise_low", "noise_high", "noise_share"),
 )
-#: By verdict, an index into FLAGS; −1 is null.
+#: {verdict: index into FLAGS}; −1 is null.
 _FLAG_OF_VERDICT = np.array([FLAGS.index(NOISE_FLAG), FLAGS.index(NORMAL_FLAG), FLAGS.index(NOISE_FLAG), -1], np.int8)
 
 #: (S, C, VERDICTS) int64: drawings by split, class and verdict.
@@ -76,7 +76,7 @@ VerdictCounts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class EntropyConfig:
-    """How drawings are rastered, and which drawings of a class are normal."""
+    """Options: the raster of the drawings, and the normal range of a class."""
 
     size: int = option(DEFAULT_SIZE, help="Side of the raster in pixels.", type=click.IntRange(1, MAX_SIZE))
     line_width: int = option(1, help="Width of the lines in pixels.", type=click.IntRange(1, MAX_LINE_WIDTH))
@@ -86,7 +86,7 @@ class EntropyConfig:
 
 
 def audit_entropy(directory: Path, config: EntropyConfig, engine: EngineOptions) -> AuditRecord | None:
-    """Audit the image entropy and return the audit's record; None in an unfinished share of a job array.
+    """Audit the image entropy and return the record of the audit; None in an unfinished share of a job array.
 
     Raises:
         SketchDataError: The data set is missing or damaged, or a raw drawing is not finite.
@@ -106,7 +106,7 @@ def audit_entropy(directory: Path, config: EntropyConfig, engine: EngineOptions)
     tasks = [folder.task(shard, settings) for _, shard in folder.shards()]
     if run_final(measure_shard, tasks, engine, title="Measuring entropy") is None:
         return None
-    # A tally of ink is small for any number of drawings.
+    # A tally of ink pixels is small for any number of drawings.
     columns = [map_columns(folder.output(shard)) for shard in folder.manifest.shards(config.by_split)]
     total = add([tally(column["label"], column["ink"]) for column in columns])
     ink = [total.of(label) for label in range(len(folder.manifest.classes))]
@@ -138,7 +138,7 @@ def measure_shard(task: Task) -> TaskResult:
 
 
 def _write_entropies(folder: AuditFolder, config: EntropyConfig, limits: ClassLimits) -> VerdictCounts:
-    """Classify every drawing into `entropy.parquet`, a row group a shard."""
+    """Classify every drawing and write `entropy.parquet`, one row group per shard."""
     classes = len(limits.references)
     found = np.zeros((len(folder.splits), classes, VERDICTS), np.int64)
     with (
@@ -188,7 +188,7 @@ def _verdict_counts(verdicts: npt.NDArray[np.int64]) -> dict[str, int]:
     return {"drawings": int(verdicts.sum()), **counts}
 
 
-#: Drawings compared at once at most: some 150 MB.
+#: Maximum number of drawings compared at a time: about 150 MB.
 AT_ONCE = 500_000
 
 DUPLICATES_SCHEMA = pa.schema(
@@ -202,10 +202,10 @@ DUPLICATES_SCHEMA = pa.schema(
 
 
 def audit_duplicates(directory: Path, engine: EngineOptions) -> AuditRecord | None:
-    """Find equal drawings and return the audit's record; None in an unfinished share of a job array.
+    """Find equal drawings and return the record of the audit; None in an unfinished share of a job array.
 
-    `digest_shard` hashes every drawing; digests that occur twice make candidates. `collect_shard` reads the candidates'
-    drawings again, so that drawings are compared, not just their hashes.
+    `digest_shard` hashes every drawing; drawings with equal hashes are candidates. `collect_shard` reads the candidates
+    again, so that drawings are compared and not only their hashes.
 
     Raises:
         SketchDataError: The data set is missing or damaged.
@@ -256,7 +256,7 @@ def digest_shard(task: Task) -> TaskResult:
 
 
 def collect_shard(task: Task) -> TaskResult:
-    """Collect the drawings of a shard whose hash occurs twice in the data set, in their normal form."""
+    """Collect the drawings of a shard whose hash occurs more than once in the data set, in normal form."""
     digest, twice = map_columns(Path(task.config["digests"]))["digest"], np.load(task.config["repeated"])
     wanted = np.flatnonzero(np.isin(digest, twice))
     parts, forms, before = [empty_batch()], [], 0
@@ -282,7 +282,7 @@ def _members(folder: AuditFolder) -> Members:
     joined = {name: np.concatenate([part[name] for part in columns]) for name in ("digest", "key_id", "label")}
     firsts = _firsts([path for _, path in shards], joined["digest"])
     _, group, counts = np.unique(firsts, return_inverse=True, return_counts=True)
-    # A group of one: another drawing had the same hash.
+    # A group of one: a hash collision with a different drawing.
     equal = counts[group] > 1
     _, group = np.unique(firsts[equal], return_inverse=True)
     return Members(
@@ -294,9 +294,9 @@ def _members(folder: AuditFolder) -> Members:
 
 
 def _firsts(paths: Sequence[Path], digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Return, for each of M candidates, the number of the first that is equal to it: (M,) int64.
+    """Return, for each of M candidates, the index of the first candidate equal to it: (M,) int64.
 
-    The drawings themselves are compared, as keys of a dict, in rounds that fit into memory.
+    Drawings are compared as keys of a dict, in rounds that fit into memory.
     """
     firsts, rounds = np.empty(len(digest), np.int64), len(digest) // AT_ONCE + 1
     turn = digest % np.uint64(rounds)
@@ -314,13 +314,13 @@ def _firsts(paths: Sequence[Path], digest: npt.NDArray[np.uint64]) -> npt.NDArra
     return firsts
 
 
-#: The name of all splits together.
+#: Name of all splits together.
 ALL = "all"
 SUMMARY_COLUMNS = ("label", "word", "split", *(field.name for field in dataclasses.fields(ClassStatistics)))
 
 
 def audit_summary(directory: Path, engine: EngineOptions) -> AuditRecord | None:
-    """Summarise the drawings and return the audit's record; None in an unfinished share of a job array.
+    """Summarise the drawings and return the record of the audit; None in an unfinished share of a job array.
 
     Raises:
         SketchDataError: The data set is missing or damaged.
@@ -354,7 +354,7 @@ def audit_summary(directory: Path, engine: EngineOptions) -> AuditRecord | None:
 
 
 def tally_shard(task: Task) -> TaskResult:
-    """Tally a shard's drawings by class and value of each measure."""
+    """Count the drawings of a shard by class and value of each measure."""
     found = list(_add_up([measure(batch) for batch in read_shard(task)]).values())
     columns = {
         "measure": np.repeat(np.arange(len(MEASURES), dtype=np.uint8), [len(each.label) for each in found]),

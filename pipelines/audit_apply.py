@@ -1,8 +1,8 @@
-"""Apply an audit and its curators' decisions: from a data set to a curated one of the same layout.
+"""Apply an audit and the decisions of its curators: from a data set to a curated one of the same layout.
 
-Three stages come before the shards, which are assembled as in a build. `group_shard` leaves out what is removed and
-groups the rest by class; with --refill, `refill_class` takes each class's next drawings from its official file;
-`gather_class` joins the two. An interrupted run resumes from there, and the manifest comes last.
+Three stages precede the assembly of shards, which is that of a build. `group_shard` drops removed drawings and groups
+the rest by class; with --refill, `refill_class` takes the next drawings of each class from its official file;
+`gather_class` joins both. An interrupted run resumes, and the manifest is written last.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is removed, what takes its place, and where the curated data set goes."""
+    """Options: removals, replacements, and the folder of the curated data set."""
 
     out: Path = option(help="Folder of the curated data set.", record=False, type=FOLDER)
     splits: str | None = option(
@@ -72,11 +72,11 @@ class Config:
 
 
 def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
-    """Make the curated data set and return its manifest; None when other shares of a job array must finish first.
+    """Build the curated data set and return its manifest; None if other shares of a job array must finish first.
 
     Raises:
-        SketchDataError: There is no audit of this very data set, a shard is damaged, or nothing would be left.
-        ConfigError: The options do not go together, or the output folder is not free.
+        SketchDataError: The data set has no audit, a shard is damaged, or no drawing would be left.
+        ConfigError: The options contradict each other, or the output folder is not empty.
     """
     if config.source is not None and not config.refill:
         raise ConfigError("--source is where --refill takes drawings from: give both or neither")
@@ -127,7 +127,7 @@ def _check(curation: Curation, config: Config) -> None:
             f"--refill the data set that it was made from, {parent.parent.name}"
         )
     if config.refill:
-        # A source that is not there must not destroy the data set to overwrite.
+        # A missing source must not destroy the data set to overwrite.
         open_source(location_of(config.source))
     if config.no_noise and not len(curation.keep) + len(curation.drop):
         raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
@@ -145,7 +145,7 @@ def _check(curation: Curation, config: Config) -> None:
 
 
 def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> dict[str, list[Stored]] | None:
-    """Return {split: the groups that hold drawings, in the order of the parent's rows}."""
+    """Return {split: non-empty groups, in the order of the parent's rows}."""
     parent = curation.parent
     removed = write_ids(folder.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
     shards = [(split, shard) for split in parent.counts for shard in parent.shards(split)]
@@ -175,11 +175,11 @@ def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> d
 
 
 def group_shard(task: Task) -> TaskResult:
-    """Group the drawings of one Parquet shard that stay by class."""
+    """Group the kept drawings of one Parquet shard by class."""
     removed: KeyIds = np.load(task.config["removed"], mmap_mode="r")
     staying = [batch.take(np.flatnonzero(~contains(removed, batch.key_id))) for batch in read_shard(task)]
     batch = concatenate(staying)
-    # Without drawings there are no groups, and nothing reads them.
+    # Without drawings there are no groups to read.
     write = parquet.write_grouped if len(batch) else parquet.write_arrow
     write(task.output, batch, task.config["words"])
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
@@ -189,9 +189,9 @@ def group_shard(task: Task) -> TaskResult:
 
 
 def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions) -> dict[str, TaskResult] | None:
-    """Return {class: result} of the classes with holes; no drawing is in two classes, nor in the data set already.
+    """Return {class: result} of the incomplete classes; no new drawing is in two classes or already in the data set.
 
-    The results are `{class}.arrow` by rising rank, and `{class}.rejects.jsonl`.
+    The results are `{class}.arrow` in ascending rank, and `{class}.rejects.jsonl`.
     """
     if "recognized_only" not in curation.parent.config:
         raise ConfigError(
@@ -268,7 +268,7 @@ def _refill_task(
 
 
 def refill_class(task: Task) -> TaskResult:
-    """Read a class's official file once and keep its next good drawings, in rank order."""
+    """Read the official file of a class once and keep its next good drawings, in rank order."""
     settings = task.config
     source = open_source(settings["source"])
     file = source.find(settings["path"])
@@ -297,7 +297,7 @@ def refill_class(task: Task) -> TaskResult:
 
 
 def _accept(settings: Mapping[str, Any]) -> Accept:
-    """Return the test of new drawings: not in the data set, not dropped, and not noise unless kept."""
+    """Return the filter of new drawings: not in the data set, not dropped, and not noise unless kept."""
     known, keep = (np.load(settings[name], mmap_mode="r") for name in ("known", "keep"))
 
     def accept(batch: DrawingBatch) -> Mask:
@@ -349,7 +349,7 @@ def _gather(
 
 
 def gather_class(task: Task) -> TaskResult:
-    """Put one class's drawings together, split by split: those that stay, then those that fill its holes."""
+    """Join the drawings of one class, split by split: kept drawings, then replacements."""
     settings = task.config
     none = empty_batch(raw=settings["raw"])
     refill = none if settings["refill"] is None else parquet.map_arrow(Path(settings["refill"]))
@@ -397,7 +397,7 @@ def _finish(
 
 
 def _warn(curation: Curation, counts: Counts, *, refilled: bool) -> None:
-    """Name the classes that could not be refilled, and those that lost all of a split."""
+    """Warn about classes that could not be refilled, and classes that lost all drawings of a split."""
     before = curation.parent.counts
     short, empty = [], []
     for split, classes in counts.items():

@@ -1,7 +1,7 @@
-"""Convert drawings between file formats, as a stream: read, count what is refused, write.
+"""Convert drawings between file formats as a stream: read, count refused records, write.
 
-A file takes its place only when all of it is written and not too much was bad, so neither a fault nor a kill leaves
-half a file in its place; and so do the files of a folder.
+An output file is renamed into place only after it is complete and the share of bad records is within its limit, so
+neither an error nor a kill leaves half a file. The same holds for the files of a folder.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ RASTERS = ("official", "fast")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How to convert."""
+    """Options of a conversion."""
 
     in_format: str | None = option(
         None,
@@ -101,9 +101,9 @@ class Config:
 
 @dataclass(kw_only=True)
 class Converted:
-    """What was converted: drawings, refused records by reason, the first few of those in words, and the reader's notes.
+    """The result of a conversion: drawings, refused records by reason, the first few messages, and notes of the reader.
 
-    A note says what was decided for the whole file.
+    A note states a decision about the whole file.
     """
 
     drawings: int = 0
@@ -118,12 +118,12 @@ def run(source: str, out: str, config: Config) -> Converted:
     Args:
         source: A file, a folder of SVG files, or `-` for standard input.
         out: A file, a folder for SVG files (one that exists, or a name that ends in /), or `-` for standard output.
-        config: How.
+        config: Options of the conversion.
 
     Raises:
-        ConfigError: The formats are unknown or cannot be had so, or OUT exists.
-        FormatError: The file as a whole cannot be read, or the drawings have no such form.
-        SketchDataError: Nothing in it is good, or too much is bad.
+        ConfigError: A format is unknown or does not support this use, or OUT exists.
+        FormatError: The file cannot be read, or the drawings cannot be written in the format.
+        SketchDataError: No record is good, or too many are bad.
     """
     reading, folder = _reading_format(source, config), _is_folder(out, config)
     writing = FORMATS["svg"] if folder else _writing_format(out, config)
@@ -180,9 +180,9 @@ def _is_folder(out: str, config: Config) -> bool:
 
 
 def _word(source: str, reading: FileFormat, writing: FileFormat, config: Config) -> str | None:
-    """Return the category to give the drawings, or to ask of those that name one; None to take any."""
+    """Return the category to assign, or to require of drawings that name one; None for any."""
     if config.word is not None or reading.names_word:
-        # A file's name is no reason to refuse what the records themselves say.
+        # The category in the records wins over the file name.
         return config.word
     name = category_of(Path(source).name)
     if name in read_classes(manifest_path("quickdraw-categories.txt")):
@@ -193,7 +193,7 @@ def _word(source: str, reading: FileFormat, writing: FileFormat, config: Config)
 
 
 def _raster(config: Config) -> npy.Raster:
-    """Return what draws the bitmaps."""
+    """Return the function that draws the bitmaps."""
     if config.raster == "fast":
         return npy.fast_raster
     from sketchdata.drawings.raster_cairo import load_cairo, official_raster
@@ -243,7 +243,7 @@ _PICTURE = FileFormat(name="picture", read=_read_picture, write=None)
 
 
 class _Tally:
-    """Counts the good and the refused, and lists the refused as they come."""
+    """Counter of good and refused records, which lists refused ones as they occur."""
 
     def __init__(self, source: str, config: Config) -> None:
         self.source, self.config = source, config
@@ -253,7 +253,7 @@ class _Tally:
 
     def __enter__(self) -> _Tally:
         if self.config.rejects is not None:
-            # Written in place: when the conversion fails for what is on the list, it is wanted most.
+            # Written in place, since the list is needed most if the conversion fails.
             self._list = output_file(self.config.rejects).open("wb")
         return self
 
@@ -262,7 +262,7 @@ class _Tally:
             self._list.close()
 
     def good(self, portions: Iterable[Portion]) -> Iterator[DrawingBatch]:
-        """Yield the batches of drawings, and note the faults."""
+        """Yield the batches of drawings, and record the faults."""
         for portion in portions:
             self.converted.drawings += len(portion.batch)
             self.converted.notes += [portion.note] if portion.note else []
@@ -273,7 +273,7 @@ class _Tally:
                 yield portion.batch
 
     def simplified(self, batches: Iterable[DrawingBatch]) -> Iterator[DrawingBatch]:
-        """Yield the batches simplified, without the drawings that cannot be, which are refused."""
+        """Yield the batches simplified; drawings that cannot be simplified are refused."""
         for batch in batches:
             parsed = simplify_records(Parsed(batch=batch, rows=np.arange(len(batch)), faults=[]))
             self.converted.drawings -= len(parsed.faults)
@@ -283,7 +283,7 @@ class _Tally:
                 yield parsed.batch
 
     def refuse(self, fault: Fault) -> None:
-        """Note a refused record."""
+        """Record a refused record."""
         self.converted.rejects[fault.reason] += 1
         self._reasons.add(fault)
         if len(self.converted.examples) < _EXAMPLES:
@@ -296,7 +296,7 @@ class _Tally:
         """Check that some records are good and not too many are bad.
 
         Raises:
-            SketchDataError: It is not so.
+            SketchDataError: No record is good, or too many are bad.
         """
         good, bad = self.converted.drawings, self.converted.rejects.total()
         if not good + bad:
@@ -313,7 +313,7 @@ class _Tally:
 
 
 def _write_file(out: str, writing: FileFormat, batches: Iterator[DrawingBatch], words: Words, tally: _Tally) -> None:
-    # Before anything is read: a wrong option must not cost an hour.
+    # Checked before anything is read, so that a wrong option does not cost an hour.
     raster = _raster(tally.config) if writing.name == "npy" else None
     with _target(out) as file:
         if raster is not None:

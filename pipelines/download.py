@@ -1,11 +1,11 @@
-"""Download the official QuickDraw files: several at once, resumed, checked, and never half a file under its name.
+"""Download the official QuickDraw files: in parallel, resumed, checked, and never incomplete under the final name.
 
     sketchdata download quickdraw --categories star,cat --dest data/quickdraw
 
-The result is laid out like the bucket (DEST/full/simplified/star.ndjson), so that DEST is itself a source. What makes a
-file right is said by `--checksums`: the published list, or what the source itself announces. A file that the source
-has gzipped is stored gzipped. The published sizes and md5 sums are of the unpacked content, so it is unpacked once to
-be compared with them.
+The result has the layout of the bucket (DEST/full/simplified/star.ndjson), so DEST can be used as a source.
+`--checksums` chooses the reference of the check: the published list or the headers of the source. A file that the
+source has gzipped is stored gzipped. The published sizes and md5 sums are of the unpacked content, so it is unpacked
+once to be compared with them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _LISTED_FAILURES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to download, from where, and what to check it against."""
+    """Options: files, source, and reference of the check."""
 
     format: str = option("simplified", help="Published format to download.", type=click.Choice(list(FORMATS)))
     categories: str | None = option(None, help="Comma-separated names. Default: all 345.", metavar="A,B,…")
@@ -82,12 +82,12 @@ class FileResult:
     """The result for one file.
 
     Attributes:
-        path: Its path below the destination; below the bucket's root when it could not be found.
-        status: What happened.
-        bytes: Its size; 0 when it failed.
-        received: How many bytes were fetched for it in this run.
-        official: Whether its content is the published one; None when none was published, or it is not there yet.
-        error: Why it failed.
+        path: Path below the destination; below the root of the bucket if it was not found.
+        status: The outcome.
+        bytes: Size; 0 if it failed.
+        received: Bytes fetched in this run.
+        official: Whether its content is the published one; None if nothing is published or the file is incomplete.
+        error: Reason of a failure.
     """
 
     path: str
@@ -108,11 +108,11 @@ class DownloadSummary:
     seconds: float
 
     def count(self, status: Status) -> int:
-        """Return how many files ended with a status."""
+        """Return the number of files with a status."""
         return sum(file.status == status for file in self.files)
 
     def size(self, status: Status) -> int:
-        """Return how many bytes the files of a status have."""
+        """Return the total bytes of the files with a status."""
         return sum(file.bytes for file in self.files if file.status == status)
 
     @property
@@ -122,7 +122,7 @@ class DownloadSummary:
 
     @property
     def not_official(self) -> list[FileResult]:
-        """The files whose content is not the published one."""
+        """The files whose content differs from the published one."""
         return [file for file in self.files if file.official is False]
 
     @property
@@ -131,7 +131,7 @@ class DownloadSummary:
         return sum(file.received for file in self.files)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return JSON values."""
         return {
             "source": self.source,
             "dest": str(self.dest),
@@ -145,7 +145,7 @@ class DownloadSummary:
         }
 
     def check(self) -> None:
-        """Raise TasksFailedError with a list of the failures, if there are any."""
+        """Raise TasksFailedError with a list of failures, if there are any."""
         if not self.failed:
             return
         shown = "\n".join(f"  {file.path}: {file.error}" for file in self.failed[:_LISTED_FAILURES])
@@ -159,7 +159,7 @@ class DownloadSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedFile:
-    """One file to fetch, and what it must turn out to be; `content_md5` is of what a gzipped file holds."""
+    """One file to fetch and its expected size and hashes; `content_md5` is of a gzipped file's unpacked content."""
 
     file: SourceFile
     expected: Expected
@@ -167,16 +167,16 @@ class PlannedFile:
 
     @property
     def path(self) -> str:
-        """Its path below the destination."""
+        """Path below the destination."""
         return self.file.stored_path
 
 
 def run(config: Config, *, policy: FetchPolicy = DEFAULT_POLICY) -> DownloadSummary:
-    """Fetch what is not there yet. Failures are in the summary: `summary.check()` raises them.
+    """Fetch the missing files. Failures are in the summary; `summary.check()` raises them.
 
     Raises:
-        ConfigError: An option is wrong, or the disk has not enough room.
-        SketchDataError: The source cannot be reached at all.
+        ConfigError: An option is invalid, or the disk has too little room.
+        SketchDataError: The source cannot be reached.
     """
     started = time.monotonic()
     published = read_official_files(manifest_path("quickdraw-files.csv"))
@@ -221,7 +221,7 @@ def run(config: Config, *, policy: FetchPolicy = DEFAULT_POLICY) -> DownloadSumm
 
 @dataclass(kw_only=True)
 class _Run:
-    """What every thread needs to know."""
+    """Data shared by all threads."""
 
     config: Config
     source: Source
@@ -232,7 +232,7 @@ class _Run:
     cuts: int = 0
 
     def guard(self, work: Callable[[Item], FileResult | Result], item: Item, path: str) -> FileResult | Result:
-        """Do one file's work; its failure is a result. After many cuts in a row nothing more is tried."""
+        """Download one file; a failure is a result. After many interrupted transfers in a row nothing more is tried."""
         if self.cuts >= 2 * self.config.jobs:
             return FileResult(path=path, status="failed", error="not tried, since the source had stopped answering")
         try:
@@ -246,7 +246,7 @@ class _Run:
         return result
 
     def plan(self, path: str) -> FileResult | PlannedFile:
-        """Find out what a file must be, and whether it is here already."""
+        """Find the expected size and hashes of a file, and whether it exists already."""
         if (listed := self.binding.get(path)) and (found := self._listed_and_here(listed)):
             return found
         file = self.source.find(path)
@@ -268,7 +268,7 @@ class _Run:
         return plan
 
     def fetch(self, plan: PlannedFile, on_bytes: Callable[[int], object]) -> FileResult:
-        """Fetch one file; once more when it is replaced at the source meanwhile."""
+        """Fetch one file, and again once if it changes at the source in the meantime."""
         try:
             return self._fetch(plan, on_bytes)
         except SourceChangedError:
@@ -300,7 +300,7 @@ class _Run:
         )
 
     def _listed_and_here(self, listed: OfficialFile) -> FileResult | None:
-        """Return a file that the binding list alone shows to be right: no request is needed."""
+        """Return a file that the binding list alone confirms, without a request."""
         for name in (listed.path, f"{listed.path}.gz"):
             entry = self.checked.look(name)
             if entry is not None and entry.content_md5 == listed.md5:
@@ -331,7 +331,7 @@ def _look_up(job: _Run, paths: Sequence[str]) -> list[FileResult | PlannedFile]:
     def look(path: str) -> FileResult | PlannedFile:
         return job.guard(job.plan, path, path)
 
-    # The first one goes alone: a source that cannot be reached is one error, not 345.
+    # The first file goes alone, so that an unreachable source is one error instead of 345.
     first = look(paths[0])
     if job.cuts and isinstance(first, FileResult):
         raise SketchDataError(f"cannot reach the source: {first.error}")
@@ -363,7 +363,7 @@ def _fetch_all(job: _Run, plans: Sequence[PlannedFile]) -> list[FileResult]:
                 bars.remove_task(bar)
 
         def log(result: FileResult) -> None:
-            # Where the bars are not shown, in a log file, one line per file shows progress.
+            # Without progress bars, in a log file, one line per file shows progress.
             if not console.is_terminal:
                 console.print(f"{result.status} {result.path}", highlight=False, soft_wrap=True)
 
@@ -371,4 +371,4 @@ def _fetch_all(job: _Run, plans: Sequence[PlannedFile]) -> list[FileResult]:
 
 
 class _StoppedError(Exception):
-    """Ends a thread's work after Ctrl-C; what has arrived is kept."""
+    """Stops a thread after Ctrl-C; received bytes are kept."""

@@ -2,9 +2,9 @@
 
     sketchdata build drawings --source tu-berlin --out data/tu-berlin
 
-`read_source` reads a file, or the SVG files of a folder, and groups its drawings by class; `select_class` joins a
-class's drawings from all of them and keeps those with the smallest ranks. Split, shards, lists and manifest are then
-those of `sketchdata build quickdraw-3.8m`, so that whatever reads one data set reads the other.
+`read_source` reads a file, or the SVG files of a folder, and groups its drawings by class; `select_class` joins the
+drawings of a class from all sources and keeps those with the smallest ranks. Splits, shards, lists and manifest have
+the layout of `sketchdata build quickdraw-3.8m`, so the same programs read both.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from sketchdata.storage.cards import OWN_FILES, dataset_card
 from sketchdata.storage.catalog import category_of, read_class_table
 from sketchdata.storage.manifest import FileEntry, Manifest, SourceEntry, file_entry
 
-#: No rank has more bits.
+#: Number of bits of a rank.
 _SIZE, _SEED = click.IntRange(0, 10_000_000), click.IntRange(0, 2**64 - 1)
 _SVG, _GZIP = ".svg", ".gz"
 _DUPLICATE, _UNLISTED = "duplicate key_id", "not in the class table"
@@ -66,7 +66,7 @@ _DUPLICATE, _UNLISTED = "duplicate key_id", "not in the class table"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to build, from what, and where to."""
+    """Options: sources, selection and output folder."""
 
     source: Path = option(
         help="Folder of drawings, at any depth: CLASS/FILE.svg, CLASS.npz, CLASS.bin, and .ndjson or Kaggle's .csv, "
@@ -113,10 +113,10 @@ class SourceUnit:
 
 
 def build(config: Config, engine: EngineOptions) -> Manifest | None:
-    """Build the data set and return its manifest; None when other shares of a job array must finish first.
+    """Build the data set and return its manifest; None if other shares of a job array must finish first.
 
     Raises:
-        SketchDataError: There are no drawings, too much is refused, a class has no name, or tasks failed.
+        SketchDataError: There are no drawings, too many are refused, a class has no name, or tasks failed.
     """
     sizes = {split: getattr(config, split) for split in SPLITS}
     if not sum(sizes.values()):
@@ -177,7 +177,7 @@ def build(config: Config, engine: EngineOptions) -> Manifest | None:
 
 
 def _notes(results: Sequence[TaskResult]) -> dict[str, list[str]]:
-    """Return what readers decided for whole files, {note: names}."""
+    """Return the notes of readers about whole files: {note: file names}."""
     notes: dict[str, list[str]] = {}
     for result in results:
         for note in result.facts["notes"]:
@@ -188,7 +188,7 @@ def _notes(results: Sequence[TaskResult]) -> dict[str, list[str]]:
 def _list_rejects(
     results: Sequence[TaskResult], known: Mapping[str, str], folder: OutputFolder
 ) -> tuple[Counter[str], FileEntry]:
-    """Write rejects.jsonl, with a line for all of a file's drawings of an unlisted class; count records by reason."""
+    """Write rejects.jsonl, with one line per file and unlisted class, and count records by reason."""
     rejects, lines = Counter(count_rejects(results)), []
     for result in results:
         lines += result.facts["rejected"]
@@ -203,26 +203,26 @@ def _list_rejects(
 
 
 def check_name(word: str) -> None:
-    """Check that a class can be named so.
+    """Check a class name.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: The name cannot be used for files, folders or columns.
     """
-    # Classes become names of files and folders, and columns of text.
+    # Class names become names of files and folders, and cells of text tables.
     if word in ("", ".", "..") or "/" in word or not word.isprintable() or len(word.encode(errors="replace")) > 200:
         raise ConfigError(
             f"{word!r} cannot be the name of a class: it must be printable, have no / and at most 200 bytes"
         )
 
 
-# ---- what there is to read -------------------------------------------------------------------------------------------
+# ---- sources ---------------------------------------------------------------------------------------------------------
 
 
 def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
-    """Return the files of drawings, and the folders of SVG files, in the order of their names.
+    """Return the files of drawings and the folders of SVG files, sorted by name.
 
     Raises:
-        ConfigError: There are none, or SVG files lie outside of a class's folder; `option` is what gave the source.
+        ConfigError: There are none, or SVG files lie outside of a class folder; `option` is named in the message.
     """
     if not source.is_dir():
         raise ConfigError(f"{option} {source} is not a folder: give one that holds drawings")
@@ -262,7 +262,7 @@ def _walk(source: Path) -> Iterator[tuple[Path, list[str]]]:
     seen = set()
     for place, folders, names in os.walk(source, followlinks=True):
         status = Path(place).stat()
-        # A link may lead back to a folder above it.
+        # A symbolic link can lead back to a parent folder.
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
@@ -281,7 +281,7 @@ def _below(source: Path, path: Path) -> str:
 
 
 def identity(paths: Sequence[Path]) -> str:
-    """Hash the names, sizes and times of files: what changes when one of them does."""
+    """Hash the names, sizes and modification times of files, to detect changes."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()
@@ -343,7 +343,7 @@ def read_source(task: Task) -> TaskResult:
 
 
 class _Hashed:
-    """Counts and hashes the bytes that pass."""
+    """Counts and hashes the bytes read through it."""
 
     def __init__(self) -> None:
         self.bytes, self.md5 = 0, hashlib.md5(usedforsecurity=False)
@@ -372,7 +372,7 @@ def _portions(path: Path, words: Words, hashed: _Hashed, scale: str) -> Iterator
 
 
 def simplified(portion: Portion) -> tuple[DrawingBatch, list[Fault]]:
-    """Return a portion's drawings, simplified where they are raw, and its faults and those of the simplification."""
+    """Return the drawings of a portion, simplified if raw, and the faults of reading and simplification."""
     if not portion.batch.is_raw:
         return portion.batch, portion.faults
     ids = portion.batch.key_id
@@ -398,15 +398,15 @@ def select(
     engine: EngineOptions,
     only: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> list[TaskResult] | None:
-    """Choose each class's drawings of all that were read; None in an unfinished share of a job array.
+    """Select the drawings of each class from all that were read; None in an unfinished share of a job array.
 
     Args:
-        folder: Its plan has the class table.
+        folder: Output folder, whose plan has the class table.
         read: The results of `read_source`.
-        known: {word as it was read: class}.
-        count: Drawings per class at most.
-        engine: Who does it.
-        only: {class: key_ids} of classes that take no other drawings.
+        known: {word in the source: class}.
+        count: Maximum number of drawings per class.
+        engine: Options of the engine.
+        only: {class: key_ids} of classes restricted to these drawings.
     """
     parts: dict[str, list[tuple[str, int, str]]] = {word: [] for word in folder.plan.classes}
     for result in read:
@@ -436,7 +436,7 @@ def select(
 
 
 def select_class(task: Task) -> TaskResult:
-    """Join a class's drawings from all files and keep those with the smallest ranks, in rank order."""
+    """Join the drawings of a class from all files and keep those with the smallest ranks, in rank order."""
     settings = task.config
     batch = concatenate([empty_batch(), *(parquet.read_class(Path(place), own) for place, own in settings["parts"])])
     wanted = np.array(settings.get("only", []), np.uint64)

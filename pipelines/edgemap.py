@@ -1,9 +1,9 @@
 """Build a set of edge maps for training: curated, split by photo, in WebDataset tars with an index.
 
-Two stages. `examine_shard` decodes every map of a Parquet shard once and keeps those that are whole in an Arrow file,
-out of which single rows can be taken. Then `lay_out` decides what the curation removes, which split each map's photo
-falls into, and the order of rows, in which classes are mixed; its plan lies in an Arrow file too. `write_tar_shard`
-carries a part of the plan out. So nothing is read more than twice, and no task holds more than one tar.
+Two stages. `examine_shard` decodes every map of a Parquet shard once and writes the undamaged ones to an Arrow file,
+with access to single rows. Then `lay_out` decides which maps the curation removes, the split of each photo, and the
+order of rows, in which classes are mixed; its plan is an Arrow file too. `write_tar_shard` writes a part of the plan.
+So nothing is read more than twice, and no task holds more than one tar.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _DECIMALS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which edge maps are taken, how they are split, and where they go."""
+    """Options: selection, split, and output folder."""
 
     edges: Path = option(help="Folder that `sketchdata edgemaps extract` made.", record=False, type=FOLDER)
     out: Path = option(help="Folder of the data set.", record=False, type=FOLDER)
@@ -80,10 +80,10 @@ class Config:
     overwrite: bool = option(False, help="Replace another data set of this kind in the output folder.", record=False)
 
     def share(self) -> Fraction:
-        """Return val's share.
+        """Return the share of `val`.
 
         Raises:
-            ConfigError: It is not a number, or not one from 0 to 1.
+            ConfigError: It is not a number from 0 to 1.
         """
         try:
             share = Fraction(self.val_share)
@@ -98,8 +98,8 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
     """Build the data set and return its manifest; None in an unfinished share of a job array.
 
     Raises:
-        SketchDataError: The edge maps are missing or damaged, they have no audit, or nothing would be left.
-        ConfigError: The options do not go together, or the output folder is not free.
+        SketchDataError: The edge maps are missing or damaged, have no audit, or none would be left.
+        ConfigError: The options contradict each other, or the output folder is not empty.
     """
     parent = open_parent(config.edges.absolute(), None, config.out)
     curation = _curation(parent, config)
@@ -181,7 +181,7 @@ def _curation(parent: Parent, config: Config) -> Curation | None:
 
 
 def examine_shard(task: Task) -> TaskResult:
-    """Keep the maps of one shard that decode to the side asked for; count the others, and say why."""
+    """Keep the maps of one shard that decode to the requested side; count the others by reason."""
     tables, rejects, classes = [], [], task.config["classes"]
     for table in pictures.read_shard(Path(task.config["shard"])):
         for label, word in zip(table.column("label").to_pylist(), table.column("word").to_pylist(), strict=True):
@@ -200,7 +200,7 @@ def examine_shard(task: Task) -> TaskResult:
                 rejects.append({**told, "reason": error.reason, "detail": error.detail})
         tables.append(table.take(pa.array(whole, pa.int64())))
     kept = pa.concat_tables(tables) if tables else pictures.schema().empty_table()
-    # The word follows from the label, and an Arrow file wants one dictionary for all of its batches.
+    # The word follows from the label, and an Arrow file needs one dictionary for all of its batches.
     columns = {name: kept.column(name) for name in kept.column_names if name != "word"}
     result = write_columns(task, {**columns, "image": pa.array(pictures.image_bytes(kept), pa.binary())})
     reasons = Counter(reject["reason"] for reject in rejects)
@@ -209,24 +209,24 @@ def examine_shard(task: Task) -> TaskResult:
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
-#: What a curation does to a map: removes it as noise, drops it by a decision, keeps it by one though it is noise.
+#: Effects of a curation on a map: removed as noise, dropped by a decision, or noise kept by a decision.
 CURATED = ("noise", "dropped", "kept")
-#: Name of the audit's score among the scores; the others are its measures.
+#: Name of the audit's score; the other scores are its measures.
 SCORE = "messiness"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Which edge map stands where in a data set.
+    """The order of edge maps in a data set.
 
     Attributes:
         stored: The plan as an Arrow file: `shard` and `row` of each map, in the order of the data set, and its scores.
-        sha256: Of that file.
-        paths: The Arrow files of edge maps that `shard` counts.
+        sha256: Hash of that file.
+        paths: The Arrow files of edge maps, indexed by `shard`.
         counts: {split: {class: maps}}.
         curated: {one of CURATED: {class: maps}}.
-        scores: Names of the scores that some map has.
-        complete: Names of those that every map has.
+        scores: Names of the scores that at least one map has.
+        complete: Names of the scores that every map has.
     """
 
     stored: Path
@@ -241,10 +241,10 @@ class Layout:
 def lay_out(
     paths: Sequence[Path], stored: Path, classes: Sequence[str], config: Config, curation: Curation | None
 ) -> Layout:
-    """Decide about every edge map in some Arrow files, and store which stand where.
+    """Decide about every edge map in Arrow files, and store their order.
 
     Raises:
-        SketchDataError: A key_id stands twice, the audit lacks one, or nothing would be left.
+        SketchDataError: A key_id occurs twice, the audit lacks one, or no map would be left.
     """
     tables = [map_table(path).select(["key_id", "label", "photo_sha256"]) for path in paths]
     whole = pa.concat_tables(tables)
@@ -288,7 +288,7 @@ def lay_out(
 
 
 def _store(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns as an Arrow file, to be mapped by `map_table`, whole or not at all."""
+    """Write columns atomically as an Arrow file, to be mapped by `map_table`."""
     table = pa.table(dict(columns))
     with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
@@ -328,12 +328,12 @@ def _tar_tasks(parent: Parent, folder: OutputFolder, layout: Layout, maps_per_sh
 
 
 def _index_part(folder: OutputFolder, tar: str) -> Path:
-    """Return where the rows of the index lie that are about one tar."""
+    """Return the path of the index rows of one tar."""
     return folder.work / "index" / f"{PurePosixPath(tar).stem}.arrow"
 
 
 def write_tar_shard(task: Task) -> TaskResult:
-    """Write the maps of a part of the plan as one tar, and beside it, in the work folder, their rows of the index."""
+    """Write the maps of a part of the plan as one tar, and their rows of the index to the work folder."""
     settings = task.config
     plan = map_table(Path(settings["plan"])).slice(settings["start"], settings["stop"] - settings["start"])
     provenance, pngs = _gather(plan, [Path(path) for path in settings["examined"]])
@@ -358,7 +358,7 @@ def _members(
 
 
 def _gather(plan: pa.Table, paths: Sequence[Path]) -> tuple[pa.Table, list[bytes]]:
-    """Take a plan's maps out of the Arrow files: their columns and, apart, their PNGs, in the plan's order."""
+    """Read the maps of a plan from the Arrow files: their columns and, separately, their PNGs, in its order."""
     shard, row = plan.column("shard").to_numpy(), plan.column("row").to_numpy()
     by_shard = np.argsort(shard, kind="stable")
     pngs, parts = [b""] * len(shard), []
@@ -393,7 +393,7 @@ def _finish(
         files.append(folder.publish(name, table.num_rows))
     refused = Counter(reject["word"] for reject in rejects)
     classes: list[list[object]] = [["label", "word", *plan.counts]]
-    # Found are the maps that were refused, removed as noise or dropped, and those in the splits.
+    # All maps: those refused, removed as noise or dropped, and those in the splits.
     curated: list[list[object]] = [["label", "word", "found", "refused", *CURATED, *plan.counts]]
     for label, word in enumerate(plan.classes):
         left, gone = [counts[word] for counts in plan.counts.values()], [layout.curated[name][word] for name in CURATED]
@@ -441,7 +441,7 @@ def _attribution_rows(indexes: Iterable[pa.Table]) -> list[list[object]]:
 # ---- the card --------------------------------------------------------------------------------------------------------
 
 _BSDS = "trained on BSDS500, which is for non-commercial research and education"
-#: What limits the use of maps that a detector's weights made; a detector that is not named here has no weights.
+#: Limits on the use of maps made with a detector's weights; detectors not listed here have no weights.
 _WEIGHTS = {
     "learned": f"were {_BSDS}",
     "pidinet": f"were published for research only, and {_BSDS}",
@@ -489,7 +489,7 @@ def _card(manifest: Manifest) -> str:
         "weights": f" The weights of the detector `{detector}` {_WEIGHTS[detector]}." if detector in _WEIGHTS else "",
         "rejected": f"{sum(manifest.rejects.values()):,}",
     }
-    # Tables, lists, code and heads stay as they are.
+    # Tables, lists, code and headings are not wrapped.
     blocks = (
         block
         if block.startswith(("|", "-", "`" * 3, "#"))

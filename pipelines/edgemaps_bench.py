@@ -1,8 +1,8 @@
-"""Compare edge detectors on BSDS500, by the boundary benchmark: how well each finds what people draw, and how fast.
+"""Compare edge detectors on BSDS500 by the boundary benchmark: accuracy against human drawings, and speed.
 
-One stage: `score_photo` makes a detector's edge map of a photo and counts its pixels against the drawings of it. The
-counts stay in the folder, so that an interrupted run resumes, and a further detector costs only its own time.
-Then, here: the scores over all photos, the detectors' rates on one core, and a table of both.
+One stage, `score_photo`, makes the edge map of a photo by a detector and matches its pixels with the human drawings.
+The counts stay in the folder, so that an interrupted run resumes, and another detector costs only its own time. Then
+the scores over all photos and the speed of each detector on one core are put into a table.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ from sketchdata.storage.manifest import file_entry, hash_file, leftovers, replac
 
 RESULTS_FILE, TABLE_FILE = "edge-detectors.json", "edge-detectors.md"
 DEFAULT_DETECTORS = "canny,sobel,xdog,tin,pidinet,learned"
-#: People, whose drawings are compared with each other: the row that shows how far one can get.
+#: Human drawings compared with each other, as an upper bound.
 PEOPLE = "people"
-#: At which the published figures of networks were taken, where that is not 1: as TIN's own test.py does.
+#: Scales of the published figures of networks, if not 1: as in TIN's own test.py.
 PUBLISHED_SCALES = {"tin": (0.5, 1.0, 1.5)}
 
 _COUNTS = "counts"
 _MAP_SUFFIXES = (".png", ".npy")
-#: Modules of sketchdata.edges that decide a detector's counts, beside its own.
+#: Modules of sketchdata.edges that affect the counts of a detector, besides its own.
 _SHARED_MODULES = ("boundaries", "bsds", "filters", "networks")
-#: Packages that decide the figures.
+#: Packages that affect the figures.
 _PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-contrib-python-headless", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is compared, on which photos, and where the results go."""
+    """Options of the comparison: detectors, photos, and output folder."""
 
     bsds: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", type=FOLDER)
     out: Path = option(
@@ -95,7 +95,7 @@ class Config:
     )
     thin: bool = option(False, help="Skip non-maximum suppression: the maps of --predictions are thin.")
     limit: int | None = option(None, help="Number of photos to use, the first ones.", type=click.IntRange(1))
-    # Twice the default changes ODS by less than 0.001, and takes twice the time.
+    # Twice the default changes ODS by less than 0.001 and takes twice the time.
     thresholds: int = option(33, help="Number of thresholds; the official code uses 99.", type=click.IntRange(1, 254))
     timed: int = option(5, help="Photos on which speed is measured; 0 for none.", type=click.IntRange(0))
 
@@ -124,22 +124,22 @@ def run(config: Config, engine: EngineOptions) -> Comparison | None:
     return comparison
 
 
-# ---- what is compared ------------------------------------------------------------------------------------------------
+# ---- contenders ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A line of the table: the people, a detector, or a folder of edge maps.
+    """A row of the table: humans, a detector, or a folder of edge maps.
 
     Attributes:
-        name: Unique in the table.
-        detector: The detector's name; None for people and for maps.
-        weights: Its file of weights.
-        sha256: That file's hash.
-        scales: Scales at which a network sees a photo.
-        maps: The folder of maps that another program made.
+        name: Unique name in the table.
+        detector: Name of the detector; None for humans and folders of maps.
+        weights: File of weights.
+        sha256: Hash of that file.
+        scales: Scales at which a network reads a photo.
+        maps: Folder of maps by another program.
         thin: Whether its edges are one pixel wide already.
-        needs: What is missing, so that it cannot be measured.
+        needs: Missing requirement, because of which it is not measured.
     """
 
     name: str
@@ -153,7 +153,7 @@ class Contender:
 
 
 def _contenders(config: Config, photos: Sequence[DrawnPhoto]) -> list[Contender]:
-    """Return the contenders in the table's order."""
+    """Return the contenders in the order of the table."""
     chosen = config.detectors if config.detectors is not None else "" if config.predictions else DEFAULT_DETECTORS
     names = list(names_in(chosen))
     weights, scales = _by_name("--weights", config.weights, names), _by_name("--scales", config.scales, names)
@@ -175,7 +175,7 @@ def _contenders(config: Config, photos: Sequence[DrawnPhoto]) -> list[Contender]
 
 
 def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values of an option NAME=VALUE that may be given again."""
+    """Return the values of a repeatable option NAME=VALUE."""
     found: dict[str, list[str]] = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -188,7 +188,7 @@ def _by_name(flag: str, texts: Sequence[str], names: Sequence[str]) -> dict[str,
 
 
 def _contending_detector(name: str, file: str | None, scales: tuple[float, ...]) -> Contender:
-    """Return a detector that can be had, or one that lacks what a user can add."""
+    """Return an available detector, or one with the requirement that a user can add."""
     if name in NETWORKS and importlib.util.find_spec("torch") is None:
         return Contender(name=name, needs="needs pip install 'sketchdata[train]'")
     if name in WEIGHTED_DETECTORS and file is None:
@@ -262,7 +262,7 @@ def _output(config: Config, row: Contender, photo: DrawnPhoto) -> Path:
 
 
 def _code(row: Contender) -> dict[str, str]:
-    """Return the hashes of the code that decides a contender's counts: detectors change while they are compared."""
+    """Return the hashes of the code that affects a contender's counts: changed detectors are measured again."""
     own = {*_SHARED_MODULES, row.detector}
     files = [path for path in sorted(Path(edges.__path__[0]).iterdir()) if path.stem in own and path.suffix != ".md"]
     if row.detector and ":" in row.detector:
@@ -300,7 +300,7 @@ def score_photo(task: Task) -> TaskResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedScores:
-    """A paper's figures on the 200 test photos of BSDS500; None where it gives none."""
+    """Figures of a paper on the 200 test photos of BSDS500; None if not given."""
 
     name: str
     ods: float
@@ -309,9 +309,9 @@ class PublishedScores:
     source: str
 
 
-#: Of the people who drew, each against the others.
+#: Figures of human drawings, each against the others.
 HUMAN = PublishedScores(name="people", ods=0.803, ois=0.803, source="Arbeláez et al., PAMI 2011, as in HED's table 4")
-#: By detector, and for those with several files of weights by the file's name without suffix.
+#: {detector, or stem of its weights file if there are several: figures}.
 PUBLISHED = {
     "canny": PublishedScores(name="Canny", ods=0.60, ois=0.63, ap=0.58, source="Arbeláez et al., PAMI 2011"),
     "structured": PublishedScores(
@@ -324,7 +324,7 @@ PUBLISHED = {
         name="PiDiNet-tiny-l", ods=0.787, ois=0.804, source="Su et al., ICCV 2021"
     ),
 }
-#: What the package has no detector for.
+#: Published detectors that are not in the package.
 OTHERS = (PublishedScores(name="HED", ods=0.788, ois=0.808, ap=0.840, source="Xie and Tu, IJCV 2017"),)
 
 TITLES = ("detector", "ODS", "OIS", "AP", "photos/s", "parameters", "published")
@@ -336,14 +336,14 @@ class BenchLine:
     """The results of one detector.
 
     Attributes:
-        name: The detector, with its file of weights where it has one.
-        scores: None where it was not measured.
-        rate: Photos a second of one core, from pixels to thin edges.
-        parameters: Numbers that were learned; 0 for a detector that learns nothing, None where they are not known.
-        scales: Scales at which a network saw the photos.
-        weights_sha256: Of its file of weights.
-        needs: What it lacks to be measured.
-        published: What its authors, or others, report.
+        name: The detector, with its weights file if it has one.
+        scores: None if not measured.
+        rate: Photos per second on one core, from pixels to thin edges.
+        parameters: Number of parameters; 0 for a detector without training, None if unknown.
+        scales: Scales at which a network read the photos.
+        weights_sha256: Hash of the weights file.
+        needs: Missing requirement.
+        published: Figures reported by its authors or others.
     """
 
     name: str
@@ -358,7 +358,7 @@ class BenchLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All lines, and the facts needed to compare them with other results."""
+    """All rows, and the facts needed to compare them with other results."""
 
     data: str
     split: str
@@ -373,7 +373,7 @@ class Comparison:
 
 
 def cells(line: BenchLine) -> list[str]:
-    """Return a line as text, a cell for each of TITLES."""
+    """Return a row as text, one cell for each of TITLES."""
     name = f"{line.name} ({line.needs})" if line.needs else line.name
     return [
         name if line.scales == (1.0,) else f"{name}, scales {', '.join(f'{scale:g}' for scale in line.scales)}",
@@ -389,7 +389,7 @@ def _share(value: float | None) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return the comparison as a table in Markdown, with what it was measured on below."""
+    """Return the comparison as a Markdown table, followed by data and machine."""
     rows = [TITLES, ["---", *["--:"] * (len(TITLES) - 1)], *map(cells, comparison.lines)]
     versions = ", ".join(f"{name} {version}" for name, version in comparison.versions.items())
     lines = [
@@ -447,9 +447,9 @@ def _line(config: Config, row: Contender, photos: Sequence[DrawnPhoto]) -> Bench
 
 
 def _rate(row: Contender, photos: Sequence[DrawnPhoto]) -> float:
-    """Return photos per second of one core, by the processor's time: other programs may be at work beside this one."""
+    """Return photos per second of one core by CPU time, since other programs may be running."""
     assert row.detector is not None, "people and maps have none"  # noqa: S101
-    # Thinned as edge maps of a data set are.
+    # Thinned like the edge maps of a data set.
     find, pixels = line_finder(row.detector, _finder(row)), [read_file(photo.photo, decode) for photo in photos]
     seconds = []
     with one_opencv_thread():
@@ -468,7 +468,7 @@ def _parameters(row: Contender) -> int | None:
     if row.detector not in NETWORKS:
         return None
     if row.weights:
-        # As they were learned: PiDiNet's become larger ones when they are loaded.
+        # Counted as trained: PiDiNet's convolutions are converted to larger ones on loading.
         state = importlib.import_module("sketchdata.edges.networks").load_state(Path(row.weights), row.sha256, {})
         return int(sum(values.numel() for values in state.values()))
     module = importlib.import_module(f"sketchdata.edges.{row.detector}")

@@ -1,8 +1,8 @@
 """Collect photos of the 345 classes: from folders with boxes, from lists of addresses, and by searching the web.
 
 Sources are read one after another into one table of photos and one of annotations. One stage, `import_photos`, copies
-local photos; the crawler (`sketchdata.photos.crawl`) fetches those of the web. The status of a photo is on disk as
-soon as it is known, so that the same command resumes after any interruption; the manifest comes last.
+local photos; the crawler (`sketchdata.photos.crawl`) fetches those from the web. The status of each photo is written
+to disk at once, so the same command resumes after any interruption; the manifest is written last.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _NAMES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which sources to read, which classes to take, and where photos go."""
+    """Options: sources, classes, and output folder."""
 
     out: Path = option(help="Folder of the photos.", record=False, type=FOLDER)
     imagenet: tuple[Path, ...] = option(
@@ -149,13 +149,13 @@ class Config:
     overwrite: bool = option(False, help="Replace another collection in the folder.", record=False)
 
     def searches(self) -> list[str]:
-        """Return the names of the searches that are switched on."""
+        """Return the names of the enabled searches."""
         return [name for name in SEARCHES if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """A finished collection, its counts, and how often each class name of its sources matched no wanted class."""
+    """A finished collection, its counts, and the counts of source class names that match no requested class."""
 
     collection: Collection
     counts: Mapping[str, Any]
@@ -163,11 +163,11 @@ class Collected:
 
 
 def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collected | None:
-    """Collect the photos; None in a share of a job array, which copies local photos alone.
+    """Collect the photos; None in a share of a job array, which only copies local photos.
 
     Raises:
-        ConfigError: No source is given, one is not what its option says, or the folder holds something else.
-        FetchError: A search gives no answer.
+        ConfigError: No source is given, a source is of another kind, or the folder has other content.
+        FetchError: A search service does not answer.
         SketchDataError: A source cannot be read, no photo could be fetched or copied, or too many could not.
     """
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
@@ -182,7 +182,7 @@ def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collect
         noun="collection",
         work_name=WORK_FOLDER,
         same=("config", "classes"),
-        # Sources may come and go between two tries: what is kept of an unfinished one is kept photo by photo.
+        # Sources may change between two runs, so the state of an unfinished collection is kept per photo.
         limits=dataclasses.asdict(options.limits),
     )
     finished = None if config.overwrite or folder.finished() is None else read_collection(folder.out)
@@ -193,7 +193,7 @@ def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collect
             hint = f"; --retry-failed asks again for the {failed:,} photos that failed" if failed else ""
             console.print(f"{folder.out} is collected already{hint}", highlight=False, soft_wrap=True)
             return Collected(collection=finished, counts=summarise(finished, read_sources(folder.out)), unmatched={})
-    # They are opened first: what is missing in the environment is an error before any work.
+    # Opened first, so that a missing package is an error before any work.
     settings = SearchSettings(
         folder=folder.work / "search",
         user_agent=options.user_agent,
@@ -203,7 +203,7 @@ def run(config: Config, options: CrawlOptions, engine: EngineOptions) -> Collect
     )
     searches = {name: SEARCHES[name](settings) for name in config.searches()}
     if finished is not None:
-        # Back to unfinished, so that failed photos can be asked for again.
+        # Marked as unfinished, so that failed photos can be requested again.
         (folder.out / MANIFEST_NAME).unlink()
     folder.claim(overwrite=config.overwrite)
     return _collect(sources, folder, searches, engine)
@@ -247,10 +247,10 @@ def _collect(
 
 
 class _Sources:
-    """The sources that the options name, and which class each of their names stands for.
+    """The sources given by the options, and the class of each of their names.
 
     Raises:
-        ConfigError: There is no source, or an option is not what it should be.
+        ConfigError: There is no source, or an option is invalid.
     """
 
     def __init__(self, *, config: Config, options: CrawlOptions, classes: Sequence[str]) -> None:
@@ -272,12 +272,12 @@ class _Sources:
             )
 
     def word_of(self, kind: str) -> Callable[[str], str | None]:
-        """Return what finds the wanted class that a name stands for in sources of a kind."""
+        """Return a function from class names in sources of a kind to requested classes."""
         find, wanted = self._names.of(kind), frozenset(self.classes)
         return lambda category: word if (word := find(category)) in wanted else None
 
     def recorded(self) -> dict[str, Any]:
-        """Return what decides the collection, for its manifest."""
+        """Return the options that determine the collection, for its manifest."""
         config = self.config
         sources = [local.source for local in self.local] + [source for source, _ in self.lists]
         named = [{"source": each.kind, "name": each.name, "sha256": each.sha256} for each in sources]
@@ -308,7 +308,7 @@ def _read_the_web(sources: _Sources, gathering: Gathering, searches: Mapping[str
 def _import_tasks(files: Mapping[str, Path], folder: OutputFolder, limits: PhotoLimits) -> list[Task]:
     chunks: dict[str, dict[str, Path]] = {}
     for photo, file in files.items():
-        # A photo's chunk does not depend on the others, so that adding some leaves most chunks as they are.
+        # The chunk of a photo does not depend on other photos, so most chunks stay the same when photos are added.
         chunks.setdefault(hashlib.sha256(photo.encode()).hexdigest()[:2], {})[photo] = file.absolute()
     return [
         Task(
@@ -326,7 +326,7 @@ def _import_tasks(files: Mapping[str, Path], folder: OutputFolder, limits: Photo
 
 
 def _identity(file: Path) -> str:
-    """Return what changes when a file changes, without reading it."""
+    """Return a fingerprint of a file without reading it."""
     try:
         status = file.stat()
     except OSError as error:
@@ -400,9 +400,9 @@ def _finish(
 
 
 def _tidy(collection: Collection) -> None:
-    """Remove what unfinished runs left, unless a failed photo may be asked for again.
+    """Remove the files of unfinished runs, unless a failed photo may be requested again.
 
-    What is known of photos and the photos themselves go together: with the former there, the latter must be.
+    The statuses and the photos are kept or removed together, since a status requires its photo.
     """
     for path in leftovers(collection.directory):
         path.unlink()
@@ -423,14 +423,14 @@ def _put_rejects(folder: OutputFolder, rejects: Sequence[tuple[str, Fault]]) -> 
     lines = []
     for name, fault in rejects:
         values = {"source": name, **dataclasses.asdict(fault)}
-        # A file's name on disk need not be UTF-8.
+        # File names on disk need not be UTF-8.
         clean = {key: value.encode("utf-8", "backslashreplace").decode("utf-8") for key, value in values.items()}
         lines.append(orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE))
     return folder.put(REJECTS_FILE, b"".join(lines), len(lines))
 
 
 def _check_outcomes(folder: OutputFolder, outcomes: Sequence[PhotoOutcome], config: Config) -> None:
-    """Raise a SketchDataError when there is no photo, or too many failed."""
+    """Raise SketchDataError if there is no photo or too many failed."""
     statuses = Counter(outcome.status for outcome in outcomes)
     asked, failed = len(outcomes), statuses[FAILED]
     if statuses[OK] and failed <= config.max_failed_fraction * asked:

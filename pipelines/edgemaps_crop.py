@@ -1,8 +1,8 @@
-"""Crop what collected photos show: from PHOTOS to CROPS, one picture an annotated object, duplicates removed.
+"""Crop the objects in collected photos: from PHOTOS to CROPS, one picture per annotation, without duplicates.
 
-Two stages. `crop_photos` takes the photos whose sha256 begins with the same two digits and writes their crops; then all
-of these are searched for duplicates; `gather_shard` puts those that stay into shards, by class. Every annotation ends
-as a crop, as a duplicate of one, or on the list of rejects.
+Two stages. `crop_photos` reads the photos whose sha256 begins with the same two digits and writes their crops; then
+duplicates among all crops are removed; `gather_shard` writes the rest into shards, by class. Every annotation becomes a
+crop, a duplicate, or an entry in the list of rejects.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _FAULTS_SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How photos are cropped, what counts as a duplicate, and where the crops go."""
+    """Options: cropping, duplicates, and output folder."""
 
     out: Path = option(help="Folder of the crops.", record=False, type=FOLDER)
     context: float = option(
@@ -104,7 +104,7 @@ class Config:
     overwrite: bool = option(False, help="Replace other crops in the folder.", record=False)
 
     def rules(self) -> CropRules:
-        """Return how a photo is cropped.
+        """Return the options of cropping a photo.
 
         Raises:
             ConfigError: A flag does not exist.
@@ -138,7 +138,7 @@ class Summary:
 
 
 def summarise(out: Path, manifest: Manifest) -> Summary:
-    """Sum up finished crops."""
+    """Return the counts of finished crops."""
     return Summary(
         crops=manifest.splits[pictures.UNDIVIDED],
         duplicates=count_duplicates(out / DUPLICATES),
@@ -147,18 +147,18 @@ def summarise(out: Path, manifest: Manifest) -> Summary:
 
 
 def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
-    """Make the crops and return their manifest; None when other shares of a job array must finish first.
+    """Write the crops and return their manifest; None if other shares of a job array must finish first.
 
     Args:
-        directory: What `sketchdata edgemaps collect` made.
-        config: How to crop, and where to.
-        engine: Who does it.
+        directory: A collection of `sketchdata edgemaps collect`.
+        config: Options of the crops.
+        engine: Options of the engine.
 
     Raises:
-        SketchDataError: The photos are not there or damaged, nothing could be cropped, or tasks failed.
-        ConfigError: An option cannot work, or the folder is not free.
+        SketchDataError: Photos are missing or damaged, nothing could be cropped, or tasks failed.
+        ConfigError: An option is invalid, or the folder is not empty.
     """
-    # Workers on other machines may start in other folders.
+    # Workers on other machines can have other working directories.
     directory, rules = directory.absolute(), config.rules()
     collection = read_collection(directory)
     folder = _folder(directory, collection.manifest, config)
@@ -220,7 +220,7 @@ def _chunk_tasks(directory: Path, annotations: pa.Table, folder: OutputFolder, r
 
 
 def crop_photos(task: Task) -> TaskResult:
-    """Crop the photos whose sha256 begins with the task's id, in the order of these hashes."""
+    """Crop the photos whose sha256 begins with the id of the task, in the order of the hashes."""
     settings, rejects, faults = task.config, list[RejectedAnnotation](), list[str]()
     directory, rules = Path(settings["directory"]), CropRules(**settings["rules"])
     table = _annotations(settings["directory"], settings["manifest"])
@@ -254,7 +254,7 @@ def crop_photos(task: Task) -> TaskResult:
 
 @lru_cache(maxsize=1)
 def _annotations(directory: str, manifest: str) -> pa.Table:
-    """Read the annotations, once a worker; a SketchDataError when they are no longer those of that manifest."""
+    """Read the annotations, once per worker; raise SketchDataError if they do not match the manifest."""
     collection = read_collection(Path(directory))
     if hash_file(Path(directory) / MANIFEST_NAME, "sha256") != manifest:
         raise SketchDataError(f"{directory} changed while it was cropped: run the command again")
@@ -266,7 +266,7 @@ def _sha256(row: AnnotationRow) -> str:
 
 
 def _read_photo(directory: Path, row: AnnotationRow, faults: list[str]) -> bytes | None:
-    """Return a photo's file; None, and a fault noted, when it is not the one that was collected."""
+    """Return the bytes of a photo; None, and record a fault, if it is not the collected one."""
     try:
         data = (directory / str(row["path"])).read_bytes()
     except OSError as error:
@@ -293,7 +293,7 @@ def _write_rejects(annotations: pa.Table, folder: OutputFolder, chunks: Sequence
 
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
-    """The crops that stay: `rows` of `crops`, in the order of the data set, which lie in `chunks`, {path: sha256}."""
+    """The kept crops: `rows` of `crops`, in the order of the data set, stored in `chunks`, {path: sha256}."""
 
     crops: Crops
     rows: npt.NDArray[np.int64]

@@ -1,7 +1,7 @@
-"""Score every edge map's messiness within its class, so that people look at the worst ones first.
+"""Score the messiness of every edge map within its class, so that curators see the worst ones first.
 
-Two stages: with --drawings, `prepare_class` makes a class's drawings ready to be compared with; `measure_shard`
-measures a shard's edge maps. Then, here: scores and limits, class by class, and a flag for every edge map.
+Two stages: with --drawings, `prepare_class` prepares the drawings of a class for comparison; `measure_shard` measures
+the edge maps of a shard. Then scores and limits are computed per class, and a flag for every edge map.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import MANIFEST_NAME, file_entry, replacing
 from sketchdata.storage.sources import FolderSource, read_content
 
-# A few drawings of each class, to compare edge maps with: from a built data set or from official files.
+# A few drawings per class for comparison with edge maps, from a built data set or from official files.
 
-#: Official files are read in pieces of some hundred drawings, since a few are wanted of each.
+#: Official files are read in pieces of some hundred drawings, since few are needed.
 _PIECE_BYTES = 1 << 17
 
 
@@ -75,8 +75,8 @@ class DrawingSample:
     """Drawings of some classes.
 
     Attributes:
-        origin: The data set's name, or `ndjson` for official files.
-        classes: {class: its drawings}, of the classes that have any.
+        origin: Name of the data set, or `ndjson` for official files.
+        classes: {class: its drawings} of the classes with drawings.
     """
 
     origin: str
@@ -84,7 +84,7 @@ class DrawingSample:
 
     @property
     def sha256(self) -> str:
-        """A hash of exactly these drawings."""
+        """A hash of these drawings."""
         digest = hashlib.sha256()
         for word, batch in self.classes.items():
             digest.update(word.encode())
@@ -94,15 +94,15 @@ class DrawingSample:
 
 
 def sample_drawings(directory: Path, wanted: Sequence[str], count: int) -> DrawingSample:
-    """Return the first recognized drawings of each class; in a built data set those are a random sample of its train.
+    """Return the first recognized drawings of each class; in a built data set they are a random sample of `train`.
 
     Args:
-        directory: A data set that `sketchdata build` made, or a folder of official ndjson files, simplified or raw.
+        directory: A data set of `sketchdata build`, or a folder of official ndjson files, simplified or raw.
         wanted: Class names; those without a drawing are left out.
-        count: Drawings per class at most.
+        count: Maximum number of drawings per class.
 
     Raises:
-        ConfigError: It has no drawings of any of the classes.
+        ConfigError: None of the classes has drawings.
         SketchDataError: A file cannot be read.
     """
     built = (directory / MANIFEST_NAME).is_file()
@@ -167,7 +167,7 @@ SCHEMA = pa.schema(
 )
 THRESHOLD_COLUMNS = ("label", "word", "n", "p_median", "p_high", "pictures", "noise", "empty", "dense", "noise_share")
 
-#: Edge maps compared with their class's drawings at a time.
+#: Number of edge maps compared with the drawings of their class at a time.
 _AT_ONCE = 128
 _ROW_GROUP_ROWS = 1 << 16
 _SHOWN = 5
@@ -175,7 +175,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What counts as ink, which edge maps of a class are messy, and what they are compared with."""
+    """Options: threshold of ink, limits of messiness, and drawings for comparison."""
 
     high: float = option(
         90.0, help="Percentile of its class above which an edge map is noise.", type=click.FloatRange(0, 100)
@@ -200,11 +200,11 @@ class Config:
 
 
 def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord | None:
-    """Audit a folder of edge maps and return the audit's record; None in an unfinished share of a job array.
+    """Audit a folder of edge maps and return the record of the audit; None in an unfinished share of a job array.
 
     Raises:
-        SketchDataError: The folder is missing or damaged, or holds other pictures than edge maps.
-        ConfigError: It was not made by `edgemaps extract`, or there are no drawings to compare with.
+        SketchDataError: The folder is missing or damaged, or its pictures are not edge maps.
+        ConfigError: It is not an output of `edgemaps extract`, or there are no drawings for comparison.
     """
     folder, sample = _open(directory, config)
     if (finished := folder.finished()) is not None:
@@ -231,7 +231,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> AuditRecord |
 
 
 def _open(directory: Path, config: Config) -> tuple[AuditFolder, DrawingSample | None]:
-    """Open the folder to audit, and sample the drawings that its edge maps are compared with, if there are any."""
+    """Open the folder, and sample the drawings for comparison, if any."""
     folder = open_audit(directory, "messiness", {})
     if "ink" not in folder.manifest.config:
         raise ConfigError(
@@ -253,7 +253,7 @@ def _open(directory: Path, config: Config) -> tuple[AuditFolder, DrawingSample |
 
 
 def _prepare(folder: AuditFolder, sample: DrawingSample, engine: EngineOptions) -> dict[int, str] | None:
-    """Return {label: the file of its class's templates}; None in an unfinished share of a job array."""
+    """Return {label: file of the templates of its class}; None in an unfinished share of a job array."""
     words = list(sample.classes)
     path = folder.work / "drawings.arrow"
     batches = [
@@ -277,8 +277,8 @@ def _prepare(folder: AuditFolder, sample: DrawingSample, engine: EngineOptions) 
 
 
 def prepare_class(task: Task) -> TaskResult:
-    """Draw a class's drawings as edge maps are drawn, and measure how far each pixel is from their ink."""
-    from sketchdata.edges import centre  # heavy, and of use only with --drawings
+    """Raster the drawings of a class like edge maps, and compute the distance of each pixel from their ink."""
+    from sketchdata.edges import centre  # heavy, and only needed with --drawings
 
     batch = parquet.read_class(Path(task.config["drawings"]), task.config["number"])
     size, fill = task.config["size"], task.config["fill"]
@@ -289,11 +289,11 @@ def prepare_class(task: Task) -> TaskResult:
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
 
 
-# ---- second stage: what each edge map is like ------------------------------------------------------------------------
+# ---- second stage: measures of each edge map -------------------------------------------------------------------------
 
 
 def measure_shard(task: Task) -> TaskResult:
-    """Measure a shard's edge maps, in the order of its rows."""
+    """Measure the edge maps of a shard, in the order of its rows."""
     size, black, weakest = (task.config[name] for name in ("size", "black", "weakest"))
     key_ids, labels, maps = [], [], list[Ink]()
     for table in read_pictures(task, ("key_id", "label", "image")):
@@ -318,7 +318,7 @@ def _decode(key_id: int, content: bytes, size: int) -> npt.NDArray[np.uint8]:
 
 
 def _distances(task: Task, maps: Sequence[Ink], label: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
-    """Return how far each edge map is from its class's drawings, NaN where there are none."""
+    """Return the distance of each edge map from the drawings of its class, NaN if there are none."""
     found = np.full(len(maps), math.nan)
     for each in np.unique(label).tolist():
         if (path := task.config["drawings"].get(str(each))) is None:
@@ -337,10 +337,10 @@ def _distances(task: Task, maps: Sequence[Ink], label: npt.NDArray[np.uint16]) -
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What was found of N edge maps of C classes, in the order of their rows.
+    """The measures of N edge maps of C classes, in the order of their rows.
 
-    `columns` are those of SCHEMA but `split` and `flag`; `flag` (N,) int8 indexes FLAGS, −1 where there is no limit;
-    `empty` and `dense` (N,) bool are beyond the absolute limits.
+    `columns` are those of SCHEMA except `split` and `flag`; `flag` (N,) int8 indexes FLAGS, −1 without a limit; `empty`
+    and `dense` (N,) bool mark edge maps beyond the absolute limits.
     """
 
     columns: Mapping[str, npt.NDArray[Any]]
@@ -352,7 +352,7 @@ class _Found:
 
 
 def _classify(folder: AuditFolder, config: Config) -> _Found:
-    """Put the shards' measures together, and compare every edge map with the others of its class."""
+    """Join the measures of the shards, and compare every edge map with the others of its class."""
     parts = [map_columns(folder.output(shard)) for _, shard in folder.shards()]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("key_id", "label", *MEASURES)}
     sizes = [len(part["label"]) for part in parts]
@@ -375,7 +375,7 @@ def _classify(folder: AuditFolder, config: Config) -> _Found:
 
 
 def _references(folder: AuditFolder, label: npt.NDArray[np.uint16], scores: npt.NDArray[np.float64]) -> list[Reference]:
-    """Return each class's scores within the absolute limits; none of a class that has few."""
+    """Return the scores of each class within the absolute limits; none for a class with few edge maps."""
     rows = np.flatnonzero(scores < WORST)
     rows = rows[np.argsort(label[rows], kind="stable")]
     bounds = np.searchsorted(label[rows], np.arange(len(folder.manifest.classes) + 1)).tolist()

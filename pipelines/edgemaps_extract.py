@@ -1,7 +1,7 @@
-"""Turn crops into edge maps: detected, thinned to lines one pixel wide, centred, in ink on paper.
+"""Convert crops to edge maps: detect edges, thin them to lines one pixel wide, centre them, draw ink on paper.
 
-One stage: `extract_shard` makes a shard of edge maps of a shard of crops, with the same key_ids and the same account of
-where each comes from. What gives no edge map is counted, and listed with its key_id and the reason.
+One stage: `extract_shard` makes a shard of edge maps from a shard of crops, with the same key_ids and provenance. Crops
+without an edge map are counted, and listed with key_id and reason.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from sketchdata.storage.manifest import AUDIT_FOLDER, SCHEMA_VERSION, Manifest, 
 
 NAME = "edgemap-edges"
 REJECTS_FILE = "rejects.jsonl"
-#: zlib's level: of lines on paper, higher ones take longer and save little.
+#: zlib level; for lines on paper, higher levels take longer and save little.
 _PNG_LEVEL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How edges are found and drawn, and where the edge maps go."""
+    """Options: detection, drawing, and output folder."""
 
     out: Path = option(help="Folder of the edge maps.", record=False, type=FOLDER)
     detector: str = option(
@@ -96,15 +96,15 @@ class Config:
 
 
 def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | None:
-    """Make edge maps of what `sketchdata edgemaps crop` made; None in an unfinished share of a job array.
+    """Extract edge maps from an output of `sketchdata edgemaps crop`; None in an unfinished share of a job array.
 
     Raises:
-        SketchDataError: The crops are not there or damaged, no crop has edges, or tasks failed.
-        ConfigError: The detector cannot be had, options do not go together, or the folder is not free.
+        SketchDataError: Crops are missing or damaged, no crop has edges, or tasks failed.
+        ConfigError: The detector is not available, options contradict each other, or the folder is not empty.
     """
     if config.channels not in (1, 3):
         raise ConfigError(f"--channels must be 1 or 3, not {config.channels}")
-    # Workers on other machines may start in other folders.
+    # Workers on other machines can have other working directories.
     directory = directory.absolute()
     parent = open_parent(directory, None, config.out)
     if tuple(parent.manifest.counts) != (pictures.UNDIVIDED,) or "detector" in parent.manifest.config:
@@ -113,7 +113,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
             "`sketchdata edgemaps crop` made"
         )
     weights = local_weights(config)
-    # Of the file as it is when the run begins, whether the user gave it or not.
+    # The hash of the file at the beginning of the run, whether or not the user gave one.
     sha256 = None if weights is None else hash_file(weights, "sha256")
     plan = Manifest(
         name=NAME,
@@ -172,10 +172,10 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
 
 
 def local_weights(config: Config) -> Path | None:
-    """Return the file of weights, fetched into the user's cache if it is given by its address.
+    """Return the weights file, fetched into the user's cache if it is given by an address.
 
     Raises:
-        ConfigError: The address comes without a hash, the file is not there, or it is another than its hash says.
+        ConfigError: The address has no hash, the file does not exist, or its hash differs.
         FetchError: It cannot be fetched.
     """
     if config.weights is None:
@@ -189,7 +189,7 @@ def local_weights(config: Config) -> Path | None:
         return path
     if config.weights_sha256 is None:
         raise ConfigError(f"--weights {config.weights} is an address: say with --weights-sha256 which file is expected")
-    # Kept under its hash, so that it makes no difference who served it. Source: XDG Base Directory Specification 0.8.
+    # Stored under its hash, independent of the server. Source: XDG Base Directory Specification 0.8.
     url, sha256, given = config.weights, config.weights_sha256.lower(), os.environ.get("XDG_CACHE_HOME", "")
     name = PurePosixPath(urlsplit(url).path).name or "weights"
     cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
@@ -204,7 +204,7 @@ def local_weights(config: Config) -> Path | None:
 
 
 def extract_shard(task: Task) -> TaskResult:
-    """Make the edge maps of a shard of crops, in the order of its rows; those without one are left out, and listed."""
+    """Extract the edge maps of a shard of crops, in the order of its rows; crops without edges are listed."""
     find = _line_finder(**task.config["detector"])
     tables, rejects = [pictures.schema().empty_table()], []
     with one_opencv_thread():
@@ -237,13 +237,13 @@ def extract_shard(task: Task) -> TaskResult:
 def _line_finder(
     *, name: str, weights: str | None, sha256: str | None, scales: Sequence[float], device: str, threshold: int | None
 ) -> Detector:
-    # Made once a worker, since some take seconds to load.
+    # Loaded once per worker, since some take seconds to load.
     find = detector(name, None if weights is None else Path(weights), sha256, scales=scales, device=device)
     return line_finder(name, find, threshold)
 
 
 def png(edges: npt.NDArray[np.uint8]) -> bytes:
-    """Encode (H, W) or (H, W, 3) uint8, whose channels are equal, as PNG."""
+    """Encode (H, W) uint8, or (H, W, 3) uint8 with equal channels, as PNG."""
     encoded, content = cv2.imencode(".png", edges, (cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL))
     if not encoded:
         raise SketchDataError(f"OpenCV cannot encode an edge map of {edges.shape} as PNG")

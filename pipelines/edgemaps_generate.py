@@ -1,7 +1,7 @@
 """Generate photos of the classes, in folders that `sketchdata edgemaps collect --folders` reads.
 
-They are painted by `sketchdata.synth.photos` and show nothing real, as a note beside them says. With them every step
-from photos to edge maps and class vectors can be tried without a download.
+They are painted by `sketchdata.synth.photos` and show nothing real, as a note beside them says. They let users try
+every step from photos to edge maps and class vectors without a download.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SUFFIX = ".jpg"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to generate, and where to."""
+    """Options: photos, and output folder."""
 
     out: Path = option(help="Folder, in which each class gets a folder.", type=FOLDER)
     photos: int = option(40, help="Photos per class.", type=click.IntRange(1, 10_000))
@@ -42,7 +42,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedPhotos:
-    """How many classes, photos and bytes were written."""
+    """Numbers of classes, photos and bytes written."""
 
     classes: int
     photos: int
@@ -50,7 +50,7 @@ class GeneratedPhotos:
 
 
 def run(config: Config, engine: EngineOptions) -> GeneratedPhotos | None:
-    """Generate the photos; None when other shares of a job array must finish first.
+    """Generate the photos; None if other shares of a job array must finish first.
 
     Raises:
         ConfigError: A category is unknown, or the folder holds files that were not generated.
@@ -81,7 +81,7 @@ def run(config: Config, engine: EngineOptions) -> GeneratedPhotos | None:
 
 
 def write_class(task: Task) -> TaskResult:
-    """Write one class's folder of photos, and remove those of an earlier run that made more of them."""
+    """Write the folder of photos of one class, and remove surplus photos of an earlier run."""
     settings, written = task.config, []
     with one_opencv_thread():
         for index in range(settings["photos"]):

@@ -17,13 +17,13 @@ from sketchdata.edges.dataset import TRAIN, open_edgemaps
 from sketchdata.errors import ConfigError
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
 
-#: What the file says that its vectors are.
+#: Kind of the vectors, as recorded in the file.
 KIND = "edge maps"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which edge maps to read, and where to write the vectors."""
+    """Options: edge maps, and output file."""
 
     out: Path = option(help="File to write, such as edge-vectors.parquet.", type=FILE)
     split: str = option(TRAIN, help="Split of the edge maps.", metavar="NAME")
@@ -32,16 +32,16 @@ class Config:
 
 
 def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
-    """Write the vectors, in the order of the class table, and return what they are and where they come from.
+    """Write the vectors, in the order of the class table, and return their description and origin.
 
     Returns:
-        `kind`, `run` and `data` (sha256 of the model and of the manifest), `backbone`, `size`, `split`, `missing`
-        (classes without edge maps), which the file says as well; then `out`, `classes`, `edge_maps` and `numbers`, the
+        `kind`, `run` and `data` (sha256 of the model and of the manifest), `backbone`, `size`, `split` and `missing`
+        (classes without edge maps), which are also in the file; and `out`, `classes`, `edge_maps` and `numbers`, the
         length of a vector.
 
     Raises:
-        ConfigError: Classes have no edge map, the split does not exist, or torch is not installed.
-        SketchDataError: The training is not whole, the data set is missing or damaged, or the file cannot be written.
+        ConfigError: A class has no edge map, the split does not exist, or torch is not installed.
+        SketchDataError: The training is unfinished, the data set is missing or damaged, or the file cannot be written.
     """
     try:
         from sketchdata.training.distributed import device_of

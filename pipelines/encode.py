@@ -1,6 +1,6 @@
 """Encode the drawings of a data set as binary codes, or drawings and photos as vectors, by a trained network.
 
-The file of a split is written whole, so a run that was stopped goes on with the missing splits.
+The file of a split is written atomically, so a stopped run resumes with the missing splits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The splits to encode, and the folder of codes or vectors."""
+    """Options: splits, and output folder."""
 
     out: Path = option(help="Folder of the codes or vectors.", record=False, type=FOLDER)
     splits: str | None = option(
@@ -64,17 +64,17 @@ class Config:
 
 
 def run(run_folder: Path, data: Path, config: Config) -> Manifest:
-    """Encode some splits and return the manifest of the folder of codes or, for a run of drawings and photos, vectors.
+    """Encode splits and return the manifest of the folder of codes or, for a run of drawings and photos, vectors.
 
     Args:
-        run_folder: Of a finished training.
+        run_folder: Folder of a finished training.
         data: A built data set or bitmaps, of any classes; for a run of `train sbir`, drawings and photos.
-        config: The splits, and the folder.
+        config: Splits and output folder.
 
     Raises:
-        ConfigError: There is no such split, or it has no pictures, the network's layer is too wide for codes, torch is
-            not installed, or the folder holds something else.
-        SketchDataError: The training is not finished, or the data set is missing or damaged.
+        ConfigError: A split does not exist or has no pictures, the layer of the network is too wide for codes, torch is
+            not installed, or the folder has other content.
+        SketchDataError: The training is unfinished, or the data set is missing or damaged.
     """
     with needs_extra("encoding", "train"):
         from sketchdata.cross_domain.encoder import holds_space

@@ -1,8 +1,8 @@
 """Export a built data set as tars, official text, bitmaps or lists; codes as arrays; and a split of classes as lists.
 
-Tars and lists are one stage over tasks. Text and bitmaps, which have one file per category, are two: the Parquet
-shards, in which all classes are mixed, are grouped by class, then each category's file is assembled from the groups.
-So nothing is read twice, and no task holds more than one shard.
+Tars and lists take one stage. Text and bitmaps have one file per category and take two: the Parquet shards, which mix
+all classes, are grouped by class, then the file of each category is assembled from the groups. So nothing is read
+twice, and no task holds more than one shard.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from sketchdata.storage.manifest import FileEntry, Manifest, file_entry, replaci
 from sketchdata.storage.tars import Picture, write_tar
 
 _GZIP_LEVEL = 6
-#: Pixels drawn at once: 16 MB, whatever the size.
+#: Pixels drawn at a time: 16 MB for any size.
 _PIXELS_AT_ONCE = 1 << 24
-#: Files of an export of codes: the class table, one name per line.
+#: File of the class table in an export of codes, one name per line.
 CLASSES_FILE = "classes.txt"
-#: The folder in the paths of exported lists of drawings, as in ZSE-SBIR's.
+#: Folder in the paths of exported lists of drawings, as in the lists of ZSE-SBIR.
 SKETCHES = "sketches"
-#: {part of the lists: the split whose drawings it has}. As in the paper, unseen classes are measured on `val`.
+#: {part of the lists: split of its drawings}. As in the paper, unseen classes are evaluated on `val`.
 _PART_SPLITS = {"train": "train", "test": "val", class_lists.ZERO: "val"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Where an export goes."""
+    """Options of any export."""
 
     out: Path = option(help="Folder of the export.", record=False, type=FOLDER)
     overwrite: bool = option(False, help="Replace another export in the folder.", record=False)
@@ -61,7 +61,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportDrawingsConfig(ExportConfig):
-    """Which drawings of a data set are exported, and where to."""
+    """Options of an export of drawings."""
 
     splits: str | None = option(
         None, help="Comma-separated names. Default: all that have drawings.", record=False, metavar="A,B,…"
@@ -70,7 +70,7 @@ class ExportDrawingsConfig(ExportConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class WebDatasetConfig(ExportDrawingsConfig):
-    """What goes into the tar shards, and where they go."""
+    """Options of an export to tar shards."""
 
     shard_rows: int = option(
         10_000, help="Drawings in a tar, at most; the tars of a split are of equal length.", type=click.IntRange(1)
@@ -84,7 +84,7 @@ class WebDatasetConfig(ExportDrawingsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NdjsonConfig(ExportDrawingsConfig):
-    """How the text is laid out, and where it goes."""
+    """Options of an export to official text."""
 
     merge: bool = option(False, help="One file per category with all splits, laid out like the official bucket.")
     gzip: bool = option(False, help="Compress each file.")
@@ -92,7 +92,7 @@ class NdjsonConfig(ExportDrawingsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BitmapsConfig(ExportDrawingsConfig):
-    """How bitmaps are drawn, and where they go."""
+    """Options of an export to bitmaps."""
 
     raster: str = option(
         "official",
@@ -110,21 +110,21 @@ class BitmapsConfig(ExportDrawingsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportListsConfig(ExportConfig):
-    """How lists are written, and where they go."""
+    """Options of an export to lists."""
 
     format: str = option("hashnet", help="Format of the export.", type=click.Choice(["hashnet"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCodesConfig(ExportConfig):
-    """How codes are written, and where they go."""
+    """Options of an export of codes."""
 
     format: str = option("deephash", help="Format of the export.", type=click.Choice(["deephash"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSplitsConfig:
-    """Which classes are split, and how the split is written."""
+    """Options of an export of a class split."""
 
     out: Path = option(help="File to write or, with the format sake, folder.", type=PATH)
     classes: str = option(
@@ -147,7 +147,7 @@ def _finish(
     title: str,
     card: Callable[[Manifest], str],
 ) -> Manifest | None:
-    """Run the last stage, whose tasks' ids are their files' paths, and finish the folder."""
+    """Run the last stage, whose task ids are file paths, and finish the folder."""
     if (results := run_final(stage, tasks, engine, title=title)) is None:
         return None
     done = zip(tasks, results, strict=True)
@@ -155,7 +155,7 @@ def _finish(
 
 
 def _published(task: Task, records: int) -> TaskResult:
-    """Rename what a task has written into the export's folder, and describe it."""
+    """Move the file of a task into the folder of the export, and return its entry."""
     publish(Path(task.config["written"]), task.output)
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, records),))
 
@@ -164,11 +164,11 @@ def _published(task: Task, records: int) -> TaskResult:
 
 
 def export_webdataset(directory: Path, config: WebDatasetConfig, engine: EngineOptions) -> Manifest | None:
-    """Write a data set's splits as tar shards and return the export's manifest; None in an unfinished share of a job.
+    """Write the splits of a data set as tar shards and return the manifest; None in an unfinished share of a job array.
 
     Raises:
-        ConfigError: There are options for pictures, but no pictures.
-        SketchDataError: The data set is missing or damaged, the folder is not free, or tasks failed.
+        ConfigError: Options for pictures are given without pictures.
+        SketchDataError: The data set is missing or damaged, the folder is not empty, or tasks failed.
     """
     picture = None
     if config.png is not None:
@@ -205,7 +205,7 @@ def export_webdataset(directory: Path, config: WebDatasetConfig, engine: EngineO
 
 
 def write_tar_shard(task: Task) -> TaskResult:
-    """Write rows of a split, which may lie in several Parquet shards, as one tar."""
+    """Write rows of a split, from one or several Parquet shards, as one tar."""
     parts, picture = task.config["parts"], task.config["picture"]
     batches = (batch for path, first, last in parts for batch in parquet.read_rows(Path(path), first, last))
     drawn = None if picture is None else Picture(**picture)
@@ -218,7 +218,7 @@ def write_tar_shard(task: Task) -> TaskResult:
 def _category_tasks(
     parent: Parent, folder: OutputFolder, files: dict[str, tuple[str, tuple[str, ...]]], config: dict[str, Any]
 ) -> list[Task]:
-    """Return the tasks that put files of {path: (category, its splits)} together from the shards grouped by class."""
+    """Return the tasks that assemble the files {path: (category, its splits)} from the shards grouped by class."""
     tasks = []
     for path, (word, own) in files.items():
         shards = [shard for split in own for shard in parent.manifest.shards(split)]
@@ -230,7 +230,7 @@ def _category_tasks(
             "rows": sum(parent.manifest.counts[split][word] for split in own),
             "written": str(folder.work / "files" / path),
         }
-        # The groups follow from the shards alone.
+        # The groups depend only on the shards.
         inputs = {shard.path: shard.sha256 for shard in shards}
         markers = (folder.work / "done" / path).parent
         tasks.append(Task(id=path, output=folder.out / path, inputs=inputs, config=settings, markers=markers))
@@ -242,7 +242,7 @@ def _splits_of(parent: Parent, word: str) -> tuple[str, ...]:
 
 
 def _group_by_class(parent: Parent, folder: OutputFolder, engine: EngineOptions) -> bool:
-    """Group every shard of the chosen splits by class; return False in an unfinished share of a job."""
+    """Group every shard of the chosen splits by class; return False in an unfinished share of a job array."""
     tasks = [
         Task(
             id=shard.path,
@@ -261,14 +261,14 @@ def _grouped(folder: OutputFolder, shard: FileEntry) -> Path:
 
 
 def group_shard(task: Task) -> TaskResult:
-    """Group one Parquet shard's drawings by class."""
+    """Group the drawings of one Parquet shard by class."""
     batch = parquet.read_shard(Path(task.config["shard"]))
     parquet.write_grouped(task.output, batch, task.config["classes"])
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(batch)),))
 
 
 def export_ndjson(directory: Path, config: NdjsonConfig, engine: EngineOptions) -> Manifest | None:
-    """Write a data set as official text and return the export's manifest; None in an unfinished share of a job.
+    """Write a data set as official text and return the manifest; None in an unfinished share of a job array.
 
     Raises:
         SketchDataError: The data set is missing or damaged, the folder is not free, or tasks failed.
@@ -298,7 +298,7 @@ def export_ndjson(directory: Path, config: NdjsonConfig, engine: EngineOptions) 
 
 
 def write_category(task: Task) -> TaskResult:
-    """Write one category's drawings of some splits as official lines, in the order of the splits' rows."""
+    """Write the drawings of one category and some splits as official lines, in the order of the rows."""
     records = 0
     with _text(Path(task.config["written"]), compress=task.config["compress"]) as file:
         for grouped in task.config["grouped"]:
@@ -314,17 +314,17 @@ def _text(path: Path, *, compress: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
         if not compress:
             yield file
             return
-        # Without a name and a time, the same lines give the same bytes.
+        # Without name and time in the gzip header, equal lines give equal bytes.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
             yield packed
 
 
 def export_bitmaps(directory: Path, config: BitmapsConfig, engine: EngineOptions) -> Manifest | None:
-    """Write a data set's bitmaps and return the export's manifest; None in an unfinished share of a job.
+    """Write a data set as bitmaps and return the manifest; None in an unfinished share of a job array.
 
     Raises:
-        ConfigError: cairo is needed and not installed, or an option has no effect.
-        SketchDataError: The data set is missing or damaged, cairo is, the folder is not free, or tasks failed.
+        ConfigError: cairo is required but not installed, or an option has no effect.
+        SketchDataError: The data set is missing or damaged, cairo fails, the folder is not empty, or tasks failed.
     """
     if config.raster == "official":
         if config.line_width != 1 or config.antialias:
@@ -343,7 +343,7 @@ def export_bitmaps(directory: Path, config: BitmapsConfig, engine: EngineOptions
 
 
 def write_bitmaps(task: Task) -> TaskResult:
-    """Draw one category's drawings of some splits, in the order of the splits' rows."""
+    """Draw the drawings of one category and some splits, in the order of the rows."""
     size, rows = task.config["draw"]["size"], 0
     draw = _drawer(**task.config["draw"])
     at_once = max(1, _PIXELS_AT_ONCE // size**2)
@@ -358,7 +358,7 @@ def write_bitmaps(task: Task) -> TaskResult:
 
 
 def _drawer(*, raster: str, size: int, line_width: int, antialias: bool) -> Callable[[DrawingBatch], Bitmaps]:
-    # One thread, since the engine keeps every core busy with other categories.
+    # One thread, since the engine runs other categories on the other cores.
     if raster == "official":
         return lambda batch: official_raster(batch, size=size, threads=1)
     return lambda batch: fast_raster(batch, size=size, line_width=line_width, antialias=antialias, threads=1)
@@ -368,7 +368,7 @@ def _bitmap_header(rows: int, size: int) -> bytes:
     if size == npy.SIDE:
         return npy.header(rows)
     file = io.BytesIO()
-    # numpy's annotations leave this function out.
+    # numpy does not annotate this function.
     write: Any = np.lib.format.write_array_header_1_0
     write(file, {"descr": "|u1", "fortran_order": False, "shape": (rows, size * size)})
     return file.getvalue()
@@ -378,10 +378,10 @@ def _bitmap_header(rows: int, size: int) -> bytes:
 
 
 def export_lists(directory: Path, config: ExportListsConfig, engine: EngineOptions) -> Manifest | None:
-    """Write a data set's lists and return the export's manifest; None in an unfinished share of a job.
+    """Write the lists of a data set and return the manifest; None in an unfinished share of a job array.
 
     Raises:
-        ConfigError: Class names cannot be folders, or no split of the data set has a list.
+        ConfigError: A class name cannot be a folder, or no split of the data set has a list.
         SketchDataError: The data set is missing or damaged, the folder is not free, or tasks failed.
     """
     parent = open_parent(directory, None, config.out)
@@ -417,11 +417,11 @@ def write_list(task: Task) -> TaskResult:
 
 
 def export_codes(directory: Path, config: ExportCodesConfig) -> Manifest:
-    """Write the gallery and the queries of a folder of codes as arrays, and return the export's manifest.
+    """Write the gallery and the queries of a folder of codes as arrays, and return the manifest.
 
     Raises:
-        ConfigError: The codes have no gallery or no queries, or the folder is not free.
-        SketchDataError: There are no codes, or they are damaged.
+        ConfigError: The codes have no gallery or no queries, or the folder is not empty.
+        SketchDataError: The codes are missing or damaged.
     """
     codes = open_codes(directory)
     absent = [split for split in deephash.PARTS if split not in codes.manifest.counts]
@@ -462,9 +462,9 @@ class ExportedSplit:
 
     Attributes:
         split: The split.
-        unknown: Names of the chosen lists that are not classes of the table.
+        unknown: Names in the chosen lists that are not in the class table.
         left_out: Classes of the table that are neither seen nor unseen.
-        pictures: {list of drawings: how many}.
+        pictures: {list of drawings: number of drawings}.
     """
 
     split: ClassSplit
@@ -477,8 +477,8 @@ def export_splits(config: ExportSplitsConfig, options: SplitOptions) -> Exported
     """Split a class table and write the split.
 
     Raises:
-        ConfigError: The table or the lists cannot be read, the split cannot be, or there are such files already.
-        SketchDataError: The data set is not finished or is damaged.
+        ConfigError: The table or the lists cannot be read, the split is invalid, or the files exist already.
+        SketchDataError: The data set is unfinished or damaged.
     """
     if config.drawings and config.format != "sake":
         raise ConfigError("--drawings goes with --format sake: a list of names has no drawings")
@@ -495,7 +495,7 @@ def export_splits(config: ExportSplitsConfig, options: SplitOptions) -> Exported
     pictures = {}
     if config.format == "names":
         _check_free([config.out], config)
-        # Files' names alone, as folders mean nothing elsewhere.
+        # Only file names, since folders mean nothing elsewhere.
         lists = "".join(f" --class-split {Path(name).name}" for name in options.class_split)
         head = [
             f"{len(split.seen):,} seen classes, {len(split.validation):,} of them for validation, and "
@@ -543,7 +543,7 @@ def _export_sake(split: ClassSplit, config: ExportSplitsConfig, data: Dataset | 
 
 
 def _drawing_lines(data: Dataset, split: str, words: tuple[str, ...]) -> Iterator[str]:
-    """Yield the lines of a split's drawings of some classes, in the order of its rows."""
+    """Yield the lines of the drawings of some classes of a split, in the order of its rows."""
     if split not in data.manifest.counts:
         raise ConfigError(f"{data.directory} has no split {split} to list drawings of")
     folders = [class_lists.folder_of(SKETCHES, word) for word in words]

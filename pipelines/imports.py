@@ -1,4 +1,4 @@
-"""Import what other programs wrote: codes, lists of pictures, splits of classes, and word vectors."""
+"""Import codes, lists of pictures, class splits and word vectors of other programs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from sketchdata.storage.catalog import QUICKDRAW, read_class_table
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import Manifest, ParentEntry, hash_file, replacing
 
-#: The columns of the tables of pictures.
+#: Columns of the tables of pictures.
 COLUMNS = ("path", "key_id", "class")
-#: What a file of imported class vectors says that its vectors are.
+#: Kind of imported class vectors, as recorded in the file.
 KIND = "words"
 
 _KEY_ID = re.compile(r"\d{1,20}")
@@ -45,7 +45,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ImportCodesConfig:
-    """What the codes are, and where they go."""
+    """Options of an import of codes."""
 
     out: Path = option(help="Folder of the codes.", record=False, type=FOLDER)
     format: str = option("deephash", help="Format of the import.", type=click.Choice(["deephash"]))
@@ -59,8 +59,8 @@ def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
     """Write the codes in a folder of arrays as a folder of codes, and return its manifest.
 
     Raises:
-        ConfigError: The class table cannot be read or does not fit, or the folder holds something else.
-        FormatError: An array is missing, or holds something that is not a code or not a single class.
+        ConfigError: The class table cannot be read or does not fit, or the folder has other content.
+        FormatError: An array is missing, or a row is not a code or not of a single class.
     """
     found = deephash.read_folder(directory, None if config.classes is None else read_class_table(config.classes))
     listed = "".join(f"{path.name} {hash_file(path, 'sha256')}\n" for path in deephash.files_of(directory))
@@ -73,7 +73,7 @@ def import_codes(directory: Path, config: ImportCodesConfig) -> Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportListsConfig:
-    """What the classes are called, and where the tables go."""
+    """Options of an import of lists."""
 
     out: Path = option(help="Folder of the tables.", type=FOLDER)
     classes: Path | None = option(
@@ -84,11 +84,11 @@ class ImportListsConfig:
 
 
 def import_lists(directory: Path, config: ImportListsConfig) -> dict[str, int]:
-    """Write the lists of a folder as `{split}.csv`, and return how many pictures each has.
+    """Write the lists of a folder as `{split}.csv`, and return the number of pictures of each.
 
     Raises:
-        ConfigError: There are no lists, the class table does not fit, or the folder is not free.
-        FormatError: A list is damaged, or has another number of classes than the others.
+        ConfigError: There are no lists, the class table does not fit, or the folder is not empty.
+        FormatError: A list is damaged, or its number of classes differs from the others.
     """
     lists = _read_lists(directory)
     names = _class_names(lists, config.classes)
@@ -122,7 +122,7 @@ def _read_lists(directory: Path) -> dict[str, PictureList]:
 
 
 def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[str, ...]:
-    """Return the classes' names: given, or those of the folders in which all pictures of a class are, or numbers."""
+    """Return the class names: given ones, the folder names if all pictures of a class are in one folder, or numbers."""
     count = max(found.classes for found in lists.values())
     if table is not None:
         names = read_class_table(table)
@@ -140,7 +140,7 @@ def _class_names(lists: Mapping[str, PictureList], table: Path | None) -> tuple[
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSplitsConfig:
-    """Where the split goes."""
+    """Options of an import of a class split."""
 
     out: Path = option(help="File to write.", type=FILE)
     pictures: Path | None = option(
@@ -150,10 +150,10 @@ class ImportSplitsConfig:
 
 
 def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
-    """Read the lists of a folder, all of them, and write the split of the classes as one list of names.
+    """Read all lists of a folder and write the class split as one list of names.
 
     Raises:
-        ConfigError: The folder does not exist, or a file is there already.
+        ConfigError: The folder does not exist, or the output file exists already.
         FormatError: A list is missing or damaged.
     """
     for flag, path in {"--out": config.out, "--pictures": config.pictures}.items():
@@ -172,7 +172,7 @@ def import_splits(directory: Path, config: ImportSplitsConfig) -> ClassLists:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportVectorsConfig:
-    """Which classes to take, and where to write the vectors."""
+    """Options of an import of word vectors."""
 
     out: Path = option(help="File to write, such as words.parquet.", type=FILE)
     words: Path | None = option(None, help="Text file of the words of a .npy file's rows, one per line.", type=FILE)
@@ -191,19 +191,18 @@ class ImportVectorsConfig:
 
 
 def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
-    """Write the vectors, and return what they are and where they come from.
+    """Write the vectors, and return their description and origin.
 
-    A vector is the file's own, unchanged, or the mean of those of the words of a name. One of zeros alone, which stands
-    for an unknown word in files of many programs, counts as none.
+    A vector is that of the file, unchanged, or the mean over the words of a name. A vector of zeros, which many
+    programs write for an unknown word, counts as missing.
 
     Returns:
         `kind`, `file` and `words` (names and sha256), `missing` (classes without a vector) and `stand_ins` ({class: its
-        words, where they are not its name as it stands}), which the file says as well; then `out`, `classes` and
-        `numbers`, how many a vector has.
+        words, if they differ from its name}), which are also in the file; and `out`, `classes` and `numbers`, the
+        length of a vector.
 
     Raises:
-        ConfigError: Classes have no word, the class table or the synonyms cannot be read, or `words` does not go with
-            the file.
+        ConfigError: A class has no word, the class table or the synonyms cannot be read, or `words` does not fit.
         FormatError: The file is missing, damaged or of another kind.
         SketchDataError: The data set is missing or damaged, or the file cannot be written.
     """
@@ -251,7 +250,7 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
 
 
 def _named(path: Path) -> dict[str, str]:
-    # The name alone, as folders mean nothing elsewhere.
+    # Only the file name, since folders mean nothing elsewhere.
     return {"name": path.name, "sha256": hash_file(path, "sha256")}
 
 

@@ -1,4 +1,4 @@
-"""Build an index over the codes of a split, or over vectors of photos, for `sketchdata search`."""
+"""Build an index over codes of a split, or over vectors of photos, for `sketchdata search`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sketchdata.storage.manifest import Manifest, read_manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The kind of index, its splits and its folder."""
+    """Options: kind of index, splits, and output folder."""
 
     out: Path = option(help="Folder of the index.", record=False, type=FOLDER)
     split: str | None = option(
@@ -53,9 +53,9 @@ def run(directory: Path, config: Config) -> Manifest:
     """Build an index over a folder of codes or vectors and return its manifest.
 
     Raises:
-        ConfigError: There is no such split or kind, faiss is needed and not installed, or the folder holds something
-            else.
-        SketchDataError: There are no codes or vectors, or they are damaged.
+        ConfigError: The split or kind does not exist, faiss is required but not installed, or the folder has other
+            content.
+        SketchDataError: The codes or vectors are missing or damaged.
     """
     if is_vectors(read_manifest(directory)):
         return _index_vectors(open_vectors(directory), config)
@@ -64,11 +64,11 @@ def run(directory: Path, config: Config) -> Manifest:
     if config.bits is not None or config.fit is not None:
         raise ConfigError(f"--bits and --fit are for vectors, and {directory} has codes")
     source, split = open_codes(directory), config.split or "gallery"
-    # Read first: damaged codes must not cost the user the index that is to be overwritten.
+    # Read first, so that damaged codes do not destroy the index to overwrite.
     codes = source.read(split)
     names = frozenset({KEY_IDS, CODES, LABELS, STRUCTURE})
     folder = OutputFolder(out=config.out, plan=_plan(source, codes, split, config), names=names, noun="index")
-    # Made before the claim: one that cannot be made must not cost the user the index that is to be overwritten.
+    # Built before the folder is claimed, so that an error does not destroy the index to overwrite.
     index = cache(partial(make_index, codes, config.kind))
     if (finished := folder.begin(overwrite=config.overwrite, check=index)) is not None:
         return finished

@@ -1,8 +1,8 @@
-"""Build QuickDraw-3.8M: from official files to a split, sharded and listed data set.
+"""Build QuickDraw-3.8M: from official files to a data set with splits, shards and lists.
 
-Two stages. `select_category` reads one category's file, from disk or as it streams in, and keeps the drawings with the
-smallest ranks; `sketchdata.engine.assembly` interleaves the categories into shards. Both write to temporary names, so
-that a build may be killed at any moment and resumes from there; the manifest comes last.
+Two stages. `select_category` reads the file of one category, from disk or as a stream, and keeps the drawings with the
+smallest ranks; `sketchdata.engine.assembly` interleaves the categories into shards. Both write to temporary names, so a
+build can be killed at any moment and resumes; the manifest is written last.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ from sketchdata.storage.sources import (
 
 NAME = "quickdraw-3.8m"
 
-#: No category has so many drawings, and no rank more bits.
+#: Bits of a rank; no category has that many drawings.
 _SIZE, _SEED = click.IntRange(0, 10_000_000), click.IntRange(0, 2**64 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to build, from what, and where to."""
+    """Options: sources, selection and output folder."""
 
     source: str | None = option(
         None,
@@ -100,10 +100,10 @@ class Config:
 
 
 def run(config: Config, engine: EngineOptions) -> Manifest | None:
-    """Build the data set and return its manifest; None when other shares of a job array must finish first.
+    """Build the data set and return its manifest; None if other shares of a job array must finish first.
 
     Raises:
-        SketchDataError: Files are missing, categories are too small, too much is bad, or tasks failed.
+        SketchDataError: Files are missing, a category is too small, too many records are bad, or tasks failed.
     """
     if not sum(config.sizes().values()):
         raise ConfigError("the splits are all empty: give --train, --val, --gallery or --query")
@@ -123,7 +123,7 @@ def run(config: Config, engine: EngineOptions) -> Manifest | None:
         return finished
     if (found := _select(config, folder, engine, located)) is None:
         return None
-    # Before anything may fail because of what is on the list.
+    # Written before the checks that can fail because of its records.
     reasons = count_rejects(found)
     lists = [selected(folder, word).with_suffix(".rejects.jsonl") for word in classes]
     rejects = folder.join("rejects.jsonl", lists, sum(reasons.values()))
@@ -171,7 +171,7 @@ def _select(
 
 
 def select_category(task: Task) -> TaskResult:
-    """Read one category's file once and keep its drawings with the smallest ranks, in rank order."""
+    """Read the file of one category once and keep the drawings with the smallest ranks, in rank order."""
     source = open_source(task.config["source"])
     file = source.find(task.config["path"])
     if file is None or file.identity != task.config["identity"]:
@@ -202,8 +202,8 @@ def select_category(task: Task) -> TaskResult:
 
 
 def _select_checked(source: Source, file: SourceFile, rules: Rules, official: OfficialFile | None) -> Selection:
-    """Select, and check what streamed by against what was announced; read it once more if they differ."""
-    # The published list binds the official bucket alone: a mirror may hold another edition, and the manifest says so.
+    """Select drawings, and check the stream against the announced size and hash; read it again once if they differ."""
+    # The published list binds only the official bucket: a mirror may have another edition, which the manifest records.
     expected = official.md5 if official is not None and source.location.rstrip("/") == BUCKET else file.md5
     size = None if file.gzipped else file.bytes
     selection = select(lambda: read_content(source, file), rules, md5=file.content_md5, size=size)
@@ -221,7 +221,7 @@ def _split_sizes(
     """Return {category: {split: drawings}}."""
     sizes, need = config.sizes(), sum(config.sizes().values())
     have = {result.task_id: result.counts["drawings"] for result in results}
-    # Nothing can be scaled down to no drawings at all.
+    # Scaling down never reaches zero drawings.
     short = {word: count for word, count in have.items() if count < (1 if config.scale_to_fit else need)}
     if short:
         lines = [f"  {word}: {count:,} of {need:,}" for word, count in short.items()]

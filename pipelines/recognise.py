@@ -27,7 +27,7 @@ from sketchdata.training.options import views_option
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How to recognise, and what to show."""
+    """Options: recognition and output."""
 
     top: int = option(10, help="Number of most likely classes to show, at most.", type=click.IntRange(1))
     among: str = option(
@@ -54,7 +54,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecognisedDrawings:
-    """The recogniser, its answers in the order of the drawings, and the files that could not be read."""
+    """The recogniser, its predictions in the order of the drawings, and the files that could not be read."""
 
     recogniser: Recogniser
     answers: tuple[Recognition, ...]
@@ -62,11 +62,11 @@ class RecognisedDrawings:
 
 
 def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDrawings:
-    """Recognise drawings of key_ids and files, as `query.read_queries` takes them, by a finished training.
+    """Recognise drawings given by key_ids and files, see `query.read_queries`, with a finished training.
 
     Raises:
-        ConfigError: A file, a key_id, a class or a recogniser is missing, or options are for another kind of run.
-        SketchDataError: The training is not finished, or something is damaged.
+        ConfigError: A file, key_id, class or recogniser is missing, or options are for another kind of run.
+        SketchDataError: The training is unfinished, or a file is damaged.
     """
     recogniser = Recogniser.load(
         directory,

@@ -2,12 +2,12 @@
 
     sketchdata build sbir --layout folders --drawings sketches --photos photos --seen 26 --out data/sbir
 
-Drawings that are strokes are read and chosen as those of `sketchdata build drawings`; photos, and drawings that are
-pixels, by `read_pictures`, one task per class. Then it is decided which classes and pictures stay and which group of
-classes each belongs to, and one stage writes the shards of every group and domain. No file has anything of two groups.
+Drawings stored as strokes are read and selected as by `sketchdata build drawings`; photos, and drawings stored as
+pixels, by `read_pictures`, one task per class. Then classes and pictures are selected and assigned to groups of
+classes, and one stage writes the shards of every group and domain. No file has data of two groups.
 
-This module has the options, the stages and the table of classes; `sbir_inputs` finds the files, and `sbir_pictures`
-reads and chooses pictures. Done-markers name a stage with its module, so a stage that moves runs again.
+This module has the options, the stages and the class table; `sbir_inputs` finds the files, and `sbir_pictures` reads
+and selects pictures. Done-markers contain the module of a stage, so a stage that moves to another module runs again.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ from sketchdata.storage.manifest import (
 
 PAIRS_FOLDER = "pairs"
 _NAMES = frozenset({"data", "key_ids", PAIRS_FOLDER, "classes.csv", "rejects.jsonl"})
-#: What is found while the data set is made: keys of its config that no option gives.
+#: Keys of the config that no option sets, determined by the build.
 _FOUND = frozenset({DRAWINGS, VALIDATION, UNSEEN, IMAGENET})
 _COUNT = click.IntRange(1, 10_000_000)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _ROWS_AT_ONCE = 64
-#: Reasons for which something that could be read is left out, so that it is not bad.
+#: Reasons to leave out readable records, which do not count as bad.
 _WITHOUT, _TOO_FEW, _NO_CLASS = "class without the other domain", "class with too few", "class that no list has"
 _LEFT_OUT = frozenset({DOUBLE, OTHER_GROUP, _WITHOUT, _TOO_FEW, _NO_CLASS})
 _UNLISTED = "listed drawing that the files do not have"
@@ -85,7 +85,7 @@ _UNLISTED = "listed drawing that the files do not have"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to build, from what, and where to."""
+    """Options: sources, selection and output folder."""
 
     layout: str = option(
         "folders",
@@ -135,11 +135,11 @@ class Config:
 
 
 def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manifest | None:
-    """Build the data set and return its manifest; None when other shares of a job array must finish first.
+    """Build the data set and return its manifest; None if other shares of a job array must finish first.
 
     Raises:
-        ConfigError: A folder or a list is not there, the split cannot be, or the output folder is not free.
-        SketchDataError: No class has drawings and photos, too much is unreadable, or tasks failed.
+        ConfigError: A folder or list does not exist, the split is invalid, or the output folder is not empty.
+        SketchDataError: No class has drawings and photos, too many files are unreadable, or tasks failed.
     """
     published = manifest_path("splits")
     names = read_all(options.class_split, published) if options.class_split else None
@@ -160,7 +160,7 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
     if inputs.strokes is not None and strokes is None:
         return None
     table = _class_table(inputs, strokes or [], config, folder)
-    # So early, a mistake in the split costs no time.
+    # Checked this early, so that a mistake in the split costs no time.
     _split(table.classes, options, names, table.left_out)
     own = partial(_picture_tasks, folder, config, table)
     tasks = [*own(DRAWINGS, inputs.pixels), *own(PHOTOS, inputs.photos)]
@@ -228,7 +228,7 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
 def _folder(config: Config, options: SplitOptions, names: SplitNames | None) -> OutputFolder:
     chosen = recorded(options) | {"class_split": [Path(name).name for name in options.class_split]}
     if names is not None:
-        # A file's content may change while its name stays.
+        # The content of a file can change under the same name.
         chosen["class_split_sha256"] = hashlib.sha256(dump(names).encode()).hexdigest()
     name = config.name or f"sbir-{config.layout}"
     plan = Manifest(
@@ -304,7 +304,7 @@ def _select(
     known = {own: word for own, word in table.drawings.items() if word in set(table.classes)}
     classes = by_spelling(table.classes)
     only = {word: ids for name, ids in inputs.key_ids.items() if (word := find(name, classes)) is not None}
-    # By key_ids alone, so that no drawing comes with them that the lists do not name.
+    # Only by key_ids, so that no drawing outside the lists is included.
     known |= {own: word for own, word in MERGED.items() if own not in known and word in only}
     if inputs.known is not None and (unlisted := [word for word in table.classes if word not in only]) and only:
         note = f"--lists has no drawings of {len(unlisted):,} classes, {unlisted[0]} among them: all of them are taken"
@@ -329,11 +329,11 @@ class _ClassTable:
     """Classes that both domains have, in alphabetical order.
 
     Attributes:
-        classes: As the drawings spell them.
-        drawings: {class as the drawings name it: class}.
-        photos: {class as the photos name it: class}.
-        counts: {class: drawings}, where drawings are strokes.
-        left_out: Lines of classes that only one domain has, or that have too few.
+        classes: Class names in the spelling of the drawings.
+        drawings: {class name in the source of drawings: class}.
+        photos: {class name in the source of photos: class}.
+        counts: {class: number of drawings}, if drawings are strokes.
+        left_out: Lines of classes with only one domain or too few pictures.
     """
 
     classes: tuple[str, ...]
@@ -395,7 +395,7 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def _enough(table: _ClassTable, found: Found, config: Config, folder: OutputFolder) -> _ClassTable:
-    """Leave out the classes that have too few pictures of a domain."""
+    """Leave out the classes with too few pictures of a domain."""
     classes, left_out, least = [], list(table.left_out), (config.min_drawings, config.min_photos)
     counts = {domain: Counter(row["word"] for row in found.rows[domain]) for domain in DOMAINS}
     counts[DRAWINGS].update(table.counts)
@@ -466,7 +466,7 @@ def _picture_tasks(
 
 
 def read_pictures(task: Task) -> TaskResult:
-    """Read the pictures of a class, or a shard of crops, and keep those that can be decoded, as they are stored."""
+    """Read the pictures of a class, or a shard of crops, and keep the decodable ones in their stored form."""
     rejected: list[dict[str, str]] = []
     source = Source()
     rows = crop_rows if not task.config["category"] else file_rows
@@ -494,7 +494,7 @@ def read_pictures(task: Task) -> TaskResult:
 
 
 def write_shard(task: Task) -> TaskResult:
-    """Write a shard of drawings that are strokes, or of pictures out of several chunks, by class and key_id."""
+    """Write a shard of drawings stored as strokes, or of pictures from several chunks, by class and key_id."""
     if "parts" not in task.config:
         return assembly.write_shard(task)
     classes, written = task.config["classes"], Path(task.config["written"])
@@ -520,7 +520,7 @@ def write_shard(task: Task) -> TaskResult:
 
 
 def _nothing_left(folder: OutputFolder, message: str, rejected: Sequence[Mapping[str, str]]) -> SketchDataError:
-    """Return an error with the commonest reasons, after all of them were listed."""
+    """List all rejects, and return an error with the most frequent reasons."""
     if not rejected:
         return SketchDataError(message)
     _list_rejects(folder, rejected)
@@ -536,8 +536,8 @@ def _list_rejects(folder: OutputFolder, rejected: Iterable[Mapping[str, str]]) -
 
 
 def _pairs(folder: OutputFolder, found: Found, group_of: Mapping[str, str]) -> list[FileEntry]:
-    """Write the photo behind each drawing of Sketchy, one file per group of classes; nothing for other names."""
-    # Of an earlier try.
+    """Write the photo of each drawing of Sketchy, one file per group of classes; nothing for other names."""
+    # Files of an earlier run.
     shutil.rmtree(folder.out / PAIRS_FOLDER, ignore_errors=True)
     photos: dict[tuple[str, str], tuple[str, int]] = {}
     for row in found.rows[PHOTOS]:

@@ -1,6 +1,6 @@
-"""Find what `sketchdata build sbir` reads: files of drawings and of photos, class by class, and the lists of them.
+"""Find the inputs of `sketchdata build sbir`: files of drawings and photos per class, and lists.
 
-`cross_domain/layouts.py` knows the folders of each layout. This module lists the files in them; it decodes no picture.
+`cross_domain/layouts.py` defines the folders of each layout. This module lists their files; it decodes no picture.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from sketchdata.storage import pictures
 from sketchdata.storage.cards import OWN_FILES
 from sketchdata.storage.manifest import MANIFEST_NAME, read_manifest
 
-#: What is known of a photo of a collection.
+#: Columns known of a photo of a collection.
 CREDITS = ("source", "page", "author", "licence", "title", "fetched")
-#: Suffix of drawings that are strokes and may lie among pictures.
+#: Suffix of drawings stored as strokes that can be mixed with pictures.
 SVG = ".svg"
 _MISSING = "missing file"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Pictures that one task reads.
+    """The pictures of one task.
 
     Attributes:
-        name: What the task and the data set's source are called.
-        word: The class as the source names it.
-        root: The folder below which the files lie.
-        files: Paths of files; a shard of crops is the only one.
-        credits: {column: value} of each file; empty where nothing is known.
+        name: Name of the task and of the source in the manifest.
+        word: Class name in the source.
+        root: Folder of the files.
+        files: Paths of files; only one for a shard of crops.
+        credits: {column: value} of each file; empty if unknown.
     """
 
     name: str
@@ -62,15 +62,15 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What there is to read.
+    """The inputs of a build.
 
     Attributes:
-        strokes: Files of drawings that are strokes; None where drawings are pixels.
-        pixels: Units of drawings that are pixels.
+        strokes: Files of drawings stored as strokes; None if drawings are pixels.
+        pixels: Units of drawings stored as pixels.
         photos: Units of photos.
-        key_ids: {class: key_ids} of drawings that take no others.
-        known: The classes that the lists name; None for all.
-        rejected: Lines of files that lists name and that are not there.
+        key_ids: {class: key_ids} of classes restricted to these drawings.
+        known: The classes in the lists; None for all.
+        rejected: Lines of listed files that do not exist.
         lists: The lists.
     """
 
@@ -87,13 +87,13 @@ def scan(layout: str, *, drawings: Path, photos: Path, lists: Path | None) -> In
     """Find the files of drawings and photos, by the layout.
 
     Args:
-        layout: How they lie on disk.
-        drawings: The folder of drawings that the user gave.
-        photos: The folder of photos.
-        lists: The folder of lists, for the layouts that have them.
+        layout: Name of the layout.
+        drawings: The user's folder of drawings.
+        photos: The user's folder of photos.
+        lists: The folder of lists, for layouts with lists.
 
     Raises:
-        ConfigError: A folder or a list does not exist, or does not hold what was expected.
+        ConfigError: A folder or list does not exist or has other content than expected.
         FormatError: The lists are damaged.
     """
     if layout == SAKE:
@@ -114,7 +114,7 @@ def scan(layout: str, *, drawings: Path, photos: Path, lists: Path | None) -> In
     try:
         found = read_folder(lists)
     except FormatError:
-        # QuickDraw_sketches_final itself.
+        # The user gave QuickDraw_sketches_final itself.
         files = {word: paths for word, paths in class_files(lists).items() if paths}
         if not files:
             raise
@@ -143,7 +143,7 @@ def _scan_lists(place: Path, drawings: Path, photos: Path) -> Inputs:
 
 
 def _there(root: Path, domain: str, paths: Sequence[str], rejected: list[Mapping[str, str]]) -> list[str]:
-    """Return the files that exist, and list the others."""
+    """Return the existing files, and record the missing ones."""
     if not root.is_dir():
         raise ConfigError(f"--{domain} {root} is not a folder: give the one in which the paths of the lists begin")
     there = [path for path in paths if (root / path).is_file()]

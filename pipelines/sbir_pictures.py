@@ -1,7 +1,7 @@
-"""Read photos, and drawings that are pixels, for `sketchdata build sbir`, and choose among those that were read.
+"""Read photos, and drawings stored as pixels, for `sketchdata build sbir`, and select among them.
 
-`file_rows` and `crop_rows` make the rows of one task. `Found` has the rows of all tasks, chooses some, and makes the
-tasks that write them into shards. The stages themselves are in `pipelines/sbir.py`.
+`file_rows` and `crop_rows` make the rows of one task. `Found` has the rows of all tasks, selects among them, and makes
+the tasks that write shards. The stages are in `pipelines/sbir.py`.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ from sketchdata.pipelines.sbir_inputs import CREDITS, SVG
 from sketchdata.storage import pictures
 from sketchdata.storage.manifest import SCHEMA_VERSION
 
-#: Reasons for which a picture that could be read is left out.
+#: Reasons to leave out a readable picture.
 DOUBLE, OTHER_GROUP = "same file as another", "photo of a class of another group"
 
 _EDGES = ("x0", "y0", "x1", "y1")
 
 
 class Source:
-    """Size, md5 and number of the pictures that a task has read."""
+    """Size, md5 and number of the pictures read by a task."""
 
     def __init__(self) -> None:
         self.bytes, self.records = 0, 0
         self.md5 = hashlib.md5(usedforsecurity=False)
 
     def add(self, content: bytes) -> None:
-        """Count one more picture."""
+        """Count a picture."""
         self.bytes += len(content)
         self.records += 1
         self.md5.update(content)
 
 
 def file_rows(task: Task, source: Source, rejected: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each file of a class that can be decoded; add the others to `rejected`, and all to `source`."""
+    """Yield a row per decodable file of a class; add the other files to `rejected`, and all files to `source`."""
     settings = task.config
     category = settings["category"]
     for number, name in enumerate(settings["files"]):
         try:
             with regular(Path(settings["root"]) / name).open("rb") as file:
-                # One byte more than is accepted is enough to know.
+                # One byte more than the limit shows that a file is too large.
                 content = file.read(DEFAULT_LIMITS.bytes + 1)
             source.add(content)
             row = _picture(content, settings, is_svg=name.lower().endswith(SVG))
@@ -88,7 +88,7 @@ def file_rows(task: Task, source: Source, rejected: list[dict[str, str]]) -> Ite
 
 
 def crop_rows(task: Task, source: Source, rejected: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each crop of a shard whose class is wanted, as `file_rows` does."""
+    """Yield a row per crop of a shard with a requested class; see `file_rows`."""
     settings = task.config
     (name,) = settings["files"]
     for table in pictures.read_shard(Path(settings["root"]) / name):
@@ -112,7 +112,7 @@ def _reject(settings: Mapping[str, Any], name: str, reason: str, detail: str) ->
 
 
 def _picture(content: bytes, settings: Mapping[str, Any], *, is_svg: bool) -> dict[str, Any]:
-    """Return what is stored of a picture: the file as given where its format and size allow."""
+    """Return the stored picture: the original file if its format and size allow."""
     kind = "jpeg" if settings["domain"] == PHOTOS else "png"
     picture = _drawn(content) if is_svg else decode(content)
     large = max(picture.shape[:2]) > settings["longest_side"]
@@ -139,13 +139,13 @@ def _drawn(content: bytes) -> Photo:
 
 
 class Found:
-    """The pictures that were read, of both domains, of which some are chosen.
+    """The pictures of both domains that were read, from which some are selected.
 
     Attributes:
         results: Results of the tasks that read pictures.
         chunks: {domain: {path of an Arrow file: its sha256}}.
-        rows: {domain: rows}, each with its chunk and its row in it.
-        rejected: Lines of pictures that are left out.
+        rows: {domain: rows}, each with its chunk and its row in the chunk.
+        rejected: Lines of rejected pictures.
     """
 
     def __init__(self, folder: OutputFolder, results: Sequence[TaskResult]) -> None:
@@ -185,9 +185,9 @@ class Found:
         self.rejected.append({"file": f"{domain}/{row['photo']}", "where": where, "reason": reason, "detail": detail})
 
     def choose(self, group_of: Mapping[str, str], at_most: Mapping[str, int | None], seed: int) -> None:
-        """Keep the pictures of the classes, and of a class those with the smallest ranks: `at_most` of each domain.
+        """Keep the pictures of the classes, per class those with the smallest ranks: `at_most` of each domain.
 
-        Of a photo with crops of classes of several groups, those of the unseen ones stay, else those for validation.
+        If a photo has crops in several groups, those of unseen classes are kept, else those of validation classes.
         """
         for domain, most in at_most.items():
             rows = [row for row in self.rows[domain] if row["word"] in group_of]
@@ -207,7 +207,7 @@ class Found:
                 self.rows[domain] += [own[place] for place in order.tolist()[:most]]
 
     def shard_tasks(self, folder: OutputFolder, counts: dict[str, dict[str, int]]) -> list[Task]:
-        """Return the tasks that write the shards, and count what is in them."""
+        """Return the tasks that write the shards, and their counts."""
         tasks, classes = [], folder.plan.classes
         group_of = {word: group for group, words in group_classes(folder.plan).items() for word in words}
         for domain in DOMAINS:

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from sketchdata.drawings.drawing import Drawing
 
 DEFAULT_K = 20
-#: Drawings that become vectors at a time.
+#: Drawings embedded at a time.
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How to search, and for how many drawings."""
+    """Options of a search."""
 
     run: Path | None = option(
         None,
@@ -73,11 +73,11 @@ class SearchResult:
     """One of the nearest drawings or photos.
 
     Attributes:
-        rank: From 1.
-        key_id: Its key_id, or the id that the index has for it.
-        word: Its class.
-        distance: The number of bits in which its code differs from the query's, or the Euclidean distance of vectors.
-        hit: Whether it is of the query's class; None where that is unknown.
+        rank: Rank, from 1.
+        key_id: key_id, or the id in the index.
+        word: Class.
+        distance: Hamming distance of the codes, or Euclidean distance of the vectors.
+        hit: Whether its class is that of the query; None if unknown.
     """
 
     rank: int
@@ -93,8 +93,8 @@ class SearchAnswer:
 
     Attributes:
         query: The query.
-        results: The nearest first; of equally near ones, the smallest key_id.
-        note: For the reader; None where there is nothing to say.
+        results: Nearest first; equally near ones in the order of key_ids.
+        note: A note for the user, or None.
     """
 
     query: Query
@@ -104,7 +104,7 @@ class SearchAnswer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchAnswers:
-    """The answers to all queries, the index, the name of its run or, without one, its own, and unreadable files."""
+    """The answers to all queries, the index, the name of its run or else of the index, and unreadable files."""
 
     name: str
     index: Index | VectorIndex
@@ -113,12 +113,12 @@ class SearchAnswers:
 
 
 def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswers:
-    """Search an index for key_ids and files, as `query.read_queries` takes them.
+    """Search an index for key_ids and files, see `query.read_queries`.
 
-    A query that is itself in the index is left out of its own results.
+    A query in the index is excluded from its own results.
 
     Raises:
-        ConfigError: The queries, the run and the index do not fit together, or there are not k codes.
+        ConfigError: The queries, the run and the index do not fit each other, or the index has fewer than k codes.
         SketchDataError: The index, the run or a query is missing or damaged.
     """
     if is_vector_index(read_manifest(directory)):
@@ -134,7 +134,7 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
     if len(read) > MAX_QUERIES:
         raise ConfigError(f"{len(read):,} queries at once, and {MAX_QUERIES:,} are answered at most")
     read = _with_drawings([replace(query, word=word or query.word) for query in read], config.data)
-    # One more, since a drawing of the index finds itself first.
+    # One more, since a drawing in the index finds itself first.
     wanted = min(k + 1, len(index))
     if isinstance(index, VectorIndex):
         neighbours = _nearest(read, index, wanted, config)
@@ -150,7 +150,7 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
 
 
 def run_beside(queries: Sequence[str], config: Config) -> list[SearchAnswers]:
-    """Search the indexes of `beside` for the same queries as the first one.
+    """Search the indexes in `beside` for the queries of the first one.
 
     Raises:
         ConfigError, SketchDataError: As for `run`.
@@ -176,7 +176,7 @@ def _read(text: str, index: Index | VectorIndex, config: Config) -> list[Query]:
 
 
 def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
-    """Look up the drawings of the key_ids that are not in the index."""
+    """Read the drawings of the key_ids that are not in the index."""
     absent = {q.key_id for q in queries if q.key_id is not None and q.row is None and q.drawing is None}
     if not absent or data is None:
         return list(queries)
@@ -194,7 +194,7 @@ def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
 
 
 def _nearest(queries: Sequence[Query], index: VectorIndex, k: int, config: Config) -> list[Neighbours]:
-    """Return what is nearest to drawings, by the network, and to photos of the index, by their own vectors or codes."""
+    """Return the nearest items of drawings, by the network, and of photos in the index, by their vectors or codes."""
     own = {number: query.row for number, query in enumerate(queries) if query.row is not None}
     drawn = {number: query.drawing for number, query in enumerate(queries) if query.row is None and query.drawing}
     found = dict[int, Neighbours]()
@@ -214,7 +214,7 @@ def _nearest(queries: Sequence[Query], index: VectorIndex, k: int, config: Confi
 
 
 def _codes(queries: Sequence[Query], index: Index, config: Config) -> Packed:
-    """Return the code of each query, (M, ⌈D / 8⌉) uint8: the index's own, or the network's of the drawing."""
+    """Return the code of each query, (M, ⌈D / 8⌉) uint8: from the index, or by the network from the drawing."""
     packed = np.zeros((len(queries), -(-index.bits // 8)), np.uint8)
     for number, query in enumerate(queries):
         if query.row is not None:
@@ -242,8 +242,8 @@ def photos_of(found: SearchAnswers, data: Path) -> dict[int, FoundPhoto]:
     """Return the photos of all results, and of the queries that are photos, from a data set: {key_id: photo}.
 
     Raises:
-        ConfigError: The data set is not that of the index.
-        SketchDataError: It is missing or damaged.
+        ConfigError: The index was made from another data set.
+        SketchDataError: The data set is missing or damaged.
     """
     from sketchdata.cross_domain.photo_search import PhotoStore
 
@@ -260,8 +260,8 @@ def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
     """Return the drawings of all results, and of the queries that are in the index, from a data set: {key_id: drawing}.
 
     Raises:
-        ConfigError: Some are not there, or the index is of bitmaps, which have no key_ids.
-        SketchDataError: There is no data set, or a shard cannot be read.
+        ConfigError: A drawing is missing, or the index is of bitmaps, which have no key_ids.
+        SketchDataError: The data set is missing, or a shard cannot be read.
     """
     if isinstance(found.index, VectorIndex):
         raise ConfigError(f"the index of {found.name} is over photos, which are shown alone: leave out --beside")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The network, where the page is served, and what it shows."""
+    """Options: network, address, and content of the page."""
 
     run: Path = option(
         help="Folder of the training whose network made the index.",
@@ -45,10 +45,10 @@ class Config:
 
 
 def run(directory: Path, config: Config, announce: Callable[[dict[str, Any]], None]) -> None:
-    """Serve the page until Ctrl-C; `announce` is given `address`, `nouns` and `count` when it is ready.
+    """Serve the page until Ctrl-C; `announce` is called with `address`, `nouns` and `count` when it is ready.
 
     Raises:
-        ConfigError: The extra `web` is not installed, the port is taken, or index, run and data set do not fit.
+        ConfigError: The extra `web` is not installed, the port is in use, or index, run and data set do not fit.
         SketchDataError: One of them is missing or damaged.
     """
     with needs_extra("the draw-to-search page", "web"):
@@ -63,10 +63,10 @@ def run(directory: Path, config: Config, announce: Callable[[dict[str, Any]], No
 
 
 def open_finder(directory: Path, config: Config) -> Finder:
-    """Read an index, the network and what else the page needs.
+    """Read the index, the network and the data of the page.
 
     Raises:
-        ConfigError: They do not fit together, or torch is not installed.
+        ConfigError: They do not fit each other, or torch is not installed.
         SketchDataError: One of them is missing or damaged.
     """
     with needs_extra("encoding drawings", "train"):

@@ -27,13 +27,13 @@ people: use them to try and to test programs, and never as a finding about drawi
 
 _NOTE_NAME = "GENERATED.txt"
 _WORK = ".synth"
-#: Drawings made at once, a multiple of the generator's own chunk.
+#: Drawings generated at a time, a multiple of the generator's chunk.
 _BATCH = 4 * synth.CHUNK
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to generate, and where to."""
+    """Options: drawings, and output folder."""
 
     out: Path = option(help="Folder, laid out like the official bucket.", type=FOLDER)
     drawings: int = option(1000, help="Drawings per category.", type=click.IntRange(1, 10_000_000))
@@ -49,7 +49,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What was written: files, drawings and bytes in all."""
+    """Numbers of files, drawings and bytes written."""
 
     files: int
     drawings: int
@@ -57,7 +57,7 @@ class Generated:
 
 
 def run(config: Config, engine: EngineOptions) -> Generated | None:
-    """Generate the files; None when other shares of a job array must finish first.
+    """Generate the files; None if other shares of a job array must finish first.
 
     Raises:
         ConfigError: A category is unknown, or the folder holds files that were not generated.
@@ -80,7 +80,7 @@ def _claim(out: Path) -> None:
 
 
 def _task(config: Config, word: str, label: int) -> Task:
-    # The official files differ in size by a factor of three; here the class table's place decides who has how many.
+    # The official files differ in size by a factor of three; here the position in the class table decides the size.
     drawings = config.drawings + int(config.drawings * config.spread * (label % 16) / 15)
     return Task(
         id=word,
@@ -92,7 +92,7 @@ def _task(config: Config, word: str, label: int) -> Task:
 
 
 def write_category(task: Task) -> TaskResult:
-    """Write one category's file."""
+    """Write the file of one category."""
     word, drawings, write = task.config["word"], task.config["drawings"], WRITERS[task.config["format"]]
     seed, label = task.config["seed"], task.config["label"]
     with replacing(task.output) as file:

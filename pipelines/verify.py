@@ -1,7 +1,7 @@
 """Check a data set against its manifest and against the rules of its split.
 
-Everything that a manifest promises is recomputed from the files: sizes and hashes, then what is in them. There is a
-function for each kind of data set: drawings, codes and indexes, sets of edge maps, collections of photos, and pictures.
+Every statement of a manifest is recomputed from the files: sizes and hashes, then their content. There is a function
+for each kind of data set: drawings, codes and indexes, sets of edge maps, collections of photos, and pictures.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, kw_only=True)
 class FailedCheck:
-    """One kind of fault: what is wrong with the first case, and how many cases there are."""
+    """One kind of fault: a message about the first case, and the number of cases."""
 
     kind: str
     first: str
@@ -56,13 +56,13 @@ class FailedCheck:
 
 @dataclass
 class Verification:
-    """What was checked and what was found.
+    """The result of a check.
 
     Attributes:
         files: Files whose size and hash were checked.
         records: Rows or photos that were checked.
-        noun: What people call these.
-        checks: Kinds of fault that were looked for.
+        noun: Noun for the records in messages.
+        checks: Kinds of fault that were checked.
     """
 
     files: int = 0
@@ -81,7 +81,7 @@ class Verification:
         ]
 
     def check(self, kind: str, faults: Iterable[str]) -> bool:
-        """Note a check and what it found; true when it found nothing."""
+        """Record a check and its finding; return True if there is none."""
         found = list(faults)
         if kind not in self.checks:
             self.checks.append(kind)
@@ -90,7 +90,7 @@ class Verification:
         return not found
 
     def attempt(self, kind: str, read: Callable[[], Read]) -> Read | None:
-        """Return what is read; None, and note why, where it cannot be."""
+        """Return the result of a reader; None, and record the reason, if it fails."""
         try:
             found = read()
         except SketchDataError as error:
@@ -104,7 +104,7 @@ def run(directory: Path) -> Verification:
     """Check a data set.
 
     Raises:
-        SketchDataError: There is no manifest to check against.
+        SketchDataError: The data set has no manifest.
     """
     manifest = read_manifest(directory)
     verification = Verification(noun="pictures" if is_two_domains(manifest) else noun_of(manifest))
@@ -129,14 +129,14 @@ def run(directory: Path) -> Verification:
     return verification
 
 
-# ---- what every kind has in common -----------------------------------------------------------------------------------
+# ---- checks of every kind --------------------------------------------------------------------------------------------
 
 
 def _unlisted(directory: Path, listed: Iterable[FileEntry]) -> Iterator[str]:
     names = {entry.path for entry in listed} | {MANIFEST_NAME}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
-        # Audits come after the data set and are no part of it; each has a record of its own.
+        # Audits are written after the data set and are not part of it; each has its own record.
         if path.is_file() and name not in names and not name.startswith(f"{AUDIT_FOLDER}/"):
             yield f"{name} is not in the manifest"
 
@@ -186,7 +186,7 @@ def _disorder(label: npt.NDArray[Any], key_id: npt.NDArray[np.uint64], seed: int
 
 
 def _repeated(key_ids: Mapping[str, npt.NDArray[np.uint64]]) -> Iterator[str]:
-    """Yield the key_ids that are in two splits, or in one of them twice."""
+    """Yield the key_ids that are in two splits or twice in one."""
     ids = np.concatenate([np.empty(0, np.uint64), *key_ids.values()])
     splits = np.repeat(list(key_ids), [len(own) for own in key_ids.values()])
     order = np.argsort(ids, kind="stable")
@@ -230,7 +230,7 @@ def _check_vectors(directory: Path, manifest: Manifest, whole: set[str], verific
 
 # ---- sets of edge maps: tars against their index, and the index against the rules of its split ----------------------
 
-#: What a sample's JSON has in common with its row of the index, as text.
+#: Fields that a sample's JSON shares with its row of the index, as text.
 _SAME = ("key_id", "word", "label", "photo", "photo_sha256", "source")
 
 
@@ -372,13 +372,13 @@ def _check_collection(directory: Path, manifest: Manifest, verification: Verific
     found = verification.attempt("unreadable table", lambda: read_collection(directory))
     if found is None:
         return
-    # Several addresses may lead to the same photo.
+    # Several addresses can lead to the same photo.
     there = found.photos.filter(pc.is_valid(found.photos.column("path")))
     columns = (there.column(name).to_pylist() for name in ("path", "bytes", "sha256"))
     files = {path: (size, sha256) for path, size, sha256 in zip(*columns, strict=True)}
     photos = [FileEntry(path=path, bytes=size, sha256=sha256, records=1) for path, (size, sha256) in files.items()]
     _check_files(directory, photos, verification)
-    # What is not finished may be tried again, and lies in a folder of its own.
+    # Unfinished photos may be tried again and have their own folder.
     extra = _unlisted(directory, [*manifest.files, *photos])
     verification.check("unlisted file", [name for name in extra if not name.startswith(".")])
     folder = collection.PHOTOS_FOLDER
@@ -424,7 +424,7 @@ def _check_pictures(directory: Path, manifest: Manifest, whole: set[str], verifi
 
 
 def _check_two_domains(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    """Check both domains; no class, and nothing of one photo, is in two groups of classes."""
+    """Check both domains; no class, and no two crops of one photo, may be in two groups of classes."""
     split = class_split(manifest)
     key_ids: dict[str, npt.NDArray[np.uint64]] = {}
     owner: dict[str, str] = {}
@@ -472,7 +472,7 @@ def _check_two_domains(directory: Path, manifest: Manifest, whole: set[str], ver
 def _check_picture_shard(
     directory: Path, manifest: Manifest, shard: FileEntry, side: int | None, verification: Verification
 ) -> list[pa.Table]:
-    """Check one shard by itself; return its labels and key_ids, nothing when it cannot be used."""
+    """Check one shard; return its labels and key_ids, which are empty if it cannot be used."""
     try:
         schema, _ = parquet.read_facts(directory / shard.path)
         same = schema == pictures.schema()
@@ -525,14 +525,14 @@ def _wrong_stored_pictures(table: pa.Table, shard: FileEntry, side: int | None) 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """The key_ids, (N,) uint64, and labels, (N,) uint16, of some rows."""
+    """The key_ids, (N,) uint64, and labels, (N,) uint16, of rows."""
 
     key_id: npt.NDArray[np.uint64]
     label: npt.NDArray[np.uint16]
 
 
 def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verification: Verification) -> None:
-    # An export has files of its own, whose rows were checked where they came from. A curated data set has a parent too.
+    # An export has its own files, whose rows are checked in its parent. A curated data set has a parent too.
     if manifest.parent is not None and not any(manifest.shards(split) for split in manifest.counts):
         return
     missing = [name for name in ("seed", "input_format") if name not in manifest.config]
@@ -553,7 +553,7 @@ def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verifi
             verification.check("key_id list", _wrong_list(directory, split, rows))
     if complete:
         verification.check("key_id twice", _repeated({split: rows.key_id for split, rows in complete.items()}))
-        # A refill puts train drawings behind all the ranks that were in query before.
+        # A refill gives train drawings ranks above all those in query.
         if not manifest.config.get("curation", {}).get("refill", False):
             verification.check("ranks across splits", _ranks_across(complete, manifest))
 
@@ -561,7 +561,7 @@ def _check_drawings(directory: Path, manifest: Manifest, whole: set[str], verifi
 def _read_split(
     directory: Path, manifest: Manifest, split: str, whole: set[str], verification: Verification
 ) -> _Rows | None:
-    """Read a split's shards, checking each by itself; None when one of them cannot be used."""
+    """Read and check the shards of a split; None if one of them cannot be used."""
     shards = manifest.shards(split)
     parts = []
     for shard in shards:
@@ -616,11 +616,11 @@ def _wrong_list(directory: Path, split: str, rows: _Rows) -> Iterator[str]:
 
 
 def _ranks_across(rows: dict[str, _Rows], manifest: Manifest) -> Iterator[str]:
-    """A class's ranks rise from split to split: all of train lie below all of val, and so on."""
+    """The ranks of a class rise from split to split: all of train are below all of val, and so on."""
     seed, classes = manifest.config["seed"], len(manifest.classes)
     highest, owner = np.zeros(classes, np.uint64), np.full(classes, "", object)
     for split, split_rows in rows.items():
-        # Labels beyond the class table are another check's fault.
+        # Labels beyond the class table are reported by another check.
         known = split_rows.label < classes
         labels, own = split_rows.label[known], ranks(split_rows.key_id[known], seed)
         lowest = np.full(classes, np.uint64(2**64 - 1))
