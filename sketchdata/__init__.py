@@ -42,7 +42,7 @@ __all__ = [
     "write",
 ]
 
-#: The modules of the names, where they are not in `sketchdata.api.datasets`.
+#: The modules of the names that are not in `sketchdata.api.datasets`.
 _HOMES = {
     "Codes": "sketchdata.formats.codes",
     "Drawing": "sketchdata.drawings.drawing",

@@ -1,7 +1,7 @@
 """Frozen dataclasses that become Click options.
 
-A value is looked up in four places, the later one winning: the field's default, a preset that `--preset` names, a TOML
-file given by `--config`, the flag on the command line. The TOML file holds the options' names, with dashes or
+A value comes from the last of four places that gives one: the field's default, a preset that `--preset` names, a TOML
+file given by `--config`, the flag on the command line. The TOML file has the options' names, with dashes or
 underscores, at its top level.
 """
 
@@ -29,13 +29,13 @@ else:  # pragma: no cover - the branch of the oldest supported Python
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: Types of options: a folder, a file, and either.
+#: Click types of options: a folder, a file, and either.
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 PATH = click.Path(path_type=Path)
-#: Key of a context's meta: the --config file, with a blank before it.
+#: Key in a context's meta: ` --config FILE` for messages, with a leading space.
 _FILE = "sketchdata.config_file"
-#: A value may be nested more deeply than Python's own repr goes.
+#: Limited, because a value may be nested more deeply than Python's repr supports.
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
 
@@ -46,20 +46,20 @@ def option(default: Any = dataclasses.MISSING, *, help: str, record: bool = True
     Args:
         default: The value when neither a file nor a flag gives one; without it the option is required.
         help: One line for `--help`.
-        record: Whether the value decides the bytes that are written, and so belongs into the manifest. Paths, numbers
-            of workers and so on do not.
-        **click_options: Passed on to `click.option` (type, metavar, multiple, param_decls …).
+        record: Whether the value affects the bytes written and therefore belongs in the manifest. Paths, numbers of
+        workers and the like do not. **click_options: Passed on to `click.option` (type, metavar, multiple, param_decls
+        …).
     """
     return dataclasses.field(default=default, metadata={"click": {"help": help, **click_options}, "record": record})
 
 
 def recorded(config: Any) -> dict[str, Any]:
-    """Return the options that decide the bytes written, for a manifest: {field name: value}."""
+    """Return the options that affect the bytes written, for a manifest: {field name: value}."""
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("record", True)}
 
 
 class Integer(click.IntRange):
-    """A whole number between two bounds, which the help shows."""
+    """An integer between two bounds, which the help shows."""
 
     name = "integer"
 
@@ -76,14 +76,14 @@ class Real(click.FloatRange):
         super().__init__(min, max, min_open=min_open, max_open=max_open)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; fail for a text of something else."""
+        """Return the number; fail if the text is not a finite number in range."""
         number: float = super().convert(value, param, ctx)
-        # NaN is in every range.
+        # Click's range check accepts NaN.
         return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number.", param, ctx)
 
 
 def _bounded(kind: Any, annotation: str) -> Any:
-    """Return the type of a number with both bounds, for a range of Click's and for a number without a type."""
+    """Return the type of a number with both bounds, for a Click range and for a number without a type."""
     if isinstance(kind, click.IntRange) or (kind is None and annotation in ("int", "int | None")):
         bounds = {name: getattr(kind, name, None) for name in ("min", "max")}
         return Integer(**{name: int(bound) for name, bound in bounds.items() if bound is not None})
@@ -94,7 +94,7 @@ def _bounded(kind: Any, annotation: str) -> Any:
 
 
 def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs: type) -> Callable[[Command], Command]:
-    """Give a Click callback one option per field of each dataclass, and hand it the built dataclasses by keyword.
+    """Give a Click callback one option per field of each dataclass, and pass it the dataclasses by keyword.
 
     Args:
         presets: {name: {field's name: value}}, for `--preset`.
@@ -149,7 +149,7 @@ def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs
 
 
 class _Option(click.Option):
-    """An option that a TOML file may set; its value there is checked exactly as the flag's text would be."""
+    """An option that a TOML file may set; a value in the file is checked like the text of the flag."""
 
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, click.core.ParameterSource]:
         value, source = super().consume_value(ctx, opts)
@@ -166,7 +166,7 @@ class _Option(click.Option):
 
 
 def _as_text(value: Any, *, many: bool) -> Any:
-    """Write a value as one would on the command line: Click itself takes 2.7 for the whole number 2, and true for 1."""
+    """Return a value as command-line text: Click itself would convert 2.7 to the integer 2, and true to 1."""
     if many and isinstance(value, list):
         return [_as_text(each, many=False) for each in value]
     if many or not isinstance(value, (str, int, float)):
@@ -178,7 +178,7 @@ def _take_preset(
     presets: Mapping[str, Mapping[str, Any]], context: click.Context, _: click.Parameter, name: str | None
 ) -> None:
     if name is not None:
-        # Whichever of the two options is read first, the file wins.
+        # The file has precedence, whichever of the two options is processed first.
         context.default_map = {**presets[name], **(context.default_map or {})}
 
 
@@ -191,7 +191,7 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the --config file {path}: {error}") from error
     except (ValueError, RecursionError) as error:
-        # tomllib lets these escape from Python's own limits, without a place.
+        # tomllib raises these at Python's limits, without a position in the file.
         told = "values nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
         raise ConfigError(f"cannot read the --config file {path}: {_extreme_key(text)}{told}") from error
     values = {name.replace("-", "_"): value for name, value in values.items()}
@@ -206,7 +206,7 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
 
 
 def _extreme_key(text: str) -> str:
-    """Return the key in a TOML file whose value is beyond Python's limits, with a colon; "" where none is found."""
+    """Return the key in a TOML file whose value exceeds Python's limits, with a colon; "" if it is not found."""
     key, depth = "", 0
     for line in text.splitlines():
         before, sign, value = line.partition("=")

@@ -1,4 +1,4 @@
-"""The errors that a user may meet: each says what was expected, what was found, where, and what to do next."""
+"""The exceptions of the package. A message says what was expected, what was found, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 
 
 class SketchDataError(Exception):
-    """A fault in the user's input or surroundings. The command line prints its message alone and exits 1."""
+    """An error in the user's input or environment. The command line prints only its message and exits 1."""
 
 
 class ConfigError(SketchDataError):
-    """An option, or a combination of options, that cannot work."""
+    """An option, or a combination of options, is invalid."""
 
 
 class FormatError(SketchDataError):
-    """Bytes that are not in the format they claim to be in.
+    """Data is not valid in its format.
 
     Args:
-        reason: What is wrong, in a few words fit for a table of counts.
-        detail: What was found, for the one record at hand.
+        reason: What is wrong, in a few words, so that equal reasons can be counted.
+        detail: What was found in this record.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -29,11 +29,11 @@ class FormatError(SketchDataError):
 
 
 class FetchError(SketchDataError):
-    """A file that could not be downloaded, after every bounded try."""
+    """A file could not be downloaded, after all retries."""
 
 
 class TasksFailedError(SketchDataError):
-    """Some tasks failed for good; what the others made is kept, and the same command resumes from there."""
+    """Some tasks failed after all retries; the outputs of the others are kept, and the same command resumes."""
 
 
 class InterruptedRunError(SketchDataError):
@@ -42,11 +42,11 @@ class InterruptedRunError(SketchDataError):
 
 @contextmanager
 def needs_extra(work: str, extra: str) -> Iterator[None]:
-    """Say what to install when an import in this context fails.
+    """Turn a failed import in this context into a `ConfigError` that says what to install.
 
     Args:
-        work: What needs the missing package, such as "training".
-        extra: The extra of sketchdata that has it.
+        work: What needs the package, such as "training".
+        extra: The extra of sketchdata that installs it.
 
     Raises:
         ConfigError: A module is not installed.

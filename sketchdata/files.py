@@ -1,4 +1,4 @@
-"""Files that a user names: read only where they have an end, and replaced only where they are files."""
+"""Checks of paths that a user gives: only regular files are read and replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = {
 
 
 def regular(path: Path) -> Path:
-    """Return the path of a file to read, once it is known that reading it ends: `regular(path).open()`.
+    """Return the path of a file to read, after checking that it is a regular file: `regular(path).open()`.
 
     Raises:
         OSError: The file does not exist, or it is a pipe, a device, a socket or a folder.
@@ -31,10 +31,10 @@ def regular(path: Path) -> Path:
 
 
 def output_file(path: Path) -> Path:
-    """Return the file that a result becomes: the path itself, or what it is a link to.
+    """Return the file to write a result to: the path itself, or the target of a symbolic link.
 
     Raises:
-        ConfigError: Something that is not a regular file is there, or links lead in a circle.
+        ConfigError: The path exists and is not a regular file, or links form a cycle.
     """
     try:
         target = path.resolve() if path.is_symlink() else path

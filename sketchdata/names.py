@@ -1,4 +1,4 @@
-"""Names that a user gives: lists of them in one option, and the known names nearest to an unknown one."""
+"""Names that a user gives: lists of names in one option, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names of a comma-separated list such as `A, B,A`: in their order, each once, without blank ones."""
+    """Return the distinct, non-empty names of a comma-separated list such as `A, B,A`, in their order."""
     return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
 
 
 def did_you_mean(name: str, known: Mapping[str, str] | Iterable[str]) -> str:
-    """Return `did you mean A or B?` with the known names nearest to one that is unknown; "" where none is near.
+    """Return `did you mean A or B?` with the known names most similar to an unknown one; "" if there are none.
 
     Args:
-        name: What was given.
-        known: The names that there are, or {what `name` is compared with: the name to show}.
+        name: The unknown name.
+        known: The known names, or {text to compare `name` with: name to show}.
     """
     shown = known if isinstance(known, Mapping) else {each: each for each in known}
     near = difflib.get_close_matches(name, shown, n=3, cutoff=0.6)
@@ -24,12 +24,12 @@ def did_you_mean(name: str, known: Mapping[str, str] | Iterable[str]) -> str:
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Return text with � for characters that cannot be printed, cut to a number of characters."""
+    """Return text with � in place of unprintable characters, cut to a number of characters."""
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1].rstrip()}…"
 
 
 def cell_of(text: str) -> str:
-    """Return a name as the text of one cell of a Markdown table, without markup."""
+    """Return a name as the text of a cell in a Markdown table, with markup escaped."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return "".join(f"\\{letter}" if letter in r"\`*[]<>|&~" else letter for letter in plain)

@@ -23,12 +23,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-#: Messages go to standard error: standard output stays clean for `--json` and for pipes. Names are never markup.
+#: Messages go to standard error, so that standard output has only results. Names are never parsed as markup.
 console = Console(stderr=True, markup=False, emoji=False)
 
 
 def task_bar() -> Progress:
-    """Return a bar that counts finished things: tasks, shards, categories."""
+    """Return a bar that counts finished items: tasks, shards, categories."""
     return _bar(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
@@ -56,16 +56,16 @@ def in_threads(
 ) -> list[Result]:
     """Map over items with `jobs` threads; return the results in the items' order.
 
-    The first exception of `work`, and Ctrl-C, end it: `stop` is set, threads take no further item, and `work` should
-    look at `stop` where it can. A thread that waits for a server is left behind; it is a daemon, unlike those of a
-    pool, so the process can end.
+    The first exception of `work`, and Ctrl-C, end the map: `stop` is set, threads take no further item, and `work`
+    should check `stop` where it can. A thread that waits for a server is abandoned; threads are daemons, unlike those
+    of a pool, so that the process can end.
 
     Args:
         work: Called in a thread, with one item.
-        items: What to work on.
+        items: The items.
         jobs: The number of threads.
         stop: Set by this function when the work is to end early.
-        on_result: Called here, not in a thread, with each result as it is ready.
+        on_result: Called in the calling thread with each result as soon as it is ready.
     """
     futures: list[Future[Result]] = [Future() for _ in items]
     todo: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
@@ -99,7 +99,7 @@ def in_threads(
 
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """Let OpenCV work in one thread for a while: for work that keeps every core busy with other items already."""
+    """Restrict OpenCV to one thread in this context, for work that already uses every core."""
     import cv2
 
     before = cv2.getNumThreads()
@@ -112,11 +112,11 @@ def one_opencv_thread() -> Iterator[None]:
 
 @contextmanager
 def ctrl_c_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait until the block ends, so that no process is started in it and then forgotten.
+    """Delay Ctrl-C until the end of the block, so that a process started in it is not left running.
 
-    Ctrl-C reaches the whole process group, and the parent alone decides what to do about it: a process that starts
-    in the block inherits the blocked signal and never sees it. Blocking alone would not do for the parent, since the
-    system hands a signal that one thread blocks to another one, such as the progress bar's.
+    Ctrl-C reaches the whole process group, but only the parent handles it: a process that starts in the block inherits
+    the blocked signal. In the parent, blocking is not enough, since the system delivers a signal that one thread blocks
+    to another one, such as that of the progress bar.
     """
     pressed: list[int] = []
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,1 +1,1 @@
-"""The public names of the package, which `sketchdata` passes on."""
+"""The public API of the package, re-exported by `sketchdata`."""

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
 AnyPath: TypeAlias = "str | PathLike[str]"
 
-#: Decoded row groups that are kept: QuickDraw-3.8M's train is 0.5 GB.
+#: Maximum size of the cache of decoded row groups, in bytes; the train split of QuickDraw-3.8M takes 0.5 GB.
 _KEPT_BYTES = 1 << 30
-#: Drawings of a split that are worked on at a time, where rows are not in the order of the file.
+#: Number of drawings that are processed at a time when rows are not in file order.
 _AT_ONCE = 4096
-#: Drawings on the contact sheet of a notebook.
+#: Number of drawings on the contact sheet that notebooks show.
 _SHOWN = 24
 
 
@@ -68,7 +68,7 @@ class DrawingDataset(Sequence[Drawing]):
         >>> train = sketchdata.load("data/quickdraw-3.8m", "train")
         >>> len(train), train[0].word, train[-1].strokes[0].shape
         (3105000, 'cat', (12, 2))
-        >>> sample = train[:34500]  # rows are mixed, so this is a fair hundred of each class
+        >>> sample = train[:34500]  # rows are shuffled: about 100 drawings per class
     """
 
     def __init__(self, dataset: Dataset, split: str, groups: RowGroups, rows: range) -> None:
@@ -97,7 +97,7 @@ class DrawingDataset(Sequence[Drawing]):
             yield from batch.drawings(self.classes)
 
     def take(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> DrawingBatch:
-        """Return some drawings as flat arrays, in the order of `rows`.
+        """Return the drawings at some rows as flat arrays, in the order of `rows`.
 
         Args:
             rows: (B,) integers, −len..len − 1.
@@ -135,8 +135,8 @@ class DrawingDataset(Sequence[Drawing]):
         """Return a table with one row per drawing.
 
         Args:
-            strokes: Whether to have the column `strokes`, which holds a tuple of (n, 2) arrays (raw: (n, 3)) a row. A
-                few million of these Python objects fill the memory: slice first, or leave them out.
+            strokes: Whether to include the column `strokes`: per row a tuple of (n, 2) arrays, (n, 3) for raw drawings.
+            A few million of these Python objects fill the memory: slice first, or omit the column.
 
         Returns:
             Columns `key_id` uint64, `word` categorical over the class table, `label` uint16, `countrycode` object (None
@@ -174,13 +174,14 @@ class DrawingDataset(Sequence[Drawing]):
     ) -> DrawingImages:
         """Return a map-style `torch.utils.data.Dataset` of (image, label).
 
-        It can be pickled, so DataLoaders may have workers, each of which reads for itself. Batches are drawn at once.
+        The data set can be pickled, so a DataLoader may use workers; each worker opens the shards itself. All drawings
+        of a batch are rasterized in one call.
 
         Args:
             size: The side S in pixels, 1..4096.
             line_width: Width in pixels, 1..64.
             dtype: torch.float32 (the default), ink 1 on background 0; or torch.uint8, ink 255.
-            transform: Called with each image; its result is returned instead.
+            transform: Function applied to each image.
 
         Returns:
             Items are (1, S, S) images and () int64 labels.
@@ -207,21 +208,22 @@ class DrawingDataset(Sequence[Drawing]):
         shuffle: bool = True,
         seed: int = 0,
     ) -> PackedLoader:
-        """Put the drawings on a device as vectors, about 125 bytes each, and return a loader that draws batches there.
+        """Copy the drawings to a device as vectors and return a loader that rasterizes batches there.
 
-        Far faster than a DataLoader, on a GPU by orders of magnitude: only row numbers are copied to the device.
+        A drawing takes about 125 bytes. This is much faster than a DataLoader, on a GPU by orders of magnitude: per
+        batch, only row numbers are copied.
 
         Args:
-            batch_size: Drawings of a batch; the last one of an epoch has fewer.
+            batch_size: Drawings per batch; the last batch of an epoch may have fewer.
             device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
-            size: The side S of the pictures in pixels; None makes none.
-            max_points: Longest sequence of points; None makes none.
-            shuffle: Whether each epoch has another order.
+            size: The side S of the images in pixels; None omits the images.
+            max_points: Maximum length of the point sequences; None omits the sequences.
+            shuffle: Whether to shuffle the drawings in each epoch.
             seed: Seed of the shuffling.
 
         Returns:
-            Its `batches(epoch)` yields batches with `labels` (B,) int64, `raster` (B, 1, S, S) uint8, ink 255, and
-            `sequence` (B, L, 4) float32 with `lengths` (B,).
+            A loader whose `batches(epoch)` yields batches with `labels` (B,) int64, `raster` (B, 1, S, S) uint8, ink
+            255, and `sequence` (B, L, 4) float32 with `lengths` (B,).
 
         Raises:
             ConfigError: torch is not installed, the device does not exist, or the split has no drawings.
@@ -257,7 +259,7 @@ class DrawingDataset(Sequence[Drawing]):
         return f'{title}<img alt="contact sheet" src="data:image/png;base64,{picture}">'
 
 
-#: Many drawings: a list, a slice of a data set, all of it.
+#: Several drawings: a list, a data set or a slice of one.
 Drawings: TypeAlias = Sequence[Drawing]
 
 
@@ -266,7 +268,7 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
 
     Args:
         path: The data set's folder.
-        split: `train`, `val`, `gallery` or `query`, or what the data set has.
+        split: `train`, `val`, `gallery` or `query`, or another split of the data set.
 
     Raises:
         ConfigError: The split does not exist, or the folder holds something other than drawings.
@@ -296,16 +298,16 @@ def load(path: AnyPath, split: str = "train") -> DrawingDataset:
 def rasterize(
     drawings: Drawing | Drawings, size: int = DEFAULT_SIZE, *, line_width: int = 1, antialias: bool = False
 ) -> Bitmaps:
-    """Draw a drawing, or many, each on a square of its own, see `sketchdata.drawings.raster.raster`.
+    """Rasterize one or several drawings, see `sketchdata.drawings.raster.raster`.
 
     Args:
-        drawings: One, or N of them, simplified or raw.
+        drawings: One drawing, or N drawings, simplified or raw.
         size: The side S in pixels, 1..4096.
         line_width: Width in pixels, 1..64.
-        antialias: Smooth the lines; without it bitmaps hold nothing but 0 and 255.
+        antialias: Whether lines are antialiased; otherwise pixels are 0 or 255.
 
     Returns:
-        (S, S) uint8 for one drawing, (N, S, S) for many; rows downwards, ink 255 on background 0.
+        (S, S) uint8 for one drawing, (N, S, S) for several; the first row is the top one, ink is 255 and background 0.
 
     Raises:
         ConfigError: `size` or `line_width` is out of its range.
@@ -330,16 +332,16 @@ def simplify(drawings: Drawings) -> list[Drawing]: ...
 
 
 def simplify(drawings: Drawing | Drawings) -> Drawing | list[Drawing]:
-    """Turn raw drawings into simplified ones as the official code does, see `sketchdata.drawings.simplify.simplify`.
+    """Simplify raw drawings as the official code does, see `sketchdata.drawings.simplify.simplify`.
 
     Args:
-        drawings: One, or many. Those that are simplified already stay as they are.
+        drawings: One or several drawings. Simplified ones are returned unchanged.
 
     Returns:
-        The same drawings without times, the larger side 255, x and y uint8.
+        The same drawings without times; x and y are uint8 and the larger side is 255.
 
     Raises:
-        FormatError: A coordinate is not a finite number, or a drawing or stroke is empty or far too long.
+        FormatError: A coordinate is not a finite number, or a drawing or stroke is empty or exceeds the maximum length.
 
     Example:
         >>> simple = sketchdata.simplify(sketchdata.read("raw/cat.ndjson"))
@@ -354,16 +356,16 @@ def simplify(drawings: Drawing | Drawings) -> Drawing | list[Drawing]:
 
 
 def read(path: AnyPath, *, word: str | None = None) -> list[Drawing]:
-    """Read the drawings of a file, by its suffix, or of a folder of SVG files.
+    """Read the drawings of a file, whose suffix gives the format, or of a folder of SVG files.
 
     Args:
         path: `.ndjson` (simplified or raw), `.bin`, `.npz` (sketch-rnn) or `.svg`, compressed as `.gz` or not; or a
             folder of `.svg` files.
-        word: Their category. `.bin` and `.npz` do not name it: there it is the file's name unless given. In the others,
-            drawings of another category are an error.
+        word: Their category. `.bin` and `.npz` do not store it: the default is the file's name. In the other formats, a
+        drawing of another category is an error.
 
     Returns:
-        All of them, as Python objects: for files of millions take `sketchdata build` and `load`, or `convert`.
+        All drawings, as Python objects; for files of millions use `sketchdata build` and `load`, or `convert`.
 
     Raises:
         ConfigError: The file does not exist, or its format cannot be read.
@@ -398,18 +400,21 @@ def _all_drawings(place: Path, portions: Iterator[Portion], words: Words) -> lis
 
 
 def write(path: AnyPath, drawings: Drawing | Drawings, *, overwrite: bool = False) -> None:
-    """Write drawings to a file, by its suffix, or as SVG files to a folder; completely or not at all.
+    """Write drawings to a file, whose suffix gives the format, or as SVG files to a folder.
+
+    The file is written whole or not at all.
 
     Args:
         path: `.ndjson` or `.ndjson.gz`, `.bin`, `.npz` (sketch-rnn), `.svg` (one drawing), `.npy` (28×28 bitmaps by the
-            fast raster); or a folder, one that exists or a name without suffix or ending in /, for a file
-            `{key_id}.svg` a drawing.
-        drawings: One, or many; all simplified or all raw.
+            fast raster); or a folder, which exists or whose name has no suffix or ends in /, for one file
+            `{key_id}.svg` per drawing.
+        drawings: One or several drawings, all simplified or all raw.
         overwrite: Whether a file may be replaced.
 
     Raises:
         ConfigError: The file exists, or its suffix is not known.
-        FormatError: The drawings have no such form (several in one `.svg`, say), or some are raw and others are not.
+        FormatError: The format cannot hold the drawings (several in one `.svg`, for example), or some are raw and
+        others are not.
 
     Example:
         >>> sketchdata.write("cats/", sketchdata.read("cat.ndjson")[:10])
@@ -443,20 +448,20 @@ def entropy(
 def entropy(
     drawings: Drawing | Drawings | npt.NDArray[Any], *, size: int = DEFAULT_SIZE, line_width: int = 1
 ) -> float | npt.NDArray[np.float64]:
-    """Return image entropy, a measure of the ink of a drawing, in bits per pixel.
+    """Return the image entropy of drawings or bitmaps, in bits per pixel.
 
     Source: Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, Eq. 4.
 
     Args:
-        drawings: One drawing, many, or bitmaps (…, H, W), in which all that is not 0 is ink.
-        size: Side of the raster in pixels, of drawings.
+        drawings: One or several drawings, or bitmaps (…, H, W), in which ink is every value but 0.
+        size: Side of the raster in pixels, for drawings.
         line_width: Width in pixels, for drawings.
 
     Returns:
-        A float for one drawing, (N,) float64 for many, (…,) for bitmaps; 0..1.
+        A float for one drawing, (N,) float64 for several, (…,) float64 for bitmaps; 0..1.
 
     Raises:
-        ConfigError: An option is out of its range, or an array holds no bitmaps.
+        ConfigError: An option is out of its range, or an array does not hold bitmaps.
 
     Example:
         >>> values = sketchdata.entropy(train[:1000])

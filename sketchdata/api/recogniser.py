@@ -1,7 +1,7 @@
 """Recognition of drawings by a trained network.
 
-The classifier of a training gives probabilities of the classes that it learned. A zero-shot training's network gives
-embeddings, which a recogniser compares with a prototype of every class, also of classes without training drawings.
+A trained classifier gives the probabilities of the classes that it learned. A zero-shot network gives embeddings, which
+a recogniser compares with one prototype per class, including classes without training drawings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Prediction: TypeAlias = list[tuple[str, float]]
 
 #: The trainers of zero-shot runs, and of classifiers of drawings and photos, in their run.json.
 ZERO_SHOT, DSF = "zsl", "dsf"
-#: The meaning of scores, by how drawings are compared with prototypes; higher is likelier for all of them.
+#: {measure: the meaning of its scores}; a higher score is more likely in all of them.
 MEANINGS = {
     "probability": "probability by the network's classifier",
     "distance": "minus the squared distance to the class's prototype",
@@ -44,14 +44,14 @@ MEANINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
-    """A class that a drawing may be of.
+    """A class predicted for a drawing.
 
     Attributes:
         rank: From 1, among the candidates.
         word: Its name.
-        score: Higher is likelier; γ is subtracted already.
+        score: A higher one is more likely; γ has been subtracted.
         unseen: Whether the class had no training drawings.
-        hit: Whether it is the drawing's own class; None if that is unknown.
+        hit: Whether it is the true class of the drawing; None if that is unknown.
     """
 
     rank: int
@@ -67,10 +67,10 @@ class Recognition:
 
     Attributes:
         query: The drawing.
-        guesses: The most likely class first; of equally likely ones, the first in the class table.
-        own_rank: Rank of its own class among the candidates; None where that is not known, or not among them.
+        guesses: The most likely class first; equally likely ones in the order of the class table.
+        own_rank: Rank of the true class; None if that is unknown or not among the candidates.
         middle: The median of the candidates' scores.
-        note: A note for the reader; None where there is nothing to note.
+        note: A note for the reader, or None.
     """
 
     query: Query
@@ -81,7 +81,7 @@ class Recognition:
 
     @property
     def right(self) -> bool | None:
-        """Whether its own class is the most likely; None where that is not known, or not among the candidates."""
+        """Whether the true class is the most likely; None if it is unknown or not among the candidates."""
         return None if self.own_rank is None else self.own_rank == 1
 
 
@@ -91,15 +91,15 @@ class Recogniser:
 
     Attributes:
         trainer: The trainer of the run.
-        measure: The meaning of scores, a key of MEANINGS: `probability`, but for zero-shot trainings.
+        measure: The meaning of scores, a key of MEANINGS: `probability` except for zero-shot runs.
         classes: The class table of the scores.
         unseen: (L,) bool, the classes without training drawings.
         candidates: (K,) indices into the class table of the classes that can be predicted.
         trained: The network.
         device: Where to compute.
-        data: The data set of the training, where the run records it.
+        data: The data set that the network was trained on, if the run records it.
         gamma: Subtracted from the scores of seen classes.
-        kept: The recogniser of a zero-shot training; None for a classifier.
+        kept: The recogniser of a zero-shot run; None for a classifier.
 
     Example:
         >>> recogniser = sketchdata.Recogniser.load("runs/recognition")
@@ -142,7 +142,7 @@ class Recogniser:
         Raises:
             ConfigError: The device or recogniser does not exist, an option is for another kind of run, or torch is not
                 installed.
-            SketchDataError: The training is not finished, or something is damaged.
+            SketchDataError: The training is not finished, or a file is damaged.
         """
         with needs_extra("recognising", "train"):
             from sketchdata.cross_domain.encoder import holds_space
@@ -204,7 +204,7 @@ class Recogniser:
             kept=kept,
         )
 
-    # A str is a sequence of str too, and means one file.
+    # A str is also a sequence of str, but means one file.
     @overload
     def predict(self, drawings: Recognisable, *, top: int | None = None, views: int = 1) -> Prediction: ...  # type: ignore[overload-overlap]
 
@@ -221,19 +221,19 @@ class Recogniser:
         Args:
             drawings: One drawing, or a sequence of them: a Drawing (raw ones are simplified first); a picture of one,
                 (H, W) or (H, W, 3) uint8, whose lines are traced; an `.svg` or `.png` file, an `.ndjson` file of one
-                drawing, or a line of it, `FILE.ndjson#3`.
+                drawing, or one line of such a file, `FILE.ndjson#3`.
             top: Number of classes to return; None for all.
             views: Number of views of each drawing whose probabilities are averaged: 1, 2, 10 or 18, see
                 `training.voting`. Not for zero-shot runs.
 
         Returns:
-            For one drawing (class, probability) pairs, the most likely first, of equally likely ones the first in the
-            class table; for a sequence a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
+            For one drawing, (class, probability) pairs, the most likely first, equally likely ones in the order of the
+            class table; for a sequence, a list of such lists. Zero-shot runs give scores, see `measure` and MEANINGS.
 
         Raises:
-            ConfigError: The file does not exist, it holds several drawings, an array is not a picture, or `views` is
-                none of these numbers.
-            SketchDataError: A file is damaged, or holds no drawing.
+            ConfigError: The file does not exist or holds several drawings, an array is not a picture, or `views` is
+                invalid.
+            SketchDataError: A file is damaged, or does not hold a drawing.
         """
         if isinstance(drawings, (Drawing, np.ndarray, str, PathLike)):
             return self.predict([drawings], top=top, views=views)[0]
@@ -246,10 +246,10 @@ class Recogniser:
         return found
 
     def scores(self, drawings: Sequence[Drawing], *, views: int = 1) -> npt.NDArray[np.floating[Any]]:
-        """Return the scores of M simplified drawings for all L classes: (M, L), see `measure`; `views` as in predict.
+        """Return the scores of M simplified drawings for all L classes, (M, L), see `measure`.
 
         Raises:
-            ConfigError: There are no such views, or several for a zero-shot run, whose scores have no mean.
+            ConfigError: `views` is invalid, or more than 1 for a zero-shot run, whose scores cannot be averaged.
         """
         from sketchdata.training.encoder import embed, probabilities
         from sketchdata.training.packed import pack

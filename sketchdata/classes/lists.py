@@ -1,13 +1,13 @@
-"""Lists of classes and pictures as SAKE and ZSE-SBIR read them, which most zero-shot retrieval programs do.
+"""Lists of classes and pictures in the layout of SAKE and ZSE-SBIR, which most zero-shot retrieval programs read.
 
-    cname_cid.txt               the seen classes, one per line: name, blank, id; ids run from 0
-    cname_cid_zero.txt          the unseen classes, with ids of their own from 0
-    *_filelist_{part}.txt       pictures, one per line: path, blank, id. The parts `train` and `test` are of seen
-                                classes, `zero` is of unseen ones. ZSE-SBIR also has sketch_{part}.txt,
+    cname_cid.txt               the seen classes, one per line: name, space, id; ids count from 0
+    cname_cid_zero.txt          the unseen classes; their ids also count from 0
+    *_filelist_{part}.txt       pictures, one per line: path, space, id. The parts `train` and `test` have seen
+                                classes, `zero` has unseen ones. ZSE-SBIR also has sketch_{part}.txt,
                                 photo_{part}.txt and all_photo_{part}.txt
 
-Names and paths may hold blanks; the id follows the last one. Source: the files of github.com/qliu24/SAKE and of
-github.com/buptLinfy/ZSE-SBIR, and how these programs read them.
+Names and paths may contain spaces; the id follows the last one. Source: the files and readers of
+github.com/qliu24/SAKE and github.com/buptLinfy/ZSE-SBIR.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEEN_FILE, UNSEEN_FILE = "cname_cid.txt", "cname_cid_zero.txt"
-#: The part whose pictures are of unseen classes.
+#: The part with the pictures of unseen classes.
 ZERO = "zero"
 PARTS = ("train", "test", ZERO)
-#: The columns of a table of all pictures.
+#: The columns of the table of all pictures.
 TABLE_COLUMNS = ("list", "part", "path", "word", "label")
 
 _PICTURES = re.compile(r"(?:.+_filelist|(?:.+_)?(?:sketch|photo))_(train|test|zero)\.txt")
@@ -46,8 +46,8 @@ _Read = TypeVar("_Read")
 class ClassLists:
     """The classes of a folder of lists, in the order of their ids, and {file name: pictures}.
 
-    Labels of pictures index `unseen` where the file's name ends in `zero`, and `seen` otherwise. `others` are the names
-    of further text files, which are not read.
+    Labels of pictures index `unseen` if the file's name ends in `zero`, and `seen` otherwise. `others` are the names of
+    other text files, which are not read.
     """
 
     seen: tuple[str, ...]
@@ -56,8 +56,8 @@ class ClassLists:
     others: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return one row per picture: its `list`, `part`, `path`, `word` and `label`, which counts as in the list."""
-        # Only here: commands that read lists of classes show their help without it.
+        """Return one row per picture: its `list`, `part`, `path`, `word`, and `label` as in the list."""
+        # Imported here so that `--help` does not import pandas.
         import pandas as pd
 
         frames = []
@@ -72,7 +72,7 @@ class ClassLists:
 
 
 def read_folder(folder: Path) -> ClassLists:
-    """Read the lists of a folder: both of classes, and whatever there is of pictures.
+    """Read the lists of a folder: both lists of classes, and all lists of pictures.
 
     Raises:
         ConfigError: The folder does not exist.
@@ -111,17 +111,17 @@ def _read(path: Path, parse: Callable[[Iterable[str]], _Read]) -> _Read:
 
 
 def part_of(name: str) -> str | None:
-    """Return which part a list of pictures is of, by its file's name; None for other files."""
+    """Return the part of a list of pictures, from its file's name; None for other files."""
     found = None if name == UNSEEN_FILE else _PICTURES.fullmatch(name)
     return found[1] if found else None
 
 
 def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes of a list in the order of their ids; empty lines do not count.
+    """Return the classes of a list in the order of their ids; empty lines are ignored.
 
     Raises:
-        FormatError: A line is not a name and an id, an id or a name is repeated, ids have a gap or do not begin at 0,
-            or there are no classes.
+        FormatError: A line is not a name and an id, an id or a name is repeated, ids have a gap or do not start at 0,
+        or there are no classes.
     """
     by_id: dict[int, tuple[int, str]] = {}
     by_name: dict[str, int] = {}
@@ -142,11 +142,11 @@ def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
-    """Return the pictures of a list, given the number of classes; empty lines do not count.
+    """Return the pictures of a list, given the number of classes; empty lines are ignored.
 
     Raises:
-        FormatError: A line is not a path and an id, a path leads out of the folder, an id belongs to no class, or there
-            are no pictures.
+        FormatError: A line is not a path and an id, a path leads out of the folder, an id does not belong to a class,
+        or there are no pictures.
     """
     paths, labels = [], []
     for number, path, label in _entries(lines, "a path"):
@@ -179,7 +179,7 @@ def _entries(lines: Iterable[str], what: str) -> Iterator[tuple[int, str, int]]:
 
 
 def class_lines(classes: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of a list of classes, whose ids are their places.
+    """Yield the lines of a list of classes; an id is the position in the list.
 
     Raises:
         ConfigError: A name cannot be written in a line.
@@ -197,10 +197,10 @@ def picture_lines(
 
 
 def folder_of(parent: str, name: str) -> str:
-    """Return the folder of a class's pictures: its own name, blanks and all, in a parent.
+    """Return the folder of a class's pictures: the class's name, with its spaces, in a parent folder.
 
     Raises:
-        ConfigError: The name cannot be a folder's.
+        ConfigError: The name cannot be the name of a folder.
     """
     if name in (".", "..") or re.search(r"[/\\]", name):
         raise ConfigError(f"the class {name!r} cannot name a folder of pictures")

@@ -1,4 +1,4 @@
-"""Spellings of class names: which names of two sources mean one class."""
+"""Spellings of class names: matching the names of one class in two sources."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from sketchdata.names import did_you_mean
 
 Found = TypeVar("Found")
 
-#: Plain names that differ in more than spelling: of Sketchy, and so of QuickDraw-Extended, and of QuickDraw.
+#: Plain names that differ in more than spelling between Sketchy or QuickDraw-Extended, and QuickDraw.
 _SYNONYMS = {"crocodilian": "crocodile", "motorcycle": "motorbike"}
 _OTHER_NAMES = _SYNONYMS | {theirs: own for own, theirs in _SYNONYMS.items()}
 
 
 def plain(name: str) -> str:
-    """Return a class's name without what its spellings differ in.
+    """Return a class's name in the form in which spellings are compared.
 
-    Capitals, blanks, dashes, underscores and other marks do not count, nor a `the` before the rest.
+    Case, spaces, dashes, underscores and other marks are ignored, and so is a leading `the`.
 
     >>> [plain(name) for name in ("Wine_Bottle", "hot-air_balloon", "The Eiffel Tower")]
     ['winebottle', 'hotairballoon', 'eiffeltower']
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    # Letters, digits and the marks that belong to letters.
+    # Keep letters, digits, and the marks that belong to letters.
     words = "".join(each if unicodedata.category(each)[0] in "LMN" else " " for each in folded).split()
     if len(words) > 1 and words[0] == "the":
         words = words[1:]
-    # Names of signs alone, such as + and -, are as different as they look.
+    # Names that consist of signs only, such as + and -, remain different.
     return unicodedata.normalize("NFKC", "".join(words)) or folded.strip()
 
 
 def plain_names(name: str) -> tuple[str, ...]:
-    """Return the plain names that a class goes by: its own, and its other one if it has one.
+    """Return the plain names of a class: its own, and its synonym if it has one.
 
     >>> plain_names("Motorbike")
     ('motorbike', 'motorcycle')
@@ -45,9 +45,9 @@ def plain_names(name: str) -> tuple[str, ...]:
 
 
 def find(name: str, by_plain: Mapping[str, Found]) -> Found | None:
-    """Return the value of a class in a table by plain names: by its own name, else by its other one; None for neither.
+    """Look a class up by its plain name, or else by its synonym, in a table with plain names as keys.
 
-    `motorcycle` finds `motorbike` only where nothing is called `motorcycle`.
+    Returns None if neither is there. `motorcycle` finds `motorbike` only if the table does not have `motorcycle`.
     """
     key = plain(name)
     return by_plain.get(key, by_plain.get(_OTHER_NAMES.get(key, key)))
@@ -57,7 +57,7 @@ def by_spelling(classes: Sequence[str]) -> dict[str, str]:
     """Return {plain name: class}, in the order of the class table.
 
     Raises:
-        ConfigError: Two classes have one name but for the spelling.
+        ConfigError: The names of two classes differ only in spelling.
     """
     found: dict[str, str] = {}
     for name in classes:
@@ -83,11 +83,11 @@ class Matched:
 
 
 def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool = False) -> Matched:
-    """Find the classes of a table that a list names, however it spells them.
+    """Find the classes of a table that a list names, in any spelling.
 
     Raises:
-        ConfigError: Some names are not classes, and that is not allowed; the message lists them all, with the nearest
-            classes. Or a class is named twice, or the table has one twice.
+        ConfigError: Some names are not classes, and that is not allowed; the message lists them with the nearest
+        classes. Or a class occurs twice in the list or in the table.
     """
     table = by_spelling(classes)
     named: dict[str, str] = {}

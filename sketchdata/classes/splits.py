@@ -1,7 +1,8 @@
 """Splits of classes into seen, validation and unseen ones, by a keyed hash of their names or by lists of names.
 
-A checkpoint or a constant that was chosen on unseen classes has seen them. So every split has validation classes, which
-are seen ones: a choice is made by learning from the other seen classes and measuring on these, as if they were unseen.
+A checkpoint or a hyperparameter selected on unseen classes has seen them. So every split has validation classes, a part
+of the seen ones: to select a model, it is trained on the other seen classes and measured on the validation classes as
+if they were unseen.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class ClassSplit:
     """Classes of a table, in its order and spelling.
 
     Attributes:
-        seen: All that may be learned from.
-        validation: Those of the seen ones that choices are made on; none where nothing is chosen.
-        unseen: Not looked at before the last measurement.
+        seen: The classes that may be used for training, including the validation classes.
+        validation: The seen classes for model selection; empty if nothing is selected.
+        unseen: The classes for the final evaluation only.
 
     Raises:
-        ConfigError: A class is both seen and unseen or listed twice, validation has one that is not seen, fewer than
-            two are left to learn from, or none is unseen.
+        ConfigError: A class is both seen and unseen or listed twice, a validation class is not seen, fewer than two
+        classes are left for training, or there are no unseen classes.
     """
 
     seen: tuple[str, ...]
@@ -51,7 +52,7 @@ class ClassSplit:
             told = ", ".join(repr(name) for name in self.seen if plain(name) in both)
             raise ConfigError(f"{told} cannot be both seen and unseen: remove it from one of the two lists")
         for part in (self.seen, self.validation, self.unseen):
-            by_spelling(part)  # refuses a class that is there twice
+            by_spelling(part)  # raises ConfigError for a repeated class
         not_seen = [name for name in self.validation if name not in set(self.seen)]
         if not_seen:
             raise ConfigError(f"validation classes are seen ones, and {', '.join(map(repr, not_seen))} is not seen")
@@ -65,16 +66,17 @@ class ClassSplit:
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """The seen classes that are not for validation: those trained on during model selection."""
+        """The seen classes that are not validation classes: the training classes during model selection."""
         aside = set(self.validation)
         return tuple(name for name in self.seen if name not in aside)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitNames:
-    """Names of a published split, as its own source spells them; None where it says nothing.
+    """Class names of a published split, in the spelling of its source; None where the source does not list them.
 
-    No `seen` means all classes that are not unseen, no `unseen` the reverse, no `validation` a share of the seen ones.
+    Without `seen`, all classes that are not unseen are seen, and vice versa; without `validation`, a share of the seen
+    classes is drawn.
     """
 
     seen: tuple[str, ...] | None = None
@@ -85,17 +87,17 @@ class SplitNames:
 def draw_classes(classes: Sequence[str], count: int, seed: int = 0, *, leave: int = 0) -> tuple[str, ...]:
     """Choose classes by a keyed hash of their names.
 
-    Each class is chosen by the rank of its own name, however spelled, so the order of the classes does not count, and a
-    larger count only adds to a smaller one's.
+    Classes are ranked by the hash of their plain names, so their order and spelling do not matter, and a larger `count`
+    adds classes to those of a smaller one.
 
     Args:
         classes: The class table.
-        count: How many to choose; all of them where there are not more.
+        count: How many to choose; all classes if there are fewer.
         seed: The key.
-        leave: How many others must be left to learn from, if any is chosen.
+        leave: How many other classes must be left for training, if any is chosen.
 
     Returns:
-        The chosen ones, in the order of the table.
+        The chosen classes, in the order of the table.
 
     Raises:
         ConfigError: Fewer than `leave` would be left.
@@ -113,16 +115,16 @@ def draw_classes(classes: Sequence[str], count: int, seed: int = 0, *, leave: in
 def split_classes(
     classes: Sequence[str], seen: int, *, validation_share: float = VALIDATION_SHARE, seed: int = 0
 ) -> ClassSplit:
-    """Split a class table at random, by `draw_classes`; more seen classes are those of fewer and others.
+    """Split a class table at random, by `draw_classes`; a larger `seen` adds classes to those of a smaller one.
 
     Args:
         classes: The class table.
         seen: How many are seen.
-        validation_share: The share of the seen ones that choices are made on, 0 to 1; 0 for none, else one at least.
+        validation_share: The share of the seen classes that are validation classes, 0..1; at least one class unless 0.
         seed: The key.
 
     Raises:
-        ConfigError: There are too few classes, or one twice.
+        ConfigError: There are too few classes, or a class occurs twice.
     """
     table = by_spelling(classes)
     if not 2 <= seen < len(table):
@@ -144,22 +146,22 @@ def split_by_names(
     seed: int = 0,
     allow_unknown: bool = False,
 ) -> tuple[ClassSplit, tuple[str, ...]]:
-    """Split a class table as lists of names say.
+    """Split a class table by lists of names.
 
     Args:
         classes: The class table.
-        names: Names of the seen or the unseen classes, or both; classes in neither list are left out.
-        validation_share: As for `split_classes`, where the names say nothing about validation.
+        names: Names of the seen or the unseen classes, or both; with both, other classes are omitted.
+        validation_share: As for `split_classes`, if `names` does not list validation classes.
         seed: The key by which validation classes are chosen.
-        allow_unknown: Whether names that are not classes of the table are ignored; they are returned with the split.
+        allow_unknown: Whether to ignore names that are not classes of the table; they are returned with the split.
 
     Raises:
-        ConfigError: Names are not classes and that is not allowed, or `ClassSplit` refuses the split.
+        ConfigError: A name is not a class and that is not allowed, or the split is invalid, see `ClassSplit`.
     """
     if names.seen is None and names.unseen is None:
         raise ConfigError("a split names the classes that are seen, or those that are unseen")
     parts = (names.seen, names.validation, names.unseen)
-    # All parts at once, so that one error lists every unknown name; a validation class is among the seen ones, too.
+    # All parts at once, so that one error lists every unknown name. A validation class may be in `seen`, too.
     listed = {plain(name): name for part in parts for name in part or ()}
     unknown = match(list(listed.values()), classes, allow_unknown=allow_unknown).unknown
     seen, validation, unseen = (
@@ -172,10 +174,10 @@ def split_by_names(
 
 
 def choose_validation(seen: Sequence[str], share: float, seed: int = 0) -> tuple[str, ...]:
-    """Draw a share of the seen classes for validation: none for a share of 0, otherwise one at least.
+    """Draw a share of the seen classes for validation: at least one unless the share is 0.
 
     Raises:
-        ConfigError: The share does not lie in 0..1.
+        ConfigError: The share is not in 0..1.
     """
     if not 0 <= share < 1:
         raise ConfigError(f"the share of validation classes must lie from 0 to below 1, not {share}")
@@ -191,11 +193,11 @@ _REASON = "not a split of classes"
 
 
 def parse(lines: Iterable[str]) -> SplitNames:
-    """Read a split from its lines. `#` begins a comment; lines before any heading are unseen classes.
+    """Parse the lines of a split. `#` starts a comment; lines before the first heading are unseen classes.
 
     Raises:
-        FormatError: A heading is unknown, a class is listed twice, a validation class is not among those listed as
-            seen, or there are no classes; with the number of the line.
+        FormatError: A heading is unknown, a class is listed twice, a validation class is not listed as seen, or there
+        are no classes; the message has the line number.
     """
     found: dict[str, dict[str, tuple[int, str]]] = {}
     part = "unseen"
@@ -231,10 +233,10 @@ def _check(found: Mapping[str, Mapping[str, tuple[int, str]]]) -> None:
 
 
 def dump(split: SplitNames | ClassSplit, head: Sequence[str] = ()) -> str:
-    """Return the text of a split, below the lines of `head` as a comment; `parse` reads it back.
+    """Return the text of a split, with the lines of `head` as a comment above it; `parse` reads it.
 
     Raises:
-        ConfigError: A name cannot stand in a line.
+        ConfigError: A name cannot be written on a line.
     """
     lines = [f"# {line}".rstrip() for line in head]
     for part in PARTS:
@@ -254,10 +256,10 @@ def dump(split: SplitNames | ClassSplit, head: Sequence[str] = ()) -> str:
 
 
 def read(path: Path) -> SplitNames:
-    """Read a file of a split.
+    """Read the file of a split.
 
     Raises:
-        ConfigError: It cannot be read, or is not one.
+        ConfigError: The file cannot be read, or is not a split.
     """
     try:
         with regular(path).open(encoding="utf-8-sig") as lines:
@@ -269,14 +271,14 @@ def read(path: Path) -> SplitNames:
 
 
 def read_all(names: Sequence[str], published: Path) -> SplitNames:
-    """Read several files, each of other parts: one may list the seen classes, another the unseen ones.
+    """Read several files with different parts of a split: one may list the seen classes, another the unseen ones.
 
     Args:
         names: Paths, or names of published lists, such as `sketchy-21`.
-        published: The folder of these.
+        published: The folder of the published lists.
 
     Raises:
-        ConfigError: The file does not exist, it is not a split, or two of them name classes of one part.
+        ConfigError: A file does not exist or is not a split, or two of them list the same part.
     """
     found = SplitNames()
     for name in names:
@@ -290,10 +292,10 @@ def read_all(names: Sequence[str], published: Path) -> SplitNames:
 
 
 def path_of(name: str, published: Path) -> Path:
-    """Return the file of a published list, or the one at a path; a published list wins over a file of its name.
+    """Return the path of a published list or of the user's file; a published list has precedence.
 
     Raises:
-        ConfigError: There is neither a file nor a list of that name.
+        ConfigError: There is neither a list nor a file of that name.
     """
     known = sorted(path.stem for path in published.glob(f"*{SUFFIX}"))
     if name in known:
@@ -306,7 +308,7 @@ def path_of(name: str, published: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """Which classes are seen, and which of these are validation classes."""
+    """How classes are split into seen, validation and unseen ones."""
 
     seen: int | None = option(None, help="Number of seen classes, chosen by --split-seed.", type=click.IntRange(2))
     class_split: tuple[str, ...] = option(
@@ -322,10 +324,10 @@ class SplitOptions:
     allow_unknown: bool = option(False, help="Ignore names of the split that are not in the class table.")
 
     def choose(self, classes: Sequence[str], published: Path) -> tuple[ClassSplit, tuple[str, ...]]:
-        """Split a class table by the options; return that, and the names that were ignored as no class of it.
+        """Split a class table by the options; return the split and the names that were ignored as unknown.
 
         Raises:
-            ConfigError: Neither or both ways of choosing are given, a file cannot be read, or the split is refused.
+            ConfigError: Neither or both ways of choosing are given, a file cannot be read, or the split is invalid.
         """
         if (self.seen is None) == (not self.class_split):
             raise ConfigError("say which classes are seen: --seen for a random split, or --class-split, not both")

@@ -1,7 +1,7 @@
-"""Vectors of classes: of words, for methods that take a name's meaning into account, and computed ones in Parquet.
+"""Class vectors: word vectors, for methods that use the meaning of a name, and computed vectors in Parquet files.
 
-A file of computed ones has one row per class: `word`, `count` (what the vector is the mean of) and `vector`. Its
-metadata has `source`, JSON that says what they are and which files they come from, by sha256.
+A Parquet file has one row per class: `word`, `count` (the number of vectors that `vector` is the mean of) and `vector`.
+Its metadata has `source`, JSON that describes the vectors and the files they come from, by sha256.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.files import regular
 from sketchdata.storage.manifest import hash_file, replacing
 
-#: Key of a file's metadata.
+#: Key of the description in a file's metadata.
 SOURCE_KEY = b"source"
 
 Vectors = npt.NDArray[np.float32]
@@ -32,9 +32,9 @@ Counts = npt.NDArray[np.int64]
 
 
 def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tuple[npt.NDArray[np.float32], list[str]]:
-    """Return a vector for each class: unit vectors, from which the mean of all words is taken off.
+    """Return one unit vector per class, computed from word vectors after the mean of all words is subtracted.
 
-    A class whose name has none gets a direction of its own, at right angles to all others.
+    Each class whose name has no vector gets an extra dimension, orthogonal to all other vectors.
 
     Args:
         path: `.npy`, (W, S).
@@ -45,8 +45,8 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
         (L, S + missing) float32, and the names of the classes that have no vector.
 
     Raises:
-        ConfigError: None of the classes has one.
-        SketchDataError: The files cannot be read, or do not fit one another.
+        ConfigError: None of the classes has a vector.
+        SketchDataError: A file cannot be read, or the numbers of words and vectors differ.
     """
     try:
         with regular(path).open("rb") as file:
@@ -79,7 +79,7 @@ def read_class_vectors(path: Path, words: Path, classes: tuple[str, ...]) -> tup
 def write_vectors(
     path: Path, words: Sequence[str], vectors: Vectors, counts: Counts, source: Mapping[str, Any]
 ) -> None:
-    """Write the vectors of L classes, (L, S), with counts of what each is the mean of, and a note on their source.
+    """Write the vectors of L classes, (L, S), with the number of vectors that each is the mean of, and their source.
 
     The file is written whole or not at all; the same values give the same bytes.
 
@@ -99,18 +99,18 @@ def write_vectors(
     table = pa.Table.from_arrays([pa.array(words, pa.string()), pa.array(counts, pa.int64()), rows], schema=schema)
     try:
         with replacing(path) as file:
-            # Of numbers that never repeat, a dictionary would be one more copy.
+            # The numbers do not repeat: a dictionary would only be another copy.
             pq.write_table(table, file, compression="zstd", use_dictionary=False, write_statistics=False)
     except OSError as error:
         raise SketchDataError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
-    """Return the L names of the classes, their vectors, (L, S), and what each is the mean of, (L,).
+    """Return the names of L classes, their vectors, (L, S), and the number of vectors that each is the mean of, (L,).
 
     Raises:
-        SketchDataError: The file is missing or damaged, has other columns, or holds no class, one twice, or a vector
-            that is not finite.
+        SketchDataError: The file is missing or damaged, has other columns, is empty, or has a repeated class or a
+            vector that is not finite.
     """
     try:
         table = pq.read_table(regular(path), partitioning=None)
@@ -136,10 +136,10 @@ def read_vectors(path: Path) -> tuple[tuple[str, ...], Vectors, Counts]:
 
 
 def read_source(path: Path) -> dict[str, Any]:
-    """Return the note of a file of class vectors on their source.
+    """Return the description of the source of a file's class vectors.
 
     Raises:
-        SketchDataError: The file is missing or damaged, or has none.
+        SketchDataError: The file is missing or damaged, or does not have one.
     """
     try:
         return dict(orjson.loads((pq.read_schema(path).metadata or {})[SOURCE_KEY]))
@@ -147,16 +147,16 @@ def read_source(path: Path) -> dict[str, Any]:
         raise SketchDataError(f"{path} does not say where its class vectors come from: {error}") from error
 
 
-#: Joins the names of sources that are side by side.
+#: Separator between the names of concatenated sources.
 JOINT = "+"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-#: Of all names together: they name files.
+#: Maximum length of the joined names, in characters: they are part of file names.
 _LONGEST = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VectorSource:
-    """A file of class vectors: its name without suffix, its W classes in its own spelling, and (W, S) vectors."""
+    """A file of class vectors: its name without suffix, its W classes in the file's spelling, and (W, S) vectors."""
 
     name: str
     sha256: str
@@ -164,10 +164,10 @@ class VectorSource:
     vectors: Vectors
 
     def of(self, classes: Sequence[str]) -> Vectors:
-        """Return the vectors of some classes: (L, S).
+        """Return the vectors of L classes: (L, S).
 
         Raises:
-            ConfigError: One has none.
+            ConfigError: A class does not have a vector.
         """
         rows = {key: row for row, key in enumerate(by_spelling(self.words))}
         places = [find(word, rows) for word in classes]
@@ -181,8 +181,8 @@ def read_sources(paths: Sequence[Path]) -> tuple[VectorSource, ...]:
     """Read files of class vectors.
 
     Raises:
-        ConfigError: There is no file, two have the same name, or a name cannot name the files that are learned from it.
-        SketchDataError: One cannot be read.
+        ConfigError: A file does not exist, two have the same name, or a name cannot be part of file names.
+        SketchDataError: A file cannot be read.
     """
     if not paths:
         raise ConfigError(
@@ -209,10 +209,10 @@ def read_sources(paths: Sequence[Path]) -> tuple[VectorSource, ...]:
 def covered(
     classes: Sequence[str], sources: Sequence[VectorSource], *, allow_missing: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide a class table into the classes that all sources have, and those that one of them lacks.
+    """Divide a class table into the classes that all sources have, and the others.
 
     Raises:
-        ConfigError: Some are lacking and that is not allowed, or fewer than three are left.
+        ConfigError: Some are missing and that is not allowed, or fewer than three are left.
     """
     tables = [by_spelling(source.words) for source in sources]
     lacking = {
@@ -235,10 +235,10 @@ def covered(
 def arranged(
     sources: Sequence[VectorSource], classes: Sequence[str], seen: Sequence[int] | npt.NDArray[np.int64]
 ) -> dict[str, Vectors]:
-    """Return the vectors of each source and, of several, all of them side by side: {name: (L, S)}.
+    """Return the vectors of each source and, of several sources, their concatenation: {name: (L, S)}.
 
-    Side by side, each source has the same weight: the mean of the seen classes is subtracted, and the rest of theirs
-    has mean square 1 / S. Unseen classes have no influence on it.
+    In the concatenation all sources have equal weight: the mean of the seen classes is subtracted, and vectors are
+    scaled so that seen classes have mean square 1 / S. Unseen classes have no influence on the scaling.
     """
     found = {source.name: source.of(classes) for source in sources}
     if len(sources) < 2:

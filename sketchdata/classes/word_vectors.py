@@ -1,12 +1,12 @@
-"""Published word vectors: text with one word per line, word2vec's binary files, `.npy` beside a list of words.
+"""Readers of published word vectors: text, word2vec's binary format, and `.npy` with a list of words.
 
-    text      `word x1 x2 … xS`, a line each, with blanks between. GloVe has no header; word2vec and fastText's `.vec`
-              have one, the number of words and S
-    binary    that header, then each word, a blank, S little-endian float32 and perhaps a line end
+    text      one line `word x1 x2 … xS` per word, separated by spaces. GloVe has no header; word2vec and fastText's
+              `.vec` have one: the number of words and S
+    binary    that header, then for each word the word, a space, S little-endian float32, and an optional line end
     .npy      (W, S) numbers; the words are in a text file, one per line
 
-The first two may be gzipped. Files have millions of words of which few are needed, so they are read as they stream by,
-and only the numbers of wanted words are parsed. Sources: github.com/tmikolov/word2vec (word2vec.c, `binary`),
+The first two may be gzipped. Files have millions of words, few of which are needed, so they are read as a stream, and
+only the numbers of wanted words are parsed. Sources: github.com/tmikolov/word2vec (word2vec.c, `binary`),
 nlp.stanford.edu/projects/glove, fasttext.cc/docs/en/crawl-vectors.html.
 """
 
@@ -29,7 +29,7 @@ from sketchdata.files import regular
 from sketchdata.formats.files import gunzip
 
 Vector = npt.NDArray[np.float32]
-#: Tells whether a word, as the file spells it in UTF-8, is needed; called for every word.
+#: Returns whether a word is wanted, given as in the file in UTF-8; called for every word.
 Wants = Callable[[bytes], bool]
 
 _BLOCK_BYTES = 1 << 20
@@ -37,7 +37,7 @@ _MOST_NUMBERS = 100_000
 _MOST_LINE_BYTES, _MOST_WORD_BYTES = 1 << 22, 1 << 14
 _BLANKS = b" \t\r"
 _HEADER = re.compile(rb"(\d{1,12}) (\d{1,12})")
-#: How a model of fastText begins. Source: github.com/facebookresearch/fastText, src/fasttext.h.
+#: First bytes of a fastText model. Source: github.com/facebookresearch/fastText, src/fasttext.h.
 _FASTTEXT_MAGIC = (793_712_314).to_bytes(4, "little")
 _GZIP, _NPY, _ZIP, _PARQUET = b"\x1f\x8b", b"\x93NUMPY", b"PK\x03\x04", b"PAR1"
 
@@ -51,13 +51,13 @@ class WordVector:
 
 
 def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVector]:
-    """Yield the wanted words of a file in its order; its first bytes show what it is, and `.bin` means a binary file.
+    """Yield the wanted words of a file in file order; the format is found from the suffix and the first bytes.
 
-    `words` is the text file with the words of a `.npy`, and None for others.
+    `words` is the text file with the words of a `.npy`, and None for other formats.
 
     Raises:
-        ConfigError: `words` is missing, or given where the file has words itself.
-        FormatError: The file is missing, damaged or of another kind; the message has the line.
+        ConfigError: `words` is missing, or given for a format that contains the words.
+        FormatError: The file is missing, damaged or in another format; the message has the line.
     """
     try:
         with regular(path).open("rb") as file:
@@ -86,11 +86,11 @@ def read_file(path: Path, words: Path | None, wants: Wants) -> Iterator[WordVect
 
 
 def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
-    """Read text of one word per line; empty lines do not count, and words may hold blanks, as a few of GloVe's do.
+    """Read text with one word per line; empty lines are ignored, and words may contain spaces, as some of GloVe's do.
 
     Raises:
-        FormatError: A line has too few numbers or a wanted one has a value that is not a number, there are more or
-            fewer words than the header says, or none at all.
+        FormatError: A line has too few numbers, a wanted one has a value that is not a number, the number of words
+        differs from the header, or there are no words.
     """
     declared, size, count = None, 0, 0
     for number, line in enumerate(_lines(blocks), 1):
@@ -105,7 +105,7 @@ def read_text(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
         size = size or text.count(b" ")
         word = _word_of(text, size, number)
         wanted = wants(word)
-        # The first one even if it is not wanted, so that text of another kind is refused.
+        # The first line is parsed even if it is not wanted, so that other text is rejected.
         if wanted or count == 1:
             where = f"line {number:,}, the word {_shown(word)}"
             try:
@@ -168,11 +168,11 @@ def _shown(text: bytes) -> str:
 
 
 def read_binary(blocks: Iterable[bytes], wants: Wants) -> Iterator[WordVector]:
-    """Read what word2vec writes with `-binary 1`.
+    """Read the binary format that word2vec writes with `-binary 1`.
 
     Raises:
         FormatError: There is no header, a wanted word has a number that is not finite, or the file ends before its last
-            word or goes on behind it.
+        word or continues after it.
     """
     stream = iter(blocks)
     data = b""
@@ -226,17 +226,17 @@ _BETWEEN = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Match(Generic[Entry]):
-    """The words that stand for a class, as their list spells them, and the list's entry of each."""
+    """The words that match a class, in the spelling of the list, and their entries."""
 
     words: tuple[str, ...]
     entries: tuple[Entry, ...]
 
 
 class WordSearch(Generic[Entry]):
-    """Collect a list's entries for the words of some classes, as the list streams by.
+    """Collect the entries of a list for the words of some classes, in one pass over the list.
 
     Raises:
-        ConfigError: Two classes have one name but for the spelling.
+        ConfigError: The names of two classes differ only in spelling.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -252,7 +252,7 @@ class WordSearch(Generic[Entry]):
         self._found: dict[str, tuple[int, str, Entry]] = {}
 
     def wants(self, word: bytes) -> bool:
-        """Return whether a word, in UTF-8, may stand for a class or a part of its name; made for millions of words."""
+        """Return whether a word, in UTF-8, may match a class or a part of its name; optimised for millions of words."""
         if not word.isascii():
             try:
                 return plain(word.decode()) in self._spelled
@@ -261,7 +261,7 @@ class WordSearch(Generic[Entry]):
         return (word.lower().translate(None, _ASCII_MARKS) or word.decode().strip().encode()) in self._quick
 
     def offer(self, word: str, entry: Entry) -> None:
-        """Keep an entry, unless an equally good or better spelling of its word came before."""
+        """Keep an entry, unless an equally good or better spelling of its word was offered before."""
         key = plain(word)
         if key not in self._spelled:
             return
@@ -270,10 +270,10 @@ class WordSearch(Generic[Entry]):
             self._found[key] = (distance, word, entry)
 
     def find(self, name: str) -> Match[Entry] | None:
-        """Return the entries for a class: one word for all of its name, or else one for each part; None for neither.
+        """Return the entries for a class: one word for the whole name, or else one per part; None if words are missing.
 
-        `sea turtle` is `sea_turtle`, `Sea-Turtle` or `seaturtle` where there is one, otherwise `sea` and `turtle`.
-        `motorbike` is `motorcycle` only where nothing is called `motorbike`.
+        `sea turtle` matches `sea_turtle`, `Sea-Turtle` or `seaturtle` if the list has one, otherwise `sea` and
+        `turtle`. `motorbike` matches `motorcycle` only if the list does not have `motorbike`.
         """
         for key in plain_names(name):
             if key in self._found:
@@ -287,7 +287,7 @@ class WordSearch(Generic[Entry]):
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return the words of a name of several, without a `the` before them; nothing for a name of one word.
+    """Return the words of a name without a leading `the`; empty for a name of one word.
 
     >>> parts_of("The Great Wall of China"), parts_of("t-shirt"), parts_of("cat")
     (('Great', 'Wall', 'of', 'China'), ('t', 'shirt'), ())
@@ -299,9 +299,9 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 def _distance(word: str, spelled: str) -> int:
-    """Return how far a spelling is from a class's own, of which only marks between words do not count.
+    """Return how much a spelling differs from the class's own; differences in marks between words count least.
 
-    In a list that distinguishes `Apple` from `apple`, one does not stand for the other.
+    In a list with both `Apple` and `apple`, one does not match the other.
     """
     joined, own = (_BETWEEN.sub("", each) for each in (word, spelled))
     if joined == own:

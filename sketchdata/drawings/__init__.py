@@ -1,1 +1,1 @@
-"""Drawings: one and many, their rasters, strokes from pictures, and the keyed-hash split."""
+"""Drawings: records and batches, rasters, simplification, and the split by keyed hash."""

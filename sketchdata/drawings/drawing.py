@@ -1,7 +1,7 @@
-"""One drawing as a record, and many drawings as flat arrays.
+"""Drawings as records and as flat arrays.
 
-`Drawing` is for people and for single records; `DrawingBatch` is what moves: the same drawings as a handful of numpy
-arrays that Parquet, the rasters and the tensors share without a Python loop over points.
+A `Drawing` is one record. A `DrawingBatch` is many drawings as a few numpy arrays, which Parquet, the rasters and the
+tensors share without a Python loop over points.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sketchdata.errors import FormatError
 
 Stroke = npt.NDArray[np.generic]
 
-#: Coordinates of the simplified format are whole numbers from 0 to 255.
+#: Coordinates of the simplified format are integers from 0 to 255.
 MAX_COORDINATE = 255
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 
@@ -37,8 +37,9 @@ class Drawing:
     Attributes:
         key_id: The drawing's unsigned 64-bit identifier.
         word: Its category's name.
-        strokes: One (n, 2) array of x, y a stroke, n ≥ 1; uint8 when simplified; (n, 3) float64 with t in ms when raw.
-        recognized: Whether the game guessed it.
+        strokes: One array per stroke, n ≥ 1: (n, 2) uint8 with x, y if simplified; (n, 3) float64 with x, y and t in ms
+            if raw.
+        recognized: Whether the game recognized the drawing.
         countrycode: Two letters, or None.
         timestamp: UTC, to the microsecond.
 
@@ -56,15 +57,15 @@ class Drawing:
     timestamp: datetime = _EPOCH
 
     def image(self, size: int = 224, *, line_width: int = 1, antialias: bool = False) -> npt.NDArray[np.uint8]:
-        """Draw it on a square, see `sketchdata.drawings.raster.raster`.
+        """Rasterize the drawing, see `sketchdata.drawings.raster.raster`.
 
         Args:
             size: The side S in pixels, 1..4096.
             line_width: Width in pixels, 1..64.
-            antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
+            antialias: Whether lines are antialiased; otherwise pixels are 0 or 255.
 
         Returns:
-            (S, S) uint8, rows downwards, ink 255 on background 0.
+            (S, S) uint8; the first row is the top one, ink is 255 and background 0.
 
         Raises:
             ConfigError: `size` or `line_width` is out of its range.
@@ -76,13 +77,13 @@ class Drawing:
         return np.asarray(image)
 
     def svg(self) -> str:
-        """Return it as an SVG document: one path per stroke, the metadata in `data-` attributes of the root.
+        """Return the drawing as an SVG document: one path per stroke, the metadata in `data-` attributes of the root.
 
-        Simplified drawings have the viewBox 0 0 255 255; raw ones keep their pixels and times. `sketchdata.read` gives
-        back the very same drawing.
+        Simplified drawings have the viewBox 0 0 255 255; raw ones keep their pixels and times. `sketchdata.read`
+        returns the same drawing.
 
         Raises:
-            FormatError: Its word has a character that XML cannot hold, or a raw point lies beyond ±10^9.
+            FormatError: The word has a character that XML cannot contain, or a raw coordinate is beyond ±10^9.
         """
         if _UNPRINTABLE.search(self.word + (self.countrycode or "")):
             raise FormatError("no SVG form", f"{self.word!r} or its country has a character that XML cannot hold")
@@ -109,14 +110,14 @@ class Drawing:
         return "".join([head, *map(_path, self.strokes), "</svg>\n"])
 
     def _repr_svg_(self) -> str:
-        # On paper of its own, so that the lines are seen in a dark notebook too.
+        # A white background, so that the lines are visible in a dark notebook.
         paper = '<svg width="160" height="160" style="background:white;padding:8px" '
         return self.svg().replace("<svg ", paper, 1)
 
 
 def _path(stroke: Stroke) -> str:
     (x, y), *rest = [[str(value).removesuffix(".0") for value in place] for place in stroke[:, :2].tolist()]
-    # A lone point is closed, which draws a dot; a bare moveto would draw nothing.
+    # A single point is closed, which draws a dot; a moveto alone draws nothing.
     lines = f"L{' '.join(f'{x} {y}' for x, y in rest)}" if rest else "Z"
     times = f' data-t="{" ".join(map(str, stroke[:, 2].astype(np.int64).tolist()))}"' if stroke.shape[1] == 3 else ""
     return f'<path d="M{x} {y}{lines}"{times}/>\n'
@@ -124,7 +125,7 @@ def _path(stroke: Stroke) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingBatch:
-    """N drawings with S strokes and P points in all, as flat arrays; drawing i's word is `words[label[i]]`.
+    """N drawings with S strokes and P points in total, as flat arrays; the word of drawing i is `words[label[i]]`.
 
     Attributes:
         key_id: (N,) uint64.
@@ -134,9 +135,9 @@ class DrawingBatch:
         recognized: (N,) bool.
         strokes: (N + 1,) int64, offsets of each drawing's strokes.
         points: (S + 1,) int64, offsets of each stroke's points.
-        x: (P,) uint8; when raw float32, or float64 where every digit of the text is wanted.
-        y: (P,) as x.
-        t: (P,) uint32 milliseconds when raw, else None.
+        x: (P,) uint8 if simplified; if raw, float32, or float64 to keep every digit of the text.
+        y: (P,), as x.
+        t: (P,) uint32 in milliseconds if raw, else None.
     """
 
     key_id: npt.NDArray[np.uint64]
@@ -176,7 +177,7 @@ class DrawingBatch:
         )
 
     def slice(self, start: int, stop: int) -> DrawingBatch:
-        """Return rows start..stop as views: nothing but the offsets is copied."""
+        """Return rows start..stop as views; only the offsets are copied."""
         first_stroke, last_stroke = int(self.strokes[start]), int(self.strokes[stop])
         first_point, last_point = int(self.points[first_stroke]), int(self.points[last_stroke])
         return DrawingBatch(
@@ -209,14 +210,14 @@ class DrawingBatch:
 
 
 class Words:
-    """The class table that a file's labels index, which grows as words are met."""
+    """The class table of a file, which grows while the file is read."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self._labels: dict[str, int] = {}
 
     def label(self, word: str) -> int:
-        """Return a word's label, a new one where need be.
+        """Return a word's label, adding the word to the table if necessary.
 
         Raises:
             FormatError: There are more words than labels.
@@ -230,10 +231,10 @@ class Words:
 
 
 def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
-    """Put single drawings, all simplified or all raw, together as arrays.
+    """Convert drawings, all simplified or all raw, to a batch.
 
     Raises:
-        FormatError: Some are raw, and others are not.
+        FormatError: Some are raw and others are not.
     """
     lines = list(itertools.chain.from_iterable(drawing.strokes for drawing in drawings))
     if not lines:
@@ -261,14 +262,14 @@ def to_batch(drawings: Sequence[Drawing], words: Words) -> DrawingBatch:
 def gather_ranges(
     offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Select variable-length lists out of one flat array.
+    """Select variable-length lists from a flat array.
 
     Args:
-        offsets: (N + 1,) where list i lies at offsets[i]:offsets[i + 1].
-        rows: (M,) the lists wanted.
+        offsets: (N + 1,); list i is at offsets[i]:offsets[i + 1].
+        rows: (M,) the selected lists.
 
     Returns:
-        (M + 1,) offsets of the wanted lists once they lie side by side, and the (total,) flat positions to take.
+        (M + 1,) offsets of the selected lists after concatenation, and their (total,) positions in the flat array.
     """
     starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
     chosen = offsets_of(lengths)
@@ -276,7 +277,7 @@ def gather_ranges(
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the (N + 1,) offsets of N lists that lie side by side, from their (N,) lengths."""
+    """Return the (N + 1,) offsets of N concatenated lists from their (N,) lengths."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
@@ -300,7 +301,7 @@ def empty_batch(*, raw: bool = False) -> DrawingBatch:
 
 
 def concatenate(batches: Sequence[DrawingBatch]) -> DrawingBatch:
-    """Put batches one after the other; all simplified or all raw."""
+    """Concatenate batches, all simplified or all raw."""
     raw = [b.t for b in batches if b.t is not None]
     return DrawingBatch(
         key_id=np.concatenate([b.key_id for b in batches]),
@@ -318,12 +319,12 @@ def concatenate(batches: Sequence[DrawingBatch]) -> DrawingBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """The good records of a batch, in their order, and what was wrong with the others.
+    """The valid records of a batch, in their order, and the errors of the others.
 
     Attributes:
-        batch: N good drawings.
-        rows: (N,) the number of each among the records given.
-        faults: (number, error) of every other record.
+        batch: N valid drawings.
+        rows: (N,) their positions among the given records.
+        faults: (position, error) of every other record.
     """
 
     batch: DrawingBatch

@@ -1,4 +1,4 @@
-"""Drawings as bitmaps, the fast way: OpenCV's lines, bit for bit, a whole batch at a time."""
+"""The fast raster: draws a whole batch at a time with OpenCV's lines."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sketchdata.errors import ConfigError, FormatError
 
 Bitmaps = npt.NDArray[np.uint8]
 
-#: The side at which image entropy is measured, and at which the image networks look.
+#: Default side in pixels, for image entropy and for the input of image networks.
 DEFAULT_SIZE = 224
 MAX_SIZE = 4096
 MAX_LINE_WIDTH = 64
 
 _INK = 255
-#: Bitmaps drawn at a time: few enough to stay near the processor, enough to be worth a call.
+#: Bitmaps drawn per call: few enough for the processor's cache, enough to amortise the call.
 _SLICE_BYTES = 6 << 20
 _SLICE_ROWS = 256
 
@@ -37,23 +37,24 @@ def raster(
     threads: int | None = None,
     out: Bitmaps | None = None,
 ) -> Bitmaps:
-    """Draw every drawing of a batch on a square of its own.
+    """Rasterize the drawings of a batch, one bitmap per drawing.
 
-    Coordinates 0..255 are multiplied by (size − 1) / 255 and rounded to the nearest pixel. For whole coordinates there
-    are no ties to break: 2·v·(size − 1) is even, and 255·(2k + 1) is odd. Raw drawings are fitted first, see `fit`.
-    The lines are those of OpenCV's `polylines`: 8-connected (LINE_8), or smooth with `antialias` (LINE_AA).
+    Coordinates 0..255 are multiplied by (size − 1) / 255 and rounded to the nearest pixel. Integer coordinates have no
+    ties: 2·v·(size − 1) is even, and 255·(2k + 1) is odd. Raw drawings are scaled first, see `fit`. The bitmaps equal
+    those of OpenCV's `polylines`: 8-connected (LINE_8), or with `antialias` LINE_AA.
 
     Args:
         batch: N drawings, simplified or raw.
         size: The side S in pixels, 1..4096.
         line_width: Width in pixels, 1..64; the part beyond the square's edge is cut off.
-        antialias: Smooth the lines; without it the bitmap holds nothing but 0 and 255.
-        threads: How many threads draw; the result does not depend on it. Default: one per usable core. Pipeline stages
+        antialias: Whether lines are antialiased; otherwise pixels are 0 or 255.
+        threads: Number of threads; the result does not depend on it. Default: one per usable core. Pipeline stages
             pass 1, because the engine already runs one of them per core.
-        out: (N, S, S) uint8, contiguous, to draw in instead of new memory, which at 224 costs as much as the drawing.
+        out: (N, S, S) uint8, contiguous, to draw in; at 224 pixels, allocating takes as long as drawing.
 
     Returns:
-        (N, S, S) uint8, rows downwards, ink 255 on background 0: N·S² bytes, so pass millions of drawings in slices.
+        (N, S, S) uint8; the first row is the top one, ink is 255 and background 0. This takes N·S² bytes, so pass
+        millions of drawings in slices.
 
     Raises:
         ConfigError: `size`, `line_width` or `threads` is out of its range, or `out` does not fit.
@@ -74,7 +75,7 @@ def raster(
 def ink_counts(
     batch: DrawingBatch, *, size: int = DEFAULT_SIZE, line_width: int = 1, threads: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Count the ink pixels that `raster` would draw, holding a few bitmaps at a time.
+    """Count the ink pixels that `raster` would draw, with few bitmaps in memory at a time.
 
     Args:
         batch: N drawings, simplified or raw.
@@ -97,7 +98,7 @@ def ink_counts(
         bitmaps = np.empty((stop - start, size, size), np.uint8)
         part = batch.slice(start, stop)
         _draw(bitmaps, part, _pixels_of(batch, pixels, start, stop), ink=1, line_width=line_width, antialias=False)
-        # Ink of 1 makes the sum the count, and one call sums all bitmaps: half the time of a countNonZero for each.
+        # With ink 1 the count is a sum, and one call sums all bitmaps: half the time of a countNonZero per bitmap.
         sums = cv2.reduce(bitmaps.reshape(stop - start, -1), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
         counts[start:stop] = sums[:, 0]
 
@@ -111,15 +112,15 @@ def _pixels(batch: DrawingBatch, size: int) -> npt.NDArray[np.int32]:
     scale = (size - 1) / MAX_COORDINATE
     if batch.x.dtype != np.uint8:
         return to_pixels(fit(batch), scale=scale)
-    # The same through a table of the 256 coordinates: a tenth faster in all.
+    # A table of the 256 coordinates gives the same result and makes the raster a tenth faster.
     return to_pixels(np.arange(MAX_COORDINATE + 1.0), scale=scale)[np.stack([batch.x, batch.y], axis=1)]
 
 
 def fit(batch: DrawingBatch) -> npt.NDArray[np.float64]:
-    """Return every point of a batch in the 0..255 square of the simplified format.
+    """Return the points of a batch in the 0..255 square of the simplified format.
 
-    Simplified points (uint8) are there already. Raw ones are moved, drawing by drawing, to the top-left corner and
-    scaled so that the larger side is 255; a drawing of one place comes to lie at 0, 0. Nothing is rounded.
+    Simplified points (uint8) are unchanged. Each raw drawing is moved to the top-left corner and scaled so that its
+    larger side is 255; a drawing whose points are all equal is moved to 0, 0. Nothing is rounded.
 
     Returns:
         (P, 2) float64, x and y.
@@ -137,7 +138,7 @@ def fit(batch: DrawingBatch) -> npt.NDArray[np.float64]:
         row = int(np.searchsorted(bounds, point, side="right")) - 1
         place = f"x, y = {xy[point].tolist()} in drawing {row}, key_id {batch.key_id[row]}"
         raise FormatError("a coordinate is not a finite number", place)
-    # A drawing without points has no corner, and reduceat would give it that of the next drawing.
+    # For a drawing without points, reduceat would return the corner of the next drawing.
     inked = np.flatnonzero(np.diff(bounds))
     if len(inked) == 0:
         return xy
@@ -167,19 +168,19 @@ def paint(
     antialias: bool = False,
     threads: int | None = None,
 ) -> Bitmaps:
-    """Draw a batch's strokes whose points already are pixels.
+    """Draw the strokes of a batch, given its points in pixels.
 
     Args:
-        batch: Where each drawing's strokes and each stroke's points begin; its coordinates are not looked at.
-        pixels: (P, 2) int32, x and y of each point, all of them inside the square.
-        out: (N, S, S) uint8, contiguous, whatever it holds: it gets ink 255 on background 0, and is returned.
+        batch: The drawings; only their offsets are used, not their coordinates.
+        pixels: (P, 2) int32, x and y of each point, all inside the square.
+        out: (N, S, S) uint8, contiguous; it is overwritten with ink 255 on background 0, and returned.
         line_width: Width in pixels, 1..64.
-        antialias: Smooth the lines.
+        antialias: Whether lines are antialiased.
         threads: As for `raster`.
 
     Raises:
         ConfigError: `line_width` or `threads` is out of its range.
-        FormatError: A point lies outside of the square.
+        FormatError: A point is outside the square.
     """
     _check_line_width(line_width)
 
@@ -192,12 +193,12 @@ def paint(
 
 
 def slice_rows(size: int) -> int:
-    """Return how many bitmaps of a size are best drawn at a time."""
+    """Return how many bitmaps of a size to draw at a time."""
     return min(_SLICE_ROWS, max(1, _SLICE_BYTES // size**2))
 
 
 def over_slices(work: Callable[[int, int], None], count: int, *, rows: int, threads: int | None) -> None:
-    """Call `work(start, stop)` for every slice of `rows` rows out of `count`, in threads; the first fault ends it.
+    """Call `work(start, stop)` in threads for every slice of `rows` rows of `count`; the first exception ends it.
 
     Raises:
         ConfigError: `threads` is less than 1.
@@ -229,13 +230,13 @@ def _draw(
     bitmaps: Bitmaps, batch: DrawingBatch, pixels: npt.NDArray[np.int32], *, ink: int, line_width: int, antialias: bool
 ) -> None:
     count, size, _ = bitmaps.shape
-    # Here and not for all slices at once, so that the blank pixels are still near when lines are drawn on them.
+    # Cleared per slice, so that the pixels are still in the cache when lines are drawn on them.
     bitmaps.fill(0)
     if len(pixels) and not 0 <= pixels.min() <= pixels.max() < size:
         raise FormatError("a point lies outside of the raster", f"pixels {pixels.min()}..{pixels.max()} of {size}")
     line_type = cv2.LINE_AA if antialias else cv2.LINE_8
     if line_width == 1 and not antialias:
-        # These lines never leave the square, so one call draws on all bitmaps as if they were one tall picture.
+        # These lines stay inside their squares, so one call draws on all bitmaps as on one tall picture.
         lengths = np.diff(batch.points[batch.strokes])
         lowered = pixels.copy()
         lowered[:, 1] += np.repeat(np.arange(0, count * size, size, np.int32), lengths)
@@ -250,7 +251,7 @@ def _draw(
 
 
 def _split_strokes(pixels: npt.NDArray[np.int32], points: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:
-    """Return one (n, 2) array a stroke, n ≥ 2: OpenCV draws nothing for an open line of one point, so it is doubled."""
+    """Return one (n, 2) array per stroke, n ≥ 2: OpenCV draws nothing for a single point, so it is repeated."""
     single = np.diff(points) == 1
     if single.any():
         lone = points[:-1][single]
@@ -260,8 +261,8 @@ def _split_strokes(pixels: npt.NDArray[np.int32], points: npt.NDArray[np.int64])
 
 
 def _paint_dots(bitmaps: Bitmaps, pixels: npt.NDArray[np.int32], batch: DrawingBatch) -> None:
-    """Paint the strokes that stay on one pixel: OpenCV's smooth 1-pixel line leaves 2 of 255 there, invisible."""
-    # travelled[p] counts the moves up to point p, so a stroke stays where its first and last point have the same count.
+    """Paint the strokes that stay on one pixel, which an antialiased line of OpenCV leaves at 2 of 255, invisible."""
+    # travelled[p] counts the moves up to point p: equal counts at both ends mean that a stroke stays on one pixel.
     travelled = np.concatenate([[0], np.cumsum((np.diff(pixels, axis=0) != 0).any(axis=1))])
     filled = np.flatnonzero(np.diff(batch.points))
     first, last = batch.points[filled], batch.points[filled + 1] - 1

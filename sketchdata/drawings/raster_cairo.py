@@ -1,13 +1,13 @@
-"""Drawings as bitmaps, the official way: cairo, bit for bit like Google's own 28×28 files.
+"""The official raster, with cairo: its bitmaps equal Google's 28×28 files bit for bit.
 
-The recipe is in github.com/googlecreativelab/quickdraw-dataset/issues/19: round, antialiased lines of width 16 in
-a square of 256 with 16 of padding, the drawing in its middle, one `cairo_stroke` a stroke, so that strokes that cross
-are painted one over the other.
+Source: github.com/googlecreativelab/quickdraw-dataset/issues/19: round, antialiased lines of width 16 in a square of
+256 with padding of 16, the drawing centred, one `cairo_stroke` per stroke, so that crossing strokes are painted over
+one another.
 
-Here a slice's drawings are in one column on one surface, and the first strokes of all of them are one path, then the
-second strokes, and so on. They do not meet: a line reaches 8 beyond its points, and cells begin 24 before theirs. Nor
-do they share a row of pixels, within which cairo's scan converter looks at all edges together. So every pixel comes
-out as if each drawing had been painted alone, in as many calls as the longest drawing has strokes.
+Here the drawings of a slice are one column on one surface. The first strokes of all drawings are one path, then the
+second strokes, and so on. They do not overlap: a line extends 8 beyond its points, and a cell 24. Nor do they share a
+row of pixels, where cairo's scan converter would combine their edges. So the pixels are those of drawings painted one
+by one, in as many calls as the longest drawing has strokes.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _CELL = _SQUARE + 2 * _MARGIN
 _SURFACE_ROWS = 32_767
 _SLICE_ROWS = 128
 
-#: One point of cairo's path data: a header of 16 bytes, then x and y.
+#: One point in cairo's path data: a header of 16 bytes, then x and y.
 _POINT = np.dtype([("type", np.int32), ("length", np.int32), ("unused", np.int64), ("xy", np.float64, 2)])
 _MOVE_TO, _LINE_TO = 0, 1
 _HEADER_AND_POINT = 2
 
 
 def official_raster(batch: DrawingBatch, *, size: int = OFFICIAL_SIZE, threads: int | None = None) -> Bitmaps:
-    """Draw every drawing of a batch as the official bitmaps show it.
+    """Rasterize the drawings of a batch like the official bitmaps.
 
     Args:
-        batch: N drawings, simplified or raw; raw ones are fitted first, see `sketchdata.drawings.raster.fit`.
+        batch: N drawings, simplified or raw; raw ones are scaled first, see `sketchdata.drawings.raster.fit`.
         size: The side S in pixels, 1..1024; the official files have 28.
-        threads: How many threads draw; the result does not depend on it. Default: one per usable core. Pipeline stages
+        threads: Number of threads; the result does not depend on it. Default: one per usable core. Pipeline stages
             pass 1, because the engine already runs one of them per core.
 
     Returns:
-        (N, S, S) uint8, rows downwards, ink 255 on background 0.
+        (N, S, S) uint8; the first row is the top one, ink is 255 and background 0.
 
     Raises:
         ConfigError: cairo is not installed, or `size` or `threads` is out of its range.
@@ -78,7 +78,7 @@ def load_cairo() -> Any:
     """Return the module cairocffi.
 
     Raises:
-        ConfigError: It, or the system's cairo library, is not installed.
+        ConfigError: cairocffi or the system's cairo library is not installed.
     """
     try:
         return importlib.import_module("cairocffi")
@@ -88,7 +88,7 @@ def load_cairo() -> Any:
             "or choose the fast raster"
         ) from error
     except OSError as error:
-        # cairocffi looks for the library when it is imported.
+        # cairocffi loads the library at import.
         raise ConfigError(
             "the official raster needs the system's cairo library, libcairo.so.2, which cairocffi did not find: "
             "apt-get install libcairo2, dnf install cairo or brew install cairo, or choose the fast raster"
@@ -97,11 +97,11 @@ def load_cairo() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rounds:
-    """The strokes of some drawings as cairo's path data: the first ones of all drawings, then the second ones.
+    """The strokes of some drawings as cairo's path data: the first strokes of all drawings, then the second ones.
 
     Attributes:
-        path: (P,) of _POINT; a stroke's first point is there twice, to move to and to draw to.
-        bounds: (R + 1,) int64, where in `path` each of R rounds begins.
+        path: (P,) of _POINT; the first point of a stroke occurs twice, to move to and to draw to.
+        bounds: (R + 1,) int64, offsets of the R rounds in `path`.
     """
 
     path: npt.NDArray[np.void]
@@ -124,7 +124,7 @@ def _rounds(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> _Rounds:
 
 
 def _in_column(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Move every drawing to the middle of its own cell of a column: (P, 2)."""
+    """Move every drawing to the centre of its cell in the column: (P, 2)."""
     bounds = batch.points[batch.strokes]
     inked = np.flatnonzero(np.diff(bounds))
     if len(inked) == 0:
@@ -136,7 +136,7 @@ def _in_column(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDAr
 
 def _draw_column(cairo: Any, rounds: _Rounds, bitmaps: Bitmaps) -> None:
     count, size, _ = bitmaps.shape
-    # Of the official ARGB surface every channel is the same; painting one alone gives that one.
+    # All channels of the official ARGB surface are equal, so one is painted.
     surface = cairo.ImageSurface(cairo.FORMAT_A8, size, count * size)
     context = cairo.Context(surface)
     context.set_antialias(cairo.ANTIALIAS_BEST)
@@ -148,16 +148,16 @@ def _draw_column(cairo: Any, rounds: _Rounds, bitmaps: Bitmaps) -> None:
     _stroke(cairo, context, rounds)
     surface.flush()
     rows = np.frombuffer(surface.get_data(), np.uint8).reshape(count * size, surface.get_stride())
-    # A copy, as the pixels go away with the surface.
+    # A copy, because the surface owns the pixels.
     bitmaps[:] = rows[:, :size].reshape(count, size, size)
 
 
 def _stroke(cairo: Any, context: Any, rounds: _Rounds) -> None:
-    """Paint each round by one stroke; cffi lets other threads run meanwhile."""
+    """Paint each round with one call, in which cffi releases the interpreter lock."""
     library, pointer = cairo.cairo, context._pointer
     data = cairo.ffi.cast("cairo_path_data_t *", rounds.path.ctypes.data)
     path = cairo.ffi.new("cairo_path_t *")
-    # cairo counts headers and points as one each.
+    # cairo counts a header and a point as one element each.
     for start, stop in pairwise((2 * rounds.bounds).tolist()):
         path.data, path.num_data = data + start, stop - start
         library.cairo_append_path(pointer, path)

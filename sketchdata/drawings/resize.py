@@ -1,9 +1,9 @@
-"""Edge-preserving resize of pixel drawings: ink coordinates are mapped, and no pixel is interpolated.
+"""Edge-preserving resize of bitmap drawings: ink coordinates are mapped, and no pixel is interpolated.
 
-Bilinear resizing blurs lines of one pixel or breaks them at a threshold. Here each ink pixel goes to one pixel.
+Bilinear resizing blurs lines of one pixel, or breaks them after thresholding. Here each ink pixel maps to one pixel.
 
 Source: Wang et al., "Deep sketch feature for cross-domain image retrieval", Neurocomputing 2016, section 3.1. The text
-thins the drawing first; the caption of Figure 1 says that the results are those without thinning. Both are here.
+thins the drawing first, but the results are without thinning, says the caption of Figure 1. Both are supported.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from sketchdata.drawings.drawing import MAX_COORDINATE
 from sketchdata.drawings.raster import MAX_SIZE, Bitmaps
 from sketchdata.errors import ConfigError
 
-#: Columns and rows to the neighbours of a pixel that come after it: right, below, and both diagonals below.
+#: Offsets (column, row) to half of a pixel's neighbours: right, below, and both diagonals below.
 _NEIGHBOURS = ((1, 0), (0, 1), (1, 1), (-1, 1))
 
 
 def resize_ink(
     bitmaps: Bitmaps, size: int, *, thinned: bool = False, affine: npt.NDArray[np.float32] | None = None
 ) -> Bitmaps:
-    """Resize, and turn or mirror, pixel drawings without interpolation.
+    """Resize, and optionally rotate or mirror, bitmap drawings without interpolation.
 
-    An ink pixel keeps its value; of several that come to the same place, the darkest stays. Neighbours that come to lie
-    apart, as in an enlargement or a turn, are joined by a line. A picture that is not square is centred, and its aspect
-    ratio kept. A drawing that `affine` moves out of the square is moved back, and shrunk only where it must be.
+    An ink pixel keeps its value; of several that map to one place, the strongest remains. Neighbours that are separated
+    by an enlargement or a rotation are joined by a line. A picture that is not square is centred and keeps its aspect
+    ratio. A drawing that `affine` moves out of the square is moved back, and scaled down only if necessary.
 
     Args:
         bitmaps: (N, H, W) uint8, ink above 0 on background 0.
         size: The side S of the results in pixels, 1..4096.
-        thinned: Thin the lines to one pixel first (Zhang and Suen, 1984).
-        affine: (N, 2, 3), maps of the 0..255 square that spans the longer side; None changes nothing.
+        thinned: Whether lines are first thinned to one pixel (Zhang and Suen, 1984).
+        affine: (N, 2, 3), affine maps in the 0..255 square that spans the longer side; None for the identity.
 
     Returns:
         (N, S, S) uint8; a drawing without ink stays empty.
 
     Raises:
-        ConfigError: `size` is out of its range, or `bitmaps` or `affine` do not have these shapes.
+        ConfigError: `size` is out of its range, or `bitmaps` or `affine` has another shape.
     """
     if not 1 <= size <= MAX_SIZE:
         raise ConfigError(f"the size must be 1 to {MAX_SIZE} pixels, not {size}")
@@ -49,7 +49,7 @@ def resize_ink(
     if affine is not None and affine.shape != (len(bitmaps), 2, 3):
         raise ConfigError(f"{len(bitmaps):,} drawings need maps of shape ({len(bitmaps)}, 2, 3), not {affine.shape}")
     if thinned and bitmaps.any():
-        # Only those who thin pay for importing it.
+        # Imported here because it is slow to import and rarely needed.
         from skimage.morphology import skeletonize
 
         skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
@@ -77,7 +77,7 @@ def resize_ink(
         steps = np.abs(pixels[there] - pixels[here]).max(axis=1)
         apart = steps > 1
         here, there, steps = here[apart], there[apart], steps[apart]
-        # The places strictly between the two ends.
+        # The pixels strictly between the two ends.
         pair = np.repeat(np.arange(len(here)), steps - 1)
         place = np.arange(len(pair)) - np.repeat(np.cumsum(steps - 1) - (steps - 1), steps - 1) + 1
         share = (place / steps[pair])[:, None]
@@ -89,7 +89,7 @@ def resize_ink(
 
 
 def _inside(xy: npt.NDArray[np.float64], owner: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Bring each drawing that left the 0..255 square back, as `training.packed.moved` does for strokes."""
+    """Move each drawing that left the 0..255 square back, as `training.packed.moved` does for strokes."""
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     lengths = np.diff(starts, append=len(owner))
     low, high = np.minimum.reduceat(xy, starts), np.maximum.reduceat(xy, starts)

@@ -1,8 +1,8 @@
-"""Choosing drawings by keyed hash: no order, no state, the same split from any format, on any number of machines.
+"""Sampling of drawings by keyed hash: a split does not depend on order, format or number of machines.
 
-Every drawing gets `rank(key_id) = splitmix64(key_id XOR splitmix64(seed))`, and a category's splits are its smallest
-ranks. Ranks of a random bijection are a random permutation, and the k smallest of a union are among the k smallest of
-its parts, so a category can be read in pieces, in any order.
+The rank of a drawing is `splitmix64(key_id XOR splitmix64(seed))`, and the splits of a category take the smallest
+ranks. The ranks of a random bijection are a random permutation, and the k smallest of a union are among the k smallest
+of its parts, so a category can be read in pieces, in any order.
 
 Source of splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants of
 Sebastiano Vigna's public-domain splitmix64.c.
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 
 Ranks = npt.NDArray[np.uint64]
-#: From row numbers (R,) of a block to the bytes of its R records.
+#: Maps (R,) row numbers of a block to the bytes of the R records.
 ReadRows = Callable[[npt.NDArray[np.int64]], list[bytes]]
 
 #: The splits in the order in which they take the ranks.
@@ -32,13 +32,13 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-#: What each split gets of 11,100 drawings that nobody has divided, on average; in the paper it is so of every class. In
-#: the order of the ranks.
+#: Expected size of each split per 11,100 drawings that have no split, in the order of the ranks; in the paper these are
+#: the sizes per class.
 PROPORTIONS = {"train": 9000, "val": 1000, "gallery": 1000, "query": 100}
 
 
 def splitmix64(values: npt.NDArray[np.uint64]) -> Ranks:
-    """Mix 64-bit integers: a bijection on uint64 whose output looks random. Shape kept."""
+    """Mix 64-bit integers: a bijection on uint64 with pseudorandom output, of the same shape."""
     mixed = values.astype(np.uint64) + _GAMMA
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
@@ -46,7 +46,7 @@ def splitmix64(values: npt.NDArray[np.uint64]) -> Ranks:
 
 
 def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
-    """Return each drawing's rank under a seed; equal only for equal key_ids. (N,) uint64.
+    """Return each drawing's rank for a seed, (N,) uint64; ranks are equal only for equal key_ids.
 
     Raises:
         ConfigError: The seed is not an unsigned 64-bit integer.
@@ -57,27 +57,26 @@ def ranks(key_ids: npt.NDArray[np.uint64], seed: int) -> Ranks:
 
 
 def below_share(ranks: Ranks, share: Fraction) -> npt.NDArray[np.bool_]:
-    """Return which ranks lie below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
+    """Return which ranks are below a share of their range, that is, rank < share · 2^64, exactly. (N,) bool.
 
-    Each rank is compared by itself, so adding drawings changes no decision, and a larger share only adds to the choice
-    of a smaller one. The share is met in expectation: of N independent ranks, within about
-    sqrt(share · (1 − share) / N).
+    The result for a rank does not depend on the other ranks, and a larger share selects a superset. The share is met in
+    expectation: for N independent ranks, within about sqrt(share · (1 − share) / N).
     """
     limit = math.ceil(share * 2**64)
     return np.ones(len(ranks), np.bool_) if limit >= 2**64 else ranks < np.uint64(max(limit, 0))
 
 
 def in_split(ranks: Ranks, split: str) -> npt.NDArray[np.bool_]:
-    """Return which ranks fall into a split of PROPORTIONS. (N,) bool."""
+    """Return which ranks belong to a split of PROPORTIONS, (N,) bool."""
     names, total = list(PROPORTIONS), sum(PROPORTIONS.values())
     before = Fraction(sum(PROPORTIONS[name] for name in names[: names.index(split)]), total)
     return below_share(ranks, before + Fraction(PROPORTIONS[split], total)) & ~below_share(ranks, before)
 
 
 def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
-    """Shrink split sizes to the drawings there are, in the same proportions.
+    """Scale split sizes down to the available drawings, in the same proportions.
 
-    Largest-remainder rounding, so that all of `have` are used; a remainder's tie goes to the earlier split.
+    Rounding is by largest remainder, so that all of `have` are used; a tie goes to the earlier split.
 
     >>> scale_to_fit({"train": 9000, "val": 1000, "gallery": 1000, "query": 100}, 25)
     {'train': 21, 'val': 2, 'gallery': 2, 'query': 0}
@@ -93,24 +92,24 @@ def scale_to_fit(sizes: Mapping[str, int], have: int) -> dict[str, int]:
 
 
 class BottomK:
-    """The records with the k smallest ranks of a stream, held with their bytes; everything else is dropped.
+    """The records with the k smallest ranks of a stream, with their bytes; all others are dropped.
 
-    At most 2k records are ever held. Equal ranks, which are duplicates of one key_id, keep the order of arrival.
+    At most 2k records are in memory. Equal ranks, which are duplicates of one key_id, keep their order of arrival.
     """
 
     def __init__(self, k: int) -> None:
         self.k = k
         self._ranks: Ranks = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        # Bytes alone: tuples would set off Python's search for cycles again and again.
+        # Only bytes, since tuples would trigger the garbage collector repeatedly.
         self._records: list[bytes] = []
         self._limit: np.uint64 | None = None
         self.dropped = False
 
     def expect(self, total: int) -> None:
-        """Drop at once what is unlikely to be among the k smallest of about `total` records.
+        """From now on drop records that are unlikely to be among the k smallest of about `total` records.
 
-        Ranks are uniform, so k of `total` lie below k / total of their range. When fewer than k are held in the end
+        Ranks are uniform, so k of `total` are below k / total of their range. If fewer than k remain in the end
         although some were `dropped`, the estimate was wrong and the stream must be read again.
         """
         share = 1.1 * (self.k + 6 * math.sqrt(self.k)) / max(total, 1)
@@ -121,9 +120,9 @@ class BottomK:
         """Offer a block of records.
 
         Args:
-            ranks: (B,) their ranks.
-            positions: (B,) the place of each in its file; with the rank, it gives the order of the result.
-            read: Gives the bytes of some of the block's records; called only for those that may be among the smallest.
+            ranks: (B,) the ranks.
+            positions: (B,) position of each record in its file; rank and position give the order of the result.
+            read: Returns the bytes of some of the records; called only for those that may be among the smallest.
         """
         wanted = np.arange(len(ranks)) if self._limit is None else np.flatnonzero(ranks <= self._limit)
         self.dropped |= len(wanted) < len(ranks)
@@ -149,15 +148,15 @@ class BottomK:
 
 
 def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int64]:
-    """Return the order of a split's rows: by place in the class, and mixed within one place.
+    """Return the order of a split's rows: by place in the class, shuffled within one place.
 
-    The place of a drawing is its position among its class's drawings of the split, by rank. So the first C rows hold
-    the first drawing of each of the C classes, the next C rows the second, and every prefix is a random sample with
-    equal classes. Rows by the rank alone would not be: of a class with three times as many drawings in the official
-    file the ranks taken are three times smaller, and whole splits would be sorted by the size of the classes.
+    The place of a drawing is its position by rank among the drawings of its class in the split. So the first C rows
+    are the first drawing of each of C classes, the next C rows the second, and every prefix is a random sample with
+    equal classes. The order by rank alone would not have this property: a class with three times as many drawings in
+    the official file has ranks a third as large, so the split would be sorted by class size.
 
     Args:
-        places: (N,) each row's position within its class, from 0.
+        places: (N,) each row's position in its class, from 0.
         ranks: (N,) each row's rank.
 
     Returns:
@@ -168,7 +167,7 @@ def row_order(places: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int
 
 
 def mix_classes(label: npt.NDArray[np.integer[Any]], ranks: Ranks) -> npt.NDArray[np.int64]:
-    """Return `row_order` of all of a split's rows at once.
+    """Return `row_order` of all rows of a split.
 
     Args:
         label: (N,) each row's class.
@@ -185,11 +184,11 @@ def mix_classes(label: npt.NDArray[np.integer[Any]], ranks: Ranks) -> npt.NDArra
 
 
 def rows_before(counts: npt.NDArray[np.int64], place: int) -> int:
-    """Return how many rows of a split stand before those of a place, where class c has counts[c] drawings."""
+    """Return how many rows of a split precede those of a place, if class c has counts[c] drawings."""
     return int(np.minimum(counts, place).sum())
 
 
 def places_of_rows(counts: npt.NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
-    """Return the half-open range of places that rows start..stop of a split touch."""
+    """Return the half-open range of places in rows start..stop of a split."""
     before = np.array([rows_before(counts, place) for place in range(int(counts.max(initial=0)) + 1)])
     return int(np.searchsorted(before, start, side="right")) - 1, int(np.searchsorted(before, stop, side="left"))

@@ -1,10 +1,9 @@
-"""From raw ink to the official simplified form: align, scale, resample, thin out, round.
+"""Simplification of raw drawings to the official form: align, scale, resample, remove points, round.
 
-The steps are those of the README of github.com/googlecreativelab/quickdraw-dataset, "Simplified Drawing files". The
-code behind them is not public, and many of its choices fall between points equally far from a line, where the last bit
-of a float64 decides. So the arithmetic here has one certain order, found by comparison with published pairs, and no
-step of it may be reordered, fused or moved to another precision. docs/reference/simplify.md has the recipe, and what it
-reaches.
+Source: README of github.com/googlecreativelab/quickdraw-dataset, "Simplified Drawing files". The official code is not
+public, and it often chooses between points equally far from a line, where the last bit of a float64 decides. The order
+of the arithmetic here was found by comparison with published pairs, and no step may be reordered, fused or moved to
+another precision. docs/reference/simplify.md has the algorithm and its agreement with the official files.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-#: ε of Ramer-Douglas-Peucker, in units of the 0..255 frame. Strokes are resampled at 1 of these units.
+#: ε of Ramer-Douglas-Peucker, in units of the 0..255 frame. Strokes are resampled at 1 unit.
 EPSILON = 2.0
-#: The longest path of one stroke, in units of the 0..255 frame: 4,000 times across it, far more than a hand can draw in
-#: the game's 20 seconds. At worst, on an even zigzag, the time of Ramer-Douglas-Peucker grows with the square of it.
+#: Maximum length of a stroke in units of the 0..255 frame: 4,000 times its side, far more than a person draws in the
+#: game's 20 seconds. In the worst case, an even zigzag, Ramer-Douglas-Peucker takes time quadratic in it.
 MAX_LENGTH = 1 << 20
 
-#: Resampled points handled at once: few enough to stay in the processor's cache.
+#: Number of resampled points processed at a time, few enough for the processor's cache.
 _CHUNK = 1 << 16
 _MAX_PIXEL = float(np.finfo(np.float32).max)
 
@@ -37,14 +36,14 @@ _MAX_PIXEL = float(np.finfo(np.float32).max)
 def simplify(batch: DrawingBatch) -> DrawingBatch:
     """Turn raw drawings into simplified ones as the official code does.
 
-    Each drawing is moved to the top-left corner and scaled so that its larger side is 255; each stroke is resampled at
-    every whole unit of its length, first and last point kept, thinned out by Ramer-Douglas-Peucker with ε = 2 and
-    distances to the line (not the segment), and rounded, halves to even. A stroke of one place becomes two equal
-    points.
+    Each drawing is moved to the top-left corner and scaled so that its larger side is 255. Each stroke is resampled at
+    every integer unit of its length, with its first and last point, simplified by Ramer-Douglas-Peucker with ε = 2 and
+    distances to the line (not the segment), and rounded half to even. A stroke whose points are all equal becomes two
+    equal points.
 
     Args:
-        batch: N drawings with x, y in pixels. float64 holds all digits of the official files: 99.97 % of the drawings
-            equal the official ones. float32 loses some digits: 99.4 %.
+        batch: N drawings with x, y in pixels. With float64, which keeps all digits of the official files, 99.97 % of
+            the drawings equal the official ones; with float32, 99.4 %.
 
     Returns:
         The same N drawings and S strokes with fewer points, x and y uint8, without t.
@@ -61,7 +60,7 @@ def simplify(batch: DrawingBatch) -> DrawingBatch:
         raise FormatError("empty stroke", _name_stroke(batch, int(bare[0])))
     x, y = _fit(batch)
     distance = _distances(batch, x, y)
-    # The two ends, and every whole unit of length between them.
+    # The two ends, and every integer unit of length between them.
     lengths = np.floor(distance[batch.points[1:] - 1]).astype(np.int64) + 2
     if lengths.max(initial=0) > MAX_LENGTH:
         stroke = int(np.argmax(lengths > MAX_LENGTH))
@@ -89,7 +88,7 @@ def simplify(batch: DrawingBatch) -> DrawingBatch:
 
 
 def simplify_records(parsed: Parsed) -> Parsed:
-    """Simplify the good ones among parsed records; those that cannot be simplified become faults."""
+    """Simplify the valid records; those that cannot be simplified become faults."""
     try:
         return dataclasses.replace(parsed, batch=simplify(parsed.batch))
     except FormatError:
@@ -108,7 +107,7 @@ def simplify_records(parsed: Parsed) -> Parsed:
 
 def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
     x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
-    # Written so that not-a-number fails too.
+    # Negated, so that NaN fails too.
     good = (np.abs(x) <= _MAX_PIXEL) & (np.abs(y) <= _MAX_PIXEL)
     if not good.all():
         point = int(np.argmin(good))
@@ -121,7 +120,7 @@ def _fit(batch: DrawingBatch) -> tuple[Floats, Floats]:
     left, top = np.minimum.reduceat(x, starts), np.minimum.reduceat(y, starts)
     side = np.maximum(np.maximum.reduceat(x, starts) - left, np.maximum.reduceat(y, starts) - top)
     side = np.repeat(np.where(side > 0, side, 1.0), sizes)
-    # Multiplied first, then divided: with 255 / side as a factor, 127.5 comes out as 127.49999999999999 here and there.
+    # Multiplied first: with the factor 255 / side, 127.5 sometimes becomes 127.49999999999999.
     return (x - np.repeat(left, sizes)) * MAX_COORDINATE / side, (y - np.repeat(top, sizes)) * MAX_COORDINATE / side
 
 
@@ -130,19 +129,19 @@ def _distances(batch: DrawingBatch, x: Floats, y: Floats) -> Floats:
     dx, dy = np.diff(x, prepend=0), np.diff(y, prepend=0)
     distance: Floats = np.sqrt(dx * dx + dy * dy)
     distance[batch.points[:-1]] = 0
-    # One sum a stroke: a running sum over all of them, less its value at the start, rounds otherwise.
+    # One sum per stroke: differences of a running sum over all strokes are rounded differently.
     for start, stop in pairwise(batch.points.tolist()):
         np.cumsum(distance[start:stop], out=distance[start:stop])
     return distance
 
 
 def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Floats) -> Floats:
-    """Return each stroke's first point, its points at every whole unit of its length, and its last point.
+    """Return each stroke's first point, its points at every integer unit of its length, and its last point.
 
     Args:
-        starts: (S,) where each stroke begins among the P points.
-        offsets: (S + 1,) where each stroke begins among the Q resampled points.
-        distance: (P,) from the stroke's first point, along it.
+        starts: (S,) index of each stroke's first point among the P points.
+        offsets: (S + 1,) offsets of the strokes in the Q resampled points.
+        distance: (P,) along the stroke, from its first point.
         points: (2, P).
 
     Returns:
@@ -154,14 +153,14 @@ def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Float
     between = np.ones(offsets[-1], np.bool_)
     between[offsets[:-1]] = between[offsets[1:] - 1] = False
     whole = np.floor(distance).astype(np.int64)
-    # The whole units passed from point i − 1 to point i; none between two strokes.
+    # The number of integer units from point i − 1 to point i; 0 between two strokes.
     passed = np.diff(whole, prepend=0)
     passed[starts] = 0
     right = np.repeat(np.arange(len(distance)), passed)
     left = right - 1
     unit = np.flatnonzero(between) - np.repeat(offsets[:-1], np.diff(offsets) - 2)
     dx, dy = points[:, right] - points[:, left]
-    # The step's own length, not the difference of two distances: they differ in the last bit.
+    # The length of the step: the difference of two distances has another last bit.
     share = (unit - distance[left]) / np.sqrt(dx * dx + dy * dy)
     dense[:, between] = (1 - share) * points[:, left] + share * points[:, right]
     return dense
@@ -170,8 +169,8 @@ def _resample(starts: Indices, offsets: Indices, distance: Floats, points: Float
 def _corners(offsets: Indices, x: Floats, y: Floats) -> Flags:
     """Return which points (Q,) Ramer-Douglas-Peucker keeps.
 
-    Every turn splits all the pieces of all the strokes that still have a point farther than ε from the line through
-    their two ends, at the farthest one.
+    Each iteration splits, in all strokes, every piece that has a point farther than ε from the line through its ends,
+    at the farthest point.
     """
     keep = np.zeros(len(x), np.bool_)
     first, last = offsets[:-1], offsets[1:] - 1
@@ -187,7 +186,7 @@ def _corners(offsets: Indices, x: Floats, y: Floats) -> Flags:
 
 
 def _farthest(first: Indices, last: Indices, x: Floats, y: Floats) -> tuple[Indices, Flags]:
-    """Return the first farthest point inside each of M pieces (M,), and whether it is farther than ε (M,)."""
+    """Return the first of the farthest points inside each of M pieces (M,), and whether it is farther than ε (M,)."""
     if not len(first):
         return first, np.empty(0, np.bool_)
     counts = last - first - 1
@@ -200,7 +199,7 @@ def _farthest(first: Indices, last: Indices, x: Floats, y: Floats) -> tuple[Indi
 
 
 def _line_distances(first: Indices, last: Indices, inside: Indices, x: Floats, y: Floats) -> Floats:
-    """Return the distance of each inner point (I,) from the line through its piece's ends, or from both when equal."""
+    """Return the distance of each inner point (I,) from the line through its piece's ends, or from equal ends."""
     counts = last - first - 1
     dx, dy = x[last] - x[first], y[last] - y[first]
     length = np.sqrt(dx * dx + dy * dy)
