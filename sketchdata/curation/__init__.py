@@ -1,1 +1,1 @@
-"""Audits of data sets: scores, decisions, and the curated data set they make."""
+"""Audits of data sets: scores, curators' decisions, and curated data sets."""

@@ -1,8 +1,8 @@
-"""Audits on disk: the folder `audit/` of a data set, how it is made, and the audits that score every row, as columns.
+"""The folder `audit/` of a data set: writing an audit, and reading the audits that score every row.
 
-Each audit ends by writing its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`. A
-record names the data set by its manifest's sha256, so an audit of another data set, or of an earlier one in the same
-folder, is noticed. An audit writes nothing but its own files in `audit/`; a curator's decisions lie there too.
+The last file of an audit is its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`. A
+record contains the sha256 of the data set's manifest, so that an audit of another data set, or of an earlier one in
+the same folder, is detected. An audit writes only its own files in `audit/`; curators' decisions are there too.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ from sketchdata.storage.manifest import (
 )
 from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
-#: {kind of audit: its record}. The entropy of drawings, and the messiness of edge maps, are what the report and the
-#: curation start from.
+#: {kind of audit: its record}. The report and the curation use the entropy of drawings and the messiness of edge maps.
 RECORDS = {
     "entropy": "audit.json",
     "duplicates": "duplicates.json",
@@ -57,7 +56,7 @@ MESSINESS_FILE, THRESHOLDS_FILE = "messiness.parquet", "thresholds.csv"
 NORMAL_FLAG, NOISE_FLAG = "normal", "noise"
 #: The values of the column `flag`; null where a class has no limits.
 FLAGS = (NORMAL_FLAG, NOISE_FLAG)
-#: The type of a column that names splits or flags.
+#: The type of columns of splits and flags.
 NAMES = pa.dictionary(pa.int8(), pa.string())
 
 _RECORD_VERSION = 1
@@ -70,11 +69,11 @@ class AuditRecord:
     Attributes:
         kind: A key of RECORDS.
         name: The data set's name.
-        manifest: sha256 of the data set's manifest, and so of every row in it.
-        options: The options that decided the bytes.
+        manifest: sha256 of the data set's manifest, which covers every row.
+        options: The options that affect the bytes.
         counts: The results as numbers.
-        files: The audit's files; paths relative to `audit/`.
-        version: The record's layout.
+        files: The audit's files, with paths relative to `audit/`.
+        version: The version of the record's layout.
         tool: The version of sketchdata that wrote it.
     """
 
@@ -183,10 +182,11 @@ def command_of(kind: str, directory: Path) -> str:
 
 
 def read_record(directory: Path, kind: str) -> AuditRecord:
-    """Read the record of a data set's audit, and check that it is of this very data set and its files are whole.
+    """Read the record of a data set's audit, and check that it belongs to this data set and its files are intact.
 
     Raises:
-        SketchDataError: There is no data set, no such audit, it is of another data set, or a file is damaged.
+        SketchDataError: The data set or the audit does not exist, the audit is of another data set, or a file is
+            damaged.
     """
     path, again = record_path(directory, kind), f"run `{command_of(kind, directory)}`"
     if not path.is_file():
@@ -210,19 +210,19 @@ def read_record(directory: Path, kind: str) -> AuditRecord:
     return dataclasses.replace(record, options=options, counts=counts)
 
 
-# ---- an audit that is being made -------------------------------------------------------------------------------------
+# ---- writing an audit ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFolder:
-    """A data set that is being audited: one task per shard, the results in a work folder, the record last.
+    """An audit in progress: one task per shard, the results in a work folder, the record written last.
 
     Attributes:
         directory: The data set's folder.
         kind: A key of RECORDS.
         manifest: The data set's manifest.
         sha256: The manifest's hash.
-        options: The audit's options that decide its bytes.
+        options: The options of the audit that affect its bytes.
     """
 
     directory: Path
@@ -247,11 +247,11 @@ class AuditFolder:
         return _splits_of(self.manifest)
 
     def shards(self) -> list[tuple[str, FileEntry]]:
-        """Return (split, shard) of the whole data set, in the order of its rows."""
+        """Return (split, shard) of all shards, in the order of their rows."""
         return [(split, shard) for split in self.splits for shard in self.manifest.shards(split)]
 
     def finished(self) -> AuditRecord | None:
-        """Return the record of this very audit when it is whole already, else None."""
+        """Return the record if this audit, with the same options, is finished; else None."""
         if not record_path(self.directory, self.kind).exists():
             return None
         with contextlib.suppress(SketchDataError):
@@ -259,11 +259,11 @@ class AuditFolder:
             if self._record({}, ()).tool == record.tool and dict(record.options) == dict(self.options):
                 console.print(f"{self.path} has this {self.kind} audit already, and its files are whole")
                 return record
-        # Damaged, stale or with other options: making it again loses nothing that a person did.
+        # A damaged, stale or different audit can be replaced: it contains no manual work.
         return None
 
     def task(self, shard: FileEntry, config: Mapping[str, Any], part: str = "") -> Task:
-        """Return the task over one shard; its output goes to the work folder."""
+        """Return the task of one shard; its output is in the work folder."""
         return Task(
             id=shard.path,
             output=self.output(shard, part),
@@ -277,11 +277,11 @@ class AuditFolder:
         )
 
     def output(self, shard: FileEntry, part: str = "") -> Path:
-        """Return where the task over a shard writes; `part` keeps an audit's stages apart."""
+        """Return the output path of a shard's task; `part` distinguishes the stages of an audit."""
         return self.work / part / f"{PurePosixPath(shard.path).stem}.arrow"
 
     def begin(self) -> None:
-        """Withdraw an earlier audit of this kind before its files are replaced."""
+        """Remove the record of an earlier audit of this kind before its files are replaced."""
         record_path(self.directory, self.kind).unlink(missing_ok=True)
 
     def write_csv(self, name: str, rows: Iterable[Sequence[object]]) -> None:
@@ -290,12 +290,12 @@ class AuditFolder:
             file.write(csv_text(rows).encode("utf-8"))
 
     def finish(self, files: Mapping[str, int], counts: Mapping[str, Any]) -> AuditRecord:
-        """Write the record of an audit whose files, {name: records}, are in place; delete the work folder."""
+        """Write the record of an audit whose files, {name: number of rows}, exist; delete the work folder."""
         entries = tuple(file_entry(self.path / name, self.path, records) for name, records in files.items())
         record = self._record(counts, entries)
         record.write(self.directory)
         shutil.rmtree(self.work, ignore_errors=True)
-        # The common folder stays when another audit is at work.
+        # The common folder remains while another audit uses it.
         with contextlib.suppress(OSError):
             self.work.parent.rmdir()
         return record
@@ -312,10 +312,10 @@ class AuditFolder:
 
 
 def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditFolder:
-    """Open a built data set to audit it.
+    """Start the audit of a data set.
 
     Raises:
-        SketchDataError: There is no data set, or it has no Parquet shards.
+        SketchDataError: The data set does not exist, or has no Parquet shards.
     """
     manifest = read_manifest(directory)
     if not any(manifest.shards(split) for split in manifest.counts):
@@ -324,18 +324,18 @@ def open_audit(directory: Path, kind: str, options: Mapping[str, Any]) -> AuditF
             f"{directory} ({manifest.name}) has no Parquet shards: audit what `{maker}` made, not an export"
         )
     sha256 = hash_file(directory / MANIFEST_NAME, "sha256")
-    # Workers on other machines may start in other folders.
+    # Workers on other machines may have another current folder.
     return AuditFolder(directory=directory.absolute(), kind=kind, manifest=manifest, sha256=sha256, options=options)
 
 
 def read_shard(task: Task) -> Iterator[DrawingBatch]:
-    """Yield the drawings of a task's shard, one row group at a time, once its sha256 is that of the manifest.
+    """Check the sha256 of a task's shard, then yield its drawings, one row group at a time.
 
     Raises:
-        SketchDataError: It is missing, damaged or cannot be read, or a drawing has a label beyond the class table.
+        SketchDataError: The shard is missing, damaged or unreadable, or a label exceeds the class table.
     """
     path, expected = Path(task.config["shard"]), task.config["sha256"]
-    # Zstandard frames of Parquet carry no checksum: without this, a flipped bit would become a wrong drawing.
+    # Parquet's Zstandard frames have no checksum: without this check, a flipped bit would give a wrong drawing.
     check_listed(path, expected, "build the data set again")
     for table in parquet.read_row_groups(path):
         batch = parquet.from_table(table)
@@ -344,10 +344,10 @@ def read_shard(task: Task) -> Iterator[DrawingBatch]:
 
 
 def read_pictures(task: Task, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield some columns, `label` among them, of a task's shard of pictures, as `read_shard` does of drawings.
+    """Check a task's shard of pictures, then yield some of its columns, with `label`, one row group at a time.
 
     Raises:
-        SketchDataError: It is missing, damaged or no shard of pictures, or a label lies beyond the class table.
+        SketchDataError: The shard is missing, damaged or not of pictures, or a label exceeds the class table.
     """
     path = Path(task.config["shard"])
     for table in pictures.read_shard(path, task.config["sha256"], columns):
@@ -361,7 +361,7 @@ def _check_labels(path: Path, label: npt.NDArray[np.uint16], classes: int) -> No
 
 
 def write_columns(task: Task, columns: Mapping[str, Any]) -> TaskResult:
-    """Write a task's columns as its output: an Arrow file, to be mapped into memory, whole or not at all."""
+    """Write columns as a task's output, an uncompressed Arrow file for memory-mapping, whole or not at all."""
     table = pa.table(dict(columns))
     with replacing(task.output) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
@@ -369,24 +369,24 @@ def write_columns(task: Task, columns: Mapping[str, Any]) -> TaskResult:
 
 
 def map_table(path: Path) -> pa.Table:
-    """Map a file of `write_columns` into memory; only what is used is read."""
+    """Memory-map a file of `write_columns`; only the parts that are used are read."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def map_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-    """Map columns of numbers of such a file, all of them by default, as numpy arrays."""
+    """Memory-map numeric columns of such a file, by default all, as numpy arrays."""
     table = map_table(path)
     return {name: table.column(name).to_numpy() for name in names or table.column_names}
 
 
 def name_column(codes: npt.NDArray[np.integer], names: Sequence[str]) -> pa.DictionaryArray:
-    """Return (N,) indices into `names` as a column of the type NAMES; negative ones become null."""
+    """Return (N,) indices into `names` as a column of type NAMES; negative ones become null."""
     indices = pa.array(codes.astype(np.int8), mask=codes < 0)
     return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string()))
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV with line feeds."""
+    """Return rows as CSV text with line feeds."""
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(rows)
     return lines.getvalue()
@@ -396,15 +396,15 @@ def _splits_of(manifest: Manifest) -> tuple[str, ...]:
     return tuple(split for split, rows in manifest.splits.items() if rows)
 
 
-# ---- an audit that scores every row, as columns ----------------------------------------------------------------------
+# ---- reading an audit that scores every row --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """An audit that scored the N rows of a data set of C classes, in the order of the rows: split by split.
+    """An audit that scores the N rows of a data set with C classes, in the order of the rows: split by split.
 
     The entropy audit of drawings scores by image entropy and has two limits per class; the messiness audit of edge maps
-    scores by messiness and has the upper limit alone.
+    scores by messiness and has only the upper limit.
 
     Attributes:
         directory: The data set's folder.
@@ -416,14 +416,14 @@ class Audit:
         key_id: (N,) uint64.
         label: (N,) uint16.
         score: (N,) float64: image entropy in bits per pixel, or messiness, 0..1.
-        rank: (N,) float32, percentile rank of the score among the class's reference rows; NaN where there are none.
-        noise: (N,) bool, beyond the limits.
-        judged: (N,) bool, whether there are limits at all; a row is normal when it is judged and not noise.
+        rank: (N,) float32, percentile rank of the score among the class's reference rows; NaN without such rows.
+        noise: (N,) bool, whether the score is beyond the limits.
+        judged: (N,) bool, whether the class has limits; a row is normal if it is judged and not noise.
         reference: (N,) bool, whether the class's limits are computed from the row.
-        measures: {name: (N,) float64} that the score is computed from, NaN where one was not measured.
-        p_low: (C,) float64, the class's lower limit; NaN where there is none.
-        p_median: (C,) float64.
-        p_high: (C,) float64, the upper limit; NaN where the class has too few rows to give one.
+        measures: {name: (N,) float64} from which the score is computed; NaN if not measured.
+        p_low: (C,) float64, the class's lower limit, or NaN.
+        p_median: (C,) float64, the median of the class's reference rows.
+        p_high: (C,) float64, the upper limit; NaN if the class has too few rows.
     """
 
     directory: Path
@@ -449,19 +449,19 @@ class Audit:
 
     @property
     def entropy(self) -> npt.NDArray[np.float64]:
-        """The scores of an entropy audit, by their own name."""
+        """The scores of an entropy audit."""
         return self.score
 
     def rows(self, split: str) -> slice:
-        """Return the rows of a split, which stand in the order of its shards."""
+        """Return the rows of a split, which are in the order of its shards."""
         first, last = np.searchsorted(self.split, [self.splits.index(split), self.splits.index(split) + 1]).tolist()
         return slice(first, last)
 
     def rows_of(self, key_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the row of each of (M,) key_ids, (M,) int64.
+        """Return the row numbers of (M,) key_ids: (M,) int64.
 
         Raises:
-            SketchDataError: One of them is not in the audit.
+            SketchDataError: A key_id is not in the audit.
         """
         order = np.argsort(self.key_id)
         places = np.searchsorted(self.key_id, key_ids, sorter=order)
@@ -476,7 +476,7 @@ class Audit:
         return rows
 
     def limits(self, low: float, high: float) -> npt.NDArray[np.float64]:
-        """Return each class's limits for other percents than those of the audit: (C, 2) float64, NaN where none are."""
+        """Return each class's limits at the given percentiles: (C, 2) float64, NaN without limits."""
         found = np.full((len(self.classes), 2), math.nan)
         label, score = self.label[self.reference], self.score[self.reference]
         order = np.argsort(label, kind="stable")
@@ -505,7 +505,8 @@ def read_audit(directory: Path, kind: str = "entropy") -> Audit:
     """Read the result of `sketchdata audit entropy` or, for `messiness`, of `sketchdata edgemaps curate`.
 
     Raises:
-        SketchDataError: There is no data set or no finished audit of it, it is of another data set, or it is damaged.
+        SketchDataError: The data set or its finished audit does not exist, or the audit is damaged or of another data
+            set.
     """
     record, layout = read_record(directory, kind), _LAYOUTS[kind]
     manifest = read_manifest(directory)

@@ -1,9 +1,9 @@
-"""Curators' decisions: an append-only log, one JSON object per line, that never loses an acknowledged decision.
+"""The log of curators' decisions: append-only, one JSON object per line, durable once a decision is acknowledged.
 
     {"who": "ada", "when": "2024-05-06T07:08:09.123456Z", "key_id": "5891796615823360", "verdict": "drop",
      "reason": "a word", "batch": null}
 
-Any number of processes may append at once. Lines are never changed: to change a decision, append another.
+Several processes may append concurrently. Lines are never changed: a new line changes an earlier decision.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import orjson
 from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.progress import console
 
-#: `keep` a drawing or an edge map whatever the audit says, `drop` it, or `undo` the latest decision about it.
+#: `keep` a drawing or an edge map regardless of the audit, `drop` it, or `undo` the latest decision about it.
 VERDICTS = ("keep", "drop", "undo")
-#: In the folder of a data set's audits.
+#: File name of the log in the folder of a data set's audits.
 DECISIONS_FILE = "decisions.jsonl"
 MAX_REASON = 500
-#: Of a name, and of a batch's identifier.
+#: Maximum length of a curator's name and of a batch's identifier, in characters.
 MAX_NAME = 200
 
 _FIELDS = {"who", "when", "key_id", "verdict", "reason", "batch"}
@@ -41,8 +41,8 @@ class Decision:
         who: The curator.
         key_id: The drawing or edge map, an unsigned 64-bit integer.
         verdict: One of VERDICTS.
-        reason: Up to 500 characters, or nothing.
-        batch: The same text for all decisions of one selection; None for a single one.
+        reason: Up to 500 characters; may be empty.
+        batch: An identifier that all decisions of one selection share; None for a single decision.
         when: UTC, to the microsecond.
 
     Raises:
@@ -71,7 +71,7 @@ class Decision:
             raise FormatError("not a time in UTC", repr(self.when))
 
     def line(self) -> bytes:
-        """Return its line of the log."""
+        """Return the decision as a line of the log."""
         values = {
             "who": self.who,
             "when": f"{self.when.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
@@ -84,10 +84,10 @@ class Decision:
 
 
 def parse_key_id(text: object) -> int:
-    """Return the key_id that is written as a text of digits, as JSON has it, where large numbers are not safe.
+    """Parse a key_id, which JSON has as a string of digits, because large numbers lose precision there.
 
     Raises:
-        FormatError: It is something else.
+        FormatError: The value is not a key_id.
     """
     if isinstance(text, str) and text.isascii() and text.isdigit() and str(int(text[:20])) == text:
         return int(text)
@@ -95,10 +95,10 @@ def parse_key_id(text: object) -> int:
 
 
 def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
-    """Return the latest decision on each drawing: {key_id: a decision to keep or drop it}.
+    """Return the decisions in force: {key_id: the decision to keep or drop it}.
 
-    An `undo` takes back the latest decision on its drawing that is not undone yet, by any curator: keep, drop, undo is
-    keep. With nothing left to take back it does nothing. A drawing without a decision in force is not in the result.
+    An `undo` reverts the latest decision on its drawing, by any curator, that is not reverted yet: keep, drop, undo
+    gives keep. Without such a decision it has no effect. Drawings without a decision in force are not in the result.
     """
     standing: dict[int, list[Decision]] = {}
     for decision in decisions:
@@ -111,10 +111,10 @@ def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
 
 
 class DecisionLog:
-    """The log of one data set, `DIR/audit/decisions.jsonl`. The file need not exist; the first decision makes it.
+    """The log of one data set, `DIR/audit/decisions.jsonl`. The file is created by the first decision.
 
-    A crash in the middle of a write may leave a torn last line. It was never acknowledged: readers ignore it, and the
-    next append cuts it off. The whole lines before it count, acknowledged or not.
+    A crash during a write may leave an incomplete last line. It was never acknowledged: readers ignore it, and the
+    next append removes it. Complete lines count, acknowledged or not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,10 +124,10 @@ class DecisionLog:
             self._say_torn(len(content), torn, "is ignored")
 
     def append(self, decisions: Sequence[Decision]) -> None:
-        """Add decisions, and return when they would survive a power cut.
+        """Append decisions; they are on disk when this returns.
 
         Raises:
-            OSError: They could not be written, for example because the disk is full; then none of them is in the log.
+            OSError: The write failed, for example because the disk is full; then the log is unchanged.
         """
         lines = b"".join(decision.line() for decision in decisions)
         if not lines:
@@ -136,7 +136,7 @@ class DecisionLog:
         with self.path.open("ab+", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
             end = self._cut_torn_line(file)
             try:
-                # One write(), since what a crash leaves of it must be its beginning.
+                # One write(), so that a crash can only leave a prefix of it.
                 written = file.write(lines)
                 if written != len(lines):
                     raise OSError(
@@ -144,14 +144,14 @@ class DecisionLog:
                     )
                 os.fsync(file.fileno())
                 if end == 0:
-                    # Under the lock: the first decision must not be acknowledged in a file that may lose its name.
+                    # Under the lock: the first decision is acknowledged only after the file's name is durable.
                     _sync_folder(self.path.parent)
             except OSError:
                 file.truncate(end)
                 raise
 
     def read(self) -> list[Decision]:
-        """Return all decisions in the order in which they were taken.
+        """Return all decisions in the order in which they were made.
 
         Raises:
             SketchDataError: A line is not a decision.
@@ -159,10 +159,10 @@ class DecisionLog:
         return self.read_from(0)[0]
 
     def read_from(self, offset: int) -> tuple[list[Decision], int]:
-        """Return the decisions after an offset, 0 the first time, and the offset of the next call.
+        """Return the decisions after an offset, initially 0, and the offset for the next call.
 
         Raises:
-            SketchDataError: A line is not a decision, or the offset is not one that this log gave.
+            SketchDataError: A line is not a decision, or this log did not return the offset.
         """
         content, _ = self._read_whole_lines(offset)
         if not content:
@@ -172,14 +172,14 @@ class DecisionLog:
         return parse(content, self.path, first_line=before + 1), offset + len(content)
 
     def content(self) -> bytes:
-        """Return the log as it is now, for `parse`, without a torn last line."""
+        """Return the current content of the log, for `parse`, without an incomplete last line."""
         return self._read_whole_lines(0)[0]
 
     def _read_whole_lines(self, offset: int) -> tuple[bytes, int]:
-        """Return the whole lines after an offset, and the number of bytes of a torn one that follow."""
+        """Return the complete lines after an offset, and the number of bytes of an incomplete one after them."""
         found = b""
         if self.path.exists():
-            # The lock keeps out a batch that is being written, and may yet fail.
+            # The lock excludes a batch that is being written and may still fail.
             with self.path.open("rb", buffering=0) as file, _locked(file, fcntl.LOCK_SH):
                 file.seek(max(offset - 1, 0))
                 found = file.read()
@@ -190,7 +190,7 @@ class DecisionLog:
         return after[:whole], len(after) - whole
 
     def _cut_torn_line(self, file: Any) -> int:
-        """Cut a torn last line off; return the length of the file."""
+        """Remove an incomplete last line; return the length of the file."""
         end: int = file.seek(0, os.SEEK_END)
         file.seek(max(end - 1, 0))
         if end == 0 or file.read(1) == b"\n":
@@ -209,7 +209,7 @@ class DecisionLog:
 
 
 def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
-    """Parse whole lines of the log at `path`, the first of which has the number `first_line` there.
+    """Parse complete lines of the log at `path`; the first one has the line number `first_line`.
 
     Raises:
         SketchDataError: A line is not a decision; the message gives its number.
@@ -257,7 +257,7 @@ def _locked(file: Any, kind: int) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable too."""
+    """Write a folder's entries to disk, so that a new file keeps its name."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Image entropy: how much ink a drawing has, in bits per pixel, and which drawings of a class are normal.
+"""Image entropy of drawings, in bits per pixel, and the limits between normal drawings of a class and noise.
 
 Source: Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand Sketches, Eq. 4 and Figure 3. A
-raster of black and white has two values, so the entropy follows from the number of ink pixels alone.
+black-and-white raster has two values, so its entropy is a function of the number of ink pixels.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sketchdata.drawings.raster import DEFAULT_SIZE, ink_counts
 
 Entropies = npt.NDArray[np.float64]
 
-#: Where a drawing lies by its class's limits: below the lower one, between them (or on one), above the upper one; and
-#: UNJUDGED when the class has no limits.
+#: Position of a drawing relative to the limits of its class: below the lower one, between them (inclusive), above the
+#: upper one; UNJUDGED if the class has no limits.
 LOW, NORMAL, HIGH, UNJUDGED = range(4)
 VERDICTS = 4
 
@@ -34,7 +34,7 @@ def drawing_entropies(
         batch: The drawings.
         size: Side of the raster in pixels.
         line_width: Width in pixels.
-        threads: Number of threads. Default: one a usable core.
+        threads: Number of threads. Default: one per usable core.
 
     Raises:
         ConfigError: `size`, `line_width` or `threads` is out of its range.
@@ -45,15 +45,15 @@ def drawing_entropies(
 
 
 def entropies(ink: npt.NDArray[np.int64], *, pixels: int) -> Entropies:
-    """Return H = −Σ p_i log2 p_i over the two pixel values for each number of ink pixels, (N,) in 0..pixels.
+    """Return H = −Σ p_i log2 p_i over the two pixel values, given (N,) numbers of ink pixels, 0..pixels.
 
-    Equal shares of ink give the very same number, and so do a share and its complement.
+    Equal shares of ink give exactly equal entropies, and so do a share and its complement.
 
     Returns:
         (N,) float64, bits per pixel, 0..1.
     """
     values, index = np.unique(np.minimum(ink, pixels - ink), return_inverse=True)
-    # A table of the few counts that occur, by the C library's logarithm: numpy's differs between processors.
+    # A table of the distinct counts, with the C library's logarithm: numpy's differs between processors.
     shares = [value / pixels for value in values.tolist()]
     table = np.array([-(p * math.log2(p) + (1 - p) * math.log2(1 - p)) if p else 0.0 for p in shares], np.float64)
     return table[index]
@@ -64,8 +64,8 @@ class Reference:
     """The distribution of a class's entropies in the reference split.
 
     Attributes:
-        values: (M,) float64, the entropies that occur, rising.
-        below: (M + 1,) int64, the number of drawings below each of them, and last, of all.
+        values: (M,) float64, the distinct entropies, ascending.
+        below: (M + 1,) int64, the number of drawings below each value; the last element is the number of all drawings.
     """
 
     values: Entropies
@@ -77,8 +77,8 @@ class Reference:
     def percentiles(self, *percents: float) -> tuple[float, ...]:
         """Return exact percentiles, NaN for a class without drawings.
 
-        Between two neighbouring drawings it interpolates linearly, as `numpy.percentile` does by default (definition 7
-        of Hyndman and Fan, Sample Quantiles in Statistical Packages, 1996).
+        Between neighbouring drawings, percentiles are interpolated linearly, as by default in `numpy.percentile`
+        (definition 7 of Hyndman and Fan, Sample Quantiles in Statistical Packages, 1996).
         """
         if not len(self):
             return (math.nan,) * len(percents)
@@ -88,8 +88,8 @@ class Reference:
     def ranks(self, found: Entropies) -> npt.NDArray[np.float32]:
         """Return the percentile rank of (M,) entropies, NaN for a class without drawings.
 
-        It is the percent of the drawings that lie below; drawings of equal entropy count half (the mean rank; SciPy's
-        `percentileofscore(kind="mean")`), so the median drawing has 50.
+        The rank is the percentage of drawings below; drawings of equal entropy count half (the mean rank, as in SciPy's
+        `percentileofscore(kind="mean")`), so the median drawing has rank 50.
         """
         if not len(self):
             return np.full(len(found), np.nan, np.float32)
@@ -100,7 +100,7 @@ class Reference:
 
 
 def reference(found: Entropies, drawings: npt.NDArray[np.int64]) -> Reference:
-    """Return the distribution of (M,) entropies, in any order, of each of which there are `drawings`, (M,)."""
+    """Return the distribution of (M,) entropies, in any order, each with (M,) numbers of drawings."""
     values, index = np.unique(found, return_inverse=True)
     counts = np.zeros(len(values), np.int64)
     np.add.at(counts, index, drawings)
@@ -112,7 +112,7 @@ class ClassLimits:
     """The limits of C classes.
 
     Attributes:
-        references: The C distributions that the limits are percentiles of.
+        references: The C distributions of which the limits are percentiles.
         bounds: (C, 3) float64: the lower limit, the median, the upper limit; NaN for a class without drawings.
     """
 
@@ -121,14 +121,14 @@ class ClassLimits:
 
     @classmethod
     def fit(cls, references: Sequence[Reference], *, low: float, high: float) -> ClassLimits:
-        """Return the limits at `low` and `high` percent; the paper takes the middle 90 %: 5 and 95."""
+        """Return the limits at the percentiles `low` and `high`; the paper keeps the middle 90 %: 5 and 95."""
         bounds = [own.percentiles(low, 50, high) for own in references]
         return cls(references=tuple(references), bounds=np.array(bounds, np.float64).reshape(-1, 3))
 
     def classify(
         self, label: npt.NDArray[np.uint16], found: Entropies
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-        """Return the percentile rank of N drawings within their classes, and LOW, NORMAL, HIGH or UNJUDGED of each."""
+        """Return the percentile ranks of N drawings in their classes, and LOW, NORMAL, HIGH or UNJUDGED for each."""
         low, _, high = self.bounds[label].T
         verdict = np.select([np.isnan(low), found < low, found > high], [UNJUDGED, LOW, HIGH], NORMAL).astype(np.int8)
         rank = np.empty(len(label), np.float32)

@@ -1,8 +1,8 @@
-"""Messiness: how far an edge map is from what a person would draw, by measures that are compared within its class.
+"""Messiness of edge maps: how much an edge map differs from a drawing, by measures that are ranked within its class.
 
-A clean map has a few long lines; a messy one has many short ones, loose or tangled, and lines of the background that
-run out of the picture. None of this has an absolute scale that holds for bats and for bicycles alike, so each measure
-counts by its rank in the class. The score only orders a class's pictures for people to look at.
+A clean map has a few long lines; a messy one has many short ones, isolated or tangled, and background lines that end at
+the border. No absolute scale of these fits bats as well as bicycles, so a measure counts by its rank in the class. The
+score only orders the edge maps of a class for inspection.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from sketchdata.errors import FormatError
 Ink = npt.NDArray[np.uint8]
 Column = npt.NDArray[np.float64]
 
-#: The measures of an edge map, all of them rising with mess; see `measure` and `drawing_distances`.
+#: The measures of an edge map, all of which increase with messiness; see `measure` and `drawing_distances`.
 MEASURES = ("density", "entropy", "fragments", "loose", "border", "distance")
-#: The measures in the score. Entropy orders maps as density does, up to half of the pixels, and would count it twice.
+#: The measures in the score. Up to density 0.5, entropy has the same order as density, which would count twice.
 SCORED = ("density", "fragments", "loose", "border", "distance")
-#: The score of a map beyond the absolute limits; ranks alone give less.
+#: The score of a map beyond the absolute limits; scores from ranks are lower.
 WORST = 1.0
-#: Classes of fewer maps have no limit: of 19, the 90th percentile lies between the two messiest and says little.
+#: Smaller classes have no limit: with 19 maps, the 90th percentile is between the two messiest and says little.
 FEW = 20
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: Signature, header and end of the smallest PNG, and the largest side of an edge map that makes sense.
 _LEAST_PNG, _LARGEST = 45, 4096
-#: The eight neighbours of a pixel, clockwise from the upper left, each with a bit of its own.
+#: The eight neighbours of a pixel, clockwise from the upper left, each as one bit.
 _NEIGHBOURS = np.array([[1, 2, 4], [128, 0, 8], [64, 32, 16]], np.float32)
-#: By which neighbours have ink, whether lines meet in the pixel: three or more begin around it. Source: the crossing
+#: For each combination of neighbours with ink, whether three or more lines meet in the pixel. Source: the crossing
 #: number, Rutovitz, Pattern Recognition, Journal of the Royal Statistical Society A 129, 1966.
 _MEETS = np.array([(bits & ~(bits << 1 | bits >> 7)).bit_count() > 2 for bits in range(256)], np.uint8)
-#: A fragment is shorter than this share of the picture's side: 22 pixels of 224.
+#: A fragment is shorter than this share of the side: 22 pixels of 224.
 _FRAGMENT = 0.1
-#: The width of the ring along the bounding box, as a share of the side: 3 pixels of 224. Detectors leave the outermost
-#: pixels of a photo blank, so lines that were cut off end a little before the box.
+#: The width of the ring inside the bounding box, as a share of the side: 3 pixels of 224. Detectors leave the outermost
+#: pixels of a photo blank, so lines that leave the photo end just before the box.
 _RING = 1 / 75
-#: Distances are cut off at this share of the side, 20 pixels of 224, beyond which one line is as wrong as another.
+#: Distances are clipped at this share of the side, 20 pixels of 224, beyond which all lines are equally wrong.
 _FARTHEST = 1 / 11.2
-#: Distances are taken on pictures of half the side, in steps of an eighth of their pixels.
+#: Distances are computed on pictures of half the side, in steps of 1/8 pixel.
 _HALF, _STEPS = 2, 8
 
 
 def ink_of(picture: npt.NDArray[np.uint8], *, black: bool, weakest: int) -> Ink:
-    """Return where a stored edge map, (H, W) uint8, has ink: (H, W) uint8 of 0 and 1.
+    """Return the ink of a stored edge map, (H, W) uint8, as (H, W) uint8 of 0 and 1.
 
     Args:
         picture: The edge map.
         black: Whether ink is black on white, else white on black.
-        weakest: The least strength of an edge that counts, 1..255.
+        weakest: The minimum strength of an edge, 1..255.
     """
     return ((picture <= 255 - weakest) if black else (picture >= weakest)).astype(np.uint8)
 
@@ -64,7 +64,7 @@ def decode_map(content: bytes) -> npt.NDArray[np.uint8]:
     """Decode a stored edge map, a square PNG of 8 bits, grey or of equal channels: (S, S) uint8.
 
     Raises:
-        FormatError: `not an edge map`: it is something else, or damaged.
+        FormatError: `not an edge map`: the bytes are something else, or damaged.
     """
     if not content.startswith(_PNG) or content[16:20] != content[20:24] or len(content) < _LEAST_PNG:
         raise FormatError("not an edge map", f"bytes that begin with {content[:8]!r}, where a square PNG was expected")
@@ -77,18 +77,18 @@ def decode_map(content: bytes) -> npt.NDArray[np.uint8]:
 
 
 def measure(maps: Iterable[Ink]) -> dict[str, Column]:
-    """Measure N edge maps, (H, W) uint8 of 0 and 1, each by itself.
+    """Measure N edge maps, (H, W) uint8 of 0 and 1, each independently.
 
     Returns:
         {name: (N,) float64}:
         `density`: share of the pixels that are ink;
         `entropy`: of the picture's pixels in bits, see `sketchdata.entropy`;
-        `fragments`: number of lines shorter than a tenth of the side in pixels. Lines that meet end there: texture is
-        one tangle, and counts as all its short lines;
+        `fragments`: number of lines shorter than a tenth of the side. Lines end where they meet, so that texture counts
+        as many short lines;
         `loose`: share of the ink that is not in a longer line;
-        `border`: number of separate places where ink runs along or into the sides of its bounding box. The picture is
-        cropped to its edges, so an object that stands free touches each side about once; whatever the photo's frame
-        cuts off, and the ground behind the object, end there.
+        `border`: number of separate places where ink touches or follows the sides of its bounding box. The picture is
+        cropped to its edges, so an isolated object touches each side about once, while objects cut off by the photo's
+        frame and background lines end there.
     """
     rows = [(ink.size, int(np.count_nonzero(ink)), *_fragments(ink), _border_places(ink)) for ink in maps]
     pixels, inked, fragments, loose, border = np.array(rows, np.int64).reshape(-1, 5).T
@@ -108,7 +108,7 @@ def _fragments(ink: Ink) -> tuple[int, int]:
     """Return the number of fragments of (H, W) ink, and of its pixels that are not in a longer line."""
     neighbours = cv2.filter2D(ink, cv2.CV_8U, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
     meetings = np.asarray(cv2.LUT(neighbours, _MEETS), np.uint8) & ink
-    # With their surroundings, or the lines that meet there would still touch each other at the corners.
+    # Remove neighbours too: otherwise the lines that meet there would still touch at the corners.
     lines = ink & (1 - np.asarray(cv2.dilate(meetings, np.ones((3, 3), np.uint8)), np.uint8))
     _, _, statistics, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     lengths = statistics[1:, cv2.CC_STAT_AREA]
@@ -128,12 +128,12 @@ def _border_places(ink: Ink) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Templates:
-    """M pictures to compare others with, P pixels each, at half the side.
+    """M pictures to compare others with, with P pixels each, at half the side.
 
     Attributes:
         ink: (M, P) uint8 of 0 and 1.
-        distance: (M, P) uint8, from each pixel to the nearest ink, in eighths of a pixel, cut off.
-        side: Side of the whole pictures, in pixels.
+        distance: (M, P) uint8, from each pixel to the nearest ink, in eighths of a pixel, clipped.
+        side: Side of the full pictures, in pixels.
     """
 
     ink: Ink
@@ -142,7 +142,7 @@ class Templates:
 
 
 def templates(maps: Sequence[Ink]) -> Templates:
-    """Prepare (H, W) pictures of one size, whose ink is centred and scaled in the same way, to be compared."""
+    """Prepare (H, W) pictures of one size, with ink centred and scaled in the same way, for comparison."""
     halves = [_half(ink) for ink in maps]
     side = max(maps[0].shape)
     return Templates(
@@ -153,12 +153,12 @@ def templates(maps: Sequence[Ink]) -> Templates:
 
 
 def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int) -> Column:
-    """Return how far N edge maps are from the drawings that are most like them: (N,) float64, in pixels.
+    """Return the distances of N edge maps to the most similar drawings: (N,) float64, in pixels.
 
-    The distance of two pictures is the chamfer distance both ways: the mean over the ink of one of the distance to the
-    nearest ink of the other, in pixels, cut off at 20 of 224; of the two directions, the larger. By their mean, a
-    picture that is ink all over would be similar to everything, since any line has ink next to it there. A picture
-    without ink has the cut-off distance to every other.
+    The distance of two pictures is the larger of the two chamfer distances: the mean over the ink of one picture of the
+    distance to the nearest ink of the other, in pixels, clipped at 20 of 224. With the mean of the two, a picture full
+    of ink would be similar to everything, since every line has ink next to it there. A picture without ink has the
+    maximum distance to every other.
 
     Sources: Barrow, Tenenbaum, Bolles, Wolf, Parametric Correspondence and Chamfer Matching, IJCAI 1977; Borgefors,
     Hierarchical Chamfer Matching, PAMI 1988; the larger of the two: Dubuisson and Jain, A Modified Hausdorff Distance
@@ -167,7 +167,7 @@ def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int)
     Args:
         maps: (H, W) uint8, of the size of the drawings.
         drawings: M drawings of the maps' class.
-        nearest: The number of nearest drawings to average over; all of them when there are fewer.
+        nearest: The number of nearest drawings to average over; all if there are fewer.
     """
     own = templates(maps)
     there = _mean_distances(own.ink, drawings.distance, own.side)
@@ -178,16 +178,16 @@ def drawing_distances(maps: Sequence[Ink], drawings: Templates, *, nearest: int)
 
 
 def _mean_distances(ink: Ink, distance: npt.NDArray[np.uint8], side: int) -> Column:
-    """Return the mean over the ink of A pictures, (A, P), of B distances, (B, P), in steps: (A, B)."""
-    # Whole numbers whose sums stay below 2^24: exact in float32, in whatever order the matrix product adds them up, so
-    # the same on every machine and for any number of threads.
+    """Return the means of B distance maps, (B, P), over the ink of A pictures, (A, P): (A, B), in steps."""
+    # Integers with sums below 2^24 are exact in float32, in any order of addition, so that the matrix product is the
+    # same # on every machine and with any number of threads.
     sums = (ink.astype(np.float32) @ distance.astype(np.float32).T).astype(np.float64)
     counts = np.count_nonzero(ink, axis=1)[:, None]
     return np.where(counts, sums / np.maximum(counts, 1), _farthest(side))
 
 
 def _half(ink: Ink) -> Ink:
-    """Return (H, W) ink at half the side, rounded up; a pixel has ink when one of its four has."""
+    """Return (H, W) ink at half the side, rounded up; a pixel has ink if one of its four pixels has."""
     height, width = (-(-length // _HALF) * _HALF for length in ink.shape)
     padded = np.zeros((height, width), np.uint8)
     padded[: ink.shape[0], : ink.shape[1]] = ink
@@ -213,12 +213,13 @@ def score(
 ) -> npt.NDArray[np.float64]:
     """Return the messiness of N edge maps, the mean of their ranks within their classes: (N,) float64, 0..1.
 
-    A map's rank by a measure is the share of the class's maps below it, equal ones counting half: above 0, below 1, one
-    half for the median map. The score is the mean of the ranks by the measures of `SCORED` that there are, so it never
-    falls when a measure rises. Maps beyond the absolute limits have the score 1, and the others are not ranked by them.
+    The rank of a map by a measure is the share of the class's maps below it, where equal ones count half: between 0 and
+    1, and 0.5 for the median map. The score is the mean of the ranks over the available measures of `SCORED`, so it
+    never decreases when a measure increases. Maps beyond the absolute limits have score 1 and do not affect the ranks
+    of the others.
 
     Args:
-        measures: {name: (N,) float64} of SCORED; NaN throughout a class that has no such measure.
+        measures: {name: (N,) float64} of SCORED; NaN for all maps of a class without that measure.
         label: (N,) uint16, the class.
         beyond: (N,) bool, whether a map is beyond the absolute limits.
     """

@@ -1,4 +1,4 @@
-"""What an audit and its curators' decisions say should happen to each drawing, or edge map, of a data set."""
+"""The plan of a curation: which drawings or edge maps an audit and the curators' decisions remove and keep."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Curation:
         splits: The splits that are curated; rows of the others stay as they are.
         decisions: sha256 of the log of decisions.
         removes_noise: Whether noise is removed, where no decision keeps it.
-        noise: (N,) bool, rows that are removed as noise.
-        dropped: (N,) bool, rows that are removed by a decision.
-        kept: (N,) bool, noise that stays by a decision.
-        keep: (K,) every key_id that a decision keeps, sorted, in the data set or not.
-        drop: (D,) every key_id that a decision drops, sorted.
+        noise: (N,) bool, rows removed as noise.
+        dropped: (N,) bool, rows removed by a decision.
+        kept: (N,) bool, noise kept by a decision.
+        keep: (K,) key_ids that a decision keeps, sorted; some may not be in the data set.
+        drop: (D,) key_ids that a decision drops, sorted.
     """
 
     audit: Audit
@@ -75,12 +75,12 @@ class Curation:
         return len(decided) - int(contains(np.sort(self.audit.key_id), decided).sum())
 
     def limits(self, label: int) -> list[float] | None:
-        """Return the least and the greatest entropy of a class's new drawings; None where any will do."""
+        """Return the minimum and maximum entropy for new drawings of a class; None without limits."""
         limits = [float(self.audit.p_low[label]), float(self.audit.p_high[label])]
         return limits if self.removes_noise and not np.isnan(limits).any() else None
 
     def count(self, wanted: Mask) -> Counts:
-        """Count the wanted rows, (N,) bool, by split and class."""
+        """Count the rows selected by an (N,) bool mask by split and class."""
         counts = {split: dict.fromkeys(self.audit.classes, 0) for split in self.parent.counts}
         for split in self.audit.splits:
             rows = self.audit.rows(split)
@@ -90,7 +90,7 @@ class Curation:
 
 
 def removals(key_id: npt.NDArray[np.uint64], noise: Mask, dropped: Mask) -> FaultCounts:
-    """Count why rows are removed: (N,) key_ids, and whether the audit calls each noise and a curator dropped it."""
+    """Count removals by reason, given (N,) key_ids and whether each is noise and whether a curator dropped it."""
     rows = ((mask, reason) for mask, reason in ((noise, "noise by the audit"), (dropped, "dropped by curators")))
     return FaultCounts(
         Fault(where=f"key_id {each}", reason=reason, detail="")
@@ -106,14 +106,14 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
         directory: The audited data set.
         kind: `entropy` for drawings, `messiness` for edge maps.
         splits: Comma-separated names of the splits that rows are removed from; None for all.
-        noise: Whether flagged rows are removed, where no decision keeps them.
+        noise: Whether flagged rows are removed, unless a decision keeps them.
 
     Raises:
         ConfigError: The split does not exist.
-        SketchDataError: There is no finished audit of this very data set, or a line of the log is not a decision.
+        SketchDataError: There is no finished audit of this data set, or a line of the log is not a decision.
     """
     audit, log = read_audit(directory, kind), DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)
-    # One look at the log, so that the hash vouches for the very decisions that are applied.
+    # The log is read once, so that the hash is that of the decisions that are applied.
     content = log.content()
     state = in_force(parse(content, log.path))
     keep, drop = (
@@ -152,7 +152,7 @@ def contains(ids: KeyIds, key_ids: KeyIds) -> Mask:
 
 
 def write_ids(path: Path, ids: KeyIds) -> Stored:
-    """Write sorted key_ids where every task can map them into memory."""
+    """Write sorted key_ids to a file that every task can memory-map."""
     with replacing(path) as file:
         np.save(file, ids)
     return str(path), hash_file(path, "sha256")
@@ -161,8 +161,8 @@ def write_ids(path: Path, ids: KeyIds) -> Stored:
 def curation_table(curation: Curation, drawings: Counts) -> str:
     """Return `curation.csv`: what happened to each class in each split.
 
-    Columns: label, word, split; drawings of the `parent`; removed as `noise`; `dropped` by a decision; `kept` by a
-    decision though noise; `refilled` from the next ranks; `drawings` now.
+    Columns: label, word, split, and numbers of drawings: in the `parent`; removed as `noise`; `dropped` by a decision;
+        noise `kept` by a decision; `refilled` from the next ranks; `drawings` in the result.
     """
     masks = {"noise": curation.noise, "dropped": curation.dropped, "kept": curation.kept}
     counts = {name: curation.count(mask) for name, mask in masks.items()}
@@ -177,7 +177,7 @@ def curation_table(curation: Curation, drawings: Counts) -> str:
 
 
 def curated_card(manifest: Manifest) -> str:
-    """Return the card of a curated data set: that of its parent, and what was removed."""
+    """Return the card of a curated data set: the parent's card, and what was removed."""
     options, parent = manifest.config["curation"], manifest.parent
     audit = options["audit"]
     origin = "" if parent is None else f" from {parent.name} (sha256 of its manifest: `{parent.sha256}`)"
@@ -200,7 +200,7 @@ def curated_card(manifest: Manifest) -> str:
 
 
 def read_totals(directory: Path) -> dict[str, int]:
-    """Return the sums of the columns of numbers of a curated data set's `curation.csv`.
+    """Return the sums of the numeric columns of a curated data set's `curation.csv`.
 
     Raises:
         SketchDataError: It cannot be read.
@@ -219,8 +219,8 @@ def read_totals(directory: Path) -> dict[str, int]:
 def normal_rows(data: Path, words: Sequence[str] | None = None, table: Path | None = None) -> npt.NDArray[np.bool_]:
     """Return which training drawings have a normal entropy for their class, in the order of their rows.
 
-    Where there is an audit (`sketchdata audit entropy`), it decides; otherwise drawings between the 5th and the 95th
-    percentile of their class are normal, ends included (Xu et al., Eq. 3). Class centres are computed from these.
+    An audit (`sketchdata audit entropy`) decides, if there is one; otherwise drawings between the 5th and the 95th
+    percentile of their class, inclusive, are normal (Xu et al., Eq. 3). Class centres are computed from these.
 
     Args:
         data: The data set.

@@ -1,8 +1,8 @@
-"""Statistics of a data set's drawings: strokes, points, countries, recognized share, by class.
+"""Statistics of a data set's drawings per class: strokes, points, countries, share of recognized drawings.
 
-They come from tallies: how many drawings of each class have each value of a whole-numbered measure, such as points or
-ink pixels. Tallies are small however many drawings there are, add up over shards in any order, and give exact medians
-and percentiles.
+They are computed from tallies: the number of drawings per class and value of an integer measure, such as points or ink
+pixels. A tally is small for any number of drawings, can be summed over shards in any order, and gives exact medians and
+percentiles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sketchdata.drawings.drawing import DrawingBatch
 
-#: What is tallied of each drawing; a country is its two letters read as a number, 0 for none.
+#: The tallied measures; a country is its two letters read as a number, or 0.
 MEASURES = ("strokes", "points", "country", "recognized")
 
 _VALUE_BITS = 47
@@ -23,7 +23,7 @@ _VALUE_BITS = 47
 
 @dataclass(frozen=True, kw_only=True)
 class ValueTally:
-    """M different pairs of a label and a value, rising, and the number of drawings that have them.
+    """M distinct pairs of a label and a value, ascending, and the number of drawings of each pair.
 
     Attributes:
         label: (M,) uint16.
@@ -36,7 +36,7 @@ class ValueTally:
     drawings: npt.NDArray[np.int64]
 
     def of(self, label: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return a class's values, rising, and the number of drawings of each."""
+        """Return the values of a class, ascending, and the number of drawings with each."""
         first, last = np.searchsorted(self.label, [label, label + 1])
         return self.value[first:last], self.drawings[first:last]
 
@@ -49,7 +49,7 @@ def tally(
     Args:
         label: (N,) labels.
         value: (N,) values of a measure, 0 ≤ value < 2**47.
-        drawings: (N,) the number of drawings of each; 1 by default.
+        drawings: (N,) the number of drawings for each pair; 1 by default.
     """
     keys, index = np.unique((label.astype(np.int64) << _VALUE_BITS) | value.astype(np.int64), return_inverse=True)
     counts = np.zeros(len(keys), np.int64)
@@ -59,7 +59,7 @@ def tally(
 
 
 def add(tallies: Sequence[ValueTally]) -> ValueTally:
-    """Return the tally of all drawings of some tallies."""
+    """Return the sum of tallies."""
     return tally(
         np.concatenate([np.empty(0, np.uint16), *(each.label for each in tallies)]),
         np.concatenate([np.empty(0, np.int64), *(each.value for each in tallies)]),
@@ -73,7 +73,7 @@ def mean(value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> float
 
 
 def median(value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> float:
-    """Return the median of a measure over at least one drawing, of rising values; the mean of the middle two."""
+    """Return the median of a measure over at least one drawing, given ascending values."""
     up_to = np.cumsum(drawings)
     middle = [(up_to[-1] - 1) // 2, up_to[-1] // 2]
     lower, upper = (int(each) for each in value[np.searchsorted(up_to, middle, side="right")])
@@ -82,16 +82,16 @@ def median(value: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]) -> flo
 
 @dataclass(frozen=True, kw_only=True)
 class ClassStatistics:
-    """A class's drawings of some splits; where there are none, numbers are None.
+    """Statistics of a class's drawings in some splits; without drawings, values are None.
 
     Attributes:
         drawings: The number of drawings.
-        recognized: The share that the game recognized.
-        countries: The number of different countries.
-        top_country: The commonest country, the first in the alphabet among equals.
+        recognized: The share of drawings that the game recognized.
+        countries: The number of distinct countries.
+        top_country: The most frequent country; of several, the alphabetically first.
         top_country_share: Its share of the drawings.
-        no_country: Drawings without a country.
-        strokes_mean: Strokes a drawing, and so on: medians of an even number are the mean of the middle two.
+        no_country: The number of drawings without a country.
+        strokes_mean: Mean number of strokes per drawing; the other fields alike.
     """
 
     drawings: int
@@ -121,7 +121,7 @@ def measure(batch: DrawingBatch) -> dict[str, ValueTally]:
 
 
 def describe(tallies: Mapping[str, ValueTally], label: int | None = None) -> ClassStatistics:
-    """Return the statistics of one class, or of all classes together, from {measure: tally} of the same drawings."""
+    """Return the statistics of one class, or of all classes together, from {measure: tally}."""
     values = {name: _values(tallies[name], label) for name in MEASURES}
     value, counts = values["country"]
     known, (no_country, drawings) = value > 0, (int(counts[value == 0].sum()), int(counts.sum()))

@@ -1,1 +1,1 @@
-"""Pictures for people: charts and contact sheets."""
+"""Figures: charts and contact sheets."""

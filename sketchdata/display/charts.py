@@ -1,8 +1,8 @@
-"""Charts drawn by matplotlib: precision-recall curves, reliability, embeddings, histograms, recognised drawings.
+"""Charts with matplotlib: precision-recall curves, reliability, embeddings, histograms, recognised drawings.
 
-Each function returns a `matplotlib.figure.Figure`, which `save` writes as SVG or PNG with the same bytes each time. A
-figure has a pale background of its own, so that it can be read on light and on dark pages. Names are shown as they are
-written, never as formulas; a character that the font lacks shows as a box.
+Each function returns a `matplotlib.figure.Figure`, which `save` writes as SVG or PNG with reproducible bytes. A figure
+has a pale background, so that it is legible on light and dark pages. Names are never parsed as formulas; a character
+that the font lacks is shown as a box.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 SUFFIXES = (".svg", ".png")
-#: Drawings in one recognition picture, one below the other.
+#: Maximum number of drawings in one recognition figure.
 MAX_PANELS = 12
 
 _PAGE, _INK, _FAINT, _GRID = "#f7f6f2", "#1f2933", "#5a6570", "#d9dbd8"
 _SEEN, _UNSEEN, _UNSEEN_FILL, _RIGHT, _WRONG = "#2f6690", "#b3541e", "#fdeee4", "#1b7a43", "#a3262a"
-#: Paul Tol's muted scheme, which colour-blind readers can distinguish, with a grey for the tenth; marks help besides.
+#: Paul Tol's muted scheme, safe for colour-blind readers, with a grey as the tenth colour; markers differ, too.
 _COLOURS = (
     "#332288",
     "#cc6677",
@@ -47,7 +47,7 @@ _COLOURS = (
     "#555555",
 )
 _MARKS = "os^Dv"
-#: A point is a pixel while a figure is laid out, and an SVG's unit.
+#: With 72 dpi, a point is one pixel of the layout and one unit of the SVG.
 _STYLE = {
     "figure.dpi": 72,
     "figure.facecolor": _PAGE,
@@ -76,17 +76,17 @@ def _style() -> Iterator[None]:
     from matplotlib import style
 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
-        # Of letters that the font lacks, and (before matplotlib 3.11) of scripts that it does not shape.
+        # About characters that the font lacks, and (before matplotlib 3.11) scripts that need shaping.
         warnings.filterwarnings("ignore", "Glyph .* missing from|Matplotlib currently does not support", UserWarning)
         yield
 
 
 @_style()
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, as SVG that loads nothing from elsewhere or as PNG, by the suffix of the file.
+    """Write a figure as self-contained SVG or as PNG, by the suffix of the file.
 
     Raises:
-        ConfigError: It is another suffix.
+        ConfigError: The suffix is neither .svg nor .png.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -111,12 +111,12 @@ def _figure(title: str, size: tuple[float, float], **options: Any) -> Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Precision and recall of what lies within each Hamming distance of a query.
+    """Precision and recall of the items within each Hamming distance of a query.
 
     Attributes:
-        distance: The distances, rising.
-        recall: Within each of them.
-        precision: Within each of them.
+        distance: The distances, ascending.
+        recall: Recall within each distance.
+        precision: Precision within each distance.
         chance: The precision of a random order.
     """
 
@@ -128,7 +128,7 @@ class Curve:
 
 @_style()
 def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Draw precision over recall of any number of runs by their names; thin dashes show a random order's precision."""
+    """Plot precision over recall of named runs; thin dashes show the precision of a random order."""
     figure = _figure(title, (7, 5 + 0.22 * math.ceil(len(curves) / 2)), layout="constrained")
     axes = figure.add_subplot()
     for place, curve in enumerate(curves.values()):
@@ -141,7 +141,7 @@ def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.set_title(printable(title, 80))
     axes.grid()
-    # Every second line is a curve; matplotlib leaves names out of legends that begin with an underscore.
+    # Every second line is a curve; matplotlib omits names that start with an underscore from legends.
     names = [f" {printable(name, 45)}" for name in curves]
     figure.legend(axes.lines[::2], names, loc="outside lower center", ncols=2)
     return figure
@@ -149,9 +149,9 @@ def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
 
 @_style()
 def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
-    """Draw precision over recall of many runs in panels by name; a run's name has one colour and mark in all of them.
+    """Plot precision over recall of many runs in named panels; a run has the same colour and marker in all panels.
 
-    Thin dashes show a random order's precision.
+    Thin dashes show the precision of a random order.
     """
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     columns = min(2, len(panels))
@@ -181,10 +181,10 @@ def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: st
 
 @_style()
 def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Draw accuracy over confidence: a bar for each bin, paler the fewer drawings it has; the diagonal is perfect.
+    """Plot accuracy over confidence: one bar per bin, paler with fewer drawings; the diagonal is perfect calibration.
 
     Args:
-        bins: `from`, `to`, `drawings`, `accuracy` and mean `confidence` of each bin that has drawings.
+        bins: `from`, `to`, `drawings`, `accuracy` and mean `confidence` of each non-empty bin.
         title: Above the diagram.
     """
     figure = _figure(title, (5, 5), layout="constrained")
@@ -196,7 +196,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
         width = each["to"] - each["from"]
         axes.bar(each["from"], each["accuracy"], width, align="edge", color=_SEEN, alpha=alpha, edgecolor=_PAGE)
     axes.plot((0, 1), (0, 1), color=_UNSEEN, linestyle="--")
-    # Bars of no accuracy have no height, and a mark all the same.
+    # Bars with accuracy 0 have no height, but still get a marker.
     sure, right = [each["confidence"] for each in bins], [each["accuracy"] for each in bins]
     axes.plot(sure, right, "o", markersize=4, color=_INK, clip_on=False)
     return figure
@@ -204,13 +204,13 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
 
 @_style()
 def histogram(values: Mapping[str, npt.NDArray[Any]], title: str, label: str, bins: int = 40) -> Figure:
-    """Draw how the values of one or more named sets are distributed, as outlines over bins that all of them share.
+    """Plot the distributions of one or more named sets of values, as outlines over common bins.
 
     Args:
         values: (N,) finite numbers by name.
-        title: Above the chart.
-        label: What the values are, with their unit.
-        bins: Bins between the least and the greatest of all values.
+        title: Title above the chart.
+        label: Name of the values, with their unit.
+        bins: Number of bins between the smallest and the largest value.
     """
     figure = _figure(title, (7, 4.2), layout="constrained")
     axes = figure.add_subplot(xlabel=printable(label), ylabel="number")
@@ -230,13 +230,13 @@ def histogram(values: Mapping[str, npt.NDArray[Any]], title: str, label: str, bi
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cloud:
-    """A class on a plane.
+    """A class in the plane.
 
     Attributes:
         word: Its name.
         hit: The share of its drawings that are recognised.
-        drawings: (n, 2), where drawings lie, one at least.
-        prototype: (2,), where drawings of the class were expected.
+        drawings: (n, 2), positions of the drawings, n ≥ 1.
+        prototype: (2,), position of the class's prototype.
     """
 
     word: str
@@ -247,9 +247,9 @@ class Cloud:
 
 @_style()
 def embeddings(clouds: Sequence[Cloud], title: str, caption: str) -> Figure:
-    """Draw classes on a plane: small marks for drawings, large ones with a name for prototypes.
+    """Plot classes in the plane: small markers for drawings, large ones with a name for prototypes.
 
-    A line goes from each prototype to the mean of its class's drawings. Both axes have the same scale.
+    A line connects each prototype with the mean of its class's drawings. Both axes have the same scale.
     """
     lines = textwrap.wrap(printable(caption), 125)
     width, height, side = 9.4, 6.9 + 0.18 * len(lines), 6.2
@@ -273,7 +273,7 @@ def embeddings(clouds: Sequence[Cloud], title: str, caption: str) -> Figure:
 
 
 def _name_prototypes(figure: Figure, clouds: Sequence[Cloud]) -> None:
-    """Write names beside prototypes, moved away from one another where they would overlap."""
+    """Write names beside prototypes, and move them apart if they would overlap."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
@@ -289,7 +289,7 @@ def _name_prototypes(figure: Figure, clouds: Sequence[Cloud]) -> None:
     for cloud in clouds:
         label = axes.annotate(printable(cloud.word, 22), cloud.prototype.tolist(), xytext=(0, 0), **look)
         size = label.get_window_extent(canvas.get_renderer())
-        # Places to try, the nearest first: from the mark to the label's edge, and in which direction.
+        # Positions to try, the nearest first: the distance from the marker to the label, and the direction.
         places = itertools.product(range(10, 150, 14), np.radians((0, 180, 270, 90, 315, 45, 225, 135)))
         moves = [(np.cos(a) * (far + size.width / 2), np.sin(a) * (far + size.height / 2)) for far, a in places]
         boxes = [size.translated(*move) for move in moves]
@@ -306,15 +306,15 @@ def _name_prototypes(figure: Figure, clouds: Sequence[Cloud]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A class that a drawing may be of.
+    """A class predicted for a drawing.
 
     Attributes:
         rank: From 1.
         word: Its name.
-        score: As people are to read it.
-        share: The length of its bar, 0 to 1.
-        unseen: Whether no drawing of it was learned from.
-        own: Whether the drawing is of it, if known.
+        score: Its score as text.
+        share: The length of its bar, 0..1.
+        unseen: Whether the class had no training drawings.
+        own: Whether it is the true class, if known.
     """
 
     rank: int
@@ -330,10 +330,10 @@ class Panel:
     """A drawing beside its most probable classes.
 
     Attributes:
-        name: What the drawing is called.
+        name: The drawing's name.
         strokes: (n, 2 or more) points each, x to the right and y down.
-        said: What is known of it: its class, and whether that was recognised; in a line or two.
-        right: Whether it was; None if that is unknown.
+        said: One or two lines about the drawing: its class, and whether it was recognised.
+        right: Whether it was recognised; None if that is unknown.
         bars: The most probable class first.
     """
 
@@ -346,12 +346,12 @@ class Panel:
 
 @_style()
 def recognition(panels: Sequence[Panel], title: str, lines: Sequence[str], *, unseen: bool) -> Figure:
-    """Draw each drawing beside bars of its most probable classes: full ones of seen classes, hollow ones of unseen.
+    """Show each drawing beside bars of its most probable classes: filled for seen classes, hollow for unseen ones.
 
     Args:
         panels: 1 to 12.
-        title: Above the bars.
-        lines: Below the last panel: by which method, and what bars and scores are.
+        title: Title above the bars.
+        lines: Text below the last panel: the method, and the meaning of bars and scores.
         unseen: Whether there are unseen classes among the candidates.
 
     Raises:
@@ -390,7 +390,7 @@ def _panel(part: SubFigure, panel: Panel, title: str, height: float) -> None:
     middle, reach = (points.min(axis=0) + points.max(axis=0)) / 2, max(float(np.ptp(points, axis=0).max()), 1.0) * 0.58
     drawn.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] + reach, middle[1] - reach))
     for stroke in panel.strokes:
-        # Marks as wide as the line round its joints, and show a stroke of a single point.
+        # Markers as wide as the line round its joints and show strokes of one point.
         drawn.plot(*stroke[:, :2].T, "o-", color=_INK, linewidth=2, markersize=2, markeredgewidth=0)
     colour = {True: _RIGHT, False: _WRONG, None: _FAINT}[panel.right]
     sign = {True: "✓ ", False: "✗ ", None: ""}[panel.right]

@@ -1,4 +1,4 @@
-"""Many drawings, or pictures, on one sheet for people to look at: on white paper, with captions and a legend."""
+"""Contact sheets: many drawings or pictures on one white page, with captions and a legend."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sketchdata.storage.manifest import replacing
 
 MIN_CELL, MAX_CELL = 48, 1024
 
-# Everything is drawn as darkness, 0 being the white of the paper, and turned into grey values at the end.
+# Everything is drawn as darkness, 0 for white paper, and converted to grey values at the end.
 _INK, _TEXT, _MARK, _SEPARATOR = 225, 150, 110, 28
 _BORDER = 8
-# Room for a legend such as `1,000 drawings of The Great Wall of China`.
+# Wide enough for a legend such as `1,000 drawings of The Great Wall of China`.
 _MIN_WIDTH = 240
 _CAPTION_HEIGHT = 18
 _LEGEND_HEIGHT, _LEGEND_GAP, _LEGEND_MARK_WIDTH = 24, 16, 13
 _MARK_RADIUS = 3
 _PICTURE_MARGIN = 2
-#: Width of the frame that marks hits and misses, and the room for it; its colours as in `charts`.
+#: Width of the frame that marks hits and misses, and the space for it; its colours are those of `charts`.
 _FRAME, _FRAME_MARGIN = 3, 5
 _HIT, _MISS = (27, 122, 67), (163, 38, 42)
-# libpng's own limit; beyond it OpenCV gives up.
+# libpng's limit, beyond which OpenCV fails.
 _MAX_PNG_SIDE = 1_000_000
 _FONT = cv2.FONT_HERSHEY_PLAIN
 _FONT_SCALES = (0.75, 0.65, 0.6, 0.5)
@@ -47,21 +47,21 @@ def contact_sheet(
     line_width: int = 1,
     captions: bool = True,
 ) -> Bitmaps:
-    """Draw a batch as a grid, row by row, each drawing in the middle of its cell: (H, W) uint8 grey, paper 255.
+    """Draw a batch as a grid, row by row, with each drawing centred in its cell: (H, W) uint8 grey, paper 255.
 
-    A caption is the drawing's word, or its key_id when the whole sheet shows one word, which the legend then names. A
-    small ring in a cell's corner marks a drawing that the game did not recognize; the legend at the foot says so.
+    A caption is the drawing's word, or its key_id if the sheet shows only one word, which the legend then names. A
+    small ring in the corner of a cell marks a drawing that the game did not recognize, as the legend says.
 
     Args:
         batch: The drawings, at least one; simplified or raw.
         words: The class table that the labels index.
-        columns: Drawings side by side; None makes the sheet about 4:3.
+        columns: Number of columns; None for a sheet of about 4:3.
         cell: The side of a drawing's square in pixels, 48..1024.
         line_width: Width of the strokes in pixels.
-        captions: Whether to write one under each drawing.
+        captions: Whether each drawing has a caption.
 
     Raises:
-        ConfigError: There is nothing to draw, or an option is out of its range.
+        ConfigError: There are no drawings, or an option is out of its range.
         FormatError: A raw coordinate is not a finite number.
     """
     _check(len(batch), columns, cell)
@@ -81,13 +81,13 @@ def contact_sheet(
 def picture_sheet(
     pictures: Sequence[Photo], titles: Sequence[str], legend: str, *, columns: int | None = None, cell: int = 112
 ) -> Bitmaps:
-    """Lay photos or edge maps out as a grid, row by row, each as large as fits and in the middle of its cell.
+    """Show photos or edge maps as a grid, row by row, each scaled to fit and centred in its cell.
 
     Args:
         pictures: At least one, of any sizes.
-        titles: A caption for each.
-        legend: The text at the foot.
-        columns: Pictures side by side; None makes the sheet about 4:3.
+        titles: One caption per picture.
+        legend: The text at the bottom.
+        columns: Number of columns; None for a sheet of about 4:3.
         cell: The side of a picture's square in pixels, 48..1024.
 
     Returns:
@@ -103,7 +103,7 @@ def picture_sheet(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RankedPicture:
-    """A picture that a query found.
+    """A picture in the result of a query.
 
     Attributes:
         picture: (H, W, 3) uint8.
@@ -119,14 +119,14 @@ class RankedPicture:
 def ranking_sheet(
     queries: Sequence[tuple[Photo, str]], found: Sequence[Sequence[RankedPicture]], legend: str, *, cell: int = 112
 ) -> Bitmaps:
-    """Lay queries out, one below the other, each with what it found to its right, the nearest first.
+    """Show queries in a column, each with its results to the right, the nearest first.
 
     Hits have a solid green frame, others a dashed red one.
 
     Args:
         queries: (H, W, 3) pictures with their classes.
-        found: As many pictures of each.
-        legend: The text at the foot.
+        found: The results of each query, equally many.
+        legend: The text at the bottom.
         cell: The side of a picture's square in pixels, 48..1024.
 
     Returns:
@@ -149,7 +149,7 @@ def ranking_sheet(
 
 
 def _tile(picture: Photo, cell: int, margin: int) -> Bitmaps:
-    """Return a picture in the middle of a square, as darkness."""
+    """Return a picture centred in a square, as darkness."""
     tile = np.zeros((cell, cell, 3), np.uint8)
     small = 255 - resize(picture, cell - 2 * margin)
     top, left = (cell - small.shape[0]) // 2, (cell - small.shape[1]) // 2
@@ -169,7 +169,7 @@ def _frame(tile: Bitmaps, hit: bool) -> None:
 
 
 def captions_of(label: npt.NDArray[np.uint16], key_id: npt.NDArray[np.uint64], words: Sequence[str]) -> list[str]:
-    """Return a caption for each of N drawings or pictures: its word, or its key_id when all are of one class."""
+    """Return the captions of N drawings or pictures: their words, or their key_ids if all are of one class."""
     if len(label) and (label == label[0]).all():
         return [str(each) for each in key_id.tolist()]
     return [words[each] for each in label.tolist()]
@@ -185,7 +185,7 @@ def _check(count: int, columns: int | None, cell: int) -> None:
 
 
 def _bind(tiles: Bitmaps, texts: Sequence[str], columns: int | None, legend: Callable[[int], Bitmaps]) -> Bitmaps:
-    """Put captions under tiles, tiles on a sheet, and a legend, a function of the sheet's width, at its foot.
+    """Put captions under tiles, tiles on a sheet, and a legend, made for the sheet's width, at the bottom.
 
     Tiles are darkness, (N, cell, cell) or (N, cell, cell, 3); the sheet is (H, W) or (H, W, 3), paper 255.
     """
@@ -208,10 +208,10 @@ def _pad(sheet: Bitmaps, rows: tuple[int, int], columns: tuple[int, int], darkne
 
 
 def write_png(image: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write grey values (H, W) or red, green, blue (H, W, 3) as a PNG file, whole or not at all; folders are made.
+    """Write a grey (H, W) or RGB (H, W, 3) image as a PNG file, whole or not at all; missing folders are created.
 
     Raises:
-        ConfigError: The path does not end in .png, or the image is longer than a PNG file may be.
+        ConfigError: The path does not end in .png, or a side of the image exceeds the limit of PNG files.
         SketchDataError: The image cannot be encoded.
     """
     if path.suffix.lower() != ".png":
@@ -222,11 +222,11 @@ def write_png(image: npt.NDArray[np.uint8], path: Path) -> None:
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return grey values (H, W) or red, green, blue (H, W, 3) as a PNG file.
+    """Encode a grey (H, W) or RGB (H, W, 3) image as PNG.
 
     Raises:
-        ConfigError: The image is longer than a PNG file may be.
-        SketchDataError: It cannot be encoded.
+        ConfigError: A side of the image exceeds the limit of PNG files.
+        SketchDataError: The image cannot be encoded.
     """
     height, width = image.shape[:2]
     if max(height, width) > _MAX_PNG_SIDE:
@@ -256,7 +256,7 @@ def _ring(image: Bitmaps, centre: tuple[int, int]) -> None:
 
 
 def _write(text: str, width: int) -> Bitmaps:
-    """Write a caption in the middle of a strip, smaller or cut short where need be: (_CAPTION_HEIGHT, width)."""
+    """Write a centred caption, scaled down or truncated if necessary: (_CAPTION_HEIGHT, width)."""
     strip = np.zeros((_CAPTION_HEIGHT, width), np.uint8)
     text, scale = _fit_text(text, width - 4)
     left = (width - _text_width(text, scale)) // 2
@@ -265,8 +265,8 @@ def _write(text: str, width: int) -> Bitmaps:
 
 
 def _fit_text(text: str, width: int) -> tuple[str, float]:
-    """Return a text, and the font scale at which it is no wider than `width` pixels."""
-    # OpenCV's built-in font has no more than ASCII in every supported version.
+    """Return a text, truncated if necessary, and the font scale at which it is at most `width` pixels wide."""
+    # OpenCV's built-in font has only ASCII in some supported versions.
     text = text.encode("ascii", "replace").decode("ascii")
     fitting = (scale for scale in _FONT_SCALES if _text_width(text, scale) <= width)
     scale = next(fitting, _FONT_SCALES[-1])
@@ -282,7 +282,7 @@ def _text_width(text: str, scale: float) -> int:
 
 
 def _arrange(tiles: Bitmaps, columns: int) -> Bitmaps:
-    """Lay (N, h, w…) tiles out row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1…)."""
+    """Arrange (N, h, w…) tiles row by row, with lines around them: (rows·(h + 1) + 1, columns·(w + 1) + 1…)."""
     count, height, width, *colours = tiles.shape
     rows = math.ceil(count / columns)
     grid = np.full((rows * columns, height + 1, width + 1, *colours), _SEPARATOR, np.uint8)

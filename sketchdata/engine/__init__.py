@@ -1,7 +1,7 @@
-"""Run a stage over tasks: skip what is done, retry what failed, report, and let an engine do the mapping.
+"""Running a stage over tasks: finished tasks are skipped, failed ones retried, and an engine maps the stage.
 
-An engine is a function `(stage, tasks, options) → outcomes as they complete`. A stage never knows which one runs it,
-and every engine gives the same bytes.
+An engine is a function `(stage, tasks, options) → outcomes as they complete`. Stages do not depend on the engine, and
+all engines give the same bytes.
 """
 
 from __future__ import annotations

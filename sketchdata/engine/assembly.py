@@ -1,7 +1,7 @@
-"""Put a data set together from its classes: interleaved Parquet shards, then lists, card and manifest.
+"""Assembly of a data set from its classes: interleaved Parquet shards, then lists, card and manifest.
 
-A build, and whatever else makes a data set of drawings, chooses each class's drawings and writes them to one Arrow file
-a class in the work folder, those of the first split first, each split by rising rank. The rest happens here.
+A pipeline that makes a data set of drawings first writes the selected drawings of each class to one Arrow file in the
+work folder, split by split, in ascending order of rank. This module does the rest.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from sketchdata.storage import parquet
 from sketchdata.storage.manifest import SCHEMA_VERSION, FileEntry, Manifest, file_entry, replacing
 from sketchdata.storage.selection import cross_class_duplicates
 
-#: Rows in a shard at most: about 10 MB, so that a worker holds little and 40 of them make QuickDraw-3.8M.
+#: Maximum number of rows in a shard: about 10 MB, so that workers need little memory; QuickDraw-3.8M has 40 shards.
 SHARD_ROWS = 100_000
 
 _NAMES = frozenset({"data", "key_ids", "classes.csv", "curation.csv", "rejects.jsonl"})
-#: What a curated data set's name ends with.
+#: Suffix of a curated data set's name.
 CURATED = "-curated"
 
 
 def drawings_folder(out: Path, plan: Manifest, same: tuple[str, ...] = ("config", "classes", "parent")) -> OutputFolder:
-    """Return the folder of a data set of drawings in the making.
+    """Return the output folder of a data set of drawings.
 
-    `plan` is the manifest as far as it is known beforehand; its `config` has the `seed` of the ranks. `same` are the
-    fields of it by which a finished data set is this very one.
+    `plan` is the manifest as far as it is known in advance; its `config` has the `seed` of the ranks. `same` are the
+    fields that must be equal for a finished data set to be this one.
     """
     name = plan.name.removesuffix(CURATED)
     return OutputFolder(
-        # Workers on other machines may start in other folders.
+        # Workers on other machines may have another current folder.
         out=out.absolute(),
         plan=plan,
         names=_NAMES,
         noun="data set of drawings",
         work_name=".build",
         same=same,
-        # Each task checks by itself whether an earlier try left its output.
+        # Each task checks whether an earlier run left its output.
         limits={},
         replaces=frozenset({name, name + CURATED}),
     )
 
 
 def selected(folder: OutputFolder, word: str) -> Path:
-    """Return where a class's chosen drawings belong."""
+    """Return the path of a class's selected drawings."""
     return folder.work / "select" / f"{word}.arrow"
 
 
@@ -69,10 +69,10 @@ def select_classes(
     stage: Stage,
     engine: EngineOptions,
 ) -> list[TaskResult] | None:
-    """Choose every class's drawings, so that none is in two classes; None in an unfinished share of a job array.
+    """Select the drawings of all classes, each in one class only; None in an unfinished share of a job array.
 
-    `task_of(label, word, taken)` makes a class's task, which writes `selected(folder, word)` and chooses no drawing of
-    `taken`, {key_id: the class that has it}.
+    `task_of(label, word, taken)` returns the task of a class, which writes `selected(folder, word)` and does not select
+    drawings in `taken`, {key_id: the class that has it}.
     """
     taken: dict[str, dict[int, str]] = {word: {} for word in classes}
     while True:
@@ -83,22 +83,22 @@ def select_classes(
         twice = cross_class_duplicates({word: parquet.map_arrow(selected(folder, word)).key_id for word in classes})
         if not twice:
             return results
-        # The later class in the table gives the drawing up and takes its next one.
+        # The later class in the table drops the drawing and takes its next one.
         for word, key_ids in twice.items():
             taken[word] |= key_ids
 
 
 def count_rejects(results: Sequence[TaskResult]) -> dict[str, int]:
-    """Return {reason: records} of all results."""
+    """Return {reason: number of rejected records} over all results."""
     counts = sum((Counter(result.rejects) for result in results), Counter[str]())
     return dict(sorted(counts.items()))
 
 
 def check_rejects(rejects: Mapping[str, int], examined: int, most: float, listed: Path) -> None:
-    """Check that at most the share `most` of the examined records is refused; `listed` is the file that lists them.
+    """Check that at most a share `most` of the examined records was rejected; `listed` is the file that lists them.
 
     Raises:
-        SketchDataError: It is more.
+        SketchDataError: The share is larger.
     """
     bad = sum(rejects.values())
     if bad > most * examined:
@@ -157,16 +157,16 @@ def finish(
     lists: Sequence[FileEntry],
     **facts: Any,
 ) -> Manifest:
-    """Write everything beside the shards, the manifest last, and clear the work folder away.
+    """Write the other files, the manifest last, and delete the work folder.
 
-    `lists` are files that are there already, such as the rejects; `facts` are the fields of the manifest, such as
-    `counts`, that the plan did not know.
+    `lists` are existing files, such as the rejects; `facts` are the fields of the manifest, such as `counts`, that the
+    plan did not have.
     """
     files = [dataclasses.replace(f, path=f"data/{f.path}") for result in shards for f in result.files]
     manifest = dataclasses.replace(folder.plan, files=tuple(files), **facts)
     files += lists
     for split in manifest.counts:
-        # The split, published: its key_ids, one per line, in the order of its rows.
+        # The published split: its key_ids, one per line, in the order of its rows.
         name, records = f"key_ids/{split}.txt", 0
         with replacing(folder.work / name) as lines:
             for shard in manifest.shards(split):
@@ -185,7 +185,7 @@ def finish(
 
 
 def write_shard(task: Task) -> TaskResult:
-    """Interleave the classes' drawings into one Parquet shard: rows start..stop of a split."""
+    """Write rows start..stop of a split to a Parquet shard, interleaving the classes' drawings."""
     settings = task.config
     counts = np.array(settings["counts"], np.int64)
     low, high = places_of_rows(counts, settings["start"], settings["stop"])

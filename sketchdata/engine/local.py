@@ -1,4 +1,4 @@
-"""Tasks on this machine: in spawned worker processes, or in this very process with 0 workers."""
+"""The local engine: tasks run in spawned worker processes, or in this process with 0 workers."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Ite
 
 
 class _Worker:
-    """A process and the pipe to it. It has one task at a time, so that its death is that task's and no other's.
+    """A process and the pipe to it. It has one task at a time, so that a crash can be attributed to its task.
 
-    (A ProcessPoolExecutor ends all of its workers when one dies, and does not say which task did it.)
+    A ProcessPoolExecutor would stop all workers when one dies, without naming the task.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -59,17 +59,17 @@ class _Worker:
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_work, args=(theirs, stage))
         self.process.start()
-        # While the other end is open here too, the worker's death goes unnoticed.
+        # If this end stayed open here, the death of the worker would not be detected.
         theirs.close()
 
     def give(self, task: Task) -> None:
         self.task = task
-        # A worker that died meanwhile does not answer either, and that is noticed.
+        # A worker that has died does not answer, which is detected there.
         with contextlib.suppress(OSError):
             self.connection.send(task)
 
     def take_answer(self) -> tuple[Task, TaskOutcome | None]:
-        """Return its task and the task's outcome; None when the process died."""
+        """Return the task and its outcome, which is None if the process died."""
         task, self.task = self.task, None
         assert task is not None, "an idle worker has no answer"  # noqa: S101
         try:
@@ -83,18 +83,18 @@ class _Worker:
         return task, answer
 
     def stop(self) -> None:
-        """Stop the worker; a task that is cut off leaves nothing but a temporary file, and runs again next time."""
+        """Stop the worker; an interrupted task leaves only a temporary file, and runs again next time."""
         if self.task is not None:
             self.process.terminate()
         self.connection.close()
 
 
 def _assign(stage: Stage, todo: deque[Task], workers: list[_Worker], processes: int) -> None:
-    """Give tasks to idle workers, and to new ones up to a number of processes."""
+    """Assign tasks to idle workers, and to new ones up to a number of processes."""
     idle = [worker for worker in workers if worker.task is None]
     while todo and (idle or len(workers) < processes):
         if not idle:
-            # With the first worker, multiprocessing starts a process of its own and unblocks the signal.
+            # With the first worker, multiprocessing starts its resource tracker and unblocks the signal.
             resource_tracker.ensure_running()
             with ctrl_c_held_back():
                 workers.append(_Worker(stage))
@@ -103,7 +103,7 @@ def _assign(stage: Stage, todo: deque[Task], workers: list[_Worker], processes: 
 
 
 def _work(connection: Connection[Any, Any], stage: Stage) -> None:
-    """Do tasks until the parent closes the pipe."""
+    """Run tasks until the parent closes the pipe."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()

@@ -1,7 +1,7 @@
-"""The life of an output folder: claimed before anything is written, filled by renaming, finished by its manifest.
+"""The life cycle of an output folder: it is claimed first, filled by renaming, and finished by its manifest.
 
-Files are written under the work folder and renamed from there, so that even a kill -9 leaves nothing half-written and
-no temporary name beside the finished files. The manifest is renamed last: where it is, the folder is whole.
+Files are written in the work folder and renamed from there, so that even a kill -9 leaves no partial or temporary file
+beside the finished ones. The manifest is renamed last: a folder with a manifest is complete.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ class _Note(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputFolder:
-    """The folder of whatever ends with a manifest: a data set, an export, codes, an index, a collection of photos.
+    """An output folder with a manifest: a data set, an export, codes, an index, a collection of photos.
 
     Attributes:
         out: The folder.
-        plan: The manifest as far as it is known beforehand.
-        names: Top-level names of what it consists of, beside its manifest and card.
-        noun: What people call it.
-        work_name: Name of the folder for what is not finished. A folder in which a build was begun must not pass for
-            that of an export, so theirs differ.
-        same: The fields of the manifest that must be equal for a finished one to be this very one.
-        limits: What an unfinished one must have been begun with to go on, whatever else has changed; files of these
-            names are then taken over from earlier tries. None: only a try of this very plan goes on, and `names` are
-            another program's where none was begun.
-        found: Keys of `config` that come out while it is made, and so do not distinguish plans.
-        replaces: Names of manifests that `overwrite` may replace, beside the plan's own.
+        plan: The manifest as far as it is known in advance.
+        names: Top-level names of the output's files and folders, beside its manifest and card.
+        noun: What the output is called in messages.
+        work_name: Name of the work folder. It differs between kinds of output, so that an unfinished build is not
+            mistaken for an unfinished export.
+        same: The fields of the manifest that must be equal for a finished output to be this one.
+        limits: The values with which an unfinished output must have been started to be resumed, whatever else has
+            changed; its files are then reused. None: only a run with the same plan is resumed, and without one,
+            existing `names` belong to another program.
+        found: Keys of `config` that are only known in the end, and so do not distinguish plans.
+        replaces: Names of other manifests that `overwrite` may replace.
     """
 
     out: Path
@@ -75,16 +75,16 @@ class OutputFolder:
 
     @property
     def work(self) -> Path:
-        """The folder for what is not finished; it goes away at the end."""
+        """The work folder of unfinished files; `finish` deletes it."""
         return self.out / self.work_name
 
     def begin(self, *, overwrite: bool, check: Callable[[], object] = lambda: None) -> Manifest | None:
-        """Return the manifest when the folder is finished already; otherwise claim it and return None.
+        """Return the manifest if the output is already finished; otherwise claim the folder and return None.
 
-        `check` refuses what cannot work, before anything that is there is removed.
+        `check` may raise before anything in the folder is removed.
 
         Raises:
-            ConfigError: The folder holds another one and `overwrite` is not given, or something else.
+            ConfigError: The folder has another output and `overwrite` is not given, or something else.
         """
         if not overwrite and (manifest := self.finished()) is not None:
             shutil.rmtree(self.work, ignore_errors=True)
@@ -96,10 +96,10 @@ class OutputFolder:
         return None
 
     def finished(self) -> Manifest | None:
-        """Return the manifest when the folder is finished, None when it has none.
+        """Return the manifest of a finished output; None without a manifest.
 
         Raises:
-            ConfigError: Another one is there.
+            ConfigError: The folder has another output.
         """
         if not (self.out / MANIFEST_NAME).exists():
             return None
@@ -113,12 +113,12 @@ class OutputFolder:
         return manifest
 
     def claim(self, *, overwrite: bool) -> None:
-        """Make the folder ready: new, empty, begun by an earlier try of this very output, or to be overwritten.
+        """Prepare the folder: new, empty, started by an earlier run of this output, or overwritten.
 
-        An unfinished one that may go on does so even with `overwrite`: repeating a command resumes it.
+        An unfinished output that can be resumed is resumed even with `overwrite`, so that a repeated command resumes.
 
         Raises:
-            ConfigError: It holds another one and `overwrite` is not given, or something else.
+            ConfigError: The folder has another output and `overwrite` is not given, or something else.
         """
         manifest = read_manifest(self.out) if (self.out / MANIFEST_NAME).exists() else None
         note, going_on = self._read_note(), self._identity(self.plan)
@@ -135,7 +135,7 @@ class OutputFolder:
         if replaced and manifest is not None:
             self._check_like(manifest)
             names |= {entry.path.split("/")[0] for entry in manifest.files}
-        # They come from files that someone else may have written, and what they name will be deleted.
+        # The names come from a file that another program may have written, and will be deleted.
         outside = sorted(name for name in names if name in ("", ".", "..") or "/" in name)
         if outside:
             raise SketchDataError(f"{self.out} lists files outside of itself ({outside[0]!r}), so nothing was removed")
@@ -147,17 +147,17 @@ class OutputFolder:
         self._write_note(going_on, self.names)
 
     def publish(self, name: str, records: int) -> FileEntry:
-        """Rename a finished file from the work folder into the folder, under the same name, and describe it."""
+        """Move a finished file from the work folder to the folder, under the same name, and describe it."""
         return file_entry(publish(self.work / name, self.out / name), self.out, records)
 
     def put(self, name: str, content: bytes, records: int) -> FileEntry:
-        """Write a file whole or not at all, and describe it."""
+        """Write a file, whole or not at all, and describe it."""
         with replacing(self.work / name) as file:
             file.write(content)
         return self.publish(name, records)
 
     def join(self, name: str, paths: Sequence[Path], records: int) -> FileEntry:
-        """Write files one after another as one, whole or not at all, and describe it."""
+        """Concatenate files into one, whole or not at all, and describe it."""
         with replacing(self.work / name) as file:
             for path in paths:
                 file.write(path.read_bytes())
@@ -172,14 +172,14 @@ class OutputFolder:
         keep_work: bool = False,
         **facts: Any,
     ) -> Manifest:
-        """Write the card and, last, the manifest; clear the work folder away.
+        """Write the card and, last, the manifest; delete the work folder.
 
         Args:
-            files: All others, in place already.
-            card: Makes the README of the manifest with these files.
-            sweep: Folders in which what is not listed is removed, as earlier tries with other options left it.
-            keep_work: Whether the work folder stays.
-            facts: Fields of the manifest that the plan did not know, such as counts.
+            files: All other files, which exist.
+            card: Returns the README for the manifest with these files.
+            sweep: Folders in which unlisted files are deleted: earlier runs with other options may have left some.
+            keep_work: Whether to keep the work folder.
+            facts: Fields of the manifest that the plan did not have, such as counts.
         """
         manifest = dataclasses.replace(self.plan, files=tuple(files), **facts)
         entries = [*files, self.put(_CARD, card(manifest).encode("utf-8"), 0)]
@@ -201,7 +201,7 @@ class OutputFolder:
         return identity
 
     def _check_like(self, found: Manifest) -> None:
-        # A curated data set has a parent too, and so have pictures, which may replace their like alone.
+        # Curated data sets have a parent, and so have pictures, which may only replace other pictures.
         sharded = any(found.shards(split) for split in found.counts)
         export = self.limits is None and found.parent is not None and not sharded
         if found.name not in {self.plan.name, *self.replaces} and not export:
@@ -211,9 +211,9 @@ class OutputFolder:
             )
 
     def _remove(self, names: Collection[str]) -> None:
-        # If the removal is cut off, the note lets the next --overwrite finish it.
+        # If the removal is interrupted, this file lets the next --overwrite finish it.
         self._write_note(None, names)
-        # The manifest goes first, since without it what is left is no data set any more, and the note goes last.
+        # The manifest is deleted first, so that the rest is not taken for a data set, and the plan last.
         for name in [MANIFEST_NAME, *sorted(names), self.work_name]:
             path = self.out / name
             if path.is_dir():
@@ -238,12 +238,12 @@ class OutputFolder:
 
 
 def claim_folder(out: Path, *, own: Collection[str]) -> None:
-    """Check that a folder is free to be written to: it is absent, is empty, or holds only what this output owns.
+    """Check that a folder may be written to: it does not exist, is empty, or has only this output's files.
 
-    `own` are the names of files and folders that may be there; the folder need not exist.
+    `own` are the names of files and folders that may exist in it.
 
     Raises:
-        ConfigError: It holds something else, or is a file.
+        ConfigError: The folder has something else, or is a file.
     """
     if out.is_symlink() and not out.exists():
         raise ConfigError(f"{out} is a link that leads nowhere: choose another --out")
@@ -256,18 +256,18 @@ def claim_folder(out: Path, *, own: Collection[str]) -> None:
 
 
 def publish(written: Path, final: Path) -> Path:
-    """Give a finished file its final name, in the same file system; return that."""
+    """Rename a finished file to its final path, in the same file system; return the path."""
     final.parent.mkdir(parents=True, exist_ok=True)
     return written.replace(final)
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a value is after having been written as JSON."""
+    """Return a value as it is after a round trip through JSON."""
     return dict(orjson.loads(orjson.dumps(value, default=str)))
 
 
 def _differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
-    """Say how one output was made otherwise than another, to come after `made`."""
+    """Describe how the options of two outputs differ, to follow `made`."""
     if then is None:
         return "otherwise, and half removed"
     was, own = then.get("config") or {}, now.get("config") or {}

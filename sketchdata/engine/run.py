@@ -1,4 +1,4 @@
-"""The one loop around every stage, whatever engine does the mapping: processes of this machine, or a Dask cluster."""
+"""The loop around every stage, for all engines: processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FAILURES_SHOWN = 20
 
 
 def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: str) -> list[TaskResult] | None:
-    """Bring every task to its end and return the results in the tasks' order.
+    """Run all tasks and return their results in the order of the tasks.
 
-    Tasks whose done-marker is valid do not run again. What finished stays, whatever happens to the others. Every call
-    gets all tasks; where it is a share of a job array and other shares are not finished, it returns None.
+    Tasks with a valid done-marker do not run again. Finished tasks are kept, even if others fail. Every call gets all
+    tasks; a share of a job array returns None while other shares are not finished.
 
     Raises:
-        TasksFailedError: Some tasks failed for good, or kept killing their workers.
+        TasksFailedError: Some tasks failed after all retries, or repeatedly killed their workers.
     """
     name = stage_name(stage)
     done = _finished(tasks, name)
@@ -34,7 +34,7 @@ def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: s
     failures: list[TaskOutcome] = []
     with task_bar() as bar:
         row = bar.add_task(title, total=len(tasks), completed=len(done))
-        # A job of an array is a local run over its share.
+        # A job of an array runs its share locally.
         outcomes = _dask_outcomes if options.engine == "dask" else local.outcomes
         for outcome in outcomes(stage, todo, options):
             if outcome.result is None:
@@ -60,9 +60,9 @@ def run(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: s
 
 
 def run_final(stage: Stage, tasks: Sequence[Task], options: EngineOptions, *, title: str) -> list[TaskResult] | None:
-    """Run the stage after which an output folder is finished; None when this call is a share of a job array.
+    """Run the last stage before an output folder is finished; None in a share of a job array.
 
-    A share never finishes the folder: two that did so at once would clear the work folder away under each other.
+    A share never finishes the folder: two shares at the same time would delete each other's work folder.
 
     Raises:
         TasksFailedError: As for `run`.
@@ -80,9 +80,9 @@ def _finished(tasks: Sequence[Task], name: str) -> dict[str, TaskResult]:
 
 
 def _dask_outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) -> Iterator[TaskOutcome]:
-    """Yield each task's outcome as it completes on a Dask cluster, which may be a SLURM or PBS queue behind."""
+    """Yield each task's outcome as it completes on a Dask cluster, which may use a SLURM or PBS queue."""
     scheme, separator, _ = (options.scheduler or "").partition("://")
-    # Dask itself would look for an unknown scheme's plug-in for a minute.
+    # Dask would search a minute for the plug-in of an unknown scheme.
     if options.scheduler is None or (separator and scheme not in _SCHEMES):
         raise ConfigError(f"--engine dask needs --scheduler tcp://host:port, not {options.scheduler}")
     try:
@@ -95,12 +95,12 @@ def _dask_outcomes(stage: Stage, tasks: Sequence[Task], options: EngineOptions) 
         client = Client(options.scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {options.scheduler}: {error}") from error
-    # It would print tracebacks when the scheduler goes away; the outcomes report it.
+    # Dask prints tracebacks when the scheduler disappears; the outcomes report it.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         name = stage_name(stage)
         keys = {f"{task.id}-{task.fingerprint(name)}": task for task in tasks}
-        # Dask itself moves the tasks of a worker that died to others; `retries` is for those that died with it.
+        # Dask moves the waiting tasks of a dead worker to others; `retries` is for the task that it was running.
         futures = [client.submit(execute, stage, task, key=key, retries=options.retries) for key, task in keys.items()]
         for future in as_completed(futures, loop=client.loop):
             task_id, reason = keys[future.key].id, future.status

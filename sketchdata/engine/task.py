@@ -1,4 +1,4 @@
-"""What an engine moves, and its options: a Task describes one output, a stage makes it, a TaskResult says what came."""
+"""Tasks, their results, and the options of engines: a stage turns a Task into one output and a TaskResult."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENGINES = ("local", "slurm", "dask")
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Where and how tasks run; none of these options changes a byte of what is written."""
+    """Where and how tasks run; these options do not affect the bytes written."""
 
     engine: str = option("local", help="Engine that runs the tasks.", record=False, type=click.Choice(ENGINES))
     workers: int | None = option(
@@ -59,10 +59,10 @@ class EngineOptions:
         return int(allotted) if self.engine == "slurm" and allotted.isdigit() else len(os.sched_getaffinity(0))
 
     def share(self) -> tuple[int, int]:
-        """Return (i, n): this call does every n-th task from the i-th on; (0, 1) is all of them.
+        """Return (i, n): this call runs every n-th task from the i-th on; (0, 1) for all tasks.
 
         Raises:
-            ConfigError: The range cannot be understood, or is given to another engine than slurm.
+            ConfigError: The range is invalid, or given for another engine than slurm.
         """
         if self.engine != "slurm":
             if self.task_range is not None:
@@ -93,11 +93,11 @@ class Task:
     """One unit of work, which makes one output.
 
     Attributes:
-        id: Unique within its stage, and made from the input, never from a position or a rank: adding work or workers
-            must not rename what is already done.
-        output: The file it makes; others may lie beside it.
+        id: Unique in its stage, and derived from the input, never from a position or rank: adding tasks or workers must
+            not change the ids of finished tasks.
+        output: The file that the task writes; it may write others beside it.
         inputs: {name: hash or other identity} of everything that it reads.
-        config: What the stage needs to know; plain data, since it is pickled and put into the fingerprint.
+        config: The options of the stage; plain data, since they are pickled and hashed into the fingerprint.
         markers: Folder of the done-marker. Default: beside the output.
     """
 
@@ -108,28 +108,28 @@ class Task:
     markers: Path | None = None
 
     def fingerprint(self, stage: str) -> str:
-        """Hash all that decides the output: inputs, config, stage, layout and tool version."""
+        """Return a hash of everything that affects the output: inputs, config, stage, layout and tool version."""
         parts = [stage, SCHEMA_VERSION, __version__, self.id, sorted(self.inputs.items()), self.config]
         encoded = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
         return hashlib.sha256(encoded).hexdigest()
 
     @property
     def marker(self) -> Path:
-        """The done-marker's path."""
+        """The path of the done-marker."""
         return (self.markers or self.output.parent) / f"{self.output.name}.done.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """What a task made.
+    """The result of a task.
 
     Attributes:
         task_id: The task's id.
-        files: The files written, paths relative to the output's folder.
+        files: The files written, with paths relative to the output's folder.
         counts: Numbers for the manifest, such as lines read.
-        rejects: {reason: records} refused.
-        facts: Anything else that a later stage or the manifest needs; plain JSON data, the same on every run.
-        seconds: How long it took; never part of a data set.
+        rejects: {reason: number of rejected records}.
+        facts: Other data that a later stage or the manifest needs; plain JSON data, the same in every run.
+        seconds: The time the task took; never part of a data set.
     """
 
     task_id: str
@@ -140,13 +140,13 @@ class TaskResult:
     seconds: float = 0.0
 
 
-#: A module-level function, pure but for its one output.
+#: A module-level function, pure except for its output.
 Stage = Callable[[Task], TaskResult]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutcome:
-    """How a task ended: with a result, or with an error for the user to read."""
+    """The outcome of a task: a result, or an error message."""
 
     task_id: str
     result: TaskResult | None = None
@@ -154,17 +154,17 @@ class TaskOutcome:
 
 
 def stage_name(stage: Stage) -> str:
-    """Return a name that is the same however the stage's module was imported."""
+    """Return the stage's name, which does not depend on how its module was imported."""
     return f"{stage.__module__.rpartition('.')[2]}.{stage.__qualname__}"
 
 
 def execute(stage: Stage, task: Task) -> TaskOutcome:
-    """Run one task where an engine put it, and mark it as done."""
+    """Run one task in a worker of an engine, and mark it as done."""
     started = time.perf_counter()
     try:
         result = stage(task)
     except (SketchDataError, OSError) as error:
-        # Known faults travel as text: they are final, and no traceback of a worker reaches the user.
+        # Known errors are returned as text: they are final, and the user sees no traceback of a worker.
         return TaskOutcome(task_id=task.id, error=str(error) or type(error).__name__)
     result = dataclasses.replace(result, seconds=time.perf_counter() - started)
     write_marker(task, stage_name(stage), result)
@@ -172,7 +172,7 @@ def execute(stage: Stage, task: Task) -> TaskOutcome:
 
 
 def write_marker(task: Task, stage: str, result: TaskResult) -> None:
-    """Record that a task is done. Comes last: with a valid marker the output is whole."""
+    """Record that a task is done. This comes last: a valid marker means that the output is complete."""
     content = {"fingerprint": task.fingerprint(stage), "result": dataclasses.asdict(result)}
     with replacing(task.marker) as file:
         file.write(orjson.dumps(content))
@@ -184,7 +184,7 @@ class _Marker(TypedDict):
 
 
 def read_marker(task: Task, stage: str) -> TaskResult | None:
-    """Return a finished task's result, or None when it must run (again)."""
+    """Return a finished task's result, or None if the task must run (again)."""
     try:
         marker = decode(task.marker.read_bytes(), _Marker, task.marker)
         result = marker["result"]
