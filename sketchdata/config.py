@@ -47,8 +47,8 @@ def option(default: Any = dataclasses.MISSING, *, help: str, record: bool = True
         default: The value when neither a file nor a flag gives one; without it the option is required.
         help: One line for `--help`.
         record: Whether the value affects the bytes written and therefore belongs in the manifest. Paths, numbers of
-        workers and the like do not. **click_options: Passed on to `click.option` (type, metavar, multiple, param_decls
-        …).
+            workers and the like do not.
+        **click_options: Passed on to `click.option` (type, metavar, multiple, param_decls …).
     """
     return dataclasses.field(default=default, metadata={"click": {"help": help, **click_options}, "record": record})
 

@@ -28,17 +28,17 @@ __all__ = [
     "thin",
 ]
 
-#: (H, W), 0 where there is no edge.
+#: (H, W), 0 without an edge.
 Strength = npt.NDArray[np.uint8]
 Detector = Callable[[Photo], Strength]
 
-#: Those that need nothing but the photo.
+#: The detectors without weights.
 EDGE_DETECTORS: dict[str, Detector] = {"canny": canny, "sobel": sobel, "xdog": xdog}
-#: Of these the edges are one pixel wide already.
+#: The detectors whose edges are one pixel wide.
 THIN_DETECTORS = frozenset({"canny"})
-#: Networks, each in the module of its name, which needs torch and is imported when the network is asked for.
+#: Networks, each in the module of its name, which needs torch and is imported on use.
 NETWORKS = ("learned", "tin", "pidinet")
-#: Those that are made from a file of weights. Only learned's travel with the package, and it takes others too.
+#: The detectors with a file of weights. The package contains only the weights of learned, which reads others, too.
 WEIGHTED_DETECTORS = ("structured", "tin", "pidinet")
 
 
@@ -59,15 +59,15 @@ def detector(
 
     Args:
         name: Name of a detector of the package, or `module:function` of an importable one.
-        weights: The file, for a detector that is made from one.
-        sha256: The hash of that file. The published weights of tin and pidinet are known; others of theirs are read
-            only if their hash is given. Files of the other detectors are checked if it is.
-        scales: Scales at which a network sees the photo; its results are averaged.
+        weights: The file of weights, for a detector that has one.
+        sha256: The hash of that file. The published weights of tin and pidinet are known; other weights for them are
+            read only with a hash. The files of other detectors are checked if it is given.
+        scales: Scales of the photo at which a network runs; the results are averaged.
         device: Torch device of the network: cpu, cuda, cuda:1.
 
     Raises:
-        ConfigError: The detector does not exist, its weights are missing, superfluous or wrong, scales or device are
-            not for it, or it needs torch, which is not installed.
+        ConfigError: The detector does not exist, its weights are missing, superfluous or wrong, it does not take scales
+            or a device, or it needs torch, which is not installed.
     """
     if name in WEIGHTED_DETECTORS and weights is None:
         raise ConfigError(f"the detector {name} is made from a file of weights: say which (--weights)")
@@ -94,7 +94,7 @@ def detector(
 def line_finder(name: str, find: Detector, threshold: int | None = None) -> Detector:
     """Return a detector whose edges are one pixel wide, given its name and what `detector` returned.
 
-    Edges weaker than the threshold are dropped: by default than 5 % of the scale, and for canny by its own thresholds.
+    Edges weaker than a threshold are dropped: by default 5 % of the scale, and for canny its own thresholds.
     """
     if name in THIN_DETECTORS:
         if threshold is None:
@@ -131,12 +131,12 @@ def _imported(name: str) -> Detector:
     return find
 
 
-#: Pixels of smoothing before an edge's direction is read: the deviation of the triangle of radius 4 that Structured
-#: Edges takes.
+#: Standard deviation, in pixels, of the smoothing before an edge's direction is computed: that of the triangle filter
+#: of #: radius 4 of Structured Edges.
 _DIRECTION_SIGMA = 2.0
-#: A pixel stays if it is within 1 % of its neighbours; the same as Structured Edges' `m`.
+#: A pixel is kept if it is within 1 % of its neighbours, as by `m` of Structured Edges.
 _TOLERANCE = 1.01
-#: What is dropped by default is weaker: 5 % of 255.
+#: Default threshold: 5 % of 255.
 WEAKEST = 13
 
 
@@ -145,15 +145,15 @@ def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
 
     Args:
         edges: (H, W) uint8 edge strength.
-        weakest: Edges below it are dropped; by default 5 % of 255.
+        weakest: The threshold below which edges are dropped; by default 5 % of 255.
 
     Returns:
         (H, W) uint8, 0 where there is no edge.
 
-    Source: non-maximum suppression as in Dollár and Zitnick's `edgesNms`, with the direction across the edge as that
-    in which the smoothed map bends most, by its Hessian; Zhang and Suen's thinning (1984) for plateaus.
+    Source: non-maximum suppression as in Dollár and Zitnick's `edgesNms`, where the direction across the edge is that
+    of the largest curvature of the smoothed map, by its Hessian; Zhang and Suen's thinning (1984) for plateaus.
     """
-    # Imported here, so that `--help` of the commands that build does not wait for it.
+    # Imported here, so that `--help` does not import it.
     from skimage.morphology import skeletonize
 
     skeleton: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] = skeletonize
@@ -165,16 +165,16 @@ def thin(edges: Strength, weakest: int = WEAKEST) -> Strength:
         for at in ((x + dx, y + dy), (x - dx, y - dy))
     )
     ridge = (strength * _TOLERANCE >= np.maximum(one, other)) & (edges >= weakest)
-    # OpenCV's thinning is four times slower and leaves out the outermost pixels.
+    # OpenCV's thinning is four times slower and ignores the outermost pixels.
     return np.where(skeleton(ridge), edges, np.uint8(0))
 
 
 def _across(strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the angle in radians, (H, W) float32, in which the strength bends most, up or down."""
+    """Return the angle in radians, (H, W) float32, of the largest absolute curvature of the strength."""
     smooth = cv2.GaussianBlur(strength, (0, 0), _DIRECTION_SIGMA)
     xx, xy, yy = (np.asarray(cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3)) for order in ((2, 0), (1, 1), (0, 2)))
-    # Half of the phase is the eigenvector of the larger eigenvalue, and the smaller one is further from 0 if their sum
-    # is below 0: on a crest. At the foot of an edge the larger one is, where the smaller would point along the edge.
+    # Half of the phase is the direction of the larger eigenvalue. On a crest, where the sum of both is below 0, the
+    # smaller # one has the larger absolute value; at the foot of an edge it would point along the edge.
     turn = np.where(xx + yy < 0, np.float32(np.pi / 2), np.float32(0))
     double = np.asarray(cv2.phase(cv2.subtract(xx, yy), cv2.add(xy, xy)), np.float32)
     angle: npt.NDArray[np.float32] = double / 2 + turn
@@ -187,17 +187,17 @@ Ink = Literal["black", "white"]
 def centre(
     edges: Strength, size: int = 224, fill: float = 0.9, ink: Ink = "black", channels: Literal[1, 3] = 3
 ) -> Strength:
-    """Scale the edges' bounding box so that its longer side takes `fill` of a square picture, and centre it.
+    """Scale the edges' bounding box so that its longer side is `fill` of the side of a square picture, and centre it.
 
-    Lines neither fade when the map is made smaller, since each pixel takes the strongest edge that falls on it, nor
-    broaden when it is made larger, since it is thinned again.
+    Lines do not fade in a smaller picture, where each pixel takes its strongest edge, nor become thicker in a larger
+    one, which is thinned again.
 
     Args:
-        edges: (H, W) uint8 edge strength, 0 where there is none: thinned, or the box is that of the noise.
+        edges: (H, W) uint8 edge strength, thinned, and 0 without an edge; otherwise the box includes noise.
         size: Side of the picture in pixels.
         fill: Share of the side, above 0 and at most 1. EdgeMap-345C: about 0.9.
-        ink: black: on white paper, as drawings are; white: on black.
-        channels: 3: three equal channels; 1: none but the one.
+        ink: `black` on white, as drawings are, or `white` on black.
+        channels: 3 for three equal channels, or 1.
 
     Returns:
         (size, size, 3) or (size, size) uint8.

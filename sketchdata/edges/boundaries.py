@@ -1,4 +1,4 @@
-"""The boundary benchmark of BSDS500: soft edge maps against what several people drew on the same photo.
+"""The boundary benchmark of BSDS500: compares soft edge maps with the boundaries that several people drew on a photo.
 
     counts = [evaluate(ridges(sobel(photo)), drawings) for photo, drawings in ...]
     scores = summarise(counts)
@@ -6,7 +6,7 @@
 
 Sources: Martin, Fowlkes and Malik, "Learning to detect natural image boundaries using local brightness, color, and
 texture cues", PAMI 2004; Arbeláez, Maire, Fowlkes and Malik, "Contour detection and hierarchical image segmentation",
-PAMI 2011. The numbers follow the official code of BSDS500, in the form that the field reports: `edgesEvalImg` and
+PAMI 2011. The measures are those of the official code of BSDS500 in the commonly reported form: `edgesEvalImg` and
 `edgesEvalDir` of Dollár's Structured Edge Detection Toolbox 3.01.
 """
 
@@ -32,19 +32,19 @@ _Places = npt.NDArray[np.intp]
 _Counts = npt.NDArray[np.int64]
 _Values = npt.NDArray[np.float64]
 
-#: The longest distance of a matched pair, as a share of the photo's diagonal: 4.3 pixels of 481 × 321. `maxDist`.
+#: Maximum distance of a matched pair, as a share of the photo's diagonal: 4.3 pixels for 481 × 321 (`maxDist`).
 TOLERANCE = 0.0075
-#: The official code takes 99; a third of them changes the scores by less than a thousandth.
+#: Number of thresholds. The official code uses 99; a third of them changes the scores by less than 0.001.
 DEFAULT_THRESHOLDS = 33
 
-# Edge maps of a data set go through `sketchdata.edges.thin`, whose lines are one pixel wide everywhere. Published
-# figures use the non-maximum suppression below, under which a network's ODS is higher by half a hundredth.
+# Edge maps of a data set are thinned by `sketchdata.edges.thin` to lines of one pixel. Published figures use the
+# non-maximum suppression below, with which a network's ODS is higher by 0.005.
 
-#: A pixel stays if it is within 1 % of its neighbours across the edge.
+#: A pixel is kept if it is within 1 % of its neighbours across the edge.
 _RIDGE_TOLERANCE = np.float32(1.01)
-#: Pixels from the photo's border over which strength fades in: networks see edges there that are none.
+#: Distance from the photo's border in pixels within which strength is reduced: networks find false edges there.
 _FADE = 5
-#: Triangles of radius 1 and 4.
+#: Triangle filters of radius 1 and 4.
 _FINE = np.array([1, 2, 1], np.float32) / np.float32(4)
 _COARSE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1], np.float32) / np.float32(25)
 
@@ -52,7 +52,7 @@ _COARSE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1], np.float32) / np.float32(25)
 def ridges(strength: Strength) -> Strength:
     """Keep the ridges of an edge map, nearly one pixel wide: (H, W) uint8 → (H, W) uint8, 0 elsewhere.
 
-    Source: `edgesNms` of Dollár's toolbox with the settings under which HED and its successors are evaluated:
+    Source: `edgesNms` of Dollár's toolbox with the settings for the evaluation of HED and its successors:
     `E = convTri(E, 1)`, directions from `convTri(E, 4)`, `edgesNmsMex(E, O, 1, 5, 1.01)`.
     """
     fine = _smoothed(strength.astype(np.float32), _FINE)
@@ -76,47 +76,47 @@ def _smoothed(plane: _Plane, kernel: _Plane) -> _Plane:
 def _across(smooth: _Plane) -> tuple[_Plane, _Plane]:
     """Return the unit vector across the edge at each pixel of an (H, W) map: (H, W) dx and dy."""
     if min(smooth.shape) < 2:
-        # Too narrow for a derivative: the edge runs along it.
+        # The map is too narrow for a derivative: the edge runs along it.
         along_x = np.float32(smooth.shape[0] > 1)
         return np.full_like(smooth, along_x), np.full_like(smooth, 1 - along_x)
     by_y, by_x = np.gradient(smooth)
     xx = np.gradient(by_x, axis=1)
     yy, xy = np.gradient(by_y)
-    # The toolbox takes the arctangent of a quotient; which way along the direction one looks does not matter here. Its
-    # sign of 0 is 0, which would leave exactly level lines as broad as they are; no photo has any.
+    # The toolbox computes the arctangent of a quotient; the sign of the direction does not matter here. Its sign of 0
+    # is # 0, which would not thin exactly level lines; photos have none.
     angle = np.arctan2(np.where(xy > 0, -yy, yy), xx + np.float32(1e-5))
     return np.cos(angle), np.sin(angle)
 
 
 def _fade(length: int) -> _Plane:
-    """Return what strength is multiplied with along a side: 0 at its ends, 1 from five pixels on: (length,)."""
+    """Return the factors of strength along a side, (length,): 0 at the ends, 1 from five pixels on."""
     at = np.arange(length)
     margin = max(min(_FADE, length // 2), 1)
     fade: _Plane = np.minimum(np.minimum(at, length - 1 - at) / margin, 1).astype(np.float32)
     return fade
 
 
-#: What a pixel that stays alone costs, in tolerances: `outlierCost` of the official code.
+#: Cost of an unmatched pixel, in tolerances: `outlierCost` of the official code.
 _OUTLIER_TOLERANCES = 100
-#: Costs are whole hundredths of a pixel: `multiplier` of the official code.
+#: Costs are integers in hundredths of a pixel: `multiplier` of the official code.
 _FINENESS = 100
 
 
 def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
-    """Match the pixels of two (H, W) masks one to one, as many as possible, at the least sum of distances.
+    """Match the pixels of two (H, W) masks one to one: as many as possible, with the minimum sum of distances.
 
     Source: `correspondPixels` of the BSDS500 benchmark (`match.cc`). As there, a pair costs its distance, an unmatched
-    pixel much more, and costs are whole numbers. There each pixel has a few outliers by chance, and CSA solves; here
-    each has its own, so the least cost is always reached. Of several assignments of the same cost, the two may choose
-    different ones.
+    pixel costs much more, and costs are integers. There each pixel has a few random outliers, and CSA is the solver;
+    here each pixel has its own outlier, so that the minimum is always found. Of several assignments with the same cost,
+    the two may choose different ones.
 
     Args:
         first: (H, W) bool.
         second: (H, W) bool.
-        tolerance: The longest distance of a pair, in pixels.
+        tolerance: Maximum distance of a pair, in pixels.
 
     Returns:
-        The matched pixels of each mask, equally many: (H, W) bool twice.
+        The matched pixels of each mask, equally many: two (H, W) bool arrays.
 
     Raises:
         ValueError: The masks differ in shape.
@@ -125,7 +125,7 @@ def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
         raise ValueError(f"expected two masks of one shape, not {first.shape} and {second.shape}")
     if np.count_nonzero(first) > np.count_nonzero(second):
         return match(second, first, tolerance)[::-1]
-    # Each pair of pixels within reach, as places in the flat masks; the margin is one that no offset leaves.
+    # Each pair of pixels within the tolerance, as positions in the flat masks, padded so that offsets stay inside.
     width, reach = first.shape[1], math.floor(tolerance)
     dy, dx, offset_costs = _disc(tolerance)
     around = np.pad(second, reach)
@@ -143,7 +143,7 @@ def match(first: Mask, second: Mask, tolerance: float) -> tuple[Mask, Mask]:
 
 @functools.lru_cache(maxsize=64)
 def _disc(tolerance: float) -> tuple[_Places, _Places, _Values]:
-    """Return dy, dx and cost of each offset within reach, the nearest first: (D,) each."""
+    """Return dy, dx and cost of each offset within the tolerance, the nearest first: (D,) each."""
     reach = math.floor(tolerance)
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     squared = dy * dy + dx * dx
@@ -154,13 +154,13 @@ def _disc(tolerance: float) -> tuple[_Places, _Places, _Values]:
 
 
 def _assigned(one: _Places, other: _Places, costs: _Values, outlier: int) -> tuple[_Places, _Places]:
-    """Return the places of the least costly assignment, pair by pair."""
-    # Pixels without any other within reach are in no pair.
+    """Return the positions of the pairs in an assignment of minimum cost."""
+    # Pixels without another one within the tolerance are in no pair.
     rows, row = _numbered(one)
     columns, column = _numbered(other)
     if len(rows) > len(columns):
-        # A row that finds no partner is what takes time: all that can be reached from it is tried. Of the fewer pixels,
-        # fewer are left over; a noisy map takes a tenth of the time.
+        # Rows without a partner take the time, since everything reachable from them is tried. With the smaller mask as
+        # rows there are fewer; a noisy map takes a tenth of the time.
         return _assigned(other, one, costs, outlier)[::-1]
     if not len(rows):
         return one, other
@@ -172,11 +172,11 @@ def _assigned(one: _Places, other: _Places, costs: _Values, outlier: int) -> tup
 
 
 def _square(row: _Places, column: _Places, costs: _Values, outlier: int) -> csr_array:
-    """Return the costs of P pairs of R rows and C columns, and of staying alone, as a matrix of (R + C, C + R).
+    """Return the costs of P pairs of R rows and C columns, and of outliers, as a sparse (R + C, C + R) matrix.
 
-    Row i may take column C + i at the price of an outlier, and column j row R + j for nothing. Where i and j take each
-    other, so do R + j and C + i. All rows and columns are then assigned; SciPy solves that in two thirds of the time
-    that a matrix of (R, C + R) takes, since it prepares none but square ones.
+    Row i may be paired with column C + i at the cost of an outlier, and column j with row R + j at no cost. If i and j
+    are paired, so are R + j and C + i. Then all rows and columns are assigned, which SciPy solves in two thirds of the
+    time of an (R, C + R) matrix, since it only preprocesses square ones.
     """
     rows, columns = int(row.max()) + 1, int(column.max()) + 1
     one, other = np.arange(rows), np.arange(columns)
@@ -185,12 +185,12 @@ def _square(row: _Places, column: _Places, costs: _Values, outlier: int) -> csr_
     at_column = np.concatenate([column, columns + one, other, columns + row])
     from scipy.sparse import csr_array
 
-    # One more for all, since a cost of 0 is not an entry of a sparse matrix; each row pays it once, whatever it takes.
+    # 1 is added to all costs, because a sparse matrix has no entries 0; it adds the same to every assignment.
     return csr_array((values + 1, (at_row, at_column)), shape=(rows + columns, columns + rows))
 
 
 def _numbered(places: _Places) -> tuple[_Places, _Places]:
-    """Return the distinct places in ascending order, and the index of each of (P,) places among them."""
+    """Return the distinct positions in ascending order, and the index of each of (P,) positions among them."""
     present = np.zeros(places.max(initial=-1) + 1, np.bool_)
     present[places] = True
     different = np.flatnonzero(present)
@@ -201,14 +201,14 @@ def _numbered(places: _Places) -> tuple[_Places, _Places]:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """The counts of one photo at K thresholds; the official names in brackets.
+    """The counts of one photo at K thresholds, with the official names in brackets.
 
     Attributes:
-        thresholds: (K,) float64 in 0..1, rising.
-        found: (K,) int64, pixels of the edge map at the threshold, thinned [sumP].
-        found_matched: (K,) int64, those of them that match a pixel of any drawing [cntP].
+        thresholds: (K,) float64 in 0..1, ascending.
+        found: (K,) int64, pixels of the thinned edge map at the threshold [sumP].
+        found_matched: (K,) int64, found pixels that match a pixel of any drawing [cntP].
         drawn: (K,) int64, pixels of all drawings together [sumR].
-        drawn_matched: (K,) int64, those of them that are matched, drawing by drawing [cntR].
+        drawn_matched: (K,) int64, drawn pixels that are matched, drawing by drawing [cntR].
     """
 
     thresholds: _Values
@@ -219,7 +219,7 @@ class Counts:
 
 
 def even_thresholds(number: int) -> _Values:
-    """Return K thresholds at even distances inside of 0..1, as `edgesEvalImg` takes them: (K,) float64."""
+    """Return K equidistant thresholds inside 0..1, as in `edgesEvalImg`: (K,) float64."""
     return np.linspace(1 / (number + 1), 1 - 1 / (number + 1), number, dtype=np.float64)
 
 
@@ -235,23 +235,23 @@ def evaluate(
     Source: `edgesEvalImg`; at each threshold the map is thinned again.
 
     Args:
-        strength: (H, W), uint8 or 0..1 in floating point; its ridges alone, as `ridges` leaves them.
-        drawings: (H, W) each, not 0 where a person drew a boundary.
-        thresholds: Their number, or themselves.
-        tolerance: The longest distance of a matched pair, as a share of the diagonal.
+        strength: (H, W), uint8 or floating point in 0..1: ridges, as returned by `ridges`.
+        drawings: (H, W) each, nonzero where a person drew a boundary.
+        thresholds: Their number, or the thresholds.
+        tolerance: Maximum distance of a matched pair, as a share of the diagonal.
 
     Raises:
-        ValueError: There is no drawing, or one has another shape than the map.
+        ValueError: There are no drawings, or their shape differs from that of the map.
     """
     soft = np.asarray(strength, np.float64) / (255 if strength.dtype == np.uint8 else 1)
     levels = even_thresholds(thresholds) if isinstance(thresholds, int) else thresholds
     drawn = [np.asarray(drawing, np.bool_) for drawing in drawings]
     if not drawn:
         raise ValueError("expected at least one drawing of the photo")
-    # Not even a threshold of 0 takes what has no strength at all.
+    # A threshold of 0 does not select pixels without strength.
     least = np.maximum(levels, np.finfo(np.float64).eps)
-    # scikit-image's form of MATLAB's bwmorph(…, 'thin', inf), which the official code calls; its skeletonize is four
-    # times faster and keeps other pixels.
+    # scikit-image's equivalent of MATLAB's bwmorph(…, 'thin', inf) in the official code; its skeletonize is four times
+    # faster but keeps other pixels.
     from skimage.morphology import thin
 
     thinned: Callable[[Mask], Mask] = thin
@@ -262,9 +262,9 @@ def evaluate(
 
 
 def agreement(drawings: Sequence[npt.NDArray[np.generic]], *, tolerance: float = TOLERANCE) -> Counts:
-    """Compare each drawing of a photo with all others of it, as if it were an edge map: how well people agree.
+    """Compare each drawing of a photo with its other drawings, as if it were an edge map, to measure how people agree.
 
-    The result has one threshold, 1, and sums up all of them. With fewer than two drawings its counts are 0.
+    The result has one threshold, 1, and sums over all drawings. With fewer than two drawings its counts are 0.
     """
     drawn = [np.asarray(drawing, np.bool_) for drawing in drawings]
     others = [[*drawn[:i], *drawn[i + 1 :]] for i in range(len(drawn))] if len(drawn) > 1 else []
@@ -287,23 +287,23 @@ def _compare(found: Mask, drawings: Sequence[Mask], tolerance: float) -> tuple[i
 
 
 _EPS = np.finfo(np.float64).eps
-#: Steps from one threshold to the next, ends included, in search of the best.
+#: Number of interpolated thresholds from one threshold to the next, inclusive, in the search for the best one.
 _STEPS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How well a detector does over many photos; all are shares in 0..1.
+    """The measures of a detector over many photos, all in 0..1.
 
     Attributes:
-        ods: F = 2PR / (P + R) at the one threshold that is best for all photos (optimal dataset scale).
-        ods_precision: P at that threshold: found pixels that a person drew.
-        ods_recall: R at that threshold: drawn pixels that were found.
+        ods: F = 2PR / (P + R) at the best common threshold of all photos (optimal dataset scale).
+        ods_precision: P at that threshold: the share of found pixels that a person drew.
+        ods_recall: R at that threshold: the share of drawn pixels that are found.
         ods_threshold: That threshold.
-        ois: F when each photo has the threshold that is best for it (optimal image scale).
-        ois_precision: P with these.
-        ois_recall: R with these.
-        ap: The area under the curve of precision over recall; None where there is but one threshold.
+        ois: F at the best threshold of each photo (optimal image scale).
+        ois_precision: P at these thresholds.
+        ois_recall: R at these thresholds.
+        ap: The area under the precision-recall curve; None with only one threshold.
     """
 
     ods: float
@@ -317,9 +317,9 @@ class Scores:
 
 
 def summarise(counts: Sequence[Counts]) -> Scores:
-    """Return the scores over photos whose counts were taken at the same K thresholds.
+    """Return the scores over photos with counts at the same K thresholds.
 
-    Source: `edgesEvalDir` of Dollár's toolbox, which gives the numbers of BSDS500's `boundaryBench`.
+    Source: `edgesEvalDir` of Dollár's toolbox, which gives the figures of BSDS500's `boundaryBench`.
 
     Raises:
         ValueError: There are no counts, or their thresholds differ.
@@ -347,7 +347,7 @@ def summarise(counts: Sequence[Counts]) -> Scores:
 
 
 def f_measure(precision: npt.ArrayLike, recall: npt.ArrayLike) -> _Values:
-    """Return 2PR / (P + R), 0 where both are; shapes broadcast."""
+    """Return 2PR / (P + R), or 0 if both are 0; shapes are broadcast."""
     p, r = np.asarray(precision, np.float64), np.asarray(recall, np.float64)
     f: _Values = 2 * p * r / np.maximum(_EPS, p + r)
     return f
@@ -359,7 +359,7 @@ def _rates(numbers: _Counts) -> tuple[_Values, _Values]:
 
 
 def _best(thresholds: _Values, precision: _Values, recall: _Values) -> tuple[float, float, float]:
-    """Return the threshold of the highest F, and P and R there, each interpolated linearly between thresholds."""
+    """Return the threshold of the maximum F, and P and R there, each interpolated linearly between thresholds."""
     steps = np.linspace(0, 1, _STEPS)
     lines = (
         np.outer(1 - steps, v[:-1]) + np.outer(steps, v[1:]) if len(v) > 1 else v
@@ -371,9 +371,9 @@ def _best(thresholds: _Values, precision: _Values, recall: _Values) -> tuple[flo
 
 
 def _average_precision(precision: _Values, recall: _Values) -> float:
-    """Return the mean of the interpolated precision at recalls 0, 0.01 to 1; beyond the ends of the curve it is 0.
+    """Return the mean of the interpolated precision at recalls 0, 0.01 to 1; it is 0 beyond the ends of the curve.
 
-    The official code divides the sum of 101 values by 100, and says so; so do we, to be comparable.
+    The official code divides the sum of 101 values by 100, and documents this; so do we, to be comparable.
     """
     rising, first = np.unique(recall, return_index=True)
     if len(rising) < 2:

@@ -1,9 +1,9 @@
-"""The folder of BSDS500: photos, and for each a MATLAB file of what four to nine people drew on it.
+"""The folder of BSDS500: photos, and for each photo a MATLAB file with the drawings of four to nine people.
 
     images/{train,val,test}/NAME.jpg         200, 100 and 200 photos of 481 × 321 or 321 × 481
-    groundTruth/{train,val,test}/NAME.mat    `groundTruth`: a cell a person, of a struct of two (H, W) arrays:
-                                             `Segmentation` uint16, the parts numbered, and `Boundaries` uint8, 1 on
-                                             the lines between them
+    groundTruth/{train,val,test}/NAME.mat    `groundTruth`: one cell per person, a struct of two (H, W) arrays:
+                                             `Segmentation` uint16, the numbers of the segments, and `Boundaries`
+                                             uint8, 1 on the lines between them
 
 Source: https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html.
 """
@@ -29,30 +29,30 @@ from sketchdata.photos.image import Photo, decode
 # SciPy reads more kinds, but damaged files crash it (a segmentation fault, seen with 1.15).
 # Source: "MAT-File Format", The MathWorks, chapter 1, Level 5.
 
-#: A cell is a list of what it holds, by columns; a struct array a list of dicts, by columns.
+#: A cell array is a list of its elements, a struct array a list of dicts, both column by column.
 Value: TypeAlias = "npt.NDArray[np.generic] | list[Value] | list[dict[str, Value]]"
 
 _HEAD_BYTES = 128
-#: Version 1.0, lowest byte first, as all machines of today write it.
+#: Version 1.0, little-endian, as all current machines write it.
 _VERSION = b"\x00\x01IM"
 #: Types of data elements (table 1-1) and classes of arrays (table 1-3).
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT = 1, 2
-#: double, single, and whole numbers of 8 to 64 bits.
+#: double, single, and integers of 8 to 64 bits.
 _NUMERIC_CLASSES = range(6, 16)
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-#: Of an array's flags, of which the least byte is the class; complex arrays have a second part.
+#: The flag of complex arrays, which have a second part; the lowest byte of the flags is the class.
 _COMPLEX = 0x0800
-#: A variable of BSDS500 takes 4 MB; above this it is a trap.
+#: Maximum size of a variable when decompressed, in bytes; those of BSDS500 take 4 MB.
 _MOST_BYTES = 256 << 20
 
 
 def read_variable(data: bytes, name: str) -> Value:
-    """Return one variable of a file; the others may be of any class.
+    """Return one variable of a file; the others may have any class.
 
     Raises:
-        ValueError: It is no MAT-file of level 5, is cut off or damaged, or has no such variable of cells, structs and
-            real numbers.
+        ValueError: The data is not a MAT-file of level 5, is truncated or damaged, or has no such variable of cells,
+            structs and real numbers.
     """
     if data[124:_HEAD_BYTES] != _VERSION:
         raise ValueError("not a MAT-file of level 5, such as MATLAB writes by save -v7")
@@ -80,13 +80,14 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from("<II", data, at)
-        # An element of at most four bytes has its size in the upper half of its type, and itself in place of the size.
+        # An element of at most four bytes has its size in the upper half of its type, and its data in place of the
+        # size.
         small = kind >> 16
         begin, end = (at + 4, at + 4 + small) if small else (at + 8, at + 8 + size)
         if end > len(data) or small > 4:
             raise ValueError(f"an element of {size:,} bytes where {len(data) - at:,} are left")
         yield kind & 0xFFFF, data[begin:end]
-        # They begin at multiples of eight bytes, but for what follows compressed ones.
+        # Elements start at multiples of eight bytes, except after compressed ones.
         at = end if kind == _COMPRESSED else end + -end % 8
 
 
@@ -122,10 +123,10 @@ _NPY_MAGIC = b"\x93NUMPY"
 
 
 def read_map(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return edge strength, (H, W) uint8, from the bytes of a picture, white on black, or of a .npy of uint8 or 0 to 1.
+    """Return edge strength, (H, W) uint8, from the bytes of a picture, white on black, or of a .npy of uint8 or 0..1.
 
     Raises:
-        FormatError: `not an edge map`, or what `decode` raises of pictures.
+        FormatError: `not an edge map`, or an error of `decode`.
     """
     if not data.startswith(_NPY_MAGIC):
         return np.asarray(cv2.cvtColor(decode(data), cv2.COLOR_RGB2GRAY), np.uint8)
@@ -153,7 +154,7 @@ Segments = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnPhoto:
-    """A photo of the data set and its drawings, by their paths."""
+    """The paths of a photo of the data set and of its drawings."""
 
     name: str
     photo: Path
@@ -162,7 +163,7 @@ class DrawnPhoto:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentedPhoto:
-    """A photo, (H, W, 3) uint8 RGB, and its parts as each person numbered them, (H, W) uint16."""
+    """A photo, (H, W, 3) uint8 RGB, and its segments as each person numbered them, (H, W) uint16."""
 
     photo: Photo
     segments: tuple[Segments, ...]
@@ -198,7 +199,7 @@ def read_split(directory: Path, split: str) -> list[SegmentedPhoto]:
 
     Raises:
         ConfigError: The folder has no photos of that split, or some of them have no drawings.
-        SketchDataError: A photo or its drawings are damaged, or differ in size.
+        SketchDataError: A photo or its drawings are damaged, or their sizes differ.
     """
     found = []
     for drawn in drawn_photos(directory, split):
@@ -213,7 +214,7 @@ def read_split(directory: Path, split: str) -> list[SegmentedPhoto]:
 
 
 def read_file(path: Path, reader: Callable[[bytes], Content]) -> Content:
-    """Return what a reader makes of a file's bytes.
+    """Read a file, given a function that parses its bytes.
 
     Raises:
         SketchDataError: The file cannot be read, or is damaged; the message names it.
@@ -225,7 +226,7 @@ def read_file(path: Path, reader: Callable[[bytes], Content]) -> Content:
 
 
 def read_drawings(data: bytes) -> list[Mask]:
-    """Return what each person drew on a photo, from a file's bytes: (H, W) bool, all of one shape.
+    """Parse the boundaries that each person drew on a photo: (H, W) bool, all of the same shape.
 
     Raises:
         FormatError: `damaged drawings` or `no drawings`.
@@ -234,7 +235,7 @@ def read_drawings(data: bytes) -> list[Mask]:
 
 
 def read_segments(data: bytes) -> list[Segments]:
-    """Return the parts that each person saw in a photo, from a file's bytes: (H, W) uint16, all of one shape.
+    """Parse the segments that each person saw in a photo: (H, W) uint16, all of the same shape.
 
     Raises:
         FormatError: `damaged drawings` or `no drawings`.
@@ -246,7 +247,7 @@ def read_segments(data: bytes) -> list[Segments]:
 
 
 def boundaries_between(segments: Segments) -> npt.NDArray[np.uint8]:
-    """Return (H, W) uint8, 1 where the pixel to the right or below belongs to another of the (H, W) segments."""
+    """Return (H, W) uint8, 1 where the pixel to the right or below is in another of the (H, W) segments."""
     found = np.zeros(segments.shape, np.uint8)
     found[:, :-1] |= segments[:, :-1] != segments[:, 1:]
     found[:-1] |= segments[:-1] != segments[1:]

@@ -1,13 +1,13 @@
-"""A finished set of edge maps as batches of pixels: read by the index, in order or shuffled, decoded by threads.
+"""Reading a finished set of edge maps as batches of pixels: by index, in order or shuffled, decoded by threads.
 
     maps = open_edgemaps("data/edgemap-345c", size=112)
     for epoch in range(30):
         for batch in maps.batches("train", batch_size=256, seed=epoch):
             batch.images, batch.labels        # (256, 1, 112, 112) uint8, (256,) uint16
 
-The tars need not be unpacked, and any map can be read by itself; `webdataset` reads the same tars as streams. An
-index's columns are those of the pictures (`storage.pictures`) without the picture, then one float32 column a score,
-then `tar` (its path within the data set), `offset` and `bytes` of the PNG in it.
+The tars need not be unpacked, and each map can be read independently; `webdataset` reads the same tars as streams. The
+columns of an index are those of the pictures (`storage.pictures`) without the picture, then one float32 column per
+score, then `tar` (its path in the data set), `offset` and `bytes` of the PNG in it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TARS_FOLDER, INDEX_FOLDER = "shards", "index"
 ATTRIBUTION_FILE = "ATTRIBUTION.csv"
 #: Columns of ATTRIBUTION.csv about a photo; `maps` follows.
 ATTRIBUTION_COLUMNS = ("photo", "page", "author", "licence", "title", "source", "photo_sha256")
-#: Side in pixels, where the edge maps' own options do not say. Source: the paper's 224 × 224 × 3.
+#: Side in pixels if the options of the edge maps do not have it. Source: 224 × 224 × 3 in the paper.
 DEFAULT_SIDE = 224
 
 _PICTURE_COLUMNS = ("image", "width", "height")
@@ -60,7 +60,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def tar_name(split: str, number: int) -> str:
-    """Return a tar's path within the data set."""
+    """Return a tar's path in the data set."""
     return f"{TARS_FOLDER}/{split}-{number:06d}.tar"
 
 
@@ -70,7 +70,7 @@ def tars_of(manifest: Manifest, split: str) -> list[FileEntry]:
 
 
 def index_name(split: str) -> str:
-    """Return the path of a split's index within the data set."""
+    """Return the path of a split's index in the data set."""
     return f"{INDEX_FOLDER}/{split}.parquet"
 
 
@@ -92,15 +92,15 @@ def decode_map(png: bytes, side: int) -> Photo:
 def falls_into_val(photo_sha256: Sequence[str], seed: int, share: Fraction) -> Mask:
     """Return which pictures belong to val, those whose photo ranks below the share: (N,) bool.
 
-    The photo alone decides, so all crops of one photo fall into one split, and photos that are added move no other.
+    The split depends only on the photo, so all crops of a photo are in one split, and new photos do not move others.
 
     Args:
-        photo_sha256: (N,) hexadecimal; the first 8 bytes are what is ranked (`sampling.ranks`).
+        photo_sha256: (N,) hexadecimal; the first 8 bytes are ranked (`sampling.ranks`).
         seed: Seed of the ranks.
         share: Expected share of the photos in val.
 
     Raises:
-        SketchDataError: A hash is not one.
+        SketchDataError: A hash is invalid.
     """
     try:
         ids = np.array([int(sha256[:16], 16) for sha256 in photo_sha256], np.uint64)
@@ -113,13 +113,13 @@ def sample(row: Mapping[str, Any], scores: Mapping[str, float], detector: str) -
     """Return a map's JSON.
 
     Every sample has the same keys with values of the same types, since `datasets` takes the types from the first five:
-    an unknown text is empty, 64-bit numbers are texts as in the official files, and the box is `left,top,right,bottom`
-    in pixels of the upright photo, or `whole`.
+    an unknown text is empty, 64-bit numbers are strings as in the official files, and the box is
+    `left,top,right,bottom` in pixels of the upright photo, or `whole`.
 
     Args:
         row: A row of pictures, without the picture.
-        scores: The audit's, of the same names in every sample.
-        detector: What found the edges.
+        scores: The scores of the audit, with the same names in every sample.
+        detector: The edge detector.
     """
     box = [row[edge] for edge in ("x0", "y0", "x1", "y1")]
     content = {
@@ -137,7 +137,7 @@ def sample(row: Mapping[str, Any], scores: Mapping[str, float], detector: str) -
 
 
 def index_schema(scores: Iterable[str]) -> pa.Schema:
-    """Return the columns of an index whose maps have these scores."""
+    """Return the schema of an index with these scores."""
     provenance = [field for field in pictures.schema() if field.name not in _PICTURE_COLUMNS]
     return pa.schema([*provenance, *(pa.field(name, pa.float32()) for name in scores), *_PLACE])
 
@@ -158,7 +158,7 @@ def write_index(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
     metadata = {METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS)}
     with replacing(path) as file:
         pq.write_table(
-            # In one piece, since the pieces' number would show in the file.
+            # In one chunk, because the number of chunks affects the bytes.
             table.unify_dictionaries().combine_chunks().replace_schema_metadata(metadata),
             file,
             row_group_size=_ROW_GROUP_ROWS,
@@ -169,10 +169,10 @@ def write_index(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
 
 
 def read_index(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read an index, or some of its columns, after checking its sha256 where one is given.
+    """Read an index, or some of its columns, after checking its sha256 if given.
 
     Raises:
-        SketchDataError: It is missing, damaged, or has other columns.
+        SketchDataError: The index is missing or damaged, or has other columns.
     """
     check_listed(path, sha256, "build the data set again")
     try:
@@ -211,15 +211,15 @@ class EdgeMapBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Entries:
-    """N edge maps of a split, and where their PNGs are.
+    """N edge maps of a split, and the positions of their PNGs.
 
     Attributes:
         key_ids: (N,) uint64.
         labels: (N,) uint16.
         tars: (N,) int32, indices into `names`.
-        offsets: (N,) uint64, of each PNG in its tar.
-        sizes: (N,) uint32, bytes of each PNG.
-        names: The tars' paths within the data set.
+        offsets: (N,) uint64, offset of each PNG in its tar.
+        sizes: (N,) uint32, size of each PNG in bytes.
+        names: The tars' paths in the data set.
     """
 
     key_ids: npt.NDArray[np.uint64]
@@ -233,14 +233,14 @@ class Entries:
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Entries:
-        """Return some of them, in the order of the row numbers."""
+        """Return the edge maps at some rows, in the order of the row numbers."""
         columns = {name: getattr(self, name)[rows] for name in ("key_ids", "labels", "tars", "offsets", "sizes")}
         return Entries(names=self.names, **columns)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeMaps:
-    """A finished set of edge maps, read as pictures of a side of `size` pixels with 1 or 3 channels."""
+    """A finished set of edge maps, read as pictures of `size` × `size` pixels with 1 or 3 channels."""
 
     directory: Path
     manifest: Manifest
@@ -255,7 +255,7 @@ class EdgeMaps:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Edge maps in each split."""
+        """The number of edge maps in each split."""
         return self.manifest.splits
 
     @property
@@ -264,7 +264,7 @@ class EdgeMaps:
         return str(self.manifest.config["edges"].get("ink", "black"))
 
     def entries(self, split: str, labels: Sequence[int] | None = None) -> Entries:
-        """Return a split's edge maps, of some classes or of all, in the data set's order: any prefix is a fair sample.
+        """Return a split's edge maps, of some or all classes, in stored order: any prefix is a random sample.
 
         Raises:
             ConfigError: The split does not exist.
@@ -297,7 +297,7 @@ class EdgeMaps:
         """Read and decode some edge maps, in their order.
 
         Raises:
-            SketchDataError: A tar is missing or cut off, or one of the PNGs is damaged.
+            SketchDataError: A tar is missing or truncated, or a PNG is damaged.
         """
         images = np.empty((len(entries), self.channels, self.size, self.size), np.uint8)
         for tar in np.unique(entries.tars).tolist():
@@ -318,13 +318,13 @@ class EdgeMaps:
     def batches(
         self, split: str, *, batch_size: int = 256, labels: Sequence[int] | None = None, seed: int | None = None
     ) -> Iterator[EdgeMapBatch]:
-        """Yield every edge map of a split once, a few batches read ahead; the last batch may be smaller.
+        """Yield every edge map of a split once, with read-ahead; the last batch may be smaller.
 
         Args:
             split: Its name.
-            batch_size: The edge maps B in a batch.
+            batch_size: Number B of edge maps per batch.
             labels: Labels of the classes to read; None for all.
-            seed: Seed of the order; None keeps the data set's. Give each epoch its own.
+            seed: Seed of the shuffling, different for each epoch; None keeps the order of the data set.
 
         Raises:
             ConfigError: The split does not exist, or a batch would be empty.
@@ -344,7 +344,7 @@ class EdgeMaps:
                 while ahead:
                     yield ahead.popleft().result()
             finally:
-                # A caller that stops early, or meets damage, need not wait for what was read ahead.
+                # A caller that stops early, or after an error, need not wait for the read-ahead.
                 for future in ahead:
                     future.cancel()
 
@@ -356,24 +356,24 @@ class EdgeMaps:
             raise SketchDataError(f"{where} {fault}: run `sketchdata verify {self.directory}`")
         if image.shape[:2] != (self.size, self.size):
             image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        # OpenCV has blue first.
+        # OpenCV's channel order is blue, green, red.
         return np.asarray(image[None] if self.channels == 1 else np.moveaxis(image[:, :, ::-1], 2, 0), np.uint8)
 
 
 def open_edgemaps(
     directory: Path | str, *, size: int | None = None, channels: int = 1, threads: int | None = None
 ) -> EdgeMaps:
-    """Open what `sketchdata build edgemap-345c` made.
+    """Open a data set that `sketchdata build edgemap-345c` made.
 
     Args:
         directory: Its folder.
-        size: The side of the pictures in pixels, made by averaging over areas; None for that of the stored ones.
-        channels: 1 for grey, 3 for red, green and blue, whatever is stored.
-        threads: How many decode at once; None for as many as this process has processors, 8 at most.
+        size: The side of the pictures in pixels, resized by area averaging; None for the stored size.
+        channels: 1 for grey, 3 for red, green and blue, regardless of the stored channels.
+        threads: Number of decoding threads; None for one per usable processor, at most 8.
 
     Raises:
         ConfigError: An option is out of its range.
-        SketchDataError: The data set is not there, not finished, or another one.
+        SketchDataError: The data set does not exist, is not finished, or is of another kind.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
@@ -403,12 +403,12 @@ class PictureSample:
 
 
 def first_pictures(directory: Path, manifest: Manifest, split: str, count: int, word: str | None) -> PictureSample:
-    """Return crops or edge maps of a split, of one class or of all: a random sample, the same always.
+    """Return crops or edge maps of a split, of one class or of all: a fixed random sample.
 
-    key_ids are hashes, so the smallest ones of each class are a random sample; classes are mixed.
+    key_ids are hashes, so the smallest ones of each class are a random sample; classes are interleaved.
 
     Raises:
-        ConfigError: The split or class does not exist, or the data set holds no pictures of classes.
+        ConfigError: The split or class does not exist, or the data set does not have pictures of classes.
         SketchDataError: A file is missing or damaged.
     """
     if split not in manifest.counts:
@@ -428,7 +428,7 @@ def first_pictures(directory: Path, manifest: Manifest, split: str, count: int, 
 def stored_pictures(
     directory: Path, manifest: Manifest, split: str, count: int, label: int | None = None
 ) -> PictureSample:
-    """Return pictures that lie in a split's Parquet shards, of one class or of all, as `first_pictures` does.
+    """Return pictures in a split's Parquet shards, of one class or of all, as `first_pictures` does.
 
     Raises:
         SketchDataError: A file is missing or damaged.
@@ -459,7 +459,7 @@ def is_edgemaps(manifest: Manifest) -> bool:
 
 
 def holds_pictures(manifest: Manifest) -> bool:
-    """Return whether a data set holds crops of photos or edge maps in Parquet shards."""
+    """Return whether a data set has crops of photos or edge maps in Parquet shards."""
     return tuple(manifest.counts) == (pictures.UNDIVIDED,) and bool(manifest.shards(pictures.UNDIVIDED))
 
 

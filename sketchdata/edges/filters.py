@@ -1,4 +1,4 @@
-"""Edge detectors without a network: canny, sobel, XDoG and Structured Edges, and the gradient that they share."""
+"""Edge detectors without a network: canny, sobel, XDoG and Structured Edges, and their common gradient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
 
-#: Derivatives are whole numbers of this many parts of a grey level: fine enough, and four times as fast as float32.
+#: Derivatives are integers in fractions 1/FINENESS of a grey level: precise enough, and four times as fast as float32.
 FINENESS = 8
 
 #: (H, W, 3) int16, in 1/FINENESS of a grey level.
@@ -28,7 +28,7 @@ Derivatives = npt.NDArray[np.int16]
 def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
     """Return ∂x and ∂y of every channel, smoothed by a Gaussian of `sigma` pixels: (H, W, 3) int16, in 1/FINENESS.
 
-    The scale is that of steps: over a straight step of c grey levels the magnitude peaks at about c, whatever sigma.
+    The scale is that of steps: at a straight step of c grey levels the magnitude peaks at about c, for any sigma.
     """
     across, along = _kernels(sigma)
     dx = cv2.sepFilter2D(photo, cv2.CV_16S, across, along, borderType=cv2.BORDER_REFLECT)
@@ -40,7 +40,7 @@ def derivatives(photo: Photo, sigma: float) -> tuple[Derivatives, Derivatives]:
 def _kernels(sigma: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return the filters across an edge and along it: a Gaussian of three deviations to either side, then Sobel's."""
     gaussian = np.asarray(cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma), np.float64)[:, 0]
-    # Sobel's kernel of 3 × 3 gives four times the difference of the neighbours at ±1, which of a unit step smoothed by
+    # Sobel's 3 × 3 kernel gives four times the difference of the neighbours at ±1, which for a unit step smoothed by
     # sigma is erf(1 / (σ √2)).
     scale = FINENESS / (4 * math.erf(1 / (sigma * math.sqrt(2))))
     across, along = np.convolve(gaussian, np.array([-scale, 0, scale])), np.convolve(gaussian, np.array([1.0, 2, 1]))
@@ -57,14 +57,14 @@ def steepness(dx: Derivatives, dy: Derivatives) -> npt.NDArray[np.uint8]:
 
 
 def to_uint8(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    """Round to 0..255, clipping. Shape kept."""
+    """Round and clip to 0..255; the shape is unchanged."""
     rounded: npt.NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return rounded
 
 
-#: Pixels of smoothing: Canny's usual √2.
+#: Smoothing in pixels: Canny's usual √2.
 SIGMA = math.sqrt(2)
-#: Grey levels below which a step is sensor noise or compression, so that a blank photo has no edges.
+#: Steps below this many grey levels are sensor noise or compression artefacts, so that a blank photo has no edges.
 LEAST_STEP = 6
 
 
@@ -73,9 +73,9 @@ def canny(photo: Photo) -> npt.NDArray[np.uint8]:
 
     Source: Canny, "A computational approach to edge detection", PAMI 1986. The high threshold is Otsu's ("A threshold
     selection method from gray-level histograms", 1979) and the low one half of it, as in Fang, Yue and Yu ("The study
-    on an application of Otsu method in Canny operator", ISIP 2009, pp. 109-112); here Otsu sees the magnitudes that
-    the thresholds are compared with. He parts edges from background whether edges are many, as in a street, or few, as
-    in a cut-out on white, where a fixed percentile would take in noise.
+    on an application of Otsu method in Canny operator", ISIP 2009, pp. 109-112); here Otsu's method is applied to the
+    magnitudes that the thresholds are compared with. It separates edges from background whether there are many edges,
+    as in a street, or few, as in a cut-out on white, where a fixed percentile would include noise.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -87,12 +87,12 @@ def canny(photo: Photo) -> npt.NDArray[np.uint8]:
     magnitude = steepness(dx, dy)
     otsu, _ = cv2.threshold(magnitude, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     high = FINENESS * max(float(otsu), LEAST_STEP)
-    # Of several channels OpenCV, too, follows the steepest.
+    # OpenCV's Canny also uses the steepest channel.
     edges = cv2.Canny(dx, dy, high / 2, high, L2gradient=True)
     return np.asarray(cv2.bitwise_and(magnitude, edges), np.uint8)
 
 
-#: Pixels of smoothing, enough to hide the grain of a photo.
+#: Smoothing in pixels, enough to remove the grain of a photo.
 SIGMA_SOBEL = 1.0
 
 
@@ -105,13 +105,13 @@ def sobel(photo: Photo) -> npt.NDArray[np.uint8]:
 
 
 SIGMA_XDOG = 1.4
-#: The ratio of the two Gaussians at which their difference comes nearest to Marr and Hildreth's Laplacian.
+#: The ratio of the two Gaussians at which their difference best approximates Marr and Hildreth's Laplacian.
 K = 1.6
-#: Sharpening: lines appear where brightness falls short of its surroundings by more than 1/p of itself.
+#: Sharpening p: lines appear where a pixel is darker than its surroundings by more than 1/p of its brightness.
 P = 20.0
-#: With 0 no flat area is inked, however dark: lines alone, which is what an edge map is.
+#: With 0 flat areas have no ink, however dark: only lines, as in an edge map.
 EPSILON = 0.0
-#: How fast ink deepens.
+#: Slope of the ink's soft threshold.
 PHI = 4.0
 
 
@@ -128,7 +128,7 @@ def xdog(photo: Photo) -> npt.NDArray[np.uint8]:
     return to_uint8(-255 * np.tanh(PHI * np.minimum(sharpened - EPSILON, 0)))
 
 
-#: The options stand first in the file.
+#: The options are at the start of the file.
 _HEAD_BYTES = 1 << 16
 
 
@@ -136,14 +136,14 @@ def load_structured(model: Path, sha256: str | None = None) -> Callable[[Photo],
     """Return the detector of a model file; it maps (H, W, 3) uint8 RGB to (H, W) uint8, not thinned.
 
     Source: Dollár and Zitnick, "Fast edge detection using structured forests", PAMI 2015; `cv2.ximgproc`. It is the
-    detector behind EdgeMap-345C.
+    detector of EdgeMap-345C.
 
     Args:
         model: The forest as OpenCV stores it, `model.yml.gz`.
-        sha256: The file's hash in hexadecimal digits, if it shall be checked; no publisher states one.
+        sha256: The file's hash in hexadecimal digits, to check it; no publisher states one.
 
     Raises:
-        ConfigError: The file is absent, is another than its hash says, or is no such model.
+        ConfigError: The file does not exist, does not match the hash, or is not such a model.
     """
     absent = (
         f"no Structured Edges model at {model}; github.com/opencv/opencv_extra has it as "
@@ -155,7 +155,7 @@ def load_structured(model: Path, sha256: str | None = None) -> Callable[[Photo],
             head = file.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{model} cannot be read as a Structured Edges model: {error}; fetch it again") from error
-    # Of YAML without a forest OpenCV would divide by its number of trees, and the process would die.
+    # For YAML without a forest OpenCV would divide by zero trees and crash the process.
     if re.search(rb"\bnumberOfTrees: *[1-9]", head) is None:
         raise ConfigError(f"{model} is not a Structured Edges model of OpenCV: its head names no numberOfTrees")
     try:
@@ -173,7 +173,7 @@ def read_weights(path: Path, sha256: str | None, absent: str) -> tuple[bytes, st
     """Return a file's content and its sha256.
 
     Raises:
-        ConfigError: It is absent, for which `absent` is the message, or another than the given hash says.
+        ConfigError: The file does not exist (with the message `absent`), or does not match the given hash.
     """
     if not path.is_file():
         raise ConfigError(absent)

@@ -1,9 +1,9 @@
-"""A small edge detector of our own, whose weights travel with the package.
+"""A small edge detection network, whose weights are in the package.
 
-Trained by `trainers/edge_detector.py`; `learned.md` beside this file says on what, how well it does and its limits.
+It is trained by `trainers/edge_detector.py`; `learned.md` beside this file has its training data, scores and limits.
 
-Source: our own arrangement of known parts. Side outputs, each with its own loss, and their learned sum: Xie and Tu,
-"Holistically-nested edge detection", ICCV 2015. Coarse features added into finer ones on the way back: Lin et al.,
+Sources: a combination of known parts. Side outputs, each with its own loss, and their learned sum: Xie and Tu,
+"Holistically-nested edge detection", ICCV 2015. Coarse features added to finer ones on the way back: Lin et al.,
 "Feature pyramid networks for object detection", CVPR 2017. Residual blocks of a depthwise and a pointwise convolution
 without normalisation: Su et al., "Pixel difference networks for efficient edge detection", ICCV 2021.
 """
@@ -25,36 +25,36 @@ from sketchdata.edges.networks import edge_finder, fill
 from sketchdata.photos.image import Photo
 from sketchdata.storage.tensors import read_state_dict
 
-#: What travels with the package.
+#: The weights in the package.
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
-#: The strength from which on an edge of the shipped weights is one that people draw: where their F is best, rounded.
+#: The threshold of strength with the best F of these weights, rounded.
 THRESHOLD = 190
-#: Channels at the photo's resolution and at 1/2, 1/4, 1/8 and 1/16 of it: few where pixels are many.
+#: Channels at full, 1/2, 1/4, 1/8 and 1/16 resolution: few where there are many pixels.
 WIDTHS = (8, 16, 32, 64, 80)
-#: Residual blocks at 1/2 … 1/16, and the sides of their windows: objects differ from texture by what lies far around.
+#: Residual blocks at 1/2 … 1/16, and their kernel sizes: a wide context distinguishes objects from texture.
 BLOCKS = (1, 3, 4, 4)
 WINDOWS = (3, 3, 5, 5)
 #: Channels on the way back to full resolution.
 DECODED = 24
-#: Most products of channels for which a whole 3 × 3 convolution is afforded.
+#: Maximum product of input and output channels for a full 3 × 3 convolution.
 _FEW = 512
-#: How many times smaller the coarsest features are than the photo.
+#: Factor by which the coarsest features are smaller than the photo.
 STRIDE = 16
 
 
 def load_learned(
     weights: Path | None = None, sha256: str | None = None, *, scales: Sequence[float] = (1.0,), device: str = "cpu"
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
-    """Return the detector of a file of `sketchdata train edge-detector`, or of the package; see `edges.detector`."""
+    """Return the detector for weights of `sketchdata train edge-detector`, or of the package; see `edges.detector`."""
     network = load_network(WEIGHTS if weights is None else weights, sha256)
     return edge_finder(_Answer(network), lambda photo: photo, scales=scales, device=device)
 
 
 def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
-    """Return the network of a file of weights, ready to be used.
+    """Return the network with the weights of a file, in evaluation mode.
 
     Raises:
-        ConfigError: The file is absent, another than its hash says, damaged or another network's.
+        ConfigError: The file does not exist, does not match its hash, is damaged or of another network.
     """
     data, _ = read_weights(weights, sha256, f"no weights at {weights}; `sketchdata train edge-detector` makes them")
     network = EdgeNetwork()
@@ -63,12 +63,12 @@ def load_network(weights: Path, sha256: str | None = None) -> EdgeNetwork:
 
 
 class Residual(nn.Module):
-    """(B, C, H, W) → (B, C, H, W): a depthwise window, then a mixing of channels, added to the input."""
+    """(B, C, H, W) → (B, C, H, W): a depthwise and a pointwise convolution, added to the input."""
 
     def __init__(self, channels: int, window: int = 3) -> None:
         super().__init__()
         self.look = nn.Conv2d(channels, channels, window, padding=window // 2, groups=channels)
-        # A block that begins as the identity lets a deep network train without normalisation.
+        # Blocks that start as the identity let a deep network train without normalisation.
         self.mix = _zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Residual(nn.Module):
 
 
 class Halving(nn.Sequential):
-    """(B, C, H, W) → (B, D, H/2, W/2), rectified: one convolution for few channels, two cheaper ones for many."""
+    """(B, C, H, W) → (B, D, H/2, W/2), with ReLU: one convolution for few channels, two cheaper ones for many."""
 
     def __init__(self, before: int, after: int) -> None:
         if before * after <= _FEW:
@@ -89,10 +89,10 @@ class Halving(nn.Sequential):
 
 
 class EdgeNetwork(nn.Module):
-    """Find edges at five resolutions and weigh them into one map.
+    """Detects edges at five resolutions and combines them to one map.
 
-    (B, 3, H, W) float32 RGB in 0..255, H and W multiples of STRIDE → six logits (B, 1, H, W): those found at 1/16,
-    1/8, 1/4, 1/2 and full resolution, and last their weighted sum, which is the answer.
+    (B, 3, H, W) float32 RGB in 0..255, H and W multiples of STRIDE → six logits (B, 1, H, W): those at 1/16, 1/8, 1/4,
+    1/2 and full resolution, and last their weighted sum, which is the result.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class EdgeNetwork(nn.Module):
 
 
 class _Answer(nn.Module):
-    """(1, 3, H, W) float32 RGB in 0..255, of any size → (1, 1, H, W) float32, the answer alone, in 0..1."""
+    """(1, 3, H, W) float32 RGB in 0..255, of any size → (1, 1, H, W) float32, the result in 0..1."""
 
     def __init__(self, network: EdgeNetwork) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class _Answer(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """Map one photo to its edges, of the same height and width."""
         height, width = photo.shape[-2:]
-        # Continued by its own border, a photo gets no edge there.
+        # With its border replicated, a photo gets no edge there.
         whole = functional.pad(photo, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         logits: Tensor = self.network(whole.contiguous(memory_format=torch.channels_last))[-1]
         return torch.sigmoid(logits[..., :height, :width])

@@ -1,6 +1,6 @@
-"""What the networks among the detectors share: weights checked before they are read, and photos seen at several scales.
+"""Shared code of the edge detection networks: checking and loading weights, and averaging over scales.
 
-It needs the extra `train`, and is imported only with a network that is asked for.
+It needs the extra `train`, and is only imported with a network.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from sketchdata.storage.tensors import read_state_dict
 
 State = dict[str, Tensor]
 Pixels = npt.NDArray[np.float32]
-#: What a photo is as the network was trained to see it: (H, W, 3) float32 RGB in 0..255 → (H, W, 3) float32.
+#: Preprocessing of a photo: (H, W, 3) float32 RGB in 0..255 → (H, W, 3) float32.
 Preparation = Callable[[Pixels], Pixels]
 
-#: Above it a photo costs more memory than anyone meant.
+#: Maximum scale, to limit the memory.
 _LARGEST_SCALE = 8
 
 
 def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) -> State:
-    """Read a file of weights that is known by its hash, executing nothing that it may contain.
+    """Read a file of weights, identified by its hash, without executing code in it.
 
     Args:
         weights: A file of `torch.save`: a state dict, or a dict that has one as `state_dict`.
-        sha256: The hash that the file must have; None when it must be one of the published files.
-        published: {sha256: name} of those.
+        sha256: The hash that the file must have; None if it must be one of the published files.
+        published: {sha256: name} of the published files.
 
     Returns:
-        {name: finite tensor}, without the prefix that `nn.DataParallel` puts before names.
+        {name: finite tensor}, without the prefix of `nn.DataParallel`.
 
     Raises:
-        ConfigError: The file is absent, unknown, another than its hash says, or no weights.
+        ConfigError: The file does not exist, is unknown, does not match its hash, or does not have weights.
     """
     known = f"the published files are {', '.join(published.values())}"
     data, found = read_weights(weights, sha256, f"no weights at {weights}; {known}")
@@ -54,10 +54,10 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
 
 
 def fill(network: nn.Module, state: State, weights: Path) -> None:
-    """Put weights into the network they belong to, ready to be used.
+    """Load weights into their network and put it in evaluation mode.
 
     Raises:
-        ConfigError: They are of another network.
+        ConfigError: The weights are of another network.
     """
     try:
         network.load_state_dict(state)
@@ -81,12 +81,11 @@ def edge_finder(
 
     Args:
         network: (1, 3, H, W) float32 → (1, 1, H, W) float32 in 0..1.
-        prepare: What is done to pixels first.
+        prepare: The preprocessing of a photo.
         scales: Factors by which the photo is resized.
-        device: As torch names it: cpu, cuda, cuda:1.
-        margin: Pixels by which the photo is mirrored beyond its border: there the zeros that convolutions see would
-            be edges.
-        multiple: The network's input height and width are multiples of it.
+        device: Torch device: cpu, cuda, cuda:1.
+        margin: Pixels of mirrored padding, because zero padding would give edges at the border.
+        multiple: Height and width of the network's input are multiples of this.
 
     Raises:
         ConfigError: The device does not exist, or a scale is out of range.
@@ -95,7 +94,7 @@ def edge_finder(
         raise ConfigError(f"expected scales above 0 and at most {_LARGEST_SCALE}, such as 0.5, 1, 2; not {scales}")
     try:
         place = torch.device(device)
-        torch.zeros(1, device=place).item()  # which a device without memory, such as meta, cannot give
+        torch.zeros(1, device=place).item()  # fails on a device without memory, such as meta
     except (RuntimeError, AssertionError, ModuleNotFoundError) as error:
         raise ConfigError(f"the device {device} cannot be used: {str(error).splitlines()[0]}") from error
     network.to(place)
@@ -123,7 +122,7 @@ def edge_finder(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute in one thread: workers share the cores already, and sums come out the same everywhere."""
+    """Restrict torch to one thread: workers already use all cores, and sums are reproducible."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,11 +1,11 @@
-"""PiDiNet-tiny, the pixel difference network: convolutions over differences of neighbours, as local binary patterns.
+"""PiDiNet-tiny, the pixel difference network: convolutions over differences of neighbouring pixels.
 
 Source: Su et al., "Pixel difference networks for efficient edge detection", ICCV 2021. Weights of the tiny network with
 its attention and dilation modules (CSAM, CDCM) and without them ("tiny-l"); published ODS on BSDS500 at one scale .789
 and .787. The weights are the authors', for research only; see `PUBLISHED`.
 
-A pixel difference convolution is linear in the pixels, so that it is a plain convolution of other weights, as the paper
-shows; as such it is loaded, and nothing of the differences is left when photos come.
+A pixel difference convolution is linear in the pixels and therefore equals a plain convolution with other weights, as
+the paper shows. The weights are converted to plain convolutions when they are loaded.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ PUBLISHED = {
 #: central (cd), angular (ad) or radial (rd) pixel differences, or a plain convolution (cv).
 Difference = Literal["cd", "ad", "rd", "cv"]
 _CYCLE: tuple[Difference, ...] = ("cd", "ad", "rd", "cv")
-#: Names of the first convolution of every layer, from the first one on; they take turns through _CYCLE ("CARV").
+#: The first convolution of each layer, in order; their kinds of difference cycle through _CYCLE ("CARV").
 _LAYERS = ("init_block", *(f"block{s}_{b}.conv1" for s in range(1, 5) for b in range(1, 5) if (s, b) != (1, 4)))
 DIFFERENCES: dict[str, Difference] = dict(zip(_LAYERS, itertools.cycle(_CYCLE), strict=False))
 
-#: Channels of the four stages by those of the first, and of the dilation and attention modules.
+#: Channels of the four stages, as multiples of the first; of the attention module; and the dilations of the dilation
+#: module.
 _WIDENING = (1, 2, 4, 4)
 _ATTENDED = 4
 _DILATIONS = (5, 7, 9, 11)
-#: Of ImageNet's photos in 0..1, RGB.
+#: Mean and standard deviation of ImageNet's photos in 0..1, RGB.
 _MEAN, _DEVIATION = (np.array(each, np.float32) for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
-#: Which pixel of a 3 × 3 patch stands before each one, clockwise, counted by rows; the middle stands before itself.
+#: The clockwise predecessor of each pixel in a 3 × 3 patch, in row-major order; the centre is its own.
 _BEFORE = (3, 0, 1, 6, 4, 2, 7, 8, 5)
-#: Where the eight neighbours stand in a 5 × 5 patch, by rows: on its outer ring and on its inner one.
+#: Positions of the eight neighbours in a 5 × 5 patch, in row-major order: on the outer ring and on the inner one.
 _OUTER, _INNER = (0, 2, 4, 10, 14, 20, 22, 24), (6, 7, 8, 11, 13, 16, 17, 18)
 
-#: Pixels of mirrored border, beyond which the zeros make little difference.
+#: Pixels of mirrored padding, beyond which zero padding makes little difference.
 _MARGIN = 16
 
 
@@ -58,7 +59,7 @@ def load_pidinet(
 ) -> Callable[[Photo], npt.NDArray[np.uint8]]:
     """Return the detector of the authors' PiDiNet-tiny or tiny-l, depending on the file; see `edges.detector`.
 
-    The published figures are of one scale.
+    The published figures use one scale.
     """
     network = load_network(weights, sha256)
 
@@ -70,10 +71,10 @@ def load_pidinet(
 
 
 def load_network(weights: Path, sha256: str | None = None) -> PiDiNet:
-    """Return the network of a file of weights: (B, 3, H, W) float32, normalised → (B, 1, H, W) probabilities.
+    """Return the network with the weights of a file: (B, 3, H, W) float32, normalised → (B, 1, H, W) probabilities.
 
     Raises:
-        ConfigError: The file is absent, unknown, damaged or another network's.
+        ConfigError: The file does not exist, or is unknown, damaged or of another network.
     """
     state = load_state(weights, sha256, PUBLISHED)
     channels = len(state.get("init_block.weight", range(20)))
@@ -89,11 +90,11 @@ def load_network(weights: Path, sha256: str | None = None) -> PiDiNet:
 
 
 def plain_kernel(weight: Tensor, kind: Difference) -> Tensor:
-    """Return the weights of the plain convolution that equals one over pixel differences.
+    """Return the weights of the plain convolution that equals a pixel difference convolution.
 
     Args:
         weight: (O, I, 3, 3) float32.
-        kind: Which differences. With x₀ the middle pixel and xᵢ its neighbours, clockwise: central Σ wᵢ (xᵢ − x₀);
+        kind: The kind of difference. With x₀ the centre and xᵢ its neighbours, clockwise: central Σ wᵢ (xᵢ − x₀);
             angular Σ wᵢ (xᵢ − xᵢ₊₁); radial Σ wᵢ (x'ᵢ − xᵢ) with x'ᵢ in the same direction two pixels away.
 
     Returns:
@@ -107,7 +108,7 @@ def plain_kernel(weight: Tensor, kind: Difference) -> Tensor:
         plain = flat - flat[:, :, _BEFORE]
     elif kind == "rd":
         plain = flat.new_zeros(*flat.shape[:2], 25)
-        # The first of the nine weights has no pixel of its own: the middle takes no part.
+        # The first of the nine weights is unused: radial differences do not include the centre.
         plain[:, :, _OUTER], plain[:, :, _INNER] = flat[:, :, 1:], -flat[:, :, 1:]
     else:
         plain = flat
@@ -116,7 +117,7 @@ def plain_kernel(weight: Tensor, kind: Difference) -> Tensor:
 
 
 class PiDiNet(nn.Module):
-    """The network with plain convolutions. Names of its parts are those of the published weights."""
+    """The network with plain convolutions; its modules have the names of the published weights."""
 
     def __init__(self, channels: int, dilated: int | None) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ def _spatial(layer: str, before: int, after: int, groups: int = 1) -> nn.Conv2d:
 
 
 class _Block(nn.Module):
-    """A residual block: differences in each channel, then across channels; the first of a stage halves the size."""
+    """A residual block of a depthwise difference and a pointwise convolution; the first of a stage halves the size."""
 
     def __init__(self, name: str, before: int, after: int, *, halves: bool) -> None:
         super().__init__()
@@ -198,7 +199,7 @@ class _Attention(nn.Module):
 
 
 class _Reduction(nn.Module):
-    """A stage's features summed up to its edge map."""
+    """Reduces a stage's features to its edge map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

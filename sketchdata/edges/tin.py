@@ -1,9 +1,9 @@
-"""TIN, the traditional method inspired network: gradients, enriched by dilated filters, summed up to edges.
+"""TIN, the traditional method inspired network: gradients, enriched by dilated filters, summarised to edges.
 
 Source: Wibisono and Hang, "Traditional method inspired deep neural network for edge detection", ICIP 2020. TIN1 has one
 stage and 86,569 parameters, TIN2 a second one at half the resolution and 244,229. Published ODS on BSDS500 with three
 scales averaged, which in the authors' code are 0.5, 1 and 1.5: .749 and .772. The weights are MIT-licensed; see
-`PUBLISHED`. Where a photo is black, TIN1 finds edges of strength 0.18 everywhere: take a threshold above it.
+`PUBLISHED`. On black areas, TIN1 finds edges of strength 0.18 everywhere: use a higher threshold.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PUBLISHED = {
     "d284a00d155de7c234fccc68bd01cbcbebb4c1338853a9c2f705673df5a32694": "TIN2.pth",
 }
 
-#: Channels of each stage's extractor, of the enrichment, and of what the summariser gets of it.
+#: Channels of each stage's extractor, of the enrichment, and of the summariser's input.
 _STAGES = (16, 64)
 _ENRICHED, _REDUCED = 32, 8
-#: Distances at which the enrichment looks, in pixels of its stage.
+#: Dilations of the enrichment, in pixels of its stage.
 _DILATIONS = (4, 8, 12, 16)
 
-#: Pixels of mirrored border, beyond which the zeros make no difference.
+#: Pixels of mirrored padding, beyond which zero padding makes no difference.
 _MARGIN = 16
 
 
@@ -50,10 +50,10 @@ def load_tin(
 
 
 def load_network(weights: Path, sha256: str | None = None) -> TIN:
-    """Return the network of a file of weights: (B, 3, H, W) float32 BGR in 0..255 → (B, 1, H, W) probabilities.
+    """Return the network with the weights of a file: (B, 3, H, W) float32 BGR in 0..255 → (B, 1, H, W) probabilities.
 
     Raises:
-        ConfigError: The file is absent, unknown, damaged or another network's.
+        ConfigError: The file does not exist, or is unknown, damaged or of another network.
     """
     state = load_state(weights, sha256, PUBLISHED)
     network = TIN(stages=2 if "conv2_1.weight" in state else 1)
@@ -62,7 +62,7 @@ def load_network(weights: Path, sha256: str | None = None) -> TIN:
 
 
 class TIN(nn.Module):
-    """The network, of one or two stages. Names of its parts are those of the published weights."""
+    """The network, with one or two stages; its modules have the names of the published weights."""
 
     def __init__(self, stages: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class TIN(nn.Module):
             if number > 1:
                 seen = functional.max_pool2d(seen, 2, stride=2, ceil_mode=True)
             seen, score = self._stage(number, seen)
-            # Corners stay corners, as when it was trained; at the photo's own size nothing changes.
+            # With aligned corners, as in training; without resizing nothing changes.
             scores.append(functional.interpolate(score, size, mode="bilinear", align_corners=True))
         fused: Tensor = scores[0] if self.stages == 1 else self.score_final(torch.cat(scores, dim=1))
         return torch.sigmoid(fused)
@@ -101,7 +101,7 @@ class TIN(nn.Module):
 
 
 class _Enrichment(nn.Module):
-    """Dilated filters beside each other, as low-pass filters of several widths are in the traditional method."""
+    """Parallel dilated filters, like the low-pass filters of several widths in the traditional method."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
