@@ -1,1 +1,1 @@
-"""The official file formats, read and written."""
+"""Readers and writers of drawing file formats."""

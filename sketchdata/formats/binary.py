@@ -1,7 +1,7 @@
-"""The official packed binary form of simplified drawings.
+"""The official packed binary format of simplified drawings.
 
 Little-endian and unpadded: `<Q key_id> <2s country> <b recognized> <I unix seconds> <H strokes>`, then for each stroke
-`<H n>`, n × uint8 x, n × uint8 y. Times have whole seconds only. Source: the README and
+`<H n>`, n × uint8 x, n × uint8 y. Times have a resolution of one second. Source: the README and
 `examples/binary_file_parser.py` of github.com/googlecreativelab/quickdraw-dataset.
 """
 
@@ -27,10 +27,10 @@ _MAX_SECONDS = 2**32 - 1
 def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
     """Find every record and its key_id in a stream of bytes.
 
-    The last block is not `complete` when the file ends inside a record; that rest is its last record.
+    If the file ends inside a record, the last block is not `complete`, and its last record is the incomplete one.
 
     Args:
-        blocks: The file's content in pieces of any size.
+        blocks: The file's content in blocks of any size.
 
     Yields:
         Blocks of at least one record.
@@ -48,11 +48,11 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
 
 
 def _record_bounds(data: bytes) -> list[int]:
-    """Return where each whole record starts, and where the last one ends."""
+    """Return the start of each complete record, and the end of the last one."""
     bounds, end, size = [0], 0, len(data)
     while end + _HEADER.size <= size:
         end += _HEADER.size
-        # Only lengths are read: Python's plainest loop, as a record does not say where the next one starts.
+        # Only lengths are read, in a Python loop: the start of a record depends on the previous one.
         for _ in range(data[end - 2] | data[end - 1] << 8):
             if end + 2 > size:
                 return bounds
@@ -75,13 +75,13 @@ def _block(data: bytes, position: int, bounds: list[int], *, complete: bool = Tr
 
 
 def parse(records: Sequence[bytes], *, word: str, label: int, raw: bool = False) -> Parsed:
-    """Parse whole records of one category's file.
+    """Parse complete records of one category's file.
 
     Args:
-        records: Each record's bytes.
-        word: Unused: the binary form holds no word. Here so that all formats are called alike.
-        label: The label to give the drawings.
-        raw: Must be false: there is no binary form of raw drawings.
+        records: The bytes of each record.
+        word: Unused, since the format has no words; all formats have the same parameters.
+        label: The label of the drawings.
+        raw: Must be false: raw drawings have no binary format.
     """
     del word, raw
     good, faults = [], []
@@ -136,10 +136,10 @@ def _assemble(good: Sequence[Sequence[object]], label: int) -> DrawingBatch:
 
 
 def dump(batch: DrawingBatch, word: str = "") -> bytes:
-    """Write simplified drawings as official records; fractions of a second are lost, as the format has none.
+    """Return simplified drawings as official records; fractions of a second are lost.
 
     Raises:
-        FormatError: The drawings are raw, or one has more strokes or points than 16 bits count, or a time beyond 32.
+        FormatError: The drawings are raw, a number of strokes or points exceeds 16 bits, or a time exceeds 32 bits.
     """
     del word
     if batch.is_raw:

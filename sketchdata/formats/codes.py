@@ -1,6 +1,6 @@
 """Binary codes of drawings, packed into bytes.
 
-Bit j of a code is bit j % 8, the lowest first, of byte j // 8, the layout of faiss and of our Parquet files.
+Bit j of a code is bit j % 8, counted from the lowest, of byte j // 8, as in faiss and in our Parquet files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 
 Packed = npt.NDArray[np.uint8]
-#: The longest code that a byte can count the distance of.
+#: Maximum code length for which a distance fits into a byte.
 MAX_BITS = 248
 
 
@@ -40,7 +40,7 @@ class Codes:
         classes: The class table.
 
     Raises:
-        ConfigError: The arrays do not fit one another.
+        ConfigError: The shapes of the arrays do not match.
     """
 
     bits: int

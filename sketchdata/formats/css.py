@@ -1,8 +1,8 @@
-"""Style sheets: which declarations they make for an element of a document.
+"""CSS style sheets: the declarations that apply to an element of a document.
 
-tinycss2 parses the sheets, and cssselect2 compiles their selectors: those of Selectors 4 that depend on the document
-alone. Rules within `@media` and its like do not apply. Limits on what a sheet holds, and on the elements that its
-selectors look at, keep hostile ones short.
+tinycss2 parses the sheets, and cssselect2 compiles the selectors of Selectors 4 that depend only on the document. Rules
+in `@media` and similar blocks do not apply. The size of a sheet and the number of elements that its selectors visit are
+limited, against malicious sheets.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import tinycss2
 
 from sketchdata.errors import FormatError
 
-#: Characters of all sheets, their rules, and the elements that rules are tried on or look at.
+#: Limits: characters of all sheets, number of rules, and number of elements that selectors visit.
 _MAX_TEXT, _MAX_RULES, _MAX_LOOKS = 500_000, 2_000, 1_000_000
-#: A longer selector counts as a look more for each of these.
+#: Characters of a selector that count as one more visit.
 _CHARACTERS_A_LOOK = 30
-#: Fonts and pictures within a sheet, which may be large.
+#: Embedded fonts and pictures, which may be large.
 _EMBEDDED = re.compile(r"base64,[\w+/=%\s]*")
 
 
@@ -34,11 +34,11 @@ class StyleRules:
         root: The document.
 
     Raises:
-        FormatError: They hold too much, or their selectors look at too many elements.
+        FormatError: The sheets are too large, or their selectors visit too many elements.
     """
 
     def __init__(self, sheets: Sequence[str], root: Element) -> None:
-        # (cost, specificity and order, test, declarations), by what an element needs for the rule to apply.
+        # (cost, specificity and order, test, declarations), indexed by a property that an element needs to match.
         self._rules: dict[str, list[tuple[int, tuple[Any, int], Any, str]]] = {}
         sheets = [_EMBEDDED.sub("base64,", text) for text in sheets]
         if sum(map(len, sheets)) > _MAX_TEXT:
@@ -57,17 +57,17 @@ class StyleRules:
                     entry = (cost, (selector.specificity, count), selector.test, block)
                     key = _key("#", selector.id) or _key(".", selector.class_name) or selector.local_name or "*"
                     self._rules.setdefault(key, []).append(entry)
-        except (RecursionError, ValueError) as error:  # ValueError: a number of more digits than int() takes
+        except (RecursionError, ValueError) as error:  # ValueError: a number with more digits than int() accepts
             raise _too_many("they are nested too deeply, or have too long numbers") from error
         top = _Node.from_xml_root(root)
         self._looks = top.looks
         self._nodes = {node.etree_element: node for node in top.iter_subtree()}
 
     def blocks(self, element: Element) -> list[str]:
-        """Return the declarations for an element, of one rule each; the last ones win.
+        """Return the declarations of each rule that matches an element; later ones have precedence.
 
         Raises:
-            FormatError: Its selectors look at too many elements.
+            FormatError: The selectors visit too many elements.
         """
         node = self._nodes[element]
         keys = ("*", element.tag, *(f".{name}" for name in node.classes), f"#{node.id}")
@@ -97,7 +97,7 @@ def _too_many(what: str) -> FormatError:
 
 
 class _Looks:
-    """Counts the elements that selectors look at: of nested ones, each looks at all of them again."""
+    """Counts the elements that selectors visit; each nested selector visits all of them again."""
 
     def __init__(self) -> None:
         self._left = _MAX_LOOKS
@@ -109,7 +109,7 @@ class _Looks:
 
 
 class _Node(cssselect2.ElementWrapper):  # type: ignore[misc]
-    """An element as selectors see it."""
+    """An element in the interface of cssselect2."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -1,11 +1,11 @@
-"""Codes as DeepHash-pytorch keeps them: four arrays in a folder, of a gallery (`trn`) and of queries (`tst`).
+"""Codes in the layout of DeepHash-pytorch: four arrays in a folder, of a gallery (`trn`) and of queries (`tst`).
 
-    {trn,tst}_binary.npy    (N, D), −1 and 1 as float32, the sign of a network's numbers
+    {trn,tst}_binary.npy    (N, D) float32, −1 and 1, the signs of a network's output
     {trn,tst}_label.npy     (N, L), 1 in the column of the class and 0 elsewhere
 
-Also read are 0 and 1 as bits, other types of numbers, (N,) or (N, 1) indices as labels, and names with something
-before them, as `cifar10-1_48bits-trn_binary.npy`. Ours have (N,) uint64 `{trn,tst}_key_id.npy` beside them. Nothing is
-unpickled. Source: `validate` in utils/tools.py of github.com/swuxyj/DeepHash-pytorch, and its loaders for the labels.
+The reader also accepts 0 and 1 as bits, other numeric types, (N,) or (N, 1) indices as labels, and names with a prefix,
+such as `cifar10-1_48bits-trn_binary.npy`. The writer adds `{trn,tst}_key_id.npy`, (N,) uint64. Nothing is unpickled.
+Source: `validate` in utils/tools.py of github.com/swuxyj/DeepHash-pytorch, and its loaders for the labels.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from sketchdata.errors import ConfigError, FormatError
 from sketchdata.files import regular
 from sketchdata.formats.codes import MAX_BITS, Codes, Packed, pack_bits, unpack_bits
 
-#: {split: how its files begin}; DeepHash-pytorch's training set has no file.
+#: {split: prefix of its files}; DeepHash-pytorch does not store the training set.
 PARTS = {"gallery": "trn", "query": "tst"}
 MAX_CLASSES = 1 << 16
 
 _BINARY, _LABEL, _KEY_ID = "binary.npy", "label.npy", "key_id.npy"
-#: Rows that are looked at or written at a time: of 345 classes in 8 bytes each, 45 MB.
+#: Rows that are read or written at a time: 45 MB of labels in 8 bytes for 345 classes.
 _ROWS_AT_ONCE = 1 << 14
-#: What numpy raises when a file is not what it says; its parser of headers is one of Python.
+#: Errors that numpy raises for invalid files; headers are parsed as Python literals.
 _READ_ERRORS = (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError, tokenize.TokenError)
 
 _Array: TypeAlias = npt.NDArray[Any]
@@ -44,10 +44,10 @@ class _Part:
 
     Attributes:
         bits: D.
-        packed: As `pack_bits` gives them.
+        packed: As returned by `pack_bits`.
         labels: (N,) uint16.
-        key_ids: (N,) uint64; None where no file has them.
-        width: L of labels in columns; None of indices.
+        key_ids: (N,) uint64; None without a file of key_ids.
+        width: L for labels in columns; None for indices.
     """
 
     bits: int
@@ -63,8 +63,8 @@ class DeepHashCodes:
 
     Attributes:
         gallery: N codes.
-        query: M codes, of as many bits and of the same class table.
-        has_key_ids: Whether the folder has the key_ids; if not, they are the row numbers.
+        query: M codes with the same number of bits and the same class table.
+        has_key_ids: Whether the folder has key_ids; otherwise they are the row numbers.
     """
 
     gallery: Codes
@@ -76,14 +76,13 @@ def read_folder(folder: Path, classes: Sequence[str] | None = None) -> DeepHashC
     """Read a folder's codes.
 
     Args:
-        folder: Where the arrays are.
-        classes: The class table; None names them `class 0` and so on, as many as there are columns of labels, or up to
+        folder: The folder with the arrays.
+        classes: The class table; None names the classes `class 0` and so on, for the columns of the labels, or up to
             the largest index.
 
     Raises:
-        ConfigError: There is no folder, or the class table does not fit the labels.
-        FormatError: A file is missing, is not an array of numbers, or holds something that is not a code or not a
-            single class.
+        ConfigError: The folder does not exist, or the class table does not match the labels.
+        FormatError: A file is missing or is not a numeric array, or a row is not a code or not of exactly one class.
     """
     places = _find(folder)
     gallery, query = (_read_part(places[split]) for split in PARTS)
@@ -102,8 +101,8 @@ def files_of(folder: Path) -> list[Path]:
     """Return the files that `read_folder` reads.
 
     Raises:
-        ConfigError: There is no folder.
-        FormatError: Some are missing, or there are several sets of them.
+        ConfigError: The folder does not exist.
+        FormatError: A file is missing, or there are several sets of files.
     """
     paths = [Path(place + kind) for place in _find(folder).values() for kind in (_BINARY, _LABEL, _KEY_ID)]
     return [path for path in paths if path.is_file()]
@@ -116,7 +115,7 @@ def _codes(part: _Part, classes: tuple[str, ...], known: bool) -> Codes:
 
 
 def _find(folder: Path) -> dict[str, str]:
-    """Return {split: the path of its files without what comes after `trn_` or `tst_`}."""
+    """Return {split: the path of its files up to `trn_` or `tst_`}."""
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}: give the one that has the arrays")
     marks = sorted(folder.glob(f"*{PARTS['gallery']}_{_BINARY}"))
@@ -164,7 +163,7 @@ def _load(path: Path) -> _Array:
 
 
 def _blocks(array: _Array) -> Iterator[tuple[int, _Array]]:
-    """Yield (first row, rows) of some rows at a time."""
+    """Yield (first row, rows) for blocks of rows."""
     return ((start, array[start : start + _ROWS_AT_ONCE]) for start in range(0, len(array), _ROWS_AT_ONCE))
 
 
@@ -189,7 +188,7 @@ def _read_bits(array: _Array, name: str) -> tuple[Packed, int]:
                 first_row[value] = start + int(np.flatnonzero(low.any(1))[0])
         packed.append(pack_bits(ones))
     if None not in first_row.values():
-        # torch's sign of 0 is 0: no bit at all.
+        # torch's sign of 0 is 0, which is not a bit.
         raise FormatError(
             "values that are not bits",
             f"{name} has −1 in row {first_row[-1]:,} and 0 in row {first_row[0]:,}: write 1 and −1, or 1 and 0, alone",
@@ -251,13 +250,13 @@ def _class_table(parts: Sequence[_Part], classes: Sequence[str] | None) -> tuple
 
 
 def arrays(codes: Mapping[str, Codes]) -> dict[str, tuple[Codes, str]]:
-    """Return {file name: (codes, which array of them)}, for `dump`; `codes` has a gallery and queries."""
+    """Return {file name: (codes, kind of array)} for `dump`; `codes` has a gallery and queries."""
     kinds = (_BINARY, _LABEL, _KEY_ID)
     return {f"{part}_{kind}": (codes[split], kind) for split, part in PARTS.items() for kind in kinds}
 
 
 def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
-    """Write one array, some rows at a time, as `numpy.save` would.
+    """Write one array like `numpy.save`, block by block.
 
     Args:
         codes: N codes.
@@ -268,7 +267,7 @@ def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
     count, classes = len(codes), len(codes.classes)
     shape = {_BINARY: (count, codes.bits), _LABEL: (count, classes), _KEY_ID: (count,)}[kind]
     dtype = np.dtype({_BINARY: "<f4", _LABEL: "|i1", _KEY_ID: "<u8"}[kind])
-    # numpy's annotations leave this function out.
+    # numpy's type stubs do not have this function.
     write_header: Any = np.lib.format.write_array_header_1_0
     write_header(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     for start in range(0, count, _ROWS_AT_ONCE):
@@ -282,12 +281,12 @@ def dump(codes: Codes, kind: str, file: BinaryIO) -> None:
         file.write(np.ascontiguousarray(rows, dtype).data)
 
 
-# As HashNet and DeepHash-pytorch read them: one line per picture, its path and its class. The class is one column per
-# class, 1 in its own and 0 elsewhere; or, in HashNet alone, one index. Both programs split lines at any blank: a path
-# has none. Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet; `ImageList` in
+# Lists for HashNet and DeepHash-pytorch have one line per picture with its path and its class: one column per class, 1
+# for its own and 0 elsewhere, or, in HashNet only, one index. Both programs split lines at any white space, so a path
+# must not contain any. Source: `make_dataset` in pytorch/src/data_list.py of github.com/thuml/HashNet; `ImageList` in
 # utils/tools.py of github.com/swuxyj/DeepHash-pytorch.
 
-#: {split: its list}; there is none for validation.
+#: {split: its list}; validation has no list.
 FILES = {"train": "train.txt", "gallery": "database.txt", "query": "test.txt"}
 
 _INDEX = re.compile(r"\d{1,9}")
@@ -300,7 +299,7 @@ class PictureList:
     Attributes:
         paths: Paths of the pictures, as listed.
         labels: (N,) int64.
-        classes: L, the number of columns; of a list of indices, the largest and one.
+        classes: L, the number of columns; for a list of indices, the largest index plus one.
     """
 
     paths: tuple[str, ...]
@@ -309,10 +308,10 @@ class PictureList:
 
 
 def folder_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the folder of each class: its name, with `_` for blanks, which would end a path.
+    """Return the folder of each class: its name with `_` for spaces, which would end a path.
 
     Raises:
-        ConfigError: A name cannot be a folder's, or two classes would share one.
+        ConfigError: A name cannot be the name of a folder, or two classes would have the same folder.
     """
     names = tuple("_".join(word.split()) for word in classes)
     for name, word in zip(names, classes, strict=True):
@@ -341,11 +340,11 @@ def lines(
 
 
 def read_list(text: Iterable[str]) -> PictureList:
-    """Read a list, line by line; empty lines do not count.
+    """Read a list, line by line; empty lines are ignored.
 
     Raises:
-        FormatError: A line is not a path and a class, has another number of columns than the first, or is of several
-            classes or of none; or there are no pictures.
+        FormatError: A line is not a path and a class, has another number of columns than the first line, or does not
+            have exactly one class; or there are no pictures.
     """
     paths, labels, width = [], [], 0
     for number, line in enumerate(text, 1):

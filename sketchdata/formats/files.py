@@ -1,7 +1,8 @@
-"""Every file format by its name and suffix, read and written as a stream of batches.
+"""The table of file formats by name and suffix, with readers and writers of streams of batches.
 
-A reader takes the file's (unpacked) bytes in blocks of any size and yields portions; a writer takes batches. ndjson,
-binary and bitmaps stream, so memory is bounded whatever the file's size; .npz and .svg are held whole, up to a limit.
+A reader takes the file's decompressed bytes in blocks of any size and yields portions; a writer takes batches. ndjson,
+binary and bitmaps are streamed, so memory does not depend on the file's size; .npz and .svg files are read into memory,
+up to a limit.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from sketchdata.formats import binary, kaggle, ndjson, npz, strokes, svg
 from sketchdata.formats.records import RecordBlock
 
 GZIP_SUFFIX = ".gz"
-#: No official record comes near it; without a limit, a file without line ends would fill the memory.
+#: Far more than any official record; without a limit, a file without line ends would fill the memory.
 _MAX_RECORD_BYTES = 1 << 26
-#: Drawings of a portion, where the whole file is at hand.
+#: Drawings per portion of a file that is in memory.
 _PORTION = 4096
 _BLOCK_BYTES = 1 << 21
 _GZIP_MAGIC, _GZIP_LEVEL = b"\x1f\x8b", 6
-#: zlib's window size that asks for gzip, and the largest piece that is unpacked at once.
+#: zlib's window size for gzip, and the maximum number of bytes that are decompressed at a time.
 _GZIP, _PIECE_BYTES = 16 + zlib.MAX_WBITS, 1 << 20
-#: SVG documents that become one batch, at most.
+#: Maximum number of SVG documents per batch.
 _TOGETHER = 1000
-#: Where official lines have their word; others are parsed for it.
+#: Matches the word at its place in official lines; other lines are parsed.
 _OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
 _TRUNCATED = "truncated last record"
-#: How stroke-3 comes into the 0..255 square: one way for all of a file.
+#: How stroke-3 is scaled to the 0..255 square, for a whole file.
 SCALES = {
     "auto": "kept in their units where all of the file are whole numbers that fit into 0..255, and scaled otherwise",
     "keep": "kept in their units, whole numbers of the 0..255 square; larger ones are refused",
@@ -54,7 +55,7 @@ _REASONS_SHOWN, _MOST_DETAIL = 3, 160
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A refused record: its place in the file, such as `byte 1,234` or `train 17`, and why."""
+    """A rejected record: its place in the file, such as `byte 1,234` or `train 17`, and the reason."""
 
     where: str
     reason: str
@@ -62,7 +63,7 @@ class Fault:
 
 
 class FaultCounts:
-    """How often each reason was met; as a text, the three commonest reasons, each with the first place of it."""
+    """The number of faults per reason; as text, the three most frequent reasons, each with its first place."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.counts = Counter[str]()
@@ -72,7 +73,7 @@ class FaultCounts:
 
     @classmethod
     def of_lines(cls, lines: Iterable[Mapping[str, Any]], counts: Mapping[str, int] | None = None) -> FaultCounts:
-        """Count lines of a rejects.jsonl, whichever command made them; `counts` where a line stands for several."""
+        """Count the lines of a rejects.jsonl of any command; `counts` gives the number of faults of a line."""
         found = cls()
         for line in lines:
             place = [line[name] for name in ("source", "file", "photo") if line.get(name)][:1]
@@ -85,7 +86,7 @@ class FaultCounts:
 
     @classmethod
     def of_list(cls, path: Path, counts: Mapping[str, int] | None = None) -> FaultCounts:
-        """Count the lines of a file as `of_lines` does."""
+        """Count the lines of a rejects.jsonl file, see `of_lines`."""
         with path.open("rb") as lines:
             return cls.of_lines(map(orjson.loads, lines), counts)
 
@@ -106,13 +107,13 @@ class FaultCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Portion:
-    """Some of a file's drawings, and what was refused among them.
+    """A part of a file's drawings, and the rejected records among them.
 
     Attributes:
         batch: N drawings.
-        faults: What was refused.
-        names: The names of the drawings' files without suffix, of a folder; else none.
-        note: What the reader decided for the whole file, where people should know.
+        faults: The rejected records.
+        names: For a folder, the names of the drawings' files without suffix; else empty.
+        note: What the reader decided for the whole file, for the user.
     """
 
     batch: DrawingBatch
@@ -132,11 +133,11 @@ class FileFormat:
     """One file format.
 
     Attributes:
-        name: Its suffix without the dot, and its name for `--from` and `--to`.
-        read: None where it cannot be read.
-        write: How batches are written to one file; None where they are not.
-        text: Whether it can come from standard input and go to standard output.
-        names_word: Whether its records name their category.
+        name: The suffix without the dot, and the name for `--from` and `--to`.
+        read: The reader; None if the format cannot be read.
+        write: The writer of batches to one file; None if the format cannot be written so.
+        text: Whether standard input and output are supported.
+        names_word: Whether records have their category.
     """
 
     name: str
@@ -150,7 +151,7 @@ class FileFormat:
 
 
 def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
-    """Read official lines, simplified or raw, whichever the first readable line is; of one category or of many."""
+    """Read official lines of one or many categories, simplified or raw, which the first readable line decides."""
 
     def bounded() -> Iterator[bytes]:
         open_ = 0
@@ -170,7 +171,7 @@ def read_ndjson(blocks: Iterable[bytes], words: Words, word: str | None) -> Iter
 
 
 def are_raw(lines: Sequence[bytes]) -> bool | None:
-    """Return whether official lines are raw, by the columns of the first readable one's strokes; None without one."""
+    """Return whether official lines are raw, by the strokes of the first readable line; None without one."""
     for line in lines:
         try:
             columns = len(ndjson.parse_drawing(orjson.loads(line)["drawing"])[0])
@@ -182,20 +183,20 @@ def are_raw(lines: Sequence[bytes]) -> bool | None:
 
 
 def parse_lines(lines: Sequence[bytes], words: Words, word: str | None, *, raw: bool) -> Parsed:
-    """Parse official lines of any categories, or all of the category `word`, and keep their order."""
+    """Parse official lines of any categories, or only of the category `word`, in their order."""
     by_word: dict[str | None, list[int]] = {}
     for row, line in enumerate(lines):
         by_word.setdefault(_word_of(line) if word is None else word, []).append(row)
     parts = []
     for name, rows in by_word.items():
-        # A line that names no word is refused for what is wrong with it, and must not make up a label.
+        # A line without a word is rejected by the parser, and must not add a label.
         label = 0 if name is None else words.label(name)
-        # Every digit of a raw pixel is kept: simplifying needs them, and what is written again is then what was read.
+        # With full precision, since simplification needs every digit, and writing then gives the original values.
         some = [lines[row] for row in rows]
         parts.append((rows, ndjson.parse(some, word=name or "", label=label, raw=raw, full_precision=True)))
     if len(parts) == 1:
         return parts[0][1]
-    # The records of the groups go back into their order.
+    # Restore the order of the records.
     batch = concatenate([empty_batch(raw=raw), *(parsed.batch for _, parsed in parts)])
     good = np.concatenate([np.empty(0, np.int64), *(np.array(rows, np.int64)[parsed.rows] for rows, parsed in parts)])
     faults = [(rows[number], error) for rows, parsed in parts for number, error in parsed.faults]
@@ -224,7 +225,7 @@ def _portion(block: RecordBlock, parsed: Parsed) -> Portion:
 
 
 def read_csv(blocks: Iterable[bytes], words: Words, word: str | None) -> Iterator[Portion]:
-    """Read Kaggle's CSV, simplified or raw, whichever the first readable row is; of one category or of many."""
+    """Read Kaggle's CSV of one or many categories, simplified or raw, which the first readable row decides."""
     rows, first = kaggle.to_lines(blocks, word), 2
     raw: bool | None = None
     while lines := list(islice(rows, _PORTION)):
@@ -245,7 +246,7 @@ def read_binary(blocks: Iterable[bytes], words: Words, word: str | None) -> Iter
 
 
 def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: str = "auto") -> Iterator[Portion]:
-    """Read a sketch-rnn file, split after split, all of it at one scale.
+    """Read a sketch-rnn file, split by split, with one scale for the whole file.
 
     Args:
         blocks: The file.
@@ -270,7 +271,7 @@ def read_npz(blocks: Iterable[bytes], words: Words, word: str | None, *, scale: 
 
 
 def read_svg(blocks: Iterable[bytes], words: Words, word: str | None, *, name: str | int = 0) -> Iterator[Portion]:
-    """Read an SVG document as one drawing; `name` distinguishes it from equal ones, see `svg.load`."""
+    """Read an SVG document as one drawing; `name` distinguishes it from equal documents, see `svg.load`."""
     try:
         drawing = svg.load(read_whole(blocks, svg.MAX_BYTES), word=word, name=name)
     except FormatError as error:
@@ -284,7 +285,7 @@ def open_file(path: Path) -> BinaryIO:
     """Open a file of drawings.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: The file does not exist.
     """
     try:
         return regular(path).open("rb")
@@ -295,12 +296,12 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-    """Return a file's bytes in blocks, unpacked where they begin as gzip does.
+    """Return a file's bytes in blocks, decompressed if they start like gzip.
 
     Args:
         file: Open for reading.
         name: The file's name, for messages.
-        advance: Is told how many bytes of the file were read.
+        advance: Called with the number of bytes read.
     """
 
     def stored() -> Iterator[bytes]:
@@ -315,10 +316,10 @@ def unpacked_blocks(file: BinaryIO, name: str, advance: Callable[[int], None] = 
 
 
 def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Unpack gzip of one or more members (RFC 1952) in pieces of at most 1 MiB; `name` is for messages.
+    """Decompress gzip of one or more members (RFC 1952) in blocks of at most 1 MiB; `name` is for messages.
 
     Raises:
-        FormatError: The gzip is damaged or ends early.
+        FormatError: The gzip data is damaged or truncated.
     """
     unpack = zlib.decompressobj(_GZIP)
     try:
@@ -327,7 +328,7 @@ def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
             # Between members, and after the last one, gzip allows padding with zeros.
             while rest := rest.lstrip(b"\0") if unpack.eof else rest:
                 unpack = zlib.decompressobj(_GZIP) if unpack.eof else unpack
-                # Bounded, since 1 MiB of gzip may hold 1 GiB.
+                # Bounded, since 1 MiB of gzip may decompress to 1 GiB.
                 piece = unpack.decompress(rest, _PIECE_BYTES)
                 rest = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
                 if piece:
@@ -341,12 +342,12 @@ def gunzip(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Portion]:
-    """Read a folder's SVG files by rising name, many to a batch; of equal ones, made-up key_ids differ by the names.
+    """Read the SVG files of a folder in the order of their names; made-up key_ids of equal files differ by the names.
 
     Raises:
-        ConfigError: It has none.
+        ConfigError: The folder has no SVG files.
     """
-    # Hidden ones are other programs' notes.
+    # Hidden files belong to other programs.
     named = (path for path in folder.iterdir() if path.suffix.lower() == ".svg" and not path.name.startswith("."))
     paths = sorted(path for path in named if path.is_file())
     if not paths:
@@ -364,7 +365,7 @@ def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Po
                 faults=[Fault(where=path.name, reason=fault.reason, detail=fault.detail) for fault in portion.faults],
             )
             continue
-        # Raw and simplified drawings cannot lie in one batch.
+        # Raw and simplified drawings cannot be in one batch.
         if batches and (len(batches) == _TOGETHER or batches[0].is_raw != portion.batch.is_raw):
             yield Portion(batch=concatenate(batches), names=names)
             batches, names = [], []
@@ -375,10 +376,10 @@ def read_svg_folder(folder: Path, words: Words, word: str | None) -> Iterator[Po
 
 
 def read_whole(blocks: Iterable[bytes], limit: int) -> bytes:
-    """Put a file's blocks together.
+    """Join a file's blocks.
 
     Raises:
-        FormatError: It has more bytes than the limit.
+        FormatError: The file exceeds the size limit.
     """
     pieces, size = [], 0
     for block in blocks:
@@ -393,7 +394,7 @@ def read_whole(blocks: Iterable[bytes], limit: int) -> bytes:
 
 
 def write_ndjson(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
-    """Write official lines, each with its own word."""
+    """Write official lines with the word of each drawing."""
     for batch in batches:
         names = (words.names[label] for label in batch.label.tolist())
         lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in ndjson.records(batch, names))
@@ -401,7 +402,7 @@ def write_ndjson(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) 
 
 
 def write_csv(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
-    """Write Kaggle's CSV, each row with its own word."""
+    """Write Kaggle's CSV with the word of each drawing."""
     records = (
         record
         for batch in batches
@@ -411,14 +412,14 @@ def write_csv(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> 
 
 
 def write_binary(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
-    """Write official packed records; words are lost, and fractions of a second."""
+    """Write official packed records; words and fractions of a second are lost."""
     del words
     for batch in batches:
         file.write(binary.dump(batch))
 
 
 def write_npz(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
-    """Write a sketch-rnn file, shared out into train, valid and test in the drawings' order; metadata are lost."""
+    """Write a sketch-rnn file, divided into train, valid and test in the drawings' order; metadata are lost."""
     del words
     npz.dump(npz.share_out([array for batch in batches for array in strokes.to_stroke3(batch)]), file)
 
@@ -427,7 +428,7 @@ def write_svg(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> 
     """Write one drawing as an SVG document.
 
     Raises:
-        FormatError: There is another one.
+        FormatError: There are several drawings.
     """
     drawings = chain.from_iterable(batch.drawings(words.names) for batch in batches)
     for number, drawing in enumerate(drawings):
@@ -437,9 +438,9 @@ def write_svg(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> 
 
 
 def write_npy(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> None:
-    """Write 28×28 bitmaps by the fast raster; everything but the pixels is lost."""
+    """Write 28×28 bitmaps by the fast raster; all other data are lost."""
     del words
-    # OpenCV comes with it, which only those need who draw.
+    # Imported here, because it imports OpenCV.
     from sketchdata.formats import npy
 
     npy.dump(batches, file)
@@ -447,7 +448,7 @@ def write_npy(batches: Iterable[DrawingBatch], words: Words, file: BinaryIO) -> 
 
 @contextmanager
 def packed_by_name(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """Give what writes to a file, packed as gzip where its name ends so; the same bytes give the same file."""
+    """Return a stream that writes to a file, compressed if its name ends in .gz; equal content gives equal bytes."""
     if not name.endswith(GZIP_SUFFIX):
         yield file
         return
@@ -464,21 +465,22 @@ def write_svg_folder(
     refuse: Callable[[Drawing, FormatError], None] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write one SVG file per drawing, first into a folder of its own and then all at once into `out`.
+    """Write one SVG file per drawing, first to a temporary folder, from which all files are moved to `out`.
 
     Args:
         out: The folder, which need not exist.
-        drawings: What to write.
-        overwrite: Whether files of these names may be replaced.
-        names: {key_id: the name of its file without suffix}; others are named by their key_ids.
-        refuse: Is told of drawings that have no SVG form, or the key_id of another one; None to raise it.
-        check: Is called when all are written, before they are moved into the folder.
+        drawings: The drawings.
+        overwrite: Whether existing files may be replaced.
+        names: {key_id: the name of its file without suffix}; the default name is the key_id.
+        refuse: Called with the error of a drawing that cannot be written as SVG or has the key_id of another one;
+            None to raise the error.
+        check: Called when all files are written, before they are moved to the folder.
 
     Raises:
-        ConfigError: The folder has files of these names already.
-        FormatError: A drawing has no SVG form, or the key_id of another one.
+        ConfigError: The folder already has files with these names.
+        FormatError: A drawing cannot be written as SVG, or has the key_id of another one.
     """
-    # Not beside a folder that is there: `.` and `/` have no name.
+    # In the folder if it exists, since `.` and `/` have no name to derive another one from.
     work = (out if out.is_dir() else out.parent) / f".{out.name}.{token_hex(4)}.tmp"
     work.mkdir(parents=True)
     try:
@@ -522,7 +524,7 @@ FORMATS = {
 
 
 def format_of(name: str) -> FileFormat:
-    """Return the format of a file by its name's suffix; `.gz` after it does not count.
+    """Return the format of a file by the suffix of its name, ignoring `.gz`.
 
     Raises:
         ConfigError: The format does not exist.

@@ -17,17 +17,17 @@ from sketchdata.errors import FormatError
 
 COLUMNS = ("countrycode", "drawing", "key_id", "recognized", "timestamp", "word")
 _NEEDED = {"drawing", "key_id"}
-#: What columns hold that a file lacks, or that are empty.
+#: Values of columns that are missing or empty.
 _DEFAULTS = {"recognized": "True", "timestamp": "1970-01-01 00:00:00"}
-#: No drawing comes near it.
+#: Far larger than any drawing.
 _MAX_FIELD = 1 << 26
 
 
 def to_lines(blocks: Iterable[bytes], word: str | None) -> Iterator[bytes]:
-    """Turn rows of CSV into official lines of JSON; `word` is that of files without such a column.
+    """Convert CSV rows to official JSON lines; `word` is for files without that column.
 
     Raises:
-        FormatError: It is not such a CSV.
+        FormatError: The file is not such a CSV.
     """
     csv.field_size_limit(_MAX_FIELD)
     reader = csv.DictReader(_text_lines(blocks))
@@ -61,12 +61,12 @@ def _line(row: Mapping[str, str | None], word: str | None) -> bytes:
         "recognized": {"true": True, "false": False}.get(str(values["recognized"]).lower(), values["recognized"]),
         "key_id": values.get("key_id"),
     }
-    # What is not JSON makes a line that is not either, which is then refused by itself.
+    # A cell that is not JSON gives a line that is not JSON, which the parser rejects.
     return orjson.dumps(record)[:-1] + b',"drawing":' + str(values.get("drawing")).encode() + b"}"
 
 
 def to_rows(records: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
-    """Turn official records into lines of CSV, the head first."""
+    """Convert official records to lines of CSV, the header first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

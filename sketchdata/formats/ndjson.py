@@ -32,22 +32,22 @@ _MARK = b'"key_id"'
 _MARK_WORD = np.frombuffer(_MARK, np.uint64)[0]
 #: A key_id up to the first digit of its value, a string.
 _KEY_ID = re.compile(_MARK + rb' {0,6}: {0,6}"')
-#: A 64-bit integer has at most 20 digits; those with 20 may overflow, so they are left to the parser.
+#: A 64-bit integer has at most 20 digits; numbers with 20 may overflow and are left to the parser.
 _MAX_DIGITS = 19
-#: Bytes after a block that may be looked at without belonging to it.
+#: Padding after a block, so that reads beyond its end are safe.
 _PADDING = bytes(64)
-#: What readers should hand to `scan` at a time: below it the cost of a block weighs, above it memory.
+#: Recommended block size for `scan`: smaller blocks cost more time, larger ones more memory.
 BLOCK_BYTES = 1 << 21
 
 
 def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
-    """Find every line and its key_id in a stream of bytes, without parsing; blank lines are left out.
+    """Find every line and its key_id in a stream of bytes, without parsing; blank lines are skipped.
 
     Args:
-        blocks: The file's content in pieces of any size.
+        blocks: The file's content in blocks of any size.
 
     Yields:
-        Blocks of at least one record; the last one is not `complete` when the file does not end in a line end.
+        Blocks of at least one record; the last one is not `complete` if the file does not end with a line end.
     """
     tail, position = b"", 0
     for block in blocks:
@@ -55,7 +55,7 @@ def scan(blocks: Iterable[bytes]) -> Iterator[RecordBlock]:
         if cut == 0:
             tail += block
             continue
-        # The one copy of the bytes on the whole way.
+        # The only copy of the bytes.
         lines = _scan_lines(b"".join((tail, memoryview(block)[:cut], _PADDING)), position)
         if len(lines):
             yield lines
@@ -69,10 +69,10 @@ def _scan_lines(data: bytes, position: int, *, terminated: bool = True) -> Recor
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == _NEWLINE)
     starts = np.empty_like(ends)
-    # A byte order mark belongs to no line.
+    # A byte order mark is not part of the first line.
     starts[0] = len(codecs.BOM_UTF8) if position == 0 and data.startswith(codecs.BOM_UTF8) else 0
     starts[1:] = ends[:-1] + 1
-    # This drops "\n" and "\r\n" and nothing else: a line of one stray byte is a bad record.
+    # This drops only "\n" and "\r\n": a line of one other byte is a bad record.
     filled = (ends - starts > 1) | ((ends > starts) & (array[starts] != _RETURN))
     if not filled.all():
         starts, ends = starts[filled], ends[filled]
@@ -82,16 +82,16 @@ def _scan_lines(data: bytes, position: int, *, terminated: bool = True) -> Recor
 
 
 def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return where each line's key_id digits begin, -1 where unknown.
+    """Return the start of each line's key_id digits, or -1.
 
-    The part of a line before its key_id has few different lengths (digits of the second's fraction, true or false, a
-    country or none). So the place is searched in one line, tried on all the others at once, and so on with the rest.
+    The part of a line before its key_id has few distinct lengths (digits of the second's fraction, true or false, a
+    country or none). So the position is searched in one line and tried on all others at once, then again with the rest.
     """
     words: npt.NDArray[np.uint64] = np.ndarray((len(data) - 7,), np.uint64, data, 0, (1,))
     array = np.frombuffer(data, np.uint8)
     found = np.full(len(starts), -1, np.int64)
     todo: npt.NDArray[np.int64] = np.arange(len(starts))
-    while len(todo):  # one turn for each different length, about a dozen in the official files
+    while len(todo):  # one iteration per distinct length, about a dozen in the official files
         first = todo[0]
         value = _KEY_ID.search(data, starts[first], ends[first])
         if value is None:
@@ -101,7 +101,7 @@ def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[n
         to_mark, gap = mark - starts[first], value.end() - mark
         marks = np.minimum(starts[todo] + to_mark, len(words) - len(_PADDING))
         hit = words[marks] == _MARK_WORD
-        # Between mark and digits only `:` and blanks and `"` may stand, as in the line just searched.
+        # Between the key and the digits there may only be `:`, spaces and `"`, as in the line just searched.
         for step in range(len(_MARK), gap):
             hit &= array[marks + step] == data[mark + step]
         found[todo[hit]] = marks[hit] + gap
@@ -112,7 +112,7 @@ def _find_digits(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[n
 def _read_digits(
     array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """Read decimal numbers that end in a quote; (L,) values, and whether each is one."""
+    """Parse decimal numbers before a quote: (L,) values, and whether each is valid."""
     known = starts >= 0
     places = np.where(known, starts, 0)
     values: npt.NDArray[np.uint64] = np.zeros(len(starts), np.uint64)
@@ -139,9 +139,9 @@ _MAX_TIME = 2**32 - 1
 _FIRST_MOMENT = np.datetime64("0001-01-01", "us")
 #: The last of the year 9999.
 _MAX_MILLISECONDS = 253_402_300_799_999
-#: Beyond any screen. What is larger has no SVG form, and its whole numbers no 64 bits.
+#: Larger than any screen; larger numbers are not supported by the SVG writer and may exceed 64 bits.
 _MAX_PIXEL = 1e9
-#: Lines parsed at once: few enough that their objects stay in the processor's cache.
+#: Lines parsed at a time: few enough for their objects to stay in the processor's cache.
 _CHUNK = 250
 
 
@@ -149,14 +149,14 @@ def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False, f
     """Parse lines of one category's file.
 
     Args:
-        lines: Whole records, without or with line ends.
-        word: The category that every line must name.
-        label: The label to give the drawings.
-        raw: Whether strokes are [x, y, t] with real-numbered pixels instead of [x, y] with 0..255.
-        full_precision: Give raw pixels as float64, for `simplify`, which needs every digit, instead of float32.
+        lines: Complete records, with or without line ends.
+        word: The category that every line must have.
+        label: The label of the drawings.
+        raw: Whether strokes are [x, y, t] with pixels as real numbers, instead of [x, y] in 0..255.
+        full_precision: Whether raw pixels are float64, for `simplify`, which needs every digit, instead of float32.
     """
     chunks = [lines[start : start + _CHUNK] for start in range(0, len(lines), _CHUNK)]
-    # JSON has no reference cycles, and looking for them takes two thirds of the time.
+    # JSON has no reference cycles, and the garbage collector would take two thirds of the time.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -176,7 +176,7 @@ def parse(lines: Sequence[bytes], *, word: str, label: int, raw: bool = False, f
 
 def _parse_chunk(lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> Parsed:
     try:
-        # Official files are good: the whole chunk at once, in C loops. Only when that fails, each line on its own.
+        # Official files are valid, so a chunk is parsed at once, in C loops; line by line only if that fails.
         batch = _assemble(list(map(orjson.loads, lines)), lines, word=word, label=label, raw=raw)
         return Parsed(batch=batch, rows=np.arange(len(lines)), faults=[])
     except (FormatError, ValueError, TypeError, KeyError, OverflowError):
@@ -195,7 +195,7 @@ def _parse_chunk(lines: Sequence[bytes], *, word: str, label: int, raw: bool) ->
 
 
 def _assemble(records: list[Any], lines: Sequence[bytes], *, word: str, label: int, raw: bool) -> DrawingBatch:
-    """Turn parsed records into flat arrays; any fault raises something, without saying which record has it."""
+    """Convert parsed records to flat arrays; an invalid record raises an error that does not identify it."""
     if not records:
         return empty_batch(raw=raw)
     words, countries, timestamps, recognized, key_ids, drawings = zip(*map(_get_fields, records), strict=True)
@@ -209,7 +209,7 @@ def _assemble(records: list[Any], lines: Sequence[bytes], *, word: str, label: i
     shaped = set(map(len, strokes)) == {per_stroke} and set(map(type, columns)) == {list} and counts.min() > 0
     if not shaped or lengths.min() == 0 or (lengths != lengths[:, :1]).any():
         raise FormatError("some line is bad")
-    # JSON's true would pass for 1 below; in a good line it stands once, as the value of "recognized".
+    # JSON's true would pass as 1 below; in a valid line it occurs once, as the value of "recognized".
     if any(line.count(b"true") + line.count(b"false") != 1 for line in lines):
         raise FormatError("some line is bad")
     digits = all(map(str.isdigit, key_ids)) and all(map(str.isascii, key_ids))
@@ -234,14 +234,14 @@ def _points(
     columns: list[list[Any]], *, raw: bool
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic], npt.NDArray[np.uint32] | None]:
     if not raw:
-        # bytes() of a list is the fastest loop there is that also refuses what is no whole number in 0..255.
+        # bytes() of a list is the fastest check that all elements are integers in 0..255.
         x, y = (np.frombuffer(b"".join(map(bytes, columns[axis::2])), np.uint8) for axis in (0, 1))
         return x, y, None
     xs, ys, ts = (list(chain.from_iterable(columns[axis::3])) for axis in (0, 1, 2))
     if not {*map(type, xs), *map(type, ys)} <= {int, float} or set(map(type, ts)) != {int}:
         raise FormatError("some line is bad")
     pixels = np.array([xs, ys], np.float64)
-    # Written so that not-a-number fails too.
+    # Negated, so that NaN fails too.
     if not (np.abs(pixels).max() < _MAX_PIXEL and min(ts) >= 0 and max(ts) <= _MAX_TIME):
         raise FormatError("some line is bad")
     return pixels[0], pixels[1], np.array(ts, np.uint32)
@@ -252,27 +252,27 @@ def _is_country(code: object) -> bool:
 
 
 def _microseconds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    # numpy alone would let other zones, seven digits and blanks pass.
+    # numpy alone would accept other time zones, seven digits and spaces.
     if not all(map(_TIMESTAMP.fullmatch, texts)):
         raise FormatError("some line is bad")
     moments = np.array([text[: -len(_ZONE)] for text in texts], "datetime64[us]")
-    # Python's own times have no year 0.
+    # Python's datetime has no year 0.
     if moments.min() < _FIRST_MOMENT:
         raise FormatError("some line is bad")
     return moments.astype(np.int64)
 
 
 def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]:
-    """Parse one line and say exactly what is wrong with it, if anything.
+    """Parse one line, with a precise error if it is invalid.
 
-    Read as well is what pandas and others make of official lines: key_ids as numbers, times as milliseconds since 1970,
-    whole coordinates with a fraction of 0, and the drawing as a text of JSON.
+    Variants that pandas and other programs write are also accepted: key_ids as numbers, times as milliseconds since
+    1970, integer coordinates with a fraction of 0, and the drawing as a string of JSON.
 
     Returns:
-        The record as official lines have it.
+        The record in the official form.
 
     Raises:
-        FormatError: The reason is one of a small fixed set, fit for counting; the detail names what was found.
+        FormatError: The line is invalid; the reason is one of a small fixed set, so that reasons can be counted.
     """
     try:
         record = orjson.loads(line)
@@ -297,10 +297,10 @@ def check_record(line: bytes, *, word: str, raw: bool = False) -> dict[str, Any]
 
 
 def parse_drawing(drawing: Any) -> Any:
-    """Return a record's drawing, parsed where it is a text of JSON.
+    """Return a record's drawing, parsed if it is a string of JSON.
 
     Raises:
-        FormatError: It is a text of something else.
+        FormatError: The string is not JSON.
     """
     try:
         return orjson.loads(drawing) if isinstance(drawing, str) else drawing
@@ -342,7 +342,7 @@ def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
     for column in whole:
         column[:] = [int(value) if isinstance(value, float) and value.is_integer() else value for value in column]
     for value in chain(*stroke[:2]):
-        # bool is an int to Python and not a coordinate to anyone.
+        # In Python bool is an int, but it is not a coordinate.
         if isinstance(value, bool) or not isinstance(value, (int, float) if raw else int):
             raise FormatError("bad coordinate", f"{value!r} in stroke {number}")
         if not raw and not 0 <= value <= MAX_COORDINATE:
@@ -355,16 +355,16 @@ def _check_points(stroke: list[list[Any]], number: int, *, raw: bool) -> None:
 
 
 def dump(batch: DrawingBatch, word: str) -> bytes:
-    """Write drawings of one category as official lines, keys in the official order, each line ended."""
+    """Return drawings of one category as official lines with line ends, with keys in the official order."""
     lines = (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records(batch, repeat(word)))
     return b"".join(lines)
 
 
 def records(batch: DrawingBatch, words: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield drawings as plain data, fields in the official order; `words` gives each row's category."""
+    """Yield drawings as plain data, with fields in the official order; `words` has the category of each row."""
     columns = [batch.x.tolist(), batch.y.tolist()]
     if batch.t is not None:
-        # The official raw files write whole pixels without a fraction.
+        # The official raw files have integer pixels without a fraction.
         pixels = ([int(v) if v.is_integer() and abs(v) <= _MAX_PIXEL else v for v in column] for column in columns)
         columns = [*pixels, batch.t.tolist()]
     strokes, points = batch.strokes.tolist(), batch.points.tolist()
@@ -383,6 +383,6 @@ def records(batch: DrawingBatch, words: Iterable[str]) -> Iterator[dict[str, Any
 
 
 def format_timestamps(microseconds: npt.NDArray[np.int64]) -> list[str]:
-    """Write times as the official files do: `2017-03-01 20:41:36.70725 UTC`, the fraction without trailing zeros."""
+    """Format times as in the official files, without trailing zeros: `2017-03-01 20:41:36.70725 UTC`."""
     texts = np.datetime_as_string(microseconds.view("datetime64[us]"), unit="us").tolist()
     return [text.replace("T", " ").rstrip("0").rstrip(".") + _ZONE for text in texts]

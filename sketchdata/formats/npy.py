@@ -1,7 +1,7 @@
 """The official bitmaps: `.npy` of (N, 784) uint8, one row per drawing of 28×28 pixels, ink 255 on background 0.
 
 Row i is line i of the ndjson file. Source: the README of github.com/googlecreativelab/quickdraw-dataset ("Numpy
-bitmaps"); the header is byte for byte that of the official files, 80 bytes long.
+bitmaps"); the header equals that of the official files, 80 bytes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Raster = Callable[[DrawingBatch], npt.NDArray[np.uint8]]
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER_BYTES = 80
-#: The official canvas in the units of the drawings: the square, a padding of 16 on each side, and the line's width.
+#: The official canvas in units of the drawings: square, line width, side of the canvas, and margin around the square.
 _SQUARE, _LINE_WIDTH, _CANVAS, _MARGIN = 256, 16, 304, 24
 _FINE = 16
 _AT_ONCE = 128
 
 
 def fast_raster(batch: DrawingBatch) -> npt.NDArray[np.uint8]:
-    """Draw 28×28 bitmaps laid out like the official ones, with OpenCV at 16 times the size, averaged down.
+    """Draw 28×28 bitmaps in the layout of the official ones, with OpenCV at 16 times the size, averaged down.
 
-    They are near the official ones, which cairo drew, and not equal to them: on average 2 to 3 of 255 off.
+    They approximate the official ones, which are drawn by cairo: the mean difference is 2 to 3 of 255.
 
     Returns:
         (N, 28, 28) uint8.
@@ -37,7 +37,7 @@ def fast_raster(batch: DrawingBatch) -> npt.NDArray[np.uint8]:
     Raises:
         FormatError: A raw coordinate is not a finite number.
     """
-    # OpenCV is loaded only by those who draw.
+    # Imported here, because it is slow to import.
     import cv2
 
     from sketchdata.drawings.raster import fit, paint, to_pixels
@@ -55,7 +55,7 @@ def fast_raster(batch: DrawingBatch) -> npt.NDArray[np.uint8]:
 
 
 def _margins(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return what centres each point's drawing on the canvas, (P, 2)."""
+    """Return each point's offset that centres its drawing on the canvas, (P, 2)."""
     bounds = batch.points[batch.strokes]
     inked = np.diff(bounds) > 0
     if not inked.any():
@@ -65,7 +65,7 @@ def _margins(batch: DrawingBatch, points: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def dump(batches: Iterable[DrawingBatch], file: BinaryIO, *, raster: Raster = fast_raster) -> int:
-    """Write bitmaps and return how many; they are made and written batch by batch.
+    """Write bitmaps, batch by batch, and return their number.
 
     Args:
         batches: Drawings, simplified or raw.
@@ -73,7 +73,7 @@ def dump(batches: Iterable[DrawingBatch], file: BinaryIO, *, raster: Raster = fa
         raster: Draws a batch as (N, 28, 28) uint8.
 
     Raises:
-        FormatError: The raster has another shape.
+        FormatError: The bitmaps have another shape.
     """
     file.write(bytes(_HEADER_BYTES))
     rows = 0

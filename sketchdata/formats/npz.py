@@ -1,9 +1,8 @@
 """sketch-rnn's .npz: stroke-3 arrays in three splits, train, valid and test.
 
-Each split is a one-dimensional array of (n, 3) int16 arrays, which numpy stores as a pickle. Unpickling runs whatever
-the file says, so pickles are read by a small machine of our own: it knows the instructions that numeric arrays are made
-of, holds plain data only, and calls nothing; it recognises the four names that numpy's pickles use and checks what is
-done with them.
+Each split is a one-dimensional array of (n, 3) int16 arrays, which numpy stores as a pickle. Unpickling may execute
+arbitrary code, so this module has its own interpreter of pickles: it supports only the opcodes of numeric arrays, has
+only plain data, and calls nothing; it recognises the four names in numpy's pickles and checks their use.
 
 Source: the README of github.com/googlecreativelab/quickdraw-dataset ("sketch-rnn QuickDraw Dataset");
 `models/sketch_rnn/sketch_rnn_train.py` of github.com/magenta/magenta, whose loader is
@@ -34,28 +33,28 @@ from sketchdata.formats.strokes import Stroke3, from_stroke5, has_start
 NumericArray = npt.NDArray[np.number[Any]]
 
 SPLITS = ("train", "valid", "test")
-#: A file's content may be so large, unpacked; the largest official one is about a quarter of it.
+#: Maximum decompressed size of a file in bytes, about four times the largest official one.
 MAX_BYTES = 1 << 29
 
 _MAX_MEMBERS = 1000
 _MAX_POINTS = MAX_BYTES // 6
 #: The official splits are 70,000, 2,500 and 2,500.
 _VALID_SHARE = _TEST_SHARE = 30
-#: The only form in which numpy writes the header of a .npy file.
+#: The only form of .npy headers that numpy writes.
 _HEADER = re.compile(
     rb"\{'descr': '[|]?([<>=]?(?:O|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,12}L?,? ?){0,4})\),? ?\} *\n"
 )
 _MAGIC = b"\x93NUMPY"
-# Without a time of writing, the same drawings give the same bytes.
+# A constant time, so that the same drawings give the same bytes.
 _FIRST_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def load(content: bytes) -> dict[str, list[NumericArray]]:
     """Read a sketch-rnn file.
 
-    Accepted are, for each name in the archive: an array of (n, 3) arrays, as in the official files; numeric (N, n, 3)
-    and (n, 3) arrays, the latter as one drawing; and the same with stroke-5, with or without start tokens.
+    Each member of the archive may be an array of (n, 3) arrays, as in the official files, a numeric (N, n, 3) array, or
+    an (n, 3) array, which is one drawing; or the same with stroke-5, with or without start tokens.
 
     Args:
         content: The whole file.
@@ -64,7 +63,7 @@ def load(content: bytes) -> dict[str, list[NumericArray]]:
         {split: (n, 3) arrays}, train, valid and test first, and other names in the archive's order.
 
     Raises:
-        FormatError: It is no such file, is damaged, or holds anything but numeric arrays.
+        FormatError: The file is not an .npz file, is damaged, or has anything but numeric arrays.
     """
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -73,13 +72,13 @@ def load(content: bytes) -> dict[str, list[NumericArray]]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error) as error:
         raise FormatError("damaged npz", f"{error}; it should be a zip archive of .npy files") from error
     if sum(len(array) for arrays in splits.values() for array in arrays) > _MAX_POINTS:
-        # Many arrays may share one piece of the pickle.
+        # Several arrays may share one part of the pickle.
         raise FormatError("npz too large", f"it has more than {_MAX_POINTS:,} points")
     return splits
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return {split: member} once it is known that all of them are small enough to be unpacked."""
+    """Return {split: member} after checking their decompressed sizes."""
     infos = archive.infolist()
     if not infos or len(infos) > _MAX_MEMBERS or not all(info.filename.endswith(".npy") for info in infos):
         raise FormatError("not a sketch-rnn file", f"an archive of {len(infos):,} files, not of train.npy and so on")
@@ -106,7 +105,7 @@ def _read_split(data: bytes, name: str) -> list[NumericArray]:
         if numbers.size and numbers.ndim not in (2, 3):
             raise FormatError("not a sketch-rnn file", f"an array of shape {shape}; expected (N, n, 3) or (n, 3)")
         arrays = [numbers] if numbers.size and numbers.ndim == 2 else list(numbers) if numbers.size else []
-    # Stroke-5 becomes stroke-3; what is neither is left for the reader of stroke-3 to refuse, one by one.
+    # Stroke-5 becomes stroke-3; other arrays are rejected one by one by the reader of stroke-3.
     if not arrays or not all(array.ndim == 2 and array.shape[1] == 5 for array in arrays):
         return arrays
     with_start = all(map(has_start, arrays))
@@ -114,7 +113,7 @@ def _read_split(data: bytes, name: str) -> list[NumericArray]:
 
 
 def _read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
-    """Return the type, whether it lies column by column, the shape, and where the data begin."""
+    """Return the type, whether the order is column-major, the shape, and the start of the data."""
     version = data[6:7]
     start = {b"\x01": 10, b"\x02": 12, b"\x03": 12}.get(version, 0)
     if not data.startswith(_MAGIC) or not start or len(data) < start:
@@ -128,9 +127,9 @@ def _read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
 
 
 def share_out(arrays: Sequence[Stroke3]) -> dict[str, Sequence[Stroke3]]:
-    """Split drawings, in their order, into train, valid and test as 28 to 1 to 1, like the official files.
+    """Split drawings, in their order, into train, valid and test in the ratio 28 : 1 : 1 of the official files.
 
-    From three drawings on, no split is empty.
+    With three or more drawings, no split is empty.
     """
     count = len(arrays)
     valid, test = (max(1, count // share) if count >= 3 else 0 for share in (_VALID_SHARE, _TEST_SHARE))
@@ -139,7 +138,7 @@ def share_out(arrays: Sequence[Stroke3]) -> dict[str, Sequence[Stroke3]]:
 
 
 def dump(splits: Mapping[str, Sequence[Stroke3]], file: BinaryIO) -> None:
-    """Write a sketch-rnn file that sketch-rnn's own loader reads, with any numpy; the same arrays give the same bytes.
+    """Write a file that sketch-rnn's loader reads, with any numpy; equal arrays give equal bytes.
 
     Args:
         splits: {split: (n, 3) int16 arrays}.
@@ -167,12 +166,12 @@ _NOT_ARRAYS = "not an array of arrays"
 
 
 class _Name(Enum):
-    """The four names, as values of the machine: they stand for nothing that could be called."""
+    """The four names, as values of the interpreter, which cannot be called."""
 
     RECONSTRUCT = "numpy.core.multiarray _reconstruct"
     NDARRAY = "numpy ndarray"
     DTYPE = "numpy dtype"
-    #: How Python 3 writes bytes for Python 2.
+    #: The form in which Python 3 writes bytes for Python 2.
     ENCODE = "_codecs encode"
 
 
@@ -189,7 +188,7 @@ class _Type:
 
 @dataclass
 class _Array:
-    """An array being made; `content` is the numbers, or a list of arrays."""
+    """An array under construction; `content` is its data, or a list of arrays."""
 
     content: NumericArray | list[Any] | None = None
 
@@ -198,14 +197,14 @@ def load_pickle(data: bytes, start: int = 0) -> list[NumericArray]:
     """Read a pickled one-dimensional array of numeric arrays, such as a split of a sketch-rnn file.
 
     Args:
-        data: The pickle, with `start` bytes before it.
-        start: Where it begins.
+        data: The pickle, after `start` other bytes.
+        start: Its offset in `data`.
 
     Returns:
         The arrays, read-only views of `data`.
 
     Raises:
-        FormatError: It is damaged, or it asks for anything but numeric arrays, in which case nothing of it was done.
+        FormatError: The pickle is damaged, or has anything but numeric arrays; nothing in it is executed.
     """
     try:
         value = _Machine(data, start).run()
@@ -351,7 +350,7 @@ _INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
     pickle.SHORT_BINBYTES[0]: lambda m: m.stack.append(m.take(m.number(_U1))),
     pickle.BINBYTES[0]: lambda m: m.stack.append(m.take(m.number(_U4))),
     pickle.BINBYTES8[0]: lambda m: m.stack.append(m.take(m.number(_U8))),
-    # Python 2's text, which is bytes to everybody else.
+    # A str of Python 2, which is bytes.
     pickle.SHORT_BINSTRING[0]: lambda m: m.stack.append(m.take(m.number(_U1))),
     pickle.BINSTRING[0]: lambda m: m.stack.append(m.take(m.number(_U4))),
     pickle.SHORT_BINUNICODE[0]: lambda m: m.stack.append(m.take(m.number(_U1)).decode("utf-8")),
@@ -373,30 +372,30 @@ _INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
     pickle.BINGET[0]: lambda m: m.stack.append(m.memo[m.number(_U1)]),
     pickle.LONG_BINGET[0]: lambda m: m.stack.append(m.memo[m.number(_U4)]),
     pickle.GLOBAL[0]: lambda m: _find(m, m.line(), m.line()),
-    # Arguments are taken from the left, and the name lies above its module.
+    # The name is on the stack above its module.
     pickle.STACK_GLOBAL[0]: lambda m: _find(m, str(m.stack.pop(-2)), str(m.stack.pop())),
     pickle.REDUCE[0]: _reduce,
     pickle.BUILD[0]: _build,
 }
 
 
-# Protocol 3 and numpy's old module name: what every numpy on Python 3 reads, the one beside an old TensorFlow as well.
-# numpy 2 itself would write names that numpy before 1.26 does not have. `q` keeps a value under a number, `h` gets it.
+# Protocol 3 and numpy's old module name, which every numpy on Python 3 reads; numpy 2 writes names that numpy before
+# 1.26 does not have. `q` stores a value in the memo, `h` reads it.
 _HEAD = (
     b"\x80\x03cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01"
     b"K\x00\x85q\x02C\x01bq\x03\x87Rcnumpy\ndtype\nq\x04X\x02\x00\x00\x00O8K\x00K\x01\x87R"
     b"(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftbq\x05"
     b"h\x04X\x02\x00\x00\x00i2K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbq\x06"
-    # The two types were made only to be kept under a number.
+    # The two types are only created to be stored in the memo.
     b"00"
 )
 _EMPTY_ARRAY = b"h\x00h\x01h\x02h\x03\x87R"
 
 
 def dump_pickle(arrays: Iterable[npt.NDArray[np.int16]], count: int) -> Iterator[bytes]:
-    """Write a one-dimensional array of `count` (n, 3) int16 arrays as a pickle, piece by piece.
+    """Yield a one-dimensional array of `count` (n, 3) int16 arrays as a pickle, piece by piece.
 
-    Any numpy on Python 3 reads it; the same arrays give the same bytes.
+    Any numpy on Python 3 reads it; equal arrays give equal bytes.
     """
     yield _HEAD + b"(K\x01J" + _I4.pack(count) + b"\x85h\x05\x89]("
     for array in arrays:

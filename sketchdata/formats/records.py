@@ -1,4 +1,4 @@
-"""What every record format has in common: blocks of whole records with known key_ids, and batches of parsed ones."""
+"""Common parts of the record formats: blocks of unparsed records with their key_ids, and drawings without metadata."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sketchdata.drawings.drawing import MAX_COORDINATE, DrawingBatch, offsets_of
 
 @dataclass(frozen=True)
 class RecordBlock:
-    """Whole records of a file, not parsed.
+    """Unparsed records of a file.
 
     Attributes:
-        data: The records' bytes, perhaps with padding behind them.
-        position: Where `data` starts in the (uncompressed) file.
+        data: The records' bytes, possibly with padding after them.
+        position: The offset of `data` in the (decompressed) file.
         starts: (L,) int64, each record's first byte in `data`.
         ends: (L,) int64, one past each record's last byte, without a line end.
-        key_ids: (L,) uint64, 0 where not found.
-        found: (L,) bool, whether the key_id stands where official files have it. Other records must be parsed to be
-            known: they may be broken or merely written otherwise.
-        complete: Whether the last record is closed as it should be; false only at a file's end.
+        key_ids: (L,) uint64, 0 if not found.
+        found: (L,) bool, whether the key_id is at the place of official files. Other records must be parsed: they may
+            be damaged or just formatted differently.
+        complete: Whether the last record is complete; false only at the end of a file.
     """
 
     data: bytes
@@ -52,14 +52,14 @@ Points = npt.NDArray[np.float64]
 
 
 def to_square(points: Points, *, keep: bool) -> npt.NDArray[np.uint8]:
-    """Return one drawing's points as whole numbers from 0 to 255.
+    """Return one drawing's points as integers from 0 to 255.
 
-    With `keep`, points that already are in the square, once rounded, stay where they are, and points that would fit
-    into it are moved to its top-left corner. All others are moved there and scaled so that the larger side is 255, as
-    the official simplified drawings are; a drawing of one place comes to lie at 0, 0. Halves are rounded up.
+    With `keep`, points that are in the square after rounding are not moved, and points that fit into it are moved to
+    its top-left corner. All others are moved there and scaled so that the larger side is 255, as in the official
+    simplified drawings; a drawing whose points are all equal is moved to 0, 0. Halves are rounded up.
 
     Args:
-        points: (P, 2) x and y, P ≥ 1, none beyond ±1e15.
+        points: (P, 2) x and y, P ≥ 1, within ±1e15.
         keep: Whether the points are in the units of the square.
 
     Returns:
@@ -81,13 +81,13 @@ def to_square(points: Points, *, keep: bool) -> npt.NDArray[np.uint8]:
 def without_metadata(
     drawings: Sequence[Sequence[npt.NDArray[np.uint8]]], *, word: str, label: int, first: int = 0
 ) -> DrawingBatch:
-    """Return drawings from their strokes alone: no country, time 1970, recognized, and a made-up key_id.
+    """Return drawings with the given strokes and default metadata: no country, time 1970, recognized, a made-up key_id.
 
     Args:
         drawings: Each drawing's strokes, (n, 2) uint8, n ≥ 1.
         word: Their category.
-        label: Its number.
-        first: The number of the first one in its file, so that equal drawings of a file get different key_ids.
+        label: Its label.
+        first: The number of the first drawing in its file, so that equal drawings in a file get different key_ids.
     """
     strokes = [stroke for drawing in drawings for stroke in drawing]
     xy = np.concatenate([np.empty((0, 2), np.uint8), *strokes])
@@ -106,9 +106,9 @@ def without_metadata(
 
 
 def made_up_key_id(strokes: Sequence[npt.NDArray[np.generic]], word: str, number: int | str) -> int:
-    """Return a key_id for a drawing that has none: a hash of its word, its number or file name, and its points.
+    """Return a key_id for a drawing without one: a hash of its word, its number or file name, and its points.
 
-    It is at least 2^63, beyond every official one, and the same each time the same file is read.
+    It is at least 2^63, larger than every official one, and the same whenever the same file is read.
     """
     digest = blake2b(f"{word}\0{number}\0".encode(), digest_size=8)
     for stroke in strokes:

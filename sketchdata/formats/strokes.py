@@ -1,9 +1,9 @@
-"""Stroke-3 and stroke-5, the sequences that sketch-rnn and its kin learn from.
+"""Stroke-3 and stroke-5, the sequence formats of sketch-rnn and related models.
 
-Stroke-3 has one row per point: dx, dy from the point before (from 0, 0 for the first one, which so keeps its place),
-and 1 where the pen is lifted after the point, else 0. Stroke-5 replaces the last column by three of which one is 1: pen
-down after the point, pen lifted after it, end of the drawing. It begins with the start token (0, 0, 1, 0, 0), and after
-the last point come rows of (0, 0, 0, 0, 1). Source: Ha and Eck, "A Neural Representation of Sketch Drawings",
+Stroke-3 has one row per point: dx, dy from the previous point (from 0, 0 for the first point, which keeps its
+position), and 1 if the pen is lifted after the point, else 0. Stroke-5 replaces the last column by three, one of which
+is 1: pen down after the point, pen lifted after it, end of the drawing. It starts with the start token (0, 0, 1, 0, 0),
+and rows of (0, 0, 0, 0, 1) follow the last point. Source: Ha and Eck, "A Neural Representation of Sketch Drawings",
 arXiv:1704.03477, section 3.1, and `models/sketch_rnn/utils.py` of github.com/magenta/magenta.
 """
 
@@ -21,20 +21,20 @@ from sketchdata.errors import FormatError
 from sketchdata.formats.records import to_square, without_metadata
 
 Stroke3 = npt.NDArray[np.int16]
-#: Offsets as any numbers: what other programs write.
+#: Offsets of any numeric type, as other programs write them.
 Offsets = npt.NDArray[np.number[Any]]
 
 _START = (0, 0, 1, 0, 0)
 _INT16 = np.iinfo(np.int16)
-#: Beyond any screen; sums of so many steps stay exact in float64.
+#: Larger than any screen, and small enough for exact sums in float64.
 _MAX_STEP = 1e9
 
 
 def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
-    """Return each drawing's (n, 3) int16 stroke-3 array; raw pixels are rounded, their times are left out.
+    """Return each drawing's (n, 3) int16 stroke-3 array; raw pixels are rounded, and times are dropped.
 
     Raises:
-        FormatError: A step between two points is too long for int16, which only raw drawings can have.
+        FormatError: An offset between two points exceeds int16, which only happens in raw drawings.
     """
     places = np.floor(np.stack([batch.x, batch.y], axis=1).astype(np.float64) + 0.5)
     bounds = batch.points[batch.strokes]
@@ -50,9 +50,9 @@ def to_stroke3(batch: DrawingBatch) -> list[Stroke3]:
 
 
 def fit_square(arrays: Sequence[Offsets]) -> bool:
-    """Return whether all of some stroke-3 arrays are in the units of the 0..255 square: whole, and no larger than it.
+    """Return whether stroke-3 arrays are in the units of the 0..255 square: integers, and no larger than it.
 
-    What would be refused does not count.
+    Invalid arrays are ignored.
     """
     for array in arrays:
         try:
@@ -67,16 +67,16 @@ def fit_square(arrays: Sequence[Offsets]) -> bool:
 def from_stroke3(
     arrays: Sequence[Offsets], *, word: str, label: int = 0, first: int = 0, keep: bool | None = None
 ) -> Parsed:
-    """Read stroke-3 arrays as simplified drawings; what they lack is filled in by `without_metadata`.
+    """Convert stroke-3 arrays to simplified drawings, with metadata by `without_metadata`.
 
     Args:
-        arrays: Each (n, 3), integers or floats. A last row that does not lift the pen ends its stroke all the same.
+        arrays: (n, 3) each, integers or floats. The last row ends its stroke even if it does not lift the pen.
         word: The drawings' category.
-        label: Its number.
+        label: Its label.
         first: The number of the first array in its file.
-        keep: Whether the arrays are in the units of the 0..255 square: then drawings are moved into it where need be,
-            and those larger than it are refused. Otherwise each is scaled so that its larger side is 255. Default: what
-            `fit_square` says, so all of them have one scale.
+        keep: Whether the arrays are in the units of the 0..255 square: then drawings are moved into it if necessary,
+            and larger ones are rejected. Otherwise each is scaled so that its larger side is 255. Default: the result
+            of `fit_square`, so that all arrays have the same scale.
     """
     keep = fit_square(arrays) if keep is None else keep
     good, rows, faults = [], [], []
@@ -116,18 +116,18 @@ def _strokes_of(array: Offsets, *, keep: bool) -> list[npt.NDArray[np.uint8]]:
 
 
 def to_stroke5(stroke3: Offsets, *, length: int | None = None, start: bool = True) -> Offsets:
-    """Turn a drawing's stroke-3 array into stroke-5, padded.
+    """Convert a drawing's stroke-3 array to padded stroke-5.
 
     Args:
         stroke3: (n, 3).
-        length: The points L that there is room for; default: n, and one row for the end.
-        start: Whether to begin with the start token.
+        length: The number L of rows; default: n, and one row for the end.
+        start: Whether to add the start token.
 
     Returns:
         (L, 5), or (L + 1, 5) with the start token, of the same type as `stroke3`.
 
     Raises:
-        FormatError: It is not stroke-3, or has more than `length` points.
+        FormatError: The array is not stroke-3, or has more than `length` points.
     """
     if stroke3.ndim != 2 or stroke3.shape[1] != 3:
         raise FormatError("not stroke-3", f"an array of shape {stroke3.shape} and not (n, 3)")
@@ -147,17 +147,17 @@ def to_stroke5(stroke3: Offsets, *, length: int | None = None, start: bool = Tru
 
 
 def from_stroke5(stroke5: Offsets, *, start: bool = True) -> Offsets:
-    """Turn a drawing's stroke-5 array into stroke-3, without start token and padding.
+    """Convert a drawing's stroke-5 array to stroke-3, without start token and padding.
 
     Args:
         stroke5: (L, 5).
-        start: Whether it begins with the start token.
+        start: Whether it starts with the start token.
 
     Returns:
         (n, 3) of the same type, up to the first row that ends the drawing.
 
     Raises:
-        FormatError: It is not stroke-5, or does not begin with the start token that it should have.
+        FormatError: The array is not stroke-5, or does not start with the expected start token.
     """
     if stroke5.ndim != 2 or stroke5.shape[1] != 5:
         raise FormatError("not stroke-5", f"an array of shape {stroke5.shape} and not (n, 5)")
@@ -173,5 +173,5 @@ def from_stroke5(stroke5: Offsets, *, start: bool = True) -> Offsets:
 
 
 def has_start(stroke5: Offsets) -> bool:
-    """Return whether a stroke-5 array begins with what is, or looks like, the start token."""
+    """Return whether the first row of a stroke-5 array equals the start token."""
     return len(stroke5) > 0 and tuple(stroke5[0].tolist()) == _START

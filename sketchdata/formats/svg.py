@@ -1,12 +1,12 @@
-"""Drawings as SVG, one per file: written so that everything comes back, and read from whatever program drew it.
+"""Drawings as SVG, one per file: a lossless writer, and a reader of SVG from any program.
 
-Written: a `<path>` a stroke in the simplified format's square, `viewBox="0 0 255 255"`, and the metadata in `data-`
-attributes of the root; raw drawings keep their pixels, and their times as `data-t` of each path.
+Written: one `<path>` per stroke in the square of the simplified format, `viewBox="0 0 255 255"`, and the metadata in
+`data-` attributes of the root; raw drawings keep their pixels, and their times as `data-t` of each path.
 
-Read: paths and basic shapes with their transforms, `<use>` of local elements; filled shapes by their outlines. A stroke
-is what a viewer would see: `svg_styles` says what is painted and in which colour; pages and other backgrounds, frames
-along the edges of the canvas and shapes that are clipped away are no ink. A shape that a clip path cuts is read whole.
-Nothing is ever fetched or run: external entities and files are refused, scripts, text and pictures are passed over.
+Read: paths and basic shapes with their transforms, `<use>` of local elements; filled shapes by their outlines. Strokes
+are what a viewer shows: `svg_styles` computes what is painted and in which colour; pages and other backgrounds, frames
+along the edges of the canvas and shapes outside a clip path are not ink. A shape that a clip path cuts is read whole.
+Nothing is fetched or executed: external entities and files are rejected; scripts, text and pictures are ignored.
 """
 
 from __future__ import annotations
@@ -39,40 +39,40 @@ from sketchdata.formats.svg_shapes import (
 from sketchdata.formats.svg_styles import WHITE, Bounds, Paint, Style, StyleSheet
 
 MAX_BYTES = 1 << 25
-#: Elements of a document, and those that `<use>` makes of them.
+#: Maximum number of elements, including those that `<use>` creates.
 MAX_ELEMENTS = 100_000
-#: Flattened curves stay within a quarter of a unit of the 0..255 square, here as a part of the drawing's larger side.
+#: Tolerance of flattened curves: a quarter of a unit of the 0..255 square, as a share of the drawing's larger side.
 TOLERANCE = 0.25 / 255
 
 _MAX_DEPTH = 200
 _MAX_TIME = 2**32 - 1
 _MAX_PLACE = 1e9
 _OFFICIAL_BOXES = ([0, 0, 255, 255], [0, 0, 256, 256])
-#: Elements whose content is not drawn where it stands, or not as lines.
+#: Elements whose content is not drawn in place, or not as lines.
 _PASSED_OVER = {
     *("defs", "clipPath", "mask", "marker", "pattern", "symbol", "script", "style", "text", "image", "foreignObject"),
     *("title", "desc", "metadata", "filter", "linearGradient", "radialGradient"),
 }
 _XLINK_HREF = "http://www.w3.org/1999/xlink href"
-#: Declarations of a document's own type: how many, how long, and what references to them may add up to.
+#: Limits of a document type declaration: number of declarations, their length, and total length of expanded references.
 _MAX_DECLARATIONS, _MAX_VALUE, _MAX_EXPANDED = 64, 1000, 1 << 20
-#: A filled shape is a background where it reaches this near to all edges of the canvas, in parts of its sides, and
+#: A filled shape is a background if it comes this close to all edges of the canvas, as a share of its sides, and
 #: fills this share of it.
 _EDGE, _COVERED = 0.01, 0.95
-#: The line of a frame lies this near to all edges.
+#: The line of a frame is this close to all edges.
 _FRAME = 0.002
-#: A shape in the colour of the ground is looked for on so many of the filled ones before it.
+#: Number of preceding filled shapes on which a shape in the background's colour may be visible.
 _NEAREST = 64
-#: The canvas of a document that names no size: that of CSS for what has none.
+#: The canvas of a document without a size, as in CSS.
 _NO_SIZE = complex(300, 150)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def dump(drawing: Drawing) -> bytes:
-    """Write a drawing as an SVG document; `load` gives back the very same drawing.
+    """Return a drawing as an SVG document; `load` returns the same drawing.
 
     Raises:
-        FormatError: Its word has a character that XML cannot hold, or a raw point lies beyond ±10^9.
+        FormatError: The word has a character that XML cannot contain, or a raw coordinate is beyond ±10^9.
     """
     return drawing.svg().encode("utf-8")
 
@@ -80,18 +80,19 @@ def dump(drawing: Drawing) -> bytes:
 def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Drawing:
     """Read an SVG document as one drawing.
 
-    Each subpath and shape is a stroke. Curves are flattened, see TOLERANCE. Where the viewBox is that of the 0..255
-    square, points stay where they are, rounded; all other drawings are moved and scaled into the square as official
-    simplified ones are. Files that `dump` wrote come back exactly; of others, the metadata are made up:
-    `made_up_key_id`, no country, time 1970, recognized.
+    Each subpath and shape is a stroke. Curves are flattened, see TOLERANCE. If the viewBox is that of the 0..255
+    square, points are only rounded; all other drawings are moved and scaled into the square like official simplified
+    ones. Files that `dump` wrote give the original drawing; others get default metadata: `made_up_key_id`, no country,
+    time 1970, recognized.
 
     Args:
         content: The whole document.
-        word: The category, where the document does not name it; else it must name this one.
-        name: What distinguishes the document from equal ones, such as its file name; it goes into a made-up key_id.
+        word: The category, if the document does not have it; otherwise it must be this one.
+        name: Distinguishes the document from equal ones, for example its file name; it is part of a made-up key_id.
 
     Raises:
-        FormatError: It is no SVG document, has no strokes or no word, is too large, or asks for what is never done.
+        FormatError: The content is not an SVG document, has no strokes or no word, is too large, or needs external
+            data.
     """
     if len(content) > MAX_BYTES:
         raise FormatError("SVG too large", f"{len(content):,} bytes, and {MAX_BYTES:,} are read at most")
@@ -112,7 +113,7 @@ def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Dra
 
 @dataclass
 class _TreeBuilder:
-    """Reads a document as a tree; of its own type, attributes' defaults and short entities of text are taken."""
+    """Parses a document to a tree; a document type may declare default attributes and short text entities."""
 
     content: bytes
     root: Element | None = None
@@ -131,7 +132,7 @@ class _TreeBuilder:
             parser.Parse(self.content, True)
         except (expat.ExpatError, UnicodeError, ValueError, LookupError) as error:
             raise FormatError("broken XML", str(error)) from error
-        if self.root is None:  # which expat has refused
+        if self.root is None:  # expat raised an error
             raise FormatError("broken XML", "it has no element")
         return self.root
 
@@ -172,7 +173,7 @@ class _TreeBuilder:
         if parameter or value is None or "&" in value:
             reason = "it declares an entity that is more than text: save it as a plain SVG"
             raise FormatError("SVG with declarations", reason)
-        # Whatever the encoding, but for zeros it has the name's own bytes.
+        # In every encoding, the bytes of the name are these, except for zeros.
         self._expanded += self.content.replace(b"\0", b"").count(f"&{name};".encode()) * len(value)
         self._declare(len(value))
 
@@ -190,7 +191,7 @@ class _TreeBuilder:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """One stroke of a document, in the coordinates of its root, and the paint inside and along it."""
+    """One stroke of a document, in the coordinates of the root, and its fill and stroke paint."""
 
     outline: Outline
     times: list[int] | None
@@ -200,14 +201,14 @@ class _Shape:
 
 @dataclass
 class _Painter:
-    """Collects what a document draws, in its order.
+    """Collects the shapes of a document, in document order.
 
     Attributes:
         root: The document.
         box: Its viewBox, if it has one.
-        shapes: What is painted at all, backgrounds and all.
-        page: The paint of the page, that of the root's CSS background.
-        canvas: x, y, width and height of what is seen of the document; None where it names no size.
+        shapes: Everything that is painted, including backgrounds.
+        page: The paint of the page: the root's CSS background.
+        canvas: x, y, width and height of the visible part of the document; None without a size.
     """
 
     root: Element
@@ -285,24 +286,24 @@ class _Painter:
             self._draw_element(target, style, transform, viewport, depth + 1)
 
     def _clipped(self, style: Style, transform: Transform, viewport: complex, depth: int) -> Style:
-        """Add an element's own clip path to those around it."""
+        """Add an element's clip path to those of its ancestors."""
         element = self._named.get(style.clip_path) if style.clip_path else None
         if element is None or element.tag != "clipPath":
             return style
         if style.clip_path not in self._clip_bounds:
-            self._clip_bounds[style.clip_path] = None  # that of one which refers to itself
+            self._clip_bounds[style.clip_path] = None  # for a clip path that refers to itself
             self._clip_bounds[style.clip_path] = self._bounds_of_clip(element, viewport, depth)
         found = self._clip_bounds[style.clip_path]
         if found is None:
             return style
         if element.attrib.get("clipPathUnits") == "objectBoundingBox":
-            # In parts of the element's own bounds, which are 0 to 1.
+            # Relative to the element's bounding box.
             return style if _is_seen((0.0, 0.0, 1.0, 1.0), (found,)) else style._replace(clips=((),))
         corners = [[transform(complex(x, y)) for x in box[::2] for y in box[1::2]] for box in found]
         return style._replace(clips=(*style.clips, tuple(_bounds_of(places) for places in corners)))
 
     def _bounds_of_clip(self, element: Element, viewport: complex, depth: int) -> tuple[Bounds, ...] | None:
-        """Return the bounds of the shapes of a clip path; None where they are not known."""
+        """Return the bounds of the shapes of a clip path; None if they are unknown."""
         if any(inner.tag == "text" for inner in element.iter()):
             return None
         kept, self.shapes, clipping, self._clipping = self.shapes, [], self._clipping, True
@@ -313,11 +314,11 @@ class _Painter:
             for child in element:
                 self._draw_element(child, style, inner, viewport, depth + 1)
         found, self.shapes, self._clipping = [_bounds(shape) for shape in self.shapes], kept, clipping
-        # A clip of no area leaves nothing.
+        # A clip path without an area hides everything.
         return tuple(box for box in found if box[0] < box[2] and box[1] < box[3])
 
     def _draw(self, element: Element, style: Style, transform: Transform, viewport: complex) -> None:
-        # Where a transform leaves no area, nothing is drawn, not even lines.
+        # Under a singular transform nothing is drawn, not even lines.
         painted = self._clipping or style.fill is not None or style.stroke is not None
         if not style.visible or not painted or transform.is_singular:
             return
@@ -335,12 +336,12 @@ class _Painter:
 
 
 def _viewport(attributes: dict[str, str], place: dict[str, str], outer: complex) -> tuple[Transform, complex]:
-    """Return the transform and the size of an inner drawing's own canvas. Source: SVG 2, chapter 8.
+    """Return the transform and the size of a nested canvas. Source: SVG 2, chapter 8.
 
     Args:
-        attributes: viewBox and preserveAspectRatio of the inner drawing.
+        attributes: viewBox and preserveAspectRatio of the nested element.
         place: Its x, y, width and height in the outer canvas.
-        outer: Width and height of that.
+        outer: Width and height of the outer canvas.
     """
     x, y, width, height = (parse_length({"width": "100%", "height": "100%", **place}, name, outer) for name in _PLACE)
     box = parse_numbers(attributes.get("viewBox", ""))
@@ -361,13 +362,13 @@ _PLACE = ("x", "y", "width", "height")
 
 
 def _ink(painter: _Painter) -> list[_Shape]:
-    """Return the shapes that show: without backgrounds, frames, and what is painted in the colour of the background."""
+    """Return the visible shapes, without backgrounds, frames, and shapes in the colour of the background."""
     canvas = painter.canvas
     is_frame = [
         shape.stroke is not None and _covers(shape, canvas, _FRAME) and _is_upright(shape) for shape in painter.shapes
     ]
     if canvas is None and len(painter.shapes) > 1:
-        # Of a document without a size, all that it draws.
+        # The canvas of a document without a size is the bounding box of its shapes.
         bounds = np.array([_bounds(shape) for shape in painter.shapes])
         (left, top), (right, bottom) = bounds[:, :2].min(axis=0).tolist(), bounds[:, 2:].max(axis=0).tolist()
         canvas = left, top, right - left, bottom - top
@@ -377,7 +378,7 @@ def _ink(painter: _Painter) -> list[_Shape]:
     ]
     grounds = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if it_is]
     shapes = [shape for shape, it_is in zip(painter.shapes, is_ground, strict=True) if not it_is]
-    # A pattern, such as a grid, lies on a colour.
+    # A pattern, such as a grid, is on top of a colour.
     plain = [shape.fill for shape in grounds if shape.fill is not None and shape.fill.rgb is not None]
     ground = plain[-1] if plain else painter.page or WHITE
     shown, filled = list[_Shape](), list[Bounds]()
@@ -386,14 +387,14 @@ def _ink(painter: _Painter) -> list[_Shape]:
             shown.append(shape)
             filled += [_bounds(shape)] if shape.fill is not None and shape.fill.differs_from(ground) else []
         elif shape.stroke is None and any(_lies_in(_bounds(shape), other) for other in filled[-_NEAREST:]):
-            # What has the ground's colour shows where it lies on something else.
+            # A shape in the background's colour is visible on top of another shape.
             shown.append(shape)
     frames = [shape for shape, it_is in zip(painter.shapes, is_frame, strict=True) if it_is]
     if shown or frames:
-        # A picture that is one rectangle is that rectangle.
+        # A document with only one rectangle is a drawing of it.
         return shown or [shape for shape in frames if shape.stroke is not None and shape.stroke.differs_from(ground)]
     if not grounds:
-        # White ink, which shows on whatever the transparent canvas is laid.
+        # White ink on a transparent canvas, which may be shown on any colour.
         return shapes
     return grounds if not shapes and ground != WHITE else []
 
@@ -412,7 +413,7 @@ def _covers(shape: _Shape, canvas: Bounds | None, edge: float = _EDGE) -> bool:
 
 
 def _is_upright(shape: _Shape) -> bool:
-    """Tell whether a shape is a closed, upright rectangle, as programs draw and hands do not."""
+    """Return whether a shape is a closed, axis-parallel rectangle, which programs draw and hands do not."""
     left, top, right, bottom = _bounds(shape)
     corners = {complex(x, y) for x in (left, right) for y in (top, bottom)}
     return shape.outline.closed and corners == set(shape.outline.points)
@@ -461,7 +462,7 @@ def _raw_strokes(shapes: Sequence[_Shape]) -> list[Stroke]:
 def _simplified_strokes(shapes: Sequence[_Shape], *, keep: bool) -> list[Stroke]:
     places = np.array([place for shape in shapes for place in shape.outline.points], np.complex128)
     xy = np.stack([places.real, places.imag], axis=1)
-    # Written so that not-a-number fails too.
+    # Negated, so that NaN fails too.
     if not np.abs(xy).max() <= _MAX_PLACE:
         raise FormatError("bad coordinate", "a point lies beyond ±10^9")
     tolerance = max(float(np.ptp(xy, axis=0).max()), 1e-9) * TOLERANCE

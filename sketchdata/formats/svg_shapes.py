@@ -1,6 +1,6 @@
-"""The shapes of SVG as outlines of lines and cubic curves, and those as points.
+"""SVG shapes as outlines of lines and cubic curves, and outlines as points.
 
-Every curve becomes a cubic one, since transforming the control points of a cubic transforms the curve, exactly. Source:
+Every curve is converted to a cubic one, whose control points can be transformed exactly. Source:
 Scalable Vector Graphics 2, chapters 9 (paths) and B.2 (elliptical arcs), https://www.w3.org/TR/SVG2/paths.html.
 """
 
@@ -17,14 +17,15 @@ import numpy.typing as npt
 
 from sketchdata.errors import FormatError
 
-#: A drawing may have so many points, as given and flattened; the longest official ones have some ten thousand.
+#: Maximum number of points of a drawing, before and after flattening; the longest official ones have about ten
+#: thousand.
 MAX_POINTS = 100_000
 
 _NUMBER = re.compile(r"[\s,]*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?)")
 _FLAG = re.compile(r"[\s,]*([01])")
 _COMMAND = re.compile(r"[\s,]*([A-Za-z])")
 _MAX_NUMBER = 1e9
-#: An ellipse thinner than this is a line, as one without an extent is.
+#: An ellipse with a smaller radius is a line.
 _MIN_RADIUS = 1e-9
 _BLANK = re.compile(r"[\s,]*\Z")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Z": 0, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
@@ -36,8 +37,8 @@ class Outline:
 
     Attributes:
         points: Start, control points and ends.
-        degrees: 1 for each line, 3 for each curve, in their order.
-        closed: Whether it was closed explicitly; the closing line is among the others.
+        degrees: 1 for each line, 3 for each curve, in order.
+        closed: Whether it was closed explicitly; the closing line is in `points`.
     """
 
     points: list[complex]
@@ -45,34 +46,34 @@ class Outline:
     closed: bool = False
 
     def line(self, end: complex) -> None:
-        """Continue along a line."""
+        """Append a line."""
         self.points.append(end)
         self.degrees.append(1)
 
     def cubic(self, first: complex, second: complex, end: complex) -> None:
-        """Continue along a cubic Bézier curve."""
+        """Append a cubic Bézier curve."""
         self.points += (first, second, end)
         self.degrees.append(3)
 
     def quadratic(self, control: complex, end: complex) -> None:
-        """Continue along a quadratic Bézier curve, written as the equal cubic one."""
+        """Append a quadratic Bézier curve as the equivalent cubic one."""
         start = self.points[-1]
         self.cubic(start + (control - start) * 2 / 3, end + (control - end) * 2 / 3, end)
 
     def arc(self, radii: complex, degrees: float, flags: tuple[bool, bool], end: complex) -> None:
-        """Continue along an elliptical arc, in cubic pieces of a quarter at most, true to 0.03 % of the radius.
+        """Append an elliptical arc as cubic curves of at most a quarter, with an error of 0.03 % of the radius.
 
         Args:
-            radii: The ellipse's half axes.
+            radii: The semi-axes of the ellipse.
             degrees: Its rotation.
-            flags: Whether the large arc is meant, and whether the angle grows along it.
-            end: Where it ends.
+            flags: The large-arc flag and the sweep flag (increasing angle).
+            end: The end point.
         """
         for piece in _arc_pieces(self.points[-1], radii, degrees, flags, end):
             self.cubic(*piece)
 
     def close(self) -> None:
-        """Go back to the start, where it is not there already."""
+        """Close the outline, with a line to the start if necessary."""
         self.closed = True
         if self.points[-1] != self.points[0]:
             self.line(self.points[0])
@@ -87,11 +88,11 @@ def _arc_pieces(
     if min(rx, ry) < _MIN_RADIUS:
         return [(start + (end - start) / 3, start + (end - start) * 2 / 3, end)]
     turn = cmath.rect(1, math.radians(degrees % 360))
-    # In the ellipse's own axes, and scaled so that it is the unit circle.
+    # In the coordinate system in which the ellipse is the unit circle.
     one, other = (_unscale(place / turn, rx, ry) for place in (start, end))
     half = (other - one) / 2
     reach = abs(half)
-    if reach > 1:  # too small an ellipse grows until it fits
+    if reach > 1:  # too small an ellipse is scaled up until it fits
         rx, ry, one, other, half = rx * reach, ry * reach, one / reach, other / reach, half / reach
     large, growing = flags
     away = math.sqrt(max(0.0, 1 / max(abs(half) ** 2, 1e-300) - 1))
@@ -119,10 +120,10 @@ def _unscale(place: complex, rx: float, ry: float) -> complex:
 
 
 def parse_numbers(text: str) -> list[float]:
-    """Read numbers that are separated by blanks or commas, as in `points` and `viewBox`.
+    """Parse numbers that are separated by white space or commas, as in `points` and `viewBox`.
 
     Raises:
-        FormatError: There is something else, or more than two for each of MAX_POINTS.
+        FormatError: There is something else, or more than 2 · MAX_POINTS numbers.
     """
     values, at = [], 0
     while not _BLANK.match(text, at):
@@ -137,7 +138,7 @@ def parse_numbers(text: str) -> list[float]:
 
 
 def too_many_points() -> FormatError:
-    """Return the error of a drawing beyond MAX_POINTS."""
+    """Return the error for a drawing with more than MAX_POINTS points."""
     return FormatError("too many points", f"more than {MAX_POINTS:,} in one drawing: simplify it first")
 
 
@@ -149,10 +150,10 @@ def _bounded(text: str) -> float:
 
 
 def parse_path(text: str) -> list[Outline]:
-    """Read path data, all commands of SVG, absolute and relative; subpaths of a single moveto draw nothing.
+    """Parse path data with all commands of SVG, absolute and relative; subpaths of a single moveto draw nothing.
 
     Raises:
-        FormatError: It is not path data, or has more than MAX_POINTS points.
+        FormatError: The text is not path data, or has more than MAX_POINTS points.
     """
     reader = _PathReader(text)
     reader.read()
@@ -160,17 +161,17 @@ def parse_path(text: str) -> list[Outline]:
 
 
 class _PathReader:
-    """Reads path data command by command; the pen's place is the last point of the last outline."""
+    """A parser of path data; the current point is the last point of the last outline."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
         self.outlines: list[Outline] = []
-        #: The letter and the last control point of the curve just drawn, which S and T mirror.
+        #: The command and the last control point of the previous curve, which S and T reflect.
         self.last_curve: tuple[str, complex] | None = None
         self.count = 0
 
     def read(self) -> None:
-        """Read it all."""
+        """Parse the path data."""
         text = self.text
         while not _BLANK.match(text, self.at):
             match = _COMMAND.match(text, self.at)
@@ -199,7 +200,7 @@ class _PathReader:
         if letter == "Z":
             outline.close()
         else:
-            if outline.closed:  # what follows a closepath starts where that one did
+            if outline.closed:  # after a closepath, the next subpath starts at the same point
                 outline = Outline([outline.points[0]])
                 self.outlines.append(outline)
             self._extend(outline, letter, values, outline.points[-1] if relative else 0j)
@@ -234,7 +235,7 @@ class _PathReader:
             outline.quadratic(*places)
 
     def _arc_values(self) -> list[float]:
-        # The flags may stand without anything between them and the next number.
+        # Nothing need separate the flags from each other and from the next number.
         radii = [self._number() for _ in range(3)]
         flags = [self._number(_FLAG) for _ in range(2)]
         return [*radii, *flags, self._number(), self._number()]
@@ -251,12 +252,12 @@ class _PathReader:
 
 
 def flatten(outline: Outline, tolerance: float) -> npt.NDArray[np.float64]:
-    """Turn an outline into points that its curves are nowhere further from than the tolerance.
+    """Flatten an outline to points, with a maximum distance between curve and polyline.
 
-    The number of pieces of a cubic is Wang's bound, from its largest second difference of control points.
+    The number of pieces of a cubic is Wang's bound, from the largest second difference of its control points.
 
     Returns:
-        (n, 2) x and y, the start and the end of every line and curve among them.
+        (n, 2) x and y, including the start and the end of every line and curve.
     """
     points, out, at = outline.points, [outline.points[:1]], 0
     for degree in outline.degrees:
@@ -285,17 +286,17 @@ def _cubic_points(a: complex, b: complex, c: complex, d: complex, *, tolerance: 
 Attributes = Mapping[str, str]
 
 _LENGTH = re.compile(r"\s*([+-]?[\d.]{1,40}(?:[eE][+-]?\d{1,4})?)\s*([a-zA-Z]{0,3}|%)\s*")
-#: Pixels of each unit; of `em`, with letters as high as browsers have them.
+#: {unit: pixels}; `em` and `ex` for the default font size of browsers.
 _UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "q": 96 / 101.6, "in": 96.0}
 _UNITS |= {"em": 16.0, "rem": 16.0, "ex": 8.0}
 _FUNCTION = re.compile(r"[\s,]*([a-zA-Z]+)\s*\(([^()]*)\)")
 
 
 def parse_length(attributes: Attributes, name: str, viewport: complex) -> float:
-    """Read a length in pixels, 0 where there is none; percentages are of the viewport's width, height or diagonal.
+    """Parse a length to pixels, 0 if it is missing; percentages are of the viewport's width, height or diagonal.
 
     Raises:
-        FormatError: It is no length.
+        FormatError: The text is not a length.
     """
     text = attributes.get(name, "0")
     match = _LENGTH.fullmatch(text)
@@ -340,13 +341,13 @@ def _rect(attributes: Attributes, viewport: complex) -> list[Outline]:
     x, y, width, height = (parse_length(attributes, name, viewport) for name in ("x", "y", "width", "height"))
     if width <= 0 or height <= 0:
         return []
-    # One radius given means both.
+    # One given radius applies to both axes.
     given = [name for name in ("rx", "ry") if attributes.get(name, "auto") != "auto"]
     radii = {name: parse_length(attributes, name, viewport) for name in given}
     rx, ry = (abs(radii.get(name, radii.get(other, 0.0))) for name, other in (("rx", "ry"), ("ry", "rx")))
     rx, ry = min(rx, width / 2), min(ry, height / 2)
     corners = [complex(x, y), complex(x + width, y), complex(x + width, y + height), complex(x, y + height)]
-    # Clockwise from the top-left; each corner is left in the direction of the next side.
+    # Clockwise from the top left.
     steps = [complex(rx, 0), complex(0, ry), complex(-rx, 0), complex(0, -ry)]
     outline = Outline([corners[0] + steps[0]])
     for number, step in enumerate(steps):
@@ -370,7 +371,7 @@ def _ellipse(attributes: Attributes, viewport: complex, names: tuple[str, str] =
     return [outline]
 
 
-#: {element: its outlines, from its attributes and the width and height that percentages are of}
+#: {element: function that returns its outlines from its attributes and the width and height for percentages}
 SHAPES: dict[str, Callable[[Attributes, complex], list[Outline]]] = {
     "path": lambda attributes, _: parse_path(attributes.get("d", "")),
     "line": _line,
@@ -394,17 +395,17 @@ class Transform:
     f: float = 0.0
 
     def __call__(self, place: complex) -> complex:
-        """Return where a place is mapped to."""
+        """Return the image of a point."""
         x, y = place.real, place.imag
         return complex(self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f)
 
     @property
     def is_singular(self) -> bool:
-        """Whether it maps all places to one line or point."""
+        """Whether the map is not invertible."""
         return self.a * self.d == self.b * self.c
 
     def __matmul__(self, inner: Transform) -> Transform:
-        """Return the map that does `inner` first."""
+        """Return the composition that applies `inner` first."""
         origin = self(complex(inner.e, inner.f))
         one, other = self(complex(inner.a, inner.b)) - self(0j), self(complex(inner.c, inner.d)) - self(0j)
         return Transform(one.real, one.imag, other.real, other.imag, origin.real, origin.imag)
@@ -416,7 +417,7 @@ def _rotation(degrees: float, x: float = 0.0, y: float = 0.0) -> Transform:
     return about @ Transform(turn.real, turn.imag, -turn.imag, turn.real) @ Transform(e=-x, f=-y)
 
 
-#: {function: (how many numbers it may have, the transform that it means)}
+#: {function: (allowed numbers of arguments, function that returns the transform)}
 _TRANSFORMS: dict[str, tuple[set[int], Callable[..., Transform]]] = {
     "matrix": ({6}, Transform),
     "translate": ({1, 2}, lambda x, y=0.0: Transform(e=x, f=y)),
@@ -432,10 +433,10 @@ _TRANSFORMS: dict[str, tuple[set[int], Callable[..., Transform]]] = {
 
 
 def parse_transform(text: str) -> Transform:
-    """Read a `transform` attribute: the functions matrix, translate, scale, rotate, skewX and skewY, in any number.
+    """Parse a `transform` attribute: any number of matrix, translate, scale, rotate, skewX and skewY.
 
     Raises:
-        FormatError: It is something else.
+        FormatError: The text is not a transform.
     """
     whole, at = Transform(), 0
     text = text.strip()

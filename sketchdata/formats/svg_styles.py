@@ -1,4 +1,4 @@
-"""What of an SVG document is painted, and in which colours: attributes, `style` and the rules of `<style>`.
+"""Styles of an SVG document, from attributes, `style` and `<style>`: what is painted, and in which colours.
 
 Source: SVG 2, chapters 6 (styling) and 13 (painting).
 """
@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 
 from PIL import ImageColor
 
-#: What is less opaque is not seen, and colours that differ by no more in every channel are the same.
+#: Minimum opacity of visible paint, and maximum difference per channel of colours that count as equal.
 _LEAST_OPACITY, _SAME = 0.01, 8
-#: Longer texts of colours are not read.
+#: Maximum length of a colour's text.
 _LONGEST_COLOUR = 100
-#: The units of CSS transforms that SVG's own numbers mean.
+#: The units of CSS transforms that are the default in SVG.
 _PIXELS_AND_DEGREES = re.compile(r"(?<=[\d.])(?:px|deg)\b")
 _PROPERTIES = {
     *("display", "visibility", "opacity", "color", "fill", "stroke", "fill-opacity", "stroke-opacity", "stroke-width"),
@@ -24,37 +24,37 @@ _PROPERTIES = {
 }
 _NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9}))(?:[eE][+-]?\d{1,2})?\s*(%?)[a-zA-Z]*\s*")
 _LOCAL = re.compile(r"url\(\s*[\"']?#([^\"')]{1,200})[\"']?\s*\)")
-#: A transform is not inherited by default; these leave it out.
+#: Values that mean that an element has no transform.
 _NOTHING = {"none", "inherit", "initial", "unset", "revert"}
 _RGB = re.compile(r"rgba?\(([^()]{0,80})\)")
 
 
 class Colour(NamedTuple):
-    """Red, green and blue, 0 to 255; None of paint whose colours are not known, such as a gradient's."""
+    """Red, green and blue, 0..255; None for paint with unknown colours, such as a gradient."""
 
     rgb: tuple[int, int, int] | None
 
     def differs_from(self, other: Colour | None) -> bool:
-        """Return whether one is seen on the other."""
+        """Return whether one is visible on the other."""
         if self.rgb is None or other is None or other.rgb is None:
             return True
         return max(abs(one - two) for one, two in zip(self.rgb, other.rgb, strict=True)) > _SAME
 
 
-#: None where nothing is painted.
+#: None for no paint.
 Paint = Colour | None
 BLACK, WHITE, _UNKNOWN = Colour((0, 0, 0)), Colour((255, 255, 255)), Colour(None)
 
 
-#: left, top, right and bottom.
+#: Left, top, right and bottom.
 Bounds = tuple[float, float, float, float]
 
 
 class Style(NamedTuple):
-    """What an element inherits and hands down, and its own transform and clip path.
+    """The inherited properties of an element, and its own transform and clip path.
 
-    `clips` holds the clip paths around it, as the bounds of their shapes in the coordinates of the document: what lies
-    outside all bounds of one of them is not seen.
+    `clips` are the clip paths of the element and its ancestors, each as the bounds of its shapes in document
+    coordinates: anything outside all bounds of one clip path is invisible.
     """
 
     fill: Paint = BLACK
@@ -67,17 +67,17 @@ class Style(NamedTuple):
     transform: str = ""
     clip_path: str = ""
     clips: tuple[tuple[Bounds, ...], ...] = ()
-    # The paints as declared: an opacity of 0 hides them where it stands, and not what is within.
+    # The declared paints: an opacity of 0 hides them in this element, but not in its children.
     own_fill: Paint = BLACK
     own_stroke: Paint = None
 
 
 @lru_cache(maxsize=1024)
 def parse_paint(text: str, current: Paint = BLACK) -> Paint:
-    """Read a colour or another paint; None for none, and for what is transparent.
+    """Parse a colour or another paint; None for `none` and transparent colours.
 
     Raises:
-        ValueError: It is no paint.
+        ValueError: The text is not a paint.
     """
     text = text.strip().lower()
     if text in ("none", "transparent", ""):
@@ -109,7 +109,7 @@ class StyleSheet:
     """The style of each element of a document.
 
     Raises:
-        FormatError: The document's style sheets hold too much.
+        FormatError: The document's style sheets are too large.
     """
 
     def __init__(self, root: Element) -> None:
@@ -117,13 +117,13 @@ class StyleSheet:
         self._rules = None
         sheets = [element.text for element in root.iter("style") if element.text]
         if sheets:
-            # Reading CSS takes a while to import.
+            # Imported here, because it is slow to import.
             from sketchdata.formats.css import StyleRules
 
             self._rules = StyleRules(sheets, root)
 
     def declared(self, element: Element) -> dict[str, str]:
-        """Return what is declared of an element itself: {property: value}."""
+        """Return the declarations of an element: {property: value}."""
         attributes = element.attrib
         found = {name: attributes[name].strip() for name in _PROPERTIES & attributes.keys()}
         blocks = [*(self._rules.blocks(element) if self._rules else ()), attributes.get("style", "")]
@@ -135,13 +135,13 @@ class StyleSheet:
         return found | important
 
     def page(self, root: Element) -> Paint:
-        """Return the colour of a document's page, where CSS gives it one."""
+        """Return the paint of a document's page, if CSS declares one."""
         declared = self.declared(root)
         paint = _paint(declared.get("background-color", declared.get("background", "none")), None, None)
         return None if paint is None or paint.rgb is None else paint
 
     def style_of(self, element: Element, outer: Style) -> Style | None:
-        """Return an element's style within an outer one; None where neither it nor anything within it is seen."""
+        """Return an element's style, given its parent's; None if neither it nor its children are visible."""
         declared = self.declared(element)
         get = declared.get
         if get("display", "").lower() == "none" or _number(get("opacity", "1"), 1.0) < _LEAST_OPACITY:
@@ -176,7 +176,7 @@ def _paint(text: str, inherited: Paint, current: Paint) -> Paint:
     try:
         return inherited if text == "inherit" else parse_paint(text, current)
     except ValueError:
-        # What cannot be read is as good as not declared.
+        # An invalid value counts as not declared.
         return inherited
 
 

@@ -1,8 +1,8 @@
-"""Strokes from a picture of a drawing: ink told from paper, thinned to lines of one pixel, and walked as a pen would.
+"""Tracing: strokes from a picture of a drawing. Ink is segmented, thinned to one pixel, and followed like a pen.
 
-What comes out is a drawing as the simplified ones are, so that every network can read it. In which order and which way
-round its strokes were drawn, a picture does not show: they come in reading order of where they begin, and each goes on
-straight where lines meet. Areas of ink become the line along their middle.
+The result is a simplified drawing, which every network can read. A picture does not show the order and direction of
+strokes: they are in reading order of their first points, and go straight ahead where lines meet. Areas of ink become
+their centre lines.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ from sketchdata.formats.records import made_up_key_id
 
 #: (H, W) bool.
 Mask = npt.NDArray[np.bool_]
-#: (P, 2) float64, x and y of the pixels of thinned lines.
+#: (P, 2) float64, x and y of pixels of thinned lines.
 Pixels = npt.NDArray[np.float64]
 
-#: Pixels of the longer side in which lines are followed: twice the square of the drawings.
+#: Longer side in pixels for following lines: twice the square of simplified drawings.
 LONGEST_SIDE = 512
-#: What has more strokes is a photo, or a page full of things.
+#: Maximum number of strokes; a photo, or a page of many objects, has more.
 MAX_STROKES = 300
-#: Shades, of 256, between the darkest and the lightest pixel; a picture with fewer is blank.
+#: Minimum difference between the darkest and the lightest pixel, of 255; otherwise a picture is blank.
 _LEAST_CONTRAST = 32
-#: The light is even where so large a share of the pixels is within so many shades.
+#: The light is even if at least this share of the pixels is within this range of grey levels.
 _GROUND, _SAME_SHADE = 0.5, 17
-#: Of thin lines, no larger share of a picture is ink.
+#: Maximum share of ink in a picture of thin lines.
 _MUCH_INK = 0.2
-#: Pixels of the longer side of the picture in which the ground is looked for, how far around each that is done, and the
-#: shade that the ground gets.
+#: For the background: longer side of the reduced picture in pixels, size of the neighbourhood, and the resulting grey
+#: level.
 _GROUND_SIDE, _REACH_OF_LIGHT, _PAPER = 128, 16, 200
-#: In parts of the picture's sides: the widest pen, how deep dark edges and the rim of frames may be, how far from the
-#: lines dots may lie.
+#: As shares of the picture's sides: maximum width of a pen, of dark edges and of frames, and maximum distance of dots
+#: from lines.
 _WIDEST_PEN, _DEEPEST, _RIM, _AROUND = 0.03, 0.15, 0.08, 0.03
-#: The share of a row that is ink within a dark edge.
+#: Minimum share of ink in a row of a dark edge.
 _COVERED = 0.6
 _MOST_DOTS = 12
-#: Lines do not fill so large a share of a picture when it is shrunk and any ink counts.
+#: Maximum share of ink of a line drawing in the reduced picture.
 _TEXTURE = 0.7
-#: Pixels behind and ahead that determine a line's direction.
+#: Number of pixels behind and ahead that determine a line's direction.
 _REACH = 6
-#: Where lines meet, the pen goes on at most 60° aside.
+#: Where lines meet, the pen turns by at most 60°.
 _LEAST_COSINE = 0.5
-#: To the right, below, and the two diagonals below.
+#: Offsets to the right, below, and both diagonals below.
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
-    """Turn a picture of a drawing into strokes.
+    """Trace a picture of a drawing.
 
     Args:
         photo: (H, W, 3) uint8, dark on light or light on dark.
-        word: The drawing's category, where it is known.
+        word: The drawing's category, if known.
 
     Returns:
-        A simplified drawing: moved to the corner of the 0..255 square, its larger side 255, thinned out as the official
-        ones are. Its metadata are made up: `made_up_key_id`, no country, time 1970, recognized.
+        A simplified drawing: moved to the corner of the 0..255 square, with larger side 255, simplified like the
+        official ones, with default metadata: `made_up_key_id`, no country, time 1970, recognized.
 
     Raises:
-        FormatError: `empty drawing`: nothing stands out from the ground; `not a drawing`: more than MAX_STROKES.
+        FormatError: `empty drawing`: there is no ink; `not a drawing`: there are more than MAX_STROKES strokes.
     """
     lines = list(lines_of(ink_of(photo)))
     if len(lines) > MAX_STROKES:
@@ -81,13 +81,13 @@ def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
 
 
 def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
-    """Return which pixels are ink, cropped to it, the longer side shrunk to LONGEST_SIDE if it is longer.
+    """Return the mask of ink, cropped to it and reduced to LONGEST_SIDE if it is longer.
 
-    Uneven light is divided out. Otsu's threshold parts dark from light, and the rarer of the two is ink. Specks, frames
-    around the picture and dark edges of scans are none.
+    Uneven light is normalised. Otsu's threshold separates dark and light, and the rarer of the two is ink. Specks,
+    frames around the picture and dark edges of scans are removed.
 
     Raises:
-        FormatError: `empty drawing`: nothing stands out from the ground.
+        FormatError: `empty drawing`: there is no ink.
     """
     grey = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), np.uint8)
     if int(grey.max()) - int(grey.min()) < _LEAST_CONTRAST:
@@ -96,12 +96,12 @@ def ink_of(photo: npt.NDArray[np.uint8]) -> Mask:
     ink = _rarer(grey) if counts.max() >= _GROUND * grey.size else None
     if ink is None or np.count_nonzero(ink) > _MUCH_INK * ink.size:
         evenly_lit = _rarer(_evenly_lit(grey))
-        # Of much ink, the light's shadow may be most.
+        # With much ink, most of it may be a shadow of uneven light.
         if ink is None or (evenly_lit is not None and 4 * np.count_nonzero(evenly_lit) < np.count_nonzero(ink)):
             ink = evenly_lit
     if ink is None:
         raise FormatError("empty drawing", "nothing in the picture stands out from its ground")
-    # Of a photo of many pixels, a smaller one tells pens from specks as well.
+    # In a large photo, a smaller version is enough to tell pens from specks.
     ink = _cleaned(_shrunk(ink, 4 * LONGEST_SIDE))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     ink = np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
@@ -113,16 +113,16 @@ def _shrunk(ink: Mask, longest: int) -> Mask:
     if scale >= 1:
         return ink
     height, width = (max(round(side * scale), 1) for side in ink.shape)
-    # Any ink counts: averaged and parted afterwards, fine lines would be gone.
+    # A pixel with any ink is ink: averaging and thresholding would lose fine lines.
     small = np.asarray(cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)) > 0
-    # A few lines fill a narrow strip.
+    # In a narrow strip, a few lines may exceed the share.
     if min(small.shape) > 32 and small.mean() > max(_TEXTURE, 1.3 * float(ink.mean())):
         raise FormatError("not a drawing", "a texture of dots or short lines: crop the picture to the drawing")
     return small
 
 
 def _rarer(grey: npt.NDArray[np.uint8]) -> Mask | None:
-    """Part dark from light and return which pixels are of the rarer; None where the two hardly differ."""
+    """Separate dark from light and return the mask of the rarer; None if they hardly differ."""
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     dark = grey <= threshold
     if not dark.any() or dark.all() or grey[~dark].mean() - grey[dark].mean() < _LEAST_CONTRAST:
@@ -134,13 +134,13 @@ def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     scale = min(_GROUND_SIDE / max(grey.shape), 1)
     height, width = (max(round(side * scale), 1) for side in grey.shape)
     small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.int16)
-    # Beyond the edges the light goes on as it does before them.
+    # Extrapolate the light beyond the edges.
     reach = min(_REACH_OF_LIGHT, height - 1, width - 1)
     wide = np.pad(small, reach, mode="reflect", reflect_type="odd").clip(0, 255).astype(np.uint8)
     inner = slice(reach, -reach or None)
     median = np.asarray(cv2.medianBlur(wide, 2 * _REACH_OF_LIGHT + 1), np.uint8)[inner, inner]
     difference = small - median
-    # The hundredth of the pixels that differs most is ink.
+    # The 1 % of the pixels that differ most are ink.
     ink_is_light = np.percentile(difference, 99) > -np.percentile(difference, 1)
     ground = cv2.resize(median, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     light, ground = (255 - grey, 255 - ground) if ink_is_light else (grey, ground)
@@ -149,7 +149,7 @@ def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _cleaned(ink: Mask) -> Mask:
-    """Leave out what no pen drew: dark edges, frames and specks; the ink as it is where nothing else would remain."""
+    """Remove dark edges, frames and specks from the ink, unless nothing would remain."""
     ink = _without_dark_edges(ink, _pen(ink))
     pen = _pen(ink)
     count, components, found, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
@@ -159,13 +159,13 @@ def _cleaned(ink: Mask) -> Mask:
     on_edge = (left == 0) | (top == 0) | (right == ink.shape[1]) | (bottom == ink.shape[0])
     large = np.maximum(width, height) > 2 * pen + 1
     framing = large & _is_framing(labels, count)
-    # Where the rest reaches the edges too, the picture is cut off around the drawing.
+    # If the rest touches the edges, too, the picture is cropped to the drawing.
     if framing.any() and (large & ~framing).any() and not (large & ~framing & on_edge).any():
-        # Once more: without them, the pen's width is another.
+        # Repeated, because the pen's width changes without them.
         return _cleaned(ink & np.append(True, ~framing)[labels])
     if not large.any():
         return ink
-    # Dots lie among the lines, as eyes do; dust lies anywhere, and much of it.
+    # Dots, such as eyes, are close to lines; dust is anywhere, and there is much of it.
     slack = _AROUND * max(ink.shape)
     among = (left[large].min() - slack <= left) & (right <= right[large].max() + slack)
     among &= (top[large].min() - slack <= top) & (bottom <= bottom[large].max() + slack)
@@ -175,7 +175,7 @@ def _cleaned(ink: Mask) -> Mask:
 
 
 def _pen(ink: Mask) -> float:
-    """Return the width of the lines, at least 1 pixel, from how deep their middle is; areas have less of it."""
+    """Return the width of the lines, at least 1 pixel, from the depth of their centre lines, where areas count less."""
     depths = _depths(ink)
     middle = ink & (depths >= np.asarray(cv2.dilate(depths, np.ones((3, 3), np.uint8))))
     return min(2 * float(np.median(depths[middle])) - 1, max(_WIDEST_PEN * max(ink.shape), 1.0))
@@ -184,7 +184,7 @@ def _pen(ink: Mask) -> float:
 def _without_dark_edges(ink: Mask, pen: float) -> Mask:
     cleaned = ink.copy()
     for turn in range(4):
-        # A view, of which the edge is the first row.
+        # A view in which the edge is the first row.
         side = np.rot90(cleaned, turn)
         covered = np.rot90(ink, turn).mean(axis=1)
         deep = int(np.argmin(np.append(covered >= _COVERED, False)))
@@ -195,7 +195,7 @@ def _without_dark_edges(ink: Mask, pen: float) -> Mask:
 
 
 def _is_framing(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.bool_]:
-    """Return which components lie along the picture's edges alone, and along half of one at least: (count − 1,)."""
+    """Return which components lie only along the picture's edges, and along at least half of one: (count − 1,)."""
     rows, columns = (max(round(_RIM * side), 1) for side in labels.shape)
     inner = labels[rows:-rows, columns:-columns] if min(labels.shape) > 2 * max(rows, columns) else labels
     rim = np.ones(count, np.bool_)
@@ -208,24 +208,24 @@ def _is_framing(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.boo
 
 
 def _depths(ink: Mask) -> npt.NDArray[np.float32]:
-    """Return how far each pixel is from the ground, which is all around the picture."""
+    """Return the distance of each pixel from the background, which includes everything outside the picture."""
     depths = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(depths, np.float32)[1:-1, 1:-1]
 
 
 def lines_of(ink: Mask) -> Iterator[Pixels]:
     """Yield the lines in a mask of ink, each as the (n, 2) x and y of its pixels, n ≥ 1."""
-    # Only those who trace pay for importing it.
+    # Imported here, because it is slow to import.
     from skimage.morphology import skeletonize
 
     skeleton: Callable[[Mask], Mask] = skeletonize
     thin = skeleton(ink)
-    # Twice the distance to the ground, on average along the lines.
+    # Twice the mean distance to the background along the lines.
     width = 2 * float(_depths(ink)[thin].mean())
     graph = _graph(thin, max(width, 2))
     seen: set[int] = set()
     for line in _walks(graph):
-        # Thinning leaves hairs on broad lines, and crumbs where lines meet.
+        # Thinning leaves hairs on thick lines, and fragments where lines meet.
         crumb = len(line) <= max(width, 3) and (line[0] in seen or line[-1] in seen)
         seen.update(line)
         if not crumb or len(line) == 1:
@@ -234,13 +234,13 @@ def lines_of(ink: Mask) -> Iterator[Pixels]:
 
 @dataclass(frozen=True)
 class _Graph:
-    """The pixels of thinned lines in reading order.
+    """The graph of the pixels of thinned lines, in reading order.
 
     Attributes:
-        places: x + y · i of each: with a few numbers at a time, Python's own are several times faster than arrays.
-        joined: For each, the numbers of those it is joined to.
-        forks: The numbers of those joined to more than two, and their rows.
-        span: How near two of these are that are parts of one crossing.
+        places: x + y · i of each pixel: for few numbers, Python's are several times faster than arrays.
+        joined: For each pixel, the indices of its neighbours.
+        forks: The indices of pixels with more than two neighbours, and their rows.
+        span: Maximum distance of two forks that are parts of one crossing.
     """
 
     places: list[complex]
@@ -257,7 +257,7 @@ class _Graph:
 
 
 def _graph(thin: Mask, span: float) -> _Graph:
-    """Join neighbouring pixels; diagonal ones only where no pixel beside both makes the corner."""
+    """Connect neighbouring pixels; diagonal ones only if they have no common neighbour at the corner."""
     padded = np.pad(thin, 1)
     number = np.cumsum(padded).reshape(padded.shape) - 1
     rows, columns = np.nonzero(padded)
@@ -276,7 +276,7 @@ def _graph(thin: Mask, span: float) -> _Graph:
 
 
 def _walks(graph: _Graph) -> Iterator[list[int]]:
-    """Yield lines that together go over every join once: first from loose ends, then from crossings, then circles."""
+    """Yield lines that together traverse every edge once: first from ends, then from crossings, then circles."""
     left = [set(others) for others in graph.joined]
     degrees = np.array([len(others) for others in graph.joined])
     yield from ([lone] for lone in np.flatnonzero(degrees == 0).tolist())
@@ -287,7 +287,7 @@ def _walks(graph: _Graph) -> Iterator[list[int]]:
 
 
 def _walk(graph: _Graph, left: list[set[int]], start: int) -> list[int]:
-    """Follow a line from one pixel until it ends, or bends too much where lines meet; take its joins out of `left`."""
+    """Follow a line until it ends, or turns too much where lines meet; remove its edges from `left`."""
     line = [start]
     while (step := _step(graph, left, line)) is not None:
         source, onward = step
@@ -298,18 +298,18 @@ def _walk(graph: _Graph, left: list[set[int]], start: int) -> list[int]:
 
 
 def _step(graph: _Graph, left: list[set[int]], line: Sequence[int]) -> tuple[int, int] | None:
-    """Return from which pixel to which to go; None to end the line."""
+    """Return the next edge of the line, from pixel to pixel; None at its end."""
     here = line[-1]
     if len(line) == 1 or len(graph.joined[here]) <= 2:
         return (here, min(left[here])) if left[here] else None
-    # Thinned, a crossing becomes two forks with a bridge, which the other line may have gone over.
+    # A thinned crossing has two forks with a bridge, which the other line may have used.
     return _straightest(graph, left, line, [here]) or _straightest(graph, left, line, graph.forks_near(here))
 
 
 def _straightest(
     graph: _Graph, left: list[set[int]], line: Sequence[int], sources: Sequence[int]
 ) -> tuple[int, int] | None:
-    """Return the step from one of some pixels that lies straightest ahead of a line, if any does."""
+    """Return the step from one of some pixels that deviates least from a line's direction, if any does little."""
     here = graph.places[line[-1]]
     came = here - graph.places[line[max(len(line) - _REACH, 0)]]
     steps = [(source, onward) for source in sources for onward in sorted(left[source])]
@@ -319,7 +319,7 @@ def _straightest(
 
 
 def _ahead(graph: _Graph, here: int, onward: int) -> int:
-    """Return the pixel some steps further along a line, or that at which it meets others."""
+    """Return the pixel some steps further along a line, or the one where it meets others."""
     for _ in range(_REACH - 1):
         others = [pixel for pixel in graph.joined[onward] if pixel != here]
         if len(others) != 1:
