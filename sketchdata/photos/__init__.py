@@ -1,1 +1,1 @@
-"""Photos and what they show: decoding, annotations, search, crawl, collections, crops."""
+"""Photos: decoding, annotations, search, crawl, collections, crops."""

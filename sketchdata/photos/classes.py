@@ -1,4 +1,4 @@
-"""Where photos of each class come from: an ImageNet synset or search words, and the class's name in other data sets."""
+"""Sources of the photos of each class: an ImageNet synset or search words, and the class's name in other data sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sketchdata.photos.annotations.record import read_table
 CLASS_SOURCES = ("imagenet", "search")
 CLASS_COLUMNS = ("word", "source", "wnid", "imagenet_words", "search_words", "coco", "open_images")
 
-#: Columns in which a name belongs to one class at most, so that an annotation of that name has one class to go to.
+#: Columns in which names are unique, so that an annotation with that name has at most one class.
 UNIQUE_COLUMNS = ("word", "wnid", "coco", "open_images")
 
 _WNID = re.compile("n[0-9]{8}")
@@ -25,15 +25,15 @@ _WNID = re.compile("n[0-9]{8}")
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoClass:
-    """One class and where its photos come from; a name that does not exist is None.
+    """One class and the sources of its photos; missing names are None.
 
     Attributes:
         word: The name in the class table.
-        source: `imagenet` for those with a synset, else `search`.
+        source: `imagenet` for classes with a synset, else `search`.
         wnid: The synset, one of the 1,000 of ILSVRC 2012, such as `n02690373`.
         imagenet_words: The first of the synset's names.
-        search_words: What to search photos for, with the sense made plain; present for every class, so that photos can
-            be had without ImageNet.
+        search_words: An unambiguous search query for photos; every class has one, so that photos can be found without
+            ImageNet.
         coco: The COCO class with boxes, one of 80.
         open_images: The Open Images class with boxes, spelt as in version 5 and later.
     """
@@ -48,10 +48,10 @@ class PhotoClass:
 
 
 def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
-    """Read a table of photo classes, in its own order.
+    """Read a table of photo classes, in its order.
 
     Raises:
-        ConfigError: It cannot be read, has other columns, or a row is incomplete or repeats another's name.
+        ConfigError: The table cannot be read, has other columns, or a row is incomplete or repeats a name.
     """
     classes: list[PhotoClass] = []
     seen: dict[tuple[str, str], int] = {}
@@ -79,7 +79,7 @@ def read_photo_classes(path: Path) -> tuple[PhotoClass, ...]:
 
 
 def words_by(classes: Iterable[PhotoClass], name: Callable[[PhotoClass], str | None]) -> dict[str, str]:
-    """Return which word an annotation's class name stands for: `words_by(classes, lambda c: c.coco)["tv"]`."""
+    """Return {name in another data set: word}: `words_by(classes, lambda c: c.coco)["tv"]`."""
     return {key: photo_class.word for photo_class in classes if (key := name(photo_class)) is not None}
 
 
@@ -97,9 +97,9 @@ def _fault_of(row: Mapping[str, str]) -> str:
     return "" if row["imagenet_words"] else "imagenet_words are missing"
 
 
-# Which of our classes a source's class name stands for.
+# The mapping from a source's class names to our classes.
 
-#: The classes of PASCAL VOC that COCO spells otherwise. Source: the VOC 2012 development kit, section 3.
+#: The classes of PASCAL VOC that are spelt differently in COCO. Source: the VOC 2012 development kit, section 3.
 _VOC = {
     "aeroplane": "airplane",
     "diningtable": "dining table",
@@ -112,14 +112,13 @@ _CATEGORY, _WORD = ("category", "class", "name"), ("word",)
 
 
 class ClassNames:
-    """The names by which sources call our classes.
+    """The names of our classes in the sources.
 
-    Capitals do not count, nor whether there is a space, a dash or an underscore, nor what stands in parentheses behind
-    a name, as in Open Images.
+    Case, spaces, dashes and underscores are ignored, and so is text in parentheses after a name, as in Open Images.
 
     Args:
         classes: Our classes.
-        own: {a source's name: our word} that the user adds; these win.
+        own: {a source's name: our word} from the user; these have precedence.
     """
 
     def __init__(self, classes: Sequence[PhotoClass], own: Mapping[str, str] | None = None) -> None:
@@ -136,12 +135,12 @@ class ClassNames:
         }
 
     def of(self, source: str) -> Callable[[str], str | None]:
-        """Return what finds the word of one source's class name; that gives None when there is none."""
+        """Return a function from the class names of one source to our words, or None."""
         words = {**self._by_source.get(source, self._others), **self._own}
         known: dict[str, str | None] = {}
 
         def find(category: str) -> str | None:
-            # A source has few names and many annotations.
+            # Cached: a source has few names and many annotations.
             if category not in known:
                 known[category] = words.get(_key(category)) or words.get(_key(_without_parentheses(category)))
             return known[category]
@@ -150,7 +149,7 @@ class ClassNames:
 
 
 def _by_key(words: Mapping[str, str]) -> dict[str, str]:
-    """Return the words by their names' keys; a name that is whole wins over one without its parentheses."""
+    """Return {normalised name: word}; a full name has precedence over one without its parentheses."""
     shortened = {_key(_without_parentheses(name)): word for name, word in words.items()}
     return {**shortened, **{_key(name): word for name, word in words.items()}}
 
@@ -167,7 +166,7 @@ def read_class_names(path: Path, words: Sequence[str]) -> dict[str, str]:
     """Read {a source's name: our word} from a CSV file with the columns category and word.
 
     Raises:
-        ConfigError: It cannot be read, has other columns, or names a word that is not in the class table.
+        ConfigError: The file cannot be read, has other columns, or has a word that is not in the class table.
     """
     own: dict[str, str] = {}
     try:

@@ -1,10 +1,10 @@
-"""A collection of photos: the folder that `sketchdata edgemaps collect` makes and that crops are cut from.
+"""A collection of photos: the folder that `sketchdata edgemaps collect` writes, and the input of crops.
 
-photos/ab/abcd….jpg   each photo under the sha256 of its bytes, so that equal photos are stored once
-photos.parquet        one row per photo asked for: where it comes from, whose it is, its status
-boxes.parquet         a row an annotation: which class, where in the photo
-rejects.jsonl         a line an annotation that could not be read
-sources.csv           one row per source: how much it named, and the statuses of its photos
+photos/ab/abcd….jpg   each photo, named by the sha256 of its bytes, so that equal photos are stored once
+photos.parquet        one row per requested photo: source, author, licence, status
+boxes.parquet         one row per annotation: class, and position in the photo
+rejects.jsonl         one line per annotation that could not be read
+sources.csv           one row per source: its numbers of annotations, and the statuses of its photos
 README.md, manifest.json
 """
 
@@ -29,17 +29,17 @@ NAME = "edgemap-photos"
 PHOTOS_FOLDER = "photos"
 PHOTOS_FILE, BOXES_FILE = "photos.parquet", "boxes.parquet"
 REJECTS_FILE, SOURCES_FILE = "rejects.jsonl", "sources.csv"
-#: What is not finished; it stays after the end while failed photos may be asked for again.
+#: The work folder; it is kept while failed photos can be requested again.
 WORK_FOLDER = ".collect"
 
-#: Kinds of source, in the order in which a photo that several of them name is given to the first.
+#: Kinds of source by precedence: a photo of several sources belongs to the first.
 SOURCES = ("imagenet", "folders", "voc", "coco", "yolo", "open_images", "urls", "openverse", "wikimedia", "flickr")
-#: `refused` is final: against the owner's wish, or over a limit. `failed` may succeed another time.
+#: `refused` is final: the owner's opt-out, or a limit. `failed` may succeed later.
 OK, FAILED, REFUSED = STATUSES = ("ok", "failed", "refused")
 
 PHOTOS_SCHEMA = pa.schema(
     [
-        # Its address; for local sources the source's name and the photo's path in it.
+        # Its URL; for local sources, the source's name and the photo's path in it.
         pa.field("photo", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("page", pa.string()),
@@ -47,13 +47,13 @@ PHOTOS_SCHEMA = pa.schema(
         pa.field("licence", pa.string()),
         pa.field("title", pa.string()),
         pa.field("status", pa.string(), nullable=False),
-        # Why it is not there, in a few words fit for a table of counts, and what was found.
+        # Why the photo is missing, in a few words so that reasons can be counted, and what was found.
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("sha256", pa.string()),
         pa.field("phash", pa.uint64()),
         pa.field("bytes", pa.uint64()),
-        # In pixels, upright as EXIF tells.
+        # In pixels, after applying the EXIF orientation.
         pa.field("width", pa.uint32()),
         pa.field("height", pa.uint32()),
         pa.field("format", pa.string()),
@@ -65,10 +65,10 @@ BOXES_SCHEMA = pa.schema(
     [
         pa.field("photo", pa.string(), nullable=False),
         pa.field("word", pa.string(), nullable=False),
-        # The class under the source's own name.
+        # The class in the spelling of the source.
         pa.field("category", pa.string(), nullable=False),
-        # In pixels of the upright photo, right and bottom exclusive; null where only the whole photo is named. In lists
-        # that were written without the photo's size, a box may reach beyond the photo.
+        # In pixels of the upright photo, right and bottom exclusive; null for whole photos. Boxes of lists that were
+        # written # without the photo's size may extend beyond the photo.
         pa.field("x0", pa.int32()),
         pa.field("y0", pa.int32()),
         pa.field("x1", pa.int32()),
@@ -79,12 +79,12 @@ BOXES_SCHEMA = pa.schema(
     ]
 )
 
-#: What is known of a photo only after it was fetched or read.
+#: Columns of a photo that are known only after it was fetched or read.
 OUTCOME_COLUMNS = tuple(PHOTOS_SCHEMA.names[PHOTOS_SCHEMA.get_field_index("status") :])
 
 _PHOTO_ORDER = ("source", "photo")
-#: The last two are for boxes that are equal otherwise, so that every order of reading gives one order of rows. Whole
-#: photos come after boxes.
+#: The last two order boxes that are otherwise equal, so that the order of rows does not depend on the order of reading.
+#: Whole photos come after boxes.
 _BOX_ORDER = ("photo", "word", "x0", "y0", "x1", "y1", "category", "where")
 _REPEATED = ["source", "author", "licence", "status", "error", "detail", "format", "fetched", "word", "category"]
 _ROW_GROUP_ROWS = 1 << 16
@@ -97,8 +97,8 @@ class Collection:
     Attributes:
         directory: Its folder.
         manifest: Its manifest; `counts` has the boxes of each class.
-        photos: One row per photo asked for, by source and photo.
-        boxes: A row an annotation, by photo, class and box.
+        photos: One row per requested photo, sorted by source and photo.
+        boxes: One row per annotation, sorted by photo, class and box.
     """
 
     directory: Path
@@ -108,19 +108,19 @@ class Collection:
 
 
 def photos_table(columns: Mapping[str, Any]) -> pa.Table:
-    """Return photos as a table in its order.
+    """Return photos as a sorted table.
 
     Raises:
-        SketchDataError: A column is absent, or a value is not of its type.
+        SketchDataError: A column is missing, or a value has the wrong type.
     """
     return _table(columns, PHOTOS_SCHEMA, _PHOTO_ORDER)
 
 
 def boxes_table(columns: Mapping[str, Any]) -> pa.Table:
-    """Return annotations as a table in its order.
+    """Return annotations as a sorted table.
 
     Raises:
-        SketchDataError: A column is absent, or a value is not of its type.
+        SketchDataError: A column is missing, or a value has the wrong type.
     """
     return _table(columns, BOXES_SCHEMA, _BOX_ORDER)
 
@@ -139,7 +139,7 @@ def write_table(path: Path, table: pa.Table) -> None:
     repeated = [name for name in _REPEATED if name in table.column_names]
     with replacing(path) as file:
         pq.write_table(
-            # In one piece each, since the pieces' number would show in the file.
+            # In one chunk each, because the number of chunks affects the bytes.
             table.combine_chunks(),
             file,
             row_group_size=_ROW_GROUP_ROWS,
@@ -150,10 +150,11 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_collection(directory: Path) -> Collection:
-    """Read a finished collection; the photos themselves are not read.
+    """Read the tables of a finished collection.
 
     Raises:
-        SketchDataError: There is no collection, its manifest is another data set's, or a table is missing or damaged.
+        SketchDataError: The collection does not exist, its manifest is of another kind, or a table is missing or
+            damaged.
     """
     manifest = read_manifest(directory)
     if manifest.name != NAME:
@@ -182,7 +183,7 @@ def _read_table(manifest: Manifest, path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-# The photos themselves.
+# The files of the photos.
 
 _SUFFIXES = {
     "JPEG": ".jpg",
@@ -193,7 +194,7 @@ _SUFFIXES = {
     "AVIF": ".avif",
     "TIFF": ".tif",
 }
-#: What `image.decode` finds wrong, as a collection calls it: (status, error).
+#: {reason of `image.decode`: (status, error) in a collection}.
 DECODING_FAULTS = {
     "too many bytes": (REFUSED, "too many bytes"),
     "too many pixels": (REFUSED, "too many pixels"),
@@ -220,7 +221,7 @@ def examine_photo(body: bytes, limits: PhotoLimits) -> StoredPhoto:
     """Decode a photo's file, and return its columns of photos.parquet.
 
     Raises:
-        FormatError: It is not accepted; the reason is one of DECODING_FAULTS.
+        FormatError: The photo is rejected; the reason is one of DECODING_FAULTS.
     """
     photo = decode(body, limits)
     kind = sniff(body) or ""
@@ -238,14 +239,14 @@ def examine_photo(body: bytes, limits: PhotoLimits) -> StoredPhoto:
 
 
 def store_photo(body: bytes, folder: Path, limits: PhotoLimits) -> StoredPhoto:
-    """Put a photo's file into a collection, once for all photos with the same bytes.
+    """Store a photo's file in a collection, once for all photos with the same bytes.
 
     Raises:
-        FormatError: It is not accepted; the reason is one of DECODING_FAULTS.
+        FormatError: The photo is rejected; the reason is one of DECODING_FAULTS.
     """
     stored = examine_photo(body, limits)
     path = folder / stored.path
-    # After a power cut a file may have its name and not yet its bytes.
+    # After a power failure, a file may exist without its content.
     if not path.exists() or path.stat().st_size != len(body):
         with replacing(path) as file:
             file.write(body)
@@ -253,7 +254,7 @@ def store_photo(body: bytes, folder: Path, limits: PhotoLimits) -> StoredPhoto:
 
 
 def remove_others(folder: Path, paths: set[str]) -> None:
-    """Remove the photos that are not among `paths` (within the collection), which unfinished runs left."""
+    """Delete the photos that are not in `paths` (relative to the collection), which unfinished runs left."""
     for path in sorted((folder / PHOTOS_FOLDER).glob("*/*")):
         if path.relative_to(folder).as_posix() not in paths:
             path.unlink()

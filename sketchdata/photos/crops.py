@@ -1,4 +1,4 @@
-"""Crops of photos: one for each annotation or the reason why there is none, and which of equal crops stay."""
+"""Crops of photos: one per annotation or the reason why it is rejected, and the removal of duplicates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sketchdata.storage.cards import fill, picture_card_head, reject_rows
 from sketchdata.storage.manifest import Manifest, replacing
 from sketchdata.storage.pictures import Box, picture_id
 
-#: {name: suffix, parameters for OpenCV}. JPEG keeps colours at full resolution: detectors look at edges of colour too.
+#: {name: suffix, parameters for OpenCV}. JPEG has full chroma resolution, because detectors also use colour edges.
 ENCODINGS: dict[str, tuple[str, tuple[int, ...]]] = {
     "jpeg": (
         ".jpg",
@@ -38,29 +38,29 @@ ENCODINGS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 NO_BOX = ("whole", "saliency", "skip")
 
-#: One annotation with the columns of its photo, as `annotations_of` has them.
+#: One annotation with the columns of its photo, a row of `annotations_of`.
 AnnotationRow = Mapping[str, Any]
 #: One crop with the columns of `pictures.schema` and DUPLICATE_MEASURES, but without `label`.
 Crop = dict[str, Any]
 
-#: {flag of an annotation: by how many quarters its crop is turned counter-clockwise}.
+#: {flag of an annotation: counter-clockwise quarter turns of its crop}.
 _TURNS = {"turn90": 1, "turn180": 2, "turn270": 3}
 _EDGES = ("x0", "y0", "x1", "y1")
-#: Columns of an annotation and its photo that a crop keeps under the same name.
+#: Columns of an annotation and its photo that a crop also has.
 _COPIED = ("word", "category", "photo", "source", "page", "author", "licence", "title", "fetched")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropRules:
-    """How a photo is cropped.
+    """How photos are cropped.
 
     Attributes:
         context: The margin on each side of a box, as a share of its width or height.
-        min_size: The least length in pixels of a box's longer side.
-        longest_side: Larger crops are shrunk to it, in pixels.
+        min_size: The minimum length of a box's longer side, in pixels.
+        longest_side: The maximum length of a crop's longer side, in pixels; larger crops are scaled down.
         format: A key of ENCODINGS.
-        no_box: One of NO_BOX: what becomes of an annotation without a box.
-        skip_flags: Annotations with one of these are left out.
+        no_box: One of NO_BOX: how an annotation without a box is handled.
+        skip_flags: Annotations with one of these flags are skipped.
     """
 
     context: float
@@ -73,14 +73,14 @@ class CropRules:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedAnnotation:
-    """An annotation without a crop: why, in words for a table of counts, and what was found."""
+    """An annotation without a crop: the reason, in words that can be counted, and what was found."""
 
     annotation: AnnotationRow
     reason: str
     detail: str = ""
 
     def line(self) -> dict[str, Any]:
-        """Return what the list of rejects says."""
+        """Return the line for the list of rejects."""
         place = {name: self.annotation[name] for name in ("photo", "word", "category", "where")}
         return {**place, "box": _stated_box(self.annotation), "reason": self.reason, "detail": self.detail}
 
@@ -88,11 +88,11 @@ class RejectedAnnotation:
 def crop_photo(
     data: bytes, annotations: Sequence[AnnotationRow], rules: CropRules
 ) -> Iterator[Crop | RejectedAnnotation]:
-    """Yield what becomes of each annotation of one photo. It is decoded once, and only if anything can be cropped.
+    """Yield a crop or a reject for each annotation of one photo, which is decoded at most once.
 
     Args:
-        data: The photo's file.
-        annotations: All of them, also when the photo was found under several names.
+        data: The content of the photo's file.
+        annotations: All annotations of the photo, under all its names.
         rules: How to crop.
     """
     boxed = {row["word"] for row in annotations if _stated_box(row) is not None}
@@ -105,7 +105,7 @@ def crop_photo(
             yield RejectedAnnotation(annotation=row, reason=reason)
     if not wanted:
         return
-    # What was accepted when it was collected, perhaps with other limits, is accepted here.
+    # Photos that were accepted in the collection, possibly with other limits, are accepted here.
     pixels = (wanted[0]["width"] or 0) * (wanted[0]["height"] or 0)
     limits = PhotoLimits(bytes=max(len(data), DEFAULT_LIMITS.bytes), pixels=max(pixels, DEFAULT_LIMITS.pixels))
     try:
@@ -125,7 +125,7 @@ def _stated_box(row: AnnotationRow) -> Box | None:
 
 
 def _refusal(row: AnnotationRow, rules: CropRules, boxed: set[str]) -> str | None:
-    """Return why an annotation is left out before its photo is looked at; None when it is not."""
+    """Return why an annotation is skipped before its photo is decoded, or None."""
     flags = [flag for flag in rules.skip_flags if flag in (row["flags"] or ())]
     if flags:
         return f"flagged {flags[0]}"
@@ -133,7 +133,7 @@ def _refusal(row: AnnotationRow, rules: CropRules, boxed: set[str]) -> str | Non
         return None
     if rules.no_box == "skip":
         return "no box"
-    # The whole photo would show once more what the box shows, or what the box was left out for.
+    # The whole photo would repeat the content of the box, or show what the box was skipped for.
     return "boxed already" if row["word"] in boxed else None
 
 
@@ -148,7 +148,7 @@ def _crop(photo: Photo, row: AnnotationRow, rules: CropRules) -> Crop:
     turns = sum(quarters for flag, quarters in _TURNS.items() if flag in (row["flags"] or ()))
     part = np.ascontiguousarray(np.rot90(part, turns))
     if box is not None:
-        # Boxes of lists of addresses were written down by people who knew the photo's size; we did not until now.
+        # Boxes of URL lists were not clipped, because the photo's size was unknown.
         box = max(box[0], 0), max(box[1], 0), min(box[2], photo.shape[1]), min(box[3], photo.shape[0])
     height, width = part.shape[:2]
     picture = resize(part, rules.longest_side) if max(height, width) > rules.longest_side else part
@@ -164,16 +164,16 @@ def _crop(photo: Photo, row: AnnotationRow, rules: CropRules) -> Crop:
         "phash": perceptual_hash(picture),
         "thumbnail": thumbnail(picture),
         "area": height * width,
-        # Equal for equal pictures.
+        # A hash of the pixels.
         "content": int.from_bytes(hashlib.sha256(image).digest()[:8], "big"),
     }
 
 
 def encode(picture: Photo, format: str) -> bytes:
-    """Encode (H, W, 3) uint8 RGB as ENCODINGS says; the same pixels give the same bytes.
+    """Encode (H, W, 3) uint8 RGB in a format of ENCODINGS; equal pixels give equal bytes.
 
     Raises:
-        FormatError: OpenCV cannot.
+        FormatError: OpenCV fails.
     """
     suffix, parameters = ENCODINGS[format]
     encoded, content = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), parameters)
@@ -182,12 +182,12 @@ def encode(picture: Photo, format: str) -> bytes:
     return bytes(content.tobytes())
 
 
-# The crops of some photos, on disk until it is known which of them stay: an Arrow file and a list of rejects.
+# Chunks: the crops of some photos on disk before duplicates are removed, an Arrow file and a list of rejects.
 
-#: Columns of a chunk that a shard does not have: they serve to find duplicates.
+#: Columns of a chunk, for finding duplicates, that a shard does not have.
 DUPLICATE_MEASURES = {"area": pa.uint32(), "content": pa.uint64(), "thumbnail": pa.binary(THUMBNAIL_BYTES)}
-#: Leading digits of a photo's sha256 that say which chunk it belongs to: 256 chunks, so that one of a full-sized data
-#: set has some 1,200 photos. It depends on no other photo.
+#: Number of leading digits of a photo's sha256 that determine its chunk, independently of other photos: with 256
+#: chunks, a chunk of a full-sized data set has about 1,200 photos.
 PREFIX_DIGITS = 2
 
 _ROWS_AT_ONCE = 64
@@ -196,20 +196,20 @@ _ROWS_AT_ONCE = 64
 def annotations_of(photos: pa.Table, boxes: pa.Table) -> pa.Table:
     """Return the annotations with the columns of their photos and `prefix`, of their sha256.
 
-    Photos that were not collected leave the columns null, but for those that say why.
+    For missing photos the columns are null, except those with the reason.
     """
     rows = pc.index_in(boxes["photo"], value_set=photos["photo"].combine_chunks())
     joined = boxes
     for name in photos.column_names:
         if name not in boxes.column_names:
             joined = joined.append_column(name, photos[name].take(rows))
-    # A photo that failed may have the hash of what was refused.
+    # A failed photo may have the hash of rejected content.
     sha256 = pc.if_else(pc.equal(joined["status"], "ok"), joined["sha256"], pa.scalar(None, pa.string()))
     return joined.append_column("prefix", pc.utf8_slice_codeunits(sha256, 0, PREFIX_DIGITS))
 
 
 def write_chunk(file: Any, crops: Iterator[Crop], classes: Sequence[str]) -> int:
-    """Write crops as they come, so that no more than a few are in memory; return how many.
+    """Write a stream of crops, with few in memory at a time; return their number.
 
     Raises:
         SketchDataError: A class is not in the class table.
@@ -238,11 +238,11 @@ def write_rejects(path: Path, rejects: Iterable[RejectedAnnotation]) -> Path:
 
 
 def read_chunk(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Map some columns of a chunk into memory; nothing is read before it is used."""
+    """Memory-map some columns of a chunk; data is read on use."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all().select(list(columns))
 
 
-# Which crops stay, of those that show the same.
+# Removal of duplicates.
 
 DUPLICATE_COLUMNS = ("key_id", "word", "kept_key_id", "kept_word", "bits", "kind", "photo", "kept_photo")
 EXACT, NEAR = "exact", "near"
@@ -252,18 +252,18 @@ _READ = ("key_id", "label", "phash", "photo", "x0", "area", "content", "thumbnai
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """All N crops, duplicates among them, chunk after chunk.
+    """All N crops, including duplicates, chunk by chunk.
 
     Attributes:
         key_id: (N,) uint64.
         label: (N,) uint16.
         phash: (N,) uint64.
-        boxed: (N,) bool: whether there is an annotated box.
+        boxed: (N,) bool, whether there is an annotated box.
         area: (N,) uint32, of the crops in the photos, in pixels.
-        content: (N,) uint64, equal for equal pictures.
+        content: (N,) uint64, a hash of the pixels.
         thumbnail: (N, 256) uint8.
         photo: (N,) strings.
-        starts: (chunks + 1,) int64, where each chunk's rows begin.
+        starts: (chunks + 1,) int64, offsets of the chunks' rows.
     """
 
     key_id: npt.NDArray[np.uint64]
@@ -281,7 +281,7 @@ class Crops:
 
 
 def read_crops(paths: Sequence[Path]) -> Crops:
-    """Read what finding duplicates needs of all chunks; the pictures stay on disk."""
+    """Read the columns of all chunks for finding duplicates, without the pictures."""
     tables = [read_chunk(path, _READ) for path in paths]
     table = pa.concat_tables(tables)
     thumbnails = [
@@ -298,17 +298,17 @@ def read_crops(paths: Sequence[Path]) -> Crops:
 
 
 def choose(crops: Crops, near: int | None) -> npt.NDArray[np.int64]:
-    """Return for each crop which one stays for it: itself, or an equal or nearly equal one. (N,) int64.
+    """Return for each crop the one that is kept: itself, or an exact or near duplicate. (N,) int64.
 
-    Of those that show the same, the one stays that has an annotated box, then the larger one, then that of the smallest
-    key_id. The class does not matter: what two classes claim goes to one of them.
+    Among duplicates, crops with an annotated box have precedence, then larger ones, then those with a smaller key_id.
+    Duplicates in different classes are kept in one of them.
 
     Args:
-        crops: All of them.
-        near: Bits in which hashes of near duplicates may differ; None: only equal pictures are duplicates.
+        crops: All crops.
+        near: Maximum number of bits in which hashes of near duplicates differ; None for exact duplicates only.
 
     Raises:
-        SketchDataError: Two different crops that stay have one key_id.
+        SketchDataError: Two different crops that are kept have the same key_id.
     """
     order = np.lexsort((crops.key_id, -crops.area.astype(np.int64), ~crops.boxed))
     _, first, which = np.unique(crops.content[order], return_index=True, return_inverse=True)
@@ -326,13 +326,13 @@ def choose(crops: Crops, near: int | None) -> npt.NDArray[np.int64]:
 
 
 def staying(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the rows that stay for themselves, rising."""
+    """Return the rows that are kept, in ascending order."""
     found: npt.NDArray[np.int64] = np.flatnonzero(kept == np.arange(len(kept)))
     return found
 
 
 def write_duplicates(path: Path, crops: Crops, kept: npt.NDArray[np.int64], classes: Sequence[str]) -> int:
-    """List the removed crops, by class and key_id, each with the one that stays for it; return how many there are."""
+    """Write the removed crops, by class and key_id, each with the one that is kept; return their number."""
     gone = np.flatnonzero(kept != np.arange(len(kept)))
     gone = gone[np.lexsort((gone, crops.key_id[gone], crops.label[gone]))]
     text = io.StringIO()
@@ -350,7 +350,7 @@ def write_duplicates(path: Path, crops: Crops, kept: npt.NDArray[np.int64], clas
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateCounts:
-    """How many crops were removed: as exact and as near duplicates, and of either for one of another class."""
+    """Numbers of removed crops: exact and near duplicates, and those of a crop in another class."""
 
     exact: int
     near: int
@@ -369,7 +369,7 @@ def count_duplicates(path: Path) -> DuplicateCounts:
     return DuplicateCounts(exact=kinds[EXACT], near=kinds[NEAR], across_classes=across)
 
 
-# The card of a set of crops.
+# The card of a data set of crops.
 
 _NO_BOX = {
     "whole": "Photos without a box are there as a whole.",
@@ -379,7 +379,7 @@ _NO_BOX = {
 
 
 def crops_card(manifest: Manifest) -> str:
-    """Return the README of a set of crops: Markdown with the front matter that `datasets` reads."""
+    """Return the README of a data set of crops: Markdown with front matter for `datasets`."""
     config = manifest.config
     near = (
         "Of equal crops one stayed"

@@ -1,4 +1,4 @@
-"""Annotations of many sources merged: every photo once, every box once, and a count of all that is left out."""
+"""Merging the annotations of many sources: each photo and each box once, and counts of all that is skipped."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from sketchdata.photos.collection import OUTCOME_COLUMNS, SOURCES_FILE, STATUSES
 from sketchdata.storage.cards import fill
 from sketchdata.storage.manifest import hash_file
 
-#: What is known of a photo before it is fetched or read.
+#: Columns of a photo that are known before it is fetched or read.
 _FACTS = ("page", "author", "licence", "title")
 _EDGES = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSource:
-    """One source of photos as the user named it.
+    """One source of photos that the user gives.
 
     Attributes:
         kind: One of `collection.SOURCES`.
-        name: What it is called; the first part of its photos' ids when they are local.
-        sha256: Of a list that is one file; None for folders and searches.
-        unlisted: Reasons of faults that are counted but not listed, as they are usual for this kind of source.
+        name: Its name; the first part of the ids of local photos.
+        sha256: The hash of a list that is one file; None for folders and searches.
+        unlisted: Reasons of faults that are only counted, because they are common in this kind of source.
     """
 
     kind: str
@@ -54,16 +54,16 @@ class PhotoSource:
 
 @dataclass(kw_only=True)
 class SourceCounts:
-    """What one source named; boxes, left_out, repeated and rejects add up to annotations.
+    """The numbers of one source; boxes, left_out, repeated and rejects add up to annotations.
 
     Attributes:
-        annotations: All that were read.
-        boxes: Those that were taken.
-        left_out: Those of no wanted class, or of photos that the folder need not have.
-        repeated: Those that repeat a photo's class and box.
-        rejects: Those that could not be read, and are listed.
-        photos: Photos that this source is the first to name.
-        named_before: Photos that another source named before.
+        annotations: All annotations.
+        boxes: The annotations that are used.
+        left_out: Annotations of other classes, or of photos that the folder need not have.
+        repeated: Annotations that repeat a photo's class and box.
+        rejects: Annotations that could not be read, and are listed.
+        photos: Photos that this source has first.
+        named_before: Photos that an earlier source has.
     """
 
     annotations: int = 0
@@ -77,15 +77,15 @@ class SourceCounts:
 
 @dataclass(kw_only=True)
 class Gathering:
-    """Photos and boxes in the order in which they were read.
+    """Photos and boxes in the order of reading.
 
     Attributes:
-        report: Is called with every fault that belongs into the list of rejects.
-        unmatched: {a source's class name: how often it matched no wanted class}.
+        report: Called with every fault for the list of rejects.
+        unmatched: {a source's class name: number of annotations}, for names that match none of the classes.
         faults: All faults, listed or not, by their reasons.
-        counts: {source: what it named}.
-        files: {photo: its file} of local photos.
-        addresses: The photos that are addresses.
+        counts: {source: its numbers}.
+        files: {photo: its file} for local photos.
+        addresses: The photos that are URLs.
     """
 
     report: Callable[[PhotoSource, Fault], object]
@@ -106,13 +106,13 @@ class Gathering:
         word_of: Callable[[str], str | None],
         locate: Callable[[str], tuple[str, Path]] | None = None,
     ) -> None:
-        """Add what a source says.
+        """Add the annotations of a source.
 
         Args:
             source: The source.
-            readings: Its annotations, under its own class names.
-            word_of: Returns the class of a name; None when it is not wanted.
-            locate: Returns the id and the file of a local photo; without it photos are addresses.
+            readings: Its annotations, with the source's class names.
+            word_of: Returns the class for a name, or None.
+            locate: Returns the id and the file of a local photo; None if photos are URLs.
         """
         counts, others = self.counts.setdefault(source, SourceCounts()), set()
         for reading in readings:
@@ -126,7 +126,7 @@ class Gathering:
                 counts.left_out += 1
                 self.unmatched[reading.category] += 1
             elif not photo.isascii() and any("\ud800" <= letter <= "\udfff" for letter in photo):
-                # A file's name on disk need not be UTF-8.
+                # A file name need not be UTF-8.
                 fault = Fault(where=ascii(reading.where), reason="name not UTF-8", detail=ascii(photo))
                 self._refuse(source, fault)
             else:
@@ -182,14 +182,14 @@ class Gathering:
         }
 
     def photos(self) -> Iterator[tuple[str, PhotoSource]]:
-        """Yield each photo and the source that named it first."""
+        """Yield each photo and its first source."""
         return zip(self._rows, self._sources, strict=True)
 
     def __len__(self) -> int:
         return len(self._rows)
 
 
-# The folders of photos with labels that a user names as sources of a collection.
+# Local sources: folders of labelled photos.
 
 _OPENERS: dict[str, Callable[[Path], LabelledPhotos]] = {
     "imagenet": open_imagenet,
@@ -198,34 +198,34 @@ _OPENERS: dict[str, Callable[[Path], LabelledPhotos]] = {
     "yolo": open_yolo,
     "open_images": open_open_images,
 }
-#: Open Images' tables are of millions of photos, of which few users have all.
+#: Open Images' tables list millions of photos, of which users usually have a part.
 _UNLISTED = {"open_images": ("photo missing",)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSource:
-    """A folder of photos with labels, and what opens it when its turn comes."""
+    """A folder of labelled photos, and the function that opens it."""
 
     source: PhotoSource
     root: Path
     open: Callable[[], LabelledPhotos]
 
     def locator(self, photos: Path) -> Callable[[str], tuple[str, Path]]:
-        """Return what gives the id and the file of a photo by its path within the folder `photos` of this source."""
+        """Return a function from a photo's path in the folder `photos` of this source to its id and file."""
         inner = photos.relative_to(self.root).as_posix()
         start = self.source.name if inner == "." else f"{self.source.name}/{inner}"
         return lambda photo: (f"{start}/{photo}", photos / photo)
 
 
 def local_sources(folders: Mapping[str, Sequence[Path]], coco: Sequence[str]) -> Iterator[LocalSource]:
-    """Yield the local sources, each under a name of its own: its folder's, numbered where two are the same.
+    """Yield the local sources with unique names: the folder's name, numbered if it is not unique.
 
     Args:
         folders: {kind of source: folders}.
         coco: COCO's files and folders as `JSON=DIR`.
 
     Raises:
-        ConfigError: A text is not of that form, or its file cannot be read.
+        ConfigError: A text does not have that form, or its file cannot be read.
     """
     named: Counter[str] = Counter()
 
@@ -247,10 +247,10 @@ def local_sources(folders: Mapping[str, Sequence[Path]], coco: Sequence[str]) ->
 
 
 def hash_of_list(path: Path) -> str:
-    """Return the sha256 of a file that the user named.
+    """Return the sha256 of a user's file.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The file cannot be read.
     """
     try:
         return hash_file(path, "sha256")
@@ -258,14 +258,14 @@ def hash_of_list(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
-# What a collection holds, in numbers and as a README.
+# Counts and README of a collection.
 
 _NUMBERS = (*(field.name for field in fields(SourceCounts)), *STATUSES)
 _COLUMNS = ("source", "name", "sha256", *_NUMBERS)
 
 
 def source_rows(gathering: Gathering, status_of: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return one row per source, in the order of reading: what it named and how many of its photos have each status."""
+    """Return one row per source, in the order of reading: its numbers of annotations, and of photos by status."""
     found: dict[PhotoSource, dict[str, int]] = {source: dict.fromkeys(STATUSES, 0) for source in gathering.counts}
     for photo, source in gathering.photos():
         found[source][status_of(photo)] += 1
@@ -285,10 +285,10 @@ def sources_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def read_sources(directory: Path) -> list[dict[str, Any]]:
-    """Read back what `sources_csv` wrote.
+    """Read a file of `sources_csv`.
 
     Raises:
-        SketchDataError: It cannot be read.
+        SketchDataError: The file cannot be read.
     """
     path = directory / SOURCES_FILE
     try:
@@ -319,7 +319,7 @@ def summarise(collection: Collection, sources: Sequence[Mapping[str, Any]]) -> d
 
 
 def _counted(column: Any, none: str = "") -> dict[str, int]:
-    """Return how often each value stands in a column, the most frequent first; null is called `none` or left out."""
+    """Return {value: count} of a column, the most frequent first; null becomes `none` or is omitted."""
     found = [(each["values"], each["counts"]) for each in pc.value_counts(column).to_pylist()]
     named: list[tuple[str, int]] = [(value or none, count) for value, count in found if value or none]
     return dict(sorted(named, key=lambda pair: (-pair[1], pair[0])))
@@ -353,7 +353,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return a cell whose text is not read as Markdown or HTML."""
+    """Return a table cell with Markdown and HTML escaped."""
     if isinstance(value, int):
         return f"{value:,}"
     text = "".join(f"\\{letter}" if letter in "\\`*_[]<>|&#!" else letter for letter in str(value))

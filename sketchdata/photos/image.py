@@ -1,4 +1,4 @@
-"""Photos: decoded within limits, cropped to a box, resized, hashed by what they show."""
+"""Operations on photos: decoding within limits, cropping, resizing, perceptual hashing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sketchdata.formats import tracing
 #: (H, W, 3) uint8 RGB.
 Photo = npt.NDArray[np.uint8]
 
-#: What undoes each EXIF orientation. Source: CIPA DC-008 (Exif 2.32), tag Orientation. `ImageOps.exif_transpose` does
-#: the same and then writes the EXIF data again, which fails where they are damaged and the picture is not.
+#: {EXIF orientation: transform to upright}. Source: CIPA DC-008 (Exif 2.32), tag Orientation. `ImageOps.exif_transpose`
+#: also rewrites the EXIF data, which fails if they are damaged, even if the picture is intact.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,10 +33,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: What a whole file has near its end.
+#: End markers, near the end of a complete file.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL_BYTES = 64
-#: How pictures begin that are not read, and files that are often met in place of pictures; a space stands for any byte.
+#: First bytes of unsupported pictures, and of files that are often found instead of pictures; a space is any byte.
 _OTHER_STARTS = (
     ("HEIC", (b"    ftyphei", b"    ftyphev", b"    ftypmif1", b"    ftypmsf1")),
     ("a raw photo", (b"II*\0    CR",)),
@@ -50,19 +50,19 @@ _OTHER_STARTS = (
     ("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),
     ("XML or SVG", (b"<?xml", b"<svg")),
 )
-#: How TIFF and BigTIFF begin; bytes of a value by its type, and the tags that are looked at before Pillow does. Source:
+#: First bytes of TIFF and BigTIFF; size of a value by its type; and the tags that are checked before Pillow. Source:
 #: Adobe's TIFF 6.0; DNG 1.4 for its version.
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339, 50706
 _TILE_SIDES, _STRIPS, _TILES = (322, 323), (273, 279), (324, 325)
 _WHITE_IS_ZERO, _SIGNED = 0, 2
-#: Strips, tiles or tags of a TIFF; Pillow keeps some 300 bytes for each.
+#: Maximum number of strips, tiles or tags of a TIFF; Pillow needs about 300 bytes for each.
 _MOST_PARTS = 100_000
-#: Bytes that may stand before a JPEG's end marker when all pixels are there, and otherwise change some: data, and data
-#: after each restart marker.
+#: Two kinds of bytes before a JPEG's end marker, data and restart markers with data: they change no pixel if all pixels
+#: are there, and some pixels otherwise.
 _OTHER_TAIL = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + number]) + b"\xaa" * 64 for number in range(8))
-#: What Pillow's readers let escape on damaged files, by their format.
+#: Exceptions of Pillow's readers on damaged files, by format.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _HASH_SIDE = 8
@@ -71,7 +71,7 @@ _HASHED_SIDE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoLimits:
-    """The largest photo that is decoded: bytes of its file, pixels by its header (Pillow's limit is 178,956,970)."""
+    """Limits of decoded photos: size of the file in bytes, and pixels by its header (Pillow's limit is 178,956,970)."""
 
     bytes: int = 20 << 20
     pixels: int = 50_000_000
@@ -81,7 +81,7 @@ DEFAULT_LIMITS = PhotoLimits()
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the format that the first bytes show: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF; None for anything else."""
+    """Return the format by the first bytes: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF; None for anything else."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -91,7 +91,7 @@ def sniff(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
-        # The major brand, and the compatible ones after its version.
+        # The major brand, and the compatible brands after its version.
         end = min(int.from_bytes(data[:4], "big"), len(data))
         brands = {data[place : place + 4] for place in (8, *range(16, end, 4))}
         return "AVIF" if brands & {b"avif", b"avis"} else None
@@ -103,9 +103,9 @@ def sniff(data: bytes) -> str | None:
 def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "white") -> Photo:
     """Decode a JPEG, PNG, WebP, BMP, GIF, AVIF or TIFF, by content and not by name, to (H, W, 3) uint8 RGB.
 
-    A JPEG may lack its end marker. The EXIF orientation is applied, transparency is laid over the ground, a colour,
-    grey of more than 8 bits is scaled, and of an animation or of several pages the first counts. Limits are checked on
-    the file's length and its header, before any pixel is decoded.
+    A JPEG may lack its end marker. The EXIF orientation is applied, transparent pixels are composited on the colour
+    `ground`, grey of more than 8 bits is scaled, and the first frame or page is decoded. Limits are checked by the
+    file's length and header, before pixels are decoded.
 
     Raises:
         FormatError: `too many bytes`, `not a picture`, `too many pixels`, `truncated picture` or `damaged picture`.
@@ -120,7 +120,7 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "
     if kind == "AVIF" and not features.check("avif"):
         raise FormatError("not a picture", "AVIF, which this build of Pillow does not read")
     try:
-        # Pillow warns of large and of oddly tagged pictures: the limits catch the former, the latter do no harm.
+        # Pillow warns of large pictures, which the limits reject, and of harmless errors in tags.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decode_within(data, kind, limits, ground)
@@ -142,7 +142,7 @@ def decode(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, ground: str = "
 
 
 def describe(data: bytes) -> str:
-    """Return what a file is that `decode` does not read, by its first bytes: `HEIC`, `an HTML page` and so on."""
+    """Describe a file that `decode` does not support by its first bytes: `HEIC`, `an HTML page` and so on."""
     text = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for name, starts in _OTHER_STARTS:
         for start in starts:
@@ -153,15 +153,15 @@ def describe(data: bytes) -> str:
 
 
 def _decode_without_end(data: bytes, limits: PhotoLimits) -> Photo | None:
-    """Decode a JPEG that lacks only its end marker; None when pixels are missing, too.
+    """Decode a JPEG that lacks only its end marker; None if pixels are missing, too.
 
-    libjpeg makes up missing pixels from what follows, so two things that follow must give the same pixels.
+    libjpeg fills missing pixels from the bytes that follow, so two different endings must give the same pixels.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ends = (_ENDINGS["JPEG"], _OTHER_TAIL + _ENDINGS["JPEG"])
-            # Half of an end marker is none.
+            # Half of an end marker is removed.
             whole = data.removesuffix(b"\xff")
             first, second = (_decode_within(whole + end, "JPEG", limits) for end in ends)
     except DAMAGE:
@@ -170,17 +170,17 @@ def _decode_without_end(data: bytes, limits: PhotoLimits) -> Photo | None:
 
 
 def trace_picture(data: bytes, word: str = "", limits: PhotoLimits = DEFAULT_LIMITS) -> Drawing:
-    """Read a picture of a drawing, of any format that `decode` knows, as strokes, see `tracing.trace`.
+    """Trace a picture of a drawing, in any format of `decode`, see `tracing.trace`.
 
     Raises:
-        FormatError: As `decode` and `trace`.
+        FormatError: As for `decode` and `trace`.
     """
     try:
         return tracing.trace(decode(data, limits), word)
     except FormatError as error:
         if error.reason != "empty drawing":
             raise
-    # White ink on transparency shows on black.
+    # White ink on transparency is visible on black.
     return tracing.trace(decode(data, limits, ground="black"), word)
 
 
@@ -191,22 +191,22 @@ def _decode_within(data: bytes, kind: str, limits: PhotoLimits, ground: str = "w
         if image.width * image.height > limits.pixels:
             found = f"{image.width:,} × {image.height:,}"
             raise FormatError("too many pixels", f"{found} where at most {limits.pixels:,} in all are accepted")
-        # Each plane of colour has its own strips.
+        # Each colour plane has its own strips.
         parts = image.tile if kind == "TIFF" else []
         if sum((x1 - x0) * (y1 - y0) for _, (x0, y0, x1, y1), *_ in parts) > 8 * image.width * image.height:
             raise ValueError("its strips overlap")
         image.load()
-        # Of a TIFF, Pillow has turned the picture by now.
+        # For a TIFF, Pillow has already applied the orientation.
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return _rgb(image if turn is None else image.transpose(turn), ground)
 
 
 def check_tiff(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> None:
-    """Look at the tags of a TIFF's first page before Pillow does, which takes the memory that they ask for.
+    """Check the tags of a TIFF's first page before Pillow allocates the memory that they declare.
 
     Raises:
-        FormatError: It begins with a preview, or with tiles of too many pixels.
-        ValueError: Its tags or its pixels lie beyond its end, or there are too many of them.
+        FormatError: The first page is a preview, or has tiles of too many pixels.
+        ValueError: Tags or pixels are beyond the end of the file, or too many.
     """
     tags = _tiff_tags(data)
     first = {tag: int(values[0]) for tag, values in tags.items() if len(values)}
@@ -256,14 +256,14 @@ def _ends_within_a_box(data: bytes) -> bool:
     while place + 8 <= len(data):
         size = int.from_bytes(data[place : place + 4], "big")
         size = int.from_bytes(data[place + 8 : place + 16], "big") if size == 1 else size
-        # 0 is for a last box that goes on to the end.
+        # Size 0 means that the last box extends to the end.
         place += size or len(data) - place
     return place != len(data)
 
 
 def _rgb(image: Image.Image, ground: str) -> Photo:
     if image.mode.startswith(("I", "F")):
-        # Pillow would clip at 255 instead of scaling.
+        # Pillow would clip to 255 instead of scaling.
         values, tags = np.asarray(image), getattr(image, "tag_v2", {})
         if image.mode == "F":
             values = np.nan_to_num(values, posinf=0, neginf=0)
@@ -289,10 +289,10 @@ def crop(photo: Photo, box: tuple[float, float, float, float], *, context: float
 
     Args:
         photo: (H, W, 3) uint8.
-        box: The object; what lies outside the photo is cut off.
-        context: The margin on each side, as a share of the box's width or height; it ends at the photo's border.
-        min_size: The least length in pixels of the box's longer side. The shorter one may be short: snakes and pencils
-            are thin.
+        box: The object; it is clipped to the photo.
+        context: The margin on each side, as a share of the box's width or height; it is clipped to the photo.
+        min_size: The minimum length in pixels of the box's longer side. The shorter side has no minimum: snakes and
+            pencils are thin.
 
     Returns:
         (h, w, 3) uint8, a copy.
@@ -316,28 +316,28 @@ def crop(photo: Photo, box: tuple[float, float, float, float], *, context: float
 
 
 def resize(photo: Photo, longer: int) -> Photo:
-    """Scale (H, W, 3) uint8 so that the longer side has `longer` pixels; the shorter one keeps at least one."""
+    """Scale (H, W, 3) uint8 so that the longer side has `longer` pixels; the shorter side has at least one."""
     height, width = photo.shape[:2]
     scale = longer / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    # Averaging over areas is free of aliasing, but blocky where it enlarges.
+    # Area averaging has no aliasing, but is blocky when enlarging.
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
 
 
 def perceptual_hash(photo: Photo) -> int:
-    """Return a 64-bit hash that stays near under scaling, recompression and slight changes of colour.
+    """Return a 64-bit hash that changes little under scaling, recompression and slight changes of colour.
 
     Source: pHash's DCT hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010): grey,
-    averaged to 32 × 32; of its DCT the 8 × 8 lowest frequencies without the first row and column; a bit for each that
-    is above their median, the lowest frequency first, as the highest bit.
+    averaged to 32 × 32; the 8 × 8 lowest frequencies of its DCT without the first row and column; a bit is set if its
+    frequency is above their median, the lowest frequency as the highest bit.
     """
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float64)
     small = cv2.resize(grey, (_HASHED_SIDE, _HASHED_SIDE), interpolation=cv2.INTER_AREA)
-    # Rounded, since the zeros of an empty picture come out as noise of either sign.
+    # Rounded, since the zeros of an empty picture are noise of either sign.
     low = np.asarray(cv2.dct(small), np.float64)[1 : _HASH_SIDE + 1, 1 : _HASH_SIDE + 1].round(3)
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
 def hamming(first: int, second: int) -> int:
-    """Return in how many bits two hashes differ: 0..64."""
+    """Return the number of bits in which two hashes differ: 0..64."""
     return (first ^ second).bit_count()

@@ -1,7 +1,7 @@
-"""Pictures that show nearly the same: all pairs of near perceptual hashes, and which picture of them stays.
+"""Near duplicates among pictures: all pairs of similar perceptual hashes, and the pictures to keep.
 
-Two pictures are near duplicates when their hashes differ in few bits and, as a second check, their thumbnails
-correlate: among billions of pairs, some hashes are near by chance.
+Two pictures are near duplicates if their hashes differ in few bits and their thumbnails correlate; the second check is
+needed because among billions of pairs, some hashes are similar by chance.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy.typing as npt
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import Photo
 
-#: Beyond it, different pictures of like things have near hashes, and the search becomes slow.
+#: With more bits, different pictures of similar objects match, and the search becomes slow.
 MOST_BITS = 10
-#: Pixels of a thumbnail.
+#: Number of pixels of a thumbnail.
 THUMBNAIL_BYTES = 256
 
 _HASH_BITS = 64
 _THUMBNAIL_SIDE = 16
-#: The least correlation of thumbnails. Of 300 crops of real photos, 99 % correlate more with their copies shrunk to
-#: 0.4, recompressed at quality 30 or cut by 2 %; two different chairs of one make do less.
+#: Minimum correlation of thumbnails. Of 300 crops of real photos, 99 % have a higher correlation with copies that are
+#: scaled to 0.4, recompressed at quality 30 or cropped by 2 %; two different chairs of one model have a lower one.
 _LEAST_CORRELATION = 0.8
 
 Hashes = npt.NDArray[np.uint64]
@@ -32,7 +32,7 @@ Thumbnails = npt.NDArray[np.uint8]
 
 
 def thumbnail(photo: Photo) -> bytes:
-    """Return a picture as 16 × 16 grey values, whatever its shape. (H, W, 3) uint8 → 256 bytes."""
+    """Return a picture as 16 × 16 grey values: (H, W, 3) uint8 of any size → 256 bytes."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     return bytes(cv2.resize(grey, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes())
 
@@ -40,13 +40,14 @@ def thumbnail(photo: Photo) -> bytes:
 def near_pairs(hashes: Hashes, bits: int) -> npt.NDArray[np.int64]:
     """Return all pairs of different hashes that differ in at most `bits` bits, each once.
 
-    By the pigeonhole principle: of bits + 2 blocks of a hash, at least two have no differing bit. So for every two
-    blocks the hashes are sorted by what they have there, and only those with the same are compared (Manku, Jain, Das
-    Sarma: "Detecting near-duplicates for web crawling", WWW 2007). One block of bits + 1 would do as well, but many
-    more hashes have the same bits in it.
+    By the pigeonhole principle, at least two of bits + 2 blocks of a hash have no differing bit. So for each pair of
+    blocks the hashes are sorted by these blocks, and only hashes with equal blocks are compared (Manku, Jain, Das
+    Sarma: "Detecting near-duplicates for web crawling", WWW 2007). One of bits + 1 blocks would also do, but many more
+        hashes
+    are equal in one block.
 
     Args:
-        hashes: (N,) distinct ones; equal ones would make as many pairs as they like.
+        hashes: (N,) distinct hashes; equal ones could give any number of pairs.
         bits: 0..10.
 
     Returns:
@@ -60,17 +61,17 @@ def near_pairs(hashes: Hashes, bits: int) -> npt.NDArray[np.int64]:
     edges = [_HASH_BITS * block // (bits + 2) for block in range(bits + 3)]
     blocks = [(1 << stop) - (1 << start) for start, stop in pairwise(edges)]
     masks = [np.uint64(first | second) for first, second in combinations(blocks, 2)]
-    # Each pair as one number, which is found once for every two blocks that its hashes have in common.
+    # Each pair as one number; a pair is found once for each pair of equal blocks.
     pairs = np.unique(np.concatenate([_pairs_within(hashes, mask, bits) for mask in masks]))
     return np.stack(np.divmod(pairs, max(len(hashes), 1)), axis=1)
 
 
 def _pairs_within(hashes: Hashes, mask: np.uint64, bits: int) -> npt.NDArray[np.int64]:
-    """Return first × N + second of the near pairs among hashes that are the same under a mask."""
+    """Return first × N + second for the near pairs among hashes that are equal under a mask."""
     keys = hashes & mask
     order = np.argsort(keys, kind="stable")
     keys, sorted_hashes = keys[order], hashes[order]
-    # Where the run of equal keys ends that each stands in.
+    # The end of the run of equal keys of each element.
     ends = np.searchsorted(keys, keys, side="right")
     found, step, active = [np.empty(0, np.int64)], 1, np.arange(len(hashes))
     while len(active := active[active + step < ends[active]]):
@@ -82,24 +83,24 @@ def _pairs_within(hashes: Hashes, mask: np.uint64, bits: int) -> npt.NDArray[np.
 
 
 def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np.int64]:
-    """Return for each picture which one stays for it: itself, or the best of those that it nearly equals.
+    """Return for each picture the one that is kept: itself, or the preferred one of its near duplicates.
 
-    Groups are stars: everything that goes nearly equals the one that stays. Joining chains instead, of which each
-    link is near and the ends are far apart, would throw away pictures that nothing like them stays for.
+    Groups are stars: every removed picture is a near duplicate of the one that is kept. With chains, whose ends may be
+    far apart, pictures would be removed without a similar one being kept.
 
     Args:
-        hashes: (N,) hashes of the pictures, those to prefer first.
+        hashes: (N,) hashes of the pictures, in order of preference.
         thumbnails: (N, 256) uint8.
         bits: Number of bits in which the hashes may differ, 0..10.
 
     Returns:
-        (N,) int64 indices; those that stay have their own.
+        (N,) int64 indices; pictures that are kept have their own.
 
     Raises:
         ConfigError: `bits` is outside its range.
     """
     kept = np.arange(len(hashes))
-    # A blank picture correlates with nothing, and its hash says nothing: thousands may have it.
+    # Blank pictures have no correlation, and their hash carries no information: thousands may have it.
     textured = np.flatnonzero((thumbnails != thumbnails[:, :1]).any(axis=1))
     neighbours, pictures = _Neighbourhoods(hashes[textured], bits), thumbnails[textured]
     for row in neighbours.not_alone.tolist():
@@ -112,8 +113,8 @@ def kept_of(hashes: Hashes, thumbnails: Thumbnails, bits: int) -> npt.NDArray[np
 
 
 def _correlation(one: npt.NDArray[np.uint8], others: Thumbnails) -> npt.NDArray[np.float64]:
-    # Whole numbers below 2^24 are exact in float32, and so are all sums of 256 products of bytes, in any order: the
-    # result is the same on every machine.
+    # Integers below 2^24 are exact in float32, and so are sums of 256 products of bytes, in any order: the result is
+    # the # same on every machine.
     first, rest = one.astype(np.float32), others.astype(np.float32)
     products = (rest @ first).astype(np.float64)
     squares = np.einsum("kp,kp->k", rest, rest).astype(np.float64)
@@ -123,10 +124,11 @@ def _correlation(one: npt.NDArray[np.uint8], others: Thumbnails) -> npt.NDArray[
 
 
 class _Neighbourhoods:
-    """Which of N rows have near hashes, without listing the pairs of equal ones.
+    """The rows with similar hashes, without listing the pairs of equal ones.
 
-    Of `value` (N,), the distinct hash of each row, `starts` says where its rows begin in `rows`, and `near_starts`
-    where its near distinct hashes begin in `near`. `not_alone` are the rows with a neighbour, rising.
+    `value` (N,) is the index of each row's distinct hash; `starts` are the offsets of a distinct hash's rows in `rows`,
+    and `near_starts` those of its similar distinct hashes in `near`. `not_alone` are the rows with a neighbour,
+    ascending.
     """
 
     def __init__(self, hashes: Hashes, bits: int) -> None:
@@ -142,7 +144,7 @@ class _Neighbourhoods:
         self.not_alone = np.flatnonzero(~alone[self.value])
 
     def of_row(self, row: int) -> npt.NDArray[np.int64]:
-        """Return the rows whose hash is near a row's, that row among them."""
+        """Return the rows with a hash similar to a row's, including that row."""
         own = self.value[row]
         values = [own, *self.near[self.near_starts[own] : self.near_starts[own + 1]]]
         return np.concatenate([self.rows[self.starts[value] : self.starts[value + 1]] for value in values])

@@ -1,4 +1,4 @@
-"""Searching the web for photos of a class, by APIs that are made for it and say whose a photo is and how licensed."""
+"""Searching the web for photos of a class, with APIs that return the author and licence of each photo."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sketchdata.photos.annotations.url_list import checked_url
 from sketchdata.photos.web_api import JsonAnswer, PassingError, WebApi
 from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy
 
-# Creative Commons' licences by their short codes, as the searches' answers name them in many ways.
-# Source: creativecommons.org/share-your-work/cclicenses, whose addresses hold code, version and jurisdiction.
+# Creative Commons licences by their short codes, since APIs name them in many ways.
+# Source: creativecommons.org/share-your-work/cclicenses; the URLs contain code, version and jurisdiction.
 
-#: Those under which anyone may share a photo and what is made of it.
+#: The licences that allow everyone to share a photo and adaptations of it.
 FREE = ("cc0", "pdm", "by", "by-sa")
 CODES = (*FREE, "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 
@@ -41,24 +41,24 @@ _DOMAIN_NAME = re.compile(r"(?:pdm?|public domain)\b.*", re.I)
 
 @dataclass(frozen=True, kw_only=True)
 class Licence:
-    """One of CODES with its version, and the country it was adapted to if it was."""
+    """One of CODES with its version, and its jurisdiction if it was ported."""
 
     code: str
     version: str | None = None
     place: str | None = None
 
     def __str__(self) -> str:
-        """Return the name by which people know it, such as `CC BY-SA 4.0`."""
+        """Return the usual name, such as `CC BY-SA 4.0`."""
         if self.code == "cc0":
             return "CC0 1.0"
         if self.code == "pdm":
-            # The mark has a version, and a work that is in the public domain for another reason has none.
+            # The public domain mark has a version; a work in the public domain for another reason has none.
             return "Public domain" if self.version is None else f"Public Domain Mark {self.version}"
         return " ".join(filter(None, ["CC", self.code.upper(), self.version, self.place]))
 
 
 def parse_licence(*names: object) -> Licence | None:
-    """Return the licence that the first recognizable of some names or addresses stands for; None when none is."""
+    """Return the licence of the first recognizable name or URL, or None."""
     return next((found for name in names if isinstance(name, str) and (found := _parse_licence(name.strip()))), None)
 
 
@@ -74,10 +74,10 @@ def _parse_licence(name: str) -> Licence | None:
 
 
 def parse_filter(text: str) -> frozenset[str] | None:
-    """Return the codes of a comma-separated list; None for `any`.
+    """Return the codes in a comma-separated list; None for `any`.
 
     Raises:
-        ConfigError: The licence does not exist, or none is named.
+        ConfigError: A licence does not exist, or the list is empty.
     """
     codes = set(names_in(text.lower()))
     if codes == {"any"}:
@@ -87,40 +87,40 @@ def parse_filter(text: str) -> frozenset[str] | None:
     return frozenset(codes)
 
 
-# What a search needs to know, and what it finds.
+# The interface and the settings of a search.
 
-#: Why a photo that was found is left out, though nothing is wrong with it.
+#: Reasons why a valid result is skipped.
 OTHER_LICENCE, NO_PHOTO = "other licence", "no photo"
 
 _MOST_TEXT = 300
-#: No more of a text is parsed, so that none takes long.
+#: Maximum length of texts to parse, to limit the time.
 _MOST_HTML = 20_000
 
 
 class PhotoSearch(Protocol):
-    """One API that photos can be searched with."""
+    """An API for searching photos."""
 
     def find(self, query: str) -> Iterator[Reading]:
-        """Yield photos, the best first, with the query as their class, or why a result is not one.
+        """Yield photos, the best first, with the query as their class, and faults for other results.
 
-        The next page is requested only when this one is used up.
+        The next page is only requested when the current one is used up.
 
         Raises:
-            FetchError: The API gives no answer.
+            FetchError: The API does not answer.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """What every search needs.
+    """The settings of all searches.
 
     Attributes:
-        folder: Where answers are kept.
-        user_agent: Who asks.
+        folder: The folder in which answers are stored.
+        user_agent: The User-Agent header.
         licences: Codes of CODES that photos may have; None for any.
-        delay: Seconds between two requests to an API whose own pace is not known.
+        delay: Seconds between two requests to an API without an official rate limit.
         environment: Keys and addresses of APIs, as in `os.environ`.
-        policy: How patient to be.
+        policy: Retries and timeouts.
     """
 
     folder: Path
@@ -131,13 +131,13 @@ class SearchSettings:
     policy: FetchPolicy = DEFAULT_POLICY
 
     def accepts(self, licence: Licence | None) -> bool:
-        """Return whether photos of a licence are wanted; an unknown one is wanted only where any is."""
+        """Return whether a photo's licence is accepted; an unknown licence only if any is."""
         return self.licences is None or (licence is not None and licence.code in self.licences)
 
     def api(self, name: str, official: str, pause: float, path: str = "", **options: Any) -> WebApi:
-        """Return an API at its official address or, for mirrors and tests, at that of the variable NAME_API.
+        """Return an API at its official address or, for mirrors and tests, at the address in the variable NAME_API.
 
-        The official pace says nothing about other addresses.
+        The official rate limit does not apply to other addresses.
         """
         other = self.environment.get(f"{name.upper()}_API")
         return WebApi(
@@ -151,14 +151,14 @@ class SearchSettings:
         )
 
     def reading(self, query: str, place: str, licence: Licence | None, facts: Mapping[str, object]) -> Reading:
-        """Return a result as a photo without a box, or why it is not one.
+        """Return a result as a photo without a box, or as a fault.
 
         Args:
-            query: What was searched for.
-            place: Which search, page and result.
-            licence: None when it is not known.
-            facts: `photo`, its address; `page`, `author`, `title` and `licence`, its name, in the API's words. A value
-                that is not a text counts as missing.
+            query: The query.
+            place: The search, page and number of the result.
+            licence: The licence; None if it is unknown.
+            facts: From the API: `photo`, its URL; `page`, `author`, `title` and `licence`, its name. A value that is
+                not a string counts as missing.
         """
         name = str(licence) if licence else plain_text(facts["licence"])
         if not self.accepts(licence):
@@ -186,13 +186,13 @@ def _address(value: object) -> str:
 
 
 def plain_text(value: object) -> str | None:
-    """Return a text of the web as one short line; HTML's tags, scripts and styles are left out."""
+    """Return text from the web as one short line, without HTML's tags, scripts and styles."""
     if not isinstance(value, str):
         return None
     reader = _TextOfHtml()
     reader.feed(value[:_MOST_HTML])
     reader.close()
-    # Control characters and the marks that turn the direction of writing would make a table unreadable, or a lie.
+    # Control characters and marks of writing direction could make a table unreadable or misleading.
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]", " ", reader.text)
     text = " ".join(text.split())
     return (text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…") or None
@@ -215,16 +215,16 @@ class _TextOfHtml(html.parser.HTMLParser):
 
 
 def find_photos(search: PhotoSearch, word: str, query: str, count: int) -> Iterator[Reading]:
-    """Yield the first `count` different photos that a search finds, as photos of a class, and what it had to leave out.
+    """Yield the first `count` distinct photos that a search finds, as photos of a class, and faults for other results.
 
     Args:
-        search: One of SEARCHES, open.
+        search: An open search of SEARCHES.
         word: The class.
-        query: What to search for.
-        count: Photos wanted; there may be fewer.
+        query: The query.
+        count: Maximum number of photos.
 
     Raises:
-        FetchError: The search gives no answer.
+        FetchError: The API does not answer.
     """
     seen: set[str] = set()
     for found in search.find(query):
@@ -253,7 +253,7 @@ def _list(answer: object, *path: str) -> list[Any]:
 # links to photos' pages.
 
 _FLICKR_PAGE, _FLICKR_RESULTS = 250, 4000
-#: Sizes of a photo, the best first: 1,024, 800, 640 and 500 pixels on the longer side.
+#: Sizes of a photo by preference: 1,024, 800, 640 and 500 pixels on the longer side.
 _FLICKR_SIZES = ("l", "c", "z", "m")
 #: "Service currently unavailable" and "Write operation failed", which is temporary by its description.
 _FLICKR_PASSING = (105, 106)
@@ -261,7 +261,7 @@ _FLICKR_BAD_KEY = 100
 
 
 class Flickr:
-    """Searches photos with Flickr. In the environment, FLICKR_API_KEY is needed, and FLICKR_API is another address.
+    """Searches photos with Flickr. The environment must have FLICKR_API_KEY; FLICKR_API is another address.
 
     Raises:
         ConfigError: There is no key.
@@ -285,10 +285,10 @@ class Flickr:
         self._licences: dict[str, tuple[Licence | None, object]] = {}
 
     def find(self, query: str) -> Iterator[Reading]:
-        """Yield photos that Flickr finds, the best first."""
+        """Yield the photos that Flickr finds, the best first."""
         common = {"format": "json", "nojsoncallback": "1"}
         if not self._licences:
-            # Requested, since there are new ones from time to time.
+            # Requested, because new licences are added from time to time.
             answer = self._api.ask({"method": "flickr.photos.licenses.getInfo", **common})
             for entry in filter(lambda each: isinstance(each, dict), _list(answer, "licenses", "license")):
                 self._licences[str(entry.get("id"))] = parse_licence(entry.get("url")), entry.get("name")
@@ -308,14 +308,14 @@ class Flickr:
         if self._settings.licences is not None:
             wanted = sorted(number for number, (each, _) in self._licences.items() if self._settings.accepts(each))
             if not wanted:
-                return  # an empty list would stand for all
+                return  # an empty list would mean all
             question["license"] = ",".join(wanted)
         for page in range(1, _FLICKR_RESULTS // _FLICKR_PAGE + 1):
             answer = self._api.ask({**question, "page": str(page)})
             found = _list(answer, "photos", "photo")
             for number, photo in enumerate(found, 1):
                 yield self._reading(query, f"flickr: {query}, page {page}, result {number}", photo)
-            # Beyond its last page Flickr gives that page again.
+            # After its last page, Flickr returns that page again.
             pages = _at(answer, "photos", "pages")
             if not found or not isinstance(pages, int) or page >= pages:
                 return
@@ -349,7 +349,7 @@ def _check_flickr(answer: JsonAnswer) -> None:
 # docs.openverse.org/api/reference/authentication_and_throttling; its terms ask not to evade the limits. Without a token
 # it accepts 20 requests per minute and 200 per day, of 20 results.
 
-#: Results on a page, with and without a token, and pages at most: what the API accepts.
+#: Limits of the API: results per page, with and without a token, and number of pages.
 _OPENVERSE_PAGE, _OPENVERSE_ANONYMOUS_PAGE, _OPENVERSE_PAGES = 50, 20, 20
 _OPENVERSE_ADVICE = (
     "check OPENVERSE_TOKEN, or OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET; without them it answers fewer"
@@ -359,12 +359,12 @@ _OPENVERSE_ADVICE = (
 class Openverse:
     """Searches photos with Openverse.
 
-    In the environment, OPENVERSE_TOKEN is a bearer token, or OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET get one;
-    OPENVERSE_API is another address.
+    In the environment, OPENVERSE_TOKEN is a bearer token, or OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET are
+    exchanged for one; OPENVERSE_API is another address.
 
     Raises:
-        ConfigError: One of the two is there without the other.
-        FetchError: They get no token.
+        ConfigError: Only one of client id and secret is given.
+        FetchError: The API does not return a token.
     """
 
     def __init__(self, settings: SearchSettings) -> None:
@@ -382,7 +382,7 @@ class Openverse:
         )
 
     def find(self, query: str) -> Iterator[Reading]:
-        """Yield photos that Openverse finds, the best first."""
+        """Yield the photos that Openverse finds, the best first."""
         size = _OPENVERSE_PAGE if self._with_key else _OPENVERSE_ANONYMOUS_PAGE
         question = {"q": query, "page_size": str(size), "mature": "false"}
         if self._settings.licences is not None:
@@ -436,9 +436,9 @@ def _openverse_token(settings: SearchSettings, address: str) -> str | None:
 # "API:Etiquette" (one request at a time, `maxlag`, a user agent with a contact), "Extension:CommonsMetadata" (the keys
 # of `extmetadata`, whose values are HTML) and "Common thumbnail sizes" (1280 is one of those that are served).
 
-#: Wide enough for any detector, and some hundred kilobytes instead of some ten megabytes.
+#: Width of the thumbnails: enough for any detector, and a few hundred kilobytes instead of ten megabytes.
 _WIKIMEDIA_WIDTH = 1280
-#: More would not be scaled in one answer; and as far as the search looks.
+#: Limits of the API: results per answer with thumbnails, and results of a search.
 _WIKIMEDIA_PAGE, _WIKIMEDIA_RESULTS = 50, 10_000
 _WIKIMEDIA_KINDS = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff")
 _WIKIMEDIA_PASSING = ("maxlag", "ratelimited", "readonly")
@@ -458,7 +458,7 @@ class Wikimedia:
         )
 
     def find(self, query: str) -> Iterator[Reading]:
-        """Yield photos that Wikimedia Commons finds, the best first."""
+        """Yield the photos that Wikimedia Commons finds, the best first."""
         question = {
             "action": "query",
             "format": "json",
@@ -477,7 +477,7 @@ class Wikimedia:
         for page in range(1, _WIKIMEDIA_RESULTS // _WIKIMEDIA_PAGE + 1):
             answer = self._api.ask({**question, **following})
             found = [each for each in _list(answer, "query", "pages") if isinstance(each, dict)]
-            # The answer does not keep the order of the search.
+            # The answer is not in the order of the search.
             found.sort(key=lambda each: each["index"] if isinstance(each.get("index"), int) else _WIKIMEDIA_RESULTS)
             for number, file in enumerate(found, 1):
                 yield self._reading(query, f"wikimedia: {query}, page {page}, result {number}", file)
@@ -518,7 +518,7 @@ def _check_wikimedia(answer: JsonAnswer) -> None:
     raise FetchError(f"wikimedia refuses the request: {code}: {text}")
 
 
-#: {kind of source: what opens the search}.
+#: {kind of source: function that opens the search}.
 SEARCHES: dict[str, Callable[[SearchSettings], PhotoSearch]] = {
     "openverse": Openverse,
     "wikimedia": Wikimedia,

@@ -1,4 +1,4 @@
-"""Asking a web API: one request at a time, not too fast, again after passing faults, and never the same one twice."""
+"""A client of web APIs: one request at a time, with a rate limit, retries, and stored answers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sketchdata.storage.manifest import replacing
 
 JsonAnswer = dict[str, Any]
 
-#: The longest real pages have a few hundred kilobytes.
+#: Maximum size of an answer in bytes; real ones have at most a few hundred kilobytes.
 _MAX_BYTES = 16 << 20
 _PASSING = (408, 425, 429)
 
 
 class PassingError(Exception):
-    """The API cannot answer now, and may in a while: after `retry_after` seconds, if it says so."""
+    """The API cannot answer now, but may later: after `retry_after` seconds, if it says so."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -33,19 +33,19 @@ class PassingError(Exception):
 
 @dataclass(kw_only=True)
 class WebApi:
-    """An API that answers with JSON objects; each answer is kept on disk as soon as it is there.
+    """An API that answers with JSON objects; each answer is stored on disk immediately.
 
     Attributes:
-        name: What people call it.
-        address: Where requests go.
-        user_agent: Who asks.
-        pause: Seconds between two requests at least.
-        folder: Where answers are kept, so that a stopped run goes on where it was.
-        policy: How patient to be.
-        headers: Sent with each request; they may hold a secret.
-        secret: Parameters that are sent with each request and kept nowhere.
-        advice: What to do when it refuses us.
-        check: Raises PassingError or FetchError when an answer of status 200 says that something has gone wrong.
+        name: Its name in messages.
+        address: Its URL.
+        user_agent: The User-Agent header.
+        pause: Minimum seconds between two requests.
+        folder: The folder of stored answers, with which a stopped run resumes.
+        policy: Retries and timeouts.
+        headers: Headers of each request; they may contain a secret.
+        secret: Parameters of each request that are not stored.
+        advice: What to do if requests are refused.
+        check: Raises PassingError or FetchError if an answer with status 200 reports an error.
     """
 
     name: str
@@ -61,10 +61,11 @@ class WebApi:
     _last: float = field(default=-float("inf"), init=False, repr=False)
 
     def ask(self, question: Mapping[str, str]) -> JsonAnswer:
-        """Return the answer to a question's parameters.
+        """Return the answer to a request with some parameters.
 
         Raises:
-            FetchError: There is no answer after every try, it is refused, or it comes too late to wait for.
+            FetchError: There is no answer after all retries, the request is refused, or the API asks for too long a
+                pause.
         """
         asked = orjson.dumps([self.address, sorted(question.items())])
         path = self.folder / self.name / f"{hashlib.sha256(asked).hexdigest()[:32]}.json"
@@ -98,7 +99,7 @@ class WebApi:
 
     def _ask_once(self, question: Mapping[str, str]) -> JsonAnswer:
         time.sleep(max(0.0, self._last + self.pause - time.monotonic()))
-        # A connection a question, since with the pause between them a server need not keep one open for us.
+        # One connection per request, because the server need not keep it open during the pauses.
         stream = httpx.stream(
             "GET",
             self.address,

@@ -1,1 +1,1 @@
-"""Which photo shows what, and where: readers of boxes in the formats that data sets of photos come in."""
+"""Annotations of photos: readers of classes and boxes in the formats of photo data sets."""

@@ -1,7 +1,7 @@
-"""Boxes of objects in photos, read from PASCAL VOC, ImageNet, COCO, YOLO and Open Images.
+"""Readers of bounding boxes: PASCAL VOC, ImageNet, COCO, YOLO and Open Images.
 
-Every reader yields an `Annotation` for each box that it could read and a `Fault` for each that it could not; a file
-that is broken as a whole raises FormatError.
+Every reader yields an `Annotation` for each box that it can read and a `Fault` for each that it cannot; a file that is
+damaged as a whole raises FormatError.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from sketchdata.photos.annotations.record import (
 
 
 def _check_size(stated: tuple[object, object], size: Size) -> Size:
-    """Return the photo's real size when it is the one that its annotations are for; some tools write 0 or none."""
+    """Return the photo's size after comparing it with that of its annotations, which some tools omit or write as 0."""
     width, height = (parse_number(given or own) for given, own in zip(stated, size, strict=True))
     if width != size.width or height != size.height:
         raise FormatError("photo of another size", f"the boxes are for {width:g}×{height:g}, and the photo has {size}")
     return size
 
 
-# PASCAL VOC's XML and ImageNet's, which is the same with synsets for classes. Sources: the VOC 2012 development kit
-# (pixels counted from 1, the last one included); image-net.org's bounding boxes, where `filename` has no suffix and is
-# `%s` in some files.
+# XML of PASCAL VOC and of ImageNet, which has synsets as classes. Sources: the VOC 2012 development kit (pixels are
+# counted from 1, the last one inclusive); image-net.org's bounding boxes, where `filename` has no suffix and is `%s` in
+# some files.
 
-#: The largest real files have a few hundred objects in 100 kB.
+#: Maximum size of a file in bytes; the largest real ones have a few hundred objects in 100 kB.
 _MOST_XML_BYTES = 1 << 24
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = ("difficult", "occluded", "truncated")
 
 
 def read_voc(annotations: Path, photos: PhotoFolder) -> Iterator[Reading]:
-    """Yield the boxes of every XML file below a folder, in the order of their paths; a broken file is one fault.
+    """Yield the boxes of every XML file below a folder, in the order of their paths; a damaged file is one fault.
 
     Raises:
-        FormatError: There is no XML file.
+        FormatError: There are no XML files.
     """
     paths = sorted(annotations.rglob("*.xml"))
     if not paths:
@@ -98,7 +98,7 @@ def _read_object(thing: Element, photo: str, size: Size, where: str) -> Annotati
     return Annotation(
         photo=photo,
         category=category,
-        # Counted from 1 with the last pixel included: the right and the bottom are half-open as they stand.
+        # Counted from 1 with the last pixel inclusive, so right and bottom are already exclusive.
         box=pixel_box((left - 1, top - 1, right, bottom), size),
         where=where,
         flags=frozenset(flag for flag in _FLAGS if is_true(thing.findtext(flag))),
@@ -106,10 +106,10 @@ def _read_object(thing: Element, photo: str, size: Size, where: str) -> Annotati
 
 
 def parse_xml(path: Path) -> Element:
-    """Parse XML that declares no document type, and so no entity that could grow or fetch anything.
+    """Parse XML without a document type, so that there are no entities that expand or load anything.
 
     Raises:
-        FormatError: It cannot be read, is too large, broken, or has a document type.
+        FormatError: The file cannot be read, is too large, damaged, or has a document type.
     """
 
     def refuse(*_: object) -> NoReturn:
@@ -133,7 +133,7 @@ _ById = Mapping[int | str, Mapping[str, Any]]
 
 
 def _id(value: object) -> int | str | None:
-    """Return an id in one form, 7 for 7.0 and "7", too; None when it is none."""
+    """Return a normalised id, 7 also for 7.0 and "7"; None if it is invalid."""
     if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and f"{value}".isdecimal()):
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
@@ -204,31 +204,31 @@ def _read_coco_entry(
     )
 
 
-# YOLO's label files: a line a box, `class centre-x centre-y width height`, as parts of the photo's width and height.
-# The names of the classes are in a config beside them, or in a plain list.
-# Source: docs.ultralytics.com/datasets/detect (boxes, and a confidence behind them in predictions) and
-# docs.ultralytics.com/datasets/segment (outlines, `class x1 y1 x2 y2 …`, of which the bounds are taken) and
-# docs.ultralytics.com/datasets/pose (a box and then points, as `kpt_shape` of the config says).
+# YOLO's label files: one line per box, `class centre-x centre-y width height`, as shares of the photo's width and
+# height. The class names are in a config beside them, or in a plain list.
+# Source: docs.ultralytics.com/datasets/detect (boxes, with a confidence after them in predictions),
+# docs.ultralytics.com/datasets/segment (outlines, `class x1 y1 x2 y2 …`, whose bounding boxes are used) and
+# docs.ultralytics.com/datasets/pose (a box followed by points, by `kpt_shape` of the config).
 
-#: Files of class names that labelling tools put among the labels.
+#: Files with class names that labelling tools write to the folder of labels.
 _NOT_LABELS = frozenset({"classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt"})
-#: How far rounded parts may lie outside the photo; pixels, the common mistake, lie further.
+#: Tolerance for rounded coordinates outside the photo; pixel coordinates, a common mistake, are larger.
 _SLACK = 0.01
-#: Of a config, that of Objects365 takes 20 KB.
+#: Maximum size of a config; that of Objects365 has 20 KB.
 _MOST_CONFIG_BYTES = 1 << 20
 
 
 def read_yolo(labels: Path, photos: PhotoFolder, names: Mapping[int, str], points: int = 0) -> Iterator[Reading]:
-    """Yield the boxes of every label file below a folder, in the order of their paths; a broken file is one fault.
+    """Yield the boxes of every label file below a folder, in the order of their paths; a damaged file is one fault.
 
     Args:
-        labels: Laid out as the photos are: `labels/a/b.txt` for `images/a/b.jpg`.
-        photos: Their folder, whose sizes turn parts into pixels.
-        names: {number: class}, as from `read_yolo_names`.
-        points: Numbers of the points that follow a box, as from `read_yolo_points`.
+        labels: The folder of labels, with the layout of the photos: `labels/a/b.txt` for `images/a/b.jpg`.
+        photos: The folder of photos, whose sizes convert shares to pixels.
+        names: {number: class}, from `read_yolo_names`.
+        points: Number of values after a box, from `read_yolo_points`.
 
     Raises:
-        FormatError: There is no label file.
+        FormatError: There are no label files.
     """
     paths = [path for path in sorted(labels.rglob("*.txt")) if path.name not in _NOT_LABELS]
     if not paths:
@@ -282,10 +282,10 @@ def _read_yolo_line(
 def read_yolo_names(path: Path) -> dict[int, str]:
     """Read {number: class} from the `names` of a config (.yaml, .yml), or from a list of one name per line.
 
-    Names are texts as they are written: `no` and `1` too, which YAML takes for other things.
+    Names are strings as written, including `no` and `1`, which have other types in YAML.
 
     Raises:
-        FormatError: It cannot be read, is larger than 1 MiB, or has no names; the message names the file.
+        FormatError: The file cannot be read, is larger than 1 MiB, or has no names; the message names the file.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         pairs = _named_entries(_config_value(path, "names"), path)
@@ -300,10 +300,10 @@ def read_yolo_names(path: Path) -> dict[int, str]:
 
 
 def read_yolo_points(path: Path) -> int:
-    """Return how many numbers follow a box by a config's `kpt_shape: [points, numbers of each]`; 0 without one.
+    """Return the number of values after a box from a config's `kpt_shape: [points, values per point]`; 0 without one.
 
     Raises:
-        FormatError: It cannot be read, or its `kpt_shape` is something else.
+        FormatError: The file cannot be read, or its `kpt_shape` is invalid.
     """
     if path.suffix.lower() not in (".yaml", ".yml") or (shape := _config_value(path, "kpt_shape")) is None:
         return 0
@@ -316,7 +316,7 @@ def read_yolo_points(path: Path) -> int:
 
 def _config_value(path: Path, key: str) -> yaml.Node | None:
     try:
-        # Nodes and no values: nothing is constructed, and an alias of an alias costs nothing.
+        # Nodes instead of values: no objects are constructed, and nested aliases are not expanded.
         config = yaml.compose(read_text(path, _MOST_CONFIG_BYTES), yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise FormatError("unreadable file", f"{path}: {error}") from error
@@ -342,10 +342,10 @@ def _named_entries(node: yaml.Node | None, path: Path) -> list[tuple[int, str]]:
 # Open Images' tables of boxes, of class names and of authors.
 # Source: storage.googleapis.com/openimages/web/download_v7.html.
 
-#: As `read_table` gives them, in small letters.
+#: Columns in lower case, as `read_table` returns them.
 _OPEN_IMAGES_COLUMNS = [("imageid",), ("labelname",), *((edge,) for edge in _EDGES)]
 _ROTATIONS = {"0": 0, "90": 90, "180": 180, "270": 270}
-#: {EXIF orientation: by how many degrees it turns the stored pixels counter-clockwise}; the others mirror, too.
+#: {EXIF orientation: counter-clockwise rotation of the stored pixels in degrees}; the others also mirror.
 _EXIF_TURNS = {3: 180, 6: 270, 8: 90}
 _OPEN_IMAGES_FLAGS = {
     "isdepiction": "depiction",
@@ -357,10 +357,9 @@ _OPEN_IMAGES_FLAGS = {
 
 
 class PhotoFacts(NamedTuple):
-    """What Open Images says about a photo, None where it says nothing.
+    """Open Images' metadata of a photo; missing values are None.
 
-    `page` is the web page that it is shown on, `rotation` by how many degrees the stored pixels must be turned
-    counter-clockwise.
+    `page` is the web page with the photo, `rotation` the counter-clockwise rotation of the stored pixels in degrees.
     """
 
     rotation: int | None = None
@@ -373,18 +372,18 @@ class PhotoFacts(NamedTuple):
 def read_open_images(
     path: Path, photos: PhotoFolder, names: Mapping[str, str], facts: Mapping[str, PhotoFacts] | None = None
 ) -> Iterator[Reading]:
-    """Yield the boxes of one table, in its order, in memory that does not grow with it.
+    """Yield the boxes of one table, in its order, in constant memory.
 
-    Boxes are parts of the photo as it is stored, whatever its EXIF orientation.
+    Boxes are relative to the stored photo, regardless of its EXIF orientation.
 
     Args:
-        path: Such as `train-annotations-bbox.csv`.
-        photos: Their folder, with files named after ImageID.
-        names: {`/m/0bt9lr`: `Dog`}, as from `read_open_images_names`.
-        facts: {ImageID: facts}, as from `read_open_images_facts`.
+        path: The table, such as `train-annotations-bbox.csv`.
+        photos: The folder of photos, with files named by ImageID.
+        names: {`/m/0bt9lr`: `Dog`}, from `read_open_images_names`.
+        facts: {ImageID: facts}, from `read_open_images_facts`.
 
     Raises:
-        FormatError: It cannot be read, or is not such a table.
+        FormatError: The table cannot be read, or is of another kind.
     """
     for line, row in read_table(path, needed=_OPEN_IMAGES_COLUMNS):
         where = f"{path.name}: line {line}"
@@ -423,7 +422,7 @@ def read_open_images_facts(path: Path, photos: Collection[str]) -> dict[str, Pho
     """Read {ImageID: facts} of some photos from a table such as `train-images-boxable-with-rotation.csv`.
 
     Raises:
-        FormatError: It cannot be read, or is not such a table.
+        FormatError: The table cannot be read, or is of another kind.
     """
     columns = ("originallandingurl", "author", "license", "title")
     return {

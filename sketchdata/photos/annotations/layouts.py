@@ -1,6 +1,6 @@
-"""Folders of photos with labels as data sets lay them out: where in them the photos, the boxes and the names are.
+"""Layouts of folders of labelled photos: where photos, boxes and names are in each data set.
 
-Every function raises a ConfigError for a folder without photos or without what its labels need.
+Every function raises a ConfigError for a folder without photos or without the files of its labels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _YOLO_LISTS = ("classes.txt", "labels.txt", "obj.names", "labels/classes.txt", "
 
 
 class LabelledPhotos:
-    """Photos of one folder, and their annotations, read as they are iterated over, after the files passed over."""
+    """The photos of one folder, and an iterator that reads their annotations, after faults for skipped files."""
 
     def __init__(self, photos: PhotoFolder, readings: Iterable[Reading]) -> None:
         self.photos = photos
@@ -38,15 +38,15 @@ class LabelledPhotos:
 
 
 def open_folders(folder: Path) -> LabelledPhotos:
-    """Open a folder of folders, each named after the class of all photos in it, at whatever depth."""
+    """Open a folder of folders, at any depth, each named by the class of the photos in it."""
     photos = PhotoFolder(folder)
     return LabelledPhotos(photos, (_of_folder(photo, photo.partition("/")[0]) for photo in photos))
 
 
 def open_imagenet(folder: Path) -> LabelledPhotos:
-    """Open a folder of synset folders with photos and, anywhere below it, the XML files of the boxes that there are.
+    """Open a folder of synset folders with photos and, anywhere below it, XML files with boxes.
 
-    Most of ImageNet's photos have none; such a photo as a whole shows what its folder is named after.
+    Most of ImageNet's photos have no boxes; the class of the whole photo is then the name of its folder.
     """
     photos = PhotoFolder(folder)
 
@@ -62,14 +62,14 @@ def open_imagenet(folder: Path) -> LabelledPhotos:
 
 
 def open_voc(folder: Path) -> LabelledPhotos:
-    """Open a folder of PASCAL VOC: `JPEGImages` or `images`, and `Annotations`; or both kinds of files together."""
+    """Open a folder of PASCAL VOC: `JPEGImages` or `images`, and `Annotations`; or photos and XML files together."""
     # The development kit has masks of the same names in other folders.
     photos = PhotoFolder(_inner(folder, "JPEGImages", "images"))
     return LabelledPhotos(photos, read_voc(_inner(folder, "Annotations", "annotations"), photos))
 
 
 def open_yolo(folder: Path) -> LabelledPhotos:
-    """Open a folder of YOLO: `images`, `labels` laid out alike, and the names in a `.yaml` or in `classes.txt`."""
+    """Open a folder of YOLO: `images`, `labels` with the same layout, and names in a `.yaml` or in `classes.txt`."""
     photos = PhotoFolder(_inner(folder, "images"))
     configs = [path for path in sorted(folder.glob("*.y*ml")) if path.suffix in (".yaml", ".yml")]
     lists = [path for path in map(folder.joinpath, _YOLO_LISTS) if path.is_file()]
@@ -78,7 +78,7 @@ def open_yolo(folder: Path) -> LabelledPhotos:
             names, points = read_yolo_names(path), read_yolo_points(path)
             return LabelledPhotos(photos, read_yolo(_inner(folder, "labels"), photos, names, points))
         except FormatError as error:
-            # Other .yaml files may lie there too; of one that has names, the user must know the fault.
+            # There may be other .yaml files; an error in one that has names is reported.
             if error.reason != "no names":
                 raise
     raise ConfigError(f"{folder} has no class names: expected a .yaml with `names:`, or classes.txt with one per line")
@@ -91,9 +91,9 @@ def open_coco(annotations: Path, folder: Path) -> LabelledPhotos:
 
 
 def open_open_images(folder: Path) -> LabelledPhotos:
-    """Open a folder of Open Images' tables as they are published, and of some of its photos.
+    """Open a folder with published tables of Open Images, and some of its photos.
 
-    Tables are known by their columns: those of boxes, of class names, and, if there are any, of authors and licences.
+    Tables are identified by their columns: boxes, class names, and optionally authors and licences.
 
     Raises:
         ConfigError: There are no photos, no boxes or no class names.
@@ -110,7 +110,7 @@ def open_open_images(folder: Path) -> LabelledPhotos:
     known: dict[str, PhotoFacts] = {}
     for path in facts:
         for image, found in read_open_images_facts(path, photos.stems()).items():
-            # Of several tables of the same photos, not all have every column.
+            # Several tables may have the same photos with different columns.
             own = {name: value for name, value in found._asdict().items() if value is not None}
             known[image] = known.get(image, PhotoFacts())._replace(**own)
     readings = chain.from_iterable(read_open_images(path, photos, labels, known) for path in boxes)
@@ -118,7 +118,7 @@ def open_open_images(folder: Path) -> LabelledPhotos:
 
 
 def _of_folder(photo: str, category: str) -> Reading:
-    """Return what a whole photo shows, by the name of its folder."""
+    """Return the annotation of a whole photo, with the name of its folder as the class."""
     if not category or category == photo:
         return Fault(where=photo, reason="no class folder", detail="expected in a folder named after its class")
     return Annotation(photo=photo, category=category, box=None, where=photo)

@@ -1,4 +1,4 @@
-"""What every reader of annotations uses: the record of an annotation, tables of text, and the folder of the photos."""
+"""Common parts of the readers of annotations: the record of an annotation, text tables, and the folder of photos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Size(NamedTuple):
 
 
 class PixelBox(NamedTuple):
-    """A half-open box in pixels of the upright photo: columns x0 to x1 - 1, rows y0 to y1 - 1, counted from 0."""
+    """A box in pixels of the upright photo: columns x0 to x1 - 1, rows y0 to y1 - 1, counted from 0."""
 
     x0: int
     y0: int
@@ -34,20 +34,20 @@ class PixelBox(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """One thing that a photo shows.
+    """One annotated object in a photo.
 
     Attributes:
-        photo: The photo's path within its folder, with forward slashes; in URL lists its address.
-        category: The class under the source's own name, such as `teddy bear` or `n02084071`.
-        box: Where it is, clipped to the photo where its size is known; None where only the whole photo is named.
-        where: Where this stands in its source, such as `dogs/a.xml: object 2`.
-        flags: Of `group` (a box around many), `depiction` (a drawing or toy of it), `inside` (seen from within),
-            `occluded`, `truncated`, `difficult`, those that the source states; and `turn90`, `turn180` or `turn270`
-            where the upright photo must be turned that far counter-clockwise to show what was photographed.
-        page: The web page that the photo is shown on.
-        author: Who made the photo.
-        licence: Its name or address.
-        title: What its author calls the photo.
+        photo: The photo's path in its folder, with forward slashes; in URL lists its URL.
+        category: The class in the spelling of the source, such as `teddy bear` or `n02084071`.
+        box: The bounding box, clipped to the photo if its size is known; None for a whole photo.
+        where: The place in the source, such as `dogs/a.xml: object 2`.
+        flags: The flags of the source among `group` (a box around many objects), `depiction` (a drawing or toy),
+            `inside` (seen from inside), `occluded`, `truncated`, `difficult`; and `turn90`, `turn180` or `turn270` if
+            the upright photo must be rotated counter-clockwise.
+        page: The web page with the photo.
+        author: The author of the photo.
+        licence: The name or URL of the licence.
+        title: The title of the photo.
     """
 
     photo: str
@@ -65,7 +65,7 @@ Reading: TypeAlias = Annotation | Fault
 
 
 def attempt(where: str, read: Callable[[], Annotation]) -> Reading:
-    """Return an annotation, or the reason why there is none as a fault."""
+    """Return an annotation, or a fault if it is invalid."""
     try:
         return read()
     except FormatError as error:
@@ -76,11 +76,11 @@ def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Pi
     """Round edges to the nearest pixel border and clip them to the photo.
 
     Args:
-        edges: Left, top, right and bottom in pixels, 0 being the photo's outer border.
-        size: The photo's; None where it is not known yet, and then only the left and the top are clipped.
+        edges: Left, top, right and bottom in pixels; 0 is the photo's border.
+        size: The size of the photo; None if it is not known yet: then only left and top are clipped.
 
     Raises:
-        FormatError: An edge is not a finite number, or nothing is left of the box.
+        FormatError: An edge is not a finite number, or the clipped box is empty.
     """
     if not all(map(math.isfinite, edges)):
         raise FormatError("box not finite", f"{edges}")
@@ -97,7 +97,7 @@ def pixel_box(edges: tuple[float, float, float, float], size: Size | None) -> Pi
 
 
 def parse_number(value: object) -> float:
-    """Return a number that is one or is written as one; anything else raises a FormatError."""
+    """Return a number, or the value of a numeric string; anything else raises a FormatError."""
     try:
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             return float(value)
@@ -107,21 +107,21 @@ def parse_number(value: object) -> float:
 
 
 def is_true(value: object) -> bool:
-    """Return whether a flag is set: true, 1, or how programs write these; -1, which stands for unknown, is not."""
+    """Return whether a flag is set: true, 1, or a string for these; -1, which means unknown, is not."""
     return str(value).strip().lower() in ("1", "1.0", "true", "yes")
 
 
-# Files of text, and tables with a header line, row by row.
+# Text files, and tables with a header line.
 
-#: {column in small letters: text}.
+#: {column in lower case: text}.
 TableRow = dict[str, str]
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """Read a file that is held in memory.
+    """Read a file into memory.
 
     Raises:
-        FormatError: It cannot be read, or has more than `most` bytes.
+        FormatError: The file cannot be read, or has more than `most` bytes.
     """
     try:
         if most is not None and path.stat().st_size > most:
@@ -132,10 +132,10 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 
 def read_text(path: Path, most: int | None = None) -> str:
-    """Read a file of UTF-8 text, with or without a byte order mark, that is held in memory.
+    """Read a file of UTF-8 text, with or without a byte order mark, into memory.
 
     Raises:
-        FormatError: It cannot be read, is not UTF-8, or has more than `most` bytes.
+        FormatError: The file cannot be read, is not UTF-8, or has more than `most` bytes.
     """
     try:
         return read_bytes(path, most).decode("utf-8-sig")
@@ -144,7 +144,7 @@ def read_text(path: Path, most: int | None = None) -> str:
 
 
 def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path: Path) -> None:
-    """Raise a FormatError unless one column of each group is there, whatever its capitals."""
+    """Raise a FormatError unless one column of each group exists, ignoring case."""
     have = {name.strip().lower() for name in names}
     missing = [" or ".join(group) for group in needed if not have & {name.lower() for name in group}]
     if missing:
@@ -153,15 +153,15 @@ def require_columns(names: Sequence[str], needed: Sequence[Sequence[str]], path:
 
 
 def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = ",") -> Iterator[tuple[int, TableRow]]:
-    """Yield each row's line number and {column in small letters: text}, without columns that the row is too short for.
+    """Yield each row's line number and {column in lower case: text}; short rows lack the last columns.
 
     Args:
         path: The file, in UTF-8.
         needed: Groups of columns, as for `require_columns`.
-        delimiter: Between columns.
+        delimiter: The delimiter of columns.
 
     Raises:
-        FormatError: It cannot be read, a needed column is missing, or its quotes are broken.
+        FormatError: The file cannot be read, a needed column is missing, or quotes are unbalanced.
     """
     try:
         with regular(path).open(encoding="utf-8-sig", newline="") as file:
@@ -180,14 +180,14 @@ def read_table(path: Path, *, needed: Sequence[Sequence[str]], delimiter: str = 
         raise FormatError("unreadable file", f"{path}: {error.strerror}") from error
 
 
-# The folder of photos that annotations refer to.
+# The folder of the annotated photos.
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".avif", ".tif", ".tiff"}
 )
-#: What may stand behind a photo's name, too, whatever the file holds.
+#: Suffixes of photos, regardless of the content.
 _OTHER_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".jp2", ".pjpeg", ".pjp", ".dib"})
-#: Files that belong to annotations, and are no photos that were passed over.
+#: Suffixes of annotations, which are not reported as skipped files.
 _COMPANIONS = frozenset(
     {".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".mat", ".md", ".names", ".parquet", ".py", ".tsv", ".txt"}
     | {".xml", ".yaml", ".yml"}
@@ -198,7 +198,7 @@ _START_BYTES = 512
 
 
 class StoredSize(NamedTuple):
-    """Width and height of a photo as it is stored, and its EXIF orientation, 1 to 8."""
+    """Width and height of a stored photo, and its EXIF orientation, 1 to 8."""
 
     width: int
     height: int
@@ -211,7 +211,7 @@ class StoredSize(NamedTuple):
         return Size(self.height, self.width) if turned else Size(self.width, self.height)
 
     def to_upright(self, box: PixelBox) -> PixelBox:
-        """Return where a box of the stored pixels is in the upright photo."""
+        """Convert a box of the stored pixels to the upright photo."""
         (x0, y0, x1, y1), width, height = box, self.width, self.height
         if self.orientation in (2, 3, 7, 8):
             x0, x1 = width - x1, width - x0
@@ -221,7 +221,7 @@ class StoredSize(NamedTuple):
 
 
 def is_picture(path: Path, suffixes: frozenset[str] = PHOTO_SUFFIXES) -> bool:
-    """Tell whether a file has a suffix of pictures, or begins as one whatever its suffix is."""
+    """Return whether a file is a picture by its suffix or its first bytes."""
     if path.suffix.lower() in suffixes:
         return True
     try:
@@ -234,15 +234,15 @@ def is_picture(path: Path, suffixes: frozenset[str] = PHOTO_SUFFIXES) -> bool:
 class PhotoFolder:
     """The photos below a folder, listed once.
 
-    A file with a suffix of a photo is one; of others the first bytes decide. What is found is always one of the listed
-    files, so that no annotation can name a file elsewhere.
+    A file is a photo by its suffix or else by its first bytes. Only listed files are found, so that no annotation can
+    refer to a file elsewhere.
 
     Attributes:
         root: The folder.
-        passed_over: Other files that are neither hidden nor annotations, each as a fault.
+        passed_over: One fault per other file that is neither hidden nor an annotation.
 
     Raises:
-        ConfigError: It is not a folder, or there is no photo below it.
+        ConfigError: The path is not a folder, or there are no photos below it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -282,21 +282,21 @@ class PhotoFolder:
         return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the photos' paths within the folder, sorted."""
+        """Yield the photos' paths in the folder, sorted."""
         return iter(sorted(self._names))
 
     def stems(self) -> Collection[str]:
-        """Return the photos' file names without folder and suffix."""
+        """Return the photos' file names, without folder and suffix."""
         return self._by_last.keys()
 
     def find(self, *names: str) -> str:
-        """Return the path within the folder of the first name that has a photo.
+        """Return the path in the folder of the first name that matches a photo.
 
-        A name is a path or a file name, with any of the suffixes or without one, as annotations leave it out
-        (ImageNet), keep it through a change of format, or put it behind another machine's folders (VOC).
+        A name is a path or a file name, with or without a suffix: annotations may omit it (ImageNet), have that of
+        another format, or contain folders of another machine (VOC).
 
         Raises:
-            FormatError: None has a photo, or one fits several photos.
+            FormatError: No name matches a photo, or one matches several.
         """
         tidy = [name.strip().replace("\\", "/") for name in names]
         for name in tidy:
@@ -312,18 +312,18 @@ class PhotoFolder:
         raise FormatError("photo missing", f"{self.root} has no {' and no '.join(tidy)}"[:300])
 
     def size(self, photo: str) -> Size:
-        """Return the size of a photo of this folder, upright by its EXIF orientation, from its header.
+        """Return the size of a photo after applying its EXIF orientation, from its header.
 
         Raises:
-            FormatError: It cannot be read as a photo.
+            FormatError: The file is not a readable photo.
         """
         return self.stored_size(photo).upright
 
     def stored_size(self, photo: str) -> StoredSize:
-        """Return the size of a photo of this folder as it is stored, from its header.
+        """Return the stored size of a photo, from its header.
 
         Raises:
-            FormatError: It cannot be read as a photo.
+            FormatError: The file is not a readable photo.
         """
         if photo not in self._sizes:
             self._sizes[photo] = _read_size(self.root / photo)
@@ -340,7 +340,7 @@ def _read_size(path: Path) -> StoredSize:
 
     try:
         with warnings.catch_warnings(), regular(path).open("rb") as file:
-            # Of large and of oddly tagged photos: decoding judges the former, the latter do no harm.
+            # Warnings about large photos, which are checked when decoding, and about harmless errors in tags.
             warnings.simplefilter("ignore")
             is_tiff = sniff(file.read(_START_BYTES)) == "TIFF"
             file.seek(0)
@@ -352,6 +352,6 @@ def _read_size(path: Path) -> StoredSize:
     except (*DAMAGE, Image.DecompressionBombError, FormatError) as error:
         raise FormatError("photo not readable", f"{path}: {error}") from error
     if is_tiff and orientation in range(5, 9):
-        # Pillow states the size of the upright picture here.
+        # For this format, Pillow returns the size of the upright picture.
         width, height = height, width
     return StoredSize(width, height, orientation if orientation in range(1, 9) else 1)

@@ -1,4 +1,4 @@
-"""Lists of photos on the web: the address and the class, and if known a box, licence, author, page and title."""
+"""Lists of photo URLs with their class and, optionally, box, licence, author, page and title."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sketchdata.photos.annotations.record import (
     require_columns,
 )
 
-#: {what: the columns that it may stand in, the first being ours}, whatever their capitals.
+#: {value: names of its column, ignoring case}; the first is the name that we write.
 LIST_COLUMNS = {
     "url": ("url", "image_url"),
     "class": ("class", "category", "label", "word"),
@@ -35,22 +35,22 @@ LIST_COLUMNS = {
 _NEEDED = (LIST_COLUMNS["url"], LIST_COLUMNS["class"])
 _EDGES = ("x0", "y0", "x1", "y1")
 
-#: (place, {column: value}); or, of a row that cannot be read, the reason.
+#: (place, {column: value}), or the reason why the row cannot be read.
 ListRows = Iterator[tuple[str, Mapping[str, object] | FormatError]]
 
 
 def read_url_list(path: Path) -> Iterator[Reading]:
-    """Yield a list's photos, in its order, in memory that does not grow with it.
+    """Yield a list's photos, in its order, in constant memory.
 
     A box is four columns x0, y0, x1, y1 in pixels, or one column `box` with the four in that order, as a list or
-    separated by commas; it is clipped to the photo's left and top alone, since the photo is yet to be fetched.
+    separated by commas. It is only clipped to the photo's left and top, since the photo has not been fetched.
 
     Args:
-        path: A `.csv`, `.tsv`, `.parquet` or `.jsonl`.
+        path: A `.csv`, `.tsv`, `.parquet` or `.jsonl` file.
 
     Raises:
-        ConfigError: It has another suffix.
-        FormatError: It cannot be read, or is not such a table.
+        ConfigError: The file has another suffix.
+        FormatError: The file cannot be read, or is not such a table.
     """
     read_rows = _READERS.get(path.suffix.lower())
     if read_rows is None:
@@ -85,7 +85,7 @@ def _text(values: Mapping[str, object], what: str) -> str | None:
 
 
 def checked_url(url: str | None) -> str:
-    """Return a photo's address if it is one on the web, without a name or password in it.
+    """Return a photo's URL after checking that it is an http(s) URL without a user name and password.
 
     Raises:
         FormatError: `no address` or `not a web address`.
@@ -94,7 +94,7 @@ def checked_url(url: str | None) -> str:
         raise FormatError("no address", f"expected in a column {' or '.join(LIST_COLUMNS['url'])}")
     try:
         parts = urlsplit(url)
-        # Reading the port checks it.
+        # Accessing the port validates it.
         plain = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
     except ValueError:
         plain = False

@@ -1,6 +1,7 @@
-"""Photos of the web, fetched politely by Scrapy: from a list of URLs to files on disk and one outcome a URL.
+"""Crawling photos with Scrapy: from a list of URLs to files on disk and one outcome per URL.
 
-Here is the caller's side: which URLs to request, and a process that does it (`spider`), watched and restarted.
+This module is the caller's side: it selects the URLs to request, and runs, monitors and restarts the process that
+requests them (`spider`).
 """
 
 from __future__ import annotations
@@ -28,52 +29,52 @@ from sketchdata.storage.manifest import replacing
 
 __all__ = ["CrawlOptions", "PhotoOutcome", "crawl"]
 
-# Not `python -m`, which would look for every module in the current folder first.
+# Not `python -m`, which would first search modules in the current folder.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from sketchdata.photos.crawl.spider import main; main()"
 _POLL_SECONDS = 0.1
-#: How long requests in progress may take to end after Ctrl-C.
+#: Seconds for requests in progress to end after Ctrl-C.
 _STOP_SECONDS = 10.0
-#: A crawling process whose parent was killed ends soon, and the lock with it.
+#: Seconds to wait for a crawling process whose parent was killed, which ends soon and releases the lock.
 _LOCK_SECONDS = 10.0
-#: After so many processes in a row that ended without one more outcome, something is wrong.
+#: Maximum number of consecutive processes that end without a new outcome.
 _MOST_DEATHS = 3
 
 
 def crawl(urls: Iterable[str], folder: Path, options: CrawlOptions) -> dict[str, PhotoOutcome]:
-    """Fetch the photos of URLs into a collection, each URL once and for all.
+    """Fetch the photos of URLs into a collection, each URL once.
 
-    A URL that has an outcome is not requested again, except a failed one when `options.retry_failed` is set. What is
-    done is on disk at any time: the same call goes on after Ctrl-C, a kill, a crash or a power cut.
+    A URL that has an outcome is not requested again, except a failed one with `options.retry_failed`. All results are
+    on disk at any time: the same call resumes after Ctrl-C, a kill, a crash or a power failure.
 
     Args:
-        urls: Any number; equal ones count once.
-        folder: The collection. Photos go to `photos/ab/abcd….jpg`, what is needed to go on to `.collect/`.
+        urls: The URLs; equal ones count once.
+        folder: The collection. Photos are stored in `photos/ab/abcd….jpg`, the state in `.collect/`.
         options: How to crawl.
 
     Returns:
-        {URL: its outcome} for all of `urls`, in no particular order.
+        {URL: its outcome} for all `urls`, in no particular order.
 
     Raises:
         ConfigError: Scrapy is not installed, or SOURCE_DATE_EPOCH is not a number.
-        InterruptedRunError: Ctrl-C; requests in progress were given a moment to end.
-        SketchDataError: Another process crawls into this folder, the disk is full, or the crawl dies again and again.
+        InterruptedRunError: Ctrl-C, after waiting briefly for requests in progress.
+        SketchDataError: Another process crawls into this folder, the disk is full, or the crawl crashes repeatedly.
     """
     if importlib.util.find_spec("scrapy") is None:
         raise ConfigError("fetching photos needs the extra: pip install 'sketchdata[crawl]'")
-    today()  # a wrong SOURCE_DATE_EPOCH is an error before the first request
+    today()  # raises for an invalid SOURCE_DATE_EPOCH before the first request
     with _claimed(folder) as lock:
         log, done = OutcomeLog(folder), set[bytes]()
         for outcome in log.read():
             change = done.discard if options.retry_failed and outcome.status == "failed" else done.add
             change(digest_of(outcome.url))
         asked = {digest_of(url): url for url in urls}
-        # In the order of digests: the same for every call, and so mixed that hosts take turns.
+        # In the order of digests: the same in every call, and shuffled so that hosts alternate.
         _crawl([asked[digest] for digest in sorted(asked) if digest not in done], folder, options, lock)
         return {outcome.url: outcome for outcome in log.read() if digest_of(outcome.url) in asked}
 
 
 def _crawl(todo: Sequence[str], folder: Path, options: CrawlOptions, lock: int) -> None:
-    """Start processes until every URL has a new outcome."""
+    """Run processes until every URL has a new outcome."""
     log, deaths = OutcomeLog(folder), 0
     begun = log.size()
     with task_bar() as bar:
@@ -95,7 +96,7 @@ def _crawl(todo: Sequence[str], folder: Path, options: CrawlOptions, lock: int) 
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[int]:
-    """Lock a collection, and yield the lock's file descriptor; a process that inherits it holds the lock, too."""
+    """Lock a collection and yield the lock's file descriptor; a process that inherits it also holds the lock."""
     (folder / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _LOCK_SECONDS
     with (folder / WORK_FOLDER / "lock").open("ab") as file:
@@ -117,14 +118,14 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
         folder: The collection, with a list of URLs in its work folder.
         options: How to crawl.
         lock: A file descriptor that the process inherits.
-        on_outcomes: Called with the number of new outcomes as they come.
+        on_outcomes: Called with the number of new outcomes.
 
     Returns:
-        The last line of its messages about faults of the program; "" when there is none.
+        The last line of its error messages, or "".
 
     Raises:
         InterruptedRunError: Ctrl-C. A second one does not wait for requests in progress.
-        SketchDataError: It met something that must be fixed first.
+        SketchDataError: The process found an error that the user must fix.
     """
     messages = folder / WORK_FOLDER / "messages.txt"
     log = OutcomeLog(folder)
@@ -143,7 +144,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
     with messages.open("ab") as file, contextlib.ExitStack() as stack:
         process: subprocess.Popen[bytes] | None = None
         try:
-            # Ctrl-C while it starts would leave an unknown process behind that holds the lock.
+            # Ctrl-C during the start would leave a process that holds the lock.
             with ctrl_c_held_back():
                 process = stack.enter_context(
                     subprocess.Popen(
@@ -152,7 +153,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
                         stdout=subprocess.DEVNULL,
                         stderr=file,
                         pass_fds=[lock],
-                        start_new_session=True,  # so that Ctrl-C reaches this process alone
+                        start_new_session=True,  # so that Ctrl-C reaches only this process
                     )
                 )
             job = {"folder": str(folder), "options": asdict(options)}
@@ -162,7 +163,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
                 time.sleep(_POLL_SECONDS)
             follow()
         except KeyboardInterrupt:
-            # Requests in progress may end, for a while; a second Ctrl-C cuts that short.
+            # Wait for requests in progress, until a second Ctrl-C.
             with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
                 if process is not None:
                     _tell(process.stdin, STOP)
@@ -186,7 +187,7 @@ def _run_spider(folder: Path, options: CrawlOptions, lock: int, *, on_outcomes: 
 
 def _tell(pipe: IO[bytes] | None, line: bytes) -> None:
     assert pipe is not None  # noqa: S101
-    # A process that died while it started is seen by its exit status.
+    # The exit status shows whether a process died during its start.
     with contextlib.suppress(BrokenPipeError):
         pipe.write(line)
         pipe.flush()

@@ -1,4 +1,4 @@
-"""What the crawler does between Scrapy and the network: pace, robots.txt, opt-outs, limits, and errors in our terms."""
+"""Scrapy middlewares of the crawler: rate limits, robots.txt, opt-outs, size limits, and error mapping."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Headers, Response
 
-# Why a photo was not fetched, in a few words and a status.
+# Errors: why a photo was not fetched.
 
 
 class PhotoError(IgnoreRequest):
-    """A photo that was not fetched; Scrapy neither retries nor logs an IgnoreRequest.
+    """A photo was not fetched; Scrapy neither retries nor logs an IgnoreRequest.
 
     Args:
         status: `failed` or `refused`.
-        reason: A few words fit for a table of counts.
+        reason: A few words, so that equal reasons can be counted.
         detail: What was found.
     """
 
@@ -58,12 +58,12 @@ class PhotoError(IgnoreRequest):
 
 
 def failed(reason: str, detail: str = "") -> PhotoError:
-    """Return the error of a photo that may be fetched another time."""
+    """Return the error of a photo that may be fetched later."""
     return PhotoError("failed", reason, detail)
 
 
 def refused(reason: str, detail: str = "") -> PhotoError:
-    """Return the error of a photo that may not be fetched, now or later."""
+    """Return the error of a photo that must not be fetched."""
     return PhotoError("refused", reason, detail)
 
 
@@ -76,14 +76,14 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 
 
 def explain(error: BaseException) -> PhotoError:
-    """Return what an exception of Scrapy or Twisted, or one of our own, means for the photo."""
+    """Convert an exception of Scrapy, Twisted or our own to a PhotoError."""
     chain = list(_chain(error))
     for each in chain:
         if isinstance(each, PhotoError):
             return PhotoError(each.status, each.reason, each.detail)
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, exceptions.DownloadCancelledError):
-        # Only Scrapy cancels downloads here: when DOWNLOAD_MAXSIZE is announced or reached.
+        # Only Scrapy cancels downloads here: when DOWNLOAD_MAXSIZE is declared or reached.
         return refused("too many bytes", str(error) or "more than it announced, and than are accepted")
     if isinstance(error, (exceptions.UnsupportedURLSchemeError, exceptions.NotSupported)):
         return refused("not http", text)
@@ -96,7 +96,7 @@ def explain(error: BaseException) -> PhotoError:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and its causes; Twisted keeps some of them in `reasons`."""
+    """Yield an exception and its causes; Twisted has some of them in `reasons`."""
     while error is not None:
         yield error
         for reason in getattr(error, "reasons", None) or ():
@@ -104,45 +104,45 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-# How fast a host is asked: as slowly as it answers, as its robots.txt says, and as its errors suggest.
+# The request rate of a host: by its latency, its robots.txt, and its errors.
 
-#: The longest Retry-After that is waited for; a host that asks for more is left alone for as long.
+#: Maximum Retry-After to wait for, in seconds; with a longer one, requests to the host fail for that time.
 LONGEST_PAUSE = 120.0
-#: The longest Crawl-delay that is kept.
+#: Maximum Crawl-delay that is applied, in seconds.
 LONGEST_DELAY = 60.0
-#: A host that failed to answer so many photos in a row, each after every try, is given up: waiting for its many others
-#: could take days.
+#: Number of consecutive photos without an answer, each after all retries, after which a host is given up: waiting for
+#: its other photos could take days.
 MOST_SILENCES = 5
 
 
 class Pace(AutoThrottle):
-    """Scrapy's AutoThrottle, which follows a host's latency, with Crawl-delay, Retry-After and pauses after errors.
+    """Scrapy's AutoThrottle, which adapts to a host's latency, with Crawl-delay, Retry-After and pauses after errors.
 
-    It is also a downloader middleware, since it stops requests to a host that must be left alone.
+    It is also a downloader middleware, since it rejects requests to a host during a pause.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._crawl_delays: dict[str, float] = {}
-        #: {host: (until when it is left alone, by time.monotonic(); what its photos fail with)}.
+        #: {host: (end of its pause, by time.monotonic(); error of its photos)}.
         self._rests: dict[str, tuple[float, PhotoError]] = {}
         self._silences = Counter[str]()
 
     def slow_down(self, host: str, seconds: float) -> None:
-        """Keep a host's Crawl-delay from now on."""
+        """Apply a host's Crawl-delay from now on."""
         self._crawl_delays[host] = min(seconds, LONGEST_DELAY)
         slot = self.crawler.engine.downloader.slots.get(host)
         if slot is not None:
             self._keep_delay(host, slot)
 
     def process_request(self, request: Request) -> None:
-        """Raise a PhotoError when the host must be left alone."""
+        """Raise a PhotoError during a pause of the host."""
         until, fault = self._rests.get(self.crawler.engine.downloader.get_slot_key(request), (0.0, None))
         if fault is not None and monotonic() < until:
             raise failed(fault.reason, f"{fault.detail}: try again later with --retry-failed")
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Count the photos in a row that a host has not answered; Scrapy calls this after the last try of each."""
+        """Count the consecutive photos without an answer of a host; Scrapy calls this after the last retry."""
         fault = explain(exception)
         if isinstance(exception, IgnoreRequest) or fault.status != "failed":
             return
@@ -168,7 +168,7 @@ class Pace(AutoThrottle):
             request.meta["dont_retry"] = True
             return
         doubled = self.mindelay * 2 ** request.meta.get("retry_times", 0)
-        # As if the last request were sent only then: the downloader counts the delay from there.
+        # The downloader counts the delay from the last request, so it is set to the end of the pause.
         slot.lastseen = max(slot.lastseen, monotonic() + min(max(wait, doubled), LONGEST_PAUSE))
 
     def _keep_delay(self, host: str, slot: Slot) -> None:
@@ -179,7 +179,7 @@ class Pace(AutoThrottle):
 
 
 class PacedHandler(HTTP11DownloadHandler):
-    """Scrapy's handler of http and https, which checks the pace again: a request may have waited for its turn."""
+    """Scrapy's handler of http and https, which checks for a pause again, after a request has waited in the queue."""
 
     async def download_request(self, request: Request) -> Response:
         """Send a request, or raise a PhotoError."""
@@ -189,22 +189,22 @@ class PacedHandler(HTTP11DownloadHandler):
         return await super().download_request(request)
 
 
-# robots.txt (RFC 9309), requested once a host and obeyed. Scrapy's own middleware reads an error page as rules, and a
-# server that does not answer as one without rules; by section 2.3.1 of the RFC a missing robots.txt allows everything,
-# and an unreachable one forbids everything.
+# robots.txt (RFC 9309), requested once per host. Scrapy's middleware parses error pages as rules, and treats a server
+# that does not answer like one without rules; by section 2.3.1 of the RFC, a missing robots.txt allows everything, and
+# an unreachable one forbids everything.
 
-#: Marks requests for robots.txt and tdmrep.json themselves.
+#: Key in the meta of requests for robots.txt and tdmrep.json.
 IS_ROBOTS = "robots"
-#: How much of them is read. Source: RFC 9309, section 2.5, which asks for at least this.
+#: Number of bytes of them that are read. Source: RFC 9309, section 2.5, the required minimum.
 MOST_BYTES = 500 << 10
 
 
 class Robots:
-    """A downloader middleware that lets through what robots.txt allows and neither it nor tdmrep.json reserves."""
+    """A downloader middleware that allows requests by robots.txt, unless it or tdmrep.json reserve the photo."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        # Compressed texts, since parsed rules of many thousand hosts would take tens of times as much memory.
+        # Compressed text, because parsed rules of many thousand hosts would take more than ten times the memory.
         self._answers: dict[str, asyncio.Task[bytes | PhotoError]] = {}
 
     @classmethod
@@ -213,7 +213,7 @@ class Robots:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Raise a PhotoError when a request is forbidden, its photo is reserved, or robots.txt cannot be fetched."""
+        """Raise a PhotoError if a request is forbidden, its photo is reserved, or robots.txt cannot be fetched."""
         if request.meta.get(IS_ROBOTS):
             return
         parts = urlsplit(request.url)
@@ -230,7 +230,7 @@ class Robots:
             raise refused("robots.txt", f"{origin}/robots.txt forbids it")
         if is_reserved(signals, path):
             raise refused("opt-out", f"{origin}/robots.txt says by a signal that it is not for training")
-        # A server that has none, or that is in trouble with it, reserves nothing.
+        # A server without the file, or with an error, reserves nothing.
         answer = await self._answer(f"{origin}/.well-known/tdmrep.json", dont_retry=True)
         if isinstance(answer, bytes) and is_reserved(_parse_reservations(answer), path):
             raise refused("opt-out", f"{origin}/.well-known/tdmrep.json reserves it")
@@ -241,7 +241,7 @@ class Robots:
         return await asyncio.shield(self._answers[url])
 
     async def _fetch(self, url: str, meta: dict[str, bool]) -> bytes | PhotoError:
-        """Return a file of rules, compressed, or why it could not be fetched."""
+        """Return a file of rules, compressed, or the error of fetching it."""
         request = Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True)
         try:
             response = await self._crawler.engine.download_async(request)
@@ -265,19 +265,19 @@ def _parse_reservations(compressed: bytes) -> Reservations:
     return reservations_of_tdmrep(zlib.decompress(compressed))
 
 
-# What is accepted of an answer: downloader middlewares that limit reading, unpacking and following.
+# Limits on responses: downloader middlewares for bodies, decompression and redirects.
 
-#: So much may come with the headers in one read (Twisted reads 64 KiB). A shorter answer is read to its end, whatever
-#: it is, so that its connection can be used again.
+#: A body of this size may arrive with the headers in one read (Twisted reads 64 KiB). A shorter body is always read to
+#: its end, so that the connection can be reused.
 _SHORT = 64 << 10
-#: Enough for every format to show itself.
+#: Number of first bytes that identify every format.
 _SNIFFED_BYTES = 64
 #: Keys of a request's meta.
 _START, _READ, _UNWANTED = "start", "read", "unwanted"
 
 
 class Gate:
-    """Stops long answers early: at the headers of an unwanted photo, and after the start of other files."""
+    """Stops long responses early: at headers that opt out, and after the first bytes of other files than photos."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Gate:
@@ -288,7 +288,7 @@ class Gate:
         return gate
 
     def see_headers(self, headers: Headers, body_length: object, request: Request, spider: Spider) -> None:
-        """Stop before the body when the headers opt out."""
+        """Stop before the body if the headers opt out."""
         unwanted = not request.meta.get(IS_ROBOTS) and _opt_out_of(headers) is not None
         packed = "Content-Encoding" in headers
         request.meta.update({_START: None if packed else b"", _READ: 0, _UNWANTED: unwanted})
@@ -296,7 +296,7 @@ class Gate:
             raise StopDownload(fail=False)
 
     def see_bytes(self, data: bytes, request: Request, spider: Spider) -> None:
-        """Stop within a long body when it is not wanted, no photo, or enough of a robots.txt."""
+        """Stop in a long body if the headers opt out, it is not a photo, or enough of a robots.txt."""
         meta = request.meta
         meta[_READ] += len(data)
         if meta.get(IS_ROBOTS):
@@ -310,7 +310,7 @@ class Gate:
             raise StopDownload(fail=False)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Raise a PhotoError when the headers opt out."""
+        """Raise a PhotoError if the headers opt out."""
         directive = None if request.meta.get(IS_ROBOTS) else _opt_out_of(response.headers)
         if directive is not None and response.status < 400:
             raise refused("opt-out", directive)
@@ -322,12 +322,12 @@ def _opt_out_of(headers: Headers) -> str | None:
 
 
 class Unpacking(HttpCompressionMiddleware):
-    """Scrapy's unpacking of gzip and so on, with its own reason for too many bytes."""
+    """Scrapy's decompression of gzip and so on, with a PhotoError for too many bytes."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """Unpack an answer, or raise a PhotoError when it becomes too large."""
+        """Decompress a response, or raise a PhotoError if it becomes too large."""
         try:
             return super().process_response(request, response)
         except IgnoreRequest as error:
@@ -335,7 +335,7 @@ class Unpacking(HttpCompressionMiddleware):
 
 
 class Redirects(RedirectMiddleware):
-    """Scrapy's redirects, with its own reason for too many. It does not follow redirects to other schemes."""
+    """Scrapy's redirects, with a PhotoError for too many. It does not follow redirects to other schemes."""
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None

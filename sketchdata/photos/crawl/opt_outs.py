@@ -1,4 +1,4 @@
-"""How owners say that a photo is not for training sets: X-Robots-Tag, Content-Signal and TDM reservations."""
+"""Opt-outs of owners from training sets: X-Robots-Tag, Content-Signal and TDM reservations."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
-#: (pattern of paths, whether what matches it is reserved).
+#: (pattern of paths, whether matching paths are reserved).
 Reservations = list[tuple[str, bool]]
 
-#: noindex, noimageindex and none: Google's robots meta tag specification; noai, noimageai and noml: by which hosts of
-#: photos, such as DeviantArt, opt out of training sets.
+#: noindex, noimageindex and none: Google's robots meta tag specification; noai, noimageai and noml: used by photo hosts
+#: such as DeviantArt to opt out of training sets.
 OPT_OUT = frozenset({"noai", "noimageai", "noimageindex", "noindex", "noml", "none"})
 _UNAVAILABLE = "unavailable_after"
-#: Directives with a value of their own, whose colon does not follow a robot's name.
+#: Directives with a value, in which a colon does not follow a robot's name.
 _WITH_VALUE = frozenset({_UNAVAILABLE, "max-snippet", "max-image-preview", "max-video-preview"})
-#: The day of the week of a date, whose comma does not separate directives.
+#: The weekday of a date, whose comma does not separate directives.
 _WEEKDAY = re.compile(r"\b(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,\s*")
-#: {line of robots.txt, and header: what in it forbids training}. Sources: contentsignals.org; draft-ietf-aipref-attach.
+#: {line of robots.txt, and header: directives that forbid training}. Sources: contentsignals.org;
+#: draft-ietf-aipref-attach.
 _SIGNALS = {"content-signal": ("ai-train", "no"), "content-usage": ("train-ai", "n")}
 
 
 def opt_out(headers: Iterable[str], robot: str) -> str | None:
-    """Return the first directive that keeps a photo from this robot, or None.
+    """Return the first directive that forbids a photo to this robot, or None.
 
-    A directive counts when it is for everyone or for this robot: `noai`, `sketchdata: noindex`. A name applies to what
-    follows it in the same header: of `otherbot: nofollow, noindex`, neither counts for us. `unavailable_after` counts
-    when its date is past.
+    A directive applies if it is for everyone or for this robot: `noai`, `sketchdata: noindex`. A name applies to all
+        directives after it in the same header: neither of `otherbot: nofollow, noindex` is for us. `unavailable_after`
+            applies if its date is past.
 
     Args:
         headers: The values of the X-Robots-Tag headers.
@@ -62,10 +63,10 @@ def _is_past(date: str) -> bool:
 
 
 def opt_out_of_headers(values: Callable[[str], Iterable[str]], robot: str) -> str | None:
-    """Return the header that keeps a photo from this robot, or None.
+    """Return the header that forbids a photo to this robot, or None.
 
     Args:
-        values: Returns the values of the headers of a name.
+        values: Function that returns the values of the headers with a name.
         robot: The robot's name, in lower case.
     """
     if (directive := opt_out(values("X-Robots-Tag"), robot)) is not None:
@@ -79,7 +80,7 @@ def opt_out_of_headers(values: Callable[[str], Iterable[str]], robot: str) -> st
 
 
 def _signal(text: str, name: str) -> bool | None:
-    """Return whether a list such as `search=yes, ai-train=no` forbids training; None when it says nothing of it."""
+    """Return whether a list such as `search=yes, ai-train=no` forbids training; None if it does not say."""
     key, forbidding = _SIGNALS[name]
     pairs = [[side.strip().lower() for side in pair.partition("=")[::2]] for pair in re.split("[,;]", text)]
     found = [value for own, value in pairs if own == key]
@@ -87,9 +88,9 @@ def _signal(text: str, name: str) -> bool | None:
 
 
 def signals_of_robots(text: str, robot: str) -> Reservations:
-    """Return what the signals of a robots.txt reserve, in the group of this robot, else in that of all.
+    """Return the reservations by the signals of a robots.txt, in the group of this robot, or else in that for all.
 
-    A signal may begin with the paths that it is for: `Content-Usage: /photos/ train-ai=n`.
+    A signal may start with its path: `Content-Usage: /photos/ train-ai=n`.
     """
     groups: dict[str, Reservations] = {}
     agents, complete = ["*"], True
@@ -112,7 +113,7 @@ def signals_of_robots(text: str, robot: str) -> Reservations:
 
 
 def reservations_of_tdmrep(body: bytes) -> Reservations:
-    """Return what a /.well-known/tdmrep.json reserves; nothing when it is something else.
+    """Return the reservations of a /.well-known/tdmrep.json; empty if the content is something else.
 
     Source: w3.org/community/reports/tdmrep, "TDM Reservation Protocol".
     """
@@ -129,13 +130,13 @@ def reservations_of_tdmrep(body: bytes) -> Reservations:
 
 
 def is_reserved(reservations: Reservations, path: str) -> bool:
-    """Return whether a path is reserved by the first or by the most specific pattern that it matches."""
+    """Return whether a path is reserved, by the first or by the most specific matching pattern."""
     matching = [rule for rule in reservations if _matches(rule[0], path)]
     return bool(matching) and (matching[0][1] or max(matching, key=lambda rule: (len(rule[0]), rule[1]))[1])
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Return whether a path begins with a pattern, where * stands for anything and a last $ for the path's end.
+    """Return whether a path starts with a pattern, in which * matches anything and a final $ the end of the path.
 
     Source: RFC 9309, section 2.2.3.
     """

@@ -1,4 +1,4 @@
-"""How to crawl: who asks, how fast, how patiently, what is accepted, and which addresses may be asked."""
+"""Options of a crawl: identity, rate, retries, limits, and which addresses may be requested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sketchdata.config import option
 from sketchdata.errors import ConfigError
 from sketchdata.photos.image import DEFAULT_LIMITS, PhotoLimits
 
-#: IPv6 addresses behind which a gateway reaches an IPv4 host. Source: RFC 6052, section 2.1.
+#: IPv6 prefix of gateways to IPv4 hosts. Source: RFC 6052, section 2.1.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -23,8 +23,8 @@ def is_public(host: str) -> bool:
     """Return whether an address literal belongs to the public internet.
 
     Loopback, private, link-local, unique-local, shared, multicast, reserved and unspecified addresses do not, nor do
-    IPv6 addresses that stand for such an IPv4 address (mapped, 6to4, NAT64). A name is not public: names hide
-    addresses. Source: the IANA special-purpose address registries, as in Python's ipaddress.
+    IPv6 addresses that represent such an IPv4 address (mapped, 6to4, NAT64). A name is not public, since its address is
+    unknown. Source: the IANA special-purpose address registries, as in Python's ipaddress.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -40,9 +40,9 @@ def is_public(host: str) -> bool:
 
 
 def fault_of_url(url: str) -> tuple[str, str] | None:
-    """Return why a URL cannot be requested, as (reason, detail): `not http` or `bad address`; None when it can.
+    """Return why a URL cannot be requested, as (reason, detail): `not http` or `bad address`; None if it can.
 
-    The addresses that its host resolves to are checked when a connection is made, not here.
+    The addresses to which its host resolves are checked when connecting, not here.
     """
     try:
         parts = urlsplit(url)
@@ -60,14 +60,14 @@ def fault_of_url(url: str) -> tuple[str, str] | None:
     return None
 
 
-#: By this name robots.txt and X-Robots-Tag may address the crawler.
+#: The crawler's name in robots.txt and X-Robots-Tag.
 BOT_NAME = "sketchdata"
 _CONTACT = re.compile(r"https?://[!-'*-:<-~]+|[!-'*-:<-~]+@[!-'*-:<-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlOptions:
-    """Options of a crawl, which a command can offer as its own.
+    """Options of a crawl, also as options of a command.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -92,7 +92,7 @@ class CrawlOptions:
     timeout: float = option(
         30.0, help="Seconds that one request may take.", record=False, type=click.FloatRange(0.1, 3600)
     )
-    # Not `retries`: the engine that copies local photos has that one, and one command has both.
+    # Not `retries`, which is an option of the engine in the same command.
     fetch_retries: int = option(
         2,
         help="Retries after status 408, 429 or 5xx, a time-out or a broken connection.",
@@ -118,11 +118,11 @@ class CrawlOptions:
 
     @property
     def limits(self) -> PhotoLimits:
-        """The largest photo that is accepted."""
+        """The limits of accepted photos."""
         return PhotoLimits(bytes=self.max_bytes, pixels=self.max_pixels)
 
     @property
     def user_agent(self) -> str:
-        """The tool, its version and, where given, a contact."""
+        """The tool, its version and, if given, a contact."""
         tool = f"{BOT_NAME}/{__version__}"
         return tool if self.contact is None else f"{tool} (+{self.contact})"

@@ -1,7 +1,7 @@
-"""The status of every URL: an append-only log, one JSON object per line, from which a crawl resumes.
+"""The outcome of every URL: an append-only log, one JSON object per line, from which a crawl resumes.
 
-A photo's file is whole and has its name before its line is written, and a line is one write. So after a crash the log
-may end in a torn line, which is dropped, but never names a photo that is not there.
+A photo's file is complete before its line is written, in one write. So after a crash the log may end with an incomplete
+line, which is dropped, but never refers to a missing photo.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import orjson
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.photos.collection import WORK_FOLDER
 
-#: The list of URLs, within the work folder; the word to stop, and the exit status when something must be fixed first,
-#: which the last line of standard error names: by these a crawl and its process talk.
+#: The interface between a crawl and its process: the list of URLs in the work folder; the command to stop; and the exit
+#: status for an error that the user must fix, which is the last line of standard error.
 TODO_FILE, STOP, FAULT_STATUS = "todo.jsonl", b"stop\n", 3
 
 _BLOCK_BYTES = 1 << 20
@@ -31,17 +31,18 @@ class PhotoOutcome:
     """The outcome of one URL.
 
     Attributes:
-        url: As it was asked for.
-        status: `ok`; `failed`, which may succeed another time; or `refused`, which we must not or will not take.
-        error: Why not, in a few words fit for a table of counts: `http 404`, `robots.txt`, `opt-out`, `not a photo` …
-        detail: What was found, for this one.
-        phash: See `image.perceptual_hash`; an unsigned 64-bit integer.
-        width: Width in pixels, upright.
+        url: The requested URL.
+        status: `ok`; `failed`, which may succeed later; or `refused`, which is final.
+        error: The reason, in a few words so that reasons can be counted: `http 404`, `robots.txt`, `opt-out`, `not a
+            photo` …
+        detail: What was found for this photo.
+        phash: An unsigned 64-bit integer, see `image.perceptual_hash`.
+        width: Width in pixels of the upright photo.
         format: JPEG, PNG, WEBP, BMP, GIF, AVIF or TIFF, by content.
-        path: Path of the file within the collection: `photos/ab/abcd….jpg`.
+        path: Path of the file in the collection: `photos/ab/abcd….jpg`.
         fetched: The day, in UTC.
-        http_status: Status of the last answer.
-        final_url: Where redirects led, if there were any.
+        http_status: Status of the last response.
+        final_url: The URL after redirects, if there were any.
     """
 
     url: str
@@ -67,17 +68,17 @@ def format_outcome(outcome: PhotoOutcome) -> bytes:
 
 
 def parse_outcome(line: bytes) -> PhotoOutcome:
-    """Parse what `format_outcome` returned.
+    """Parse a line of `format_outcome`.
 
     Raises:
-        ValueError, KeyError, TypeError: It is something else.
+        ValueError, KeyError, TypeError: The line is not an outcome.
     """
     values = orjson.loads(line)
     return PhotoOutcome(**{**values, "fetched": date.fromisoformat(values["fetched"])})
 
 
 def today() -> date:
-    """Return the day in UTC, or that of SOURCE_DATE_EPOCH, which makes runs reproducible.
+    """Return the current day in UTC, or the day of SOURCE_DATE_EPOCH, for reproducible runs.
 
     Source: reproducible-builds.org/specs/source-date-epoch.
 
@@ -92,12 +93,12 @@ def today() -> date:
 
 
 def digest_of(url: str) -> bytes:
-    """Return 16 bytes that stand for a URL where hundreds of thousands are kept in memory."""
+    """Return a 16-byte digest of a URL, to keep hundreds of thousands in memory."""
     return hashlib.blake2b(url.encode("utf-8"), digest_size=16).digest()
 
 
 class OutcomeLog:
-    """The log of one collection; the file need not exist. One process at a time may write to it."""
+    """The log of one collection; the file need not exist. Only one process may write to it at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / WORK_FOLDER / "outcomes.jsonl"
@@ -130,7 +131,7 @@ class OutcomeLog:
 
 
 class OutcomeWriter:
-    """Appends outcomes to a log, each by one write; a torn last line is cut off."""
+    """Appends outcomes to a log, each by one write, after removing an incomplete last line."""
 
     def __init__(self, log: OutcomeLog) -> None:
         log.path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,10 +147,10 @@ class OutcomeWriter:
         self._file.truncate(end)
 
     def append(self, outcome: PhotoOutcome) -> None:
-        """Add an outcome.
+        """Append an outcome.
 
         Raises:
-            OSError: It could not be written whole, for example because the disk is full.
+            OSError: The write failed or was incomplete, for example because the disk is full.
         """
         line = format_outcome(outcome)
         written = self._file.write(line)
@@ -157,6 +158,6 @@ class OutcomeWriter:
             raise OSError(f"only {written:,} of {len(line):,} bytes of {self._file.name} could be written")
 
     def close(self) -> None:
-        """Make what was written durable."""
+        """Flush the log to disk and close it."""
         os.fsync(self._file.fileno())
         self._file.close()

@@ -1,8 +1,8 @@
-"""The process that crawls, since Scrapy's reactor starts once in a process and needs its main thread.
+"""The crawling process, which is needed because Scrapy's reactor runs once per process, in the main thread.
 
-It reads a line of JSON from standard input, then perhaps the word to stop; when standard input ends, the parent is
-gone, and this process ends too. Its work is in a collection's work folder: `todo.jsonl`, the URLs; `queue`, Scrapy's;
-`parts`, files that are being written; `outcomes.jsonl`, the log.
+It reads one line of JSON from standard input, then possibly the command to stop; at the end of standard input the
+parent has died, and this process ends, too. Its state is in a collection's work folder: `todo.jsonl`, the URLs;
+`queue`, Scrapy's queue; `parts`, partial files; `outcomes.jsonl`, the log.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ if TYPE_CHECKING:
 
 _HERE = "sketchdata.photos.crawl"
 _LONGEST_DELAY = 60.0
-#: Bytes of answers that are being decoded, above which no more are asked for.
+#: Maximum number of bytes of responses in decoding, above which no requests are sent.
 _BACKLOG_BYTES = 64 << 20
-#: After so many requests have been queued, those in progress have a turn.
+#: Number of requests that are queued before requests in progress run.
 _PORTION = 32
-#: Decoding releases the interpreter's lock. More threads would only take memory, up to 0.8 GB each at worst.
+#: Number of decoding threads, which release the interpreter lock. More would only take memory, up to 0.8 GB each.
 _MOST_THREADS = 4
-#: What a request has been through, by Scrapy's and our own names.
+#: Keys of a request's meta that are stored in the queue, Scrapy's and ours.
 _KEPT = ("asked", "retry_times", "redirect_times", "redirect_ttl")
 
 
 def main() -> None:
-    """Crawl until all is done or a request to stop arrives."""
-    # Without a buffer, on whose lock the interpreter could not end while a thread waits in it.
+    """Crawl until everything is done or the command to stop arrives."""
+    # Unbuffered: at exit, the interpreter would wait for the lock of a buffer that a thread reads from.
     commands = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
     job = orjson.loads(commands.readline())
     folder, options = Path(job["folder"]), CrawlOptions(**job["options"])
@@ -85,24 +85,23 @@ def _obey(process: CrawlerProcess, commands: Iterable[bytes], started: threading
 
     for line in commands:
         if line == STOP:
-            # Scrapy forgets an order to stop that comes before its engine runs, and cannot be stopped after that.
+            # Scrapy ignores a stop before its engine runs, and cannot be stopped after that.
             started.wait()
             reactor.callFromThread(process.stop)
     os._exit(1)
 
 
 def scrapy_settings(options: CrawlOptions, queue: Path) -> dict[str, Any]:
-    """Return the settings of a crawl whose queue is in the folder `queue`; no other component takes part.
+    """Return the settings of a crawl whose queue is in the folder `queue`, without other components.
 
-    Scrapy's own lists (`…_BASE`) are replaced and not added to. So there are no cookies and no referrers; no proxies
-    of environment variables, which would hide the address that is connected to; no telnet console; and no
-    schemes but http and https.
+    Scrapy's default lists (`…_BASE`) are replaced. So there are no cookies or referrers; no proxies from environment
+    variables, which would hide the connected address; no telnet console; and only the schemes http and https.
     """
     handler = f"{_HERE}.middlewares.PacedHandler"
     reactor = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
     return {
         "TWISTED_REACTOR": reactor if options.allow_private else f"{_HERE}.spider.PublicReactor",
-        # Both kinds of IP addresses; the look-up itself ends with the request, after DOWNLOAD_TIMEOUT.
+        # IPv4 and IPv6; the lookup ends with the request, after DOWNLOAD_TIMEOUT.
         "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingHostnameResolver",
         "DOWNLOAD_HANDLERS_BASE": {"http": handler, "https": handler},
         "DOWNLOADER_MIDDLEWARES_BASE": {
@@ -118,14 +117,14 @@ def scrapy_settings(options: CrawlOptions, queue: Path) -> dict[str, Any]:
         },
         "SPIDER_MIDDLEWARES_BASE": {},
         "EXTENSIONS_BASE": {},
-        # One queue for all hosts: Scrapy's queue of queues keeps files open for each, and runs out of them at some
-        # hundred hosts. The list comes shuffled instead, so that hosts take turns.
+        # One queue for all hosts: Scrapy's queue per host keeps files open, and reaches the limit at some hundred
+        # hosts. # Instead the list is shuffled, so that hosts alternate.
         "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue",
         "SCHEDULER_DISK_QUEUE": f"{_HERE}.spider.RequestQueue",
         "SCHEDULER_START_DISK_QUEUE": None,
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "JOBDIR": str(queue),
-        # Manners.
+        # Politeness.
         "USER_AGENT": options.user_agent,
         "DEFAULT_REQUEST_HEADERS": {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
         "CONCURRENT_REQUESTS": options.concurrency,
@@ -146,9 +145,9 @@ def scrapy_settings(options: CrawlOptions, queue: Path) -> dict[str, Any]:
         "DOWNLOAD_FAIL_ON_DATALOSS": True,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": _BACKLOG_BYTES,
-        # Workers that Scrapy starts for the items of each answer; there are none.
+        # Workers for the items of each response; there are no items.
         "CONCURRENT_ITEMS": 1,
-        # Silence, but for faults of the program; what goes wrong with photos is in their outcomes.
+        # Only errors of the program are logged; errors of photos are in their outcomes.
         "LOG_LEVEL": "ERROR",
         "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",
         "STATS_DUMP": False,
@@ -157,10 +156,10 @@ def scrapy_settings(options: CrawlOptions, queue: Path) -> dict[str, Any]:
 
 
 class PublicReactor(AsyncioSelectorReactor):
-    """Twisted's asyncio reactor, which connects to public addresses only.
+    """Twisted's asyncio reactor, restricted to public addresses.
 
-    The check is made where connections are made, and not at a look-up beforehand: whatever a name resolved to a moment
-    ago, wherever a redirect or a robots.txt leads, and however an address is spelt, it is an address literal here.
+    The check is made when connecting, not at an earlier lookup: after name resolution, redirects and any spelling of
+    an address, this method gets an address literal.
     """
 
     def connectTCP(self, host: str, port: int, *args: Any, **options: Any) -> Any:  # noqa: N802 - Twisted's name
@@ -176,7 +175,7 @@ def install() -> None:
 
 
 class UrlTally:
-    """How many URLs a set has, and the sum of their digests: two sets with the same tally are the same set."""
+    """The number of URLs in a set and the sum of their digests, which identify the set."""
 
     def __init__(self) -> None:
         self.count = self.sum = 0
@@ -187,7 +186,7 @@ class UrlTally:
         self.sum = (self.sum + by * int.from_bytes(digest_of(url), "big")) % (1 << 128)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it with the sum in hexadecimal, which is too long for JSON's numbers."""
+        """Return the tally with the sum in hexadecimal, since it exceeds JSON's numbers."""
         return {"count": self.count, "sum": f"{self.sum:x}"}
 
 
@@ -195,7 +194,7 @@ class PhotoSpider(Spider):
     """Requests the URLs of the list, examines each photo in a thread, and logs one outcome per URL.
 
     Attributes:
-        fault: What ended the crawl early, such as a full disk.
+        fault: The error that ended the crawl early, such as a full disk.
     """
 
     name = "photos"
@@ -219,10 +218,10 @@ class PhotoSpider(Spider):
         self._threads = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
 
     def _take_queue(self) -> bool:
-        """Return whether the queue on disk holds this very list and can be resumed; remove any other.
+        """Return whether the queue on disk has exactly this list and can be resumed; delete any other.
 
-        Scrapy's queue is consistent only after an orderly stop, and lacks what was in progress when it was killed. So
-        an orderly stop notes what is in the queue; the note is removed as soon as the queue is in use again.
+        Scrapy's queue is consistent only after an orderly stop; after a kill, it lacks the requests in progress. So an
+        orderly stop writes the tally of the queue to a file, which is deleted when the queue is used again.
         """
         try:
             fits = bool(orjson.loads(self._note.read_bytes()) == self._pending.as_json())
@@ -236,11 +235,11 @@ class PhotoSpider(Spider):
         return fits
 
     def request(self, url: str, meta: dict[str, Any], priority: int = 0) -> Request:
-        """Return a request that ends in an outcome; `meta["asked"]` is the URL as it was asked for."""
+        """Return a request that ends with an outcome; `meta["asked"]` is the requested URL."""
         return Request(url, meta=meta, priority=priority, callback=self.judge, errback=self.give_up, dont_filter=True)
 
     async def start(self) -> AsyncIterator[Request]:
-        """Yield a request for each URL of the list, unless they are in the queue already; Scrapy calls this."""
+        """Yield a request for each URL of the list, unless the queue already has them; Scrapy calls this."""
         self._started.set()
         with self._todo.open("rb") as file:
             for number, line in enumerate([] if self._resumed else file):
@@ -253,7 +252,7 @@ class PhotoSpider(Spider):
                 if fault is not None:
                     self._record(url, refused(*fault))
                 elif request is not None and number % _PORTION:
-                    # Scrapy would take one at a turn, and then wait for the list instead of for the network.
+                    # Scrapy would take one at a time, and wait for the list instead of the network.
                     self.crawler.engine.crawl(request)
                 elif request is not None:
                     yield request
@@ -262,7 +261,7 @@ class PhotoSpider(Spider):
         self._queued = True
 
     async def judge(self, response: Response) -> None:
-        """Log what an answer turned out to be; Scrapy calls this."""
+        """Log the outcome of a response; Scrapy calls this."""
         asked = response.meta["asked"]
         found: StoredPhoto | PhotoError
         if response.status == 200:
@@ -278,25 +277,25 @@ class PhotoSpider(Spider):
             found = failed(f"http {response.status}")
             location = (response.headers.get("Location") or b"").decode("latin-1")
             if 300 <= response.status < 400 and location:
-                # Redirects to http and https have been followed.
+                # Only redirects to other schemes get here.
                 found = refused("not http", f"it redirects to {urljoin(response.url, location)}")
         moved = response.url if response.url != asked else None
         self._record(asked, found, http_status=response.status, final_url=moved)
 
     def give_up(self, failure: Failure) -> None:
-        """Log why there is no answer; Scrapy calls this."""
+        """Log the error of a request without a response; Scrapy calls this."""
         request: Request = failure.request  # type: ignore[attr-defined]
         assert failure.value is not None  # noqa: S101
         moved = request.url if request.meta.get("redirect_times") else None
         self._record(request.meta["asked"], explain(failure.value), final_url=moved)
 
     def leave_queue(self) -> None:
-        """End the crawl because its queue is damaged; another process builds a new one."""
+        """End the crawl because its queue is damaged; the next process builds a new one."""
         self._queued = False
         asyncio.ensure_future(self.crawler.engine.close_spider_async(reason="queue"))  # noqa: RUF006
 
     def closed(self, reason: str) -> None:
-        """Note what is left in the queue; Scrapy calls this when all has ended."""
+        """Write the tally of the queue; Scrapy calls this at the end."""
         self._threads.shutdown()
         self._log.close()
         if self._queued and self.fault is None and reason == "shutdown":
@@ -315,22 +314,22 @@ class PhotoSpider(Spider):
         self._pending.change(-1, asked)
 
     def _close(self, error: OSError) -> CloseSpider:
-        """Return what ends the crawl when the disk does not accept what we write."""
+        """Return the error of a failed write, which ends the crawl."""
         self.fault = str(error)
         return CloseSpider("disk")
 
 
 def keep_photo(body: bytes, folder: Path, parts: Path, limits: PhotoLimits) -> StoredPhoto:
-    """Put a photo into a collection, once for all URLs with the same bytes, and whole even after a power cut.
+    """Store a photo in a collection, once for all URLs with the same bytes, and durably.
 
     Args:
-        body: The file's bytes.
+        body: The content of the file.
         folder: The collection.
-        parts: A folder on the same disk, for files that are being written.
-        limits: The largest photo that is accepted.
+        parts: A folder on the same disk for partial files.
+        limits: The limits of accepted photos.
 
     Raises:
-        PhotoError: It is not accepted.
+        PhotoError: The photo is rejected.
     """
     try:
         photo = examine_photo(body, limits)
@@ -350,7 +349,7 @@ def keep_photo(body: bytes, folder: Path, parts: Path, limits: PhotoLimits) -> S
 
 
 class RequestQueue:
-    """Scrapy's first-in-first-out queue on disk, in JSON: unpickling could run code that was put into the folder."""
+    """Scrapy's first-in-first-out queue on disk, as JSON: unpickling could execute code placed in the folder."""
 
     def __init__(self, folder: str, spider: PhotoSpider) -> None:
         self._lines = FifoDiskQueue(folder)
@@ -371,7 +370,7 @@ class RequestQueue:
         self._lines.push(orjson.dumps({"url": request.url, "priority": request.priority, "meta": meta}))
 
     def pop(self) -> Request | None:
-        """Remove and return the oldest request; None when there is none, or the queue is damaged."""
+        """Remove and return the oldest request; None if the queue is empty or damaged."""
         line = self._lines.pop()
         if line is None:
             return None
@@ -383,5 +382,5 @@ class RequestQueue:
             return None
 
     def close(self) -> None:
-        """Write down where the queue begins and ends."""
+        """Write the state of the queue and close it."""
         self._lines.close()
