@@ -1,4 +1,4 @@
-"""Encode the drawings of a data set as binary codes, or drawings and photos as vectors, by a trained network.
+"""Encode the drawings of a data set as binary codes, or drawings and photos as vectors or codes, by a trained network.
 
 The file of a split is written atomically, so a stopped run resumes with the missing splits.
 """
@@ -64,11 +64,15 @@ class Config:
 
 
 def run(run_folder: Path, data: Path, config: Config) -> Manifest:
-    """Encode splits and return the manifest of the folder of codes or, for a run of drawings and photos, vectors.
+    """Encode splits and return the manifest of the folder of codes or vectors.
+
+    Runs of `train sbir` give vectors of drawings and photos, runs of `train zsih` codes of them, other runs codes of
+    drawings.
 
     Args:
         run_folder: Folder of a finished training.
-        data: A built data set or bitmaps, of any classes; for a run of `train sbir`, drawings and photos.
+        data: A built data set or bitmaps, of any classes; for a run of `train sbir` or `train zsih`, drawings and
+            photos.
         config: Splits and output folder.
 
     Raises:
@@ -108,6 +112,7 @@ def run(run_folder: Path, data: Path, config: Config) -> Manifest:
 def _embed(run_folder: Path, data: Path, config: Config) -> Manifest:
     from sketchdata.cross_domain.encoder import embed_shards, read_space
     from sketchdata.cross_domain.layouts import DOMAINS, GROUPS, UNSEEN, is_two_domains
+    from sketchdata.formats.codes import Codes, pack_bits
     from sketchdata.training.distributed import device_of
     from sketchdata.training.run_folder import MODEL
 
@@ -130,20 +135,32 @@ def _embed(run_folder: Path, data: Path, config: Config) -> Manifest:
     splits = [split for split in known if split in chosen and manifest.splits[split]]
     if not splits:
         raise ConfigError(f"{data} has no pictures in {', '.join(sorted(chosen))}: choose another of its --splits")
-    facts = {
-        "width": encoder.width,
-        "precision": config.precision,
-        "model": hash_file(run_folder / MODEL, "sha256"),
-    }
-    if encoder.layer is not None:
-        facts["layer"] = encoder.layer
+    if encoder.bits and config.precision != "float32":
+        raise ConfigError(f"--precision is of vectors, and {run_folder} gives codes: leave it out")
+    model, device = hash_file(run_folder / MODEL, "sha256"), str(device_of(config.device))
     entry = ParentEntry(name=manifest.name, sha256=hash_file(data / MANIFEST_NAME, "sha256"))
-    folder = vector_folder(config.out, data=entry, classes=manifest.classes, splits=splits, facts=facts)
-    device = str(device_of(config.device))
 
     def embedded(split: str) -> PictureVectors:
         return embed_shards(encoder, data, manifest, split, device=device, batch_size=config.batch_size or 64)
 
+    def encoded(split: str) -> Codes:
+        found = embedded(split)
+        return Codes(
+            bits=encoder.bits,
+            packed=pack_bits(found.rows > 0),
+            labels=found.labels,
+            key_ids=found.key_ids,
+            classes=found.classes,
+        )
+
+    if encoder.bits:
+        origin = CodeOrigin(data=entry, bits=encoder.bits, classes=manifest.classes, model=model)
+        codes = code_folder(config.out, origin, splits)
+        return write_codes(codes, {split: partial(encoded, split) for split in splits}, overwrite=config.overwrite)
+    facts = {"width": encoder.width, "precision": config.precision, "model": model}
+    if encoder.layer is not None:
+        facts["layer"] = encoder.layer
+    folder = vector_folder(config.out, data=entry, classes=manifest.classes, splits=splits, facts=facts)
     return write_vectors(folder, {split: partial(embedded, split) for split in splits}, overwrite=config.overwrite)
 
 

@@ -1,7 +1,8 @@
-"""Build an index over codes of a split, or over vectors of photos, for `sketchdata search`."""
+"""Build an index over codes of drawings or photos, or over vectors of photos, for `sketchdata search`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from sketchdata.config import FOLDER, option, recorded
 from sketchdata.engine.output_folder import OutputFolder
 from sketchdata.errors import ConfigError
-from sketchdata.formats.codes import MAX_BITS, Codes
+from sketchdata.formats.codes import MAX_BITS, Codes, joined
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_folder import CodeFolder, open_codes
 from sketchdata.retrieval.index import CODES, KEY_IDS, KINDS, LABELS, STRUCTURE, make_index, write_arrays
@@ -30,7 +31,7 @@ class Config:
     out: Path = option(help="Folder of the index.", record=False, type=FOLDER)
     split: str | None = option(
         None,
-        help="Split that is searched; of vectors, one or several, A,B,…. Default: gallery; of vectors all of photos.",
+        help="Split that is searched; of photos, one or several, A,B,…. Default: gallery, or all splits of photos.",
     )
     kind: str = option(
         "flat",
@@ -63,11 +64,14 @@ def run(directory: Path, config: Config) -> Manifest:
         raise ConfigError(f"--kind {config.kind} is for vectors, and {directory} has codes: take {', '.join(KINDS)}")
     if config.bits is not None or config.fit is not None:
         raise ConfigError(f"--bits and --fit are for vectors, and {directory} has codes")
-    source, split = open_codes(directory), config.split or "gallery"
+    source = open_codes(directory)
+    splits = names_in(config.split or "") or source.photos or ("gallery",)
+    if len(splits) > 1 and not set(splits) <= set(source.photos):
+        raise ConfigError(f"--split {config.split}: several splits can be joined of photos alone: name one of drawings")
     # Read first, so that damaged codes do not destroy the index to overwrite.
-    codes = source.read(split)
+    codes = joined([source.read(split) for split in splits])
     names = frozenset({KEY_IDS, CODES, LABELS, STRUCTURE})
-    folder = OutputFolder(out=config.out, plan=_plan(source, codes, split, config), names=names, noun="index")
+    folder = OutputFolder(out=config.out, plan=_plan(source, codes, splits, config), names=names, noun="index")
     # Built before the folder is claimed, so that an error does not destroy the index to overwrite.
     index = cache(partial(make_index, codes, config.kind))
     if (finished := folder.begin(overwrite=config.overwrite, check=index)) is not None:
@@ -75,14 +79,16 @@ def run(directory: Path, config: Config) -> Manifest:
     return folder.finish([folder.publish(path.name, len(codes)) for path in write_arrays(index(), folder.work)], _card)
 
 
-def _plan(source: CodeFolder, codes: Codes, split: str, config: Config) -> Manifest:
-    counts = np.bincount(codes.labels, minlength=len(codes.classes)).tolist()
-    facts = {"bits": source.bits, "model": source.model, "ids": source.manifest.config.get("ids")}
+def _plan(source: CodeFolder, codes: Codes, splits: Sequence[str], config: Config) -> Manifest:
+    facts: dict[str, Any] = {"split": ",".join(splits), "bits": source.bits, "model": source.model}
+    facts["ids"] = source.manifest.config.get("ids")
+    if source.photos and source.manifest.parent is not None:
+        facts |= {"splits": list(splits), "data": asdict(source.manifest.parent)}
     return Manifest(
         name=f"{source.manifest.name}-index",
-        config={**recorded(config), "split": split, **facts},
+        config={**recorded(config), **facts},
         classes=codes.classes,
-        counts={split: dict(zip(codes.classes, counts, strict=True))},
+        counts={split: source.manifest.counts[split] for split in splits},
         rejects={},
         sources=(),
         files=(),
@@ -93,12 +99,13 @@ def _plan(source: CodeFolder, codes: Codes, split: str, config: Config) -> Manif
 def _card(manifest: Manifest) -> str:
     config, parent = manifest.config, manifest.parent
     made_from = "" if parent is None else f" of {parent.name} (sha256 of its manifest:\n`{parent.sha256}`)"
+    nouns = "photos" if "data" in config else "drawings"
     return f"""# {manifest.name}
 
 An index of the kind `{config["kind"]}` over {sum(manifest.splits.values()):,} binary codes of {config["bits"]} bits,
 split {config["split"]}{made_from}. Written by {manifest.tool}.
 
-`sketchdata search` finds the nearest drawings in it. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
+`sketchdata search` finds the nearest {nouns} in it. `codes.npy`, `key_ids.npy` and `labels.npy` hold the codes
 by rising key_id; bit j of a code is bit j % 8, the lowest first, of its byte j // 8. `manifest.json` lists every file
 with its sha256; `sketchdata verify` checks them.
 """

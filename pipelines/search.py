@@ -127,7 +127,7 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
         index = open_index(directory)
     k = config.k or min(DEFAULT_K, len(index))
     if k > len(index):
-        held = "codes" if isinstance(index, Index) else "photos"
+        held = "photos" if index.of_photos else "codes"
         raise ConfigError(f"-k {k:,} is more than the {len(index):,} {held} of the index")
     word = None if config.word is None else choose_classes(index.classes, config.word)[0]
     read, unreadable = read_each(queries, lambda text: _read(text, index, config))
@@ -136,9 +136,10 @@ def run(directory: Path, queries: Sequence[str], config: Config) -> SearchAnswer
     read = _with_drawings([replace(query, word=word or query.word) for query in read], config.data)
     # One more, since a drawing in the index finds itself first.
     wanted = min(k + 1, len(index))
-    if isinstance(index, VectorIndex):
+    if index.of_photos:
         neighbours = _nearest(read, index, wanted, config)
     else:
+        assert isinstance(index, Index)  # noqa: S101 - vectors are of photos
         neighbours = index.search(_codes(read, index, config), wanted)
     pairs = zip(read, neighbours, strict=True)
     return SearchAnswers(
@@ -167,7 +168,7 @@ def _read(text: str, index: Index | VectorIndex, config: Config) -> list[Query]:
     if key_id is None:
         return read_queries(text)
     row = index.row_of(key_id)
-    if row is None and isinstance(index, VectorIndex):
+    if row is None and index.of_photos:
         raise ConfigError(f"the index has no photo of key_id {key_id}: give one of its photos, or a file of a drawing")
     if row is None and config.data is None:
         raise ConfigError(f"key_id {key_id} is not in the index: name the data set that has it by --data")
@@ -193,7 +194,7 @@ def _with_drawings(queries: Sequence[Query], data: Path | None) -> list[Query]:
     return complete
 
 
-def _nearest(queries: Sequence[Query], index: VectorIndex, k: int, config: Config) -> list[Neighbours]:
+def _nearest(queries: Sequence[Query], index: Index | VectorIndex, k: int, config: Config) -> list[Neighbours]:
     """Return the nearest items of drawings, by the network, and of photos in the index, by their vectors or codes."""
     own = {number: query.row for number, query in enumerate(queries) if query.row is not None}
     drawn = {number: query.drawing for number, query in enumerate(queries) if query.row is None and query.drawing}
@@ -202,7 +203,7 @@ def _nearest(queries: Sequence[Query], index: VectorIndex, k: int, config: Confi
         found |= zip(own, index.search(np.stack([index.code(row) for row in own.values()]), k), strict=True)
     if drawn:
         if config.run is None:
-            raise ConfigError("a drawing needs the network to become a vector: name its run (--run)")
+            raise ConfigError("a drawing needs the network that made the index: name its run (--run)")
         with needs_extra("searching photos", "train"):
             from sketchdata.cross_domain.photo_search import DrawingEmbedder
             from sketchdata.training.distributed import device_of
@@ -248,7 +249,6 @@ def photos_of(found: SearchAnswers, data: Path) -> dict[int, FoundPhoto]:
     from sketchdata.cross_domain.photo_search import PhotoStore
 
     index = found.index
-    assert isinstance(index, VectorIndex)  # noqa: S101 - an index of codes has drawings
     wanted = {result.key_id for answer in found.answers for result in answer.results}
     wanted |= {a.query.key_id for a in found.answers if a.query.key_id is not None and a.query.row is not None}
     rows = {key_id: row for key_id in sorted(wanted) if (row := index.row_of(key_id)) is not None}
@@ -263,7 +263,7 @@ def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
         ConfigError: A drawing is missing, or the index is of bitmaps, which have no key_ids.
         SketchDataError: The data set is missing, or a shard cannot be read.
     """
-    if isinstance(found.index, VectorIndex):
+    if not isinstance(found.index, Index) or found.index.of_photos:
         raise ConfigError(f"the index of {found.name} is over photos, which are shown alone: leave out --beside")
     if found.index.facts.get("ids") == ROW_NUMBERS:
         raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")

@@ -80,4 +80,5 @@ def open_finder(directory: Path, config: Config) -> Finder:
         data = Path(recorded)
     if is_vector_index(read_manifest(directory)):
         return PhotoFinder(open_vector_index(directory), config.run, data, device=config.device)
-    return DrawingFinder(open_index(directory), config.run, data, device=config.device)
+    index = open_index(directory)
+    return (PhotoFinder if index.of_photos else DrawingFinder)(index, config.run, data, device=config.device)

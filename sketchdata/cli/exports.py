@@ -11,8 +11,9 @@ import click
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cli.output import JSON, bytes_of, counted, echo_json
 from sketchdata.config import FILE, FOLDER, PATH, options
+from sketchdata.cross_domain.layouts import DOMAINS, DRAWINGS
 from sketchdata.engine import EngineOptions
-from sketchdata.errors import needs_extra
+from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.pipelines import exports, imports
 from sketchdata.storage.manifest import Manifest
 
@@ -175,20 +176,37 @@ def export_splits(as_json: bool, config: exports.ExportSplitsConfig, split: Spli
     show_default=True,
     help="Version of ONNX's operators.",
 )
+@click.option(
+    "--domain",
+    type=click.Choice(DOMAINS),
+    help="Branch of a network of drawings and photos. Default: drawings.",
+)
 @JSON
-def export_onnx(run: Path, out: Path, opset: int, as_json: bool) -> None:
+def export_onnx(run: Path, out: Path, opset: int, domain: str | None, as_json: bool) -> None:
     """Export the network of the training in RUN as one ONNX file, for programs without torch.
 
     Its inputs are pictures, sequences of points or both; its outputs are the code layer's values, the bits and the
     scores of the classes. The file's metadata has the class table and the settings for making the inputs. The file is
     written only if onnxruntime computes the same outputs as torch.
 
+    Of a network of drawings and photos (`sketchdata train sbir`, `sketchdata train zsih`) one branch is exported, whose
+    input is a picture, and whose output a vector, or values and bits.
+
     Example: sketchdata export onnx runs/hashing-64 --out model.onnx
+
+    Example: sketchdata export onnx runs/zsih --domain photos --out photos.onnx
     """
     with needs_extra("the ONNX export", "onnx"):
+        from sketchdata.cross_domain.encoder import holds_space
+        from sketchdata.cross_domain.onnx_export import export_space
         from sketchdata.training.onnx_export import export_run
 
-    found = export_run(run, out, opset=opset)
+    if holds_space(run):
+        found = export_space(run, out, domain or DRAWINGS, opset=opset)
+    elif domain is not None:
+        raise ConfigError(f"--domain is of networks of drawings and photos, and {run} holds another: leave it out")
+    else:
+        found = export_run(run, out, opset=opset)
     if as_json:
         echo_json(found)
         return

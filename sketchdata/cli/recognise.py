@@ -277,7 +277,7 @@ def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
     with --data all drawings of another data set of these classes.
 
     RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
-    searched in its `gallery`, and nothing is written.
+    searched in its `gallery`, or unseen drawings in unseen photos, and nothing is written.
 
     With `--views 18` a classifier sees each drawing turned and mirrored, and its probabilities are averaged. The
     network should have learned from turned drawings (`--augment --rotate 45`); one that has not may lose accuracy.
@@ -472,17 +472,22 @@ def _write_examples(path: Path, found: dict[str, Any], shown: Sequence[ShownQuer
 
 
 def _evaluate_codes(folder: Path, config: EvaluateConfig, as_json: bool) -> None:
-    from sketchdata.retrieval.code_folder import read_codes
+    from sketchdata.cross_domain.layouts import DOMAINS, UNSEEN
+    from sketchdata.retrieval.code_folder import open_codes
     from sketchdata.retrieval.scores import score_codes
 
-    if config != EvaluateConfig():
+    source, queries = open_codes(folder), config.queries
+    of_photos = bool(source.photos)
+    if config != EvaluateConfig(queries=queries) or (queries != EvaluateConfig().queries and not of_photos):
         raise ConfigError(f"{folder} holds codes, and the options are for networks: leave them out")
-    scored = score_codes(read_codes(folder, "query"), read_codes(folder, "gallery"))
+    gallery = DOMAINS[1 - DOMAINS.index(queries)]
+    splits = (f"{UNSEEN}-{queries}", f"{UNSEEN}-{gallery}") if of_photos else ("query", "gallery")
+    scored = score_codes(*map(source.read, splits), precision_at=(100,) if of_photos else ())
     found = {"retrieval": scored.values()}
     if as_json:
         echo_json(found)
         return
-    _say_retrieval("", found["retrieval"])
+    _say_retrieval("", found["retrieval"], gallery if of_photos else "drawings")
     click.echo(scored.definition)
 
 

@@ -27,14 +27,15 @@ from sketchdata.retrieval.vector_index import VectorIndex
 @JSON
 @options(config=encode_recipe.Config)
 def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -> None:
-    """Turn the drawings in DATA into binary codes, or drawings and photos into vectors, by the network in RUN.
+    """Turn drawings, or drawings and photos, in DATA into binary codes or vectors by the network in RUN.
 
     DATA is a built data set, its tars or bitmaps, of any classes. Writes a Parquet file a split with key_id, label and
     code, and a manifest. Bitmaps have no key_ids: their row numbers within the split take the place. The same command
     resumes an interrupted run; on the CPU, it gives the same bytes.
 
-    If RUN is a training on drawings and photos (`sketchdata train sbir`), DATA is what `sketchdata build sbir` made,
-    and --splits names groups (seen, validation, unseen) or splits (unseen-photos). Files have key_id, label and vector.
+    If RUN is a training on drawings and photos (`sketchdata train sbir`, `sketchdata train zsih`), DATA is what
+    `sketchdata build sbir` made, and --splits names groups (seen, validation, unseen) or splits (unseen-photos). Files
+    of `train sbir` have key_id, label and vector, those of `train zsih` codes.
 
     Of a run of `sketchdata train dsf`, --layer chooses the layers that become vectors of length 1.
 
@@ -108,8 +109,8 @@ def search(
 ) -> None:
     """Find the drawings or photos in an index that are nearest to each QUERY.
 
-    Drawings are compared by the Hamming distance of their codes; photos by the Euclidean distance of vectors, or by
-    their codes if the index is of the kind `itq`. A key_id of an index over photos is that of a photo.
+    Codes are compared by their Hamming distance, vectors by their Euclidean distance; an index of vectors of the kind
+    `itq` has codes of them. A key_id of an index over photos is that of a photo.
 
     A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file or a picture (.png,
     .jpg, .webp, .gif, .bmp, .avif or .tif). Of several, files that cannot be read are named, and the exit code is 1.
@@ -146,7 +147,7 @@ def search(
     for answer in found.answers:
         if answer.note is not None:
             click.echo(f"{answer.query.name}: {answer.note}", err=True)
-    if sheet is not None and config.data is not None and isinstance(found.index, VectorIndex):
+    if sheet is not None and config.data is not None and found.index.of_photos:
         if config.beside:
             raise ConfigError("--beside shows drawings, and the index is over photos: leave one of them out")
         _write_photos(found, config.data, sheet)

@@ -20,8 +20,10 @@ from sketchdata.cross_domain.encoder import read_space
 from sketchdata.drawings.drawing import Drawing, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, FormatError, SketchDataError
+from sketchdata.formats.codes import pack_bits
 from sketchdata.photos.crops import encode
 from sketchdata.photos.image import DEFAULT_LIMITS, Photo, decode, resize, sniff
+from sketchdata.retrieval.index import Index
 from sketchdata.retrieval.vector_index import VectorIndex
 from sketchdata.storage import pictures
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file
@@ -29,6 +31,8 @@ from sketchdata.storage.parquet import RowGroups, read_row_groups
 from sketchdata.training.packed import pack
 from sketchdata.training.run_folder import MODEL
 
+#: Over vectors, or over codes of a network that gives codes.
+PhotoIndex = Index | VectorIndex
 #: The longest side of a thumbnail in pixels.
 THUMBNAIL = 160
 _CREDITS = ("title", "author", "licence", "page", "source")
@@ -40,11 +44,11 @@ _REDUCED = ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4), (8
 
 
 class DrawingEmbedder:
-    """Turns drawings into vectors of an index over photos; the network is read once.
+    """Turns drawings into what an index over photos is searched by, vectors or codes; the network is read once.
 
     Args:
         index: The index.
-        run: Folder of the training whose network made its vectors.
+        run: Folder of the training whose network made its vectors or codes.
         device: Where to compute.
 
     Raises:
@@ -52,23 +56,28 @@ class DrawingEmbedder:
         SketchDataError: The training is not finished, or damaged.
     """
 
-    def __init__(self, index: VectorIndex, run: Path, *, device: str = "cpu") -> None:
+    def __init__(self, index: PhotoIndex, run: Path, *, device: str = "cpu") -> None:
         layer = index.facts.get("layer")
         self.encoder = read_space(run, None if layer is None else str(layer)).to(device)
         sha256, model = hash_file(run / MODEL, "sha256"), str(index.facts.get("model"))
-        if (model, index.width) != (sha256, self.encoder.width):
+        codes = isinstance(index, Index)
+        width = index.bits if isinstance(index, Index) else index.width
+        if (model, width, codes) != (sha256, self.encoder.width, self.encoder.bits > 0):
+            held = f"codes of {width:,} bits" if codes else f"vectors of {width:,} values"
             raise ConfigError(
-                f"the index holds vectors of {index.width:,} values by another network (sha256 {model[:16]}…) than "
-                f"that of {run} ({self.encoder.width:,} values, sha256 {sha256[:16]}…): take the run that the vectors "
-                "were made by, or encode and index the data set again"
+                f"the index holds {held} by another network (sha256 {model[:16]}…) than that of {run} "
+                f"({self.encoder.width:,} {'bits' if self.encoder.bits else 'values'}, sha256 {sha256[:16]}…): take "
+                "the run that made them, or encode and index the data set again"
             )
 
     @torch.no_grad()
-    def __call__(self, drawings: Sequence[Drawing]) -> npt.NDArray[np.float32]:
-        """Return the vectors of M drawings, (M, D); raw ones are simplified first."""
-        ink = self.rastered(drawings)
-        found: npt.NDArray[np.float32] = self.encoder(ink, DRAWINGS).cpu().numpy()
-        return found
+    def __call__(self, drawings: Sequence[Drawing]) -> npt.NDArray[Any]:
+        """Return the vectors of M drawings, (M, D) float32, or their codes, (M, ⌈D / 8⌉) uint8.
+
+        Raw drawings are simplified first.
+        """
+        found: npt.NDArray[np.float32] = self.encoder(self.rastered(drawings), DRAWINGS).cpu().numpy()
+        return pack_bits(found > 0) if self.encoder.bits else found
 
     def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
         """Return M drawings as the network sees them: (M, 3, S, S) uint8, black on white."""
@@ -95,7 +104,7 @@ class FoundPhoto:
 
 
 class PhotoStore:
-    """The pictures of an index, read from the data set that its vectors are of when they are asked for.
+    """The pictures of an index, read from the data set that it is of when they are asked for.
 
     Safe to use from several threads.
 
@@ -108,7 +117,7 @@ class PhotoStore:
         SketchDataError: It is missing or damaged.
     """
 
-    def __init__(self, index: VectorIndex, data: Path) -> None:
+    def __init__(self, index: PhotoIndex, data: Path) -> None:
         self.manifest, splits = open_two_domains(data), [str(split) for split in index.facts.get("splits") or ()]
         recorded = index.facts.get("data")
         wanted = str(recorded.get("sha256")) if isinstance(recorded, Mapping) else "?"

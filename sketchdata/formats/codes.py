@@ -5,6 +5,7 @@ Bit j of a code is bit j % 8, counted from the lowest, of byte j // 8, as in fai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,3 +72,14 @@ class Codes:
             key_ids=self.key_ids[rows],
             classes=self.classes,
         )
+
+
+def joined(parts: Sequence[Codes]) -> Codes:
+    """Return the codes of one or several parts, of one length and class table, one after the other."""
+    return Codes(
+        bits=parts[0].bits,
+        packed=np.concatenate([part.packed for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        key_ids=np.concatenate([part.key_ids for part in parts]),
+        classes=parts[0].classes,
+    )

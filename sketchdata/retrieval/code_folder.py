@@ -137,13 +137,13 @@ def _card(manifest: Manifest) -> str:
 
 Binary codes of {config["bits"]} bits{made_from}{network}. Written by {manifest.tool}.
 
-| split | drawings |
+| split | codes |
 |---|--:|
 {rows}
 
-`{{split}}.parquet` has `key_id`, `label` and `code` of each drawing. Ids are {ids}. Bit j of a code is bit j % 8, the
-lowest first, of its byte j // 8. `manifest.json` has the class table that the labels index, and lists every file with
-its sha256; `sketchdata verify` checks them.
+`{{split}}.parquet` has `key_id`, `label` and `code` of each drawing or photo. Ids are {ids}. Bit j of a code is bit
+j % 8, the lowest first, of its byte j // 8. `manifest.json` has the class table that the labels index, and lists every
+file with its sha256; `sketchdata verify` checks them.
 """
 
 
@@ -164,6 +164,11 @@ class CodeFolder:
         """The sha256 of the network's file; None where it is unknown."""
         model = self.manifest.config["model"]
         return None if model is None else str(model)
+
+    @property
+    def photos(self) -> tuple[str, ...]:
+        """The splits that have photos, in codes of drawings and photos."""
+        return tuple(split for split in self.manifest.config["splits"] if split.endswith("-photos"))
 
     @property
     def entry(self) -> ParentEntry:

@@ -220,7 +220,7 @@ def open_index(folder: Path) -> Index:
         key_ids=codes.key_ids,
         classes=codes.classes,
         structure=None if KINDS[kind] is None else _read_structure(folder, manifest, codes),
-        facts={name: manifest.config.get(name) for name in ("model", "split", "ids")},
+        facts={name: manifest.config.get(name) for name in ("model", "split", "ids", "splits", "data")},
     )
 
 
@@ -295,7 +295,7 @@ class Index:
         key_ids: (N,) uint64, rising.
         classes: The class table.
         structure: faiss' index; None for `flat`.
-        facts: Facts about the source of the codes: `model`, `split`, `ids`.
+        facts: Facts about the source of the codes: `model`, `split`, `ids`; of photos, `splits` and `data` too.
     """
 
     kind: str
@@ -314,6 +314,11 @@ class Index:
     def nbytes(self) -> int:
         """Bytes of all arrays, without faiss' own."""
         return self.words.nbytes + self.labels.nbytes + self.key_ids.nbytes
+
+    @property
+    def of_photos(self) -> bool:
+        """Whether its codes are by a network of drawings and photos."""
+        return self.facts.get("data") is not None
 
     def row_of(self, key_id: int) -> int | None:
         """Return the first row of a drawing; None where the index lacks it."""
@@ -423,6 +428,11 @@ class Index:
         if run is None:
             raise ConfigError(
                 "a drawing that is not in the index needs the network to become a code: name its run (--run)"
+            )
+        if self.of_photos:
+            raise ConfigError(
+                "the index is of photos, whose network reads drawings by `sketchdata search`, or by "
+                "cross_domain.photo_search.DrawingEmbedder, which gives codes for `search`"
             )
         with needs_extra("turning drawings into codes", "train"):
             from sketchdata.training.distributed import device_of

@@ -109,6 +109,11 @@ class VectorIndex:
         own = self.rows.nbytes if self.rows is not None else 0
         return own + self.labels.nbytes + self.key_ids.nbytes + (0 if self.codes is None else self.codes.words.nbytes)
 
+    @property
+    def of_photos(self) -> bool:
+        """Whether it is by a network of drawings and photos: always."""
+        return True
+
     def row_of(self, key_id: int) -> int | None:
         """Return the row of a picture; None where the index lacks it."""
         row = int(np.searchsorted(self.key_ids, np.uint64(key_id)))

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sketchdata.cross_domain.photo_search import DrawingEmbedder, PhotoStore
+from sketchdata.cross_domain.photo_search import DrawingEmbedder, PhotoIndex, PhotoStore
 from sketchdata.drawings.drawing import Drawing, concatenate
 from sketchdata.errors import ConfigError
 from sketchdata.retrieval.code_folder import ROW_NUMBERS
 from sketchdata.retrieval.index import Index
-from sketchdata.retrieval.vector_index import VectorIndex
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.web.exhibit import encode_strokes
 
@@ -121,10 +120,11 @@ class PhotoFinder:
 
     nouns = "photos"
 
-    def __init__(self, index: VectorIndex, run: Path, data: Path, *, device: str = "cpu") -> None:
+    def __init__(self, index: PhotoIndex, run: Path, data: Path, *, device: str = "cpu") -> None:
         self.index, self.count = index, len(index)
         self.embed, self.store = DrawingEmbedder(index, run, device=device), PhotoStore(index, data)
-        kept = f"vectors of {index.width:,} values" if index.codes is None else f"codes of {index.codes.bits} bits"
+        codes = index if isinstance(index, Index) else index.codes
+        kept = f"codes of {codes.bits} bits" if codes is not None else f"vectors of {self.embed.encoder.width:,} values"
         self.facts: Mapping[str, str] = {
             "Index": f"{len(index):,} {kept} ({index.kind})",
             "Photos": f"{self.store.manifest.name}, {', '.join(index.facts['splits'])}",
