@@ -1,8 +1,8 @@
 """CSS style sheets: the declarations that apply to an element of a document.
 
 tinycss2 parses the sheets, and cssselect2 compiles the selectors of Selectors 4 that depend only on the document. Rules
-in `@media` and similar blocks do not apply. The size of a sheet and the number of elements that its selectors visit are
-limited, against malicious sheets.
+in `@media screen` and `@media all` apply, rules of other conditions do not. The size of a sheet and the number of
+elements that its selectors visit are limited, against malicious sheets.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sketchdata.errors import FormatError
 _MAX_TEXT, _MAX_RULES, _MAX_LOOKS = 500_000, 2_000, 1_000_000
 #: Characters of a selector that count as one more visit.
 _CHARACTERS_A_LOOK = 30
+#: Conditions of `@media` that hold on every screen.
+_ANY_SCREEN = frozenset({"", "all", "screen", "only screen"})
 #: Embedded fonts and pictures, which may be large.
 _EMBEDDED = re.compile(r"base64,[\w+/=%\s]*")
 
@@ -45,9 +47,7 @@ class StyleRules:
             raise _too_many(f"more than {_MAX_TEXT:,} characters")
         count = 0
         try:
-            for rule in (rule for text in sheets for rule in tinycss2.parse_stylesheet(text, skip_comments=True)):
-                if rule.type != "qualified-rule":
-                    continue
+            for rule in (rule for text in sheets for rule in _rules_of(text)):
                 selectors, block = _compiled(rule.prelude), tinycss2.serialize(rule.content)
                 cost = 1 + len(tinycss2.serialize(rule.prelude)) // (_CHARACTERS_A_LOOK * max(len(selectors), 1))
                 for selector in selectors:
@@ -78,6 +78,18 @@ class StyleRules:
         except RecursionError as error:
             raise _too_many("their selectors are nested too deeply") from error
         return [block for _, block in sorted(fitting)]
+
+
+def _rules_of(text: str) -> Iterator[Any]:
+    """Yield the rules of a sheet, including those for all screens."""
+    for rule in tinycss2.parse_stylesheet(text, skip_comments=True):
+        if rule.type == "qualified-rule":
+            yield rule
+        elif rule.type != "at-rule" or rule.lower_at_keyword != "media" or rule.content is None:
+            continue
+        elif tinycss2.serialize(rule.prelude).strip().lower() in _ANY_SCREEN:
+            inner = tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True)
+            yield from (rule for rule in inner if rule.type == "qualified-rule")
 
 
 def _key(mark: str, name: str | None) -> str | None:

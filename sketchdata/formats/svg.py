@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
@@ -209,6 +210,7 @@ class _Painter:
         shapes: Everything that is painted, including backgrounds.
         page: The paint of the page: the root's CSS background.
         canvas: x, y, width and height of the visible part of the document; None without a size.
+        is_cut_off: Whether shapes off the canvas are invisible.
     """
 
     root: Element
@@ -216,6 +218,7 @@ class _Painter:
     shapes: list[_Shape] = field(default_factory=list)
     page: Paint = None
     canvas: Bounds | None = None
+    is_cut_off: bool = True
     _clip_bounds: dict[str, tuple[Bounds, ...] | None] = field(default_factory=dict)
     _clipping: bool = False
     _seen: int = 0
@@ -231,6 +234,10 @@ class _Painter:
             size = complex(*(parse_length(attributes, name, size) for name in ("width", "height")))
             self.canvas = (0, 0, size.real, size.imag)
         self.page = self._sheet.page(self.root)
+        overflow = self._sheet.declared(self.root).get("overflow", "hidden")
+        # Drawings in official coordinates or with times are read unchanged.
+        official = self.box in _OFFICIAL_BOXES or any("data-t" in element.attrib for element in self.root.iter())
+        self.is_cut_off = overflow != "visible" and not official
         self._draw_children(self.root, Style(), Transform(), size, 0)
 
     def _draw_children(
@@ -244,7 +251,7 @@ class _Painter:
         style = self._clipped(style, transform, viewport, depth)
         if element.tag in SHAPES:
             self._draw(element, style, transform, viewport)
-        for child in element:
+        for child in _chosen(element) if element.tag == "switch" else element:
             self._draw_element(child, style, transform, viewport, depth + 1)
 
     def _draw_element(
@@ -361,9 +368,40 @@ def _viewport(attributes: dict[str, str], place: dict[str, str], outer: complex)
 _PLACE = ("x", "y", "width", "height")
 
 
+def _chosen(switch: Element) -> list[Element]:
+    """Return the child of a `<switch>` that is drawn: the first without extensions and for English."""
+    fitting = (
+        child
+        for child in switch
+        if child.tag not in _PASSED_OVER
+        and not child.attrib.get("requiredExtensions")
+        and any(
+            tongue.strip().lower().startswith("en") for tongue in child.attrib.get("systemLanguage", "en").split(",")
+        )
+    )
+    return list(islice(fitting, 1))
+
+
+def _seen_part(root: Element, canvas: Bounds) -> Bounds:
+    """Return left, top, right and bottom of the visible part: the canvas, enlarged to the viewport's aspect ratio."""
+    x, y, width, height = canvas
+    attributes = root.attrib
+    if "%" in attributes.get("width", "%") + attributes.get("height", "%"):
+        return x, y, x + width, y + height
+    inner, _ = _viewport(attributes, {**attributes, "x": "0", "y": "0"}, complex(width, height))
+    if inner.a <= 0 or inner.d <= 0:
+        return x, y, x + width, y + height
+    size = [parse_length(attributes, name, complex(width, height)) for name in ("width", "height")]
+    return -inner.e / inner.a, -inner.f / inner.d, (size[0] - inner.e) / inner.a, (size[1] - inner.f) / inner.d
+
+
 def _ink(painter: _Painter) -> list[_Shape]:
     """Return the visible shapes, without backgrounds, frames, and shapes in the colour of the background."""
     canvas = painter.canvas
+    if canvas is not None and painter.is_cut_off:
+        # If everything lies off the canvas, its size is wrong.
+        clip = (_seen_part(painter.root, canvas),)
+        painter.shapes = [shape for shape in painter.shapes if _is_seen(_bounds(shape), (clip,))] or painter.shapes
     is_frame = [
         shape.stroke is not None and _covers(shape, canvas, _FRAME) and _is_upright(shape) for shape in painter.shapes
     ]

@@ -20,7 +20,7 @@ _LONGEST_COLOUR = 100
 _PIXELS_AND_DEGREES = re.compile(r"(?<=[\d.])(?:px|deg)\b")
 _PROPERTIES = {
     *("display", "visibility", "opacity", "color", "fill", "stroke", "fill-opacity", "stroke-opacity", "stroke-width"),
-    *("transform", "background", "background-color", "clip-path"),
+    *("transform", "background", "background-color", "clip-path", "overflow"),
 }
 _NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9}))(?:[eE][+-]?\d{1,2})?\s*(%?)[a-zA-Z]*\s*")
 _LOCAL = re.compile(r"url\(\s*[\"']?#([^\"')]{1,200})[\"']?\s*\)")
@@ -92,10 +92,26 @@ def parse_paint(text: str, current: Paint = BLACK) -> Paint:
             raise ValueError(text)
         red, green, blue = (min(max(round(value), 0), 255) for value in values[:3])
         return None if len(values) == 4 and values[3] < _LEAST_OPACITY else Colour((red, green, blue))
-    if "(" in text and not text.startswith("hsl("):
-        return _UNKNOWN
+    if "(" in text:
+        return _parse_function(text)
     rgb = ImageColor.getrgb(text)
     return None if len(rgb) == 4 and rgb[3] < 255 * _LEAST_OPACITY else Colour((rgb[0], rgb[1], rgb[2]))
+
+
+def _parse_function(text: str) -> Paint:
+    """Read a colour such as `hsl(0 0% 100% / 50%)`."""
+    from tinycss2 import color4
+
+    colour = color4.parse_color(text)
+    if colour is None or colour == "currentcolor":
+        return _UNKNOWN
+    if colour.alpha < _LEAST_OPACITY:
+        return None
+    try:
+        red, green, blue = (min(max(round(255 * part), 0), 255) for part in colour.to("srgb").coordinates)
+    except (NotImplementedError, TypeError, ValueError):  # of other spaces, and `none` in place of a number
+        return _UNKNOWN
+    return Colour((red, green, blue))
 
 
 def _number(text: str, default: float, *, whole: float = 1.0) -> float:

@@ -44,6 +44,11 @@ _GROUND_SIDE, _REACH_OF_LIGHT, _PAPER = 128, 16, 200
 _WIDEST_PEN, _DEEPEST, _RIM, _AROUND = 0.03, 0.15, 0.08, 0.03
 #: Minimum share of ink in a row of a dark edge.
 _COVERED = 0.6
+#: Lines of frames, as shares of the picture's sides: maximum distance from the edge, and that of a line along one edge
+#: only; maximum deviation from a straight line; minimum length of solid and of dashed lines; maximum gap in dashes.
+_INSET, _INSET_ALONE, _STRAIGHT, _SOLID, _DASHED, _GAP = 0.06, 0.01, 0.004, 0.8, 0.4, 0.08
+#: Maximum slope of frames, minimum side of a picture that may have one, and number of candidate lines.
+_SLOPE, _LEAST_SIDE, _TRIALS = 0.04, 24, 96
 _MOST_DOTS = 12
 #: Maximum share of ink of a line drawing in the reduced picture.
 _TEXTURE = 0.7
@@ -150,7 +155,7 @@ def _evenly_lit(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _cleaned(ink: Mask) -> Mask:
     """Remove dark edges, frames and specks from the ink, unless nothing would remain."""
-    ink = _without_dark_edges(ink, _pen(ink))
+    ink = _without_frame_lines(_without_dark_edges(ink, _pen(ink)))
     pen = _pen(ink)
     count, components, found, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     labels = np.asarray(components, np.int32)
@@ -192,6 +197,108 @@ def _without_dark_edges(ink: Mask, pen: float) -> Mask:
             deep += int(np.argmin(np.append(covered[deep:] >= _COVERED / 4, False)))
             side[:deep] = False
     return cleaned if cleaned.any() else ink
+
+
+def _without_frame_lines(ink: Mask) -> Mask:
+    """Remove straight lines along all four edges, or exactly on one edge; strokes that touch or cross them stay."""
+    sides = [_frame_line(np.rot90(ink, turn)) for turn in range(4)]
+    whole = all(side is not None for side in sides)
+    cleaned = ink.copy()
+    for turn, side in enumerate(sides):
+        if side is not None and (whole or side.alone):
+            view = np.rot90(cleaned, turn)
+            view &= ~_band(np.rot90(ink, turn), side)
+    if whole:
+        # Remains in the corners are those of the frame.
+        rows, columns = (max(round(_RIM * side), 1) for side in ink.shape)
+        count, components, found, _ = cv2.connectedComponentsWithStats(cleaned.astype(np.uint8), connectivity=8)
+        left, top, width, height = (found[:, column] for column in range(4))
+        across = (left + width <= columns) | (left >= ink.shape[1] - columns)
+        corner = across & ((top + height <= rows) | (top >= ink.shape[0] - rows))
+        corner[0] = False
+        cleaned &= ~corner[np.asarray(components, np.int32)] if count > 1 else True
+    if np.array_equal(cleaned, ink):
+        return ink
+    # A rectangle with hardly anything inside is the drawing.
+    rest = np.argwhere(cleaned)
+    if not len(rest) or np.ptp(rest, axis=0).max() < _DEEPEST * max(ink.shape):
+        return ink
+    return _without_frame_lines(cleaned) if whole else cleaned
+
+
+@dataclass(frozen=True)
+class _FrameLine:
+    """A straight line along the first row of a picture.
+
+    Attributes:
+        row: The line begins at row + slope · column.
+        slope: See `row`.
+        thickness: Number of rows, including the deviation from a straight line.
+        columns: First column, and the column after the last.
+        alone: Whether the line is a frame without lines along the other edges.
+    """
+
+    row: float
+    slope: float
+    thickness: int
+    columns: tuple[int, int]
+    alone: bool
+
+
+def _frame_line(side: Mask) -> _FrameLine | None:
+    """Return the line along the first row, if there is one."""
+    height, width = side.shape
+    if min(height, width) < _LEAST_SIDE:
+        return None
+    rim = max(round(_INSET * height), 2)
+    begins = side[:rim] & ~np.pad(side[: rim - 1], ((1, 0), (0, 0)))
+    tops, columns = np.nonzero(begins)
+    left, right = (np.flatnonzero(there) for there in (3 * columns < width, 3 * columns >= 2 * width))
+    if not len(left) or not len(right):
+        return None
+    # Candidates go through two places where ink begins; the one with the most ink along it counts.
+    rng, across = np.random.default_rng(0), np.arange(width)
+    one, other = rng.choice(left, _TRIALS), rng.choice(right, _TRIALS)
+    slopes = (tops[other] - tops[one]) / (columns[other] - columns[one])
+    rows = tops[one] - slopes * columns[one]
+    slack = max(_STRAIGHT * height, 1.0)
+    places = np.rint(rows[:, None] + slopes[:, None] * across).astype(int)
+    inked = np.zeros((_TRIALS, width), np.bool_)
+    for beside in (-1, 0, 1):
+        inked |= side[np.clip(places + beside, 0, height - 1), across]
+    best = int(np.argmax(np.where(np.abs(slopes) <= _SLOPE, np.count_nonzero(inked, axis=1), 0)))
+    slope, covered = float(slopes[best]), np.flatnonzero(inked[best])
+    on = np.abs(tops - rows[best] - slope * columns) <= slack
+    there, top = columns[on], tops[on]
+    row = float(np.median(top - slope * there))
+    deepest = round(_DEEPEST * height)
+    runs = side[np.minimum(top + np.arange(deepest)[:, None], height - 1), there].argmin(axis=0)
+    # Zero if the ink continues. Strokes that meet the line are deeper in some columns only.
+    thickness = int(np.median(np.where(runs == 0, deepest, runs)))
+    solid = len(covered) >= _SOLID * width
+    dashed = len(covered) >= _DASHED * width and np.diff(covered).max() <= _GAP * width
+    if abs(slope) > _SLOPE or thickness > max(_RIM * height, 2) or not (solid or dashed):
+        return None
+    if covered[-1] - covered[0] < _SOLID * width:
+        return None
+    alone = solid and row + max(slope * width, 0) <= max(_INSET_ALONE * height, 1)
+    return _FrameLine(row, slope, thickness + round(slack), (int(covered[0]), int(covered[-1]) + 1), alone)
+
+
+def _band(side: Mask, line: _FrameLine) -> Mask:
+    """Return the pixels of a frame's line, except where strokes cross it."""
+    height, width = side.shape
+    column = np.arange(width)
+    top = line.row + line.slope * column
+    depth = np.arange(height)[:, None] - top
+    # One row of slack above.
+    band = (depth > -2) & (depth < line.thickness)
+    band &= (line.columns[0] - line.thickness <= column) & (column < line.columns[1] + line.thickness)
+    above = (side & (depth <= -2) & (depth > -4)).any(axis=0)
+    below = (side & (depth >= line.thickness) & (depth < line.thickness + 2)).any(axis=0)
+    near = np.ones((1, 2 * line.thickness + 1))
+    crossed = [cv2.dilate(np.atleast_2d(rows).astype(np.uint8), near)[0] > 0 for rows in (above, below)]
+    return np.asarray(band & ~(crossed[0] & crossed[1]))
 
 
 def _is_framing(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.bool_]:

@@ -279,6 +279,19 @@ def test_a_curve_after_a_moveto_has_no_curve_to_mirror() -> None:
     assert distance(np.array(straight), np.array(smooth)) < FLATTENED
 
 
+def test_what_lies_off_the_canvas_is_cut_off() -> None:
+    line, beside = path("M0 0L24 12"), path("M30 0L50 12")
+    whole = [[[0, 0], [255, 128]]]
+    for size in ("", 'width="24" height="24"', 'width="9cm" height="90mm"', 'width="100%"'):
+        assert strokes_of(line + beside, root=f'viewBox="0 0 24 24" {size}') == whole
+    # A wider viewport shows more at both sides.
+    wider = 'viewBox="0 0 24 24" width="120" height="24"'
+    assert len(strokes_of(line + beside, root=wider)) == 2
+    assert strokes_of(line + beside, root=f'{wider} preserveAspectRatio="xMaxYMid slice"') == whole
+    assert len(strokes_of(line + beside, root='viewBox="0 0 24 24" style="overflow: visible"')) == 2
+    assert strokes_of(beside, root='viewBox="0 0 24 24"') == [[[0, 0], [255, 153]]]
+
+
 LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
 
 
@@ -317,6 +330,11 @@ LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
         '<path d="M0 0L5 5" stroke="white" fill="none"/>',
         '<rect x="3" y="3" width="9" height="9" fill="white" stroke="none"/>',
         '<rect width="255" height="255" fill="url(#gradient)"/>',
+        '<path d="M0 0L5 5" fill="hsla(0, 0%, 0%, 0)"/><path d="M0 0L5 5" fill="hwb(0 0% 100% / 0%)"/>',
+        '<path d="M0 0L5 5" fill="none" stroke="hsl(0deg 0% 100%)"/>',
+        "<style>@media screen{.a{fill:none}} @media print{g{fill:red}}</style><g class='a'><path d='M0 0L5 5'/></g>",
+        "<switch><g/><g><path d='M0 0L5 5'/></g></switch>",
+        "<switch><path d='M0 0L5 5' fill='none'/></switch>",
         # Frames along the edges of the canvas.
         '<rect width="255" height="255" fill="none" stroke="black"/>',
         '<rect width="100%" height="100%" fill="white" stroke="grey" stroke-width="3"/>',
@@ -421,7 +439,7 @@ def test_local_elements_are_used() -> None:
 )
 def test_units_are_read(line: str, expected: list[list[int]]) -> None:
     corner = path("M0 0Z") + path("M255 255Z")
-    assert strokes_of(corner + line, root='viewBox="0 0 200 100"')[-1] == expected
+    assert strokes_of(corner + line, root='viewBox="0 0 200 100" overflow="visible"')[-1] == expected
 
 
 def test_metadata_that_a_file_lacks_are_made_up() -> None:

@@ -170,6 +170,51 @@ def test_what_a_scan_or_photo_adds_is_no_ink(spoilt: Callable[[np.ndarray], np.n
             assert (other & near(near(one))).sum() > 0.95 * other.sum()
 
 
+def dashed(picture: np.ndarray) -> np.ndarray:
+    gaps = picture.copy()
+    framed(gaps, 9)
+    kept = np.add.outer(np.arange(256), np.arange(256)) % 12 < 8
+    return np.where(kept, gaps, picture)
+
+
+def tilted(picture: np.ndarray) -> np.ndarray:
+    corners = np.array([(5, 8), (248, 4), (251, 247), (8, 251)], np.int32)
+    cv2.polylines(picture, [corners], True, 0, 2)
+    return picture
+
+
+def one_edge(picture: np.ndarray) -> np.ndarray:
+    picture[:, 253:] = 0
+    return picture
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [lambda p: framed(p, 9), dashed, tilted, one_edge, lambda p: framed(p, 6)],
+    ids=["frame", "dashed", "tilted", "one edge", "nearer frame"],
+)
+def test_strokes_that_cross_a_frame_stay_and_the_frame_goes(spoilt: Callable[[np.ndarray], np.ndarray]) -> None:
+    for word in ("cat", "flower", "star"):
+        batch = synth.generate(word, 2, seed=3, start=0, label=0)
+        for ink, drawing in zip(raster(batch, size=256, line_width=3), batch.drawings([word]), strict=True):
+            traced = trace(np.repeat(spoilt(255 - ink)[:, :, None], 3, axis=2), word)
+            one, other = drawn(drawing), drawn(traced)
+            assert (one & near(near(other))).sum() > 0.9 * one.sum()
+            assert (other & near(near(one))).sum() > 0.9 * other.sum()
+
+
+def test_lines_along_the_edges_are_the_drawing_where_little_else_is() -> None:
+    ink = np.zeros((256, 256), np.uint8)
+    cv2.rectangle(ink, (4, 4), (251, 251), 255, 2)
+    cv2.line(ink, (4, 120), (20, 120), 255, 2)
+    assert max(int(np.ptp(stroke, axis=0).min()) for stroke in trace(photo_of(ink)).strokes) > 200
+    # A hand's rectangle is not straight.
+    ink = np.zeros((256, 256), np.uint8)
+    cv2.polylines(ink, [np.array([(6, 4), (128, 13), (250, 5), (247, 251), (8, 249)], np.int32)], True, 255, 2)
+    cv2.polylines(ink, [np.array([(6, 4), (128, 140), (250, 5)], np.int32)], False, 255, 2)
+    assert max(len(stroke) for stroke in trace(photo_of(ink)).strokes) >= 5
+
+
 def test_a_small_drawing_on_a_large_page_is_cropped_to_its_ink() -> None:
     large = np.full((1500, 2000, 3), 255, np.uint8)
     large[600:800, 900:1100] = page([(10, 10), (190, 10), (190, 100)])

@@ -70,7 +70,8 @@ def test_photos_are_known_by_their_content_and_what_is_passed_over_is_named(tmp_
     assert photos.find("e.jpg") == "cat/e.tif"
 
 
-def test_a_folder_of_other_formats_alone_is_refused_with_their_names(tmp_path: Path) -> None:
+def test_a_folder_of_other_formats_alone_has_no_photo_and_names_them(tmp_path: Path) -> None:
     write(tmp_path / "d.heic", b"\0\0\0\x18ftypheic")
-    with pytest.raises(ConfigError, match=r"is not a folder with photos .*1 other files, such as d\.heic \(HEIC\)"):
-        PhotoFolder(tmp_path)
+    photos = PhotoFolder(tmp_path)
+    assert list(photos) == []
+    assert [(fault.where, fault.detail) for fault in photos.passed_over] == [("d.heic", "HEIC")]

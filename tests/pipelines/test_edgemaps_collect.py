@@ -208,6 +208,21 @@ def test_a_collection_without_a_single_photo_is_an_error(tmp_path: Path) -> None
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("kind", ["folders", "imagenet", "yolo"])
+def test_files_of_which_none_is_a_photo_are_told_and_listed(tmp_path: Path, kind: str) -> None:
+    source = yolo_folder(tmp_path / "a", photos=1) if kind == "yolo" else tmp_path / "a"
+    for path in source.rglob("*.jpg"):
+        path.unlink()
+    write(source / "images" / "cat" / "b.heic", b"\0\0\0\x18ftypheic")
+    with pytest.raises(
+        SketchDataError, match=r"no photo of the classes .* refused: .*1 not a photo \(.*b\.heic: HEIC\)"
+    ):
+        collect(tmp_path / "out", **{kind: source})
+    lines = [orjson.loads(line) for line in (tmp_path / "out" / "rejects.jsonl").read_bytes().splitlines()]
+    assert {"not a photo"} <= {line["reason"] for line in lines}
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
 def test_sources_without_our_classes_are_an_error_that_names_theirs(tmp_path: Path) -> None:
     with pytest.raises(SketchDataError, match=r"class names, such as fox, match none of them: --map FILE"):
         collect(tmp_path / "out", voc=voc_folder(tmp_path / "a", name="fox"))

@@ -193,7 +193,6 @@ _COMPANIONS = frozenset(
     | {".xml", ".yaml", ".yml"}
 )
 _KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF")
-_NAMES_SHOWN = 3
 _START_BYTES = 512
 
 
@@ -242,7 +241,7 @@ class PhotoFolder:
         passed_over: One fault per other file that is neither hidden nor an annotation.
 
     Raises:
-        ConfigError: The path is not a folder, or there are no photos below it.
+        ConfigError: The path is not a folder, or there are no files below it but annotations.
     """
 
     def __init__(self, root: Path) -> None:
@@ -261,10 +260,8 @@ class PhotoFolder:
                 self._names.add(name.as_posix())
                 self._by_stem.setdefault(stem, []).append(name.as_posix())
                 self._by_last.setdefault(PurePosixPath(stem).name, []).append(name.as_posix())
-        if not self._names:
-            others = [f"{fault.where} ({fault.detail})" for fault in self.passed_over[:_NAMES_SHOWN]]
-            there = f"; there are {len(self.passed_over):,} other files, such as {', '.join(others)}" if others else ""
-            raise ConfigError(f"{root} is not a folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))}){there}")
+        if not self._names and not self.passed_over:
+            raise ConfigError(f"{root} is not a folder with photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
 
     def _is_photo(self, path: Path, name: str) -> bool:
         try:
