@@ -79,7 +79,7 @@ def run(directory: Path, config: Config, engine: EngineOptions) -> Manifest | No
         ConfigError: The options contradict each other, or the output folder is not empty.
     """
     if config.source is not None and not config.refill:
-        raise ConfigError("--source is where --refill takes drawings from: give both or neither")
+        raise ConfigError("--source is for --refill: give both or neither")
     curation = read_curation(directory.absolute(), "entropy", splits=config.splits, noise=not config.no_noise)
     folder = drawings_folder(config.out, _plan(curation, config))
     if (finished := folder.begin(overwrite=config.overwrite, check=partial(_check, curation, config))) is not None:
@@ -195,8 +195,8 @@ def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions
     """
     if "recognized_only" not in curation.parent.config:
         raise ConfigError(
-            f"--refill takes the next drawings of official files, and {curation.parent.name} was built from others: "
-            "leave it out"
+            f"--refill takes the next drawings of official files, and {curation.parent.name} was not built from "
+            f"official files: leave it out"
         )
     removed = curation.count(curation.removed)
     holes = {word: {split: counts[word] for split, counts in removed.items()} for word in curation.audit.classes}
@@ -273,13 +273,13 @@ def refill_class(task: Task) -> TaskResult:
     source = open_source(settings["source"])
     file = source.find(settings["path"])
     if file is None or file.identity != settings["identity"]:
-        raise FetchError(f"{settings['path']} at {source.location} changed meanwhile: run the command again")
+        raise FetchError(f"{settings['path']} at {source.location} changed in the meantime: run the command again")
     rules = Rules(**settings["rules"])
     selection = select(lambda: read_content(source, file), rules, md5=file.content_md5, accept=_accept(settings))
     if selection.md5 != settings["md5"]:
         raise SketchDataError(
             f"{file.location} has md5 {selection.md5}, and the data set was built from a file with {settings['md5']}: "
-            "its next drawings would be others; give the --source of the build"
+            "the next drawings would differ; give the --source of the build"
         )
     parquet.write_arrow(task.output, selection.batch, settings["words"])
     rejects = task.output.with_suffix(".rejects.jsonl")

@@ -72,31 +72,31 @@ class Config:
     )
     word: str | None = option(
         None,
-        help="The category, for formats that do not name it; in the others, drawings of another one are refused. "
-        "Default: the file's name, where it is one of the 345 categories.",
+        help="The category, for formats that do not name it; in other formats, drawings of another category are "
+        "refused. Default: the file's name, if it is one of the 345 categories.",
         metavar="NAME",
     )
     raster: str | None = option(
         None,
-        help="How to draw .npy bitmaps: as the official ones, which takes the extra `cairo`, or fast, with OpenCV. "
-        "Default: official where cairo is installed.",
+        help="Raster of .npy bitmaps: official, which needs the extra `cairo`, or fast, by OpenCV. Default: official "
+        "if cairo is installed.",
         type=click.Choice(RASTERS),
     )
     max_bad_fraction: float = option(
         0.001, help="Fail when a larger share of the records is bad.", type=click.FloatRange(0, 1)
     )
     rejects: Path | None = option(
-        None, help="List every refused record in this file, one JSON object per line.", type=PATH
+        None, help="List every refused record in this file, as one JSON object per line.", type=PATH
     )
     simplify: bool = option(False, help="Simplify all drawings as the official simplified ones were.")
     scale: str = option(
         "auto",
-        help="How .npz drawings come into the 0..255 square: "
+        help="How .npz drawings are placed in the 0..255 square. "
         + "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
         + ".",
         type=click.Choice(list(SCALES)),
     )
-    overwrite: bool = option(False, help="Replace OUT, or files in it, where they exist.")
+    overwrite: bool = option(False, help="Replace OUT, or existing files in it.")
 
 
 @dataclass(kw_only=True)

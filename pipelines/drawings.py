@@ -85,7 +85,10 @@ class Config:
     )
     seed: int = option(0, help="Seed of the hash that splits.", type=_SEED)
     train: int = option(
-        9000, help="Drawings per class for training; a class with fewer has all splits in proportion.", type=_SIZE
+        9000,
+        help="Drawings per class for training; if a class has too few drawings, all of its splits shrink in "
+        "proportion.",
+        type=_SIZE,
     )
     val: int = option(1000, help="Drawings per class for validation.", type=_SIZE)
     gallery: int = option(1000, help="Drawings per class in the gallery, which is searched.", type=_SIZE)
@@ -95,7 +98,7 @@ class Config:
     )
     scale: str = option(
         "auto",
-        help="How the drawings of .npz files come into the 0..255 square, file by file: "
+        help="How the drawings of an .npz file are placed in the 0..255 square. "
         + "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
         + ".",
         type=click.Choice(list(SCALES)),
@@ -234,7 +237,7 @@ def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
             path = folder / name
             suffix = path.with_name(name.removesuffix(_GZIP)).suffix.lower()
             if not path.is_file() or suffix == ".npy" or suffix.removeprefix(".") not in FORMATS:
-                kind = f"{suffix} files" if suffix else "files without suffix"
+                kind = suffix or "without suffix"
                 passed_over.add(Fault(where=str(path.relative_to(source)), reason=kind, detail=""))
             elif suffix == _SVG:
                 _below(source, path)
@@ -250,10 +253,10 @@ def units_of(source: Path, option: str = "--source") -> list[SourceUnit]:
             units.append(SourceUnit(name=f"{_below(source, folder)}/", path=folder, identity=identity(pictures)))
     if not units:
         known = ", ".join(f".{name}" for name, each in FORMATS.items() if each.read is not None)
-        there = f", and there are {passed_over}" if passed_over.counts else ""
+        there = f"; found {passed_over}" if passed_over.counts else ""
         raise ConfigError(f"{option} {source} holds no drawings: files of {known} were expected, at any depth{there}")
     if passed_over.counts:
-        note = f"passed over {passed_over.counts.total():,} files that are not drawings: {passed_over}"
+        note = f"skipped files that are not drawings: {passed_over}"
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return sorted(units, key=lambda unit: unit.name)
 

@@ -74,7 +74,7 @@ class Config:
     no_noise: bool = option(False, help="Keep flagged items, and apply the decisions alone.")
     maps_per_shard: int = option(
         10_000,
-        help="Edge maps in a tar, at most; the tars of a split are of equal length.",
+        help="Maximum number of edge maps in a tar; all tars of a split have equally many.",
         type=click.IntRange(1, 100_000),
     )
     overwrite: bool = option(False, help="Replace another data set of this kind in the output folder.", record=False)

@@ -94,10 +94,10 @@ class Config:
         multiple=True,
     )
     thin: bool = option(False, help="Skip non-maximum suppression: the maps of --predictions are thin.")
-    limit: int | None = option(None, help="Number of photos to use, the first ones.", type=click.IntRange(1))
+    limit: int | None = option(None, help="Use only the first photos, this many.", type=click.IntRange(1))
     # Twice the default changes ODS by less than 0.001 and takes twice the time.
     thresholds: int = option(33, help="Number of thresholds; the official code uses 99.", type=click.IntRange(1, 254))
-    timed: int = option(5, help="Photos on which speed is measured; 0 for none.", type=click.IntRange(0))
+    timed: int = option(5, help="Number of photos on which speed is measured; 0 for none.", type=click.IntRange(0))
 
 
 def run(config: Config, engine: EngineOptions) -> Comparison | None:

@@ -92,22 +92,22 @@ class Config:
 
     out: Path = option(help="Folder of the photos.", record=False, type=FOLDER)
     imagenet: tuple[Path, ...] = option(
-        (), help="Folder of ImageNet's synset folders, with the XML files of boxes in it.", **_FOLDER
+        (), help="Folder with ImageNet's synset folders and the XML files of their boxes.", **_FOLDER
     )
     folders: tuple[Path, ...] = option(
-        (), help="Folder of folders of photos, each named after its class or synset.", **_FOLDER
+        (), help="Folder with one folder of photos per class, named after the class or its synset.", **_FOLDER
     )
-    voc: tuple[Path, ...] = option((), help="Folder of PASCAL VOC's XML files and photos.", **_FOLDER)
+    voc: tuple[Path, ...] = option((), help="Folder with PASCAL VOC's XML files and photos.", **_FOLDER)
     coco: tuple[str, ...] = option(
         (),
-        help="COCO's JSON of instances and the folder of its photos.",
+        help="COCO's JSON file of instances and the folder of its photos.",
         record=False,
         multiple=True,
         metavar="JSON=DIR",
     )
-    yolo: tuple[Path, ...] = option((), help="Folder of YOLO's images, labels and class names.", **_FOLDER)
+    yolo: tuple[Path, ...] = option((), help="Folder with YOLO's images, labels and class names.", **_FOLDER)
     open_images: tuple[Path, ...] = option(
-        (), help="Folder of Open Images' tables and of photos, which may be a part of them.", **_FOLDER
+        (), help="Folder with Open Images' tables and with all or some of its photos.", **_FOLDER
     )
     urls: tuple[Path, ...] = option(
         (),
@@ -127,7 +127,7 @@ class Config:
         None, help="Comma-separated names. Default: all 345.", record=False, metavar="A,B,…"
     )
     per_class: int = option(
-        100, help="Photos of a class from each search, at most.", record=False, type=click.IntRange(1, 10_000)
+        100, help="Maximum number of photos per class from each search.", record=False, type=click.IntRange(1, 10_000)
     )
     licence: str = option(
         ",".join(FREE),
@@ -137,7 +137,7 @@ class Config:
     )
     class_map: Path | None = option(
         None,
-        help="CSV file with columns category,word that gives sources' class names one of the 345.",
+        help="CSV file with columns category,word that assigns names of the sources to the 345 classes.",
         record=False,
         param_decls=["--map"],
         type=FILE,

@@ -193,7 +193,9 @@ class Config:
         type=FOLDER,
         metavar="DIR",
     )
-    drawings_per_class: int = option(256, help="Drawings of a class to compare with.", type=click.IntRange(1, 4096))
+    drawings_per_class: int = option(
+        256, help="Number of drawings of the class to compare with.", type=click.IntRange(1, 4096)
+    )
     nearest: int = option(
         5, help="Number of nearest drawings over which the distance is averaged.", type=click.IntRange(1, 4096)
     )

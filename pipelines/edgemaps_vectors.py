@@ -76,5 +76,5 @@ def run(run_folder: Path, data: Path, config: Config) -> dict[str, Any]:
     has = counts > 0
     words = [word for word, known in zip(maps.classes, has.tolist(), strict=True) if known]
     write_vectors(config.out, words, vectors[has], counts[has], source)
-    told = {"out": str(config.out), "classes": len(words), "edge_maps": int(counts.sum()), "numbers": vectors.shape[1]}
+    told = {"out": str(config.out), "classes": len(words), "edge_maps": int(counts.sum()), "width": vectors.shape[1]}
     return source | told

@@ -35,14 +35,14 @@ class Config:
     out: Path = option(help="Folder of the codes or vectors.", record=False, type=FOLDER)
     splits: str | None = option(
         None,
-        help=f"Comma-separated names, or {ALL} that have drawings. Default: gallery,query; of drawings and photos "
-        "unseen, a group, which stands for unseen-drawings,unseen-photos.",
+        help=f"Comma-separated names, or `{ALL}`. Default: gallery,query; for drawings and photos unseen, a group, "
+        "which means unseen-drawings,unseen-photos.",
         record=False,
         metavar="A,B,…",
     )
     precision: str = option(
         "float32",
-        help="Numbers of the vectors of drawings and photos.",
+        help="Type of the values of vectors.",
         record=False,
         type=click.Choice(list(PRECISIONS)),
     )
@@ -56,7 +56,7 @@ class Config:
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.", record=False)
     batch_size: int | None = option(
         None,
-        help="Drawings or photos at a time. Default: 512; of drawings and photos 64.",
+        help="Drawings or photos at a time. Default: 512; for drawings and photos 64.",
         record=False,
         type=click.IntRange(1, 1_000_000),
     )

@@ -73,7 +73,9 @@ class WebDatasetConfig(ExportDrawingsConfig):
     """Options of an export to tar shards."""
 
     shard_rows: int = option(
-        10_000, help="Drawings in a tar, at most; the tars of a split are of equal length.", type=click.IntRange(1)
+        10_000,
+        help="Maximum number of drawings in a tar; all tars of a split have equally many.",
+        type=click.IntRange(1),
     )
     png: int | None = option(
         None, help="Add a picture with this side in pixels.", type=click.IntRange(1, MAX_SIZE), metavar="SIZE"
@@ -387,7 +389,7 @@ def export_lists(directory: Path, config: ExportListsConfig, engine: EngineOptio
     parent = open_parent(directory, None, config.out)
     parent = dataclasses.replace(parent, splits=tuple(split for split in deephash.FILES if split in parent.splits))
     if not parent.splits:
-        raise ConfigError(f"{directory} has drawings in none of the splits {', '.join(deephash.FILES)}")
+        raise ConfigError(f"{directory} has no drawings in any of the splits {', '.join(deephash.FILES)}")
     folders = list(deephash.folder_names(parent.manifest.classes))
     plan = parent.plan("lists", {"format": config.format, "folders": folders})
     folder = OutputFolder(out=config.out, plan=plan, names=frozenset(deephash.FILES[split] for split in parent.splits))
@@ -481,12 +483,12 @@ def export_splits(config: ExportSplitsConfig, options: SplitOptions) -> Exported
         SketchDataError: The data set is unfinished or damaged.
     """
     if config.drawings and config.format != "sake":
-        raise ConfigError("--drawings goes with --format sake: a list of names has no drawings")
+        raise ConfigError("--drawings needs --format sake: a list of names has no drawings")
     is_folder = config.classes != QUICKDRAW and Path(config.classes).is_dir()
     data = open_dataset(Path(config.classes)) if is_folder else None
     if config.drawings and data is None:
         raise ConfigError(
-            f"--drawings lists those of a built data set: give its folder as --classes, not {config.classes}"
+            f"--drawings lists the drawings of a data set: give its folder as --classes, not {config.classes}"
         )
     classes = read_class_table(config.classes) if data is None else data.manifest.classes
     split, unknown = options.choose(classes, manifest_path("splits"))

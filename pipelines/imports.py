@@ -246,7 +246,7 @@ def import_vectors(path: Path, config: ImportVectorsConfig) -> dict[str, Any]:
     vectors: Vector = np.array([np.mean(m.entries, axis=0, dtype=np.float64) for m in found.values()], np.float32)
     counts = np.array([len(match.words) for match in found.values()], np.int64)
     write_vectors(config.out, list(found), vectors, counts, source)
-    return source | {"out": str(config.out), "classes": len(found), "numbers": vectors.shape[1]}
+    return source | {"out": str(config.out), "classes": len(found), "width": vectors.shape[1]}
 
 
 def _named(path: Path) -> dict[str, str]:

@@ -31,12 +31,12 @@ class Config:
     out: Path = option(help="Folder of the index.", record=False, type=FOLDER)
     split: str | None = option(
         None,
-        help="Split that is searched; of photos, one or several, A,B,…. Default: gallery, or all splits of photos.",
+        help="Split to index; for photos, comma-separated names. Default: gallery, or all splits of photos.",
     )
     kind: str = option(
         "flat",
-        help="Kind of index: flat compares with everything and is exact; ivf, hnsw and multihash (of codes), hnsw and "
-        "ivf-pq (of vectors), by faiss, are approximate; itq turns vectors into binary codes.",
+        help="Kind of index: flat is exact; ivf, hnsw and multihash (for codes), hnsw and ivf-pq (for vectors), by "
+        "faiss, are approximate; itq turns vectors into binary codes.",
         type=click.Choice(list(dict.fromkeys((*KINDS, *VECTOR_KINDS)))),
     )
     bits: int | None = option(
@@ -44,7 +44,7 @@ class Config:
     )
     fit: str | None = option(
         None,
-        help="Split of the vectors that itq learns from. Default: seen-photos, if it is there, else what is searched.",
+        help="Split of the vectors that itq learns from. Default: seen-photos if it exists, else the indexed splits.",
         record=False,
     )
     overwrite: bool = option(False, help="Replace another index in the folder.", record=False)
@@ -121,7 +121,7 @@ def _index_vectors(source: VectorFolder, config: Config) -> Manifest:
     there = source.manifest.config["splits"]
     splits = names_in(config.split or "") or tuple(split for split in there if split.endswith("-photos"))
     if not splits:
-        raise ConfigError(f"{source.path} has no photos: name what is searched by --split, of {', '.join(there)}")
+        raise ConfigError(f"{source.path} has no photos: choose splits with --split, of {', '.join(there)}")
     parts = [source.read(split) for split in splits]
     vectors = PictureVectors(
         rows=np.concatenate([part.rows for part in parts]),

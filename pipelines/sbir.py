@@ -89,8 +89,7 @@ class Config:
 
     layout: str = option(
         "folders",
-        help="How drawings and photos lie on disk: a published data set, the lists of SAKE and ZSE-SBIR, or a folder "
-        "a class.",
+        help="Layout of the input: one folder per class, a published data set, or the lists of SAKE and ZSE-SBIR.",
         type=click.Choice(LAYOUTS),
     )
     drawings: Path = option(
@@ -107,24 +106,24 @@ class Config:
     )
     lists: Path | None = option(
         None,
-        help="Folder of lists: of sake its pictures; of quickdraw-extended the key_ids of the drawings to take, or its "
-        "folders of drawings, which are named after them.",
+        help="Folder of lists. For sake: the lists of pictures. For quickdraw-extended: lists of the key_ids to take, "
+        "or folders of pictures that are named by key_id.",
         record=False,
         type=_FOLDER,
     )
     out: Path = option(help="Folder of the data set.", record=False, type=_FOLDER)
     name: str | None = option(None, help="The data set's name. Default: sbir- and the layout.", record=False)
     drawings_per_class: int | None = option(
-        None, help="Drawings per class at most, chosen by a keyed hash. Default: all.", type=_COUNT
+        None, help="Maximum number of drawings per class, chosen by a keyed hash. Default: all.", type=_COUNT
     )
     photos_per_class: int | None = option(
-        None, help="Photos per class at most, chosen by a keyed hash. Default: all.", type=_COUNT
+        None, help="Maximum number of photos per class, chosen by a keyed hash. Default: all.", type=_COUNT
     )
-    min_drawings: int = option(1, help="Drawings that a class must have; else it is left out.", type=_COUNT)
-    min_photos: int = option(1, help="Photos that a class must have; else it is left out.", type=_COUNT)
+    min_drawings: int = option(1, help="Leave out classes with fewer drawings.", type=_COUNT)
+    min_photos: int = option(1, help="Leave out classes with fewer photos.", type=_COUNT)
     longest_side: int = option(
         512,
-        help="Longer side in pixels to which larger pictures are resized; others are stored as given, photos as JPEG.",
+        help="Maximum length of a picture's longer side in pixels; larger pictures are resized.",
         type=click.IntRange(32, 8192),
     )
     seed: int = option(0, help="Seed of the hashes that choose pictures.", type=click.IntRange(0, 2**64 - 1))

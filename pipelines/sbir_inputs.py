@@ -224,16 +224,16 @@ def _units(root: Path, domain: str, files: Mapping[str, Sequence[str]], suffixes
             if is_picture(root / path, suffixes):
                 own.append(path)
             else:
-                kind = f"{Path(path).suffix.lower()} files" if Path(path).suffix else "files without suffix"
+                kind = Path(path).suffix.lower() or "without suffix"
                 passed_over.add(Fault(where=path, reason=kind, detail=""))
         if own:
             units.append(Unit(name=f"{domain}/{word}", word=word, root=root, files=own))
     if not units:
-        there = f"; there are {passed_over}" if passed_over.counts else ""
+        there = f"; found {passed_over}" if passed_over.counts else ""
         raise ConfigError(
             f"--{domain} {root} holds no {domain}: expected a folder for each class, such as {root}/cat{there}"
         )
     if passed_over.counts:
-        note = f"{root}: passed over {passed_over.counts.total():,} files that are not {domain}: {passed_over}"
+        note = f"{root}: skipped files that are not {domain}: {passed_over}"
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return units

@@ -44,7 +44,7 @@ class Config:
 
     run: Path | None = option(
         None,
-        help="Folder of the training whose network made the index's codes; needed for drawings that are not in it.",
+        help="Folder of the training whose network made the index; needed for drawings that are not in the index.",
         type=FOLDER,
     )
     k: int | None = option(
@@ -61,7 +61,7 @@ class Config:
     )
     beside: tuple[str, ...] = option(
         (),
-        help="Another index, INDEX or INDEX=RUN, whose results --html shows beside the first one's. Repeatable.",
+        help="Another index, INDEX or INDEX=RUN, whose results --html shows beside those of the first; repeatable.",
         multiple=True,
         metavar="INDEX[=RUN]",
     )
@@ -171,7 +171,7 @@ def _read(text: str, index: Index | VectorIndex, config: Config) -> list[Query]:
     if row is None and index.of_photos:
         raise ConfigError(f"the index has no photo of key_id {key_id}: give one of its photos, or a file of a drawing")
     if row is None and config.data is None:
-        raise ConfigError(f"key_id {key_id} is not in the index: name the data set that has it by --data")
+        raise ConfigError(f"key_id {key_id} is not in the index: give the data set that has it with --data")
     word = None if row is None else index.classes[int(index.labels[row])]
     return [Query(name=text, key_id=key_id, row=row, word=word)]
 
@@ -203,7 +203,7 @@ def _nearest(queries: Sequence[Query], index: Index | VectorIndex, k: int, confi
         found |= zip(own, index.search(np.stack([index.code(row) for row in own.values()]), k), strict=True)
     if drawn:
         if config.run is None:
-            raise ConfigError("a drawing needs the network that made the index: name its run (--run)")
+            raise ConfigError("a drawing needs the network that made the index: give its run with --run")
         with needs_extra("searching photos", "train"):
             from sketchdata.cross_domain.photo_search import DrawingEmbedder
             from sketchdata.training.distributed import device_of
@@ -266,14 +266,14 @@ def drawings_of(found: SearchAnswers, data: Path) -> dict[int, Drawing]:
     if not isinstance(found.index, Index) or found.index.of_photos:
         raise ConfigError(f"the index of {found.name} is over photos, which are shown alone: leave out --beside")
     if found.index.facts.get("ids") == ROW_NUMBERS:
-        raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")
+        raise ConfigError("the index is of bitmaps, which have no key_ids to look up drawings")
     wanted = {result.key_id for answer in found.answers for result in answer.results}
     wanted |= {a.query.key_id for a in found.answers if a.query.key_id is not None and a.query.drawing is None}
     drawings = find_drawings(open_dataset(data), wanted, first=(str(found.index.facts.get("split")),))
     missing = sorted(wanted - drawings.keys())
     if missing:
         raise ConfigError(
-            f"{len(missing):,} of {len(wanted):,} drawings are not in {data}, key_id {missing[0]} among them: take the "
-            "data set that the codes were made of"
+            f"{len(missing):,} of {len(wanted):,} drawings are not in {data}, key_id {missing[0]} among them: use the "
+            f"data set that the codes were made from"
         )
     return drawings

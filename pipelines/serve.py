@@ -37,7 +37,7 @@ class Config:
     )
     data: Path | None = option(
         None,
-        help="Data set that the index was made of, for the pictures of what is found. Default: that of the training.",
+        help="Data set that the index was made from, for pictures of the results. Default: the training's data set.",
         record=False,
         type=click.Path(file_okay=False, path_type=Path),
     )
@@ -76,7 +76,7 @@ def open_finder(directory: Path, config: Config) -> Finder:
     if data is None:
         recorded = read_record(config.run).get("data")
         if recorded is None or not Path(recorded).is_dir():
-            raise ConfigError("name the data set that the index was made of by --data: its pictures are shown")
+            raise ConfigError("give the data set that the index was made from with --data: its pictures are shown")
         data = Path(recorded)
     if is_vector_index(read_manifest(directory)):
         return PhotoFinder(open_vector_index(directory), config.run, data, device=config.device)

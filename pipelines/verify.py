@@ -582,7 +582,7 @@ def _read_shard(directory: Path, manifest: Manifest, split: str, shard: FileEntr
     schema, facts = parquet.read_facts(directory / shard.path)
     same = schema.equals(parquet.schema(raw=manifest.is_raw))
     if not verification.check("schema", [] if same else [f"{shard.path} has other columns: {schema}"]):
-        raise SketchDataError(f"{shard.path} was not read, since its columns are others")
+        raise SketchDataError(f"{shard.path} was not read, because it has other columns")
     told = {"split": split, "seed": manifest.config["seed"], "version": manifest.version, "tool": manifest.tool}
     found = {**facts, "tool": f"sketchdata {facts.get('tool')}"}
     differing = [f"{name} is {found.get(name)!r} instead of {v!r}" for name, v in told.items() if found.get(name) != v]

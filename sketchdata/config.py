@@ -129,7 +129,7 @@ def options(presets: Mapping[str, Mapping[str, Any]] | None = None, /, **configs
             is_eager=True,
             expose_value=False,
             callback=_read_toml,
-            help="TOML file with any of these options; a flag wins over it.",
+            help="TOML file with any of these options; flags override it.",
         )(wrapped)
         for config in reversed(configs.values()):
             for field in reversed(dataclasses.fields(config)):

@@ -39,11 +39,11 @@ def output_file(path: Path) -> Path:
     try:
         target = path.resolve() if path.is_symlink() else path
         if target.is_symlink():
-            raise ConfigError(f"{path} is a link in a circle of links: choose another output")
+            raise ConfigError(f"{path} is part of a loop of links: choose another output")
         if target.exists():
             regular(target)
     except RuntimeError as error:
-        raise ConfigError(f"{path} is a link in a circle of links: choose another output") from error
+        raise ConfigError(f"{path} is part of a loop of links: choose another output") from error
     except OSError as error:
         raise ConfigError(f"cannot write to {path}: {error.strerror}; choose another output") from error
     return target

@@ -73,7 +73,7 @@ def test_devices_themselves_stay() -> None:
 
 def test_links_in_a_circle_are_refused_and_good_ones_followed(tmp_path: Path) -> None:
     circle(tmp_path / "x")
-    with pytest.raises(ConfigError, match="circle of links"):
+    with pytest.raises(ConfigError, match="loop of links"):
         output_file(tmp_path / "x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "good").symlink_to(tmp_path / "folder" / "y")
@@ -100,7 +100,7 @@ def test_commands_refuse_outputs_that_are_no_files(line: str, make: Make, tmp_pa
     make(tmp_path / "X")
     before = (tmp_path / "X").lstat()
     done = sketchdata(*line.split(), cwd=tmp_path, expect=1)
-    assert ("circle of links" if make is circle else "and a regular file is expected") in done.stderr
+    assert ("loop of links" if make is circle else "and a regular file is expected") in done.stderr
     assert (tmp_path / "X").lstat() == before
 
 

@@ -57,7 +57,7 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
     found = tuple(word for word in maps.classes if counts.get(word))
     if len(found) < 2:
         raise ConfigError(
-            f"{maps.directory} has edge maps to learn from of {len(found)} classes: 2 are needed at least"
+            f"{maps.directory} has edge maps to learn from of {len(found)} classes: at least 2 are needed"
         )
     if not any(val.get(word) for word in found):
         raise ConfigError(f"{maps.directory} has no edge map in {VAL} to choose an epoch by: build it with --val-share")

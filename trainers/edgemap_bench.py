@@ -126,7 +126,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
     """
     rows = chosen_rows(config.rows)
     if not config.epochs:
-        raise ConfigError("--epochs 0 teaches the networks nothing that could be compared: take 1 at least")
+        raise ConfigError("--epochs 0 trains nothing that could be compared: use at least 1")
     facts = _facts(config, training)
     # Say before hours of work, not after, which networks are not available.
     left_out = {row.name: reason for row in rows if (reason := lacking(row))}
@@ -134,7 +134,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
         console.print(f"{name} is left out: {reason}", highlight=False, soft_wrap=True)
     possible = [row for row in rows if row.name not in left_out]
     if not possible:
-        raise ConfigError(f"no network of --rows {config.rows} is at hand: {'; '.join(left_out.values())}")
+        raise ConfigError(f"no network of --rows {config.rows} is installed: {'; '.join(left_out.values())}")
     facts |= {"left_out": left_out}
     measured: list[dict[str, Any]] = []
     for row in possible:
@@ -202,7 +202,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     lines = ["# Networks on edge maps (Table VIII)", "", *_notes(results), "", *_table(results["rows"])]
     left_out = results["left_out"]
     if left_out:
-        lines += ["", "Left out, as their networks are not at hand:", ""]
+        lines += ["", "Left out, because their networks are not installed:", ""]
         lines += [f"- {name}: {reason}" for name, reason in left_out.items()]
     return "\n".join(lines) + "\n"
 
@@ -219,7 +219,7 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"The paper's figures are of its own data, {on[TRAIN]:,} and {on[VAL]:,} edge maps of {on['classes']} classes, "
-        f"chance {1 / on['classes']:.4f}, and are no yardstick for others."
+        f"chance {1 / on['classes']:.4f}, and cannot be compared with others."
     )
     yield ""
     yield (

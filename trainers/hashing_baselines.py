@@ -64,7 +64,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
         InterruptedRunError: Ctrl-C; `--resume` goes on.
     """
     if config.method == "dsh-sketch" and (config.vectors is None or config.vector_words is None):
-        raise ConfigError("--method dsh-sketch needs vectors of words: name --vectors and --vector-words")
+        raise ConfigError("--method dsh-sketch needs word vectors: give --vectors and --vector-words")
     code_layer = int(config.bits), METHODS[config.method]
     return train_encoder("hashing-baselines", config, network, training, _learn, code_layer)
 

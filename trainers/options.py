@@ -69,9 +69,9 @@ class BaselinesConfig(SharedStages, DataConfig):
     method: str = option("greedyhash", help="Method of the loss.", type=click.Choice(BASELINES))
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
     vectors: Path | None = option(
-        None, help="Word vectors for dsh-sketch: an .npy with a row a word.", record=False, type=PATH
+        None, help="Word vectors for dsh-sketch: a .npy file with one row per word.", record=False, type=PATH
     )
-    vector_words: Path | None = option(None, help="Words of --vectors, one a line.", record=False, type=PATH)
+    vector_words: Path | None = option(None, help="Words of --vectors, one per line.", record=False, type=PATH)
     cnn_learning_rate: float = option(
         3e-4, help="Largest learning rate of the picture branch.", type=click.FloatRange(0, min_open=True)
     )
@@ -99,7 +99,9 @@ class SketchcodeConfig(DataConfig):
     """Options of `train sketchcode`."""
 
     bits: str = option("64", help="Bits of a code.", type=click.Choice(BITS))
-    margin: float = option(0.2, help="Margin of the own class's cosine.", type=click.FloatRange(0, 1))
+    margin: float = option(
+        0.2, help="Margin by which the cosine with the right class exceeds the others.", type=click.FloatRange(0, 1)
+    )
     smoothing: float = option(0.1, help="Label smoothing of the first stage.", type=click.FloatRange(0, 1))
     centers: str = option("semantic", help="Class codes of the second stage.", type=click.Choice(CENTERS))
     quantisation: float = option(
@@ -127,14 +129,14 @@ class EdgeDetectorConfig:
     splits: str = option("train,val", help="Splits to train on.", metavar="NAMES")
     # 160 times 300 photos: somewhat more than an hour on two cores.
     steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
-    batch: int = option(4, help="Photos a step.", type=_COUNT)
+    batch: int = option(4, help="Photos per step.", type=_COUNT)
     # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
     size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32, 4096))
     learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
     weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
     # Without normalisation, the first steps decide whether a training lives.
     warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
-    clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
+    clip: float = option(1.0, help="Maximum norm of the gradient; larger ones are clipped.", type=_POSITIVE)
     average: float = option(0.998, help="Decay of the averaged weights.", type=_SHARE)
     # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
     consensus: float = option(0.3, help="Share of annotators above which a pixel is an edge.", type=_SHARE)
@@ -145,7 +147,7 @@ class EdgeDetectorConfig:
     smallest: float = option(0.6, help="Smallest scale of a photo.", type=_POSITIVE)
     largest: float = option(1.6, help="Largest scale of a photo.", type=_POSITIVE)
     tilt: float = option(
-        6.0, help="Standard deviation in degrees of the rotation, beside quarter turns.", type=_NOT_NEGATIVE
+        6.0, help="Standard deviation of the rotation in degrees, in addition to quarter turns.", type=_NOT_NEGATIVE
     )
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
     seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
@@ -179,15 +181,15 @@ class SbirConfig(SpaceConfig):
     )
     attention: bool | None = option(
         None,
-        help="Soft attention over the maps of the picture network; by default of doodle2search alone.",
+        help="Soft attention over the maps of the picture network. Default: only for doodle2search.",
         param_decls=["--attention/--no-attention"],
     )
     margin: float = option(1.0, help="Margin of the triplet or contrastive loss.", type=_POSITIVE)
     domain_weight: float = option(1.0, help="Weight of the domain loss of doodle2search.", type=_NOT_NEGATIVE)
     domain_ramp: str = option(
         "epoch",
-        help="What the reversed gradient's strength rises with: the epoch, or the step within each epoch, as in the "
-        "authors' code.",
+        help="Whether the strength of the reversed gradient rises with the epoch, or with the step within each epoch, "
+        "as in the authors' code.",
         type=click.Choice(["epoch", "batch"]),
     )
     semantic_weight: float = option(
@@ -197,13 +199,13 @@ class SbirConfig(SpaceConfig):
     temperature: float = option(0.07, help="Temperature of the similarities in sketchspace.", type=_POSITIVE)
     edge_detector: str = option(
         "learned",
-        help="Detector of the photos' edge maps, by which sketchspace learns as by drawings: canny, learned, pidinet, "
-        "…; or none.",
+        help="Detector of the edge maps of photos, which sketchspace learns from like drawings: canny, learned, "
+        "pidinet, …; or none.",
         metavar="NAME",
     )
     edge_weight: float = option(1.0, help="Weight of the edge maps in sketchspace.", type=_NOT_NEGATIVE)
     word_weight: float = option(
-        1.0, help="Weight of the words' proxies in sketchspace, which need --words.", type=_NOT_NEGATIVE
+        1.0, help="Weight in sketchspace of the class proxies made from --words.", type=_NOT_NEGATIVE
     )
 
 
@@ -232,42 +234,42 @@ class ZsihConfig(TwoDomainConfig):
     bits: str = option("64", help="Bits of a code.", type=click.Choice(["16", "32", "64", "128"]))
     fusion: str = option(
         "kron",
-        help="How a drawing and a photo are fused: all products, both one after the other, or factorised bilinear "
-        "pooling.",
+        help="Fusion of a drawing and a photo: the Kronecker product, concatenation, or multi-modal factorised "
+        "bilinear pooling.",
         type=click.Choice(["kron", "concat", "mfb"]),
     )
     kron_width: int = option(
         64,
-        help="Values K of each picture that are fused. All products are K², and the layer behind them has K² × "
-        "--graph-width weights, thrice in memory with Adam and once more for gradients: at 64 and 1024 4.2 million, "
-        "67 MB; at the paper's 256, 67 million, 1.1 GB.",
+        help="Number K of values of each picture that are fused. The layer behind the K² products has K² × "
+        "--graph-width weights, which Adam and gradients hold in memory four times: 4.2 million and 67 MB at 64, 67 "
+        "million and 1.1 GB at the paper's 256.",
         type=click.IntRange(1, 1024),
     )
-    kron_sketch: int | None = option(
-        None, help="Values of a count sketch that takes the place of the K² products.", type=_COUNT
-    )
+    kron_sketch: int | None = option(None, help="Size of a count sketch that replaces the K² products.", type=_COUNT)
     graph: str = option(
         "on",
-        help="Whether graph convolutions join pairs of similar words; `words` are inputs of dense layers instead.",
+        help="Graph convolutions that join pairs with similar words: on, off (dense layers), or words (dense layers "
+        "that also read the word vectors).",
         type=click.Choice(["on", "off", "words"]),
     )
     temperature: float = option(0.1, help="Temperature t of the graph, exp(−‖s_j − s_k‖² / t).", type=_POSITIVE)
     graph_width: int = option(1024, help="Width of the first graph convolution.", type=click.IntRange(1, 65_536))
     neurons: str = option(
         "stochastic",
-        help="Sample bits, or draw values to bits by a quantisation error and decorrelate them.",
+        help="Bits during training: stochastic samples them, regularised penalises their quantisation error and "
+        "correlation.",
         type=click.Choice(["stochastic", "regularised"]),
     )
     regularisation_weight: float = option(1.0, help="Weight of --neurons regularised.", type=_NOT_NEGATIVE)
     decoder: str = option(
         "words",
-        help="What bits are decoded to: the word's vector, or the class.",
+        help="Target of the decoder: the word's vector, or the class.",
         type=click.Choice(["words", "classifier"]),
     )
     code_entropy: str = option(
         "max",
-        help="Whether the loss has log q of the codes, as in the paper, which raises their entropy; its negative, as "
-        "in the authors' code; or neither.",
+        help="Term for the entropy of the codes: max raises it, as in the paper; min lowers it, as in the authors' "
+        "code; none.",
         type=click.Choice(["max", "min", "none"]),
     )
 
@@ -285,7 +287,7 @@ class ZsihConfig(TwoDomainConfig):
         """Raise ConfigError where the options do not fit one another."""
         super().check()
         if self.kron_sketch is not None and self.fusion != "kron":
-            raise ConfigError(f"--kron-sketch is of --fusion kron, not {self.fusion}: leave it out")
+            raise ConfigError(f"--kron-sketch works with --fusion kron, not {self.fusion}: leave it out")
 
 
 #: What `train dsf` learns from: drawings, photos, edge maps.

@@ -167,5 +167,5 @@ METHODS: dict[str, Callable[[SpaceExperiment, Config], Learned]] = {
 def run(config: Config, training: TrainingOptions, split: ClassSplit | None = None) -> dict[str, Any]:
     """Train, and return the report that is written beside the network; errors are those of `train_space`."""
     if config.method in ("sake", "frozen", "centred") and config.weights is None:
-        raise ConfigError(f"--method {config.method} needs --weights, as it is made of a pretrained network")
+        raise ConfigError(f"--method {config.method} needs --weights, because it uses a pretrained network")
     return train_space(config, training, lambda experiment: METHODS[config.method](experiment, config), split)

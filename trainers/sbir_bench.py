@@ -76,12 +76,14 @@ class Config(SpaceConfig):
         Path("sbir-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
     )
     epochs: int = option(
-        40, help="Epochs of every row that learns; each has every drawing once.", type=click.IntRange(1, 1_000_000)
+        40,
+        help="Epochs of every row that is trained. In each, every drawing is used once.",
+        type=click.IntRange(1, 1_000_000),
     )
     rows: str = option("all", help="Comma-separated rows, or `all`; --list-rows lists them.", metavar="A,B,…")
     draws: int = option(5, help="Draws of seen and unseen classes, with seeds from --split-seed on.", type=_COUNT)
     seeds: int = option(1, help="Seeds of every row in each draw, from --seed on.", type=_COUNT)
-    generalised: bool = option(False, help="Search galleries that have seen classes as well, in each published form.")
+    generalised: bool = option(False, help="Also search galleries with seen classes, in each published form.")
 
 
 def run(config: Config, splits: SplitOptions, training: TrainingOptions) -> dict[str, Any]:

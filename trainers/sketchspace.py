@@ -191,7 +191,9 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
         InterruptedRunError: As `train_space`.
     """
     if config.weights is None:
-        raise ConfigError("--method sketchspace needs --weights, as photos keep the features of a pretrained network")
+        raise ConfigError(
+            "--method sketchspace needs --weights, because photos keep the features of a pretrained network"
+        )
     bridge = config.edge_detector != "none" and config.edge_weight > 0
     find = line_finder(config.edge_detector, detector(config.edge_detector)) if bridge else None
 

@@ -94,7 +94,7 @@ class _ZsihBench:
         if config.patience is not None:
             raise ConfigError("--patience would give the rows different numbers of epochs: leave it out")
         if config.weights is None or config.words is None:
-            raise ConfigError("bench zsih needs --weights and --words: rows learn from both")
+            raise ConfigError("bench zsih needs --weights and --words")
         self.config, self.training = config, training
         wanted = names_in(config.rows)
         if unknown := [name for name in wanted if name not in ("all", *(row.name for row in ROWS))]:

@@ -110,7 +110,7 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
     if len(split.validation) == 1:
         raise ConfigError(
             f"--validation-share {splits.validation_share:g} leaves one of {len(split.seen):,} seen classes for "
-            "validation, and at least 2 are needed: take a larger share, or 0 for none"
+            "validation, and at least 2 are needed: use a larger share, or 0 for none"
         )
     chosen = {*split.seen, *split.unseen}
     classes = tuple(word for word in known if word in chosen)

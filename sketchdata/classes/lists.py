@@ -128,7 +128,7 @@ def parse_classes(lines: Iterable[str]) -> tuple[str, ...]:
     for number, name, label in _entries(lines, "a class name"):
         first = by_id.setdefault(label, (number, name))[0]
         if first != number:
-            raise FormatError("an id of two classes", f"line {number:,}: {label} is already in line {first:,}")
+            raise FormatError("an id with two classes", f"line {number:,}: {label} is already in line {first:,}")
         first = by_name.setdefault(plain(name), number)
         if first != number:
             raise FormatError("a repeated class", f"line {number:,}: {name!r} is already in line {first:,}")
@@ -156,9 +156,9 @@ def parse_pictures(lines: Iterable[str], classes: int) -> PictureList:
         elif ".." in parts:
             fault = "leads out of the folder of pictures"
         if fault:
-            raise FormatError("a path that cannot be", f"line {number:,}: {path[:80]!r} {fault}")
+            raise FormatError("an invalid path", f"line {number:,}: {path[:80]!r} {fault}")
         if label >= classes:
-            raise FormatError("an id of no class", f"line {number:,}: {label:,}, and there are {classes:,} classes")
+            raise FormatError("an id without a class", f"line {number:,}: {label:,}, and there are {classes:,} classes")
         paths.append(path)
         labels.append(label)
     if not paths:
@@ -209,5 +209,5 @@ def folder_of(parent: str, name: str) -> str:
 
 def _text(name: str) -> str:
     if not name or not name.isprintable() or name != name.strip():
-        raise ConfigError(f"the class name {name!r} cannot stand in a list of classes")
+        raise ConfigError(f"the class name {name!r} cannot be written to a list of classes")
     return name

@@ -104,7 +104,7 @@ def match(names: Sequence[str], classes: Sequence[str], *, allow_unknown: bool =
         hints = {name: did_you_mean(plain(name), table) for name in unknown}
         told = ", ".join(f"{name!r} ({hint})" if hint else repr(name) for name, hint in hints.items())
         raise ConfigError(
-            f"{len(unknown):,} of {len(names):,} names are none of the {len(classes):,} classes: {told}; "
+            f"{len(unknown):,} of {len(names):,} names are not among the {len(classes):,} classes: {told}; "
             "correct them, or leave them out with --allow-unknown"
         )
     return Matched(classes=tuple(word for word in classes if word in named), unknown=tuple(unknown))

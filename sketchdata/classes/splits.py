@@ -55,11 +55,11 @@ class ClassSplit:
             by_spelling(part)  # raises ConfigError for a repeated class
         not_seen = [name for name in self.validation if name not in set(self.seen)]
         if not_seen:
-            raise ConfigError(f"validation classes are seen ones, and {', '.join(map(repr, not_seen))} is not seen")
+            raise ConfigError(f"validation classes must be seen classes: {', '.join(map(repr, not_seen))} is not seen")
         if len(self.learned) < 2:
             raise ConfigError(
-                f"of {len(self.seen):,} seen classes {len(self.validation):,} are for validation, and a training needs "
-                f"two others at least, not {len(self.learned):,}"
+                f"{len(self.validation):,} of {len(self.seen):,} seen classes are for validation, which leaves "
+                f"{len(self.learned):,}: a training needs at least 2"
             )
         if not self.unseen:
             raise ConfigError("no class is unseen: choose fewer seen classes")
@@ -105,7 +105,7 @@ def draw_classes(classes: Sequence[str], count: int, seed: int = 0, *, leave: in
     free = max(len(classes) - leave, 0)
     if leave and count > free:
         raise ConfigError(
-            f"of {len(classes):,} classes {free:,} can be held out, as a training needs {leave} at least, not {count:,}"
+            f"{free:,} of {len(classes):,} classes can be held out, not {count:,}: a training needs at least {leave}"
         )
     hashes = [int.from_bytes(hashlib.sha256(plain(word).encode()).digest()[:8], "big") for word in classes]
     chosen = np.argsort(ranks(np.array(hashes, np.uint64), seed), kind="stable")[:count]
@@ -128,7 +128,7 @@ def split_classes(
     """
     table = by_spelling(classes)
     if not 2 <= seen < len(table):
-        raise ConfigError(f"of {len(table):,} classes 2 to {len(table) - 1:,} can be seen, not {seen:,}")
+        raise ConfigError(f"2 to {len(table) - 1:,} of {len(table):,} classes can be seen, not {seen:,}")
     unseen = set(draw_classes(list(table), len(table) - seen, seed))
     known = tuple(word for key, word in table.items() if key not in unseen)
     return ClassSplit(
@@ -159,7 +159,7 @@ def split_by_names(
         ConfigError: A name is not a class and that is not allowed, or the split is invalid, see `ClassSplit`.
     """
     if names.seen is None and names.unseen is None:
-        raise ConfigError("a split names the classes that are seen, or those that are unseen")
+        raise ConfigError("a split must name its seen or its unseen classes")
     parts = (names.seen, names.validation, names.unseen)
     # All parts at once, so that one error lists every unknown name. A validation class may be in `seen`, too.
     listed = {plain(name): name for part in parts for name in part or ()}
@@ -250,7 +250,7 @@ def dump(split: SplitNames | ClassSplit, head: Sequence[str] = ()) -> str:
                     or name[0] == "#"
                     or _HEADING.fullmatch(name)
                 ):
-                    raise ConfigError(f"the class name {name!r} cannot stand in a list of names")
+                    raise ConfigError(f"the class name {name!r} cannot be written to a list of names")
             lines += [f"[{part}]", *own]
     return "".join(f"{line}\n" for line in lines)
 
@@ -330,7 +330,7 @@ class SplitOptions:
             ConfigError: Neither or both ways of choosing are given, a file cannot be read, or the split is invalid.
         """
         if (self.seen is None) == (not self.class_split):
-            raise ConfigError("say which classes are seen: --seen for a random split, or --class-split, not both")
+            raise ConfigError("give --seen, for a random split, or --class-split, not both")
         share, seed = self.validation_share, self.split_seed
         if self.seen is not None:
             return split_classes(classes, self.seen, validation_share=share, seed=seed), ()

@@ -228,7 +228,7 @@ def covered(
         )
     kept = tuple(word for word in classes if word not in set(missing))
     if len(kept) < 3:
-        raise ConfigError(f"{len(kept)} classes have vectors in all files of --vectors: 3 are needed at least")
+        raise ConfigError(f"{len(kept)} classes have vectors in all files of --vectors: at least 3 are needed")
     return kept, missing
 
 

@@ -139,7 +139,7 @@ def _sizes(header: re.Match[bytes]) -> tuple[int, int]:
     words, size = int(header[1]), int(header[2])
     if not 1 <= size <= _MOST_NUMBERS or not words:
         raise FormatError(
-            "a header that cannot be",
+            "an invalid header",
             f"line 1: {words:,} words of {size:,} numbers; expected 1 to {_MOST_NUMBERS:,} values per word",
         )
     return words, size

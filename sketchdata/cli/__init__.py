@@ -112,7 +112,7 @@ _download = LazyGroup(
 _build = LazyGroup(
     "Build a data set: split, sharded, listed.\n\nExample: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
-        "drawings": ("data:build_drawings", "Your own drawings, of any classes and formats."),
+        "drawings": ("data:build_drawings", "Your own drawings, of any classes, from files of several formats."),
         "sbir": ("cross_domain:build_sbir", "Drawings and photos of the same classes, seen and unseen."),
         "quickdraw-3.8m": ("data:build_quickdraw", "345 classes × 9,000/1,000/1,000/100 drawings."),
         "edgemap-345c": ("data:build_edgemap", "Curated edge maps of 345 classes, split and sharded."),
@@ -139,7 +139,7 @@ _audit = LazyGroup(
         "summary": ("audit:summary", "Strokes, points, countries, recognized share."),
         "report": ("audit:report", "One HTML file: classes, histograms, examples."),
         "serve": ("audit:serve", "The curation page: keep and drop drawings."),
-        "apply": ("audit:apply", "A curated data set, without noise and dropped drawings."),
+        "apply": ("audit:apply", "The curated data set, without noise and dropped drawings."),
     },
 )
 _edgemaps = LazyGroup(
@@ -148,7 +148,7 @@ _edgemaps = LazyGroup(
     {
         "collect": ("edgemaps:collect", "Photos from folders, lists and searches of the web."),
         "generate": ("edgemaps:generate", "Generated photos, to try the other commands."),
-        "crop": ("edgemaps:crop", "One photo of each annotated object, duplicates removed."),
+        "crop": ("edgemaps:crop", "A crop of each annotated object, without duplicates."),
         "extract": ("edgemaps:extract", "Centred edge maps, by any detector."),
         "curate": ("edgemaps:curate", "Score every edge map's messiness within its class."),
         "report": ("edgemaps:report", "One HTML file: classes, scores, photos, licences."),
@@ -166,15 +166,15 @@ _train = LazyGroup(
         "edgemap": ("train:edgemap", "A classifier of edge maps."),
         "zsl": ("train:zsl", "Zero-shot recognition of classes without training drawings."),
         "hashing-baselines": ("train:hashing_baselines", "Other deep hashing methods, for comparison."),
-        "sbir": ("train:sbir", "A space in which drawings find photos of classes no one drew."),
-        "zsih": ("train:zsih", "Binary codes by which drawings find photos of classes no one drew."),
+        "sbir": ("train:sbir", "Drawings and photos in one space, to find photos by drawing."),
+        "zsih": ("train:zsih", "Binary codes of drawings and photos, to find photos by drawing."),
         "dsf": ("train:dsf", "One classifier of drawings, photos and edge maps, and its layers as features."),
         "sketchcode": ("train:sketchcode", "Our own recipe for binary codes, without a recurrent branch."),
     },
 )
 _index = LazyGroup(
-    "Make codes searchable.\n\nExample: sketchdata index build codes --out index",
-    {"build": ("search:build_index", "An index of codes: exact, or approximate and faster.")},
+    "Make codes and vectors searchable.\n\nExample: sketchdata index build codes --out index",
+    {"build": ("search:build_index", "An index of codes or vectors: exact, or approximate.")},
 )
 _bench = LazyGroup(
     "Compare methods on the same data, and with the papers' figures.\n\n"
@@ -197,7 +197,7 @@ _import = LazyGroup(
     },
 )
 root = LazyGroup(
-    "Build, check and share data sets of free-hand sketches.\n\n"
+    "Build, audit and share data sets of free-hand sketches, and train networks on them.\n\n"
     "Example: sketchdata build quickdraw-3.8m --out data/quickdraw-3.8m",
     {
         "download": _download,
@@ -210,12 +210,12 @@ root = LazyGroup(
         "export": _export,
         "edgemaps": _edgemaps,
         "train": _train,
-        "evaluate": ("recognise:evaluate", "Measure how well a trained network recognises drawings."),
-        "recognise": ("recognise:recognise", "Recognise drawings by a trained network."),
-        "encode": ("search:encode", "Turn drawings into binary codes by a trained network."),
+        "evaluate": ("recognise:evaluate", "Measure how well a trained network recognises or finds."),
+        "recognise": ("recognise:recognise", "Recognise drawings with a trained network."),
+        "encode": ("search:encode", "Compute codes or vectors with a trained network."),
         "index": _index,
-        "search": ("search:search", "Find the drawings that are nearest to a drawing."),
-        "serve": ("search:serve", "Draw on a page, and see what is nearest in an index."),
+        "search": ("search:search", "Find the drawings or photos that are nearest to a drawing."),
+        "serve": ("search:serve", "Open a page to draw on, which searches an index."),
         "bench": _bench,
         "import": _import,
         "convert": ("data:convert", "Convert drawings between formats."),
@@ -266,7 +266,7 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or "can't allocate memory" in text or type(error).__name__ == "OutOfMemoryError":
         return f"not enough memory: {text.splitlines()[0] if text else 'the sizes are too large'}; choose smaller sizes"
     if text.startswith("Symlink loop"):
-        return f"{text}: its links lead in a circle; give another path"
+        return f"{text}: the links form a loop; give another path"
     if "surrogates not allowed" in text:
         return "a path or a name is not UTF-8, and a file that is written would contain it: rename it"
     return None

@@ -129,10 +129,10 @@ def summary(directory: Path, as_json: bool, classes: bool, engine: EngineOptions
 @_DIRECTORY
 @options(config=audit_apply_recipe.Config, engine=EngineOptions)
 def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOptions) -> None:
-    """Make a curated data set from the one in DIR, without the noise of its audit and the drawings that were dropped.
+    """Build a curated data set from DIR, without the audit's noise and the drawings that curators dropped.
 
     Flagged drawings are removed, unless the latest decision keeps them; drawings that the latest decision drops are
-    removed too. With --refill, the next drawings of the class take the places. The bytes do not depend on the workers
+    removed too. With --refill, the next drawings of the class take their places. The bytes do not depend on the workers
     nor on interruptions; the same command resumes an interrupted run. DIR stays as it is.
 
     Example: sketchdata audit apply data/quickdraw-3.8m --out data/curated
@@ -146,8 +146,8 @@ def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOpti
     totals = read_totals(config.out)
     click.echo(f"{config.out}: {totals['drawings']:,} of {totals['parent']:,} drawings ({counted(manifest.splits)})")
     click.echo(
-        f"removed {totals['noise']:,} as noise and {totals['dropped']:,} by decision; {totals['kept']:,} kept though "
-        f"noise; {totals['refilled']:,} new; {time.monotonic() - started:.1f} s"
+        f"removed: {totals['noise']:,} noise, {totals['dropped']:,} by decision; kept by decision: {totals['kept']:,}; "
+        f"added: {totals['refilled']:,}; {time.monotonic() - started:.1f} s"
     )
     click.echo(f"Check it with: sketchdata verify {config.out}")
 
@@ -172,7 +172,7 @@ def report(directory: Path) -> None:
 @_DIRECTORY
 @serving_options
 def serve(directory: Path, **settings: Any) -> None:
-    """Serve the curation page: move the percentiles, look at noise and borders, keep and drop drawings.
+    """Serve the curation page: move the percentiles, look at the noise, keep and drop drawings.
 
     Decisions are written to DIR/audit/decisions.jsonl at once. It needs the extra `web`.
 

@@ -47,7 +47,7 @@ def _hashing_rows() -> Iterable[str]:
 @_list_rows(_hashing_rows, "Print the names of all rows, and exit.")
 @options(config=recipe.Config, network=NetworkOptions, training=TrainingOptions)
 def hashing(as_json: bool, config: recipe.Config, network: NetworkOptions, training: TrainingOptions) -> None:
-    """Train or fit hashing methods on the same data, and compare them with the paper's tables II to VII.
+    """Train or fit hashing methods on the same data, and compare them with the paper's Tables II to VII.
 
     Every row is a training, or a fit on features. Finished rows stay in --out: the same command resumes an interrupted
     run, and two commands with different --rows can share the folder. hashing.md has the tables, with mean and deviation
@@ -87,8 +87,8 @@ def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOpti
     """Train networks from scratch to classify edge maps, and compare them with the paper's Table VIII.
 
     Every row is a training of one network; `val` chooses its epoch. Finished rows stay in --out: the same command
-    resumes an interrupted run, and other options begin rows of their own. A network that is not installed is left out,
-    with a message. edgemap.md has the table, with chance; edgemap.json has the options as well.
+    resumes an interrupted run, and other options make new rows beside them. A network that is not installed is left
+    out, with a message. edgemap.md has the table, with chance; edgemap.json has the options as well.
 
     Example: sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
 
@@ -109,11 +109,11 @@ def edgemap(as_json: bool, config: edgemap_recipe.Config, training: TrainingOpti
 def zsl(
     as_json: bool, config: zsl_recipe.Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions
 ) -> None:
-    """Compare methods of zero-shot recognition with one another and with the paper's tables IX and X.
+    """Compare methods of zero-shot recognition with one another and with the paper's Tables IX and X.
 
-    For each of --splits draws of seen and unseen classes each network is trained as by `train zsl`, and each method
+    For each of --splits draws of seen and unseen classes, each network is trained as by `train zsl`, and each method
     learns from each source of class vectors. Finished parts stay in --out: the same command resumes an interrupted run.
-    zsl.md has the tables, mean and deviation over the draws with chance beside; zsl.json has all measures of each draw.
+    zsl.md has the tables with mean and deviation over the draws and chance; zsl.json has all measures of each draw.
 
     Example: sketchdata bench zsl --data data/quickdraw-3.8m --vectors edges.parquet --vectors words.parquet --seen 200
 
@@ -143,13 +143,13 @@ def _sbir_rows() -> Iterable[str]:
 @_list_rows(_sbir_rows, "Print the names of all rows, and exit.")
 @options(config=sbir_recipe.Config, splits=SplitOptions, training=SpaceTraining)
 def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, training: SpaceTraining) -> None:
-    """Compare methods that find photos by drawings with one another and with the paper's tables 2 and 3.
+    """Compare methods of finding photos by drawings with one another and with Tables 2 and 3 of Doodle to Search.
 
     Every row is trained on the seen classes of each of --draws splits of one data set, for equally many epochs, and its
     drawings of unseen classes search the photos of unseen ones. Without --seen and --class-split the split is the data
     set's own. Finished cells stay in --out: the same command resumes an interrupted run, and other rows can be added.
-    sbir.md has the tables, mean and deviation over the draws with chance and the published figures beside; sbir.csv has
-    a line for each cell, and sbir.json all measures.
+    sbir.md has the tables with mean and deviation over the draws, chance and the published figures; sbir.csv has one
+    line per cell, and sbir.json all measures.
 
     Example: sketchdata bench sbir --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26
 
@@ -177,12 +177,12 @@ def _zsih_rows() -> Iterable[str]:
 @_list_rows(_zsih_rows, "Print the names of all rows, and exit.")
 @options(config=zsih_recipe.Config, splits=SplitOptions, training=PairTraining)
 def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, training: PairTraining) -> None:
-    """Compare binary codes of drawings and photos with one another and with the tables 1 to 3 of ZSIH.
+    """Compare binary codes of drawings and photos with one another and with Tables 1 to 3 of ZSIH.
 
     Every row is trained on the seen classes of each of --draws splits of one data set, for equally many epochs, or
     fitted to the features of the same pretrained network, and codes of unseen drawings search codes of unseen photos.
     Finished cells stay in --out: the same command resumes an interrupted run, and other rows can be added. zsih.md has
-    the tables, with chance and the published figures beside, and zsih.json the values of each cell.
+    the tables with chance and the published figures, and zsih.json the values of each cell.
 
     Example: sketchdata bench zsih --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26
 

@@ -18,11 +18,12 @@ from sketchdata.pipelines import sbir as sbir_recipe
 @options(config=sbir_recipe.Config, split=SplitOptions, engine=EngineOptions)
 @JSON
 def build_sbir(config: sbir_recipe.Config, split: SplitOptions, engine: EngineOptions, as_json: bool) -> None:
-    """Build a data set of drawings and photos of the same classes, which are seen, for validation or unseen.
+    """Build a data set of drawings and photos of the same classes, some seen and some unseen.
 
-    Classes are those that both domains have, however they are spelled. A class split is a published list, a file of
-    names, or drawn by --seen; with --layout sake it is that of the lists. Files of a group of classes have nothing of
-    another one. The same command resumes an interrupted build.
+    The data set has the classes that have both drawings and photos; spelling does not matter. --class-split takes a
+    published list or a file of names, --seen draws the seen classes at random, and with --layout sake the lists give
+    the split. Seen, validation and unseen classes have files of their own. The same command resumes an interrupted
+    build.
 
     Example: sketchdata build sbir --drawings sketches --photos photos --seen 26 --out data/sbir
 
@@ -62,7 +63,8 @@ def build_sbir(config: sbir_recipe.Config, split: SplitOptions, engine: EngineOp
         click.echo(f"left out: {count:,} {reason}")
     overlap, unseen = (set(manifest.config[name]) for name in ("imagenet", "unseen"))
     click.echo(
-        f"ImageNet has {len(overlap):,} of the {len(manifest.classes):,} classes, {len(overlap & unseen):,} unseen"
+        f"ImageNet has {len(overlap):,} of the {len(manifest.classes):,} classes, {len(overlap & unseen):,} of them "
+        "unseen"
     )
     click.echo(
         f"{config.out}: {bytes_of(manifest) / 1e6:,.1f} MB in {len(manifest.files):,} files; drawings are "

@@ -62,7 +62,8 @@ def build_quickdraw(config: quickdraw_recipe.Config, engine: EngineOptions) -> N
 
     Example: sketchdata build quickdraw-3.8m --source data/quickdraw --out data/quickdraw-3.8m
 
-    On a SLURM cluster (job array; run it again if it ended before both stages, then once without a range):
+    As a job array on a SLURM cluster; submit it again if it ended between the two stages, then run the command once
+    without a range:
 
     Example: sbatch --array=0-7 --wrap "sketchdata build quickdraw-3.8m --engine slurm --wait 3600"
     """
@@ -85,11 +86,11 @@ def build_quickdraw(config: quickdraw_recipe.Config, engine: EngineOptions) -> N
 @click.command("drawings")
 @options(config=drawings_recipe.Config, engine=EngineOptions)
 def build_drawings(config: drawings_recipe.Config, engine: EngineOptions) -> None:
-    """Build a data set of your own drawings: any folder of drawings, with a class table of its own.
+    """Build a data set from a folder of your own drawings.
 
     A folder of .svg files is a class, and so is a .npz or .bin file; records of .ndjson and of Kaggle's .csv name their
-    class. All but .npz may be gzipped. Raw drawings are simplified. The data set is split, audited, exported, trained
-    on and indexed like QuickDraw-3.8M; a class with fewer drawings than asked for gets all splits in proportion.
+    class. All but .npz may be gzipped. Raw drawings are simplified. Audits, exports, training and search work as for
+    QuickDraw-3.8M. If a class has too few drawings, all of its splits shrink in proportion.
 
     Example: sketchdata build drawings --source tu-berlin --out data/tu-berlin --train 60 --val 5 --gallery 10 --query 5
     """

@@ -114,7 +114,7 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
         for label, word in enumerate(manifest.classes):
             table.add_row(str(label), word, *(f"{counts[word]:,}" for counts in manifest.counts.values()))
     else:
-        table = table_of("split", noun, "a class", "shards", "MB")
+        table = table_of("split", noun, "per class", "shards", "MB")
         for split, count in splits.items():
             # Of two domains, each class is in the splits of one group alone.
             numbers = manifest.counts[split].values()
@@ -127,32 +127,37 @@ def info(directory: Path, as_json: bool, classes: bool) -> None:
 
 @click.command()
 @_DIRECTORY
-@click.option("--category", help="Class to draw. Default: all of them, mixed.")
-@click.option("--split", help="Split to draw from, or group of classes. Default: train, or the first.")
+@click.option("--category", help="Class to show. Default: all classes, mixed.")
+@click.option("--split", help="Split or group of classes to show. Default: train, or the first.")
 @click.option(
-    "-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Number of drawings, at most."
+    "-n",
+    "count",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="Maximum number of drawings or pictures.",
 )
 @click.option("-o", "--output", type=FILE, required=True, help="PNG file to write.")
-@click.option("--columns", type=click.IntRange(1, 10_000), help="Drawings side by side. Default: a sheet of about 4:3.")
+@click.option("--columns", type=click.IntRange(1, 10_000), help="Number of columns. Default: a sheet of about 4:3.")
 @click.option(
     "--cell",
     type=click.IntRange(48, 1024),
     default=112,
     show_default=True,
-    help="Side of a drawing's square in pixels.",
+    help="Side of a cell in pixels.",
 )
 @click.option(
     "--line-width",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Width of lines in pixels; for drawings, not for pictures.",
+    help="Width of the drawings' lines in pixels.",
 )
 def show(directory: Path, category: str | None, split: str | None, count: int, output: Path, **layout: Any) -> None:
-    """Draw a contact sheet of a split's first drawings, which are a random sample; or of crops, or edge maps.
+    """Draw a contact sheet of drawings, photos, crops or edge maps.
 
-    Of a data set of two domains, drawings stand beside photos, class by class, and --split is a group of classes: seen,
-    validation or unseen.
+    The first drawings of a split are a random sample. Of a data set of drawings and photos, drawings stand beside
+    photos, class by class, and --split is a group of classes: seen, validation or unseen.
 
     Example: sketchdata show data/quickdraw-3.8m --category star --split train -n 64 -o stars.png
 

@@ -45,8 +45,8 @@ def collect(as_json: bool, config: edgemaps_collect_recipe.Config, crawl: CrawlO
     """Collect photos of the 345 classes from folders with boxes, lists of addresses, and searches of the web.
 
     Sources can be repeated and combined; a photo that several of them name is stored once, with all its annotations.
-    Local photos are copied and checked; photos of the web are fetched slowly, with respect for robots.txt and
-    opt-outs, and with author and licence where the source states them. The same command resumes an interrupted run.
+    Local photos are copied and checked; photos of the web are fetched slowly, as robots.txt and opt-outs allow, with
+    author and licence where the source states them. The same command resumes an interrupted run.
 
     Example: sketchdata edgemaps collect --yolo photos/coco128 --voc photos/raccoon --out photos
 
@@ -101,7 +101,7 @@ def generate(config: edgemaps_generate_recipe.Config, engine: EngineOptions) -> 
             f"{config.out}: {generated.photos:,} generated photos of {generated.classes:,} classes, "
             f"{generated.bytes / 1e6:,.1f} MB (they show nothing real)"
         )
-        click.echo(f"Next: sketchdata edgemaps collect --folders {config.out} --out photos")
+        click.echo(f"Next: sketchdata edgemaps collect --folders {config.out} --out PHOTOS")
 
 
 @click.command()
@@ -112,9 +112,9 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
     """Crop every annotated object out of the photos in PHOTOS, and remove duplicates.
 
     Each box becomes a picture of its class, upright and with a margin; photos without a box are taken whole, or cropped
-    to their salient region. One of several equal or nearly equal crops is kept, over all classes. Every annotation ends
-    as a crop, in duplicates.csv or in rejects.jsonl. The bytes do not depend on workers or interruptions; the
-    same command resumes an interrupted run. PHOTOS stays as it is.
+    to their salient region. One of several equal or nearly equal crops is kept, over all classes. Every annotation
+    becomes a crop or is listed in duplicates.csv or rejects.jsonl. The bytes do not depend on workers or interruptions;
+    the same command resumes an interrupted run. PHOTOS stays as it is.
 
     Example: sketchdata edgemaps crop photos --out crops
 
@@ -153,7 +153,7 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
     print_tables(table)
     click.echo(f"{config.out}: {summary.crops:,} crops of {len(filled):,} classes; {time.monotonic() - started:.1f} s")
     click.echo(f"{summary.duplicates.across_classes:,} of the duplicates equal a crop of another class")
-    click.echo(f"Next: sketchdata edgemaps extract {config.out} --out edges")
+    click.echo(f"Next: sketchdata edgemaps extract {config.out} --out EDGES")
 
 
 @click.command()
@@ -276,7 +276,7 @@ def bench(as_json: bool, config: edgemaps_bench_recipe.Config, engine: EngineOpt
     """Compare edge detectors on the boundary benchmark of BSDS500.
 
     ODS, OIS and AP measure how well a detector finds the boundaries that people draw on the same photos, from 0 to 1;
-    the line `people` compares the people with each other. The 200 test photos take some minutes per detector. Counts
+    the row `people` compares the people with each other. The 200 test photos take some minutes per detector. Counts
     stay in --out, and the same command resumes an interrupted run.
 
     Example: sketchdata edgemaps bench --bsds photos/bsds500 --detectors canny,tin --weights tin=TIN2.pth
@@ -325,6 +325,6 @@ def vectors(run: Path, data: Path, as_json: bool, config: edgemaps_vectors_recip
         shown = f"{', '.join(missing[:_NAMES_SHOWN])}{more}"
         click.echo(f"left out {len(missing):,} classes without an edge map: {shown}", err=True)
     click.echo(
-        f"{config.out}: {found['classes']:,} classes × {found['numbers']:,} numbers, means of "
+        f"{config.out}: {found['classes']:,} classes × {found['width']:,} values, means of "
         f"{found['edge_maps']:,} edge maps of {found['split']}; {time.monotonic() - started:.1f} s"
     )

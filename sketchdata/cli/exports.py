@@ -27,8 +27,8 @@ _FOLDER = click.argument("directory", metavar="FOLDER", type=FOLDER)
 def export_webdataset(directory: Path, config: exports.WebDatasetConfig, engine: EngineOptions) -> None:
     """Export the data set in DIR as tar shards for webdataset.WebDataset and for datasets.load_dataset.
 
-    Every drawing becomes {key_id}.json, {key_id}.cls (its label) and, with --png, {key_id}.png, in tars of equal
-    length, in the order of the data set's rows. The bytes do not depend on workers or interruptions; the same
+    Every drawing becomes {key_id}.json, {key_id}.cls (its label) and, with --png, {key_id}.png, in tars with equally
+    many drawings, in the order of the data set's rows. The bytes do not depend on workers or interruptions; the same
     command resumes an interrupted export.
 
     Example: sketchdata export webdataset data/quickdraw-3.8m --out tars
@@ -221,7 +221,7 @@ def export_onnx(run: Path, out: Path, opset: int, domain: str | None, as_json: b
 @JSON
 @options(config=imports.ImportCodesConfig)
 def import_codes(directory: Path, as_json: bool, config: imports.ImportCodesConfig) -> None:
-    """Import the binary codes in FOLDER, of any program, to be measured exactly as our codes are.
+    """Import the binary codes in FOLDER, of any program, to measure them like sketchdata's own.
 
     FOLDER has the arrays of DeepHash-pytorch: {trn,tst}_binary.npy, rows of 1 and −1 or of 1 and 0, and
     {trn,tst}_label.npy, one column per class or indices; trn is the gallery, tst the queries. Rows of several classes
@@ -287,7 +287,7 @@ def import_splits(directory: Path, as_json: bool, config: imports.ImportSplitsCo
     if config.pictures is not None:
         click.echo(f"{config.pictures}: {sum(counts['pictures'] for counts in pictures.values()):,} pictures")
     if lists.others:
-        click.echo(f"not read, as their names are of no list: {', '.join(lists.others)}", err=True)
+        click.echo(f"not read, because their names are not those of lists: {', '.join(lists.others)}", err=True)
 
 
 @click.command("vectors")
@@ -297,10 +297,10 @@ def import_splits(directory: Path, as_json: bool, config: imports.ImportSplitsCo
 def import_vectors(file: Path, as_json: bool, config: imports.ImportVectorsConfig) -> None:
     """Import the word vectors in FILE as vectors of classes, for zero-shot recognition.
 
-    FILE is text with one word and its values per line, as of GloVe and fastText (.vec), a .bin of word2vec, either one
-    gzipped, or a .npy with --words. Spelling does not matter: `wine bottle` takes the vector of `Wine_Bottle`. A name
-    of several words that has no vector takes the mean of its words' vectors. Writes one Parquet file with word, count
-    (the number of averaged words) and vector. A file of that name is replaced.
+    FILE is text with one word and its values per line, as of GloVe and fastText (.vec), or a .bin file of word2vec,
+    gzipped or not, or a .npy file with --words. Spelling does not matter: `wine bottle` takes the vector of
+    `Wine_Bottle`. A name of several words that has no vector takes the mean of its words' vectors. Writes one Parquet
+    file with word, count (the number of averaged words) and vector. A file of that name is replaced.
 
     Example: sketchdata import vectors glove.6B.300d.txt --out glove.parquet
 
@@ -317,5 +317,5 @@ def import_vectors(file: Path, as_json: bool, config: imports.ImportVectorsConfi
     if means:
         click.echo(f"means of several words: {len(means):,}: {', '.join(means)}", err=True)
     click.echo(
-        f"{config.out}: {found['classes']:,} classes × {found['numbers']:,} numbers; {time.monotonic() - started:.1f} s"
+        f"{config.out}: {found['classes']:,} classes × {found['width']:,} values; {time.monotonic() - started:.1f} s"
     )

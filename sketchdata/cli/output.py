@@ -129,5 +129,5 @@ def run_server(directory: Path, exhibit: Callable[[Path], Exhibit], *, who: str 
     try:
         who = who or getpass.getuser()
     except (OSError, KeyError) as error:
-        raise ConfigError("this machine does not say who you are: give your name with --who") from error
+        raise ConfigError("this machine has no name for you: give one with --who") from error
     run(directory, exhibit, who=who, **settings)

@@ -41,24 +41,24 @@ def _check_picture(context: click.Context, parameter: click.Parameter, path: Pat
     "--picture",
     type=FILE,
     callback=_check_picture,
-    help=f"Write a picture of the result as well, of {MAX_PANELS} drawings at most: FILE.svg or FILE.png.",
+    help=f"Also write a picture of the results, of {MAX_PANELS} drawings at most: FILE.svg or FILE.png.",
 )
 @options(config=recipe.Config)
 def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | None, config: recipe.Config) -> None:
-    """Recognise drawings by a trained network.
+    """Recognise drawings with a trained network.
 
     A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file, a picture (.png, .jpg, .webp,
     .gif, .bmp, .avif or .tif), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give
-    probabilities of the classes that they learned. Files that cannot be read are named, and the exit
-    code is 1.
+    probabilities of the classes that they learned. If a file cannot be read, the others are still answered, and the
+    exit code is 1.
 
     A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
-    recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit:
-    higher is more likely. γ is subtracted from the scores of seen classes (calibrated stacking), since they would
-    otherwise be preferred.
+    recogniser that did best on validation classes. Scores are distances, cosines or products, without a common unit;
+    higher is more likely. γ is subtracted from the scores of seen classes, which would otherwise be preferred
+    (calibrated stacking).
 
-    Bars of a picture are probabilities; bars of other scores begin at the median score of the candidates and end at the
-    best.
+    In the --picture, bars show probabilities; for other scores, bars begin at the median score of the candidates and
+    end at the highest.
 
     Example: sketchdata recognise runs/recognition cat.svg --class cat
 
@@ -160,10 +160,10 @@ def _draw(found: recipe.RecognisedDrawings) -> Figure:
     only_unseen = bool(recogniser.unseen[recogniser.candidates].all())
     return recognition(
         [_panel(answer, recogniser) for answer in found.answers],
-        title=f"Likeliest of {len(recogniser.candidates):,} {'unseen ' * only_unseen}classes",
+        title=f"Most likely of {len(recogniser.candidates):,} {'unseen ' * only_unseen}classes",
         lines=[
             *_about(recogniser).split("; "),
-            f"The longer a bar, the likelier: bars {ends}. sketchdata {__version__}",
+            f"Longer bars are more likely; they {ends}. sketchdata {__version__}",
         ],
         unseen=recogniser.kept is not None,
     )
@@ -210,23 +210,25 @@ class EvaluateConfig:
     )
     unseen: int | None = option(
         None,
-        help="Number of classes for zero-shot retrieval, from those that the network did not learn. Default: all that "
+        help="Number of classes for zero-shot retrieval, of those that the network did not learn. Default: all that "
         "the training held out.",
         type=click.IntRange(2),
     )
     queries: str = option(
         "drawings",
-        help="Domain of the queries, of a space of drawings and photos.",
+        help="For spaces: domain of the queries.",
         type=click.Choice(["drawings", "photos"]),
     )
-    generalised: bool = option(False, help="Search galleries with seen classes as well, of a space.")
+    generalised: bool = option(False, help="For spaces: also search galleries with seen classes.")
     bits: int = option(
-        0, help="Length of binary codes to measure as well, of a space; 0 for none.", type=click.IntRange(0, 248)
+        0, help="For spaces: length of binary codes to measure as well; 0 for none.", type=click.IntRange(0, 248)
     )
-    examples: int = option(12, help="Queries to show with the nearest photos, of a space.", type=click.IntRange(1, 100))
+    examples: int = option(
+        12, help="For spaces: number of queries to show with the nearest photos.", type=click.IntRange(1, 100)
+    )
     views: int = views_option()
     batch_size: int | None = option(
-        None, help="Drawings or photos at a time. Default: 512, or 64 for a space.", type=click.IntRange(1, 1_000_000)
+        None, help="Drawings or photos at a time. Default: 512; for spaces 64.", type=click.IntRange(1, 1_000_000)
     )
     device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
 
@@ -252,35 +254,36 @@ def _refuse(config: EvaluateConfig, names: tuple[str, ...], reason: str) -> None
 @options(config=EvaluateConfig)
 @JSON
 def evaluate(run: Path, config: EvaluateConfig, as_json: bool) -> None:
-    """Measure how well a trained network recognises drawings, and how well its binary codes find them.
+    """Measure how well a trained network recognises drawings, and how well its codes or vectors find them.
 
-    Writes into the run's folder evaluation.json, evaluation.md (accuracies beside chance, the most confused classes,
-    a table of all classes) and reliability.svg. The split is `gallery`, as in the paper; no training uses it. For
-    zero-shot trainings it is the paper's `val`.
+    Writes evaluation.json, evaluation.md (accuracies beside chance, the most confused classes, a table of all classes)
+    and reliability.svg into the run's folder. The split is `gallery`, as in the paper, which no training uses; for
+    zero-shot trainings it is `val`, as in the paper.
 
-    Networks with binary codes also search `gallery` for each drawing of `query`: mAP and P@200 with bounds by the best
-    and the worst order of equal distances, distances between classes, the cost of a search, and precision-recall.svg
-    and .csv. Classes that the training held out (`--unseen` of `sketchdata train`) are searched for among themselves.
+    Networks with binary codes also search `gallery` for each drawing of `query`. The report then has mAP and P@200 with
+    the values of the worst and the best order of equal distances, distances between classes, the cost of a search, and
+    precision-recall.svg and .csv. Classes that the training held out (`--unseen` of `sketchdata train`) are searched
+    among themselves.
 
     Zero-shot trainings (`sketchdata train zsl`) are evaluated on their own unseen and seen classes: hit@k of every
-    recogniser among unseen classes (ZSL) and among all (GZSL), the averages of classes U, S and H without and with γ,
-    hubs and confusions, each beside chance. The printed recogniser is the best on validation classes. Such a run gets
-    embeddings.svg, with drawings and prototypes, instead of reliability.svg.
+    recogniser among unseen classes (ZSL) and among all classes (GZSL), the class averages U, S and H with and without
+    γ, hubs and confusions, each beside chance. The printed recogniser is the best on validation classes. Such a run
+    gets embeddings.svg, with drawings and prototypes, instead of reliability.svg.
 
     Spaces of drawings and photos (`sketchdata train sbir`) are evaluated on the unseen classes of their data: each
-    drawing searches all photos, or the reverse with `--queries photos`. evaluation.md has every figure that papers call
-    mAP or P, with chance and ties, which class is found instead of which, and all classes; `--generalised` adds
-    galleries with seen classes, `--bits` binary codes. Beside it are precision-recall.svg and .csv, and typical
-    queries with the nearest photos in green and red frames: nearest.png and nearest.html.
+    drawing searches all photos, or each photo all drawings with `--queries photos`. evaluation.md has all variants of
+    mAP and P@k with chance and ties, the most confused classes and a table of all classes; `--generalised` adds
+    galleries with seen classes, `--bits` binary codes. The run's folder also gets precision-recall.svg and .csv, and
+    typical queries with the nearest photos in green and red frames: nearest.png and nearest.html.
 
-    Runs of `sketchdata train dsf` recognise the drawings of their --fold, and find photos by each of their layers;
-    with --data all drawings of another data set of these classes.
+    Runs of `sketchdata train dsf` recognise the drawings of their --fold and find photos by each of their layers; with
+    --data, all drawings of another data set of these classes.
 
-    RUN may also be a folder of codes (`sketchdata encode`, `sketchdata import codes`), of any program: its `query` is
-    searched in its `gallery`, or unseen drawings in unseen photos, and nothing is written.
+    RUN may also be a folder of codes of any program (`sketchdata encode`, `sketchdata import codes`): its `query` split
+    searches its `gallery`, or its unseen drawings search its unseen photos, and nothing is written.
 
-    With `--views 18` a classifier sees each drawing turned and mirrored, and its probabilities are averaged. The
-    network should have learned from turned drawings (`--augment --rotate 45`); one that has not may lose accuracy.
+    With `--views 18` a classifier sees each drawing turned and mirrored, and the probabilities are averaged. The
+    network should have been trained on turned drawings (`--augment --rotate 45`); otherwise accuracy may fall.
 
     Example: sketchdata evaluate runs/recognition
 

@@ -27,15 +27,15 @@ from sketchdata.retrieval.vector_index import VectorIndex
 @JSON
 @options(config=encode_recipe.Config)
 def encode(run: Path, data: Path, as_json: bool, config: encode_recipe.Config) -> None:
-    """Turn drawings, or drawings and photos, in DATA into binary codes or vectors by the network in RUN.
+    """Compute binary codes or vectors of drawings, or of drawings and photos, with the network in RUN.
 
-    DATA is a built data set, its tars or bitmaps, of any classes. Writes a Parquet file a split with key_id, label and
-    code, and a manifest. Bitmaps have no key_ids: their row numbers within the split take the place. The same command
+    DATA is a data set, tars of it, or bitmaps, of any classes. Writes one Parquet file per split, with key_id, label
+    and code, and a manifest. Bitmaps have no key_ids; the row numbers in the split replace them. The same command
     resumes an interrupted run; on the CPU, it gives the same bytes.
 
-    If RUN is a training on drawings and photos (`sketchdata train sbir`, `sketchdata train zsih`), DATA is what
-    `sketchdata build sbir` made, and --splits names groups (seen, validation, unseen) or splits (unseen-photos). Files
-    of `train sbir` have key_id, label and vector, those of `train zsih` codes.
+    If RUN is a training on drawings and photos (`sketchdata train sbir`, `sketchdata train zsih`), DATA is a folder
+    that `sketchdata build sbir` made, and --splits names groups (seen, validation, unseen) or splits (unseen-photos).
+    Files of `train sbir` have key_id, label and vector, those of `train zsih` key_id, label and code.
 
     Of a run of `sketchdata train dsf`, --layer chooses the layers that become vectors of length 1.
 
@@ -74,8 +74,8 @@ def build_index(codes: Path, as_json: bool, config: index_recipe.Config) -> None
 
     Example: sketchdata index build codes --out index
 
-    Over vectors, `flat` is exact too; `hnsw` and `ivf-pq` are approximate and for many of them; `itq` learns binary
-    codes of --bits, which are small.
+    Over vectors, `flat` is exact too; `hnsw` and `ivf-pq` are approximate, for large collections; `itq` learns binary
+    codes of --bits, which take less space.
 
     Example: sketchdata index build codes --out index-hnsw --kind hnsw
 
@@ -101,7 +101,10 @@ def build_index(codes: Path, as_json: bool, config: index_recipe.Config) -> None
 @click.argument("queries", metavar="QUERY...", nargs=-1, required=True)
 @JSON
 @click.option(
-    "--html", "sheet", type=FILE, help="Write a page with the drawings to this file instead; they come from --data."
+    "--html",
+    "sheet",
+    type=FILE,
+    help="Write a page with drawings or photos to this file instead; they come from --data.",
 )
 @options(config=search_recipe.Config)
 def search(
@@ -109,14 +112,14 @@ def search(
 ) -> None:
     """Find the drawings or photos in an index that are nearest to each QUERY.
 
-    Codes are compared by their Hamming distance, vectors by their Euclidean distance; an index of vectors of the kind
-    `itq` has codes of them. A key_id of an index over photos is that of a photo.
+    Codes are compared by their Hamming distance, vectors by their Euclidean distance; an index of the kind `itq` has
+    codes of vectors. In an index over photos, a key_id names a photo.
 
     A QUERY is a key_id, an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file or a picture (.png,
-    .jpg, .webp, .gif, .bmp, .avif or .tif). Of several, files that cannot be read are named, and the exit code is 1.
-    Drawings at the same distance come in the order of their key_ids. A hit is a drawing of the query's class, which
-    .ndjson files and key_ids state and --class gives for other files. The strokes of a picture are traced; their order
-    is unknown.
+    .jpg, .webp, .gif, .bmp, .avif or .tif). If one of several files cannot be read, the others are still answered, and
+    the exit code is 1. Results at the same distance are in the order of their key_ids. A hit is a drawing or photo of
+    the query's class, which .ndjson files and key_ids state and --class gives for other files. The strokes of a picture
+    are traced; their order is unknown.
 
     Example: sketchdata search index --run runs/hashing cat.svg --class cat
 
@@ -130,9 +133,9 @@ def search(
     if as_json and sheet is not None:
         raise click.UsageError("--json and --html exclude each other: give one of them")
     if sheet is not None and config.data is None:
-        raise ConfigError("--html shows drawings: name the data set that they are in by --data")
+        raise ConfigError("--html needs --data, the data set that the drawings or photos come from")
     if config.beside and sheet is None:
-        raise ConfigError("--beside shows several runs on the page of --html: name one")
+        raise ConfigError("--beside needs --html, the page that shows several runs")
     found = search_recipe.run(index, queries, config)
     if as_json:
         echo_json(
@@ -149,7 +152,7 @@ def search(
             click.echo(f"{answer.query.name}: {answer.note}", err=True)
     if sheet is not None and config.data is not None and found.index.of_photos:
         if config.beside:
-            raise ConfigError("--beside shows drawings, and the index is over photos: leave one of them out")
+            raise ConfigError("--beside works with drawings, and the index is over photos: leave out --beside")
         _write_photos(found, config.data, sheet)
     elif sheet is not None and config.data is not None:
         _write_sheet([found, *search_recipe.run_beside(queries, config)], config.data, sheet)
@@ -282,10 +285,10 @@ def _write_photos(found: search_recipe.SearchAnswers, data: Path, path: Path) ->
 @JSON
 @options(config=serve_recipe.Config)
 def serve(index: Path, as_json: bool, config: serve_recipe.Config) -> None:
-    """Serve a page on which one draws, and sees the drawings or photos nearest in INDEX while drawing.
+    """Serve a page to draw on, which shows the nearest drawings or photos in INDEX while you draw.
 
-    Pictures and SVG files can be dropped on it. The page is for this machine alone and asks nothing of any other.
-    --json prints the address when the page is ready. It needs the extra `web`.
+    Pictures and SVG files can be dropped on the page. The server listens on 127.0.0.1 only, and the page makes no
+    requests to other machines. --json prints the address when the page is ready. It needs the extra `web`.
 
     Example: sketchdata serve index --run runs/hashing --data data/quickdraw-3.8m
 

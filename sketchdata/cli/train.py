@@ -25,9 +25,8 @@ _NEEDS = "training", "train"
 def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
     """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
 
-    Writes the weights, a report and a line of metrics a step. --resume continues an interrupted training and ends with
-    the same weights; on the CPU, to the bit. BSDS500 is for non-commercial research, and so are weights that come from
-    it.
+    Writes the weights, a report and the metrics of each step. --resume continues an interrupted training and ends with
+    the same weights; on the CPU, to the bit. BSDS500 is for non-commercial research, and so are weights trained on it.
 
     Example: sketchdata train edge-detector --data photos/bsds500 --out runs/edges
 
@@ -192,14 +191,14 @@ def zsl(
 @options(preset(), config=trainers.SbirConfig, splits=SplitOptions, training=SpaceTraining)
 @JSON
 def sbir(config: trainers.SbirConfig, splits: SplitOptions, training: SpaceTraining, as_json: bool) -> None:
-    """Train a space of drawings and photos, in which a drawing finds photos of classes that no one drew.
+    """Train networks that embed drawings and photos in one space, so that a drawing finds photos of unseen classes.
 
-    Doodle to Search learns from triplets, word vectors and a domain classifier; sketchspace learns to place drawings
-    where a pretrained network has the photos of their classes; the other methods are what they are compared with.
-    Validation classes choose the epoch by their mAP; unseen classes are not used. With --trunk frozen the picture
-    network reads each picture once, which a CPU does in minutes; the default trains it, for a GPU. --resume continues
-    an interrupted training and ends with the same network; on the CPU, to the bit. --seen or --class-split
-    take another split of the classes than the data set was built with, so that one data set serves several.
+    Doodle to Search learns from triplets, word vectors and a domain classifier. Sketchspace learns to place drawings
+    where a pretrained network places photos of their classes. The other methods are baselines. Validation classes
+    choose the epoch by their mAP; unseen classes are not used. With --trunk frozen the picture network reads each
+    picture only once, which takes minutes on a CPU; the default trains it, on a GPU. --resume continues an interrupted
+    training and ends with the same network; on the CPU, to the bit. --seen or --class-split replaces the split that the
+    data set was built with.
 
     Example: sketchdata train sbir --data data/sketchy --words words.parquet --weights imagenet --out runs/d2s
 
@@ -222,13 +221,13 @@ def sbir(config: trainers.SbirConfig, splits: SplitOptions, training: SpaceTrain
 @options(trainers.PAPER_ZSIH, config=trainers.ZsihConfig, splits=SplitOptions, training=PairTraining)
 @JSON
 def zsih(config: trainers.ZsihConfig, splits: SplitOptions, training: PairTraining, as_json: bool) -> None:
-    """Train binary codes of drawings and photos, by which a drawing finds photos of classes that no one drew.
+    """Train networks that give drawings and photos binary codes, so that a drawing finds photos of unseen classes.
 
-    Zero-shot sketch-image hashing learns codes of pairs of a drawing and a photo, from which the vector of the class's
-    word can be decoded, and one encoder for each domain that gives them. Each row of the paper's ablation is an option.
-    Validation classes choose the epoch by the mAP of their codes; unseen classes are not used. --preset paper has the
-    paper's sizes, for a GPU, and 1.1 GB for the layer behind the Kronecker products. --resume continues an interrupted
-    training and ends with the same network; on the CPU, to the bit.
+    Zero-shot sketch-image hashing (ZSIH) fuses pairs of a drawing and a photo into codes from which the word vector of
+    the class can be decoded. One encoder per domain learns to give these codes. Each row of the paper's ablation is an
+    option. Validation classes choose the epoch by the mAP of their codes; unseen classes are not used. --preset paper
+    takes the paper's sizes, for a GPU; the layer behind the Kronecker products then needs 1.1 GB. --resume continues an
+    interrupted training and ends with the same network; on the CPU, to the bit.
 
     Example: sketchdata train zsih --data data/sketchy --words words.parquet --weights imagenet --trunk frozen --bits 64
     --out runs/zsih

@@ -267,7 +267,7 @@ def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[Hashi
     if not bits or min(bits) < 1:
         raise ConfigError(f"--bits takes lengths such as 16,64, not {lengths!r}")
     if unseen == 1:
-        raise ConfigError("--unseen takes 2 classes at least, as one alone is always found; or 0 for no such rows")
+        raise ConfigError("--unseen must be 0, for no such rows, or at least 2, as a single class is always found")
     rows = list(all_rows(bits, fixed, unseen))
     wanted = names_in(names)
     if "all" in wanted:
@@ -377,9 +377,9 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     )
     yield (
         f"{facts['classes']:,} classes: {drawings['train']:,} drawings to learn from, {drawings['val']:,} of val to "
-        f"choose epochs by; {drawings['query']:,} of query search {drawings['gallery']:,} of gallery, "
-        f"which no training saw. {seeds} The paper's figures are of its own data, 345 classes and 345,000 "
-        "drawings, and are no yardstick for these."
+        f"choose epochs; {drawings['query']:,} of query search {drawings['gallery']:,} of gallery, "
+        f"which no training saw. {seeds} The paper's figures come from its own data, 345 classes and 345,000 drawings, "
+        f"and cannot be compared with these."
     )
     yield ""
     yield (

@@ -165,7 +165,7 @@ def difference(row: MeasuredRow, other: MeasuredRow) -> dict[str, Any] | None:
     if len(found) < 2:
         return None
     mean, sd = statistics.fmean(found), statistics.stdev(found)
-    return {"mean": mean, "sd": sd, "told": abs(mean) > sd}
+    return {"mean": mean, "sd": sd, "above_deviation": abs(mean) > sd}
 
 
 _NONE = "–"
@@ -224,8 +224,8 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     yield ""
     yield (
         "A difference is of mAP, draw by draw, over the draws that both rows have; one whose mean is not larger than "
-        "its deviation is told as none. Published figures are of the papers' own data, networks and numbers of unseen "
-        "classes, and are no yardstick for these."
+        "its deviation is reported as none. Published figures come from the papers' own data, networks and numbers of "
+        "unseen classes, and cannot be compared with these."
     )
 
 
@@ -259,7 +259,7 @@ def _told(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return _NONE
     spread = f"{found['mean']:+.4f} ± {found['sd']:.4f}"
-    return spread if found["told"] else f"none ({spread})"
+    return spread if found["above_deviation"] else f"none ({spread})"
 
 
 def _published_alone() -> Iterator[str]:

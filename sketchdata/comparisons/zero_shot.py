@@ -160,7 +160,9 @@ def summarise(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         named = [value for value in values if isinstance(value, Mapping)]
         numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         if named and numbers:
-            raise ConfigError(f"{name!r} is a number in one evaluation and named values in another: of other forms")
+            raise ConfigError(
+                f"{name!r} is a number in one evaluation and named values in another: they cannot be combined"
+            )
         if numbers:
             deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
             found[name] = {"mean": statistics.fmean(numbers), "sd": deviation, "count": len(numbers)}
@@ -227,7 +229,7 @@ def _chance(rows: Sequence[ZeroShotRow]) -> dict[str, dict[str, float]]:
         for row in rows
     ]
     if any(other != found[0] for other in found):
-        raise ConfigError("these rows are of different numbers of classes, so their shares of hits do not compare")
+        raise ConfigError("these rows have different numbers of classes, so their hit rates cannot be compared")
     return found[0] if found else {"zsl": {}, "gzsl": {}}
 
 

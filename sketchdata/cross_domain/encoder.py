@@ -250,7 +250,7 @@ def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
         encoder = SpaceEncoder(architecture)
         encoder.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
+        raise SketchDataError(f"{path} has weights that do not fit the network that it describes: {error}") from error
     return encoder.eval()
 
 

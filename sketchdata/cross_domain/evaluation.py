@@ -86,8 +86,8 @@ class EmbeddedPictures:
     def __post_init__(self) -> None:
         if broken := int((~np.isfinite(self.vectors).all(axis=1)).sum()):
             raise SketchDataError(
-                f"{broken:,} of {len(self):,} vectors of {self.domain} have values that are no finite numbers, "
-                "so nothing can be ranked by them: the training diverged; train again with a smaller --learning-rate"
+                f"{broken:,} of {len(self):,} vectors of {self.domain} have values that are not finite, so nothing can "
+                f"be ranked by them: the training diverged; train again with a smaller --learning-rate"
             )
 
     def __len__(self) -> int:
@@ -494,18 +494,17 @@ def measure_space(
     """
     if known := [word for word in unseen.classes if word in set(encoder.classes)]:
         raise ConfigError(
-            f"the network has learned {_some(known)}, of the {len(unseen.classes):,} unseen classes of the data, so it "
-            "would not be measured on what it has not seen: take the data set, and the split of its classes, that it "
-            "learned from"
+            f"the network was trained on {_some(known)}, which are among the {len(unseen.classes):,} unseen classes of "
+            "the data: evaluate it on the data set and the class split that it was trained with"
         )
     if len(unseen.classes) < 2:
         raise ConfigError(
-            f"the data has but one unseen class, {_some(unseen.classes)}, and whatever is found is right: build it "
-            "with two at least"
+            f"the data has only one unseen class, {_some(unseen.classes)}, so every result would be right: build it "
+            "with at least two"
         )
     if encoder.bits and measures.bits:
         raise ConfigError(
-            f"the network gives codes of {encoder.bits} bits itself, by which it is measured: leave out --bits"
+            f"the network itself gives codes of {encoder.bits} bits, which are measured: leave out --bits"
         )
     embedded = embedded or partial(embed_domains, encoder, device=measures.device, batch_size=measures.batch_size)
     found = embedded(unseen)

@@ -480,8 +480,8 @@ def train_space(
         classes = classes_of(own, SEEN)
         if len(own.validation) < 2:
             raise ConfigError(
-                f"{config.data} has {len(own.validation)} validation classes, and 2 are needed at least, to choose the "
-                "epoch by: build it with more of them"
+                f"{config.data} has {len(own.validation)} validation classes, and at least 2 are needed to choose the "
+                f"epoch: build it with more"
             )
         words = None if config.words is None else read_words(config.words, classes, unit=config.unit_words)
         weights = weights_record(config.network, config.out)
@@ -578,7 +578,7 @@ def read_words(path: Path, classes: Sequence[str], *, unit: bool = True) -> Vect
         told = ", ".join(missing[:10]) + (f" and {len(missing) - 10:,} others" if missing[10:] else "")
         raise ConfigError(
             f"{path} has no vector of {told}: make it with `sketchdata import vectors … --classes` of this data set, "
-            "from a file that has a word or a synonym of each class; or give a method that needs none no --words"
+            "from a file that has a word or a synonym of each class; or leave out --words with a method that needs none"
         )
     found = vectors[np.array(places, np.int64)]
     lengths = np.linalg.norm(found.astype(np.float64), axis=1, keepdims=True)

@@ -68,7 +68,7 @@ class TrunkBranch(nn.Module):
         # Only its input is used. What never has a gradient must not be waited for by several processes.
         classifier.requires_grad_(False)
         if attention and not self.trunk.map_channels:
-            raise ConfigError(f"--backbone {backbone} has no maps for attention: take --no-attention")
+            raise ConfigError(f"--backbone {backbone} has no maps for attention: use --no-attention")
         self.attention = SoftAttention(self.trunk.map_channels, attention) if attention else None
         self.head = nn.Identity() if width is None else nn.Linear(self.trunk.feature_size, width)
         # Between its maps and its feature, a network with several dense layers has weights that learn with the head.

@@ -34,16 +34,19 @@ class PictureConfig:
     weights: str | None = weights_option()
     size: int = option(224, help="Side of the pictures in pixels.", type=click.IntRange(16, MAX_SIZE))
     line_width: int = option(1, help="Width of drawn lines in pixels.", type=click.IntRange(1, 64))
-    epochs: int = option(40, help="Number of epochs; each has every drawing once.", type=click.IntRange(0, 1_000_000))
+    epochs: int = option(
+        40, help="Number of epochs. In each, every drawing is used once.", type=click.IntRange(0, 1_000_000)
+    )
     patience: int | None = option(
-        None, help="Stop after so many epochs that are no better than the best one on validation.", type=_COUNT
+        None, help="Stop after this many epochs without a better validation result.", type=_COUNT
     )
     trunk_learning_rate: float = option(1e-4, help="Largest learning rate of the picture network.", type=_POSITIVE)
-    constant_rate: bool = option(False, help="Keep the learning rates constant, instead of half a cosine down to 0.")
+    constant_rate: bool = option(
+        False, help="Keep the learning rates constant, instead of lowering them to 0 along half a cosine."
+    )
     cache: Path | None = option(
         None,
-        help="Folder that keeps the features of a frozen picture network, decoded photos or edge maps, for other "
-        "trainings too.",
+        help="Folder that keeps features of a frozen picture network, photos or edge maps, for later trainings.",
         record=False,
         type=_FOLDER,
     )
@@ -77,12 +80,12 @@ class TwoDomainConfig(PictureConfig):
     )
     unit_words: bool = option(
         True,
-        help="Bring word vectors to length 1; the authors' code of Doodle to Search takes them as they are stored.",
+        help="Scale word vectors to length 1, or use them as stored, as the authors' code of Doodle to Search does.",
         param_decls=["--unit-words/--stored-words"],
     )
     trunk: str = option(
         TRAINED,
-        help="Whether the picture network learns; frozen, it reads each picture once, so that a CPU is enough.",
+        help="Whether the picture network is trained. A frozen one reads each picture only once, so a CPU is enough.",
         type=click.Choice([TRAINED, FROZEN]),
     )
     augment: bool = option(
@@ -95,7 +98,7 @@ class TwoDomainConfig(PictureConfig):
         super().check()
         if self.trunk == FROZEN and self.weights is None:
             raise ConfigError(
-                f"--trunk {FROZEN} needs --weights, as random features show nothing: give a file of weights, or "
+                f"--trunk {FROZEN} needs --weights, because random features are of no use: give a file of weights, or "
                 "--weights imagenet with --backbone efficientnet_lite0"
             )
 
@@ -133,7 +136,7 @@ class SpaceConfig(TwoDomainConfig):
 class SpaceTraining(TrainingOptions):
     """How a training on drawings and photos learns."""
 
-    batch_size: int = option(64, help="Triplets of a step, over all processes.", type=_COUNT)
+    batch_size: int = option(64, help="Triplets per step, over all processes.", type=_COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,7 @@ class PairTraining(TrainingOptions):
     """How a training on pairs learns."""
 
     batch_size: int = option(
-        250, help="Pairs of a step, over all processes; the graph joins those of one process.", type=_COUNT
+        250, help="Pairs per step, over all processes; the graph joins pairs of the same process.", type=_COUNT
     )
 
 

@@ -66,7 +66,7 @@ class DrawingEmbedder:
             held = f"codes of {width:,} bits" if codes else f"vectors of {width:,} values"
             raise ConfigError(
                 f"the index holds {held} by another network (sha256 {model[:16]}…) than that of {run} "
-                f"({self.encoder.width:,} {'bits' if self.encoder.bits else 'values'}, sha256 {sha256[:16]}…): take "
+                f"({self.encoder.width:,} {'bits' if self.encoder.bits else 'values'}, sha256 {sha256[:16]}…): use "
                 "the run that made them, or encode and index the data set again"
             )
 
@@ -125,7 +125,7 @@ class PhotoStore:
         if sha256 != wanted:
             raise ConfigError(
                 f"{data} is not the data set that the index was made of (sha256 of its manifest {sha256[:16]}… instead "
-                f"of {wanted[:16]}…): name that one by --data, or encode and index this one"
+                f"of {wanted[:16]}…): give that one with --data, or encode and index this one"
             )
         if any(split.endswith(f"-{DRAWINGS}") for split in splits):
             raise ConfigError(f"the index is over {', '.join(splits)}, and only photos are shown: index photos alone")

@@ -90,8 +90,8 @@ def evaluate_space(
         split = ClassSplit(**{name: tuple(unseen[name]) for name in ("seen", "validation", "unseen")})
     if chose := sorted(set(unseen.get("validation", ())) & set(split.unseen)):
         raise ConfigError(
-            f"{place} has {', '.join(chose[:3])} among its unseen classes, and they chose the network's epoch: take "
-            "the data set that it learned from"
+            f"{place} has {', '.join(chose[:3])} among its unseen classes, but the network's epoch was chosen on them: "
+            "use the data set that it was trained on"
         )
 
     def read(group: str) -> TwoDomains:

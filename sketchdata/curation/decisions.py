@@ -60,7 +60,7 @@ class Decision:
         _check_text("who", self.who, MAX_NAME)
         _check_text("reason", self.reason, MAX_REASON)
         if not self.who.strip():
-            raise FormatError("nobody decided", "`who` must name the curator")
+            raise FormatError("no curator", "`who` must name the curator")
         if self.batch is not None:
             _check_text("batch", self.batch, MAX_NAME)
         if self.verdict not in VERDICTS:

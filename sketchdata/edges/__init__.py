@@ -70,7 +70,7 @@ def detector(
             or a device, or it needs torch, which is not installed.
     """
     if name in WEIGHTED_DETECTORS and weights is None:
-        raise ConfigError(f"the detector {name} is made from a file of weights: say which (--weights)")
+        raise ConfigError(f"the detector {name} needs a file of weights: give --weights FILE")
     if weights is not None and name not in (*WEIGHTED_DETECTORS, *NETWORKS):
         raise ConfigError(f"the detector {name} takes no file of weights, and {weights} was given")
     if name in NETWORKS:

@@ -47,8 +47,8 @@ def load_state(weights: Path, sha256: str | None, published: Mapping[str, str]) 
     data, found = read_weights(weights, sha256, f"no weights at {weights}; {known}")
     if sha256 is None and found not in published:
         raise ConfigError(
-            f"{weights} is not known by its sha256, {found}: {known}. "
-            "For weights of your own give that hash too (--weights-sha256)"
+            f"{weights} has an unknown sha256, {found}: {known}. "
+            "For other weights, also give their hash with --weights-sha256"
         )
     return read_state_dict(weights, data)
 

@@ -45,7 +45,7 @@ class EngineOptions:
     )
     wait: float = option(
         0.0,
-        help="Seconds that a share waits for the others between two stages; then a later call does the rest.",
+        help="Seconds that a share waits for the others between two stages; afterwards, a later call does the rest.",
         record=False,
         type=click.FloatRange(0, 31_536_000),
     )
@@ -84,7 +84,9 @@ class EngineOptions:
             index, rest, count = 0, 0, 0
         if rest or not 0 <= index < count:
             found = ", ".join(f"SLURM_ARRAY_TASK_{name}={value}" for name, value in settings.items())
-            raise ConfigError(f"{found} are not those of an even job array such as --array=0-7: give --task-range i/n")
+            raise ConfigError(
+                f"{found} do not come from a regular job array such as --array=0-7: give --task-range i/n"
+            )
         return index, count
 
 

@@ -46,9 +46,9 @@ _OFFICIAL_WORD = re.compile(rb'\{"word": ?"([ !#-\[\]-~]*)"')
 _TRUNCATED = "truncated last record"
 #: How stroke-3 is scaled to the 0..255 square, for a whole file.
 SCALES = {
-    "auto": "kept in their units where all of the file are whole numbers that fit into 0..255, and scaled otherwise",
-    "keep": "kept in their units, whole numbers of the 0..255 square; larger ones are refused",
-    "fit": "scaled, each so that its larger side is 255",
+    "auto": "kept if all coordinates of the file are whole numbers that fit into the square, otherwise scaled",
+    "keep": "kept in their units; drawings larger than the square are refused",
+    "fit": "scaled so that the larger side of each is 255",
 }
 _REASONS_SHOWN, _MOST_DETAIL = 3, 160
 
@@ -385,7 +385,7 @@ def read_whole(blocks: Iterable[bytes], limit: int) -> bytes:
     for block in blocks:
         size += len(block)
         if size > limit:
-            raise FormatError("file too large", f"more than {limit:,} bytes, which are read at most")
+            raise FormatError("file too large", f"more than {limit:,} bytes")
         pieces.append(block)
     return b"".join(pieces)
 

@@ -86,7 +86,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         raise FormatError("not a sketch-rnn file", "it is compressed in another way than numpy compresses")
     size = sum(info.file_size for info in infos)
     if size > MAX_BYTES:
-        raise FormatError("npz too large", f"unpacked it has {size:,} bytes, and {MAX_BYTES:,} are read at most")
+        raise FormatError("npz too large", f"unpacked it has {size:,} bytes, more than {MAX_BYTES:,}")
     found = {info.filename.removesuffix(".npy"): info for info in infos}
     return {name: found[name] for name in dict.fromkeys([*(split for split in SPLITS if split in found), *found])}
 

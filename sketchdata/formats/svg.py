@@ -96,7 +96,7 @@ def load(content: bytes, *, word: str | None = None, name: str | int = 0) -> Dra
             data.
     """
     if len(content) > MAX_BYTES:
-        raise FormatError("SVG too large", f"{len(content):,} bytes, and {MAX_BYTES:,} are read at most")
+        raise FormatError("SVG too large", f"{len(content):,} bytes, more than {MAX_BYTES:,}")
     root = _TreeBuilder(content).read()
     box = parse_numbers(root.attrib["viewBox"]) if "viewBox" in root.attrib else None
     shapes = _ink(_Painter(root, box))
@@ -184,7 +184,7 @@ class _TreeBuilder:
             self._declare(len(default))
 
     def _unknown_entity(self, *_: Any) -> None:
-        raise FormatError("SVG with entities", "it refers to an entity that it does not declare: none is looked up")
+        raise FormatError("SVG with entities", "it refers to an entity that it does not declare")
 
 
 # ---- what is drawn ---------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def trace(photo: npt.NDArray[np.uint8], word: str = "") -> Drawing:
     if len(lines) > MAX_STROKES:
         raise FormatError(
             "not a drawing",
-            f"{len(lines):,} strokes, where {MAX_STROKES} are read at most: crop the picture to the drawing, and see "
+            f"{len(lines):,} strokes, more than {MAX_STROKES}: crop the picture to the drawing, and see "
             "that its lines stand out from the paper",
         )
     strokes = _simplified(lines)

@@ -218,7 +218,7 @@ def check_tiff(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> None:
         if starts in tags and lengths in tags:
             count = min(len(tags[starts]), len(tags[lengths]))
             if count > _MOST_PARTS:
-                raise ValueError(f"{count:,} strips or tiles, where {_MOST_PARTS:,} are read at most")
+                raise ValueError(f"{count:,} strips or tiles, more than {_MOST_PARTS:,}")
             ends = tags[starts][:count].astype(np.float64) + tags[lengths][:count]
             if ends.max(initial=0) > len(data):
                 raise ValueError("truncated, as some of its pixels lie beyond its end")

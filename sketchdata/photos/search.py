@@ -270,9 +270,7 @@ class Flickr:
     def __init__(self, settings: SearchSettings) -> None:
         key = settings.environment.get("FLICKR_API_KEY")
         if not key:
-            raise ConfigError(
-                "FLICKR_API_KEY is not set: Flickr answers no one without a key (flickr.com/services/apps/create)"
-            )
+            raise ConfigError("FLICKR_API_KEY is not set: Flickr's API needs a key (flickr.com/services/apps/create)")
         self._settings = settings
         self._api = settings.api(
             "flickr",

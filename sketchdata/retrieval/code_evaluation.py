@@ -156,7 +156,7 @@ class Evaluator:
         if missing:
             raise ConfigError(
                 f"the network knows {len(words):,} classes, and {len(missing):,} of them ({_some(missing)}) are not "
-                f"among the {len(packed.classes):,} of {self.data}: use the data set that it learned from"
+                f"among the {len(packed.classes):,} of {self.data}: use the data set that it was trained on"
             )
         found = packed.of_classes(words)
         if not len(found):
@@ -208,8 +208,8 @@ def unseen_classes(
     unknown = [word for word in table if word not in learned]
     if len(unknown) < count:
         raise ConfigError(
-            f"--unseen {count}: of the {len(table):,} classes of the data the network has learned all but "
-            f"{len(unknown):,}; train with --unseen {count}, which holds classes out, or use --data with more classes"
+            f"--unseen {count}: the network did not learn {len(unknown):,} of the {len(table):,} classes of the data; "
+            f"train with --unseen {count}, which holds classes out, or use --data with more classes"
         )
     return draw_classes(unknown, count)
 
@@ -410,8 +410,8 @@ class CodeValidation:
         labels = val.labels.cpu().numpy()
         if not np.isin(labels[self.queries], labels[~self.queries]).any():
             raise ConfigError(
-                f"val has too few drawings, {len(val):,}, to choose an epoch by how well their codes find one another: "
-                "a class needs two at least, and better ten"
+                f"val has too few drawings, {len(val):,}, to choose an epoch by retrieval: each class needs at least "
+                f"two, better ten"
             )
 
     @torch.no_grad()

@@ -226,7 +226,9 @@ def open_codes(path: Path) -> CodeFolder:
     manifest = read_manifest(path)
     config: dict[str, Any] = manifest.config
     if not isinstance(config.get("bits"), int) or not {"model", "splits"} <= config.keys():
-        raise SketchDataError(f"{path} holds {manifest.name}, which is not a {_NOUN}: make one by `sketchdata encode`")
+        raise SketchDataError(
+            f"{path} holds {manifest.name}, which is not a {_NOUN}: make one with `sketchdata encode`"
+        )
     return CodeFolder(path=path, manifest=manifest)
 
 

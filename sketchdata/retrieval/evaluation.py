@@ -100,7 +100,7 @@ def evaluate(
     if packed.classes != words:
         raise ConfigError(
             f"the network knows {len(words):,} classes ({', '.join(words[:3])}…), and the drawings are of "
-            f"{len(packed.classes):,} ({', '.join(packed.classes[:3])}…): use the data set it learned from"
+            f"{len(packed.classes):,} ({', '.join(packed.classes[:3])}…): use the data set that it was trained on"
         )
     packed, encoder = packed.to(device), trained.to(device).eval()
     # Drawings of each class (row) by predicted class (column), and those with their class among the five best.

@@ -203,7 +203,7 @@ def open_index(folder: Path) -> Index:
     kind, bits = manifest.config.get("kind"), manifest.config.get("bits")
     if "width" in manifest.config and "kind" in manifest.config:
         raise SketchDataError(
-            f"{folder} holds {manifest.name}, an index of vectors: search it by `sketchdata search`, or open it by "
+            f"{folder} holds {manifest.name}, an index of vectors: search it with `sketchdata search`, or open it with "
             "retrieval.vector_index.open_vector_index"
         )
     if kind not in KINDS or not isinstance(bits, int):
@@ -427,7 +427,7 @@ class Index:
         """
         if run is None:
             raise ConfigError(
-                "a drawing that is not in the index needs the network to become a code: name its run (--run)"
+                "a drawing that is not in the index needs the network that computes its code: give its run with --run"
             )
         if self.of_photos:
             raise ConfigError(
@@ -442,9 +442,7 @@ class Index:
         trained, sha256 = read_encoder(Path(run)), hash_file(Path(run) / MODEL, "sha256")
         model = self.facts.get("model")
         if model is None:
-            raise ConfigError(
-                "the index does not say which network its codes are of, so only its own key_ids can be searched for"
-            )
+            raise ConfigError("the index does not record its network, so a query can only be one of its key_ids")
         if (model, self.bits) != (sha256, trained.width):
             raise ConfigError(
                 f"the index holds codes of {self.bits} bits by another network (sha256 {str(model)[:16]}…) than that "

@@ -218,7 +218,9 @@ def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", div
     _check(k)
     if divisor == "lenient":
         if ties == "expected":
-            raise ConfigError("AP@k over the relevant items among the first k has bounds, and no closed expected value")
+            raise ConfigError(
+                "AP@k over the relevant items among the first k has bounds, but no expected value in closed form"
+            )
         return _share(_lenient(groups, k, ties), np.ones_like(groups.all_relevant), groups)
     most = groups.all_relevant if divisor == "classic" else np.minimum(groups.all_relevant, k)
     return _share(_summed_precisions(groups, ties, k), most, groups)
@@ -467,7 +469,7 @@ class Bootstrap:
     def _interval(self, mean: Callable[..., Any], *samples: npt.NDArray[Any]) -> Interval:
         units = len(samples[0])
         if not units:
-            raise ConfigError("there are no values to find an interval of the mean of")
+            raise ConfigError("an interval needs at least one value")
         if units == 1:
             return float(mean(*samples, axis=0)), float(mean(*samples, axis=0))
         # It takes most of a second to import.

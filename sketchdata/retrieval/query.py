@@ -172,7 +172,7 @@ def _simplified(batch: DrawingBatch) -> DrawingBatch:
 
 def _content(path: Path, limit: int) -> bytes:
     if path.stat().st_size > limit:
-        raise FormatError("file too large", f"{path.stat().st_size:,} bytes, and {limit:,} are read at most")
+        raise FormatError("file too large", f"{path.stat().st_size:,} bytes, more than {limit:,}")
     return regular(path).read_bytes()
 
 

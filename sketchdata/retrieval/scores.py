@@ -346,7 +346,7 @@ class _RetrievalEvaluation:
             f"higher recall, as VOC 2010 does. At k = {k:,}, precision is divided by {k:,}, recall by the number R of "
             f"relevant items, and AP by min(R, {k:,}) (strict; interpolated as well, as SAKE and ZSE-SBIR do), by the "
             f"relevant items among the first {k:,} (lenient) or by R (classic). P@min({k:,}, R) is the precision at "
-            f"that rank, as of ZSE-SBIR. {'' if self.radius is None else ball}A point of the curve has the mean "
+            f"that rank, as in ZSE-SBIR. {'' if self.radius is None else ball}A point of the curve has the mean "
             "recall, and the mean precision of the queries that have any item by then. "
             f"Intervals hold {bootstrap.level:.0%} of "
             f"{bootstrap.resamples:,} bootstrap means (seed {bootstrap.seed}), over other queries and other classes."

@@ -216,7 +216,7 @@ class VectorFolder:
             SketchDataError: The manifest does not name it.
         """
         if self.manifest.parent is None:
-            raise SketchDataError(f"{self.path} does not name the data set that it was made of: {_REMEDY}")
+            raise SketchDataError(f"{self.path} does not name the data set that it was made from: {_REMEDY}")
         return self.manifest.parent
 
     @property
@@ -263,5 +263,7 @@ def open_vectors(path: Path) -> VectorFolder:
     """
     manifest = read_manifest(path)
     if not is_vectors(manifest):
-        raise SketchDataError(f"{path} holds {manifest.name}, which is no {_NOUN}: make one by `sketchdata encode`")
+        raise SketchDataError(
+            f"{path} holds {manifest.name}, which is not a {_NOUN}: make one with `sketchdata encode`"
+        )
     return VectorFolder(path=path, manifest=manifest)

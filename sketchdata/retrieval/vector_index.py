@@ -158,7 +158,7 @@ class VectorIndex:
             raise ConfigError(f"the index holds {len(self):,} vectors: k is 1 to {len(self):,}, not {k:,}")
         queries = np.ascontiguousarray(queries, np.float32)
         if not np.isfinite(queries).all():
-            raise SketchDataError("a query has values that are no finite numbers, so nothing is near to it")
+            raise SketchDataError("the query has values that are not finite")
         if self.codes is not None and self.projection is not None:
             return self.codes.search(pack_bits(self.projection(queries.astype(np.float64)) >= 0), k)
         if self.structure is None:
@@ -285,7 +285,7 @@ def open_vector_index(folder: Path) -> VectorIndex:
     manifest = read_manifest(folder)
     if not is_vector_index(manifest):
         raise SketchDataError(
-            f"{folder} holds {manifest.name}, not an index of vectors: build one by `sketchdata index build`"
+            f"{folder} holds {manifest.name}, not an index of vectors: build one with `sketchdata index build`"
         )
     kind, width = manifest.config["kind"], manifest.config["width"]
 

@@ -359,7 +359,7 @@ def _bytes_to_skip(response: httpx.Response, position: int, url: str) -> int:
         found = response.headers.get("Content-Range", "no Content-Range")
         raise FetchError(
             f"{_shown(url)}: asked for the bytes from {position} on, the server answered {found}: "
-            "it does not keep to HTTP, so choose another source"
+            "it does not follow HTTP: choose another source"
         )
     return 0
 

@@ -142,7 +142,7 @@ def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBa
             rows.setdefault(range(len(classes)).index(record["label"]), []).append(row)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise SketchDataError(
-            f"{path} holds a record that is not a drawing with a label of its class table: export it again"
+            f"{path} holds a record that is not a drawing of a class of its class table: export it again"
         ) from error
     batches = []
     for label, own in rows.items():

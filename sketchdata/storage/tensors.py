@@ -120,7 +120,7 @@ def _read_torch(path: Path, data: bytes) -> Any:
     except pickle.UnpicklingError as error:
         # What torch says here advises to trust the file.
         raise ConfigError(
-            f"{path} is not a file of weights alone: it is damaged, or asks for code to be run, which is refused"
+            f"{path} does not hold weights alone: it is damaged, or contains code, which is refused"
         ) from error
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -104,7 +104,7 @@ class PackedBitmaps:
             ConfigError: Another `line_width`, `augment` without `random`, or one that leaves out strokes.
         """
         if line_width != 1:
-            raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {line_width}")
+            raise ConfigError(f"the lines of bitmaps cannot be widened: use --line-width 1, not {line_width}")
         chosen = self.images[indices.to(self.device)][:, None]
         side = chosen.shape[-1]
         if augment is None and size == side:

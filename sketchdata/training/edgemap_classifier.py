@@ -200,7 +200,7 @@ def read_classifier(folder: Path) -> EdgeMapClassifier:
         found = new_classifier(values["backbone"], values["size"], tuple(values["classes"]), values.get("config"))
         found.network.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
+        raise SketchDataError(f"{path} has weights that do not fit the network that it describes: {error}") from error
     found.network.eval()
     return found
 

@@ -115,7 +115,7 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
         left_out = load_pretrained(network, options.backbone, options.weights)
         if left_out:
             names = ", ".join(left_out)
-            console.print(f"--weights: {names} left out, of another number of classes", highlight=False, soft_wrap=True)
+            console.print(f"--weights: {names} left out (another number of classes)", highlight=False, soft_wrap=True)
         write_tensors(path, network.state_dict(), {"config": getattr(network, "config", None)})
     folder.context.barrier()
     network.load_state_dict(read_tensors(path)[0])
@@ -425,7 +425,7 @@ def read_encoder(folder: Path) -> SketchEncoder:
         encoder = SketchEncoder(architecture)
         encoder.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SketchDataError(f"{path} does not hold the network that it says it holds: {error}") from error
+        raise SketchDataError(f"{path} has weights that do not fit the network that it describes: {error}") from error
     return encoder.eval()
 
 

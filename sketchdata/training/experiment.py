@@ -192,7 +192,7 @@ def _check_for_bitmaps(network: NetworkOptions, loss: str) -> None:
     if network.channels != "ink":
         raise ConfigError(f"bitmaps do not say when a pixel was drawn, for --channels {network.channels}: use ink")
     if network.line_width != 1:
-        raise ConfigError(f"bitmaps have their lines already: use --line-width 1, not {network.line_width}")
+        raise ConfigError(f"the lines of bitmaps cannot be widened: use --line-width 1, not {network.line_width}")
     if "scl" in loss.split("+"):
         raise ConfigError(
             f"--loss {loss} needs the image entropy of drawings, for its centres: use --loss cel or cel+cl"

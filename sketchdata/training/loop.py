@@ -135,7 +135,7 @@ def restore(
         name for name in own.keys() | weights.keys() if name not in weights or own.get(name) != weights[name].shape
     )
     if odd:
-        raise SketchDataError(f"{source} is of another network: {odd[0]} does not fit; begin again in another --out")
+        raise SketchDataError(f"{source} is of another network: {odd[0]} does not fit; start again in another --out")
     network.load_state_dict(weights)
     if optimiser is None:
         return

@@ -109,7 +109,8 @@ class DrawingsConfig:
     """The data of all trainers of drawings."""
 
     data: Path = option(
-        help="A built data set or tars of drawings, with train and val, or bitmaps: a folder of CLASS.npy or an npz.",
+        help="Data set or tars of drawings, with train and val, or bitmaps: a folder of CLASS.npy files or an .npz "
+        "file.",
         record=False,
         type=PATH,
     )
@@ -194,7 +195,7 @@ class EdgeMapConfig:
 class TrainingOptions:
     """How the loop learns, writes metrics and stops."""
 
-    batch_size: int = option(256, help="Drawings of a step, over all processes.", type=_COUNT)
+    batch_size: int = option(256, help="Drawings per step, over all processes.", type=_COUNT)
     optimizer: str = option(
         "adamw", help="Optimiser; sgd has Nesterov's momentum of 0.9.", type=click.Choice(OPTIMISER_NAMES)
     )
@@ -203,7 +204,7 @@ class TrainingOptions:
     paper_lr: bool = option(False, help="Use the paper's learning rates: 0.01, divided by 10 every 10 epochs.")
     weight_decay: float = option(0.01, help="Weight decay.", type=click.FloatRange(0))
     warm_up: int = option(1000, help="Steps of linear warm-up, at most a tenth of a stage.", type=click.IntRange(0))
-    clip: float = option(1.0, help="Largest norm of the gradient; larger ones are clipped.", type=_POSITIVE)
+    clip: float = option(1.0, help="Maximum norm of the gradient; larger ones are clipped.", type=_POSITIVE)
     amp: str = option("auto", help="Compute in bf16; auto: on CUDA only.", type=click.Choice(["auto", "on", "off"]))
     compile: bool = option(False, help="Compile the picture branch, which takes a minute or two at first.")
     seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
@@ -239,7 +240,7 @@ class NetworkOptions:
     layers: int = option(2, help="Layers of the GRU.", type=click.IntRange(1, 16))
     # The paper does not say how long; simplified drawings of more points are rare.
     max_points: int = option(
-        128, help="Points of a drawing that the GRU reads, at most.", type=click.IntRange(1, 65_536)
+        128, help="Maximum number of points of a drawing that the GRU reads.", type=click.IntRange(1, 65_536)
     )
 
     def __post_init__(self) -> None:
@@ -276,5 +277,5 @@ class PrototypeOptions:
     width: int = option(4096, help="Width of the fusion layer.", type=click.IntRange(1, 65_536))
     # A class mean of so many hardly moves with more, and all 1.8 million drawings of the paper would be 29 GB.
     drawings: int = option(
-        500, help="Drawings of each seen class to learn prototypes from, at most.", type=click.IntRange(2)
+        500, help="Maximum number of drawings of each seen class to learn prototypes from.", type=click.IntRange(2)
     )

@@ -162,7 +162,7 @@ class CheckpointFolder:
                 console.print(f"{damage}; going on from the checkpoint of step {step:,}", soft_wrap=True)
             return self._path(step), *found
         if damage:
-            raise SketchDataError(f"{damage}; no other checkpoint is left: begin again in another --out")
+            raise SketchDataError(f"{damage}; no other checkpoint is left: start again in another --out")
         return None
 
     def steps(self) -> list[int]:
@@ -390,7 +390,7 @@ def read_json(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> Fie
     Raises:
         SketchDataError: It is damaged.
     """
-    return decode_fields(path.read_bytes(), kind, path, "begin again in another --out")
+    return decode_fields(path.read_bytes(), kind, path, "start again in another --out")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

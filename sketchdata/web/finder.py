@@ -66,7 +66,7 @@ class DrawingFinder:
 
     def __init__(self, index: Index, run: Path, data: Path, *, device: str = "cpu") -> None:
         if index.facts.get("ids") == ROW_NUMBERS:
-            raise ConfigError("the index is of bitmaps, which have no key_ids to find drawings by")
+            raise ConfigError("the index is of bitmaps, which have no key_ids to look up drawings")
         self.index, self.count = index, len(index)
         self.encode = index.encoder(run, device=device)
         dataset, split = open_dataset(data), str(index.facts.get("split"))
@@ -78,7 +78,7 @@ class DrawingFinder:
         if len(missing):
             raise ConfigError(
                 f"{len(missing):,} of {len(index):,} drawings are not in {split} of {data}, key_id "
-                f"{index.key_ids[missing[0]]} among them: name the data set that the codes were made of by --data"
+                f"{index.key_ids[missing[0]]} among them: give the data set that the codes were made from with --data"
             )
         self.facts: Mapping[str, str] = {
             "Index": f"{len(index):,} codes of {index.bits} bits ({index.kind})",

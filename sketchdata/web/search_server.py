@@ -54,7 +54,7 @@ def to_drawing(strokes: list[tuple[list[float], list[float]]]) -> Drawing:
             "points are taken at most: erase some",
         )
     if any(len(x) != len(y) for x, y in strokes):
-        raise FormatError("unequal x and y", "each line has as many of both")
+        raise FormatError("unequal x and y", "each line needs equally many of both")
     batch = DrawingBatch(
         key_id=np.zeros(1, np.uint64),
         label=np.zeros(1, np.uint16),

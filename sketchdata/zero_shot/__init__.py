@@ -126,7 +126,7 @@ def chosen_methods(options: PrototypeOptions, optimiser: str) -> dict[str, ZeroS
             f"--methods: there is no {', '.join(sorted(unknown))}; there are {EVERY}, {', '.join(ZERO_SHOT_METHODS)}"
         )
     if not asked:
-        raise ConfigError(f"--methods names none: take {PAPER}, the paper's")
+        raise ConfigError(f"--methods names none: use {PAPER}, the paper's")
     chosen = {name: method for name, method in ZERO_SHOT_METHODS.items() if name in asked or EVERY in asked}
     if optimiser == "rmsprop":
         for name, method in chosen.items():

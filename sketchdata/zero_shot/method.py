@@ -178,7 +178,7 @@ def hold_out(data: TrainingSet, validation: Labels) -> tuple[TrainingSet, Valida
         raise ConfigError("validation classes are chosen among the seen ones, and some of these are not seen")
     if len(validation) < 2 or len(learned) < 2:
         raise ConfigError(
-            f"two validation classes and two others are needed at least, not {len(validation)} and {len(learned)}"
+            f"at least two validation classes and two others are needed, not {len(validation)} and {len(learned)}"
         )
     labels = data.labels[data.rows]
     of_validation = np.isin(labels, validation)

@@ -198,7 +198,9 @@ def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str)
     if name == "compare" and kind in get_args(Measure):
         return kind
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConfigError(f"these arrays are not of a recogniser: kinds of {name} are {', '.join(kinds)}, not {kind!r}")
+        raise ConfigError(
+            f"these arrays do not belong to a recogniser: kinds of {name} are {', '.join(kinds)}, not {kind!r}"
+        )
     values: dict[str, Any] = {key: value for key, value in facts.items() if key != "kind"}
     layers: dict[str, list[npt.NDArray[Any]]] = {}
     for key in sorted(key for key in arrays if key.startswith(f"{name}.")):
@@ -210,7 +212,7 @@ def _put_together(arrays: Mapping[str, npt.NDArray[Any]], facts: Any, name: str)
     try:
         return kinds[kind](**values, **{field: tuple(each) for field, each in layers.items()})
     except TypeError as error:
-        raise ConfigError(f"these arrays are not of a recogniser: {error}") from error
+        raise ConfigError(f"these arrays do not belong to a recogniser: {error}") from error
 
 
 #: Constants that a method was fitted with, by name.
@@ -311,11 +313,13 @@ def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[st
     """
     prototypes, seen = arrays.get("prototypes"), arrays.get("seen")
     if prototypes is None or seen is None or prototypes.ndim != 2 or not prototypes.size or seen.dtype != np.int64:
-        raise ConfigError("these arrays are not of a recogniser: it has (L, D) prototypes and places of seen classes")
+        raise ConfigError(
+            "these arrays do not belong to a recogniser: it has (L, D) prototypes and places of seen classes"
+        )
     check_classes(seen, len(prototypes), "seen")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ConfigError(f"these arrays are not of a recogniser: {name} has numbers that are not finite")
+            raise ConfigError(f"these arrays do not belong to a recogniser: {name} has numbers that are not finite")
     embed, compare = (_put_together(arrays, facts.get(name), name) for name in _KINDS)
     try:
         validation_hit = facts["validation_hit"]
@@ -330,7 +334,7 @@ def restore_recogniser(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[st
             validation_hit=None if validation_hit is None else float(validation_hit),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"these values are not of a recogniser: {error!r}") from error
+        raise ConfigError(f"these values do not belong to a recogniser: {error!r}") from error
     _try_out(recogniser)
     return recogniser
 
@@ -351,14 +355,14 @@ def fitted(
 def _try_out(recogniser: ZeroShotRecogniser) -> None:
     """Score a drawing of zeros: this shows whether arrays fit one another and give finite scores."""
     if not 0 < recogniser.width <= _MOST_WIDE:
-        raise ConfigError(f"these values are not of a recogniser: features of a width of {recogniser.width:,}")
+        raise ConfigError(f"these values do not belong to a recogniser: features of a width of {recogniser.width:,}")
     try:
         with np.errstate(all="ignore"):
             scores = recogniser.scores(np.zeros((1, recogniser.width)), calibrated=True)
     except (TypeError, ValueError, IndexError) as error:
         raise ConfigError(f"these arrays do not fit one another: {error}") from error
     if not np.isfinite(scores).all():
-        raise ConfigError("these arrays are not of a recogniser: scores by it are not finite numbers")
+        raise ConfigError("these arrays do not belong to a recogniser: scores by it are not finite numbers")
 
 
 # The folder `recognisers/` of a run has a file for each source of class vectors and each method, named

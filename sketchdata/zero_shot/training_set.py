@@ -201,12 +201,12 @@ def make_training_set(
     missing = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
     if len(missing):
         raise ConfigError(
-            f"{len(missing):,} classes have no vector, or one of zeros or of no finite numbers: places "
+            f"{len(missing):,} classes have no vector, or one of zeros, or one with values that are not finite: places "
             f"{list_places(missing)}; leave these classes out, or take vectors that cover them"
         )
     chosen = check_classes(seen, len(vectors), "seen")
     if len(chosen) < 2:
-        raise ConfigError(f"zero-shot methods learn from two seen classes at least, not from {len(chosen)}")
+        raise ConfigError(f"zero-shot methods need at least two seen classes, not {len(chosen)}")
     if len(chosen) == len(vectors):
         raise ConfigError(
             f"all {len(vectors):,} classes with a vector are seen ones: there is no unseen class to recognise"

@@ -68,7 +68,7 @@ def test_names_with_blanks_digits_and_signs_are_read() -> None:
         ("cat 0.0", "line 1: 'cat 0.0'"),
         ("cat 12345678901", "line 1: 'cat 12345678901'"),
         ("c\0t 0", "line 1: "),
-        ("cat 0\ndog 0", "an id of two classes: line 2: 0 is already in line 1"),
+        ("cat 0\ndog 0", "an id with two classes: line 2: 0 is already in line 1"),
         ("palm tree 0\nPalm_Tree 1", "a repeated class: line 2: 'Palm_Tree' is already in line 1"),
         ("cat 0\nbat 3\ndog 2", "ids with a gap: line 3 has the id 2, and none has 1"),
         ("cat 1\ndog 2", "ids with a gap: line 1 has the id 1, and none has 0"),
@@ -84,7 +84,7 @@ def test_lists_of_classes_that_are_none_are_refused_by_their_line(text: str, mes
     [
         ("\n", "not a list of pictures: line 1: it is empty"),
         ("a/b.png\n", "line 1: 'a/b.png\\\\n', not a path, a blank, an id"),
-        ("a/b.png 0\na/c.png 3", "an id of no class: line 2: 3, and there are 3 classes"),
+        ("a/b.png 0\na/c.png 3", "an id without a class: line 2: 3, and there are 3 classes"),
         ("/etc/passwd 0", "line 1: '/etc/passwd' is not relative to the folder of pictures"),
         ("C:/b.png 0", "line 1: 'C:/b.png' is not relative"),
         ("a/../../b.png 0", r"line 1: 'a/../../b.png' leads out of the folder of pictures"),
@@ -99,7 +99,7 @@ def test_lists_of_pictures_that_are_none_are_refused_by_their_line(text: str, me
 
 @pytest.mark.parametrize("name", ["", " cat", "a\nb", "a\u00a0b"])
 def test_names_that_cannot_stand_in_a_line_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot stand in a list of classes"):
+    with pytest.raises(ConfigError, match="cannot be written to a list of classes"):
         list(class_lines([name]))
 
 

@@ -80,7 +80,7 @@ def test_a_list_is_matched_by_any_spelling_in_the_order_of_the_table() -> None:
 
 def test_all_names_that_are_no_class_are_told_with_the_nearest_ones() -> None:
     expected = re.escape(
-        "2 of 3 names are none of the 6 classes: 'beer' (did you mean bear?), 'zzz'; "
+        "2 of 3 names are not among the 6 classes: 'beer' (did you mean bear?), 'zzz'; "
         "correct them, or leave them out with --allow-unknown"
     )
     with pytest.raises(ConfigError, match=expected):

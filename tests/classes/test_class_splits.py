@@ -81,12 +81,14 @@ def test_200_seen_classes_have_40_for_validation() -> None:
 
 @pytest.mark.parametrize("seen", [-1, 0, 1, 6, 7])
 def test_so_many_seen_classes_as_cannot_be_are_refused(seen: int) -> None:
-    with pytest.raises(ConfigError, match=f"of 6 classes 2 to 5 can be seen, not {seen}"):
+    with pytest.raises(ConfigError, match=f"2 to 5 of 6 classes can be seen, not {seen}"):
         split_classes(TABLE, seen)
 
 
 def test_what_would_leave_too_few_to_learn_from_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"of 2 seen classes 1 are for validation.*two others at least, not 1"):
+    with pytest.raises(
+        ConfigError, match="1 of 2 seen classes are for validation, which leaves 1: a training needs at least 2"
+    ):
         split_classes(TABLE, 2)
     assert split_classes(TABLE, 2, validation_share=0).validation == ()
 
@@ -101,10 +103,10 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
     ("seen", "validation", "unseen", "message"),
     [
         (("a", "b", "palm tree"), (), ("palm_tree", "c"), "'palm tree' cannot be both seen and unseen"),
-        (("a", "b", "c"), ("d",), ("d",), "validation classes are seen ones, and 'd' is not seen"),
+        (("a", "b", "c"), ("d",), ("d",), "validation classes must be seen classes: 'd' is not seen"),
         (("a", "b"), (), (), "no class is unseen"),
         (("a", "b", "b"), (), ("c",), "have 'b' twice"),
-        (("a",), (), ("c",), "two others at least, not 1"),
+        (("a",), (), ("c",), "leaves 1: a training needs at least 2"),
     ],
 )
 def test_a_split_that_would_leak_or_has_nothing_to_learn_cannot_be_made(
@@ -140,7 +142,7 @@ def test_names_may_say_that_nothing_is_for_validation() -> None:
 
 def test_unknown_names_of_every_part_are_told_at_once_or_passed_over() -> None:
     names = SplitNames(seen=("axe", "bear", "cat", "yak"), unseen=("dog", "gnu"))
-    with pytest.raises(ConfigError, match="2 of 6 names are none of the 6 classes: 'yak', 'gnu'"):
+    with pytest.raises(ConfigError, match="2 of 6 names are not among the 6 classes: 'yak', 'gnu'"):
         split_by_names(TABLE, names)
     split, unknown = split_by_names(TABLE, names, allow_unknown=True)
     assert (split.seen, split.unseen, unknown) == (("axe", "bear", "cat"), ("dog",), ("yak", "gnu"))
@@ -149,7 +151,7 @@ def test_unknown_names_of_every_part_are_told_at_once_or_passed_over() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (SplitNames(), "a split names the classes that are seen, or those that are unseen"),
+        (SplitNames(), "a split must name its seen or its unseen classes"),
         (SplitNames(unseen=("gnu",)), "no class is unseen"),
         (SplitNames(seen=("axe", "cat", "bear"), unseen=("Axe",)), "'axe' cannot be both seen and unseen"),
         (SplitNames(unseen=("axe", "AXE")), "'axe' and 'AXE' both name the class 'axe'"),
@@ -201,9 +203,9 @@ def test_another_seed_holds_out_other_classes() -> None:
 
 
 def test_more_classes_than_leave_two_are_refused_and_words_may_all_be_chosen() -> None:
-    with pytest.raises(ConfigError, match=r"of 4 classes 2 can be held out, as a training needs 2 at least, not 3"):
+    with pytest.raises(ConfigError, match=r"2 of 4 classes can be held out, not 3: a training needs at least 2"):
         draw_classes("abcd", 3, leave=2)
-    with pytest.raises(ConfigError, match="of 1 classes 0 can be held out"):
+    with pytest.raises(ConfigError, match="0 of 1 classes can be held out"):
         draw_classes("a", 1, leave=2)
     assert draw_classes("abcd", 3) == tuple(word for word in "abcd" if word in set(draw_classes("dcba", 3)))
     assert draw_classes("abcd", 9) == tuple("abcd")

@@ -68,7 +68,7 @@ def test_what_is_no_split_is_refused_by_its_line(text: str, message: str, tmp_pa
 
 @pytest.mark.parametrize("name", ["", " cat", "#cat", "[cat]", "a\nb", "a\u2028b", "a\0"])
 def test_names_that_cannot_stand_in_a_line_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot stand in a list of names"):
+    with pytest.raises(ConfigError, match="cannot be written to a list of names"):
         dump(SplitNames(unseen=(name,)))
 
 

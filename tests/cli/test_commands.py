@@ -199,7 +199,7 @@ def test_a_fault_exits_1_with_one_message(line: str, tmp_path: Path) -> None:
         (MemoryError("Unable to allocate 728. TiB for an array"), "not enough memory: Unable to allocate 728. TiB"),
         (MemoryError(), "not enough memory: the sizes are too large"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory: DefaultCPU"),
-        (RuntimeError("Symlink loop from 'a'"), "Symlink loop from 'a': its links lead in a circle"),
+        (RuntimeError("Symlink loop from 'a'"), "Symlink loop from 'a': the links form a loop"),
         (TypeError("str is not valid UTF-8: surrogates not allowed"), "a path or a name is not UTF-8"),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "a path or a name is not UTF-8"),
     ],

@@ -268,7 +268,7 @@ def test_a_picture_of_the_answers_is_written_beside_them(place: Place, asked: li
     assert len(json.loads(done.stdout)["drawings"]) == 3
     assert f"{page}: " in done.stderr
     texts = words_of(page.read_bytes())
-    assert {"a.ndjson#1", "Likeliest of 3 classes", "✓ recognised: star", "✗ not recognised: cat"} <= set(texts)
+    assert {"a.ndjson#1", "Most likely of 3 classes", "✓ recognised: star", "✗ not recognised: cat"} <= set(texts)
     assert "sae from words, among 3 classes, 1 of them unseen" in texts
     assert "unseen class: no drawing of it was learned from" in texts
     pixels = tmp_path / "a.PNG"

@@ -195,7 +195,7 @@ def test_a_page_shows_several_runs_side_by_side(place: Place, asked: Drawing, tm
     assert text.count("<svg") == 1 + 3 * 4
     assert f"1. {run}: 36 codes of 16 bits (flat); 2. {run}: 36 codes of 16 bits (ivf)" in text
     refused = sketchdata("search", place.index, "1", "--beside", other, expect=1).stderr
-    assert "--beside shows several runs on the page of --html" in refused
+    assert "--beside needs --html, the page that shows several runs" in refused
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
     refusals: list[tuple[str, dict[str, Any]]] = [
         ("by another network", {"run": other}),
         ("is not the folder of a training|has no model.safetensors", {"run": tmp_path / "none"}),
-        ("name its run", {"run": None}),
+        ("give its run", {"run": None}),
         ("-k 37 is more than the 36 codes of the index", {"k": 37}),
         ("holds quickdraw-3.8m-codes, which is not an index", {"index": place.codes}),
         ("is not a finished data set", {"index": tmp_path / "none"}),
@@ -216,7 +216,7 @@ def test_what_does_not_fit_together_is_refused_in_words(place: Place, asked: Dra
     for message, options in refusals:
         with pytest.raises(SketchDataError, match=message):
             answers(place, tmp_path / "a.svg", **options)
-    with pytest.raises(ConfigError, match="key_id 12 is not in the index: name the data set"):
+    with pytest.raises(ConfigError, match="key_id 12 is not in the index: give the data set"):
         answers(place, 12)
     with pytest.raises(ConfigError, match="key_id 12 is neither in the index nor in"):
         answers(place, 12, data=place.data)
@@ -231,8 +231,8 @@ def test_commands_say_what_is_wrong_and_with_which_exit_code(place: Place, asked
     refusals: list[tuple[int, str, list[Any]]] = [
         (2, "0 is not in the range", [*query, "-k", 0]),
         (2, "exclude each other", [*query, "--json", "--html", tmp_path / "a.html"]),
-        (1, "name the data set that they are in by --data", [*query, "--html", tmp_path / "a.html"]),
-        (1, "name its run", query),
+        (1, "--html needs --data", [*query, "--html", tmp_path / "a.html"]),
+        (1, "give its run", query),
         (1, "codes.npy is damaged", ["search", broken, tmp_path / "a.svg"]),
         (1, "which is not a folder of codes", ["index", "build", place.data, "--out", tmp_path / "x"]),
     ]

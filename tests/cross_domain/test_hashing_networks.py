@@ -300,7 +300,7 @@ def test_the_encoders_learn_from_the_codes_and_a_batch_of_one_class_too() -> Non
 
 
 def test_a_count_sketch_is_of_the_kronecker_layer_alone() -> None:
-    with pytest.raises(ConfigError, match="--kron-sketch is of --fusion kron"):
+    with pytest.raises(ConfigError, match="--kron-sketch works with --fusion kron"):
         config(fusion="mfb", kron_sketch=9).check()
 
 

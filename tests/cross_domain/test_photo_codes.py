@@ -163,7 +163,7 @@ def test_what_does_not_fit_the_codes_is_refused(place: Place, svg: Path, tmp_pat
     other = make_space_run(tmp_path / "other", place.data)
     told = sketchdata("search", place.index, svg, "--run", other, expect=1).stderr
     assert "codes of 12 bits by another network" in told
-    assert "name its run (--run)" in sketchdata("search", place.index, svg, expect=1).stderr
+    assert "give its run with --run" in sketchdata("search", place.index, svg, expect=1).stderr
     with pytest.raises(ConfigError, match="joined of photos alone"):
         index.run(place.codes, index.Config(out=tmp_path / "i", split="unseen-drawings,unseen-photos"))
     with pytest.raises(ConfigError, match="index is of photos"):

@@ -207,5 +207,5 @@ def test_what_cannot_be_searched_is_refused(ask: Any, message: str) -> None:
 def test_vectors_that_are_no_numbers_are_refused(value: float) -> None:
     vectors = np.ones((3, 2), np.float32)
     vectors[1, 1] = value
-    with pytest.raises(SketchDataError, match="1 of 3 vectors of photos have values that are no finite numbers"):
+    with pytest.raises(SketchDataError, match="1 of 3 vectors of photos have values that are not finite"):
         EmbeddedPictures(domain=PHOTOS, vectors=vectors, labels=np.zeros(3, int), classes=("ant",))

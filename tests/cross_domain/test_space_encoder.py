@@ -142,7 +142,7 @@ def test_a_folder_without_a_space_is_told_by_name(tmp_path: Path) -> None:
 def test_a_damaged_space_is_told(tmp_path: Path) -> None:
     facts = dataclasses.asdict(SMALL)
     write_tensors(tmp_path / MODEL, {"a": torch.zeros(1)}, {"space": facts})
-    with pytest.raises(SketchDataError, match="does not hold the network that it says it holds"):
+    with pytest.raises(SketchDataError, match="has weights that do not fit the network that it describes"):
         read_space(tmp_path)
     write_tensors(tmp_path / MODEL, {"a": torch.zeros(1)}, {"space": {**facts, "branch": "odd"}})
     with pytest.raises(SketchDataError, match="odd"):

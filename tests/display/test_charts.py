@@ -280,12 +280,12 @@ def test_drawings_that_all_lie_in_one_place_can_be_drawn(tmp_path: Path) -> None
 
 
 def recognised(*panels: Panel, unseen: bool = True) -> Figure:
-    return recognition(panels, "Likeliest of 3 classes", LINES, unseen=unseen)
+    return recognition(panels, "Most likely of 3 classes", LINES, unseen=unseen)
 
 
 def test_a_panel_shows_the_drawing_its_classes_and_their_bars() -> None:
     figure = recognised(PANEL)
-    for text in ("a.svg", "✗ not recognised: cat", "number 2 of 3", "Likeliest of 3 classes", "0.9", "1  star"):
+    for text in ("a.svg", "✗ not recognised: cat", "number 2 of 3", "Most likely of 3 classes", "0.9", "1  star"):
         assert text in texts(figure)
     drawn, bars = figure.subfigs[0].axes
     assert [np.asarray(line.get_xydata()).tolist() for line in drawn.lines] == [each.tolist() for each in STROKES]

@@ -234,7 +234,7 @@ def test_a_detector_that_does_not_exist_is_named(name: str) -> None:
 
 
 def test_structured_edges_says_which_model_it_misses(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="say which"):
+    with pytest.raises(ConfigError, match="needs a file of weights"):
         detector("structured")
     with pytest.raises(ConfigError, match=r"no Structured Edges model at .*absent\.yml\.gz"):
         detector("structured", tmp_path / "absent.yml.gz")

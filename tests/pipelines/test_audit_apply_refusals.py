@@ -46,7 +46,7 @@ def test_an_audit_of_another_data_set_is_refused(dataset: Path, tmp_path: Path) 
     [
         ({"splits": "train,test"}, "there is no split test in --splits; .* has train, val, gallery, query"),
         ({"splits": " , "}, "there is no name in --splits"),
-        ({"source": "somewhere"}, "--source is where --refill takes drawings from"),
+        ({"source": "somewhere"}, "--source is for --refill"),
         ({"no_noise": True}, "--no-noise applies decisions alone, and there are none"),
         ({"refill": True, "source": "/nowhere/at/all"}, "is not a folder"),
     ],

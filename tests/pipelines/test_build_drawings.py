@@ -129,7 +129,7 @@ def test_the_scale_of_npz_files_is_told_and_can_be_forced(tmp_path: Path, capsys
     build(folder, tmp_path / "auto")
     told = capsys.readouterr().err.replace("\n", " ")
     assert "./cat.npz: drawings are kept in their units" in told
-    assert "./owl.npz: drawings are scaled, each so that its larger side is 255" in told
+    assert "./owl.npz: drawings are scaled so that the larger side of each is 255" in told
     build(folder, tmp_path / "fit", scale="fit")
     assert "2 files, ./cat.npz among them: drawings are scaled" in capsys.readouterr().err.replace("\n", " ")
     sides = {d.word: max(int(s.max()) for s in d.strokes) for split in rows(tmp_path / "fit").values() for d in split}
@@ -189,7 +189,7 @@ def test_bad_and_repeated_records_are_refused_and_listed(tmp_path: Path) -> None
         (lambda folder: None, "holds no drawings"),
         (
             lambda folder: [(folder / name).write_text("") for name in ("a.txt", "b.txt", "c")],
-            r"at any depth, and there are 2 \.txt files \(the first at a\.txt\); 1 files without suffix \(c\)",
+            r"at any depth; found 2 \.txt \(the first at a\.txt\); 1 without suffix \(c\)",
         ),
         (lambda folder: write_svgs(folder, 1), "expected in a folder named after their class"),
         (lambda folder: write_lines(folder / "a.ndjson", [record("a/b", 1)]), "cannot be the name of a class"),
@@ -229,11 +229,11 @@ def test_the_command_tells_what_was_built_and_apply_refuses_to_refill(source: Pa
     sizes = [text for split, size in SIZES.items() for text in (f"--{split}", str(size))]
     done = sketchdata("build", "drawings", "--source", source, "--out", tmp_path / "out", *sizes, "--workers", "0")
     assert "60 drawings of 5 classes (train 30, val 10, gallery 10, query 10)" in done.stdout
-    assert "passed over 1 files that are not drawings: 1 .txt" in done.stderr
+    assert "skipped files that are not drawings: 1 .txt" in done.stderr
     sketchdata("audit", "entropy", tmp_path / "out", "--workers", "0")
     curated = ["audit", "apply", tmp_path / "out", "--out", tmp_path / "curated", "--workers", "0"]
     refused = sketchdata(*curated, "--refill", "--source", source, expect=1)
-    assert "built from others: leave it out" in refused.stderr
+    assert "not built from official files: leave it out" in refused.stderr
     sketchdata(*curated)
     assert verify.run(tmp_path / "curated").faults == []
     assert "Quick, Draw" not in (tmp_path / "curated" / "README.md").read_text()

@@ -309,8 +309,8 @@ def test_photos_are_told_by_their_content_and_other_files_named(
     ]
     assert words.count("cat") == 7
     told = " ".join("".join(capsys.readouterr()).split())
-    assert "passed over 2 files that are not photos: 1 .heic files (Cat/phone.heic)" in told
-    assert "1 files without suffix (Star/[b]notes)" in told
+    assert "skipped files that are not photos: 1 .heic (Cat/phone.heic)" in told
+    assert "1 without suffix (Star/[b]notes)" in told
 
 
 def test_classes_of_one_domain_and_small_ones_are_listed(own: tuple[Path, Path], tmp_path: Path) -> None:
@@ -344,15 +344,15 @@ def test_a_class_whose_photos_are_all_bad_is_told_when_the_split_names_it(
 def faults(own: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     photos = own[1]
     unknown = put(tmp_path / "unknown.txt", b"zebra\nunicorn\n")
-    yield {"class_split": (str(unknown),)}, r"1 of 2 names are none of the 5 classes: 'unicorn'"
-    yield {"seen": 5}, "of 5 classes 2 to 4 can be seen"
-    yield {"seen": None}, "say which classes are seen"
+    yield {"class_split": (str(unknown),)}, r"1 of 2 names are not among the 5 classes: 'unicorn'"
+    yield {"seen": 5}, "2 to 4 of 5 classes can be seen"
+    yield {"seen": None}, "give --seen"
     yield {"lists": photos}, "has no lists"
     yield {"layout": "sake"}, "needs --lists"
     yield {"photos": tmp_path / "none"}, "--photos .*none is not a folder"
     yield {"drawings": tmp_path / "none"}, "--drawings .*none is not a folder"
     yield {"photos": photos / "Cat"}, "holds no photos"
-    yield {"photos": tmp_path / "pages"}, r"holds no photos: .*; there are 1 \.heic files \(cat/0\.heic\)"
+    yield {"photos": tmp_path / "pages"}, r"holds no photos: .*; found 1 \.heic \(cat/0\.heic\)"
     yield {"drawings": tmp_path / "hollow"}, "holds no drawings"
     yield (
         {"photos": tmp_path / "strangers"},

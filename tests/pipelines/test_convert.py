@@ -161,7 +161,7 @@ def test_the_scale_of_an_npz_is_one_for_the_file_and_told(tmp_path: Path) -> Non
     np.savez(tmp_path / "star.npz", train=arrays)
     found = go(tmp_path / "star.npz", tmp_path / "a.ndjson")
     assert [d[0][0] for d in drawings((tmp_path / "a.ndjson").read_bytes())] == [[0, 255], [0, 255]]
-    assert found.notes == ["drawings are scaled, each so that its larger side is 255 (--scale fit)"]
+    assert found.notes == ["drawings are scaled so that the larger side of each is 255 (--scale fit)"]
     found = go(tmp_path / "star.npz", tmp_path / "b.ndjson", scale="keep", max_bad_fraction=0.5)
     assert [d[0][0] for d in drawings((tmp_path / "b.ndjson").read_bytes())] == [[0, 100]]
     assert dict(found.rejects) == {"larger than the square": 1}

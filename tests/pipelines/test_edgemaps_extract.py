@@ -308,7 +308,7 @@ def test_another_file_than_expected_is_not_kept(crops: Path, tmp_path: Path, cac
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"detector": "structured"}, "say which"),
+        ({"detector": "structured"}, "needs a file of weights"),
         ({"detector": "structured", "weights": "absent.yml"}, "the file does not exist"),
         ({"detector": "structured", "weights": "https://models.example/model.yml"}, "--weights-sha256"),
         ({"detector": "canny", "weights": __file__}, "takes no file of weights"),
@@ -317,7 +317,7 @@ def test_another_file_than_expected_is_not_kept(crops: Path, tmp_path: Path, cac
         ({"scales": "0.5,big"}, "--scales must be numbers"),
         ({"scales": "0.5,1"}, "are for networks"),
         ({"device": "cuda"}, "are for networks"),
-        ({"detector": "tin", "weights": __file__}, "is not known by its sha256"),
+        ({"detector": "tin", "weights": __file__}, "has an unknown sha256"),
     ],
 )
 def test_options_that_cannot_work_are_refused_before_anything_is_written(

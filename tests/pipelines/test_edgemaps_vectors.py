@@ -79,7 +79,7 @@ def test_vectors_are_the_means_that_one_map_at_a_time_gives(
     assert words == tuple(word for word in TABLE if features[word])
     assert split == "val" or words == TABLE
     assert counts.tolist() == [len(features[word]) for word in words]
-    assert (found["classes"], found["numbers"], found["edge_maps"]) == (len(words), 128, int(counts.sum()))
+    assert (found["classes"], found["width"], found["edge_maps"]) == (len(words), 128, int(counts.sum()))
     means = [np.mean(features[word], axis=0, dtype=np.float64) for word in words]
     np.testing.assert_allclose(vectors, means, rtol=1e-4, atol=1e-6)
 
@@ -157,7 +157,7 @@ def test_the_command_says_what_was_written(trained: Path, sparse: Path, tmp_path
     arguments = [str(trained), str(sparse), "--out", str(out), "--device", "cpu", "--allow-missing"]
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert f"{out}: 2 classes × 128 numbers, means of 8 edge maps of train" in done.stdout
+    assert f"{out}: 2 classes × 128 values, means of 8 edge maps of train" in done.stdout
     assert "left out 343 classes without an edge map: aircraft carrier" in done.stderr
     done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
     told = orjson.loads(done.stdout)

@@ -103,7 +103,7 @@ def test_drawings_are_listed_each_once_and_none_of_an_unseen_class_is_for_traini
 
 def test_a_published_split_takes_what_a_data_set_has_of_it(tmp_path: Path, table: Path) -> None:
     table.write_text("bat\ncow\ncat\ndog\nbirthday cake\n")
-    with pytest.raises(ConfigError, match="28 of 30 names are none of the 5 classes: 'dolphin'"):
+    with pytest.raises(ConfigError, match="28 of 30 names are not among the 5 classes: 'dolphin'"):
         export(tmp_path / "split.txt", table, SplitOptions(class_split=("quickdraw-30",)))
     lists = ("quickdraw-30", "quickdraw-80-train")
     found = export(
@@ -133,11 +133,11 @@ def test_files_that_are_there_are_replaced_only_on_demand(tmp_path: Path, table:
 @pytest.mark.parametrize(
     ("split", "options", "message"),
     [
-        (SplitOptions(), {}, "--seen for a random split, or --class-split, not both"),
+        (SplitOptions(), {}, "give --seen, for a random split, or --class-split, not both"),
         (SplitOptions(seen=3, class_split=("sketchy-21",)), {}, "not both"),
         (SplitOptions(class_split=("sketchy",)), {}, "sketchy is neither a file nor a published list; did you mean"),
-        (SplitOptions(seen=6), {}, "of 6 classes 2 to 5 can be seen, not 6"),
-        (SplitOptions(seen=3), {"drawings": True}, "--drawings goes with --format sake"),
+        (SplitOptions(seen=6), {}, "2 to 5 of 6 classes can be seen, not 6"),
+        (SplitOptions(seen=3), {"drawings": True}, "--drawings needs --format sake"),
         (SplitOptions(seen=3), {"drawings": True, "format": "sake"}, "give its folder as --classes"),
     ],
 )
@@ -203,7 +203,7 @@ def test_the_commands_tell_what_they_did(tmp_path: Path, data: Path) -> None:
     table = str(tmp_path / "pictures.csv")
     done = runner.invoke(import_command, [lists, "--out", out, "--overwrite", "--pictures", table])
     assert f"{table}: 310 pictures\n" in done.output
-    assert "not read, as their names are of no list: notes.txt" in done.output
+    assert "not read, because their names are not those of lists: notes.txt" in done.output
     rows = pd.read_csv(table)
     assert rows["part"].value_counts().to_dict() == {"train": 270, "test": 30, "zero": 10}
     assert list(rows.columns) == ["list", "part", "path", "word", "label"]

@@ -52,7 +52,7 @@ def test_every_kind_of_file_gives_the_same_vectors(kind: str, table: Path, tmp_p
         "stand_ins": {"hot dog": ["hot_dog"], "sea turtle": ["sea", "turtle"]},
     }
     assert read_source(tmp_path / "words.parquet") == source
-    assert (told["classes"], told["numbers"], told["out"]) == (3, 2, str(tmp_path / "words.parquet"))
+    assert (told["classes"], told["width"], told["out"]) == (3, 2, str(tmp_path / "words.parquet"))
 
 
 def test_an_array_and_its_words_give_them_too_and_the_same_bytes_again(table: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_command_says_what_it_left_out_and_averaged(table: Path, tmp_path: P
     assert isinstance(refused.exception, ConfigError)
     done = CliRunner().invoke(command, [*arguments, "--allow-missing"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert "words.parquet: 2 classes × 2 numbers" in done.stdout
+    assert "words.parquet: 2 classes × 2 values" in done.stdout
     assert "left out 1 classes without a vector: yoga" in done.stderr
     assert "means of several words: 1: sea turtle (sea, turtle)" in done.stderr
     told = orjson.loads(CliRunner().invoke(command, [*arguments, "--allow-missing", "--json"]).stdout)
@@ -126,7 +126,7 @@ def test_real_word_vectors_put_like_beside_like(tmp_path: Path) -> None:
         folder / "semantic_labels_tuberlin.npy",
         ImportVectorsConfig(out=tmp_path / "words.parquet", words=folder / "classes_tuberlin.txt", allow_missing=True),
     )
-    assert told["numbers"] == 300
+    assert told["width"] == 300
     words, vectors, _ = read_vectors(tmp_path / "words.parquet")
     assert len(words) == told["classes"] > 150
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -82,7 +82,7 @@ def test_other_lengths_are_refused(lengths: str) -> None:
 
 
 def test_zero_shot_rows_need_two_classes_and_none_leaves_them_out() -> None:
-    with pytest.raises(ConfigError, match="--unseen takes 2 classes at least"):
+    with pytest.raises(ConfigError, match="--unseen must be 0, for no such rows, or at least 2"):
         names("cr-cel", unseen=1)
     assert not [name for name in names("all", unseen=0) if name.startswith("unseen")]
     with pytest.raises(ConfigError, match="no row 'unseen-dlbhc'"):

@@ -65,7 +65,7 @@ def test_a_single_class_has_an_interval_of_its_mean() -> None:
     [
         (lambda: Bootstrap(resamples=1), "2 resamples or more, not 1"),
         (lambda: Bootstrap(level=1.0), "between 0 and 1, not 1.0"),
-        (lambda: Bootstrap().of_queries(np.empty(0)), "no values"),
+        (lambda: Bootstrap().of_queries(np.empty(0)), "at least one value"),
     ],
 )
 def test_intervals_that_cannot_be_found_are_refused(ask: Callable[[], object], message: str) -> None:

@@ -314,7 +314,10 @@ def test_blocks_of_queries_are_all_queries_in_order() -> None:
         (lambda: metrics.precision_at_min(tie_groups([(2, 1)]), 0), "k of 1 or more, not 0"),
         (lambda: metrics.interpolated_average_precision(tie_groups([(2, 1)]), k=0), "k of 1 or more, not 0"),
         (lambda: metrics.average_precision_at(tie_groups([(2, 1)]), -1), "k of 1 or more, not -1"),
-        (lambda: metrics.average_precision_at(tie_groups([(2, 1)]), 1, "expected", "lenient"), "no closed expected"),
+        (
+            lambda: metrics.average_precision_at(tie_groups([(2, 1)]), 1, "expected", "lenient"),
+            "no expected value in closed form",
+        ),
         (lambda: metrics.ball(tie_groups([(2, 1)]), -1), "a radius is 0 or more, not -1"),
         (lambda: tie_groups([(2, 3)]), "more relevant items than items"),
         (lambda: tie_groups([(2, -1)]), "a negative number"),

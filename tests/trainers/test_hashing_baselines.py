@@ -165,7 +165,7 @@ def test_both_branches_learn_as_well(place: Path, tmp_path: Path) -> None:
 def test_dsh_sketch_without_words_is_refused_before_anything_is_written(
     missing: str, place: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="needs vectors of words: name --vectors and --vector-words"):
+    with pytest.raises(ConfigError, match="needs word vectors: give --vectors and --vector-words"):
         run(config(place, tmp_path / "run", method="dsh-sketch", **{missing: None}), CNN, loop())
     assert not (tmp_path / "run").exists()
 
@@ -185,7 +185,7 @@ def test_the_command_tells_what_it_found_and_refuses_what_does_not_fit(place: Pa
     report = orjson.loads((tmp_path / "run" / REPORT).read_bytes())
     assert f"codes: best epoch 1 of 1: map {report['stages'][-1]['map']:.4f}" in said.stdout
     line = flags(**shared, out=tmp_path / "none", method="dsh-sketch")
-    with pytest.raises(ConfigError, match="needs vectors of words"):
+    with pytest.raises(ConfigError, match="needs word vectors"):
         CliRunner().invoke(train.hashing_baselines, line, catch_exceptions=False)
 
 

@@ -249,7 +249,7 @@ def test_a_difference_within_its_deviation_is_none(
     assert found is not None
     own = np.subtract(one, other)
     assert (found["mean"], found["sd"]) == pytest.approx((own.mean(), own.std(ddof=1)))
-    assert found["told"] is told
+    assert found["above_deviation"] is told
     assert difference(measured(0.3), measured(0.2)) is None
 
 

@@ -120,7 +120,7 @@ def test_stages_of_a_training_on_all_classes_are_not_taken_over(place: Path, hel
 @pytest.mark.parametrize("trainer", [recognition, hashing])
 def test_too_many_unseen_classes_are_refused_before_anything_is_written(trainer: Any, place: Path) -> None:
     options = trainer.Config(data=place / "all", out=place / "none", unseen=3)
-    with pytest.raises(ConfigError, match="of 4 classes 2 can be held out, as a training needs 2 at least, not 3"):
+    with pytest.raises(ConfigError, match="2 of 4 classes can be held out, not 3: a training needs at least 2"):
         trainer.run(options, network(), loop())
     assert not (place / "none").exists()
 

@@ -128,7 +128,7 @@ def test_codes_are_evaluated_by_their_hamming_distance(data: Path, words: Path, 
     assert "by the Hamming distance of 16 bits" in (tmp_path / TABLE_FILE).read_text()
     refused = CliRunner().invoke(evaluate, [str(tmp_path), "--bits", "8"])
     assert isinstance(refused.exception, ConfigError)
-    assert "gives codes of 16 bits itself" in str(refused.exception)
+    assert "itself gives codes of 16 bits" in str(refused.exception)
 
 
 def test_the_same_seed_gives_the_same_bytes(data: Path, words: Path, tmp_path: Path) -> None:

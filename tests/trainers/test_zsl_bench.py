@@ -135,7 +135,7 @@ def test_bitmaps_have_no_points_to_learn_from(place: Path, tmp_path: Path) -> No
         ({"methods": "magic"}, SPLITS, "there is no magic"),
         ({}, SplitOptions(class_split=("quickdraw-30",)), "--class-split is one draw of classes: use --splits 1"),
         ({}, SplitOptions(seen=10), "can be seen, not 10"),
-        ({}, SplitOptions(), "say which classes are seen"),
+        ({}, SplitOptions(), "give --seen"),
     ],
 )
 def test_what_cannot_be_compared_is_said_before_anything_is_trained(

@@ -174,7 +174,7 @@ def test_hostile_damaged_and_foreign_files_are_refused(tmp_path: Path, trained: 
         read_state_dict(tmp_path / "absent.pth")
     hostile = tmp_path / "hostile.pth"
     hostile.write_bytes(pickle.dumps(Hostile(tmp_path / "broken in")))
-    with pytest.raises(ConfigError, match="asks for code to be run, which is refused"):
+    with pytest.raises(ConfigError, match="contains code, which is refused"):
         read_state_dict(hostile)
     assert not (tmp_path / "broken in").exists()
     torch.save([1, 2], tmp_path / "list.pth")

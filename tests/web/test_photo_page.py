@@ -78,7 +78,7 @@ def test_what_does_not_belong_to_the_index_is_refused(space: Space, svg: Path, t
     with pytest.raises(ConfigError, match="is not the data set that the index was made of"):
         open_finder(space.index, Config(run=space.run, data=tmp_path / "data"))
     assert "by another network" in sketchdata("search", space.index, "--run", other, svg, expect=1).stderr
-    assert "(--run)" in sketchdata("search", space.index, svg, expect=1).stderr.replace("\n", " ")
+    assert "give its run with --run" in sketchdata("search", space.index, svg, expect=1).stderr.replace("\n", " ")
     drawn = index_recipe.Config(out=tmp_path / "drawn", split="unseen-drawings")
     index_recipe.run(space.vectors, drawn)
     with pytest.raises(ConfigError, match="index photos alone"):

@@ -206,5 +206,5 @@ def test_what_is_no_recogniser_at_all_is_refused() -> None:
     arrays, facts = kept().recogniser.record()
     assert isinstance(restore_recogniser(arrays, facts), ZeroShotRecogniser)
     for given in ({}, {"prototypes": np.zeros(3), "seen": arrays["seen"]}, {**arrays, "seen": np.array([0.5])}):
-        with pytest.raises(ConfigError, match="are not of a recogniser"):
+        with pytest.raises(ConfigError, match="do not belong to a recogniser"):
             restore_recogniser(given, facts)
