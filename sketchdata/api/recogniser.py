@@ -23,6 +23,8 @@ from sketchdata.retrieval.query import Query, read_queries
 
 if TYPE_CHECKING:
     from sketchdata.training.encoder import DrawingNetwork
+    from sketchdata.training.explanation import PictureReader
+    from sketchdata.training.networks import PictureNetwork
     from sketchdata.zero_shot.recogniser import KeptRecogniser
 
 #: One drawing: as strokes, as a picture (H, W) or (H, W, 3) uint8, or as an .svg or .png file or a line of .ndjson.
@@ -40,6 +42,29 @@ MEANINGS = {
     "product": "inner product with the class's prototype",
     "relation": "logit of the relation network that drawing and class belong together",
 }
+
+
+#: How `Recogniser.explain` weighs strokes.
+BY_GRADIENT, BY_REMOVAL = "gradient", "removal"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """How much each stroke of a drawing speaks for a class.
+
+    Attributes:
+        word: The class.
+        by: `gradient` or `removal`.
+        weights: (S,) float64, of the strokes in their order; above 0 for the class, below 0 against it.
+        score: Of the class, above the mean score of all classes.
+        blank: The score of blank paper, by gradients; None by removal.
+    """
+
+    word: str
+    by: str
+    weights: npt.NDArray[np.float64]
+    score: float
+    blank: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +291,78 @@ class Recogniser:
         if self.kept is None:
             return probabilities(self.trained, numbers, device=self.device)
         return self.kept.recogniser.scores(numbers, calibrated=self.gamma != 0)
+
+    def explain(self, drawing: Recognisable, *, word: str | None = None, by: str = BY_GRADIENT) -> Explanation:
+        """Weigh the strokes of a drawing by how much they speak for a class.
+
+        Args:
+            drawing: One, as for `predict`.
+            word: The class; None for the most probable one.
+            by: `gradient`: integrated gradients of the class's score, see `training.explanation`; their sum is the
+                score of the drawing less that of blank paper. `removal`: how much the score falls without the stroke; a
+                single stroke has all of the score.
+
+        Raises:
+            ConfigError: There is no such class or way, or gradients are asked of a zero-shot run.
+            SketchDataError: The file is damaged, or holds no drawing.
+
+        Example:
+            >>> recogniser.explain("cat.svg").weights
+            array([2.1, -0.3, 0.8])
+        """
+        own = _drawing_of(drawing)
+        if by not in (BY_GRADIENT, BY_REMOVAL):
+            raise ConfigError(f"strokes are weighed by {BY_GRADIENT} or {BY_REMOVAL}, not by {by}")
+        if word is None:
+            ((word, _),) = self.predict(own, top=1)
+        if word not in self.classes:
+            raise ConfigError(f"the network does not know the class {word!r}")
+        label = self.classes.index(word)
+        if by == BY_GRADIENT:
+            if self.kept is not None:
+                raise ConfigError(f"a zero-shot run compares prototypes, without gradients: weigh by {BY_REMOVAL}")
+            from sketchdata.training.explanation import gradient_weights
+
+            weights, score, blank = gradient_weights(self.trained, own, label, device=self.device)
+            return Explanation(word=word, by=by, weights=weights, score=score, blank=blank)
+        from sketchdata.training.explanation import without_strokes
+
+        scores = self.scores([own, *without_strokes(own)]).astype(np.float64)
+        if self.measure == "probability":
+            scores = np.log(np.maximum(scores, np.finfo(np.float64).tiny))
+        above = scores[:, label] - scores[:, self.candidates].mean(1)
+        weights = above[0] - above[1:] if len(above) > 1 else above[:1]
+        return Explanation(word=word, by=by, weights=weights, score=float(above[0]))
+
+    def picture_network(self) -> PictureNetwork:
+        """Return the network's picture branch.
+
+        Raises:
+            ConfigError: It has none.
+        """
+        trained: Any = self.trained
+        network = trained.encoder.branch("drawings").trunk if self.trainer == DSF else trained.fusion.picture
+        if network is None:
+            raise ConfigError("the network reads points alone (--branch rnn), and has no pictures to show")
+        found: PictureNetwork = network
+        return found
+
+    def picture_reader(self) -> PictureReader:
+        """Return the picture branch and how pictures become its input, see `training.explanation`.
+
+        Raises:
+            ConfigError: There is none, or it reads the order of strokes, which pictures do not have.
+        """
+        from sketchdata.training.explanation import PictureReader, ink_reader
+
+        trained: Any = self.trained
+        trunk, size = self.picture_network(), int(trained.view.size or 0)
+        if self.trainer != DSF:
+            return ink_reader(trunk, size)
+        encoder = trained.encoder
+        return PictureReader(
+            trunk=trunk.eval(), size=size, read=lambda x: (x - encoder.mean) / encoder.std, colours=True
+        )
 
     def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Recognition:
         """Rank the classes of a drawing by its scores of all classes, (L,)."""

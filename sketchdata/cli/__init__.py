@@ -212,6 +212,7 @@ root = LazyGroup(
         "train": _train,
         "evaluate": ("recognise:evaluate", "Measure how well a trained network recognises or finds."),
         "recognise": ("recognise:recognise", "Recognise drawings with a trained network."),
+        "explain": ("explain:explain", "Show which strokes decide what a drawing is recognised as."),
         "encode": ("search:encode", "Compute codes or vectors with a trained network."),
         "index": _index,
         "search": ("search:search", "Find the drawings or photos that are nearest to a drawing."),

@@ -31,7 +31,7 @@ SUFFIXES = (".svg", ".png")
 #: Maximum number of drawings in one recognition figure.
 MAX_PANELS = 12
 
-_PAGE, _INK, _FAINT, _GRID = "#f7f6f2", "#1f2933", "#5a6570", "#d9dbd8"
+_PAGE, _INK, FAINT, GRID = "#f7f6f2", "#1f2933", "#5a6570", "#d9dbd8"
 _SEEN, _UNSEEN, _UNSEEN_FILL, _RIGHT, _WRONG = "#2f6690", "#b3541e", "#fdeee4", "#1b7a43", "#a3262a"
 #: Paul Tol's muted scheme, safe for colour-blind readers, with a grey as the tenth colour; markers differ, too.
 _COLOURS = (
@@ -54,25 +54,26 @@ _STYLE = {
     "figure.constrained_layout.h_pad": 0.15,
     "figure.constrained_layout.w_pad": 0.15,
     "axes.facecolor": _PAGE,
-    "axes.edgecolor": _FAINT,
+    "axes.edgecolor": FAINT,
     "axes.labelcolor": _INK,
     "axes.titlesize": 11,
     "axes.axisbelow": True,
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
-    "grid.color": _GRID,
+    "grid.color": GRID,
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "sketchdata",
     "text.color": _INK,
     "text.parse_math": False,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
 }
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def chart_style() -> Iterator[None]:
+    """Draw in the style of all charts; also a decorator."""
     from matplotlib import style
 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
@@ -81,7 +82,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-@_style()
+@chart_style()
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as self-contained SVG or as PNG, by the suffix of the file.
 
@@ -98,7 +99,8 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(file, format=suffix[1:], dpi=200, metadata={**about, **hidden})
 
 
-def _figure(title: str, size: tuple[float, float], **options: Any) -> Figure:
+def new_figure(title: str, size: tuple[float, float], **options: Any) -> Figure:
+    """Return an empty figure of a size in inches, with the title in its metadata."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, **options)
@@ -126,10 +128,10 @@ class Curve:
     chance: float
 
 
-@_style()
+@chart_style()
 def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
     """Plot precision over recall of named runs; thin dashes show the precision of a random order."""
-    figure = _figure(title, (7, 5 + 0.22 * math.ceil(len(curves) / 2)), layout="constrained")
+    figure = new_figure(title, (7, 5 + 0.22 * math.ceil(len(curves) / 2)), layout="constrained")
     axes = figure.add_subplot()
     for place, curve in enumerate(curves.values()):
         look: dict[str, Any] = {
@@ -147,7 +149,7 @@ def precision_recall(curves: Mapping[str, Curve], title: str) -> Figure:
     return figure
 
 
-@_style()
+@chart_style()
 def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
     """Plot precision over recall of many runs in named panels; a run has the same colour and marker in all panels.
 
@@ -156,7 +158,7 @@ def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: st
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = _figure(title, (4.6 * columns, 3.8 * rows + 0.22 * math.ceil(len(names) / 2)), layout="constrained")
+    figure = new_figure(title, (4.6 * columns, 3.8 * rows + 0.22 * math.ceil(len(names) / 2)), layout="constrained")
     lines = {}
     for place, (panel, curves) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
@@ -169,7 +171,7 @@ def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: st
             }
             (lines[name],) = axes.plot(curve.recall, curve.precision, markersize=3, **look)
         for chance in {curve.chance for curve in curves.values()}:
-            axes.axhline(chance, linewidth=0.8, color=_FAINT, dashes=(4, 4))
+            axes.axhline(chance, linewidth=0.8, color=FAINT, dashes=(4, 4))
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.set_title(printable(panel, 60))
         axes.grid()
@@ -179,7 +181,7 @@ def precision_recall_panels(panels: Mapping[str, Mapping[str, Curve]], title: st
     return figure
 
 
-@_style()
+@chart_style()
 def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Plot accuracy over confidence: one bar per bin, paler with fewer drawings; the diagonal is perfect calibration.
 
@@ -187,7 +189,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
         bins: `from`, `to`, `drawings`, `accuracy` and mean `confidence` of each non-empty bin.
         title: Above the diagram.
     """
-    figure = _figure(title, (5, 5), layout="constrained")
+    figure = new_figure(title, (5, 5), layout="constrained")
     axes = figure.add_subplot(aspect="equal", xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     axes.set_title(printable(title, 60))
     total, most = sum(each["drawings"] for each in bins), len(bins)
@@ -202,7 +204,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
     return figure
 
 
-@_style()
+@chart_style()
 def histogram(values: Mapping[str, npt.NDArray[Any]], title: str, label: str, bins: int = 40) -> Figure:
     """Plot the distributions of one or more named sets of values, as outlines over common bins.
 
@@ -212,7 +214,7 @@ def histogram(values: Mapping[str, npt.NDArray[Any]], title: str, label: str, bi
         label: Name of the values, with their unit.
         bins: Number of bins between the smallest and the largest value.
     """
-    figure = _figure(title, (7, 4.2), layout="constrained")
+    figure = new_figure(title, (7, 4.2), layout="constrained")
     axes = figure.add_subplot(xlabel=printable(label), ylabel="number")
     axes.set_title(printable(title, 80))
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
@@ -245,7 +247,7 @@ class Cloud:
     prototype: npt.NDArray[np.float64]
 
 
-@_style()
+@chart_style()
 def embeddings(clouds: Sequence[Cloud], title: str, caption: str) -> Figure:
     """Plot classes in the plane: small markers for drawings, large ones with a name for prototypes.
 
@@ -253,9 +255,9 @@ def embeddings(clouds: Sequence[Cloud], title: str, caption: str) -> Figure:
     """
     lines = textwrap.wrap(printable(caption), 125)
     width, height, side = 9.4, 6.9 + 0.18 * len(lines), 6.2
-    figure = _figure(title, (width, height))
+    figure = new_figure(title, (width, height))
     figure.text(0.25 / width, 1 - 0.33 / height, printable(title, 80), size=13)
-    figure.text(0.25 / width, 0.15 / height, "\n".join(lines), size=8.5, color=_FAINT, linespacing=1.4)
+    figure.text(0.25 / width, 0.15 / height, "\n".join(lines), size=8.5, color=FAINT, linespacing=1.4)
     axes = figure.add_axes((0.25 / width, 1 - (0.5 + side) / height, side / width, side / height), xticks=[], yticks=[])
     every = np.concatenate([rows for cloud in clouds for rows in (cloud.drawings, cloud.prototype[None])])
     middle, reach = (every.min(axis=0) + every.max(axis=0)) / 2, float(np.ptp(every, axis=0).max()) * 0.53 or 1.0
@@ -344,7 +346,7 @@ class Panel:
     bars: Sequence[Bar]
 
 
-@_style()
+@chart_style()
 def recognition(panels: Sequence[Panel], title: str, lines: Sequence[str], *, unseen: bool) -> Figure:
     """Show each drawing beside bars of its most probable classes: filled for seen classes, hollow for unseen ones.
 
@@ -368,18 +370,18 @@ def recognition(panels: Sequence[Panel], title: str, lines: Sequence[str], *, un
     heights = [max(3.6, 0.8 + 0.25 * len(panel.bars)) for panel in panels]
     foot = 0.6 + 0.2 * len(lines) + 0.3 * unseen
     firsts = (f"{panel.name}: {panel.bars[0].word if panel.bars else 'nothing'}" for panel in panels)
-    figure = _figure("; ".join(firsts), (9, sum(heights) + foot))
+    figure = new_figure("; ".join(firsts), (9, sum(heights) + foot))
     parts = figure.subfigures(len(panels) + 1, 1, height_ratios=[*heights, foot], squeeze=False)[:, 0]
     for part, panel, height in zip(parts, panels, heights, strict=False):
         _panel(part, panel, title, height)
     last, own = parts[-1], any(bar.own for panel in panels for bar in panel.bars)
-    last.add_artist(Line2D((0.28 / 9, 1 - 0.28 / 9), (0.98, 0.98), color=_GRID, linewidth=1))
+    last.add_artist(Line2D((0.28 / 9, 1 - 0.28 / 9), (0.98, 0.98), color=GRID, linewidth=1))
     if unseen:
         swatches = (Patch(facecolor=_SEEN), Patch(facecolor=_UNSEEN_FILL, edgecolor=_UNSEEN))
         names = ("seen class", "unseen class: no drawing of it was learned from")
         last.legend(swatches, names, loc="upper left", bbox_to_anchor=(0.2 / 9, 0.98), ncols=2)
     below = [*["✓: the drawing's own class"] * own, *(printable(line, 124) for line in lines)]
-    last.text(0.28 / 9, 1 - (0.15 + 0.3 * unseen) / foot, "\n".join(below), va="top", color=_FAINT, linespacing=1.5)
+    last.text(0.28 / 9, 1 - (0.15 + 0.3 * unseen) / foot, "\n".join(below), va="top", color=FAINT, linespacing=1.5)
     return figure
 
 
@@ -392,22 +394,22 @@ def _panel(part: SubFigure, panel: Panel, title: str, height: float) -> None:
     for stroke in panel.strokes:
         # Markers as wide as the line round its joints and show strokes of one point.
         drawn.plot(*stroke[:, :2].T, "o-", color=_INK, linewidth=2, markersize=2, markeredgewidth=0)
-    colour = {True: _RIGHT, False: _WRONG, None: _FAINT}[panel.right]
+    colour = {True: _RIGHT, False: _WRONG, None: FAINT}[panel.right]
     sign = {True: "✓ ", False: "✗ ", None: ""}[panel.right]
     for place, line in enumerate(panel.said.splitlines()):
         text = sign * (place == 0) + printable(line, 36)
-        drawn.text(0, -0.08 - 0.075 * place, text, transform=drawn.transAxes, color=_FAINT if place else colour)
+        drawn.text(0, -0.08 - 0.075 * place, text, transform=drawn.transAxes, color=FAINT if place else colour)
     if not (bars := panel.bars):
         return
     high = 0.25 * len(bars)
     axes = part.add_axes((5.5 / 9, 1 - (0.45 + high) / height, 2.5 / 9, high / height), frameon=False, xticks=[])
     axes.set(xlim=(0, 1), ylim=(len(bars) - 0.5, -0.5))
-    axes.barh(range(len(bars)), 1, 0.62, color=_GRID, alpha=0.5)
+    axes.barh(range(len(bars)), 1, 0.62, color=GRID, alpha=0.5)
     for place, bar in enumerate(bars):
         fill, edge = (_UNSEEN_FILL, _UNSEEN) if bar.unseen else (_SEEN, _SEEN)
         if bar.share > 0:
             axes.barh(place, bar.share, 0.62, color=fill, edgecolor=edge)
-        axes.text(1.28, place, printable(bar.score), ha="right", va="center", color=_FAINT)
+        axes.text(1.28, place, printable(bar.score), ha="right", va="center", color=FAINT)
     names = [f"{'✓  ' * bar.own}{bar.rank}  {printable(bar.word, 24)}" for bar in bars]
     axes.set_yticks(range(len(bars)), names)
     axes.tick_params(length=0)

@@ -95,7 +95,7 @@ def backbone_config(options: NetworkOptions, run: Path | None) -> dict[str, Any]
     """
     if options.branch == "rnn" or options.backbone != TRANSFORMERS:
         return None
-    if run is not None and (kept := _kept_weights(run)).is_file():
+    if run is not None and (kept := kept_weights(run)).is_file():
         return dict(read_tensors(kept)[1]["config"])
     return transformers_config(Path(options.weights or ""))
 
@@ -110,7 +110,7 @@ def start_pretrained(options: NetworkOptions, folder: RunFolder, network: nn.Mod
     """
     if options.weights is None or network is None:
         return
-    path = _kept_weights(folder.path)
+    path = kept_weights(folder.path)
     if folder.context.is_main and not path.exists():
         left_out = load_pretrained(network, options.backbone, options.weights)
         if left_out:
@@ -126,7 +126,8 @@ def recorded_weights(record: Mapping[str, str] | None) -> dict[str, str | None]:
     return {"weights": None if record is None else f"sha256:{record['sha256']}"}
 
 
-def _kept_weights(run: Path) -> Path:
+def kept_weights(run: Path) -> Path:
+    """Return where a run keeps its picture network as it began, if it began with pretrained weights."""
     return run / STAGES / f"{_WEIGHTS}.safetensors"
 
 
