@@ -55,7 +55,7 @@ from sketchdata.engine.output_folder import OutputFolder, publish
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.files import FaultCounts
 from sketchdata.pipelines import drawings as own_drawings
-from sketchdata.pipelines.sbir_inputs import Inputs, Unit, scan
+from sketchdata.pipelines.sbir_inputs import Inputs, NoPicturesError, Unit, scan
 from sketchdata.pipelines.sbir_pictures import DOUBLE, OTHER_GROUP, Found, Source, crop_rows, file_rows
 from sketchdata.progress import console, one_opencv_thread
 from sketchdata.storage import parquet, pictures
@@ -144,12 +144,7 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
     names = read_all(options.class_split, published) if options.class_split else None
     folder = _folder(config, options, names)
     scanned: list[Inputs] = []
-    finished = folder.begin(
-        overwrite=config.overwrite,
-        check=lambda: scanned.append(
-            scan(config.layout, drawings=config.drawings, photos=config.photos, lists=config.lists)
-        ),
-    )
+    finished = folder.begin(overwrite=config.overwrite, check=lambda: scanned.append(_scan(config, folder)))
     if finished is not None:
         return finished
     (inputs,) = scanned
@@ -160,14 +155,14 @@ def build(config: Config, options: SplitOptions, engine: EngineOptions) -> Manif
         return None
     table = _class_table(inputs, strokes or [], config, folder)
     # Checked this early, so that a mistake in the split costs no time.
-    _split(table.classes, options, names, table.left_out)
+    _split(table, options, names, folder)
     own = partial(_picture_tasks, folder, config, table)
     tasks = [*own(DRAWINGS, inputs.pixels), *own(PHOTOS, inputs.photos)]
     if (read := run(read_pictures, tasks, engine, title="Reading pictures")) is None:
         return None
     found = Found(folder=folder, results=read)
     table = _enough(table, found, config, folder)
-    split, unknown = _split(table.classes, options, names, table.left_out)
+    split, unknown = _split(table, options, names, folder)
     if unknown:
         note = f"ignored {len(unknown):,} names of the split that no class has: {_shown(unknown)}"
         console.print(note, soft_wrap=True, highlight=False)
@@ -250,6 +245,18 @@ def _folder(config: Config, options: SplitOptions, names: SplitNames | None) -> 
         found=_FOUND,
         replaces=frozenset(f"sbir-{layout}" for layout in LAYOUTS),
     )
+
+
+def _scan(config: Config, folder: OutputFolder) -> Inputs:
+    try:
+        return scan(config.layout, drawings=config.drawings, photos=config.photos, lists=config.lists)
+    except NoPicturesError as error:
+        try:
+            folder.claim(overwrite=False)
+        except ConfigError:
+            # A folder that holds something else gets no list of rejects.
+            raise error from None
+        raise _nothing_left(folder, error.message, error.lines) from error
 
 
 # ---- drawings that are strokes ---------------------------------------------------------------------------------------
@@ -415,8 +422,9 @@ def _enough(table: _ClassTable, found: Found, config: Config, folder: OutputFold
 
 
 def _split(
-    classes: Sequence[str], options: SplitOptions, names: SplitNames | None, left_out: Sequence[Mapping[str, str]]
+    table: _ClassTable, options: SplitOptions, names: SplitNames | None, folder: OutputFolder
 ) -> tuple[ClassSplit, tuple[str, ...]]:
+    classes, why = table.classes, ""
     try:
         if names is None or options.seen is not None:
             split, unknown = options.choose(classes, manifest_path("splits"))
@@ -426,8 +434,10 @@ def _split(
                 classes, names, validation_share=share, seed=seed, allow_unknown=options.allow_unknown
             )
     except ConfigError as error:
-        out = sorted({line["detail"] for line in left_out})
-        why = f" (left out for too few drawings or photos: {_shown(out)})" if out else ""
+        if table.left_out:
+            _list_rejects(folder, table.left_out)
+            out = sorted({line["detail"] for line in table.left_out})
+            why = f" (left out for too few drawings or photos: {_shown(out)}; see {folder.out / 'rejects.jsonl'})"
         raise ConfigError(f"{error}{why}") from error
     return split, unknown
 

@@ -25,7 +25,7 @@ from sketchdata.cross_domain.layouts import (
 )
 from sketchdata.edges.dataset import holds_pictures
 from sketchdata.errors import ConfigError, FormatError
-from sketchdata.formats.files import FORMATS, Fault, FaultCounts
+from sketchdata.formats.files import FORMATS, FaultCounts
 from sketchdata.photos import collection
 from sketchdata.photos.annotations.record import PHOTO_SUFFIXES, is_picture
 from sketchdata.pipelines import drawings as own_drawings
@@ -39,6 +39,18 @@ CREDITS = ("source", "page", "author", "licence", "title", "fetched")
 #: Suffix of drawings stored as strokes that can be mixed with pictures.
 SVG = ".svg"
 _MISSING = "missing file"
+
+
+class NoPicturesError(ConfigError):
+    """A folder has files, but no pictures.
+
+    Attributes:
+        lines: One for each of the files, as in rejects.jsonl.
+    """
+
+    def __init__(self, message: str, lines: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(f"{message}. {FaultCounts.of_lines(lines)}" if lines else message)
+        self.message, self.lines = message, lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +105,7 @@ def scan(layout: str, *, drawings: Path, photos: Path, lists: Path | None) -> In
         lists: The folder of lists, for layouts with lists.
 
     Raises:
+        NoPicturesError: A folder has only files of other kinds.
         ConfigError: A folder or list does not exist or has other content than expected.
         FormatError: The lists are damaged.
     """
@@ -217,7 +230,7 @@ def _scan_photos(layout: str, directory: Path) -> list[Unit]:
 
 
 def _units(root: Path, domain: str, files: Mapping[str, Sequence[str]], suffixes: frozenset[str]) -> list[Unit]:
-    passed_over, units = FaultCounts(), []
+    passed_over, units = list[dict[str, str]](), []
     for word, paths in files.items():
         own = []
         for path in paths:
@@ -225,15 +238,14 @@ def _units(root: Path, domain: str, files: Mapping[str, Sequence[str]], suffixes
                 own.append(path)
             else:
                 kind = Path(path).suffix.lower() or "without suffix"
-                passed_over.add(Fault(where=path, reason=kind, detail=""))
+                passed_over.append({"file": path, "where": "", "reason": kind, "detail": ""})
         if own:
             units.append(Unit(name=f"{domain}/{word}", word=word, root=root, files=own))
     if not units:
-        there = f"; found {passed_over}" if passed_over.counts else ""
-        raise ConfigError(
-            f"--{domain} {root} holds no {domain}: expected a folder for each class, such as {root}/cat{there}"
+        raise NoPicturesError(
+            f"--{domain} {root} holds no {domain}: expected a folder for each class, such as {root}/cat", passed_over
         )
-    if passed_over.counts:
-        note = f"{root}: skipped files that are not {domain}: {passed_over}"
+    if passed_over:
+        note = f"{root}: skipped files that are not {domain}: {FaultCounts.of_lines(passed_over)}"
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return units

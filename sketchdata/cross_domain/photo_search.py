@@ -76,7 +76,9 @@ class DrawingEmbedder:
 
         Raw drawings are simplified first.
         """
-        found: npt.NDArray[np.float32] = self.encoder(self.rastered(drawings), DRAWINGS).cpu().numpy()
+        # A single drawing takes a quarter less time in this order of memory.
+        ink = self.rastered(drawings).contiguous(memory_format=torch.channels_last)
+        found: npt.NDArray[np.float32] = self.encoder(ink, DRAWINGS).cpu().numpy()
         return pack_bits(found > 0) if self.encoder.bits else found
 
     def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
@@ -130,14 +132,17 @@ class PhotoStore:
         if any(split.endswith(f"-{DRAWINGS}") for split in splits):
             raise ConfigError(f"the index is over {', '.join(splits)}, and only photos are shown: index photos alone")
         paths = [data / shard.path for split in splits for shard in self.manifest.shards(split)]
-        self.groups = RowGroups(paths, ["image", *_CREDITS])
-        tables = [table for path in paths for table in read_row_groups(path, ["key_id"])]
-        key_ids = pa.concat_tables(tables).column("key_id").to_numpy() if tables else np.empty(0, np.uint64)
+        self.groups = RowGroups(paths, ["image"])
+        tables = [table for path in paths for table in read_row_groups(path, ["key_id", *_CREDITS])]
+        table = pa.concat_tables(tables) if tables else pictures.schema().empty_table()
+        key_ids = table.column("key_id").to_numpy()
         order = np.argsort(key_ids, kind="stable")
         if len(key_ids) != len(index) or (key_ids[order] != index.key_ids).any():
             raise SketchDataError(f"{data} does not hold the photos of the index: run `sketchdata verify {data}`")
         self.rows = order
-        self.read = lru_cache(_KEPT)(self._read)
+        self.facts = table.select(_CREDITS).combine_chunks()
+        #: Returns the JPEG of a row of the index, whose longest side is THUMBNAIL; SketchDataError tells of damage.
+        self.thumbnail = lru_cache(_KEPT)(self._thumbnail)
 
     def photos(self, rows: npt.NDArray[np.int64]) -> list[FoundPhoto]:
         """Return the photos of rows of the index.
@@ -146,24 +151,31 @@ class PhotoStore:
             SketchDataError: A photo is damaged.
         """
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self.read, rows.tolist()))
+            thumbnails = pool.map(self.thumbnail, rows.tolist())
+            return [
+                FoundPhoto(thumbnail=thumbnail, credit=credit, page=page)
+                for thumbnail, (credit, page) in zip(thumbnails, self.credits(rows), strict=True)
+            ]
 
-    def _read(self, row: int) -> FoundPhoto:
+    def credits(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, str | None]]:
+        """Return the credit and page of rows of the index, see `FoundPhoto`; no photo is read."""
+        found = []
+        for facts in self.facts.take(self.rows[rows]).to_pylist():
+            # Of the user's own folders, where the photo was found says nothing.
+            source = None if facts["source"] == "folders" else facts["source"]
+            said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
+            page = facts["page"] or ""
+            credit = ", ".join(word for word in said if word)
+            found.append((credit, page if page.startswith(("https://", "http://")) else None))
+        return found
+
+    def _thumbnail(self, row: int) -> bytes:
         ((_, table),) = self.groups.take(self.rows[row : row + 1], keep=True)
-        (facts,), (image,) = table.select(_CREDITS).to_pylist(), pictures.image_bytes(table)
-        # Of the user's own folders, where the photo was found says nothing.
-        source = None if facts["source"] == "folders" else facts["source"]
-        said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
-        page = facts["page"] or ""
+        (image,) = pictures.image_bytes(table)
         try:
-            thumbnail = encode(_reduced(image), "jpeg")
+            return encode(_reduced(image), "jpeg")
         except FormatError as error:
             raise SketchDataError(f"a photo is damaged, {error}: run `sketchdata verify` on the data set") from error
-        return FoundPhoto(
-            thumbnail=thumbnail,
-            credit=", ".join(word for word in said if word),
-            page=page if page.startswith(("https://", "http://")) else None,
-        )
 
 
 def _reduced(image: bytes) -> Photo:

@@ -18,6 +18,8 @@ from sketchdata.retrieval.index import Index
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.web.exhibit import encode_strokes
 
+#: Where the server has an item's picture, by its id.
+PICTURES = "api/pictures"
 #: What the page shows of an item: `id`, `word`, `distance`, and its picture's `kind` and `data`, see `pictures.js`; of
 #: a photo, `credit` and `page` too.
 Found = Mapping[str, Any]
@@ -38,6 +40,13 @@ class Finder(Protocol):
 
     def find(self, drawing: Drawing, k: int) -> list[Found]:
         """Return the k items that are nearest to a simplified drawing, the nearest first."""
+
+    def picture(self, key_id: int) -> bytes | None:
+        """Return the JPEG of an item whose `data` is an address; None if the index has no such item.
+
+        Raises:
+            SketchDataError: It is damaged.
+        """
 
 
 def votes(found: Sequence[Found], top: int = 3) -> list[tuple[str, float]]:
@@ -103,6 +112,10 @@ class DrawingFinder:
             )
         ]
 
+    def picture(self, key_id: int) -> bytes | None:
+        """See `Finder`; drawings are sent with what is found."""
+        return None
+
 
 class PhotoFinder:
     """Finds photos by the vectors, or codes, of a space of drawings and photos.
@@ -140,11 +153,17 @@ class PhotoFinder:
                 "word": word,
                 "distance": distance if isinstance(distance, int) else round(distance, 3),
                 "kind": "image",
-                "data": f"data:image/jpeg;base64,{base64.b64encode(photo.thumbnail).decode('ascii')}",
-                "credit": photo.credit,
-                "page": photo.page,
+                # The page asks for it when it is shown, so that no answer waits for a photo to be decoded.
+                "data": f"{PICTURES}/{key_id}",
+                "credit": credit,
+                "page": page,
             }
-            for key_id, word, distance, photo in zip(
-                near.key_ids.tolist(), near.words, near.distances.tolist(), self.store.photos(near.rows), strict=True
+            for key_id, word, distance, (credit, page) in zip(
+                near.key_ids.tolist(), near.words, near.distances.tolist(), self.store.credits(near.rows), strict=True
             )
         ]
+
+    def picture(self, key_id: int) -> bytes | None:
+        """See `Finder`."""
+        row = self.index.row_of(key_id)
+        return None if row is None else self.store.thumbnail(row)

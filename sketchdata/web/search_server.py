@@ -6,11 +6,12 @@ import base64
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, HTTPException
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from sketchdata.drawings.drawing import Drawing, DrawingBatch, offsets_of
@@ -18,7 +19,7 @@ from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import FormatError
 from sketchdata.photos.image import trace_picture
 from sketchdata.retrieval.query import read_svg
-from sketchdata.web.finder import Finder, votes
+from sketchdata.web.finder import PICTURES, Finder, votes
 from sketchdata.web.site import make_site, serve_site
 
 #: Of one drawing: far more than a hand draws, and few enough to be answered at once.
@@ -121,6 +122,12 @@ def create_app(finder: Finder, *, k: int) -> FastAPI:
             found = finder.find(drawing, k)
         took = 1000 * (time.perf_counter() - started)
         return JSONResponse({"results": found, "votes": votes(found), "milliseconds": round(took, 1)})
+
+    @app.get(f"/{PICTURES}/{{key_id}}")
+    def picture(key_id: Annotated[int, InPath(ge=0, lt=2**64)]) -> Response:
+        if (content := finder.picture(key_id)) is None:
+            raise HTTPException(404, f"the index has no picture of key_id {key_id}")
+        return Response(content, media_type="image/jpeg")
 
     @app.post("/api/read")
     def read(file: FileRequest) -> JSONResponse:

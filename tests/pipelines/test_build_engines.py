@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.commands import sketchdata, start
+from tests.dask_clusters import dask_cluster
 from tests.quickdraw_builds import CATEGORIES, build, build_command, generate, source_file
 from tests.servers import BucketServer
 from tests.trees import tree, tree_sha256
@@ -106,36 +104,6 @@ def test_the_last_call_does_what_shares_left_undone(source: Path, expected: str,
 # ---- Dask -----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def dask_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Run a scheduler and two workers as processes of their own; yield the address and the workers."""
-    pytest.importorskip("distributed", reason="the dask extra is not installed")
-    (folder / "elsewhere").mkdir(parents=True)
-    address = folder / "scheduler.json"
-    here = ["--host", "127.0.0.1", "--scheduler-file", str(address)]
-    scheduler = dask(folder, "dask_scheduler", *here, "--port", "0", "--no-dashboard", "--no-jupyter")
-    workers: list[subprocess.Popen[bytes]] = []
-    try:
-        await_that(address.exists)
-        for name in "ab":
-            options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "20", "--name", name]
-            workers.append(dask(folder, "dask_worker", *here, *options))
-        log = folder / "dask_scheduler.log"
-        await_that(lambda: log.read_text().count("Register worker") >= 2)
-        yield f"tcp://{log.read_text().split('tcp://')[1].split()[0]}", workers
-    finally:
-        for process in [*workers, scheduler]:
-            process.kill()
-            process.wait()
-
-
-def dask(folder: Path, program: str, *options: str) -> subprocess.Popen[bytes]:
-    # Workers run in another folder than the command: paths must not depend on it.
-    with (folder / f"{program}.log").open("ab") as log:
-        command = [sys.executable, "-m", f"distributed.cli.{program}", *options]
-        return subprocess.Popen(command, cwd=folder / "elsewhere", stdout=log, stderr=subprocess.STDOUT)
-
-
 def await_that(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -145,17 +113,17 @@ def await_that(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.mark.slow
 def test_dask_gives_the_same_tree_although_a_worker_is_killed(source: Path, expected: str, tmp_path: Path) -> None:
-    with BucketServer(source) as server, dask_cluster(tmp_path / "cluster") as (scheduler, workers):
+    with BucketServer(source) as server, dask_cluster(tmp_path / "cluster") as cluster:
         for word in CATEGORIES:
             # Slow enough that the worker dies over a task of its own: about 0.7 s a category.
             path = source_file(source, word)
             server.fault(path.relative_to(source).as_posix(), rate=int(path.stat().st_size / 0.7))
-        command = build_command(server.url, Path("out"), "--engine", "dask", "--scheduler", scheduler)
+        command = build_command(server.url, Path("out"), "--engine", "dask", "--scheduler", cluster.address)
         process = start(*command, cwd=tmp_path)
         await_that(lambda: len(server.gets()) >= 2)
-        os.kill(workers[0].pid, signal.SIGKILL)
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
         printed, _ = process.communicate(timeout=100)
     assert process.returncode == 0, printed
     assert "Traceback" not in printed
     assert tree_sha256(tmp_path / "out") == expected
-    assert not tree(tmp_path / "cluster" / "elsewhere").keys() & tree(tmp_path / "out").keys()
+    assert not tree(tmp_path / "cluster").keys() & tree(tmp_path / "out").keys()

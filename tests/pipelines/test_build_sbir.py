@@ -341,6 +341,29 @@ def test_a_class_whose_photos_are_all_bad_is_told_when_the_split_names_it(
         build(*own, tmp_path / "out", class_split=(str(split),), max_bad_fraction=1)
 
 
+def test_files_are_listed_even_if_none_is_a_photo(own: tuple[Path, Path], tmp_path: Path) -> None:
+    drawings, photos = own
+    for word in ("airplane", "star"):
+        put(tmp_path / "none" / word / "0.heic", b"    ftypheic")
+    with pytest.raises(SketchDataError, match=r"2 \.heic .*; see .*rejects\.jsonl"):
+        build(drawings, tmp_path / "none", tmp_path / "out")
+    assert [line["file"] for line in rejects(tmp_path / "out")] == ["airplane/0.heic", "star/0.heic"]
+    build(drawings, photos, tmp_path / "out")
+    # What is in the folder already is not touched.
+    before = tree(tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"2 \.heic"):
+        build(drawings, tmp_path / "none", tmp_path / "out", seed=1, overwrite=True)
+    assert tree(tmp_path / "out") == before
+
+
+def test_classes_that_are_left_out_are_listed_when_the_split_cannot_be(own: tuple[Path, Path], tmp_path: Path) -> None:
+    for word in ("Star", "Zebra"):
+        shutil.rmtree(own[1] / word)
+    with pytest.raises(ConfigError, match=r"of 3 classes .*left out .*'star', 'zebra'; see .*rejects\.jsonl"):
+        build(*own, tmp_path / "out", seen=4)
+    assert {line["file"] for line in rejects(tmp_path / "out")} == {"drawings/star", "drawings/zebra"}
+
+
 def faults(own: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     photos = own[1]
     unknown = put(tmp_path / "unknown.txt", b"zebra\nunicorn\n")
@@ -352,7 +375,7 @@ def faults(own: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[dict[str, A
     yield {"photos": tmp_path / "none"}, "--photos .*none is not a folder"
     yield {"drawings": tmp_path / "none"}, "--drawings .*none is not a folder"
     yield {"photos": photos / "Cat"}, "holds no photos"
-    yield {"photos": tmp_path / "pages"}, r"holds no photos: .*; found 1 \.heic \(cat/0\.heic\)"
+    yield {"photos": tmp_path / "pages"}, r"holds no photos: .*/cat\. 1 \.heic \(cat/0\.heic\)"
     yield {"drawings": tmp_path / "hollow"}, "holds no drawings"
     yield (
         {"photos": tmp_path / "strangers"},

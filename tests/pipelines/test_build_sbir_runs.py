@@ -15,6 +15,7 @@ from sketchdata.pipelines import sbir
 from sketchdata.storage.manifest import Manifest
 from tests.builds import IN_PROCESS, small_source
 from tests.commands import sketchdata, start, stop
+from tests.dask_clusters import dask_cluster
 from tests.published_layouts import put
 from tests.trees import tree, tree_sha256
 
@@ -62,6 +63,13 @@ def test_shares_of_a_job_array_give_the_same_bytes(source: Path, undisturbed: st
     assert not (out / "manifest.json").exists()
     build(source, out)
     assert tree_sha256(out) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_bytes(source: Path, undisturbed: str, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "cluster") as cluster:
+        build(source, tmp_path / "out", cluster.options)
+    assert tree_sha256(tmp_path / "out") == undisturbed
 
 
 @pytest.mark.slow

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 
 from sketchdata.errors import ConfigError, SketchDataError
+from sketchdata.photos.image import decode, sniff
 from sketchdata.pipelines import index as index_recipe
 from sketchdata.pipelines.serve import Config, open_finder
 from sketchdata.retrieval.vector_index import open_vector_index
@@ -30,6 +32,16 @@ from sketchdata.web.search_server import create_app, to_drawing
 from tests.web.finders import served
 
 STROKES = [([0.0, 100.0, 100.0, 0.0], [0.0, 0.0, 80.0, 80.0]), ([20.0, 50.0], [40.0, 45.0])]
+#: By the keys of the drawing area: set the pen down, move it, lift it.
+TEN_THOUSAND_STROKES = """canvas => {
+  const press = key => canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  for (let i = 0; i < 10_000; i++) {
+    press(" ");
+    press(["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"][(i >> 4) % 4]);
+    press(" ");
+  }
+}"""
+LOADED = "[...document.querySelectorAll('.result img')].every(image => image.complete && image.naturalWidth)"
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">
 <path d="M0 0L100 0L100 80L0 80" fill="none" stroke="black"/></svg>"""
 
@@ -56,7 +68,8 @@ def test_photos_come_nearest_first_with_thumbnail_and_credit(space: Space) -> No
     assert (finder.nouns, finder.count) == ("photos", 24)
     for each in found:
         assert each["kind"] == "image"
-        assert each["data"].startswith("data:image/jpeg;base64,")
+        assert each["data"] == f"api/pictures/{each['id']}"
+        assert max(decode(finder.picture(int(each["id"]))).shape[:2]) <= 160
         assert each["credit"] == "by sketchdata, CC0, generated"
 
 
@@ -122,6 +135,56 @@ def address(space: Space) -> Iterator[str]:
     assert hash_file(space.data / "manifest.json", "sha256") == manifest
 
 
+def test_pictures_are_asked_for_by_key_id(space: Space, address: str) -> None:
+    key_id = open_vector_index(space.index).key_ids[0]
+    picture = httpx.get(f"{address}api/pictures/{key_id}", trust_env=False)
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert sniff(picture.content) == "JPEG"
+    for unknown, status in ((1, 404), (-1, 422), (2**64, 422), ("x", 422)):
+        refused = httpx.get(f"{address}api/pictures/{unknown}", trust_env=False)
+        assert (refused.status_code, list(refused.json())) == (status, ["error"])
+
+
+@pytest.mark.slow
+def test_a_damaged_photo_is_told_of_in_its_place(browser: Browser, space: Space, monkeypatch) -> None:
+    finder = open_finder(space.index, Config(run=space.run))
+    bad = finder.find(to_drawing([([5.0], [5.0])]), 3)[1]["id"]
+    read = finder.picture
+
+    def picture(key_id: int) -> bytes | None:
+        if str(key_id) == bad:
+            raise SketchDataError("a photo is damaged")
+        return read(key_id)
+
+    monkeypatch.setattr(finder, "picture", picture)
+    with served(create_app(finder, k=3)) as address, tab(browser) as (page, _):
+        page.goto(address)
+        page.locator("canvas").wait_for()
+        page.locator("canvas").click()
+        page.get_by_alt_text("This photo cannot be read").wait_for()
+        assert page.locator(".result").count() == 3
+
+
+@pytest.mark.slow
+def test_ten_thousand_strokes_and_one_dot_leave_the_page_usable(browser: Browser, address: str) -> None:
+    with tab(browser) as (page, seen):
+        page.goto(address)
+        found, status = page.locator(".result"), page.locator(".paper .status")
+        page.locator("canvas").click()
+        found.nth(11).wait_for()
+        (dot,) = [found.first.get_attribute("data-id")]
+        page.locator("canvas").evaluate(TEN_THOUSAND_STROKES)
+        page.get_by_text("A drawing has 1,000 lines at most: erase some of them.").wait_for()
+        assert found.count() == 12
+        page.get_by_role("button", name="Clear").click()
+        assert (found.count(), status.inner_text()) == (0, "")
+        page.locator("canvas").click()
+        found.nth(11).wait_for()
+        assert found.first.get_attribute("data-id") == dot
+        page.wait_for_function(LOADED)
+        assert (seen.elsewhere(address), seen.errors) == ([], [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_shows_photos_with_their_makers_and_asks_nobody_else(
@@ -141,7 +204,8 @@ def test_the_page_shows_photos_with_their_makers_and_asks_nobody_else(
         assert found.count() == 12
         assert page.locator(".votes").inner_text().startswith("Looks like ")
         assert found.first.locator(".credit").inner_text() == "by sketchdata, CC0, generated"
-        assert page.evaluate("[...document.querySelectorAll('.result img')].every(i => i.complete && i.naturalWidth)")
+        assert page.locator(".result img").count() == 12
+        page.wait_for_function(LOADED)
         assert overflow(page) == 0
         assert accessibility_faults(page) == []
         page.screenshot(path=tmp_path / f"{scheme}.png")

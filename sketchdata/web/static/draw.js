@@ -109,8 +109,16 @@ class DrawPage {
   #show(found) {
     this.empty.hidden = found !== null;
     this.votes.replaceChildren(...(found ? votes(found) : []));
-    this.results.replaceChildren(...(found ? found.results.map(item) : []));
+    this.results.replaceChildren(...(found ? found.results.map((result) => this.#item(result)) : []));
     this.results.dataset.milliseconds = found ? found.milliseconds : "";
+  }
+
+  /** Return an element for a result: the one that shows it already, whose picture need not be loaded again. */
+  #item(result) {
+    const old = this.results.querySelector(`:scope > [data-id="${result.id}"]`);
+    const picture = old?.querySelector(".picture") ?? drawPicture(result);
+    picture.onerror = () => (picture.alt = "This photo cannot be read");
+    return item(result, picture);
   }
 
   #say(text, failed = false) {
@@ -126,12 +134,12 @@ function votes({ votes: [[word, share], ...others] }) {
   return ["Looks like ", element("strong", {}, word), ` ${percent(share)}`, rest && element("span", { class: "rest" }, `, ${rest}`)].filter(Boolean);
 }
 
-function item(result) {
+function item(result, picture) {
   const caption = element("span", { class: "word" }, result.word || "photo");
   // Of codes a whole number of bits, of vectors a real one.
   const shown = Number.isInteger(result.distance) ? String(result.distance) : result.distance.toFixed(3);
   const distance = element("span", { class: "distance" }, shown);
-  return element("li", { class: "result", title: `${result.id}, distance ${shown}` }, drawPicture(result), caption, distance, result.credit && creditLine(result));
+  return element("li", { class: "result", "data-id": result.id, title: `${result.id}, distance ${shown}` }, picture, caption, distance, result.credit && creditLine(result));
 }
 
 /** Return a picture in base64, made smaller where it is too large to be sent. */
