@@ -239,6 +239,7 @@ def test_a_device_loader_draws_the_same_pictures(train: sketchdata.DrawingDatase
         train[:0].loader(device="cpu")
 
 
+@pytest.mark.slow
 def test_the_training_loop_of_the_readme_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     generated_dataset(tmp_path).rename(tmp_path / "data" / "quickdraw-3.8m")

@@ -62,8 +62,9 @@ def category_of(name: str) -> str:
     return re.sub(r"^(full_(simplified|raw|binary|numpy_bitmap)_|sketchrnn_)", "", stem)
 
 
-def read_official_files(path: Path) -> dict[str, OfficialFile]:
-    """Read a list of files with the columns path, bytes, md5, keyed by path; once per process.
+@functools.lru_cache(maxsize=4)
+def read_official_files(path: Path) -> Mapping[str, OfficialFile]:
+    """Read a list of files with the columns path, bytes, md5, keyed by path; cached per process.
 
     Raises:
         ConfigError: The file cannot be read or has other columns.

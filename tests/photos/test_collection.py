@@ -83,6 +83,7 @@ small = st.integers(0, 3)
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     photos=st.dictionaries(names, st.tuples(words, st.integers(0, 2**64 - 1)), max_size=8),

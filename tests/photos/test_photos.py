@@ -223,6 +223,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
     assert reason(png_header(side, side)) == "too many pixels"
 
 
+@pytest.mark.slow
 def test_a_bomb_of_a_tiff_or_avif_is_refused_before_it_takes_memory() -> None:
     grey = np.zeros((2, 2), np.uint8)
     assert reason(tiff(grey, 8, tag_256=60_000, tag_257=60_000)) == "too many pixels"

@@ -85,39 +85,43 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("reason", SPOILED)
 @pytest.mark.parametrize("check_all", [False, True], ids=["chosen", "all"])
-def test_a_bad_line_is_refused_and_its_place_goes_to_the_next_rank(
-    source: Path, tmp_path: Path, reason: str, check_all: bool
+def test_bad_lines_are_refused_and_their_places_go_to_the_next_ranks(
+    source: Path, tmp_path: Path, check_all: bool
 ) -> None:
     lines = lines_of(source, "star")
-    bad = by_rank(lines)[3]
-    expected = plain_splits(key_ids_in(lines[:bad] + lines[bad + 1 :]))
-    lines[bad] = SPOILED[reason](lines[bad])
+    bad = dict(zip(by_rank(lines)[3::5], SPOILED, strict=False))
+    assert list(bad.values()) == list(SPOILED)
+    expected = plain_splits(key_ids_in([line for i, line in enumerate(lines) if i not in bad]))
+    for i, reason in bad.items():
+        lines[i] = SPOILED[reason](lines[i])
     write_lines(source, "star", lines)
     manifest = build(source, tmp_path / "out", check_all=check_all, **TOLERANT)
-    [reject] = rejects(tmp_path / "out")
-    assert (reject["file"], reject["reason"]) == (STAR, reason)
-    assert source_file(source, "star").read_bytes()[reject["offset"] :].startswith(lines[bad])
-    assert manifest.rejects == {reason: 1}
+    found = rejects(tmp_path / "out")
+    assert {reject["file"] for reject in found} == {STAR}
+    content = source_file(source, "star").read_bytes()
+    starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
+    assert sorted((reject["offset"], reject["reason"]) for reject in found) == sorted(
+        (starts[i], reason) for i, reason in bad.items()
+    )
+    assert all(content[starts[i] :].startswith(lines[i]) for i in bad)
+    assert manifest.rejects == dict.fromkeys(SPOILED, 1)
     assert key_ids_of_class(tmp_path / "out", "star") == expected
     sketchdata("verify", tmp_path / "out")
 
 
-@pytest.mark.parametrize("reason", ["empty drawing", "wrong word", "coordinate outside 0..255"])
-def test_a_bad_line_that_is_never_chosen_is_refused_with_check_all_alone(
-    source: Path, tmp_path: Path, reason: str
-) -> None:
+def test_bad_lines_that_are_never_chosen_are_refused_with_check_all_alone(source: Path, tmp_path: Path) -> None:
     lines = lines_of(source, "star")
-    bad = by_rank(lines)[-1]
-    lines[bad] = SPOILED[reason](lines[bad])
+    bad = dict(zip(by_rank(lines)[-3:], ("empty drawing", "wrong word", "coordinate outside 0..255"), strict=True))
+    for i, reason in bad.items():
+        lines[i] = SPOILED[reason](lines[i])
     write_lines(source, "star", lines)
     assert build(source, tmp_path / "out").rejects == {}
     assert rejects(tmp_path / "out") == []
     manifest = build(source, tmp_path / "all", check_all=True, **TOLERANT)
-    assert manifest.rejects == {reason: 1}
-    [reject] = rejects(tmp_path / "all")
-    assert source_file(source, "star").read_bytes()[reject["offset"] :].startswith(lines[bad])
+    assert manifest.rejects == dict.fromkeys(bad.values(), 1)
+    places = {reject["reason"]: reject["offset"] for reject in rejects(tmp_path / "all")}
+    assert places == {reason: sum(map(len, lines[:i])) for i, reason in bad.items()}
     assert key_ids_of_class(tmp_path / "all", "star") == key_ids_of_class(tmp_path / "out", "star")
 
 

@@ -120,6 +120,7 @@ def test_chunks_slices_and_threads_change_nothing(bits: int, monkeypatch: pytest
     assert_same(count_distances(queries, gallery, workers=0), expected)
 
 
+@pytest.mark.slow
 def test_a_large_gallery_is_counted_in_chunks() -> None:
     queries, gallery = clustered_codes(3, bits=40, seed=1), clustered_codes(hamming._CHUNK + 5, bits=40, seed=2)
     assert_same(count_distances(queries, gallery), plain_counts(queries, gallery))

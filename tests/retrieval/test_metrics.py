@@ -96,22 +96,23 @@ BOUNDED: dict[str, tuple[Measure, Callable[[Order, int], float]]] = {
 }
 
 
-@pytest.mark.parametrize("name", MEASURES)
 @given(ranking=rankings(), k=st.integers(1, 14))
-def test_the_expected_value_is_the_mean_over_every_order_of_tied_items(name: str, ranking: Ranking, k: int) -> None:
-    measure, plain = MEASURES[name]
-    expected = statistics.fmean(plain(order, k) for order in orders(ranking))
-    assert measure(tie_groups(ranking), k, "expected").tolist() == pytest.approx([expected], abs=1e-13)
+def test_the_expected_value_is_the_mean_over_every_order_of_tied_items(ranking: Ranking, k: int) -> None:
+    every, groups = list(orders(ranking)), tie_groups(ranking)
+    found = {name: measure(groups, k, "expected").tolist() for name, (measure, _) in MEASURES.items()}
+    plain = {name: [statistics.fmean(plain(order, k) for order in every)] for name, (_, plain) in MEASURES.items()}
+    assert found == {name: pytest.approx(values, abs=1e-13) for name, values in plain.items()}
 
 
-@pytest.mark.parametrize("name", [*MEASURES, *BOUNDED])
 @given(ranking=rankings(), k=st.integers(1, 14))
-def test_the_bounds_are_the_lowest_and_the_highest_value_of_every_order(name: str, ranking: Ranking, k: int) -> None:
-    measure, plain = (MEASURES | BOUNDED)[name]
-    every = [plain(order, k) for order in orders(ranking)]
-    groups = tie_groups(ranking)
-    assert measure(groups, k, "pessimistic").tolist() == pytest.approx([min(every)], abs=1e-13)
-    assert measure(groups, k, "optimistic").tolist() == pytest.approx([max(every)], abs=1e-13)
+def test_the_bounds_are_the_lowest_and_the_highest_value_of_every_order(ranking: Ranking, k: int) -> None:
+    every, groups = list(orders(ranking)), tie_groups(ranking)
+    found, bounds = {}, {}
+    for name, (measure, plain) in (MEASURES | BOUNDED).items():
+        values = [plain(order, k) for order in every]
+        bounds[name] = pytest.approx([min(values), max(values)], abs=1e-13)
+        found[name] = [measure(groups, k, ties).item() for ties in ("pessimistic", "optimistic")]
+    assert found == bounds
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -148,7 +149,7 @@ def test_the_lenient_bounds_hold_where_relevant_items_first_is_not_the_best_orde
     assert min(every) == pytest.approx((1 + 2 / 3) / 2)
 
 
-@pytest.mark.parametrize("k", [1, 3, 7, 12, 20, 27, 40])
+@pytest.mark.parametrize("k", [1, 7, 20, 40])
 def test_many_tied_items_agree_with_every_order_of_them(k: int) -> None:
     every = list(orders(KNOWN))
     assert len(every) == 6 * 5 * 20 * 21

@@ -174,6 +174,7 @@ def test_pictures_may_be_white_ink_on_black() -> None:
     np.testing.assert_array_equal(found, raster(batch, size=16, line_width=3))
 
 
+@pytest.mark.slow
 def test_large_pictures_are_drawn_a_few_at_a_time_and_stay_with_their_drawings() -> None:
     batch = batch_of(*([[(n, 0), (n, 255)]] for n in range(0, 250, 50)))
     found = decoded(batch, Picture(size=3000))

@@ -42,6 +42,7 @@ def test_a_network_learns_bitmaps_by_command_and_is_evaluated_on_others(data: Pa
     assert found["top1"] > 0.8 > 2 * found["top1_chance"]
 
 
+@pytest.mark.slow
 def test_codes_are_learned_from_bitmaps_and_the_training_knows_its_data(data: Path, tmp_path: Path) -> None:
     config = hashing.Config(
         data=data / "full" / "numpy_bitmap", out=tmp_path / "run", bits="16", loss="cel", cnn_epochs=1, fusion_epochs=1

@@ -76,11 +76,13 @@ def test_the_report_says_how_the_weights_came_about(undisturbed: Path) -> None:
     assert not (undisturbed / CHECKPOINT).exists()
 
 
+@pytest.mark.slow
 def test_any_number_of_threads_gives_the_same_weights(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path, threads=1))
     assert (tmp_path / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(data: Path, undisturbed: Path, tmp_path: Path) -> None:
     run(config(data, tmp_path, seed=1))
     assert (tmp_path / WEIGHTS).read_bytes() != (undisturbed / WEIGHTS).read_bytes()

@@ -120,6 +120,7 @@ def test_unknown_rows_are_refused_before_anything_is_written(
     assert not (tmp_path / "bench").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_extra")
 def test_of_the_paper_s_networks_those_of_our_own_table_are_always_at_hand() -> None:
     reasons = {row.name: lacking(row) for row in chosen_rows("all")}
@@ -273,6 +274,7 @@ def test_other_data_make_rows_of_their_own(data: Path, tmp_path: Path) -> None:
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_extra")
 def test_the_command_names_its_rows_and_those_that_are_not_at_hand() -> None:
     said = CliRunner().invoke(command.edgemap, ["--list-rows"], catch_exceptions=False)

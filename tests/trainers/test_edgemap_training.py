@@ -134,6 +134,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bytes(data: Path, tmp_pat
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_changes_of_the_edge_maps_change_what_is_learned(data: Path, tmp_path: Path) -> None:
     for name in ("plain", "changed"):
         run(config(data, tmp_path / name, epochs=1, augment=name == "changed"), loop())

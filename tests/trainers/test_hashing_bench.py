@@ -203,6 +203,7 @@ def test_shallow_rows_are_fitted_on_features_of_train(data: Path, done: Path) ->
         assert (row["fitted_on"], row["features"]) == (100, features["train"].shape[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ["sdh-hog", "sdh-deep"])
 def test_of_train_no_more_drawings_are_described_than_are_learned_from(
     row: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

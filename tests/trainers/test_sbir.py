@@ -114,6 +114,7 @@ def test_the_map_is_that_of_an_evaluation() -> None:
     assert own == pytest.approx((found.mean("map", "expected"), np.nanmean(found.chance)))
 
 
+@pytest.mark.slow
 def test_a_frozen_picture_network_keeps_its_weights_and_reads_each_picture_once(
     data: Path, words: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +240,7 @@ def test_the_rows_of_table_3_are_options(
     assert (read_space(tmp_path).drawing.attention is not None) is attention
 
 
+@pytest.mark.slow
 def test_the_paper_s_optimiser_ends_when_it_loses_patience(data: Path, words: Path, tmp_path: Path) -> None:
     options = {"optimizer": "sgd", "weight_decay": 5e-4, "constant_rate": True, "warm_up": 0, "clip": 1e6}
     rates = {"learning_rate": 1e-4, "trunk_learning_rate": 1e-4}
@@ -248,6 +250,7 @@ def test_the_paper_s_optimiser_ends_when_it_loses_patience(data: Path, words: Pa
     assert {line["learning_rate"] for line in lines if "learning_rate" in line} == {1e-4}
 
 
+@pytest.mark.slow
 def test_the_best_epoch_of_the_validation_classes_is_kept(data: Path, words: Path, tmp_path: Path) -> None:
     report = train(data, tmp_path, words=words, epochs=5)
     epochs = [line["map"] for line in read_lines(tmp_path / METRICS) if "epoch" in line]
@@ -267,6 +270,7 @@ def test_another_split_of_the_classes_can_be_learned(data: Path, words: Path, tm
 # ---- the same to the bit ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(data: Path, words: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         train(data, tmp_path / name, words=words, augment=True, seed=seed)
@@ -316,7 +320,13 @@ def test_ctrl_c_stops_after_a_step_and_resume_ends_the_same(
 # ---- leaks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["doodle2search", "gn-triplet", "centred", "sketchspace"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "centred",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("doodle2search", "gn-triplet", "sketchspace")),
+    ],
+)
 def test_unseen_drawings_photos_and_words_make_no_difference(
     method: str, data: Path, words: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -338,6 +348,7 @@ def test_unseen_drawings_photos_and_words_make_no_difference(
     assert model(tmp_path / "two") == expected
 
 
+@pytest.mark.slow
 def test_seen_drawings_photos_and_words_make_a_difference(data: Path, words: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "plain", words=words)
     expected = model(tmp_path / "plain")

@@ -70,6 +70,7 @@ def compared(place: Path) -> tuple[Path, dict[str, Any]]:
     return out, sbir_bench.run(config(place, out, generalised=True), SPLITS, loop())
 
 
+@pytest.mark.slow
 def test_every_row_has_the_draws_epochs_and_classes_of_the_others(compared: tuple[Path, dict[str, Any]]) -> None:
     out, results = compared
     assert [row["name"] for row in results["rows"]] == [row.name for row in all_rows(SBIR_METHODS)]
@@ -86,6 +87,7 @@ def test_every_row_has_the_draws_epochs_and_classes_of_the_others(compared: tupl
     assert orjson.loads((out / sbir_bench.RESULTS_FILE).read_bytes()) == results
 
 
+@pytest.mark.slow
 def test_a_cell_is_what_an_evaluation_of_its_network_gives(place: Path, compared: tuple[Path, dict[str, Any]]) -> None:
     out, results = compared
     (row,) = (row for row in results["rows"] if row["name"] == "doodle2search")
@@ -98,6 +100,7 @@ def test_a_cell_is_what_an_evaluation_of_its_network_gives(place: Path, compared
     assert row["cells"][0]["retrieval"]["map"]["expected"] == pytest.approx(found, abs=0.02), "features are halves"
 
 
+@pytest.mark.slow
 def test_the_page_names_definitions_chance_and_published_figures(compared: tuple[Path, dict[str, Any]]) -> None:
     page = (compared[0] / sbir_bench.TABLE_FILE).read_text(encoding="utf-8")
     (d2s, last) = (line for line in page.splitlines() if line.startswith("| `doodle2search` | Doodle to Search |"))
@@ -114,6 +117,7 @@ def test_the_page_names_definitions_chance_and_published_figures(compared: tuple
     assert {line["seed"] for line in lines} == {"0"}
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept_and_other_options_are_not_taken_for_it(
     place: Path, compared: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

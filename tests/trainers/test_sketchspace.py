@@ -139,6 +139,7 @@ def test_each_part_can_be_switched_off(
     assert first["loss"] == pytest.approx(sum(first[name] for name in parts), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(data: Path, words: Path, weights: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         train(data, tmp_path / name, weights, words=words, augment=True, seed=seed)
@@ -170,6 +171,7 @@ def test_edge_maps_are_black_on_white_and_a_photo_without_edges_is_white(data: P
     assert bool((blank.pictures(torch.arange(2), 32) == 255).all())
 
 
+@pytest.mark.slow
 def test_an_encoder_of_transformers_learns_an_adapter() -> None:
     pytest.importorskip("transformers")
     settings = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

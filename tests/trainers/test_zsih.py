@@ -131,6 +131,7 @@ def test_codes_are_evaluated_by_their_hamming_distance(data: Path, words: Path, 
     assert "itself gives codes of 16 bits" in str(refused.exception)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(data: Path, words: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         train(data, tmp_path / name, words=words, augment=True, seed=seed)
@@ -158,6 +159,7 @@ def test_ctrl_c_stops_after_a_step_and_resume_ends_the_same(
     assert model(tmp_path / "stopped") == model(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_unseen_drawings_photos_and_words_make_no_difference(data: Path, words: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "plain", words=words)
     # Files of unseen classes are not there, and neither is the vector of one; that of the other has changed.

@@ -44,6 +44,7 @@ def compared(place: Path) -> tuple[Path, dict[str, Any]]:
     return out, zsih_bench.run(config(place, out, rows="zsih,no-graph,cca,scm-seq,pca,itq"), SPLITS, LOOP)
 
 
+@pytest.mark.slow
 def test_every_row_has_the_draws_and_classes_of_the_others(compared: tuple[Path, dict[str, Any]]) -> None:
     out, results = compared
     assert [row["name"] for row in results["rows"]] == ["cca", "scm-seq", "pca", "itq", "zsih", "no-graph"]
@@ -58,6 +59,7 @@ def test_every_row_has_the_draws_and_classes_of_the_others(compared: tuple[Path,
     assert orjson.loads((out / zsih_bench.RESULTS_FILE).read_bytes()) == results
 
 
+@pytest.mark.slow
 def test_finished_cells_are_kept(
     place: Path, compared: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_finished_cells_are_kept(
     assert again["rows"] == [row for row in results["rows"] if row["name"] in ("zsih", "cca")]
 
 
+@pytest.mark.slow
 def test_the_page_has_chance_bounds_and_published_figures(compared: tuple[Path, dict[str, Any]]) -> None:
     page = (compared[0] / zsih_bench.TABLE_FILE).read_text(encoding="utf-8")
     assert "Chance is a mAP of" in page

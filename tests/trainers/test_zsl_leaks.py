@@ -82,6 +82,7 @@ def key_ids(data: Path, words: tuple[str, ...], *splits: str) -> set[int]:
 EVERY = ("train", "val", "gallery", "query")
 
 
+@pytest.mark.slow
 def test_no_stage_and_no_choice_looks_at_a_drawing_of_an_unseen_class(
     place: Path, tmp_path: Path, looked_at: set[int]
 ) -> None:

@@ -109,6 +109,7 @@ def found(run: Path) -> dict[str, Any]:
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_number_is_that_of_a_loop_over_drawings(run: Path, data: Path, found: dict[str, Any]) -> None:
     packed = read_split(data, "val").of_classes(WORDS)
     features, truth = embed(read_encoder(run), packed), [WORDS[label] for label in packed.labels.tolist()]
