@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -225,8 +225,8 @@ class _Run:
 
     config: Config
     source: Source
-    published: dict[str, OfficialFile]
-    binding: dict[str, OfficialFile]
+    published: Mapping[str, OfficialFile]
+    binding: Mapping[str, OfficialFile]
     checked: CheckedFiles
     stop: threading.Event = field(default_factory=threading.Event)
     cuts: int = 0

@@ -1,1 +1,1 @@
-"""Binary codes, exact distances, measures with ties, indexes, queries and evaluation."""
+"""Retrieval: binary codes, exact distances, measures with ties, indexes, queries and evaluation."""

@@ -30,8 +30,8 @@ from sketchdata.training.loader import View
 from sketchdata.training.losses import class_centers
 
 # Spread. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Table VI,
-# which names the distances and does not define them. Its d2 of 17.6 at 64 bits is more than the 8 that two points of a
-# unit cube of 64 dimensions are apart at most, so distances are squared.
+# which does not define the distances. Its d2 of 17.6 at 64 bits exceeds 8, the maximum distance of two points in the
+# 64-dimensional unit cube, so distances are squared.
 
 
 def class_spread(
@@ -40,8 +40,8 @@ def class_spread(
     """Return the mean squared distance within classes, d1, and that between the classes' means, d2.
 
     d1 is the mean over classes of the mean squared Euclidean distance of a class's drawings to their mean; d2 is the
-    mean squared Euclidean distance between the means of two different classes, over all pairs. Classes count alike,
-    however many drawings they have; those without any do not count.
+    mean squared Euclidean distance between the means of two different classes, over all pairs. All classes have equal
+    weight; those without drawings are ignored.
 
     Args:
         embeddings: (N, D), outputs of the code layer.
@@ -58,19 +58,19 @@ def class_spread(
     np.add.at(means, rows, values)
     means /= counts[:, None]
     within = np.bincount(rows, np.square(values - means[rows]).sum(1)) / counts
-    # Over all pairs Σ ‖a − b‖² is 2 L Σ ‖a − mean‖².
+    # The sum of ‖a − b‖² over all pairs is 2 L Σ ‖a − mean‖².
     between = 2 * np.square(means - means.mean(0)).sum() / (len(present) - 1)
     return float(within.mean()), float(between)
 
 
-# Cost of a search. Source: the same, Table IV, which says neither what was timed nor on what machine.
+# Cost of a search. Source: Table IV of the same paper, which does not state what was timed and on which machine.
 
 #: Table IV: {bits: (seconds per query, megabytes)} on the gallery of 345,000.
 COST = {16: (0.089, 612), 24: (0.126, 667), 32: (0.157, 732), 64: (0.286, 937)}
 
-#: Drawings in the gallery that the published cost is of.
+#: Number of drawings in the gallery of the published cost.
 PAPER_GALLERY = 345_000
-#: The most queries that are timed.
+#: Maximum number of queries that are timed.
 _TIMED = 200
 _DEFINITION = (
     "Seconds from the code of one drawing to its nearest drawings in the gallery, in order: the Hamming distance to "
@@ -82,13 +82,13 @@ _DEFINITION = (
 
 
 def search_cost(queries: Codes, gallery: Codes, k: int = 200, size: int | None = None) -> dict[str, Any]:
-    """Time searches, one query after the other, and measure what they hold in memory.
+    """Time searches, one query at a time, and measure their memory.
 
     Args:
-        queries: Q codes; at most 200 of them, evenly spread, are timed.
+        queries: Q codes; at most 200 of them, evenly spaced, are timed.
         gallery: N codes.
-        k: How many nearest codes each search returns; N where there are fewer.
-        size: N of the gallery that is searched: its codes are repeated, or the first ones taken. Default: all once.
+        k: Number of nearest codes that a search returns, at most N.
+        size: Size of the searched gallery, made by repeating or truncating the codes. Default: N.
 
     Returns:
         Plain values: `definition`, `bits`, `gallery`, `queries`, `k`, `seconds` and `slowest_seconds` per query,
@@ -101,7 +101,7 @@ def search_cost(queries: Codes, gallery: Codes, k: int = 200, size: int | None =
         gallery = gallery.take(np.arange(size) % len(gallery))
     index, wanted = make_index(gallery, "flat"), min(k, len(gallery))
     timed = queries.packed[:: -(-len(queries) // _TIMED)]
-    # The first search pays for what later ones find ready.
+    # The first search includes one-off costs.
     index.search(timed[:1], wanted)
     seconds = []
     for query in timed[:, None]:
@@ -123,21 +123,21 @@ def search_cost(queries: Codes, gallery: Codes, k: int = 200, size: int | None =
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had so far, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, all others kibibytes.
+    # macOS reports bytes, all others kibibytes.
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 GALLERY, QUERY = "gallery", "query"
-#: With one class, every result would be right.
+#: With one class, every result would be relevant.
 LEAST_UNSEEN = 2
 _SOME = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """A trained network, the data that it is evaluated on, with the class table of tars, and how."""
+    """A trained network, the evaluation data (with the class table of tars), and the options of the evaluation."""
 
     trained: SketchEncoder
     data: Path
@@ -146,7 +146,7 @@ class Evaluator:
     table: Path | None = None
 
     def drawings(self, split: str, words: Sequence[str]) -> PackedSplit:
-        """Return the drawings of some classes, which become the class table.
+        """Return the drawings of some classes, which are the class table of the result.
 
         Raises:
             ConfigError: The split does not exist, the data lacks one of the classes, or there are no drawings.
@@ -167,7 +167,7 @@ class Evaluator:
         """Return the drawings of some classes with their embeddings and codes.
 
         Raises:
-            ConfigError: As for `drawings`.
+            ConfigError: See `drawings`.
         """
         packed = self.drawings(split, words)
         embeddings = embed(self.trained, packed, device=self.device, batch_size=self.batch_size)
@@ -187,20 +187,21 @@ class Encoded:
 def unseen_classes(
     learned: Sequence[str], table: Sequence[str], held: Sequence[str], count: int | None
 ) -> tuple[str, ...]:
-    """Choose the classes that zero-shot retrieval is measured on.
+    """Choose the classes for zero-shot retrieval.
 
     Args:
         learned: The classes that the network learned.
-        table: Those of the data.
-        held: Those that its training held out.
-        count: How many; by the hash by which trainings hold classes out, so that a training with `--unseen` of as many
-            or more on this data has held out all of them. None for those that the training held out.
+        table: The class table of the data.
+        held: The classes that its training held out.
+        count: Number of classes, chosen by the hash with which trainings hold classes out, so that a training on this
+            data with at least as many `--unseen` has held out all of them. None for the classes that the training held
+            out.
 
     Returns:
-        The classes in the order of the table; none where `count` is None and fewer than two were held out.
+        The classes in the order of the table; empty if `count` is None and fewer than two were held out.
 
     Raises:
-        ConfigError: Fewer than `count` classes are unknown to the network.
+        ConfigError: The network has not learned fewer than `count` classes.
     """
     if count is None:
         words = tuple(word for word in table if word in held)
@@ -218,11 +219,11 @@ def evaluate_codes(evaluator: Evaluator, unseen: Sequence[str]) -> tuple[dict[st
     """Search the gallery for each query: for the learned classes, and for unseen ones if there are any.
 
     Returns:
-        Plain values, as `Retrieval.values` gives them: `retrieval`, `spread`, `cost`, and `zero_shot` where there are
-        unseen classes; and the gallery of the classes learned.
+        Plain values, as from `Retrieval.values`: `retrieval`, `spread`, `cost`, and `zero_shot` if there are unseen
+        classes; and the gallery of the learned classes.
 
     Raises:
-        ConfigError: The data lacks a class or a split.
+        ConfigError: The data does not have a class or a split.
     """
     trained = evaluator.trained
     gallery, query = (evaluator.encode(split, trained.classes) for split in (GALLERY, QUERY))
@@ -232,7 +233,7 @@ def evaluate_codes(evaluator: Evaluator, unseen: Sequence[str]) -> tuple[dict[st
         "spread": {
             "d1": d1,
             "d2": d2,
-            # A network that maps all drawings to one embedding has not spread them.
+            # The ratio is undefined if the network maps all drawings to one embedding.
             "ratio": d1 / d2 if d2 else None,
             "activation": trained.fusion.activation,
             "drawings": len(gallery.codes),
@@ -246,7 +247,7 @@ def evaluate_codes(evaluator: Evaluator, unseen: Sequence[str]) -> tuple[dict[st
 
 
 def curves_of(values: dict[str, Any], learned: int) -> dict[str, Curve]:
-    """Return the curves in the values of `evaluate_codes`, named after their classes; `learned` counts them."""
+    """Return the curves in the values of `evaluate_codes` by the names of their classes, `learned` of them learned."""
     curves = {f"{learned:,} learned classes": values["retrieval"]}
     if "zero_shot" in values:
         curves[f"{len(values['zero_shot']['unseen']):,} unseen classes"] = values["zero_shot"]
@@ -254,7 +255,7 @@ def curves_of(values: dict[str, Any], learned: int) -> dict[str, Curve]:
 
 
 def curves_csv(curves: Mapping[str, Curve]) -> str:
-    """Return named curves as CSV: a line for each distance of each."""
+    """Return named curves as CSV, one line per curve and distance."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["classes", "distance", "recall", "precision"])
@@ -268,7 +269,7 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:_SOME]) + ("…" if len(words) > _SOME else "")
 
 
-#: How many of the worst classes a report lists.
+#: Number of worst classes in a report.
 _WORST = 10
 _MEGA = 1e6
 
@@ -369,7 +370,7 @@ def _interval(bounds: Any) -> str:
 
 
 def cost_table(costs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the values of some `search_cost` as Markdown, with the paper's figures below those of its code lengths."""
+    """Return values of `search_cost` as a Markdown table, with the paper's figures for its code lengths below."""
     lines = [
         "| bits | gallery | seconds per query | MB of codes | MB of all that is searched | peak MB of the process |",
         "|--:|--:|--:|--:|--:|--:|",
@@ -384,24 +385,24 @@ def cost_table(costs: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-#: Every fifth drawing is a query, and the others are the gallery: none finds itself.
+#: Every fifth drawing is a query, and the others are the gallery, so that no query finds itself.
 _QUERY_EVERY = 5
 _VALIDATION_BATCH = 512
 
 
 class CodeValidation:
-    """Measures how well codes of `val` find one another, by which trainers of codes choose an epoch.
+    """Measures retrieval among the codes of `val`, by which trainers of codes select an epoch.
 
-    Every process measures the whole of `val`, so that all of them choose the same epoch.
+    Every process measures all of `val`, so that all of them select the same epoch.
 
     Args:
         val: The drawings.
         encoder: The network.
-        view: What it reads of a drawing, unchanged.
-        threshold: The least value that becomes a 1.
+        view: The network's input of a drawing, without augmentation.
+        threshold: The minimum value of a bit 1.
 
     Raises:
-        ConfigError: No query among the drawings has another drawing of its class in the gallery.
+        ConfigError: No query has another drawing of its class in the gallery.
     """
 
     def __init__(self, val: PackedSplit, encoder: SketchEncoder, view: View, threshold: float) -> None:
@@ -416,7 +417,7 @@ class CodeValidation:
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """Return the mean average precision, ties in random order, and the share that the classifier recognises."""
+        """Return the mean average precision, with ties in random order, and the accuracy of the classifier."""
         embeddings, right = [], 0
         for f, scores, labels in answers(self.val, self.encoder, self.view):
             embeddings.append(f.cpu().numpy())
@@ -430,7 +431,7 @@ class CodeValidation:
 def answers(
     packed: PackedSplit, encoder: SketchEncoder, view: View, rows: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield embeddings (B, D), scores (B, L) and labels (B,) of drawings, of all or of (N,) int64 `rows`, in order."""
+    """Yield embeddings (B, D), scores (B, L) and labels (B,) of all drawings, or of (N,) int64 `rows`, in order."""
     for indices in torch.split(torch.arange(len(packed)) if rows is None else rows, _VALIDATION_BATCH):
         batch = view.batch(packed, indices)
         f, scores = encoder(batch)

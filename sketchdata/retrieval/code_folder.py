@@ -1,10 +1,10 @@
 """Binary codes on disk: a Parquet file per split, and a manifest, written last, that names their network.
 
 {split}.parquet     key_id uint64 · label uint16 · code fixed_size_binary, ⌈D / 8⌉ bytes; rows in the split's order
-manifest.json       `config` has the `bits` D, the sha256 of the `model` (null where it is unknown), the `splits`, and
-                    whether `ids` are key_ids or, for bitmaps, which have none, row numbers; `parent` is the data set
+manifest.json       `config` has the `bits` D, the sha256 of the `model` (null if unknown), the `splits`, and whether
+                    `ids` are key_ids or row numbers, for bitmaps without key_ids; `parent` is the data set
 
-A code's bit j is bit j % 8, the lowest first, of its byte j // 8; bits beyond D are 0.
+Bit j of a code is bit j % 8, counted from the lowest, of byte j // 8; bits beyond D are 0.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class CodeOrigin:
     """The source of codes.
 
     Attributes:
-        data: The data set: its name, and a sha256 that changes when it does.
+        data: The data set: its name, and a sha256 that identifies its content.
         bits: D.
         classes: The class table.
-        model: The sha256 of the network's file; None where it is unknown.
-        ids: KEY_IDS, or ROW_NUMBERS where drawings have none.
+        model: The sha256 of the network's file; None if unknown.
+        ids: KEY_IDS, or ROW_NUMBERS for drawings without key_ids.
     """
 
     data: ParentEntry
@@ -62,10 +62,10 @@ class CodeOrigin:
 
 
 def code_folder(out: Path, origin: CodeOrigin, splits: Sequence[str]) -> OutputFolder:
-    """Return the output folder of codes; nothing is written yet.
+    """Return the output folder of codes, without writing anything.
 
     Raises:
-        ConfigError: There are no codes of so many bits.
+        ConfigError: The number of bits is out of range.
     """
     if not 1 <= origin.bits <= MAX_BITS:
         raise ConfigError(f"a code has 1 to {MAX_BITS} bits, not {origin.bits:,}")
@@ -83,17 +83,17 @@ def code_folder(out: Path, origin: CodeOrigin, splits: Sequence[str]) -> OutputF
 
 
 def write_codes(folder: OutputFolder, splits: Mapping[str, Callable[[], Codes]], *, overwrite: bool) -> Manifest:
-    """Write the codes of some splits, whole or not at all; the same codes give the same bytes.
+    """Write the codes of some splits, whole or not at all; equal codes give equal bytes.
 
     A split that an earlier run of the same command has finished is not computed again.
 
     Args:
         folder: From `code_folder`.
-        splits: {split: returns its codes}.
+        splits: {split: function that returns its codes}.
         overwrite: Whether other codes in the folder may be replaced.
 
     Raises:
-        ConfigError: The folder holds something else.
+        ConfigError: The folder has something else.
     """
     if (finished := folder.begin(overwrite=overwrite)) is not None:
         return finished
@@ -115,7 +115,7 @@ def write_split(path: Path, codes: Codes) -> None:
     packed = pa.Array.from_buffers(pa.binary(width), len(codes), [None, data])
     table = pa.Table.from_arrays([pa.array(codes.key_ids), pa.array(codes.labels), packed], schema=_schema(width))
     with replacing(path) as file:
-        # Codes and key_ids are nearly random: their dictionaries would be larger than they are.
+        # Codes and key_ids are nearly random, so dictionaries would enlarge the file.
         pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, compression="zstd", use_dictionary=["label"])
 
 
@@ -149,7 +149,7 @@ file with its sha256; `sketchdata verify` checks them.
 
 @dataclass(frozen=True, kw_only=True)
 class CodeFolder:
-    """A finished folder of codes: where it is, and its manifest."""
+    """A finished folder of codes: its path and its manifest."""
 
     path: Path
     manifest: Manifest
@@ -161,7 +161,7 @@ class CodeFolder:
 
     @property
     def model(self) -> str | None:
-        """The sha256 of the network's file; None where it is unknown."""
+        """The sha256 of the network's file; None if unknown."""
         model = self.manifest.config["model"]
         return None if model is None else str(model)
 
@@ -180,7 +180,7 @@ class CodeFolder:
 
         Raises:
             ConfigError: The split does not exist.
-            SketchDataError: Its file is missing or damaged, or holds no codes of this length and class table.
+            SketchDataError: The file is missing or damaged, or has codes of another length or class table.
         """
         listed = {entry.path: entry for entry in self.manifest.files}
         entry = listed.get(file_name(split))
@@ -221,7 +221,7 @@ def open_codes(path: Path) -> CodeFolder:
     """Open a folder of codes.
 
     Raises:
-        SketchDataError: It is missing, unfinished, of another layout version, or holds something else.
+        SketchDataError: The folder is missing, unfinished, of another layout version, or has something else.
     """
     manifest = read_manifest(path)
     config: dict[str, Any] = manifest.config

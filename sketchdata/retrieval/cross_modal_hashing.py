@@ -1,10 +1,10 @@
-"""Cross-modal hashing in closed form: what learns binary codes of given features of two domains, in a table by name.
+"""Cross-modal hashing in closed form: methods that learn binary codes from features of two domains, in a table by name.
 
     hasher = CROSS_MODAL_HASHERS["scm_seq"].fit(drawings, photos, drawing_labels, photo_labels, bits=32, seed=0)
     codes = hasher.encode(drawings, "drawings")   # (N, 32) bool
 
 They are baselines of Shen et al., "Zero-shot sketch-image hashing", CVPR 2018, Table 1. Features of each domain are
-centred by the mean of what is learned from. A bit is set where its score is not negative.
+centred by the mean of the training features. A bit is 1 if its score is not negative.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 Matrix = npt.NDArray[np.float64]
 Scores = Callable[[Matrix], Matrix]
-#: The share of the mean variance that is added to each, as in CCA-ITQ.
+#: Regularisation: the share of the mean variance that is added to each variance, as in CCA-ITQ.
 _RIDGE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TwoViews:
-    """What a method learns from: centred features of two domains.
+    """The training data of a method: centred features of two domains.
 
     Attributes:
         drawings: (N, F).
@@ -36,7 +36,7 @@ class TwoViews:
         drawing_labels: (N,) integers, 0..L-1.
         photo_labels: (M,).
         bits: D.
-        seed: Of the method's random numbers.
+        seed: Seed of the method's random numbers.
     """
 
     drawings: Matrix
@@ -49,7 +49,7 @@ class TwoViews:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrossModalHasher:
-    """A fitted method: {domain: mean that is subtracted} and {domain: map to scores}."""
+    """A fitted method: {domain: mean to subtract} and {domain: map to scores}."""
 
     means: dict[str, Matrix]
     scores: dict[str, Scores]
@@ -62,7 +62,7 @@ class CrossModalHasher:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossModalMethod:
-    """An entry of the table: makes the maps of drawings and of photos, after the paper `source`."""
+    """An entry of the table: fits the maps of drawings and photos, as in the paper `source`."""
 
     learn: Callable[[TwoViews], tuple[Scores, Scores]]
     source: str
@@ -88,7 +88,7 @@ class CrossModalMethod:
             seed: Of the method's random numbers.
 
         Raises:
-            ConfigError: A class has drawings and no photo, or there are more bits than values.
+            ConfigError: A class has drawings but no photos, or there are more bits than features.
         """
         if missing := sorted(set(drawing_labels.tolist()) - set(photo_labels.tolist())):
             raise ConfigError(f"class {missing[0]} has drawings and no photo to learn from")
@@ -123,7 +123,7 @@ def _whitening(rows: Matrix) -> Matrix:
 def learn_cca(views: TwoViews) -> tuple[Scores, Scores]:
     """Project on the canonical directions of pairs: each drawing with a random photo of its class.
 
-    With one similarity for each pair, CVH (Kumar and Udupa, IJCAI 2011) is the same.
+    With one similarity per pair, this equals CVH (Kumar and Udupa, IJCAI 2011).
 
     Source: Hotelling, Biometrika 1936; Thompson, "Canonical correlation analysis", 2005.
     """
@@ -138,8 +138,8 @@ def learn_cca(views: TwoViews) -> tuple[Scores, Scores]:
 def learn_scm_seq(views: TwoViews) -> tuple[Scores, Scores]:
     """Maximise the semantic correlation bit by bit, where S is 1 within a class and −1 between classes.
 
-    Each bit maximises uᵀ Xᵀ R Y v at unit variance of both projections; of R = D S, the signs of the bits before are
-    subtracted. S and R, N × M, are not computed.
+    Each bit maximises uᵀ Xᵀ R Y v at unit variance of both projections, where R is D S minus the products of the signs
+    of the previous bits. S and R, N × M, are not computed.
 
     Source: Zhang and Li, "Large-scale supervised multimodal hashing with semantic correlation maximization", AAAI 2014,
     Algorithm 1.
@@ -149,7 +149,7 @@ def learn_scm_seq(views: TwoViews) -> tuple[Scores, Scores]:
     by_class = [
         np.eye(classes)[labels].T @ rows for rows, labels in ((x, views.drawing_labels), (y, views.photo_labels))
     ]
-    # S = 2 Z Zᵀ − 1 1ᵀ, and centred features add up to nothing.
+    # S = 2 Z Zᵀ − 1 1ᵀ, and centred features sum to 0.
     correlation = views.bits * (2 * by_class[0].T @ by_class[1] - np.outer(x.sum(0), y.sum(0)))
     one, other = _whitening(x), _whitening(y)
     u, v = np.empty((x.shape[1], views.bits)), np.empty((y.shape[1], views.bits))
@@ -170,7 +170,7 @@ def _joint(name: str) -> Callable[[TwoViews], tuple[Scores, Scores]]:
     return learn
 
 
-#: {name: method}. The last two hash both domains alike, after each was centred.
+#: {name: method}. The last two use the same map for both domains, after centring each.
 CROSS_MODAL_HASHERS: dict[str, CrossModalMethod] = {
     "cca": CrossModalMethod(learn=learn_cca, source="Thompson, Canonical correlation analysis, 2005"),
     "scm_seq": CrossModalMethod(learn=learn_scm_seq, source="Zhang and Li, AAAI 2014"),

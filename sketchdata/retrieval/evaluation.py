@@ -1,4 +1,4 @@
-"""Evaluation of a trained network: how well it recognises the drawings of a split, and how well its codes retrieve."""
+"""Evaluation of a trained network: recognition of the drawings of a split, and retrieval with its codes."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ JSON_FILE, TABLE_FILE, PICTURE_FILE = "evaluation.json", "evaluation.md", "relia
 CURVE_FILE, CURVE_TABLE_FILE = "precision-recall.svg", "precision-recall.csv"
 #: Bins of equal width, as in the paper's experiments.
 RELIABILITY_BINS = 15
-#: How many confused pairs a report lists.
+#: Number of confused pairs in a report.
 _PAIRS = 20
 
 
 def calibration(
     drawings: Counts, confidence: npt.NDArray[np.float64], right: Counts
 ) -> tuple[float, list[dict[str, Any]]]:
-    """Compare how sure a classifier was with how often it was right, in M equal bins of its highest probability.
+    """Compare the confidence of a classifier with its accuracy, in M equal bins of its highest probability.
 
     Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, eq. 2 and 3.
 
     Args:
-        drawings: (M,) drawings in each bin.
+        drawings: (M,) number of drawings in each bin.
         confidence: (M,) sums of their highest probabilities.
-        right: (M,) drawings whose class was predicted.
+        right: (M,) number of drawings whose class was predicted.
 
     Returns:
-        The expected calibration error, and each bin that has drawings: bounds, drawings, mean confidence and accuracy.
+        The expected calibration error, and for each non-empty bin: bounds, drawings, mean confidence and accuracy.
     """
     bins = len(drawings)
     rows = [
@@ -82,10 +82,10 @@ def evaluate(
 
     Args:
         trained: The network.
-        packed: N drawings, of the very classes that it learned.
+        packed: N drawings, with the class table that it learned.
         device: Where to compute.
         batch_size: Drawings per batch.
-        embeddings: (N, D), outputs of its code layer, where they are known: then only the classifier runs.
+        embeddings: (N, D), outputs of its code layer, if known: then only the classifier runs.
         views: Number of views of each drawing whose probabilities are averaged, see `training.voting`.
 
     Returns:
@@ -93,7 +93,7 @@ def evaluate(
         `reliability`, the accuracy on each of the `classes`, and the most frequent confusions in `confused`.
 
     Raises:
-        ConfigError: The drawings are of other classes, or there is no such number of views.
+        ConfigError: The drawings have other classes, or `views` is invalid.
     """
     words = trained.classes
     check_views(views)
@@ -103,7 +103,7 @@ def evaluate(
             f"{len(packed.classes):,} ({', '.join(packed.classes[:3])}…): use the data set that it was trained on"
         )
     packed, encoder = packed.to(device), trained.to(device).eval()
-    # Drawings of each class (row) by predicted class (column), and those with their class among the five best.
+    # Confusion matrix: class (row) by predicted class (column); and drawings whose class is among the five best.
     confusion, first_five = np.zeros((len(words), len(words)), np.int64), np.zeros(len(words), np.int64)
     bins = np.zeros((3, RELIABILITY_BINS))
     with task_bar() as bar:
@@ -160,7 +160,7 @@ def evaluate(
 
 
 def markdown(values: dict[str, Any], title: str, sections: Sequence[str] = ()) -> str:
-    """Return the values of `evaluate` as a page, the worst class first; `sections` are lines before its tables."""
+    """Return the values of `evaluate` as Markdown, the worst class first; `sections` are lines before its tables."""
     lines = [f"# {title}", "", *sections]
     lines += [f"## Recognition of {values['split']}", ""] if sections else []
     lines += [
@@ -192,23 +192,23 @@ def evaluate_run(  # noqa: PLR0913 - each is an option of the command that evalu
 ) -> dict[str, Any]:
     """Evaluate the network of a run folder, and write JSON, Markdown and pictures into it.
 
-    Codes, where it makes them, are those of `query`, searched in `gallery`, whichever split is recognised.
+    If the network has codes, those of `query` are searched in `gallery`, regardless of the recognised split.
 
     Args:
         run: The folder.
-        data: The data set; None for the one that the network learned from.
-        split: Its split to recognise.
+        data: The data set; None for the training data set.
+        split: The split to recognise.
         device: Where to compute.
         batch_size: Drawings per batch.
-        unseen: How many classes, which the network did not learn, to measure zero-shot retrieval on; None for those
-            that its training held out.
-        views: As for `evaluate`; codes are those of the drawings as they are.
+        unseen: Number of classes, which the network did not learn, for zero-shot retrieval; None for those that its
+            training held out.
+        views: As for `evaluate`; codes are of the unchanged drawings.
 
     Returns:
         The values in the JSON file.
 
     Raises:
-        ConfigError: The split does not exist, it lacks a class, there are not so many unseen classes, or no codes.
+        ConfigError: The split does not exist or lacks a class, there are too few unseen classes, or there are no codes.
         SketchDataError: The training is not complete, or a file is damaged.
     """
     record = read_record(run)
@@ -241,7 +241,7 @@ def evaluate_run(  # noqa: PLR0913 - each is an option of the command that evalu
 
 
 def write_evaluation(run: Path, trainer: str, values: dict[str, Any], sections: Sequence[str] = ()) -> None:
-    """Write values of `evaluate`, with `split` and `views`, as JSON, as a page with further sections, and a chart."""
+    """Write values of `evaluate`, with `split` and `views`, as JSON, as a page with more sections, and as a chart."""
     title, pages = f"Recognition of {values['split']}: {trainer}", {}
     title += f", {values['views']} views" * (values["views"] > 1)
     if "retrieval" in values:

@@ -1,14 +1,14 @@
-"""Exact Hamming distances between every query and every item of a gallery, counted and never stored.
+"""Histograms of exact Hamming distances between queries and a gallery.
 
-For each query a ranking by distance needs only how many items lie at each of the D + 1 distances, and how many of those
-are relevant. Of two ways to count them the cheaper one is used:
+A ranking by distance is determined by the number of items at each of the D + 1 distances, and the number of relevant
+ones among them. The cheaper of two ways of counting is used:
 
-- over all pairs of different codes: exclusive or, count of ones, and OpenCV's histogram, which counts bytes as bytes,
-  where np.bincount first widens them eightfold;
+- over all pairs of distinct codes: exclusive or, count of ones, and OpenCV's histogram, which counts bytes without
+  widening them to 64 bits as np.bincount does;
 - for short codes over all 2^D possible codes at once, bit by bit: if f(x, d) items differ from x in d of the first j
   bits and in none of the others, then f(x, d) + f(x with bit j flipped, d − 1) do so for the first j + 1 bits.
 
-Nothing is sorted by distance, and no table of queries by items is made.
+Items are not sorted, and the matrix of distances is not stored.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sketchdata.retrieval.metrics import Counts, TieGroups
 
 #: (P, N): N codes as P words each.
 CodeWords = npt.NDArray[np.unsignedinteger[Any]]
-#: (query codes, gallery codes, bits) → (Q, D + 1) int64, the items at each distance.
+#: (query codes, gallery codes, bits) → (Q, D + 1) int64, the number of items at each distance.
 Histograms = Callable[[Packed, Packed, int], Counts]
 
-#: Codes up to this length are read as words of 16 bits, whose ones numpy counts several times as fast.
+#: Codes up to this length are split into 16-bit words, whose ones numpy counts several times as fast.
 _SHORT = 32
-#: Distances at a time: their words fit into a processor's cache, and float32 holds their counts.
+#: Number of distances per block: few enough for the processor's cache, and for exact counts in float32.
 _CHUNK = 1 << 18
-#: The cost of starting on another array, in distances.
+#: The overhead of an array operation, in distances.
 _START = 1 << 13
-#: The longest codes with a table of all codes: 21 · 2^20 counts.
+#: Maximum code length for a table of all codes: 21 · 2^20 counts.
 _LONGEST_TABLE = 20
 
 
@@ -48,7 +48,7 @@ def count_distances(queries: Codes, gallery: Codes, *, workers: int | None = Non
     Args:
         queries: Q codes of D bits.
         gallery: N codes of D bits, with the same class table.
-        workers: Threads; None or 0 for one per processor of this process.
+        workers: Number of threads; None or 0 for one per usable processor.
 
     Returns:
         (Q, D + 1) groups, nearest first.
@@ -61,7 +61,7 @@ def count_distances(queries: Codes, gallery: Codes, *, workers: int | None = Non
 
 
 def count_by(histograms: Histograms, queries: Codes, gallery: Codes) -> TieGroups:
-    """Count as `count_distances` does, by any function that counts the items at each distance.
+    """Count as `count_distances` does, with another function that counts the items at each distance.
 
     Raises:
         ConfigError: Lengths or class tables differ, or bits beyond D are set.
@@ -97,7 +97,7 @@ def distances(queries: Packed, gallery: Packed) -> npt.NDArray[np.uint8]:
 def distance_histograms(queries: Packed, gallery: Packed, bits: int, *, threads: int | None = None) -> Counts:
     """Count the items at each distance: (Q, B) and (N, B) uint8 codes of D bits → (Q, D + 1) int64."""
     distinct, places, _ = _distinct(queries)
-    # A table takes about D² / 2 additions, twice, for each code that is possible.
+    # A table takes about D² additions per possible code.
     if bits <= _LONGEST_TABLE and bits**2 << bits <= len(distinct) * len(gallery):
         counts = _from_table(distinct, gallery, bits)
     else:
@@ -106,11 +106,11 @@ def distance_histograms(queries: Packed, gallery: Packed, bits: int, *, threads:
 
 
 def _from_table(queries: Packed, gallery: Packed, bits: int) -> Counts:
-    """Count by the table of all 2^D codes: O(D² 2^D), whatever the numbers of queries and items."""
+    """Count by the table of all 2^D codes: O(D² 2^D), independent of the numbers of queries and items."""
     table = np.zeros((bits + 1, 1 << bits), np.int64 if len(gallery) >> 31 else np.int32)
     table[0] = np.bincount(_numbers(gallery), minlength=1 << bits)
     for bit in range(bits):
-        # So far no distance is above `bit`. The right side is read whole before anything is written.
+        # So far no distance exceeds `bit`. The right side is evaluated before the assignment.
         halves = table[: bit + 2].reshape(bit + 2, -1, 2, 1 << bit)
         halves[1:] += halves[:-1, :, ::-1]
     return table[:, _numbers(queries)].T.astype(np.int64)
@@ -128,17 +128,17 @@ def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None
         for weight, words in levels:
             counts[start:stop] += weight * _histograms(left[:, start:stop], words, bits)
 
-    # A slice is a fraction of a second's work: Ctrl-C waits for those in progress.
+    # A slice takes a fraction of a second: Ctrl-C waits for slices in progress.
     rows = max(1, (1 << 26) // max(1, len(gallery)))
     over_slices(count, len(queries), rows=rows, threads=threads)
     return counts
 
 
 def _levels(gallery: Packed) -> list[tuple[int, Packed]]:
-    """Write how often each code occurs as a sum of powers of two: a code that occurs 5 times is in levels 1 and 4.
+    """Decompose the multiplicity of each code into powers of two: a code that occurs 5 times is in levels 1 and 4.
 
-    So equal codes are compared once or a few times, and the histogram needs no weights. Where that saves nothing, there
-    is one level.
+    So equal codes are compared only a few times, and the histogram needs no weights. If that saves nothing, there is
+    one level.
     """
     plain = [(1, gallery)]
     if len(gallery) < _START:
@@ -158,7 +158,7 @@ def _histograms(queries: CodeWords, gallery: CodeWords, bits: int) -> Counts:
         for first in range(0, len(counts), rows):
             found = word_distances(queries[:, first : first + rows], chunk)
             for place, row in enumerate(found, start=first):
-                # OpenCV 4 gives a column, 5 a row.
+                # OpenCV 4 returns a column, OpenCV 5 a row.
                 counts[place] += cv2.calcHist([row], [0], None, [bits + 1], [0, bits + 1]).ravel().astype(np.int64)
     return counts
 
@@ -172,7 +172,7 @@ def word_distances(queries: CodeWords, gallery: CodeWords) -> npt.NDArray[np.uin
 
 
 def _distinct(packed: Packed) -> tuple[Packed, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the different codes, the place of each code among them, and how often each occurs."""
+    """Return the distinct codes, the index of each code among them, and their multiplicities."""
     padded = _padded(packed, 8)
     keys = padded.view(np.uint64 if padded.shape[1] == 8 else f"V{padded.shape[1]}")[:, 0]
     _, first, places, times = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
@@ -180,7 +180,7 @@ def _distinct(packed: Packed) -> tuple[Packed, npt.NDArray[np.intp], npt.NDArray
 
 
 def to_words(packed: Packed) -> CodeWords:
-    """Lay codes out for counting: (N, B) uint8 → (P, N) words of 16 or 64 bits, padded with zeros."""
+    """Convert codes for counting: (N, B) uint8 → (P, N) words of 16 or 64 bits, padded with zeros."""
     size = 2 if packed.shape[1] * 8 <= _SHORT else 8
     return np.ascontiguousarray(_padded(packed, size).view(f"u{size}").T)
 
@@ -192,7 +192,7 @@ def _padded(packed: Packed, size: int) -> Packed:
 
 
 def usable(workers: int | None) -> int:
-    """Return a number of threads: None and 0 are one per processor of this process.
+    """Return a number of threads: None and 0 mean one per usable processor.
 
     Raises:
         ConfigError: `workers` is negative.
@@ -202,10 +202,10 @@ def usable(workers: int | None) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
-# The same counts by matrix products, for a GPU. With bits as ±1 the inner product of two codes of D bits at distance d
-# is D − 2d. Its summands are ±1 and D is at most 248, so float16, whose whole numbers are exact up to 2048, is exact.
+# The same counts by matrix products, for a GPU. With bits as ±1, the inner product of two codes of D bits at distance d
+# is D − 2d. Its terms are ±1 and D is at most 248, so float16, in which integers up to 2048 are exact, is exact.
 
-#: Distances computed at once: 2^27 take 1.5 GB of a GPU's memory with their products.
+#: Number of distances per block: 2^27 take 1.5 GB of a GPU's memory with their products.
 _DEVICE_CELLS = 1 << 27
 
 
@@ -235,7 +235,7 @@ def count_distances_on_device(
         rows = max(1, cells // len(gallery))
         for start in range(0, len(queries), rows):
             distances = (bits - left[start : start + rows] @ right).div_(2).to(torch.int32)
-            # One histogram of all rows: each has D + 1 places of its own.
+            # One histogram for all rows, each with its own D + 1 bins.
             distances += torch.arange(len(distances), device=place, dtype=torch.int32)[:, None] * (bits + 1)
             found = torch.bincount(distances.view(-1), minlength=len(distances) * (bits + 1))
             counts[start : start + rows] = found.view(-1, bits + 1).cpu().numpy()

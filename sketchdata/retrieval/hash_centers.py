@@ -1,7 +1,7 @@
-"""Binary codes that training pulls each class to: random ones, those of a Hadamard matrix, or of learned proxies.
+"""Hash centers, the target codes of classes in training: random, from a Hadamard matrix, or from learned proxies.
 
 Sources: Yuan et al., "Central similarity quantization for efficient image and video retrieval", CVPR 2020, algorithm 1
-(Hadamard, else at random); for proxies our own: classes that are easily confused keep codes that are near one another.
+(Hadamard, otherwise random). Centers from proxies are our own method: similar classes have similar codes.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from scipy.linalg import hadamard
 from sketchdata.retrieval.shallow_hashing import itq_rotation
 
 Matrix = npt.NDArray[np.float64]
-#: The least share of different bits of two classes' codes, where that many codes exist.
+#: Minimum share of differing bits between the codes of two classes, if enough codes exist.
 LEAST_SHARE = 1 / 8
 _ITERATIONS = 50
 
 
 def random_centers(classes: int, bits: int, seed: int) -> Matrix:
-    """Return random codes, (L, D) of −1 and 1, no two nearer than D / 8."""
+    """Return random codes, (L, D) of −1 and 1, at least D / 8 apart."""
     values = np.random.default_rng(seed).normal(size=(classes, bits))
     return _apart(np.where(values >= 0, 1.0, -1.0), np.abs(values))
 
 
 def hadamard_centers(classes: int, bits: int, seed: int) -> Matrix:
-    """Return Hadamard rows and their opposites, D / 2 apart or more, or random codes: (L, D) of −1 and 1."""
+    """Return Hadamard rows and their negatives, at least D / 2 apart, or random codes: (L, D) of −1 and 1."""
     if bits & (bits - 1) or classes > 2 * bits:
         return random_centers(classes, bits, seed)
     rows: Matrix = hadamard(bits).astype(np.float64)
@@ -33,11 +33,11 @@ def hadamard_centers(classes: int, bits: int, seed: int) -> Matrix:
 
 
 def semantic_centers(proxies: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]:
-    """Rotate (L, D) learned directions of classes so that their signs lose as little as possible, and return the signs.
+    """Rotate (L, D) learned directions of classes for a minimum quantisation error, and return their signs.
 
     Returns:
-        (L, D) of −1 and 1, no two nearer than D / 8 where possible; (D, D), the rotation, which the network's
-        embeddings need as well.
+        (L, D) of −1 and 1, at least D / 8 apart if possible; (D, D), the rotation, which must also be applied to the
+        network's embeddings.
     """
     directions = proxies / np.linalg.norm(proxies, axis=1, keepdims=True).clip(1e-12)
     rotation, _ = itq_rotation(directions.astype(np.float64), np.eye(proxies.shape[1]), _ITERATIONS)
@@ -46,7 +46,7 @@ def semantic_centers(proxies: npt.NDArray[np.floating]) -> tuple[Matrix, Matrix]
 
 
 def _apart(centers: Matrix, certainty: Matrix) -> Matrix:
-    """Flip the least certain bits of the nearest codes until all are far enough apart, or nothing helps."""
+    """Flip the bits of smallest magnitude in the nearest codes until all are far enough apart, or no flip helps."""
     centers, (classes, bits) = centers.copy(), centers.shape
     least = max(int(bits * LEAST_SHARE), 1)
     for _ in range(classes * bits):
@@ -60,6 +60,6 @@ def _apart(centers: Matrix, certainty: Matrix) -> Matrix:
         row, place = np.unravel_index(int(pairs.argmin()), pairs.shape)
         chosen = (first, second)[row]
         centers[chosen, equal[place]] *= -1
-        # A bit is flipped once: two codes must not pass the same bit to and fro.
+        # Each bit is flipped at most once, so that the loop ends.
         certainty[chosen, equal[place]] = np.inf
     return centers

@@ -1,11 +1,11 @@
-"""An index over binary codes: the nearest codes to a query's, by Hamming distance and, at equal ones, by key_id.
+"""An index over binary codes: the nearest codes to a query, by Hamming distance and, for equal ones, by key_id.
 
     index = open_index(Path("index"))
     (found,) = index.search(codes.packed[:1], 20)
     index.key_ids[found.rows], found.distances
 
-`flat` compares every code, and is exact. The others are faiss' and approximate: their results are put into the exact
-order, but they may miss some codes, and may return fewer than k.
+`flat` compares every code, and is exact. The other kinds are approximate, by faiss: their results are sorted exactly,
+but they may miss some codes, and may return fewer than k.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from sketchdata.formats.codes import Codes, Packed
 from sketchdata.retrieval.hamming import CodeWords, to_words, word_distances
 from sketchdata.storage.manifest import Manifest, check_listed, hash_file, read_manifest, replacing
 
-#: Every 97th code gives a first guess of the distance of the k-th nearest: a prime, so that it meets no pattern of
-#: codes.
+#: Every 97th code is sampled to estimate the distance of the k-th nearest; a prime, to avoid patterns in the rows.
 _SAMPLED = 97
 
 IndexRows: TypeAlias = npt.NDArray[np.int64]
@@ -41,7 +40,7 @@ class Neighbours:
         rows: (n,) int64, their rows in the index.
         distances: (n,) uint8, the number of different bits, or float32, Euclidean distances.
         key_ids: (n,) uint64, of their drawings.
-        labels: (n,) uint16, places in the class table.
+        labels: (n,) uint16, indices into the class table.
         classes: The class table.
     """
 
@@ -56,16 +55,16 @@ class Neighbours:
 
     @property
     def words(self) -> list[str]:
-        """Their classes' names."""
+        """The names of their classes."""
         return [self.classes[label] for label in self.labels.tolist()]
 
 
 def nearest(found: npt.NDArray[np.uint8], k: int) -> IndexRows:
-    """Return the rows of the k smallest of (N,) distances, 1 ≤ k ≤ N, by rising distance, then by rising row.
+    """Return the rows of the k smallest of (N,) distances, 1 ≤ k ≤ N, in ascending order of distance, then of row.
 
-    The order is total: rows decide among codes as far away as the k-th too.
+    The order is total, so ties at the k-th distance are also decided by row.
     """
-    # A sample gives about the distance of the k-th; only the few codes within it are sorted.
+    # A sample estimates the distance of the k-th; only the few codes within it are sorted.
     sample = np.cumsum(np.bincount(found[::_SAMPLED]))
     limit = int(np.searchsorted(sample, -(-k * sample[-1] // len(found))))
     rows = np.flatnonzero(found <= limit)
@@ -77,7 +76,7 @@ def nearest(found: npt.NDArray[np.uint8], k: int) -> IndexRows:
 
 @dataclass(frozen=True, kw_only=True)
 class FaissKind:
-    """A kind of faiss index: `make` an empty one of (bits or width, rows), `prepare` a search by (k, index)."""
+    """A kind of faiss index: `make(bits or width, rows)` gives an empty index, `prepare(k, index)` sets up a search."""
 
     make: Callable[[int, int], Any]
     prepare: Callable[[int, Any], None]
@@ -85,17 +84,17 @@ class FaissKind:
 
 def _make_ivf(bits: int, count: int) -> Any:
     faiss = load_faiss()
-    # faiss wants 39 codes per list to learn from.
+    # faiss recommends at least 39 training codes per list.
     lists = max(min(round(count**0.5), count // 39), 1)
     index = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(bits), bits, lists)
-    # It would warn about a handful of codes.
+    # Suppresses faiss' warning about few codes.
     index.cp.min_points_per_centroid = 1
     return index
 
 
 def _prepare_ivf(_: int, index: Any) -> None:
     index.nprobe = min(max(16, index.nlist // 16), index.nlist)
-    # Without heaps, faiss 1.15 finds nothing.
+    # Without heaps, faiss 1.15 returns no results.
     index.use_heap = True
 
 
@@ -110,7 +109,7 @@ def _prepare_hnsw(k: int, index: Any) -> None:
 
 
 def _make_multihash(bits: int, _: int) -> Any:
-    # Tables by 16 bits each: 65,536 places, so that one holds a handful of codes.
+    # Tables of 16 bits each: 65,536 buckets with a few codes each.
     tables = max(min(4, bits // 16), 1)
     return load_faiss().IndexBinaryMultiHash(bits, tables, min(16, bits // tables))
 
@@ -131,7 +130,7 @@ def load_faiss() -> Any:
     """Import faiss, which only the approximate kinds need.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: faiss is not installed.
     """
     try:
         import faiss
@@ -144,14 +143,14 @@ def load_faiss() -> Any:
 
 
 def build_structure(kind: FaissKind, rows: npt.NDArray[Any]) -> Any:
-    """Put (N, B) uint8 codes, or (N, D) float32 vectors, into a faiss index; the same rows give the same index.
+    """Build a faiss index of (N, B) uint8 codes, or (N, D) float32 vectors; equal rows give equal indexes.
 
     Raises:
         ConfigError: faiss is not installed.
     """
     faiss = load_faiss()
     threads = faiss.omp_get_max_threads()
-    # Several threads would join a graph in the order in which they happen to come.
+    # With several threads, a graph would depend on their timing.
     faiss.omp_set_num_threads(1)
     try:
         structure = kind.make(rows.shape[1] * (8 if rows.dtype == np.uint8 else 1), len(rows))
@@ -163,7 +162,7 @@ def build_structure(kind: FaissKind, rows: npt.NDArray[Any]) -> Any:
 
 
 # On disk:
-# key_ids.npy     (N,) uint64, rising
+# key_ids.npy     (N,) uint64, ascending
 # codes.npy       (N, ⌈D / 8⌉) uint8, as `codes.pack_bits` packs them
 # labels.npy      (N,) uint16
 # index.faiss     faiss' own file, for the approximate kinds
@@ -174,7 +173,7 @@ _REMEDY = "build the index again"
 
 
 def write_arrays(index: Index, folder: Path) -> list[Path]:
-    """Write an index's files except the manifest, and return their paths; the same codes give the same bytes."""
+    """Write an index's files except the manifest, and return their paths; equal codes give equal bytes."""
     packed = np.ascontiguousarray(index.words.T).view(np.uint8)[:, : -(-index.bits // 8)]
     arrays: dict[str, npt.NDArray[Any]] = {
         KEY_IDS: index.key_ids,
@@ -228,7 +227,7 @@ def listed_file(folder: Path, manifest: Manifest, name: str) -> Path:
     """Return the path of a file of an index, after checking its sha256.
 
     Raises:
-        SketchDataError: It is not listed, missing or damaged.
+        SketchDataError: The file is not listed, missing or damaged.
     """
     listed = {entry.path: entry.sha256 for entry in manifest.files}
     if name not in listed:
@@ -241,7 +240,7 @@ def read_array(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any]:
     """Return an array of an index, after checking the sha256 of its file.
 
     Raises:
-        SketchDataError: It is not listed, missing or damaged.
+        SketchDataError: The file is not listed, missing or damaged.
     """
     path = listed_file(folder, manifest, name)
     try:
@@ -279,23 +278,23 @@ def _read_structure(folder: Path, manifest: Manifest, codes: Codes) -> Any:
     return structure
 
 
-#: Approximate kinds return more than k codes, since they cut codes of equal distance off anywhere.
+#: Approximate kinds are asked for more than k codes, because they break ties at the last distance arbitrarily.
 _SURPLUS = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Index:
-    """N codes by rising key_id, ready for searches.
+    """N codes in ascending order of key_id, ready for searches.
 
     Attributes:
         kind: One of KINDS.
         bits: D.
-        words: (W, N), as `hamming.to_words` lays them out.
+        words: (W, N), as returned by `hamming.to_words`.
         labels: (N,) uint16.
-        key_ids: (N,) uint64, rising.
+        key_ids: (N,) uint64, ascending.
         classes: The class table.
-        structure: faiss' index; None for `flat`.
-        facts: Facts about the source of the codes: `model`, `split`, `ids`; of photos, `splits` and `data` too.
+        structure: The faiss index; None for `flat`.
+        facts: The source of the codes: `model`, `split`, `ids`; for photos, also `splits` and `data`.
     """
 
     kind: str
@@ -312,16 +311,16 @@ class Index:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays, without faiss' own."""
+        """The size of all arrays in bytes, without the faiss index."""
         return self.words.nbytes + self.labels.nbytes + self.key_ids.nbytes
 
     @property
     def of_photos(self) -> bool:
-        """Whether its codes are by a network of drawings and photos."""
+        """Whether the codes are of a network for drawings and photos."""
         return self.facts.get("data") is not None
 
     def row_of(self, key_id: int) -> int | None:
-        """Return the first row of a drawing; None where the index lacks it."""
+        """Return the first row of a drawing; None if it is not in the index."""
         row = int(np.searchsorted(self.key_ids, np.uint64(key_id)))
         return row if row < len(self) and int(self.key_ids[row]) == key_id else None
 
@@ -367,21 +366,21 @@ class Index:
         run: str | PathLike[str] | None = None,
         device: str = "cpu",
     ) -> Neighbours | list[Neighbours]:
-        """Return the k nearest codes of each query; from an approximate kind, these or fewer.
+        """Return the k nearest codes of each query; an approximate kind may miss some.
 
         Args:
-            queries: (M, ⌈D / 8⌉) uint8 codes, or drawings, one or many; raw ones are simplified first.
+            queries: (M, ⌈D / 8⌉) uint8 codes, or one or several drawings; raw ones are simplified first.
             k: 1..N.
-            run: Folder of the training whose network made the index's codes; drawings need it. It is read for each
-                search, so search for many drawings at once.
-            device: Where to compute drawings' codes: `auto`, `cpu`, `cuda`, `cuda:1`.
+            run: Run folder of the network that made the codes, required for drawings. It is read in each search, so
+                search for many drawings at once.
+            device: Where to compute the codes of drawings: `auto`, `cpu`, `cuda`, `cuda:1`.
 
         Returns:
-            For one drawing its neighbours; else a list of neighbours.
+            For one drawing, its neighbours; otherwise a list of neighbours.
 
         Raises:
-            ConfigError: The codes are of another length, there are not k codes, the run is missing or is not that of
-                the index, or torch is not installed.
+            ConfigError: The codes have another length, there are fewer than k codes, the run is missing or is not that
+                of the index, or torch is not installed.
             SketchDataError: The training is not finished, or damaged.
         """
         if isinstance(queries, Drawing):
@@ -402,7 +401,7 @@ class Index:
         _, found = self.structure.search(np.ascontiguousarray(packed), wanted)
         results = []
         for rows, query in zip(found, words, strict=True):
-            # faiss gives -1 for nothing.
+            # faiss returns -1 for missing results.
             some = np.unique(rows[rows >= 0])
             (apart,) = word_distances(query, self.words[:, some])
             order = np.argsort(apart, kind="stable")[:k]
@@ -419,7 +418,7 @@ class Index:
         return self.encoder(run, device=device)(drawings)
 
     def encoder(self, run: str | PathLike[str] | None, *, device: str = "cpu") -> Callable[[Sequence[Drawing]], Packed]:
-        """Return the function from M drawings to their codes, which has read the network once and for all.
+        """Read the network and return a function from M drawings to their codes.
 
         Raises:
             ConfigError: The run is missing or is not that of the index, or torch is not installed.

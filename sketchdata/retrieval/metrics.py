@@ -1,12 +1,11 @@
-"""Measures of rankings with ties: exact, and each with a name of its own.
+"""Exact measures of rankings with ties.
 
-Every function takes `TieGroups` of Q queries and returns (Q,) float64, nan where a query has no relevant items: such
-queries are left out of means, and counted. With ties a measure has no single value. It has an expected value over
-uniformly random orders of tied items, and a lowest and a highest one over all those orders (`pessimistic` and
-`optimistic`).
+Every function takes `TieGroups` of Q queries and returns (Q,) float64, NaN for queries without relevant items: these
+are excluded from means, and counted. With ties, a measure has no single value: it has an expected value over uniformly
+random orders of tied items, and a minimum and a maximum over all orders (`pessimistic` and `optimistic`).
 
-Symbols: group d has n_d items, r_d of them relevant; N_d items, R_d of them relevant, are nearer than it; there are N
-items, R of them relevant, in all; H(m) = 1 + 1/2 + … + 1/m.
+Symbols: group d has n_d items, r_d of them relevant; N_d items, R_d of them relevant, are nearer; in total there are N
+items, R of them relevant; H(m) = 1 + 1/2 + … + 1/m.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ import numpy.typing as npt
 from sketchdata.drawings.raster import over_slices
 from sketchdata.errors import ConfigError
 
-# Binary codes of D bits have only D + 1 distances, so hundreds of thousands of items share each rank. No distance
-# decides which of them comes first, so all measures of a ranking follow from counts of tied items alone.
+# Binary codes of D bits have only D + 1 distances, so hundreds of thousands of items are tied. All measures of a
+# ranking # are functions of the counts of tied items.
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -34,14 +33,14 @@ Labels = npt.NDArray[np.integer[Any]]
 class TieGroups:
     """The rankings of Q queries, as groups of equally near items, the nearest group first.
 
-    A group may be empty, so rows with fewer groups than others are filled up with zeros.
+    A group may be empty, so rows with fewer groups are padded with zeros.
 
     Attributes:
         items: (Q, G) int64, n_d.
         relevant: (Q, G) int64, r_d, 0..n_d.
 
     Raises:
-        ConfigError: The arrays do not fit one another.
+        ConfigError: The shapes of the arrays do not match.
     """
 
     items: Counts
@@ -80,7 +79,7 @@ class TieGroups:
         return np.asarray(self.relevant.sum(axis=1))
 
     def head(self, k: int) -> TieGroups:
-        """Return these rankings with all groups beyond rank k as one, which leaves every measure at k as it is."""
+        """Return the rankings with all groups beyond rank k merged, which does not change measures at k."""
         places = int((self.items_before.min(axis=0, initial=k) < k).sum())
         if places + 1 >= self.items.shape[1]:
             return self
@@ -90,7 +89,7 @@ class TieGroups:
         return TieGroups(items=items, relevant=relevant)
 
     def blocks(self, cells: int = 1 << 18) -> Iterator[TieGroups]:
-        """Yield all queries in order, rows of at most `cells` groups at a time, so that measures need little memory."""
+        """Yield all queries in order, in blocks of at most `cells` groups, to limit the memory of measures."""
         rows = max(1, cells // max(1, self.items.shape[1]))
         for start in range(0, len(self), rows):
             chosen = slice(start, start + rows)
@@ -102,8 +101,8 @@ def groups_of_scores(
 ) -> TieGroups:
     """Group the items of some queries by equal scores, the highest score first.
 
-    Only scores of relevant items are distinguished: what lies between two of those is one group without relevant items,
-    since its order changes no measure. So two sorts and no argsort are needed.
+    Only the scores of relevant items are distinguished: all items between two of them are one group without relevant
+    items, since their order does not affect measures. So two sorts are enough, without an argsort.
 
     Args:
         scores: (Q, N) similarity of each item to each query; more is nearer.
@@ -112,7 +111,7 @@ def groups_of_scores(
         threads: As for `raster`.
 
     Raises:
-        ConfigError: A score is nan, or the arrays do not fit one another.
+        ConfigError: A score is NaN, or the shapes of the arrays do not match.
     """
     if scores.shape != (len(query_labels), len(gallery_labels)):
         raise ConfigError(f"scores are {(len(query_labels), len(gallery_labels))}, by the labels, not {scores.shape}")
@@ -134,7 +133,7 @@ def groups_of_scores(
 
 
 def _group_row(scores: npt.NDArray[np.floating[Any]], own: Counts, items: Counts, relevant: Counts) -> None:
-    """Write one query's groups: at odd places those with relevant items, at even places what lies between them."""
+    """Write one query's groups: those with relevant items at odd positions, the items between them at even ones."""
     values, counts = np.unique(scores[own], return_counts=True)
     values, counts = values[::-1], counts[::-1]
     rising = np.sort(scores)
@@ -148,10 +147,11 @@ def _group_row(scores: npt.NDArray[np.floating[Any]], own: Counts, items: Counts
 #: How tied items are ordered: at random, relevant ones first, relevant ones last.
 Ties = Literal["expected", "optimistic", "pessimistic"]
 Bound = Literal["optimistic", "pessimistic"]
-#: What AP@k divides by: min(R, k); the relevant items among the first k; R.
+#: The divisor of AP@k: min(R, k); the number of relevant items among the first k; R.
 Divisor = Literal["strict", "lenient", "classic"]
 
-#: H(m) is kept as a whole number of 2^-58: differences of such are exact, those of float64 lose half of their digits.
+#: H(m) is stored as an integer multiple of 2^-58, whose differences are exact; those of float64 lose half of the
+#: digits.
 _HARMONIC_BITS = 58
 
 
@@ -169,15 +169,15 @@ def average_precision(groups: TieGroups, ties: Ties | Literal["threshold"] = "ex
 
 
 def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic", k: int | None = None) -> Values:
-    """Compute AP with each precision raised to the highest one at the same or a higher recall, as VOC does since 2010.
+    """Compute AP with each precision replaced by the maximum at the same or a higher recall, as in VOC since 2010.
 
     With k, only the first k items count, and the sum is divided by min(R, k): the mAP@k of SAKE (Liu et al., ICCV 2019)
     and of ZSE-SBIR (Lin et al., CVPR 2023). Their papers state no formula; their code does: `eval_AP_inner` and `VOCap`
     in src/test_cse_resnet_tuberlin_zeroshot.py of https://github.com/qliu24/SAKE, `voc_eval` in utils/ap.py of
     https://github.com/buptLinfy/ZSE-SBIR.
 
-    It has no closed expected value, since a maximum over ranks is not a sum over them. With the threshold's precisions
-    it equals the value with relevant items last: the last one of a group stands at the group's end.
+    The expected value has no closed form, since a maximum over ranks is not a sum. With `threshold`, the value equals
+    that with relevant items last, since the last relevant item of a group is then at the group's end.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -194,7 +194,7 @@ def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic
         else:
             relevant = np.minimum(groups.relevant, inside)
             ranks = groups.items_before + relevant
-    # Within a group precision rises with each relevant item, so the last one's is the highest.
+    # In a group, precision increases with each relevant item, so the last one has the maximum.
     last = np.where(relevant > 0, _ratio(groups.relevant_before + relevant, ranks), 0)
     envelope = np.maximum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
     most = groups.all_relevant if k is None else np.minimum(groups.all_relevant, k)
@@ -202,18 +202,18 @@ def interpolated_average_precision(groups: TieGroups, ties: Bound = "pessimistic
 
 
 def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", divisor: Divisor = "strict") -> Values:
-    """Compute AP@k: the sum over the relevant items among the first k of the precision at their ranks, divided.
+    """Compute AP@k: the sum of the precisions at the ranks of the relevant items among the first k, over a divisor.
 
     Args:
         groups: The rankings.
         k: 1 or more.
         ties: How tied items are ordered.
-        divisor: `strict` divides by min(R, k), so that 1 can be reached and no measure is above P@k where R ≥ k.
-            `classic` divides by R. `lenient` divides by the relevant items among the first k (and is 0 without any):
-            one relevant item at rank 1 and none after it score 1. It has no closed expected value.
+        divisor: `strict` divides by min(R, k), so that the maximum is 1, and at most P@k if R ≥ k. `classic` divides by
+            R. `lenient` divides by the number of relevant items among the first k (0 without any): a single relevant
+            item at rank 1 gives 1. Its expected value has no closed form.
 
     Raises:
-        ConfigError: `k` is below 1, or `expected` is asked of a lenient measure.
+        ConfigError: `k` is below 1, or `ties` is `expected` with a lenient divisor.
     """
     _check(k)
     if divisor == "lenient":
@@ -227,7 +227,7 @@ def average_precision_at(groups: TieGroups, k: int, ties: Ties = "expected", div
 
 
 def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
-    """Compute P@k: the relevant items among the first k, over k, also where there are fewer than k items.
+    """Compute P@k: the number of relevant items among the first k, over k, even if there are fewer than k items.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -237,7 +237,7 @@ def precision_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
 
 
 def precision_at_min(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
-    """Compute P@min(k, R): the relevant items among the first min(k, R), over min(k, R), so that 1 can be reached.
+    """Compute P@min(k, R): the share of relevant items among the first min(k, R), whose maximum is 1.
 
     This is the P@k of ZSE-SBIR (Lin et al., CVPR 2023): `precision_eval` in utils/ap.py of its code. SAKE divides by k
     (`eval_precision`), as `precision_at` does.
@@ -251,7 +251,7 @@ def precision_at_min(groups: TieGroups, k: int, ties: Ties = "expected") -> Valu
 
 
 def recall_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
-    """Compute R@k: the relevant items among the first k, over R.
+    """Compute R@k: the number of relevant items among the first k, over R.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -271,7 +271,7 @@ def hit_at(groups: TieGroups, k: int, ties: Ties = "expected") -> Values:
         return _share((_found(groups, k, ties) > 0).astype(np.float64), np.ones_like(groups.all_relevant), groups)
     edge = _Edge.of(groups, k)
     missed = np.where(edge.relevant_before > 0, 0.0, 1.0)
-    # Without replacement: the i-th of the drawn items is not relevant either.
+    # Without replacement: the probability that the i-th drawn item is not relevant, either.
     for i in range(int(edge.drawn.max(initial=0))):
         still = np.maximum(edge.items - edge.relevant - i, 0) / np.maximum(edge.items - i, 1)
         missed *= np.where(i < edge.drawn, still, 1.0)
@@ -287,7 +287,7 @@ def ball(groups: TieGroups, radius: int = 2) -> dict[str, Values]:
     """Measure the items within a Hamming radius: the first `radius` + 1 groups of `hamming.count_distances`.
 
     Returns:
-        (Q,) float64 each: `precision`, 0 where no item is inside, `recall`, and `empty`, 1 where none is inside, else
+        (Q,) float64 each: `precision`, 0 without items in the radius, `recall`, and `empty`, 1 without such items, else
         0.
 
     Raises:
@@ -310,7 +310,8 @@ def _summed_precisions(groups: TieGroups, ties: Ties, depth: int | Counts | None
     before, relevant_before = groups.items_before, groups.relevant_before
     inside = items if depth is None else np.clip(depth - before, 0, items)
     if ties == "expected":
-        # The chance to be relevant is the same at each place of a group, and so is that of another item before it.
+        # The probability of being relevant is the same at each position in a group, and so is that of another item
+        # before.
         density = _ratio(relevant, items)
         others = (relevant - 1) / np.maximum(items - 1, 1)
         harmonic = _harmonic(before, before + inside)
@@ -331,9 +332,10 @@ def _run(relevant_before: Counts, before: Counts, length: Counts) -> Values:
 def _lenient(groups: TieGroups, k: int, ties: Bound) -> Values:
     """Find the bound of AP@k over the relevant items among the first k.
 
-    More relevant items among the first k may lower it: one at rank 1 alone scores 1. So the lowest value is searched
-    over all numbers t of relevant items that the group at rank k may give. The highest is at one of the two ends: a
-    growing t appends rising precisions, and a mean with rising values appended falls first, then rises.
+    More relevant items among the first k may lower the value: one at rank 1 alone gives 1. So the minimum is searched
+        over
+    all possible numbers t of relevant items from the group at rank k. The maximum is at one of the two ends: increasing
+    t appends increasing precisions, and a mean with increasing values appended first falls, then rises.
     """
     edge = _Edge.of(groups, k)
     nearer = _summed_precisions(groups, ties, edge.before[:, None])
@@ -353,7 +355,7 @@ def _lenient(groups: TieGroups, k: int, ties: Bound) -> Values:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Edge:
-    """The group that rank k lies in, or the last one: (Q,) each; `drawn` of its items are among the first k."""
+    """The group with rank k, or the last one: (Q,) each; `drawn` of its items are among the first k."""
 
     items: Counts
     relevant: Counts
@@ -407,16 +409,17 @@ def _harmonic(start: Counts, stop: Counts) -> Values:
 
 @lru_cache(maxsize=1)
 def _harmonic_table(bits: int) -> Counts:
-    """Return H(0), …, H(2^bits − 1) as whole numbers of 2^-58; H is below 32 for all that fits into memory."""
+    """Return H(0), …, H(2^bits − 1) as integer multiples of 2^-58; H is below 32 for any m that fits into memory."""
     terms = np.rint(2.0**_HARMONIC_BITS / np.arange(1, max(1 << bits, 2))).astype(np.int64)
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(terms)])
 
 
-# Queries of one class are alike, so other classes move a mean much further than other queries of the same classes do.
+# Queries of one class are similar, so a mean varies much more over other classes than over other queries of the same
+# classes.
 
 Interval = tuple[float, float]
 
-#: Random numbers at a time.
+#: Number of random numbers per block.
 _CELLS = 1 << 21
 
 
@@ -427,9 +430,9 @@ class Bootstrap:
     Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
 
     Attributes:
-        resamples: How often the sample is drawn again with replacement, 2 or more.
+        resamples: Number of resamples with replacement, 2 or more.
         seed: Seed of the random numbers.
-        level: The share of the resampled means inside; half of the rest is on each side.
+        level: The confidence level: the share of the resampled means in the interval, with equal tails.
 
     Raises:
         ConfigError: A value is outside its range.
@@ -472,7 +475,7 @@ class Bootstrap:
             raise ConfigError("an interval needs at least one value")
         if units == 1:
             return float(mean(*samples, axis=0)), float(mean(*samples, axis=0))
-        # It takes most of a second to import.
+        # Imported here, because it takes most of a second.
         from scipy.stats import bootstrap
 
         low, high = bootstrap(

@@ -1,4 +1,4 @@
-"""Queries of a search: drawings from users' files, and key_ids."""
+"""Queries of a search: drawings from files, and key_ids."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sketchdata.photos import image
 from sketchdata.storage import parquet
 from sketchdata.storage.dataset import Dataset
 
-#: The most queries of one search.
+#: Maximum number of queries in one search.
 MAX_QUERIES = 10_000
 _BLOCK_BYTES = 1 << 20
 _LINE = "#"
 _NDJSON = (".ndjson", f".ndjson{GZIP_SUFFIX}")
-#: What is read as a picture and refused as one; others are recognised by their first bytes.
+#: Suffixes of files that are read as pictures; others are recognised by their first bytes.
 _PICTURES, _START_BYTES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"), 64
 _MAX_KEY_ID = 2**64 - 1
 _KINDS = (
@@ -35,14 +35,14 @@ _KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One thing to search for.
+    """One query.
 
     Attributes:
-        name: Shown name: a file's name, with the line where it has several, or a key_id.
-        drawing: Simplified; None for a key_id that has not been looked up.
-        key_id: None for drawings without one.
-        row: The row of the key_id in the index, if it is there.
-        word: The class that it shows; None where that is unknown.
+        name: Displayed name: a file's name, with the line if it has several, or a key_id.
+        drawing: The simplified drawing; None for a key_id that has not been looked up.
+        key_id: The key_id; None for drawings without one.
+        row: The row of the key_id in the index, or None.
+        word: The class; None if unknown.
     """
 
     name: str
@@ -56,7 +56,7 @@ def parse_key_id(text: str) -> int | None:
     """Return the key_id of a query; None for a file.
 
     Raises:
-        ConfigError: It is a number too large for a key_id.
+        ConfigError: The number is too large for a key_id.
     """
     if not (text.isascii() and text.isdigit()):
         return None
@@ -68,12 +68,12 @@ def parse_key_id(text: str) -> int | None:
 def read_queries(text: str) -> list[Query]:
     """Read the drawings of a file: `FILE.ndjson`, `FILE.ndjson#LINE` with lines from 1, `FILE.svg` or a picture.
 
-    Raw drawings, pictures and other programs' strokes are simplified, so that all queries are like the drawings that
-    networks learn from.
+    Raw drawings, pictures and strokes of other programs are simplified, so that all queries have the form of the
+    training drawings.
 
     Raises:
-        ConfigError: The file or line does not exist, or it is of another kind.
-        SketchDataError: It is damaged, too large or empty, or refers to something outside it.
+        ConfigError: The file or line does not exist, or has another format.
+        SketchDataError: The file is damaged, too large or empty, or refers to external data.
     """
     path, line = _place(text)
     suffix = path.suffix.lower()
@@ -96,7 +96,7 @@ def read_queries(text: str) -> list[Query]:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A file that holds no query, and why."""
+    """A file without a query, and the reason."""
 
     name: str
     reason: str
@@ -105,11 +105,11 @@ class Unreadable:
 def read_each(
     texts: Sequence[str], read: Callable[[str], list[Query]] = read_queries
 ) -> tuple[list[Query], tuple[Unreadable, ...]]:
-    """Read key_ids and files, and pass over files that cannot be read where others can.
+    """Read key_ids and files, skipping unreadable files unless all are.
 
     Args:
         texts: The queries.
-        read: Reads one of them.
+        read: Function that reads one query.
 
     Raises:
         ConfigError: A key_id is too large or unknown.
@@ -177,10 +177,10 @@ def _content(path: Path, limit: int) -> bytes:
 
 
 def read_svg(content: bytes, name: str) -> Query:
-    """Read the drawing of an SVG document; `name` is for people.
+    """Read the drawing of an SVG document; `name` is for messages.
 
     Raises:
-        FormatError: It shows no drawing, see `formats.svg.load`.
+        FormatError: The document does not have a drawing, see `formats.svg.load`.
     """
     word = None
     try:
@@ -189,11 +189,11 @@ def read_svg(content: bytes, name: str) -> Query:
     except FormatError as error:
         if error.reason != "no word":
             raise
-        # What it shows need not be known to search for it.
+        # The class may be unknown.
         drawing = svg.load(content, word="?")
     known = drawing.key_id != made_up_key_id(drawing.strokes, drawing.word, 0)
     raw = drawing.strokes[0].shape[1] == 3
-    # Other programs' curves come as far more points than a simplified drawing has.
+    # Flattened curves of other programs have far more points than a simplified drawing.
     if raw or not known:
         words = Words()
         (drawing,) = simplify(to_batch([drawing], words)).drawings(words.names)
@@ -201,7 +201,7 @@ def read_svg(content: bytes, name: str) -> Query:
 
 
 def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[str] = ()) -> dict[int, Drawing]:
-    """Look drawings up by their key_ids; of most of the data set, only the key_ids are read.
+    """Look up drawings by key_id; of most of the data set, only the key_ids are read.
 
     Args:
         dataset: A built data set.
@@ -209,7 +209,7 @@ def find_drawings(dataset: Dataset, key_ids: Collection[int], first: Sequence[st
         first: Splits to search before the others.
 
     Returns:
-        {key_id: drawing, simplified}, without those that are not there.
+        {key_id: simplified drawing}, without missing ones.
 
     Raises:
         SketchDataError: A shard is missing or cannot be read.

@@ -1,4 +1,4 @@
-"""All measures of one retrieval: queries and a gallery in, every measure out, exact and with its ties.
+"""All measures of one retrieval, from queries and a gallery, exact and with ties.
 
 found = score_codes(queries, gallery)
 print(found.definition)
@@ -32,7 +32,7 @@ from sketchdata.retrieval.metrics import (
     groups_of_scores,
 )
 
-#: Points of a curve per tenfold of the rank.
+#: Points of a curve per decade of ranks.
 _POINTS = 10
 
 
@@ -42,10 +42,10 @@ class CurvePoints:
 
     Attributes:
         name: `distance` or `rank`.
-        at: (K,) int64 distances or ranks, rising.
-        sums: Sums over queries, (3, K) float64: up to each point, recall summed over the queries with relevant items;
-            precision summed over those of them that have any item by then; their number. Sums of parts of the queries
-            add up to those of all.
+        at: (K,) int64 distances or ranks, ascending.
+        sums: (3, K) float64, sums over queries at each point: recall over the queries with relevant items; precision
+            over those that have any item up to the point; and their number. They can be added over parts of the
+            queries.
     """
 
     name: str
@@ -53,7 +53,7 @@ class CurvePoints:
     sums: Callable[[TieGroups], Values]
 
     def curve(self, sums: Values) -> dict[str, list[float]]:
-        """Divide the sums over all queries (3, K); points by which no query has any item are left out."""
+        """Divide the sums over all queries (3, K); points up to which no query has any item are omitted."""
         known = sums[2] > 0
         return {
             self.name: self.at[known].tolist(),
@@ -76,7 +76,7 @@ def at_distances(bits: int) -> CurvePoints:
 
 
 def at_ranks(items: int) -> CurvePoints:
-    """Return points at ranks 1..N, ten per tenfold, with the values expected over random orders of ties."""
+    """Return points at ranks 1..N, ten per decade, with expected values over random orders of ties."""
     steps = np.arange(0, _POINTS * np.log10(items))
     ranks = np.unique(np.append(np.rint(10 ** (steps / _POINTS)), items)).astype(np.int64)
 
@@ -84,7 +84,7 @@ def at_ranks(items: int) -> CurvePoints:
         total = np.zeros((3, len(ranks)))
         items, relevant = np.cumsum(groups.items, axis=1), np.cumsum(groups.relevant, axis=1)
         for row in np.flatnonzero(groups.all_relevant):
-            # Within a group the expected number of relevant items rises evenly from rank to rank.
+            # In a group, the expected number of relevant items is linear in the rank.
             found = np.interp(ranks, np.append(0, items[row]), np.append(0, relevant[row]))
             total += np.stack([found / groups.all_relevant[row], found / ranks, np.ones(len(ranks))])
         return total
@@ -92,14 +92,14 @@ def at_ranks(items: int) -> CurvePoints:
     return CurvePoints(name="rank", at=ranks, sums=sums)
 
 
-#: Counts as `hamming.count_distances` does.
+#: A function like `hamming.count_distances`.
 CountDistances = Callable[[Codes, Codes], TieGroups]
-#: The scores of some queries, by their rows: (Q', N) float, more is nearer.
+#: Returns the scores of a slice of queries: (Q', N) float, where a higher score is nearer.
 ScoreQueries = Callable[[slice], npt.NDArray[np.floating[Any]]]
-#: The keys of a measure in the values: ("map", "expected").
+#: The keys of a measure in the values, such as ("map", "expected").
 MeasurePath = tuple[str, ...]
 
-#: ScoreQueries at a time, of all queries together: 128 MB of float32.
+#: Number of scores per block: 128 MB of float32.
 _SCORES = 1 << 25
 
 
@@ -108,15 +108,15 @@ class Retrieval:
     """The measures of one retrieval.
 
     Attributes:
-        definition: A paragraph that says what was computed.
-        bits: D, of codes; None of other scores.
+        definition: A paragraph that defines the measures.
+        bits: D for codes; None for other scores.
         gallery: N.
         k: Cutoff of the measures at k.
         classes: The class table.
         labels: (Q,) the queries' classes.
-        chance: (Q,) float64, R / N; nan where a query has no relevant items, as in all measures.
-        measures: (Q,) float64 of each measure, by its keys: `("map", "expected")`.
-        intervals: Intervals of the mean of `("map", "expected")`, over other queries and over other classes.
+        chance: (Q,) float64, R / N; like all measures, NaN for queries without relevant items.
+        measures: (Q,) float64 per measure, by its keys, such as `("map", "expected")`.
+        intervals: Confidence intervals of the mean of `("map", "expected")`, resampling queries and resampling classes.
         curve: Precision and recall at each distance or rank.
         seconds: Wall-clock time.
     """
@@ -135,7 +135,7 @@ class Retrieval:
 
     @property
     def excluded(self) -> int:
-        """Queries without relevant items, which are left out of all means."""
+        """The number of queries without relevant items, which are excluded from all means."""
         return int(np.isnan(self.chance).sum())
 
     def mean(self, *path: str) -> float:
@@ -143,7 +143,7 @@ class Retrieval:
         return float(np.nanmean(self.measures[path]))
 
     def values(self) -> dict[str, Any]:
-        """Return all measures as JSON has them, `classes` with the mAP of each class."""
+        """Return all measures as plain data for JSON, with the mAP of each class in `classes`."""
         found: dict[str, Any] = {
             "definition": self.definition,
             "bits": self.bits,
@@ -189,11 +189,11 @@ def score_codes(  # noqa: PLR0913 - each is an option of the command that evalua
         gallery: N codes of D bits, with the same class table. An item of the query's class is relevant.
         k: Cutoff of the measures at k.
         radius: Hamming radius of precision and recall.
-        precision_at: Further k, at which precision alone is measured.
+        precision_at: Other k, for which only precision is measured.
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap.
-        workers: Threads that count distances; None or 0 for one per processor.
-        count: Counts distances instead, such as `hamming.count_distances_on_device` on a GPU.
+        workers: Number of counting threads; None or 0 for one per usable processor.
+        count: Another function that counts distances, such as `hamming.count_distances_on_device` for a GPU.
 
     Raises:
         ConfigError: Lengths or class tables differ, codes are missing, no query has relevant items, or an option is
@@ -226,23 +226,22 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
     seed: int = 0,
     workers: int | None = None,
 ) -> Retrieval:
-    """Rank a gallery for each query by scores that are real numbers, and measure.
+    """Rank a gallery for each query by real-valued scores, and measure.
 
     Args:
-        scores: Returns the scores of a slice of queries: `inner_products(queries, gallery)`, or a function of one's
-            own. It
-            is called for one slice after the other, of 2^25 scores at most (or one query).
+        scores: Function that returns the scores of a slice of queries, such as `inner_products(queries, gallery)`. It
+            is called for consecutive slices of at most 2^25 scores (or one query).
         query_labels: (Q,) classes of the queries.
         gallery_labels: (N,) classes of the items. An item of the query's class is relevant.
         classes: The class table.
         k: Cutoff of the measures at k.
-        precision_at: Further k, at which precision alone is measured.
+        precision_at: Other k, for which only precision is measured.
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap.
-        workers: Threads that sort; None or 0 for one per processor.
+        workers: Number of sorting threads; None or 0 for one per usable processor.
 
     Raises:
-        ConfigError: Scores are missing or nan, no query has relevant items, or an option is outside its range.
+        ConfigError: Scores are missing or NaN, no query has relevant items, or an option is outside its range.
     """
     evaluation = _RetrievalEvaluation(
         ranking="by scores that are real numbers",
@@ -264,7 +263,7 @@ def score_values(  # noqa: PLR0913 - each is an option of the command that evalu
 
 
 def inner_products(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) -> ScoreQueries:
-    """Score by inner products of features (Q, F) and (N, F): cosines, where their lengths are 1."""
+    """Score by inner products of features (Q, F) and (N, F); for unit vectors, these are cosines."""
     return lambda rows: queries[rows] @ gallery.T
 
 
@@ -283,7 +282,7 @@ def nearness(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32])
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _RetrievalEvaluation:
-    """The facts of a retrieval, as in `Retrieval`; `ranking` says what items are ranked by."""
+    """The parts of a retrieval, as in `Retrieval`; `ranking` describes the order of the items."""
 
     ranking: str
     gallery: int

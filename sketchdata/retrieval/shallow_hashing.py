@@ -1,13 +1,13 @@
-"""Shallow hashing: the classic methods that learn binary codes of given features, in a table by name.
+"""Shallow hashing: classic methods that learn binary codes from features, in a table by name.
 
     hasher = SHALLOW_HASHERS["pca_itq"].fit(features, None, bits=32, seed=0)
     codes = hasher.encode(features)   # (N, 32) bool
 
 They are the competitors of Table III of Xu et al., On Learning Semantic Representations for Million-Scale Free-Hand
-Sketches, and PCA-RR. `dsh_density` has its name because two deep methods are called DSH as well.
+Sketches, and PCA-RR. `dsh_density` is DSH in that table; the suffix distinguishes it from two deep methods named DSH.
 
-A method is a function from a sample to a map, (M, F) features → (M, D) scores; bit d is set where score d is not
-negative. Features stay float32; sums over many rows are taken in double, some thousand rows at a time.
+A method is a function from a sample to a map, (M, F) features → (M, D) scores; bit d is 1 if score d is not negative.
+Features are float32; sums over many rows are computed in float64, some thousand rows at a time.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from sketchdata.errors import ConfigError, SketchDataError
 
 Features: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.float64]
-#: (M, F) features, in double → (M, D) scores.
+#: (M, F) float64 features → (M, D) scores.
 Map: TypeAlias = Callable[[Matrix], Matrix]
 
-#: The most rows that a method learns from. The published figures are of all rows, in 100 to 200 GB of memory.
+#: Maximum number of training rows. The published figures use all rows, in 100 to 200 GB of memory.
 MOST_ROWS = 100_000
-#: Rows in double at a time: a few megabytes of features.
+#: Rows per block of float64: a few megabytes of features.
 _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """What a method learns from.
+    """The training data of a method.
 
     Attributes:
         features: (N, F) float32, finite, not all rows equal.
-        labels: (N,) int64, 0..C-1, each of which occurs; all 0 for a method without labels.
+        labels: (N,) int64, 0..C-1, each of which occurs; all 0 for unsupervised methods.
         bits: D, at most N.
         random: Generator of the method's random numbers.
     """
@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hasher:
-    """A fitted method of D bits for features of F numbers, learned from `fitted_on` rows."""
+    """A fitted method with D bits for features of width F, fitted to `fitted_on` rows."""
 
     bits: int
     width: int
@@ -68,11 +68,11 @@ class Hasher:
     scores: Map
 
     def encode(self, features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
-        """Return the codes of features, (M, F) → (M, D) bool, set where the score is not negative.
+        """Return the codes of features, (M, F) → (M, D) bool, 1 if the score is not negative.
 
         Raises:
             ConfigError: The features have another width.
-            SketchDataError: One of them is not a finite number.
+            SketchDataError: A feature is not a finite number.
         """
         if features.ndim != 2 or features.shape[1] != self.width:
             raise ConfigError(f"this hasher was fitted to (N, {self.width}) features, and is given {features.shape}")
@@ -87,7 +87,7 @@ class Hasher:
 
 @dataclass(frozen=True, kw_only=True)
 class ShallowMethod:
-    """An entry of the table: makes a map of a sample, with labels if it is supervised, after the paper `source`."""
+    """An entry of the table: fits a map to a sample, with labels if it is supervised, as in the paper `source`."""
 
     learn: Callable[[Sample], Map]
     supervised: bool
@@ -105,14 +105,14 @@ class ShallowMethod:
         """Learn a hasher of D bits; the same seed gives the same one.
 
         Args:
-            features: (N, F), taken as float32.
-            labels: (N,) integers of any values; only supervised methods look at them.
+            features: (N, F), converted to float32.
+            labels: (N,) integers of any values; unsupervised methods ignore them.
             bits: D.
-            seed: Draws the rows, where there are more than `most`, and the method's random numbers; from 0.
-            most: The most rows to learn from.
+            seed: Seed, 0 or more, for drawing rows if there are more than `most`, and for the method.
+            most: Maximum number of training rows.
 
         Raises:
-            ConfigError: The arrays do not fit one another, or do not suffice for so many bits.
+            ConfigError: The shapes of the arrays do not match, or there are too few rows or features for the bits.
             SketchDataError: A feature is not a finite number, or all rows are equal.
         """
         if not self.supervised:
@@ -153,24 +153,24 @@ def _check_finite(rows: npt.NDArray[np.floating[Any]], first: int) -> None:
 
 
 def blocks(*arrays: npt.NDArray[Any]) -> Iterator[tuple[Matrix, ...]]:
-    """Yield the rows of arrays of equal length in double, some thousand rows at a time."""
+    """Yield the rows of arrays of equal length as float64, some thousand rows at a time."""
     for start in range(0, len(arrays[0]), _ROWS_AT_ONCE):
         yield tuple(array[start : start + _ROWS_AT_ONCE].astype(np.float64) for array in arrays)
 
 
 def mapped(function: Map, rows: npt.NDArray[Any], kind: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
-    """Apply a map to rows, of which there is at least one: (N, …) → (N, …) of a kind of float."""
+    """Apply a map to N ≥ 1 rows, block by block: (N, …) → (N, …) of a float type."""
     return np.concatenate([function(block).astype(kind, copy=False) for (block,) in blocks(rows)])
 
 
-# Hashing by linear projections: random ones, principal components as they are, rotated, and ITQ; CCA for labels.
+# Hashing by linear projections: random ones, principal components, randomly rotated ones, ITQ, and CCA with labels.
 
 #: Iterations of ITQ in the paper.
 ITQ_ITERATIONS = 50
-#: A direction whose variance is below this share of the largest has none but for rounding.
+#: A direction with a variance below this share of the largest has no variance, up to rounding.
 _FLAT = 1e-12
-#: The share of the mean variance that is added to each in CCA. The authors' code adds 0.0001 itself, which only for
-#: features of unit variance means the same.
+#: Regularisation of CCA: the share of the mean variance that is added to each variance. The authors' code adds 0.0001,
+#: which is equivalent only for features of unit variance.
 _RIDGE = 1e-4
 
 
@@ -191,10 +191,10 @@ class Projection:
 
 
 def learn_lsh(sample: Sample) -> Projection:
-    """Project on random directions, from the mean of the features.
+    """Project the centred features on random directions.
 
-    Source: Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002. Two features at an angle of
-    θ, seen from the mean, differ in each bit with probability θ / π.
+    Source: Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002. Two centred features with an
+    angle of θ differ in each bit with probability θ / π.
     """
     directions = sample.random.standard_normal((sample.features.shape[1], sample.bits))
     return _from(mean_of(sample.features), directions)
@@ -219,7 +219,7 @@ def learn_pcah(sample: Sample) -> Projection:
 
 
 def learn_pca_rr(sample: Sample) -> Projection:
-    """Project on the principal components, rotated at random: what ITQ starts from.
+    """Project on the principal components, rotated at random: the initialisation of ITQ.
 
     Source: Gong and Lazebnik, Iterative Quantization, CVPR 2011, where it is called PCA-RR.
     """
@@ -237,11 +237,11 @@ def learn_pca_itq(sample: Sample) -> Projection:
 def learn_cca_itq(sample: Sample) -> Projection:
     """Project on the directions that correlate with the classes, rotated by ITQ.
 
-    Each direction is scaled by its correlation, as in the authors' code. C classes have C − 1 such directions at most;
-    any further ones have correlation 0 and thereby length 0, and ITQ spreads the C − 1 over the D bits.
+    Each direction is scaled by its correlation, as in the authors' code. C classes have at most C − 1 such directions;
+    any others have correlation and therefore length 0, and ITQ distributes the C − 1 over the D bits.
 
-    Source: Gong and Lazebnik, CVPR 2011, and their `cca.m`. With one-hot labels, correlations come from the class means
-    alone: S_b w = ρ² S_t w, with the scatter S_b between classes and S_t in all.
+    Source: Gong and Lazebnik, CVPR 2011, and their `cca.m`. With one-hot labels, correlations depend only on the class
+    means: S_b w = ρ² S_t w, with the between-class scatter S_b and the total scatter S_t.
     """
     mean = mean_of(sample.features)
     spread = _covariance(sample.features, mean)
@@ -269,12 +269,12 @@ def _rotated_by_itq(projection: Projection, sample: Sample) -> Projection:
 
 
 def itq_rotation(projected: Matrix, rotation: Matrix, iterations: int = ITQ_ITERATIONS) -> tuple[Matrix, list[float]]:
-    """Find the (D, D) rotation R that brings centred projections V, (N, D), near to their own signs B: min ‖B − VR‖².
+    """Find the (D, D) rotation R of centred projections V, (N, D), that minimises ‖B − VR‖² for their signs B.
 
-    Source: Gong and Lazebnik, CVPR 2011, Eq. 2: signs and rotation in turn; the rotation solves a Procrustes problem.
+    Source: Gong and Lazebnik, CVPR 2011, Eq. 2: alternating signs and rotation, which solves a Procrustes problem.
 
     Returns:
-        R, and ‖B − VR‖² at the start and after each iteration, which never rises.
+        R, and ‖B − VR‖² at the start and after each iteration, which never increases.
     """
     losses = []
     for _ in range(iterations):
@@ -291,20 +291,20 @@ def _signs(rotated: Matrix) -> tuple[Matrix, float]:
 
 
 def random_rotation(size: int, random: np.random.Generator) -> Matrix:
-    """Return an orthogonal (size, size) matrix, all being equally likely (Haar)."""
+    """Return a uniformly random (Haar) orthogonal (size, size) matrix."""
     unitary, upper = linalg.qr(random.standard_normal((size, size)))
     rotation: Matrix = unitary * np.sign(np.diagonal(upper))
     return rotation
 
 
 def mean_of(features: Features) -> Matrix:
-    """Return the mean of features, summed in double: (N, F) → (F,)."""
+    """Return the mean of features, summed in float64: (N, F) → (F,)."""
     mean: Matrix = features.mean(axis=0, dtype=np.float64)
     return mean
 
 
 def principal_components(features: Features, count: int) -> Projection:
-    """Return the directions of largest variance, largest first: `count`, or fewer where no more has any variance."""
+    """Return the `count` directions of largest variance, in descending order, without those of no variance."""
     mean = mean_of(features)
     width = features.shape[1]
     variances, directions = linalg.eigh(_covariance(features, mean), subset_by_index=[max(width - count, 0), width - 1])
@@ -321,13 +321,13 @@ def _covariance(features: Features, mean: Matrix) -> Matrix:
 
 
 def _with_signs(directions: Matrix) -> Matrix:
-    """Turn each column so that its largest entry is positive, whichever way the solver turned it."""
+    """Normalise the sign of each column, which depends on the solver, so that its largest entry is positive."""
     largest = np.abs(directions).argmax(axis=0)
     turned: Matrix = directions * np.where(directions[largest, np.arange(directions.shape[1])] < 0, -1.0, 1.0)
     return turned
 
 
-# Density sensitive hashing: bits that part neighbouring groups of features halfway between their centres.
+# Density sensitive hashing: bits that separate neighbouring groups of features midway between their centres.
 
 #: Groups per bit (α), iterations of k-means (p), and neighbours of a group (r), as in the paper.
 GROUPS_PER_BIT = 1.5
@@ -336,13 +336,13 @@ NEIGHBOURS = 3
 
 
 def learn_dsh_density(sample: Sample) -> Projection:
-    """Put planes midway between neighbouring groups, and keep those that divide the features most evenly.
+    """Place planes midway between neighbouring groups, and keep those that divide the features most evenly.
 
     Source: Jin, Li, Lin and Cai, Density Sensitive Hashing, IEEE Transactions on Cybernetics 2014: α = 1.5, p = 3,
-    r = 3. A group counts as a whole to the side of its centre, with the number of its features.
+    r = 3. All features of a group count on the side of its centre.
 
     Raises:
-        ConfigError: There are fewer rows than groups, or too few groups that differ.
+        ConfigError: There are fewer rows than groups, or too few distinct groups.
     """
     groups = math.ceil(GROUPS_PER_BIT * sample.bits)
     if len(sample) < groups:
@@ -357,7 +357,7 @@ def learn_dsh_density(sample: Sample) -> Projection:
     directions = (centres[first] - centres[second]).T
     middles = (np.square(centres[first]).sum(axis=1) - np.square(centres[second]).sum(axis=1)) / 2
     share = members @ (centres @ directions >= middles) / len(sample)
-    # The entropy of a bit grows with the share on its smaller side.
+    # The entropy of a bit increases with the share on its smaller side.
     evenest = np.argsort(-np.minimum(share, 1 - share), kind="stable")[: sample.bits]
     return Projection(directions=directions[:, evenest], thresholds=middles[evenest])
 
@@ -366,17 +366,17 @@ def _groups(sample: Sample, groups: int) -> tuple[Matrix, Matrix]:
     rows = sample.features.astype(np.float64)
     start = rows[np.sort(sample.random.choice(len(rows), groups, replace=False))]
     with warnings.catch_warnings():
-        # A group that loses all its features stays where it was, and counts for nothing.
+        # An empty group keeps its centre and has no weight.
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
         centres, label = kmeans2(rows, start, iter=K_MEANS_ITERATIONS, minit="matrix", check_finite=False)
     return centres, np.bincount(label, minlength=groups).astype(np.float64)
 
 
 def neighbours(centres: Matrix, count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return pairs of (K, F) centres with one among the `count` nearest of the other, without those at one place.
+    """Return the pairs of (K, F) distinct centres of which one is among the `count` nearest of the other.
 
     Returns:
-        (P,) and (P,), the first lower than the second; in order.
+        (P,) and (P,), sorted, the first smaller than the second.
     """
     apart = cdist(centres, centres)
     np.fill_diagonal(apart, np.inf)
@@ -388,7 +388,7 @@ def neighbours(centres: Matrix, count: int) -> tuple[npt.NDArray[np.intp], npt.N
 
 # Hashing by waves: eigenfunctions of a box (spectral hashing), and random ones (shift-invariant kernels).
 
-#: Rows among which distances are taken: half a million pairs.
+#: Number of rows for pairwise distances: half a million pairs.
 _ROWS_FOR_DISTANCES = 1000
 
 
@@ -398,8 +398,8 @@ class BoxModes:
 
     Attributes:
         components: The principal components, (M, F) → (M, K).
-        low: (K,) float64, the box's lower corner.
-        axis: (D,) which component a bit's wave runs along.
+        low: (K,) float64, the lower corner of the box.
+        axis: (D,) the component along which the wave of a bit runs.
         frequency: (D,) float64, radians per unit.
     """
 
@@ -415,10 +415,10 @@ class BoxModes:
 
 
 def learn_sh(sample: Sample) -> BoxModes:
-    """Take the waves of longest wavelength in the box that holds the principal components.
+    """Use the waves of longest wavelength in the bounding box of the principal components.
 
-    On a side of length L the waves have kπ / L radians per unit, k = 1, 2 …; the lowest D over all sides are taken.
-    There may be more bits than features, for a long side takes several waves.
+    On a side of length L the waves have kπ / L radians per unit, k = 1, 2 …; the lowest D over all sides are used.
+    There may be more bits than features, since a long side has several waves.
 
     Source: Weiss, Torralba and Fergus, Spectral Hashing, NIPS 2008, and the authors' `trainSH.m`.
     """
@@ -431,15 +431,15 @@ def learn_sh(sample: Sample) -> BoxModes:
 
 
 def learn_sklsh(sample: Sample, bandwidth: float | None = None) -> Map:
-    """Draw waves cos(x · w + b) + t whose bits differ the more often, the smaller exp(−‖x − y‖² / 2σ²) is.
+    """Draw random waves cos(x · w + b) + t, whose bits differ more often for a smaller exp(−‖x − y‖² / 2σ²).
 
     Source: Raginsky and Lazebnik, Locality-Sensitive Binary Codes from Shift-Invariant Kernels, NIPS 2009,
     with the Gaussian kernel.
 
     Args:
         sample: The features.
-        bandwidth: σ. Default: the median distance between two features. One far too small makes all codes as good as
-            random; the paper on sketches reports such figures, and does not say which σ it took.
+        bandwidth: σ. Default: the median distance between two features. A σ that is far too small gives nearly random
+            codes; the paper on sketches reports such figures, and does not state its σ.
     """
     sigma = median_distance(sample.features, sample.random) if bandwidth is None else bandwidth
     directions = sample.random.standard_normal((sample.features.shape[1], sample.bits)) / sigma
@@ -449,29 +449,29 @@ def learn_sklsh(sample: Sample, bandwidth: float | None = None) -> Map:
 
 
 def median_distance(features: Features, random: np.random.Generator) -> float:
-    """Return the median distance between two rows that differ, over the pairs among a thousand rows drawn at random."""
+    """Return the median distance of two distinct rows, over the pairs of a thousand rows drawn at random."""
     rows = random.choice(len(features), min(len(features), _ROWS_FOR_DISTANCES), replace=False)
     distances = pdist(features[rows].astype(np.float64))
     apart = distances[distances > 0]
-    # Where nearly all rows are equal, those drawn may all be; the features as a whole are not, as Sample has it.
+    # If nearly all rows are equal, the drawn ones may all be; by the definition of Sample, not all rows are.
     return float(np.median(apart)) if len(apart) else float(np.linalg.norm(np.ptp(features, axis=0)))
 
 
-# Supervised discrete hashing: codes from which the classes can be regressed, and a kernel machine that gives them.
+# Supervised discrete hashing: codes from which the classes can be regressed, and a kernel machine for the codes.
 
-#: λ of the classifier, ν of the embedding, how often all is solved for, and the anchors, as in the paper.
+#: λ of the classifier, ν of the embedding, number of iterations, and number of anchors, as in the paper.
 CLASSIFIER_RIDGE = 1.0
 EMBEDDING_WEIGHT = 1e-5
 ROUNDS = 5
 ANCHORS = 1000
-#: What the authors' demonstration adds to the kernel features' squares, and its most sweeps over the bits.
+#: From the authors' demonstration: regularisation of the kernel features, and maximum number of sweeps over the bits.
 KERNEL_RIDGE = 1e-2
 SWEEPS = 10
 
 
 def kernel_features(rows: Matrix, anchors: Matrix, bandwidth: float) -> Matrix:
     """Return exp(−‖x − a‖² / 2σ²) for some anchors a, and a 1 for the intercept: (M, F), (A, F) → (M, A + 1)."""
-    # By a matrix product, as ‖x‖² − 2x · a + ‖a‖²: four times as fast as by differences, and in double as good.
+    # ‖x‖² − 2x · a + ‖a‖² by a matrix product: four times as fast as differences, and precise enough in float64.
     squares = np.square(rows).sum(axis=1)[:, None] + np.square(anchors).sum(axis=1)
     squares -= 2 * rows @ anchors.T
     return np.hstack([np.exp(squares / (-2 * bandwidth**2)), np.ones((len(rows), 1))])
@@ -481,8 +481,8 @@ def learn_sdh(sample: Sample) -> Map:
     """Learn codes B that give the one-hot labels Y by regression, and a map of kernel features that gives the codes.
 
     Source: Shen, Shen, Liu and Shen, Supervised Discrete Hashing, CVPR 2015, with the L2 loss, and the authors'
-    code. Two things differ: σ is the median distance between features, for theirs, 0.4, is that of one data set; and
-    each round's descent starts from the codes of the last one rather than from 0, so that no round makes it worse.
+    code. Two things differ: σ is the median distance between features, since their 0.4 is for one data set; and the
+    descent of each round starts from the codes of the previous one instead of 0, so that no round increases the loss.
     """
     rows = sample.random.choice(len(sample), min(len(sample), ANCHORS), replace=False)
     bandwidth = median_distance(sample.features, sample.random)
@@ -500,12 +500,12 @@ def discrete_regression(
 
     Args:
         near: Φ, (N, A + 1) float32.
-        labels: (N,) 0..C-1, which make Y.
-        codes: B to start from, (N, D) of −1 and 1.
-        rounds: How often to solve for each.
+        labels: (N,) 0..C-1, from which Y is made.
+        codes: Initial B, (N, D) of −1 and 1.
+        rounds: Number of iterations.
 
     Returns:
-        P, (A + 1, D), and the minimum over W and P at the start and after each round, which never rises.
+        P, (A + 1, D), and the minimum over W and P at the start and after each round, which never increases.
     """
     one_hot = sparse.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
     squares = _summed_products(near, near)
@@ -517,7 +517,7 @@ def discrete_regression(
         classifier = linalg.solve(codes.T @ codes + ridge, sums, assume_a="pos")
         crossed = _summed_products(near, codes)
         weights = linalg.cho_solve(factor, crossed)
-        # At its minimum, a ridge regression's loss is ‖target‖² − ⟨solution, crossed⟩.
+        # The minimum of a ridge regression's loss is ‖target‖² − ⟨solution, crossed⟩.
         apart = codes.size - float((weights * crossed).sum())
         losses.append(len(codes) - float((classifier * sums).sum()) + EMBEDDING_WEIGHT * apart)
         if turn < rounds:
@@ -528,7 +528,7 @@ def discrete_regression(
 
 
 def cyclic_descent(codes: Matrix, wanted: Matrix, coupling: Matrix) -> Matrix:
-    """Lower bᵀGb − 2bᵀq for each code b, one bit at a time with the others held, until none changes or ten sweeps.
+    """Minimise bᵀGb − 2bᵀq for each code b, one bit at a time, until none changes or after ten sweeps.
 
     Source: Shen et al., CVPR 2015: discrete cyclic coordinate descent.
 
@@ -563,7 +563,7 @@ def _summed_products(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> Matrix:
 
 _ITQ = "Gong and Lazebnik, Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011"
 
-#: By name, the unsupervised ones first.
+#: {name: method}, the unsupervised ones first.
 SHALLOW_HASHERS: dict[str, ShallowMethod] = {
     "lsh": ShallowMethod(
         learn=learn_lsh,
@@ -597,9 +597,9 @@ SHALLOW_HASHERS: dict[str, ShallowMethod] = {
 }
 
 
-# Histograms of oriented gradients: what described a picture before features were learned. OpenCV's descriptor and not
-# scikit-image's: both are HOG, but OpenCV shares each pixel among the neighbouring cells as the paper does, and is
-# twenty times as fast on 28 × 28 pixels.
+# Histograms of oriented gradients, a picture descriptor without learning. OpenCV's implementation distributes each
+# pixel # to the neighbouring cells as in the paper, unlike scikit-image's, and is twenty times as fast on 28 × 28
+# pixels.
 
 #: Cells per side: 4 pixels each of the official 28 × 28 bitmaps, 32 each of 224 × 224.
 CELLS = 7
@@ -609,17 +609,17 @@ BLOCK = 2
 
 
 def hog_width(cells: int = CELLS) -> int:
-    """Return F, the numbers in a feature: blocks × cells of a block × orientations; 1,296 by default."""
+    """Return F, the width of a feature: blocks × cells of a block × orientations; 1,296 by default."""
     return (cells - BLOCK + 1) ** 2 * BLOCK**2 * ORIENTATIONS
 
 
 def hog_features(bitmaps: npt.NDArray[np.uint8], *, cells: int = CELLS) -> npt.NDArray[np.float32]:
     """Return the histograms of oriented gradients of bitmaps, 0..1: (N, S, S) uint8 → (N, `hog_width`) float32.
 
-    Unsigned gradients in 9 bins over 180°, weighted by their length and shared among the two nearest bins and the four
-    nearest cells; blocks of 2 × 2 cells that overlap by one, each weighted towards its middle and normalised by L2-Hys
-    with its clip at 0.2. The values of a picture without ink are 0. A feature takes 5 kB, so describe many bitmaps some
-    thousands at a time.
+    Unsigned gradients in 9 bins over 180°, weighted by their length and distributed to the two nearest bins and the
+    four nearest cells; blocks of 2 × 2 cells that overlap by one, each weighted towards its centre and normalised by
+    L2-Hys with a clip at 0.2. The values of a picture without ink are 0. A feature takes 5 kB, so process some
+    thousands of bitmaps at a time.
 
     Source: Dalal and Triggs, Histograms of Oriented Gradients for Human Detection, CVPR 2005; OpenCV's
     `cv::HOGDescriptor`. The paper on sketches gives no parameters.
@@ -640,7 +640,7 @@ def hog_features(bitmaps: npt.NDArray[np.uint8], *, cells: int = CELLS) -> npt.N
         )
     cell = side // cells
     sides = (side, side), (BLOCK * cell, BLOCK * cell), (cell, cell), (cell, cell)
-    # In order: aperture, sigma (its own choice), norm (L2-Hys) and its clip, and no square roots of the values.
+    # In order: aperture, sigma (default), norm (L2-Hys) and its clip, and no gamma correction.
     descriptor: Any = cv2.HOGDescriptor(*sides, ORIENTATIONS, 1, -1, 0, 0.2, False)
     features = np.empty((len(bitmaps), hog_width(cells)), np.float32)
     for row, bitmap in enumerate(bitmaps):

@@ -5,7 +5,7 @@
 manifest.json       `config` has the `width` D, the `precision` (float32 or float16), the sha256 of the `model` and the
                     `splits`; `parent` is the data set
 
-The splits have the names of the data set's, such as `unseen-photos`: a picture is found there by its key_id.
+The splits have the names of the data set's splits, such as `unseen-photos`; the key_id identifies a picture in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sketchdata.storage.manifest import (
 )
 from sketchdata.storage.parquet import ROW_GROUP_ROWS, read_row_groups
 
-#: How numbers are stored: {precision: type in memory}.
+#: {precision: type of the stored numbers}.
 PRECISIONS: Mapping[str, npt.DTypeLike] = {"float32": np.float32, "float16": np.float16}
 _REMEDY = "encode the data set again"
 _NOUN = "folder of vectors"
@@ -53,7 +53,7 @@ class PictureVectors:
         classes: The class table.
 
     Raises:
-        SketchDataError: The arrays do not fit one another, or a value is no finite number.
+        SketchDataError: The shapes of the arrays do not match, or a value is not a finite number.
     """
 
     rows: VectorRows
@@ -88,13 +88,13 @@ class PictureVectors:
 def vector_folder(
     out: Path, *, data: ParentEntry, classes: tuple[str, ...], splits: Sequence[str], facts: Mapping[str, Any]
 ) -> OutputFolder:
-    """Return the output folder of vectors; nothing is written yet.
+    """Return the output folder of vectors, without writing anything.
 
     Args:
         out: The folder.
         data: The data set: its name and the sha256 of its manifest.
         classes: The class table.
-        splits: What is encoded.
+        splits: The splits to encode.
         facts: `width`, `precision` and `model`, the sha256 of the network's file.
     """
     plan = Manifest(
@@ -113,18 +113,18 @@ def vector_folder(
 def write_vectors(
     folder: OutputFolder, splits: Mapping[str, Callable[[], PictureVectors]], *, overwrite: bool
 ) -> Manifest:
-    """Write the vectors of some splits, whole or not at all; the same vectors give the same bytes.
+    """Write the vectors of some splits, whole or not at all; equal vectors give equal bytes.
 
     A split that an earlier run of the same command has finished is not computed again.
 
     Args:
         folder: From `vector_folder`.
-        splits: {split: returns its vectors}.
+        splits: {split: function that returns its vectors}.
         overwrite: Whether other vectors in the folder may be replaced.
 
     Raises:
-        ConfigError: The folder holds something else.
-        SketchDataError: A vector has a value that is no finite number.
+        ConfigError: The folder has something else.
+        SketchDataError: A vector has a value that is not a finite number.
     """
     if (finished := folder.begin(overwrite=overwrite)) is not None:
         return finished
@@ -150,7 +150,7 @@ def _write_split(path: Path, vectors: PictureVectors, dtype: np.dtype[Any]) -> N
         [pa.array(vectors.key_ids), pa.array(vectors.labels), column], schema=_schema(rows.shape[1], dtype)
     )
     with replacing(path) as file:
-        # Floating point numbers hardly shrink, and are read faster as they are.
+        # Floating point numbers are hardly compressible, and are read faster uncompressed.
         pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, compression="none", use_dictionary=["label"])
 
 
@@ -198,7 +198,7 @@ class table that the labels index, and lists every file with its sha256; `sketch
 
 @dataclass(frozen=True, kw_only=True)
 class VectorFolder:
-    """A finished folder of vectors: where it is, and its manifest."""
+    """A finished folder of vectors: its path and its manifest."""
 
     path: Path
     manifest: Manifest
@@ -210,10 +210,10 @@ class VectorFolder:
 
     @property
     def data(self) -> ParentEntry:
-        """The data set that the vectors are of.
+        """The data set of the vectors.
 
         Raises:
-            SketchDataError: The manifest does not name it.
+            SketchDataError: The manifest does not have it.
         """
         if self.manifest.parent is None:
             raise SketchDataError(f"{self.path} does not name the data set that it was made from: {_REMEDY}")
@@ -228,8 +228,8 @@ class VectorFolder:
         """Return the vectors of a split, in the order of its rows.
 
         Raises:
-            ConfigError: There is no such split.
-            SketchDataError: Its file is missing or damaged, or holds no vectors of this width and class table.
+            ConfigError: The split does not exist.
+            SketchDataError: The file is missing or damaged, or has vectors of another width or class table.
         """
         listed = {entry.path: entry for entry in self.manifest.files}
         entry = listed.get(f"{split}.parquet")
@@ -250,7 +250,7 @@ class VectorFolder:
 
 
 def is_vectors(manifest: Manifest) -> bool:
-    """Tell whether a manifest is that of a folder of vectors."""
+    """Return whether a manifest is that of a folder of vectors."""
     config = manifest.config
     return {"width", "precision", "model", "splits"} <= config.keys() and config["precision"] in PRECISIONS
 
@@ -259,7 +259,7 @@ def open_vectors(path: Path) -> VectorFolder:
     """Open a folder of vectors.
 
     Raises:
-        SketchDataError: It is missing, unfinished, of another layout version, or holds something else.
+        SketchDataError: The folder is missing, unfinished, of another layout version, or has something else.
     """
     manifest = read_manifest(path)
     if not is_vectors(manifest):

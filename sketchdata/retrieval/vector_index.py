@@ -1,12 +1,11 @@
-"""An index over real-valued vectors: the nearest to a query's, by Euclidean distance and, at equal ones, by key_id.
+"""An index over real-valued vectors: the nearest to a query, by Euclidean distance and, for equal ones, by key_id.
 
     index = open_vector_index(Path("index"))
     (found,) = index.search(vectors[:1], 20)
     index.key_ids[found.rows], found.distances
 
-`flat` compares with every vector and is exact. `hnsw` and `ivf-pq` are faiss' and approximate: their results are put
-into the exact order, but they may miss some vectors. `itq` turns vectors into binary codes, which `retrieval.index`
-searches.
+`flat` compares every vector and is exact. `hnsw` and `ivf-pq` are approximate, by faiss: their results are sorted
+exactly, but they may miss some vectors. `itq` converts vectors to binary codes, which `retrieval.index` searches.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from sketchdata.retrieval.vector_folder import PictureVectors, VectorRows
 from sketchdata.storage.manifest import Manifest, read_manifest, replacing
 
 ITQ = "itq"
-#: `codes.npy` is that of an index of codes.
+#: File names; `codes.npy` is as in an index of codes.
 VECTORS, PROJECTION = "vectors.npy", "projection.npy"
 _REMEDY = "build the index again"
-#: Approximate kinds return more than k vectors, which are then put into the exact order.
+#: Approximate kinds are asked for more than k vectors, which are then sorted exactly.
 _SURPLUS, _PQ_SURPLUS = 50, 10
-#: Bytes of a vector in `ivf-pq`, at most: a byte for each part of it.
+#: Maximum number of bytes per vector in `ivf-pq`, one for each of its parts.
 _PARTS = 64
 
 
@@ -52,10 +51,10 @@ def _make_ivf_pq(width: int, count: int) -> Any:
     faiss = load_faiss()
     lists = max(min(round(count**0.5), count // 39), 1)
     parts = max(part for part in range(1, min(_PARTS, width) + 1) if width % part == 0)
-    # A part has 2^bits centres, and faiss wants at least one vector for each.
+    # A part has 2^bits centres, and faiss needs at least one vector for each.
     bits = min(8, max(count.bit_length() - 1, 1))
     index = faiss.IndexIVFPQ(faiss.IndexFlatL2(width), width, lists, parts, bits)
-    # It would warn about a handful of vectors.
+    # Suppresses faiss' warning about few vectors.
     index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
     return index
 
@@ -74,19 +73,19 @@ VECTOR_KINDS: dict[str, FaissKind | None] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VectorIndex:
-    """N vectors by rising key_id, ready for searches.
+    """N vectors in ascending order of key_id, ready for searches.
 
     Attributes:
         kind: One of VECTOR_KINDS.
         width: D.
-        rows: (N, D) float32 or float16; None for `itq`, which keeps codes alone.
+        rows: (N, D) float32 or float16; None for `itq`, which only has codes.
         labels: (N,) uint16.
-        key_ids: (N,) uint64, rising.
+        key_ids: (N,) uint64, ascending.
         classes: The class table.
-        structure: faiss' index, for `hnsw` and `ivf-pq`.
-        projection: From vectors to the scores whose signs are the code, for `itq`.
+        structure: The faiss index, for `hnsw` and `ivf-pq`.
+        projection: The map from vectors to scores, whose signs are the code, for `itq`.
         codes: The index over the codes, for `itq`.
-        facts: Of the source of the vectors: `model`, `splits`, `data`, `fit`.
+        facts: The source of the vectors: `model`, `splits`, `data`, `fit`.
     """
 
     kind: str
@@ -105,17 +104,17 @@ class VectorIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays, without faiss' own."""
+        """The size of all arrays in bytes, without the faiss index."""
         own = self.rows.nbytes if self.rows is not None else 0
         return own + self.labels.nbytes + self.key_ids.nbytes + (0 if self.codes is None else self.codes.words.nbytes)
 
     @property
     def of_photos(self) -> bool:
-        """Whether it is by a network of drawings and photos: always."""
+        """Whether the vectors are of a network for drawings and photos: always."""
         return True
 
     def row_of(self, key_id: int) -> int | None:
-        """Return the row of a picture; None where the index lacks it."""
+        """Return the row of a picture; None if it is not in the index."""
         row = int(np.searchsorted(self.key_ids, np.uint64(key_id)))
         return row if row < len(self) and int(self.key_ids[row]) == key_id else None
 
@@ -137,18 +136,18 @@ class VectorIndex:
         return np.asarray(np.einsum("nd,nd->n", self._single, self._single) / 2, np.float32)
 
     def search(self, queries: npt.NDArray[Any], k: int = 20) -> list[Neighbours]:
-        """Return the k nearest vectors of each query; from an approximate kind, these or fewer.
+        """Return the k nearest vectors of each query; an approximate kind may miss some.
 
         Args:
             queries: (M, D) float32; `itq` also takes (M, ⌈bits / 8⌉) uint8 codes.
             k: 1..N.
 
         Returns:
-            M neighbours: with Euclidean distances as float32, or for `itq` with the number of different bits.
+            M neighbours, with float32 Euclidean distances, or for `itq` the number of differing bits.
 
         Raises:
-            ConfigError: The queries are of another width, or there are not k vectors.
-            SketchDataError: A query has values that are no finite numbers.
+            ConfigError: The queries have another width, or there are fewer than k vectors.
+            SketchDataError: A query has a value that is not a finite number.
         """
         if self.codes is not None and queries.dtype == np.uint8:
             return self.codes.search(queries, k)
@@ -168,16 +167,16 @@ class VectorIndex:
         wanted = min(len(self), max(k + _SURPLUS, _PQ_SURPLUS * k if self.kind == "ivf-pq" else 0))
         kind.prepare(wanted, self.structure)
         _, found = self.structure.search(queries, wanted)
-        # faiss gives -1 for nothing.
+        # faiss returns -1 for missing results.
         pairs = zip(queries, found, strict=True)
         return [self._ordered(query, np.unique(rows[rows >= 0]), k) for query, rows in pairs]
 
     def _near(self, query: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-        """Return rows with the k nearest and all that rounding might have put behind them, rising."""
+        """Return the rows of the k nearest and of all others that rounding may have ranked behind them, ascending."""
         scores = self._halves - self._single @ query
         cut = float(np.partition(scores, k - 1)[k - 1])
-        # A float32 sum of D products is off by D u |q| |g| at most, and |g|² / 2 by D u |g|² / 2. Source: Higham,
-        # Accuracy and Stability of Numerical Algorithms, 3.1.
+        # The error of a float32 sum of D products is at most D u |q| |g|, and of |g|² / 2 at most D u |g|² / 2. Source:
+        # Higham, # Accuracy and Stability of Numerical Algorithms, 3.1.
         longest = float(np.sqrt(2 * self._halves.max()))
         error = (self.width + 2) * 2.0**-24 * longest * (float(np.linalg.norm(query)) + longest)
         return np.flatnonzero(scores <= cut + 2 * error)
@@ -206,14 +205,14 @@ def make_vector_index(
     """Build an index in memory.
 
     Args:
-        vectors: N of them.
+        vectors: The N vectors.
         kind: One of VECTOR_KINDS.
-        bits: Of a code, for `itq`.
-        fit: What `itq` learns its projection from; None for the vectors themselves.
+        bits: Length of a code, for `itq`.
+        fit: The training vectors of `itq`; None for the indexed vectors.
         facts: See `VectorIndex`.
 
     Raises:
-        ConfigError: There is no such kind, faiss is not installed, there are no vectors, or too few to learn from.
+        ConfigError: The kind does not exist, faiss is not installed, there are no vectors, or too few for training.
     """
     if kind not in VECTOR_KINDS:
         raise ConfigError(f"there is no kind of index {kind!r} over vectors: take one of {', '.join(VECTOR_KINDS)}")
@@ -237,9 +236,9 @@ def make_vector_index(
 
 
 # On disk:
-# key_ids.npy      (N,) uint64, rising
+# key_ids.npy      (N,) uint64, ascending
 # labels.npy       (N,) uint16
-# vectors.npy      (N, D) float32 or float16, of all kinds but itq
+# vectors.npy      (N, D) float32 or float16, of all kinds except itq
 # codes.npy        (N, ⌈bits / 8⌉) uint8, of itq
 # projection.npy   (D + 1, bits) float64, of itq: the directions, and in the last row the thresholds
 # index.faiss      faiss' own file, of hnsw and ivf-pq
@@ -249,7 +248,7 @@ FILES = frozenset({code_index.KEY_IDS, code_index.LABELS, code_index.CODES, code
 
 
 def write_vector_arrays(index: VectorIndex, folder: Path) -> list[Path]:
-    """Write an index's files except the manifest, and return their paths; the same vectors give the same bytes."""
+    """Write an index's files except the manifest, and return their paths; equal vectors give equal bytes."""
     arrays: dict[str, npt.NDArray[Any]] = {code_index.KEY_IDS: index.key_ids, code_index.LABELS: index.labels}
     if index.rows is not None:
         arrays[VECTORS] = index.rows
@@ -271,7 +270,7 @@ def write_vector_arrays(index: VectorIndex, folder: Path) -> list[Path]:
 
 
 def is_vector_index(manifest: Manifest) -> bool:
-    """Tell whether a manifest is that of an index over vectors."""
+    """Return whether a manifest is that of an index over vectors."""
     return {"width", "kind", "model"} <= manifest.config.keys() and manifest.config["kind"] in VECTOR_KINDS
 
 
