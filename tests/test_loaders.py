@@ -48,17 +48,6 @@ def tars(dataset: Path) -> Path:
     return out
 
 
-@pytest.fixture
-def load_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`datasets.load_dataset`, cut off from the network, with caches that the test throws away."""
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    datasets = pytest.importorskip("datasets")
-    datasets.disable_progress_bars()
-    return lambda *arguments, **options: datasets.load_dataset(*arguments, cache_dir=str(tmp_path / "cache"), **options)
-
-
 def own_rows(dataset: Path, split: str) -> list[Row]:
     """A split's rows as sketchdata reads them."""
     opened = open_dataset(dataset)
@@ -122,6 +111,27 @@ def test_datasets_finds_every_split_through_the_card(split: str, dataset: Path, 
     loaded = load_dataset(str(dataset))
     assert list(loaded) == list(SIZES)
     assert [parquet_row(row) for row in loaded[split]] == own_rows(dataset, split)
+
+
+def test_the_card_declares_the_labels_as_classes(dataset: Path, tars: Path, load_dataset: Any) -> None:
+    classes = list(open_dataset(dataset).manifest.classes)
+    assert load_dataset(str(dataset))["train"].features["label"].names == classes
+    assert load_dataset(str(tars))["train"].features["cls"].names == classes
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mlcroissant_reads_every_split(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    described = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors
+    assert "@context" not in caplog.text
+    classes = tuple(row["classes/name"] for row in described.records("classes"))
+    assert classes == open_dataset(dataset).manifest.classes
+    for split in SIZES:
+        names = [f"{split}/{name}" for name in ("key_id", "word", "label")]
+        rows = [tuple(row[name] for name in names) for row in described.records(split)]
+        expected = [(key_id, word.encode(), label) for key_id, word, label, *_ in own_rows(dataset, split)]
+        assert rows == expected
 
 
 @pytest.mark.parametrize("split", SIZES)

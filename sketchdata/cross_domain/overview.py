@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sketchdata.cross_domain.layouts import (
     DRAWN_WIDTH,
     GROUPS,
     IMAGENET,
+    PHOTOS,
     UNSEEN,
     VECTORS,
     class_split,
@@ -22,7 +24,8 @@ from sketchdata.cross_domain.layouts import (
 from sketchdata.drawings.raster import raster
 from sketchdata.edges.dataset import stored_pictures
 from sketchdata.photos.image import Photo
-from sketchdata.storage.cards import fill, reject_rows, size_category
+from sketchdata.storage import parquet, pictures
+from sketchdata.storage.cards import features, fill, reject_rows, size_category
 from sketchdata.storage.catalog import choose_classes
 from sketchdata.storage.dataset import Dataset
 from sketchdata.storage.manifest import Manifest
@@ -48,10 +51,17 @@ def sbir_card(manifest: Manifest) -> str:
         for group, classes in group_classes(manifest).items()
     )
     is_drawn = config[DRAWINGS] == VECTORS
+    columns = {DRAWINGS: parquet.schema() if is_drawn else pictures.schema(), PHOTOS: pictures.schema()}
+    infos = "".join(
+        f"  - config_name: {domain}\n    features:\n"
+        + textwrap.indent(features(columns[domain], manifest.classes), "  ")
+        for domain in DOMAINS
+    )
     values = {
         "name": manifest.name,
         "tool": manifest.tool,
         "size_category": size_category(sum(counts.values())),
+        "features": f"dataset_info:\n{infos}",
         "configs": f"configs:\n{patterns}",
         "classes": f"{len(manifest.classes):,}",
         "layout": config["layout"],

@@ -17,6 +17,8 @@ import orjson
 
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import console
+from sketchdata.storage import parquet
+from sketchdata.storage.croissant import CROISSANT_NAME, croissant
 from sketchdata.storage.manifest import (
     MANIFEST_NAME,
     FileEntry,
@@ -140,7 +142,7 @@ class OutputFolder:
         if outside:
             raise SketchDataError(f"{self.out} lists files outside of itself ({outside[0]!r}), so nothing was removed")
         if self.limits is not None or (note is not None and not other):
-            names |= {*self.names, _CARD}
+            names |= {*self.names, _CARD, CROISSANT_NAME}
         claim_folder(self.out, own={self.work_name, *names, *([MANIFEST_NAME] if replaced else [])})
         if replaced:
             self._remove(names)
@@ -172,7 +174,7 @@ class OutputFolder:
         keep_work: bool = False,
         **facts: Any,
     ) -> Manifest:
-        """Write the card and, last, the manifest; delete the work folder.
+        """Write the card, Croissant metadata of Parquet shards and, last, the manifest; delete the work folder.
 
         Args:
             files: All other files, which exist.
@@ -183,6 +185,10 @@ class OutputFolder:
         """
         manifest = dataclasses.replace(self.plan, files=tuple(files), **facts)
         entries = [*files, self.put(_CARD, card(manifest).encode("utf-8"), 0)]
+        shards = {split: found[0].path for split in manifest.splits if (found := manifest.shards(split))}
+        if shards:
+            schemas = {split: parquet.read_facts(self.out / path)[0] for split, path in shards.items()}
+            entries.append(self.put(CROISSANT_NAME, croissant(manifest, schemas), 0))
         manifest = dataclasses.replace(manifest, files=tuple(sorted(entries, key=lambda entry: entry.path)))
         listed = {entry.path for entry in entries}
         within = [path for name in sweep for path in (self.out / name).iterdir()]

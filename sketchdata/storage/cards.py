@@ -5,13 +5,17 @@ Those of drawings have the YAML front matter by which `datasets` and the Hugging
 
 from __future__ import annotations
 
+import json
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from sketchdata.formats.deephash import FILES, PARTS
+from sketchdata.storage import parquet
 from sketchdata.storage.manifest import Manifest
-from sketchdata.storage.pictures import UNDIVIDED
+from sketchdata.storage.pictures import UNDIVIDED, schema
 
 #: What paths of sources begin with that are not laid out like the official bucket.
 OWN_FILES = "./"
@@ -64,6 +68,43 @@ def _configs(patterns: Mapping[str, str]) -> str:
     return "".join(["configs:\n  - config_name: default\n    data_files:\n", *files]) if files else ""
 
 
+def features(schema: pa.Schema, classes: Sequence[str]) -> str:
+    """Return the columns of Parquet shards as YAML, as `datasets` declares them; `label` is a ClassLabel.
+
+    Args:
+        schema: The columns.
+        classes: The class table.
+
+    Returns:
+        A list below the key `features`, indented by four blanks.
+    """
+    return "".join(f"    - name: {column.name}\n{_feature(column, classes, 6)}" for column in schema)
+
+
+def _feature(column: pa.Field, classes: Sequence[str], indent: int) -> str:
+    blank, kind = " " * indent, column.type
+    if column.name == "label":
+        return f"{blank}dtype:\n{blank}  class_label:\n{blank}    names:\n{class_names(classes, indent + 6)}"
+    if column.name == "image":
+        return f"{blank}dtype: image\n"
+    if pa.types.is_list(kind):
+        return f"{blank}list:\n{_feature(kind.value_field, classes, indent + 2)}"
+    if pa.types.is_struct(kind):
+        inner = (f"{blank}  - name: {field.name}\n{_feature(field, classes, indent + 4)}" for field in kind)
+        return f"{blank}struct:\n{''.join(inner)}"
+    if pa.types.is_dictionary(kind):
+        return f"{blank}dtype: string\n"
+    # Where pyarrow's own name of a type is not that of `datasets`.
+    name = {pa.float32(): "float32", pa.date32(): "date32"}.get(kind, str(kind))
+    return f"{blank}dtype: {name}\n"
+
+
+def class_names(classes: Sequence[str], indent: int) -> str:
+    """Return the class table as YAML, one line per class, as `datasets` declares a ClassLabel."""
+    # JSON strings are YAML strings, whatever they contain.
+    return "".join(f"{' ' * indent}'{number}': {json.dumps(word)}\n" for number, word in enumerate(classes))
+
+
 def _number(manifest: Manifest) -> str:
     """Return what `datasets` calls the type of coordinates."""
     return "float64" if manifest.is_raw else "int64"
@@ -77,6 +118,7 @@ def dataset_card(manifest: Manifest) -> str:
     """Return the card of a built data set of drawings."""
     patterns = {split: f"data/{split}-*.parquet" for split in manifest.splits if manifest.shards(split)}
     common: dict[str, object] = {
+        "features": features(parquet.schema(raw=manifest.is_raw), manifest.classes),
         "configs": _configs(patterns),
         "size_category": size_category(sum(manifest.splits.values())),
         "sources": len(manifest.sources),
@@ -112,6 +154,7 @@ def picture_card_head(manifest: Manifest, pictures: str) -> str:
         "pictures",
         manifest,
         size_category=size_category(sum(counts)),
+        features=features(schema(), manifest.classes),
         pictures=pictures,
         filled=sum(map(bool, counts)),
         origin="photos" if parent is None else f"{parent.name} (sha256 of its manifest: `{parent.sha256}`)",
@@ -144,6 +187,7 @@ def webdataset_card(manifest: Manifest) -> str:
         tars,
         configs=_configs({split: f"{split}-*.tar" for split in tars}),
         png=f"\n- `{{key_id}}.png`: {size} × {size} pixels, 8-bit grey, {ink}, lines {width} px wide" if size else "",
+        class_names=class_names(manifest.classes, 12),
         number=_number(manifest),
         png_feature="    - name: png\n      dtype: image\n" if size else "",
         shards=f"{first}-{{000000..{tars[first] - 1:06d}}}.tar",

@@ -233,17 +233,6 @@ def test_webdataset_reads_the_tars_by_the_address_in_the_card(built: Path) -> No
     assert [int(sample["__key__"]) for sample in samples] == key_ids(built, ["train"])
 
 
-@pytest.fixture
-def load_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`datasets.load_dataset`, cut off from the network, with caches that the test throws away."""
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    datasets = pytest.importorskip("datasets")
-    datasets.disable_progress_bars()
-    return lambda *arguments, **options: datasets.load_dataset(*arguments, cache_dir=str(tmp_path / "cache"), **options)
-
-
 def test_datasets_reads_the_tars(built: Path, pixels: dict[int, np.ndarray], load_dataset: Any) -> None:
     loaded = load_dataset("webdataset", data_files={split: f"{built}/shards/{split}-*.tar" for split in SPLITS})
     for split in SPLITS:

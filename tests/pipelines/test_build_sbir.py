@@ -16,6 +16,7 @@ import torch
 
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cross_domain.dataset import GROUPS, read_group
+from sketchdata.cross_domain.layouts import DOMAINS
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import svg
 from sketchdata.photos.image import decode
@@ -193,6 +194,18 @@ def test_own_folders_are_matched_by_spelling_and_read_back(own: tuple[Path, Path
         assert read.drawings.labels.bincount().tolist() == [8] * len(read.classes)
         assert read.photos.labels.bincount().tolist() == [3] * len(read.classes)
         assert read.photos.pictures(torch.arange(2), 32).float().std() > 0
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_datasets_loads_each_domain_by_the_card(
+    domain: str, own: tuple[Path, Path], tmp_path: Path, load_dataset: Any
+) -> None:
+    manifest = build(*own, tmp_path / "out")
+    loaded = load_dataset(str(tmp_path / "out"), domain)
+    assert {group: len(rows) for group, rows in loaded.items()} == {
+        group: manifest.splits[f"{group}-{domain}"] for group in GROUPS
+    }
+    assert loaded["unseen"].features["label"].names == list(CLASSES)
 
 
 def test_seen_files_hold_nothing_of_an_unseen_class(own: tuple[Path, Path], tmp_path: Path) -> None:
