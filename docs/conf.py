@@ -67,7 +67,8 @@ def _options(_app: Any, _context: Any, lines: list[str]) -> None:
         elif line.strip().startswith(":options:"):
             line = f"    One of: ``{value.replace(' | ', '``, ``')}``"
         elif not line.startswith(".. option::"):
-            line = _inline(line)
+            required, _, text = line.rpartition("**Required** ")
+            line = _inline(line) if not required else f"{required}{_inline(text)} Required."
         written += ["", line] if line.startswith("    ") else [line]
     lines[:] = written
 

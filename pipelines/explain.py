@@ -39,8 +39,8 @@ class Config:
     )
     by: str = option(
         BY_GRADIENT,
-        help="How strokes are weighed: by integrated gradients of the class's score, or by leaving out each stroke, "
-        "which any run allows.",
+        help="Weights of strokes: by integrated gradients of the class's score, or by removal of each stroke, which "
+        "works with any run.",
         type=click.Choice([BY_GRADIENT, BY_REMOVAL]),
     )
     out: Path | None = option(
@@ -50,23 +50,23 @@ class Config:
     )
     maps: Path | None = option(
         None,
-        help=f"Write the maps that respond most to the drawing, and to --photo beside it, to {_SUFFIXES}.",
+        help=f"Write the feature maps that respond most to the drawing, and to --photo, to {_SUFFIXES}.",
         type=FILE,
     )
     filters: Path | None = option(
         None,
-        help=f"Write the first layer's filters, beside the pretrained ones if the run began with any, to {_SUFFIXES}.",
+        help=f"Write the first layer's filters, beside the pretrained ones if there are any, to {_SUFFIXES}.",
         type=FILE,
     )
     invert: Path | None = option(
         None,
-        help=f"Write what looks the same as the drawing to each layer, by optimisation, to {_SUFFIXES}.",
+        help=f"Write, for each layer, a picture with the same features as the drawing, to {_SUFFIXES}.",
         type=FILE,
     )
     photo: Path | None = option(
         None, help="Photo beside the drawing in --maps and --invert, for runs of `train dsf`.", type=FILE
     )
-    map_count: int = option(8, help="Maps of each layer in --maps.", type=click.IntRange(1, 32))
+    map_count: int = option(8, help="Number of maps per layer in --maps.", type=click.IntRange(1, 32))
     steps: int = option(
         200, help="Steps of the optimiser for each picture of --invert.", type=click.IntRange(1, 100_000)
     )

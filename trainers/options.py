@@ -321,7 +321,7 @@ class DsfConfig(MixOptions, PictureConfig):
     )
     mix: str = option(
         "s+i+e",
-        help="What one classifier learns from: drawings (s), photos (i) and edge maps of the photos (e).",
+        help="Training data of the classifier: drawings (s), photos (i) and edge maps of the photos (e).",
         type=click.Choice(MIXES),
     )
     views: int = option(
@@ -331,23 +331,24 @@ class DsfConfig(MixOptions, PictureConfig):
     )
     patches: bool = option(
         True,
-        help="Learn from one of nine patches of a photo or edge map, and their mirror images, or from the whole.",
+        help="Train on nine patches of a photo or edge map and their mirror images, or on the whole picture.",
         param_decls=["--patches/--whole"],
     )
     resize: str = option(
         "ink",
-        help="How drawings that are pixels are resized and turned: ink pixel by ink pixel, the same after thinning, or "
-        "interpolated. The paper's text thins, and the caption of its Figure 1 does not.",
+        help="How drawings that are pixels are resized and turned: by moving ink pixels (ink), by moving them after "
+        "thinning (thinned), or by interpolation (bilinear). The paper's text thins; the caption of its Figure 1 does "
+        "not.",
         type=click.Choice(["ink", "thinned", "bilinear"]),
     )
-    edge_detector: str = option("learned", help="Detector of the photos' edge maps.", metavar="NAME")
+    edge_detector: str = option("learned", help="Detector of the edge maps of photos.", metavar="NAME")
     edge_threshold: float = option(
         0.9,
-        help="Share of a map's strongest edge from which on its pixels are ink. The paper says 0.9, and not of what.",
+        help="Pixels above this share of a map's strongest edge are ink. The paper says 0.9, but not of what.",
         type=click.FloatRange(0, 1, min_open=True),
     )
     repeat_photos: int = option(
-        1, help="How often photos and edge maps come in an epoch, where they are few.", type=click.IntRange(1, 10_000)
+        1, help="How often each photo and edge map is used per epoch, if they are few.", type=click.IntRange(1, 10_000)
     )
 
 

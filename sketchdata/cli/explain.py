@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 def explain(run: Path, file: str, as_json: bool, config: recipe.Config) -> None:
     """Show which strokes of a drawing decide its class for a trained network.
 
-    A FILE holds one drawing: an .svg file, a picture whose lines are traced, or a line of .ndjson, FILE.ndjson#3. RUN
-    is the folder of a finished training that recognises drawings.
+    FILE is one drawing: an .svg file, a picture whose lines are traced, or a line of an .ndjson file, FILE.ndjson#3.
+    RUN is the folder of a finished training that recognises drawings.
 
-    A stroke's weight is above 0 if it speaks for the class, and below 0 if against it. The score is that of the class
-    above the mean of all classes. By integrated gradients the weights sum to the score of the drawing less that of
-    blank paper; by removal a weight is what the score falls by without the stroke.
+    A stroke with a positive weight supports the class; one with a negative weight speaks against it. The score is that
+    of the class minus the mean over all classes. By integrated gradients, the weights sum to the score of the drawing
+    minus the score of blank paper; by removal, a weight is the decrease of the score without the stroke.
 
-    --maps, --filters and --invert show what the layers of the picture branch see. Inverted features are optimised from
-    noise, one picture for each layer.
+    --maps, --filters and --invert show the layers of the picture branch. Inverted features are pictures optimised from
+    noise, one for each layer.
 
     Example: sketchdata explain runs/recognition cat.svg --out cat-explained.svg
 

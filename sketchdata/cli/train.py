@@ -245,13 +245,13 @@ def zsih(config: trainers.ZsihConfig, splits: SplitOptions, training: PairTraini
 @options(trainers.PAPER_DSF, config=trainers.DsfConfig, training=TrainingOptions)
 @JSON
 def dsf(config: trainers.DsfConfig, training: TrainingOptions, as_json: bool) -> None:
-    """Train the deep sketch feature: one classifier of drawings, photos and edge maps, by whose layers they compare.
+    """Train the deep sketch feature: one classifier of drawings, photos and edge maps, whose layers compare them.
 
-    Drawings are learned from in 18 views, photos and their binarised edge maps in nine patches and mirror images.
-    --fold 1/3 leaves out a third of the drawings, by a keyed hash, which `sketchdata evaluate RUN --views 18`
-    recognises; `sketchdata encode RUN DATA --layer fc6+fc7` makes vectors for `index build` and `search`. All classes
-    of the data are learned. --preset paper has AlexNet and its settings, for a GPU. --resume continues an interrupted
-    training and ends with the same network; on the CPU, to the bit.
+    The network is trained on 18 views of the drawings, and on nine patches of the photos and their binarised edge maps,
+    with mirror images. --fold 1/3 leaves out a third of the drawings, by a keyed hash; `sketchdata evaluate RUN --views
+    18` recognises them, and `sketchdata encode RUN DATA --layer fc6+fc7` makes vectors for `index build` and `search`.
+    All classes of the data are learned. --preset paper has AlexNet and its settings, for a GPU. --resume continues an
+    interrupted training and ends with the same network; on the CPU, to the bit.
 
     Example: sketchdata train dsf --data data/tu-berlin --fold 1/3 --weights imagenet --out runs/dsf
 

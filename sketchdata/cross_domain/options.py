@@ -109,18 +109,18 @@ class MixOptions:
 
     fold: str | None = option(
         None,
-        help="Fold K of N folds of the drawings, by a keyed hash, which is not learned from: 1/3, 2/3, 3/3. Default: "
-        "learn from all drawings, or from the split train of a data set of drawings alone.",
+        help="Leave out the drawings of fold K of N, by a keyed hash: 1/3, 2/3, 3/3. Default: train on all drawings "
+        "or, for a data set of drawings alone, on its split train.",
         metavar="K/N",
     )
     fold_photos: bool = option(
         False,
-        help="Leave out the photos of that fold, too, so that they can be searched; the paper learns from all.",
+        help="Leave out the photos of that fold too, to measure search on new photos; the paper trains on all.",
         param_decls=["--fold-photos/--all-photos"],
     )
     validation_share: float = option(
         0.1,
-        help="Share of the other drawings that chooses the epoch; with 0 drawings that are learned from choose it.",
+        help="Share of the other drawings that chooses the epoch; with 0, training drawings choose it.",
         type=click.FloatRange(0, 0.5),
     )
 
