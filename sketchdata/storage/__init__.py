@@ -1,1 +1,1 @@
-"""Bytes on disk and on the wire: manifests, shards, output folders, downloads."""
+"""Storage: manifests, Parquet and tar shards, records, cards, downloads."""

@@ -1,6 +1,6 @@
-"""The cards of data sets: README files, filled in from `templates/`, that say what a folder holds and how to load it.
+"""The cards of data sets: README files from `templates/` that describe the content of a folder and how to load it.
 
-Those of drawings have the YAML front matter by which `datasets` and the Hugging Face Hub find the splits.
+Cards of drawings have YAML front matter, with which `datasets` and the Hugging Face Hub find the splits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sketchdata.storage import parquet
 from sketchdata.storage.manifest import Manifest
 from sketchdata.storage.pictures import UNDIVIDED, schema
 
-#: What paths of sources begin with that are not laid out like the official bucket.
+#: Prefix of source paths that do not have the layout of the official bucket.
 OWN_FILES = "./"
 
 _QUICKDRAW = "[Quick, Draw!](https://github.com/googlecreativelab/quickdraw-dataset) by Google (CC BY 4.0)"
@@ -36,7 +36,7 @@ def _card(
     cells: Mapping[str, object] | None = None,
     **values: object,
 ) -> str:
-    """Fill a template in; `row` is a row of its table of splits, and `cells` has what stands there for {cell}."""
+    """Fill in a template; `row` is a row of its table of splits, and `cells` has the values of its {cell} fields."""
     parent = manifest.parent
     made_from = "" if parent is None else f", exported from\n{parent.name} (sha256 of its manifest: `{parent.sha256}`)"
     own = _is_own(manifest)
@@ -63,7 +63,7 @@ def fill(template: str, values: Mapping[str, object]) -> str:
 
 
 def _configs(patterns: Mapping[str, str]) -> str:
-    """Return the part of the front matter that says where the files of each split are."""
+    """Return the part of the front matter with the files of each split."""
     files = [f"      - split: {split}\n        path: {pattern}\n" for split, pattern in patterns.items()]
     return "".join(["configs:\n  - config_name: default\n    data_files:\n", *files]) if files else ""
 
@@ -106,7 +106,7 @@ def class_names(classes: Sequence[str], indent: int) -> str:
 
 
 def _number(manifest: Manifest) -> str:
-    """Return what `datasets` calls the type of coordinates."""
+    """Return the `datasets` type of coordinates."""
     return "float64" if manifest.is_raw else "int64"
 
 
@@ -145,9 +145,9 @@ def dataset_card(manifest: Manifest) -> str:
 
 
 def picture_card_head(manifest: Manifest, pictures: str) -> str:
-    """Return how the card of a set of pictures of photos begins: front matter, title, and where they are from.
+    """Return the start of the card of a set of crops or edge maps: front matter, title, and sources.
 
-    `manifest` has one undivided split; `pictures` says what they are, in the plural.
+    `manifest` has one undivided split; `pictures` is the plural noun for the pictures.
     """
     counts, parent = manifest.counts[UNDIVIDED].values(), manifest.parent
     return _card(
@@ -162,7 +162,7 @@ def picture_card_head(manifest: Manifest, pictures: str) -> str:
 
 
 def reject_rows(manifest: Manifest) -> str:
-    """Return the rows of a card's table of what was refused."""
+    """Return the rows of a card's table of rejects."""
     return "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest.rejects.items()) or "| none | 0 |"
 
 
@@ -204,7 +204,7 @@ def ndjson_card(manifest: Manifest) -> str:
         else f"`{{split}}/{{category}}{suffix}` holds a category's drawings of a split."
     )
     patterns = {} if merged else {split: f"{split}/*{suffix}" for split in manifest.splits}
-    # Without them, a file that begins with drawings of unknown countries would have a column of nulls.
+    # Without declared columns, a file that starts with unknown countries would have a column of nulls.
     columns = dict.fromkeys(("word", "countrycode", "timestamp", "key_id"), "string") | {"recognized": "bool"}
     fields = "".join(f"    - name: {name}\n      dtype: {kind}\n" for name, kind in columns.items())
     lists = f"    - name: drawing\n      list:\n        list:\n          list: {_number(manifest)}\n"

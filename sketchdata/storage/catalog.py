@@ -1,4 +1,4 @@
-"""The official QuickDraw files: where each format lies in the bucket, and the published sizes and md5 sums."""
+"""The official QuickDraw files: the path of each format in the bucket, and the published sizes and md5 sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sketchdata.names import did_you_mean, names_in
 #: The bucket over HTTPS. Source: github.com/googlecreativelab/quickdraw-dataset, CC BY 4.0.
 BUCKET = "https://storage.googleapis.com/quickdraw_dataset"
 
-#: {format: (folder in the bucket, suffix)}; a file is named after its category, spaces and capitals kept.
+#: {format: (folder in the bucket, suffix)}; a file has the name of its category, with spaces and capitals.
 FORMATS = {
     "simplified": ("full/simplified", ".ndjson"),
     "raw": ("full/raw", ".ndjson"),
@@ -27,7 +27,7 @@ FORMATS = {
 }
 
 
-#: What --classes calls the class table of the official files.
+#: The name of the official class table for --classes.
 QUICKDRAW = "quickdraw"
 
 
@@ -53,7 +53,7 @@ def official_path(format_name: str, category: str) -> str:
 
 @functools.cache
 def category_of(name: str) -> str:
-    """Return the category that a file is named after, whatever program has downloaded it.
+    """Return the category in a file's name, as written by any download program.
 
     >>> [category_of(name) for name in ("full_simplified_hot%20dog.ndjson", "sketchrnn_cat.full.npz", "big+ben.bin.gz")]
     ['hot dog', 'cat', 'big ben']
@@ -83,10 +83,10 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def read_class_table(name: str | Path) -> tuple[str, ...]:
-    """Read a class table that a user gave as --classes: `quickdraw`, or a file with one name per line.
+    """Read the class table of --classes: `quickdraw`, or a file with one name per line.
 
     Raises:
-        ConfigError: The file cannot be read, has an empty line or no line at all.
+        ConfigError: The file cannot be read, has an empty line, or is empty.
     """
     path = manifest_path("quickdraw-categories.txt") if name == QUICKDRAW else Path(name)
     try:

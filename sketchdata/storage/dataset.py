@@ -1,4 +1,4 @@
-"""A built data set on disk: opened, read split by split, checked, and chosen from for exports."""
+"""Data sets on disk: opening, reading split by split, checking, and choosing the splits of an export."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Dataset:
                 yield parquet.from_table(table)
 
     def fingerprint(self) -> str:
-        """Return a sha256 that changes when the data set does."""
+        """Return a sha256 that identifies the content of the data set."""
         return hash_file(self.directory / MANIFEST_NAME, "sha256")
 
     def first(self, split: str, count: int, word: str | None = None) -> DrawingBatch:
-        """Return a split's first drawings, of one class or of all: a random sample, by the order of the rows.
+        """Return a split's first drawings, of one class or of all; by the order of the rows, they are a random sample.
 
         Raises:
             ConfigError: The split or class does not exist.
@@ -93,13 +93,13 @@ def open_dataset(directory: Path, table: Path | None = None) -> Dataset:
     """Open a data set that `sketchdata build` or `sketchdata export webdataset` made, or tars that others made.
 
     Args:
-        directory: Where it is.
+        directory: Its folder.
         table: The class table of tars without a manifest; None for classes.txt beside them, or the words in their JSON.
 
     Raises:
-        ConfigError: A class `table` is given where there is a manifest, or cannot be read.
-        SketchDataError: It is not there, not finished, or of another layout version; or of the tars' samples, hardly
-            any or not enough are drawings of a class.
+        ConfigError: A class `table` is given although there is a manifest, or cannot be read.
+        SketchDataError: The data set does not exist, is not finished, or has another layout version; or too few of the
+            tars' samples are drawings of a class.
     """
     if (directory / MANIFEST_NAME).exists() or not (tars := find_tars(directory)):
         check_needed(directory, table)
@@ -111,28 +111,28 @@ def open_dataset(directory: Path, table: Path | None = None) -> Dataset:
 
 
 def check_needed(directory: Path, table: Path | None) -> None:
-    """Refuse a class table where the data has its own."""
+    """Raise a ConfigError for a class table if the data has its own."""
     if table is not None:
         raise ConfigError(
             f"--classes {table} is for tars without a {MANIFEST_NAME}, and {directory} has its own classes"
         )
 
 
-#: The class table beside tars, and what other programs call our splits.
+#: The class table beside tars, and the names of our splits in other programs.
 _CLASSES, _SPLITS = "classes.txt", {"valid": "val", "validation": "val", "dev": "val", "training": "train"}
 _SPLIT_NAME = re.compile(r"(train|training|val|valid|validation|dev|test|gallery|query)(?![a-z])", re.IGNORECASE)
-#: Of the samples of others' tars, no larger share may be refused.
+#: Maximum share of rejected samples in tars of other programs.
 _MOST_REFUSED = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class LooseTars(Dataset):
-    """Tars of drawings without a manifest; `manifest` says what was found in them.
+    """Tars of drawings without a manifest; `manifest` is made from their content.
 
     Attributes:
         parts: {split: its tars}.
-        divided: Whether nothing says which split a tar is of, so that every split is a part of each, by key_id.
-        tars: What reads them.
+        divided: Whether the tars have no split, so that every split is a part of each tar, by key_id.
+        tars: The reader.
     """
 
     parts: dict[str, tuple[Path, ...]]
@@ -156,13 +156,13 @@ class LooseTars(Dataset):
                 )
 
     def fingerprint(self) -> str:
-        """Return a sha256 that changes when a tar or the class table does."""
+        """Return a sha256 that identifies the tars and the class table."""
         return hashlib.sha256(orjson.dumps([self.manifest.classes, self.manifest.files])).hexdigest()
 
 
 @functools.lru_cache(maxsize=4)
 def _scan(directory: Path, tars: tuple[Path, ...], table: tuple[str, ...] | None, _state: object) -> LooseTars:
-    """Read all tars once, for their classes and numbers; `_state` is what changes when they do."""
+    """Read all tars once, for their classes and counts; `_state` identifies their content."""
     reader, counts, files = SampleReader(directory, table), Counter[tuple[str, int]](), []
     names = {path: _split_of(path.relative_to(directory)) for path in tars}
     divided = None in names.values()
@@ -211,7 +211,7 @@ def _split_of(path: Path) -> str | None:
 
 
 def file_faults(directory: Path, entries: Iterable[FileEntry]) -> Iterator[tuple[FileEntry, tuple[str, str] | None]]:
-    """Yield each listed file of a folder with what `file_fault` finds; several are hashed at once."""
+    """Yield each listed file of a folder with the result of `file_fault`; several are hashed in parallel."""
 
     def look(entry: FileEntry) -> tuple[FileEntry, tuple[str, str] | None]:
         return entry, file_fault(directory / entry.path, size=entry.bytes, sha256=entry.sha256)
@@ -229,14 +229,14 @@ class Parent(Dataset):
 
     @property
     def entry(self) -> ParentEntry:
-        """What the output's manifest says about it."""
+        """The entry in the output's manifest."""
         return ParentEntry(name=self.manifest.name, sha256=self.sha256)
 
     def plan(self, kind: str, config: dict[str, Any]) -> Manifest:
-        """Return an export's manifest as far as it is known beforehand."""
+        """Return an export's manifest as far as it is known in advance."""
         return Manifest(
             name=f"{self.manifest.name}-{kind}",
-            # That drawings are raw decides the types of columns.
+            # Raw drawings have other types of columns.
             config={**config, "splits": list(self.splits), **({"keep_raw": True} if self.manifest.is_raw else {})},
             classes=self.manifest.classes,
             counts={split: self.manifest.counts[split] for split in self.splits},
@@ -250,9 +250,9 @@ class Parent(Dataset):
         """Check every shard of the splits against the manifest.
 
         Raises:
-            SketchDataError: Shards are missing or damaged; all of them are named.
+            SketchDataError: Shards are missing or damaged; the message names all of them.
         """
-        # Zstandard frames of Parquet carry no checksum: without this, a flipped bit would become a wrong drawing.
+        # Parquet's Zstandard frames have no checksum: without this check, a flipped bit would give a wrong drawing.
         manifest = self.manifest
         shards = [shard for split in self.splits for shard in manifest.shards(split) or manifest.tars(split)]
         faults = [f"  {shard.path} {fault[1]}" for shard, fault in file_faults(self.directory, shards) if fault]
@@ -262,13 +262,13 @@ class Parent(Dataset):
 
 
 def open_parent(directory: Path, splits: str | None, out: Path, *, tars: bool = False) -> Parent:
-    """Open a built data set, or also `tars` of an export, to make something else of some of its splits.
+    """Open a built data set, or with `tars` also an export, as the source of another output.
 
-    `splits` are comma-separated names, None all that have drawings; `out` is where the export goes.
+    `splits` are comma-separated names, None for all with drawings; `out` is the folder of the output.
 
     Raises:
-        ConfigError: A split is unknown or none has drawings, or the export would lie in the data set.
-        SketchDataError: There is no built data set.
+        ConfigError: A split is unknown or no split has drawings, or the output would be inside the data set.
+        SketchDataError: The data set does not exist.
     """
     manifest = read_manifest(directory)
     if directory.resolve() in (out.resolve(), *out.resolve().parents):

@@ -1,6 +1,7 @@
-"""Fetching over HTTP that survives a bad network: resumed where it broke off, checked, and whole or not at all.
+"""Robust HTTP downloads: resumed after interruptions, checked, and written whole or not at all.
 
-`stat` asks what a file is, `stream` yields its bytes, `download` puts it on disk, and `receive` does so with any bytes.
+`stat` requests a file's metadata, `stream` yields its bytes, `download` writes it to disk, and `receive` does so with
+bytes from any source.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sketchdata.storage.manifest import hash_file, replacing
 
 BLOCK_BYTES = 1 << 20
 
-# A block is handed on after this long even when it is not full, so that progress shows on a slow line.
+# A block is passed on after this time even if it is not full, so that progress is visible on a slow connection.
 _BLOCK_SECONDS = 0.5
 
 _ADVICE = {
@@ -48,7 +49,7 @@ class NotFoundError(FetchError):
 
 
 class CutOffError(FetchError):
-    """Every try ended in a cut or a time-out; what has arrived is good, and a later run can resume from it."""
+    """All retries were interrupted or timed out; the received bytes are valid, and a later run can resume."""
 
 
 class SourceChangedError(FetchError):
@@ -56,7 +57,7 @@ class SourceChangedError(FetchError):
 
 
 class _CutError(Exception):
-    """One try failed in a way that the next may not."""
+    """One try failed with a temporary error."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -65,19 +66,19 @@ class _CutError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class FetchPolicy:
-    """How patient to be.
+    """Retries and timeouts.
 
     Attributes:
-        tries: Failures in a row, without `progress_bytes` in between, after which to give up.
-        progress_bytes: What counts as progress.
+        tries: Number of consecutive failures, without `progress_bytes` in between, after which to give up.
+        progress_bytes: Number of bytes that count as progress.
         pause_seconds: The first pause; it doubles with each failure, and a random part of it is waited (full jitter, so
-            that many workers do not come back at once).
-        longest_pause: The most that it doubles to.
-        longest_retry_after: The most that a server's Retry-After is honoured for.
-        connect_seconds: How long to wait for a connection.
-        read_seconds: How long to wait for the next bytes.
-        least_rate: Bytes a second below which a connection counts as cut …
-        rate_seconds: … when measured over this long.
+            that many workers do not retry at the same time).
+        longest_pause: The maximum pause.
+        longest_retry_after: The maximum Retry-After that is waited for.
+        connect_seconds: Timeout of connecting.
+        read_seconds: Timeout of reading the next bytes.
+        least_rate: Minimum bytes per second; slower connections count as interrupted.
+        rate_seconds: Seconds over which the rate is measured.
     """
 
     tries: int = 5
@@ -96,13 +97,13 @@ DEFAULT_POLICY = FetchPolicy()
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """What a server announces about a file; None where it does not say.
+    """A file's metadata from a server; missing values are None.
 
     Attributes:
-        url: Its address.
+        url: Its URL.
         bytes: Its size.
-        md5: In hexadecimal, from `x-goog-hash` or `Content-MD5`.
-        validator: A strong ETag, else Last-Modified: another value means another file.
+        md5: Hexadecimal, from `x-goog-hash` or `Content-MD5`.
+        validator: A strong ETag, or else Last-Modified, which identifies the version of the file.
     """
 
     url: str
@@ -112,10 +113,10 @@ class RemoteFile:
 
 
 def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
-    """Ask a server about a file without fetching it.
+    """Request a file's metadata without its content.
 
     Raises:
-        NotFoundError: It is not there.
+        NotFoundError: The file does not exist.
         FetchError: The server refuses or cannot be reached.
     """
     method, patience = "HEAD", _Patience(url, policy)
@@ -123,10 +124,10 @@ def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
         try:
             with _answer(method, url, {}, policy) as response:
                 if method == "HEAD" and response.status_code in (405, 501):
-                    method = "GET"  # the body is left unread
+                    method = "GET"  # without reading the body
                     continue
                 _check_status(response, url)
-                # An object that the bucket unpacks while sending is announced with size and hash of the packed one.
+                # For an object that the bucket decompresses while sending, size and hash are of the compressed one.
                 unpacked = response.headers.get("x-goog-stored-content-encoding", "identity") != "identity"
                 return RemoteFile(
                     url=url,
@@ -141,15 +142,15 @@ def stat(url: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> RemoteFile:
 def stream(
     url: str, *, start: int = 0, validator: str | None = None, policy: FetchPolicy = DEFAULT_POLICY
 ) -> Iterator[bytes]:
-    """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, resuming by itself after a cut.
+    """Yield a file's bytes from offset `start`, in blocks of at most about 1 MiB, resuming after interruptions.
 
-    `validator` is the version wanted, as told by `stat`; without it the first answer's version is the one.
+    `validator` is the requested version, from `stat`; by default, the version of the first response.
 
     Raises:
-        NotFoundError: It is not there.
-        SourceChangedError: The file is not, or no longer, the version wanted.
-        CutOffError: Every try was cut.
-        FetchError: The server refuses, or does not keep to HTTP (RFC 9110, sections 13 to 15).
+        NotFoundError: The file does not exist.
+        SourceChangedError: The file is not, or no longer, the requested version.
+        CutOffError: All retries were interrupted.
+        FetchError: The server refuses, or violates HTTP (RFC 9110, sections 13 to 15).
     """
     position, version, patience = start, _Version(validator=validator), _Patience(url, policy)
     while True:
@@ -160,7 +161,7 @@ def stream(
             with _answer("GET", url, headers, policy) as response:
                 version = _check_version(response, version, url, position)
                 if response.status_code == 416:
-                    return  # _check_version has seen that the file ends exactly here
+                    return  # by _check_version, the file ends exactly here
                 for block in _blocks(response, _bytes_to_skip(response, position, url), policy):
                     position += len(block)
                     patience.progress(len(block))
@@ -183,18 +184,18 @@ def download(
     policy: FetchPolicy = DEFAULT_POLICY,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Downloaded:
-    """Put a file on disk, whole and checked or not at all; see `receive` for what is kept after a failure.
+    """Download a file to disk, whole and checked or not at all; see `receive` for what is kept after a failure.
 
     Args:
-        url: An http or https address.
-        path: Where to put it. A file that is there with the right size and md5 is left alone.
-        bytes: The size it must have; by default what the server announces.
-        md5: The md5 it must have, in hexadecimal; by default what the server announces, if it does.
-        policy: How patient to be.
-        on_bytes: Called with the number of bytes on disk as it grows (and falls, when it starts again).
+        url: An http or https URL.
+        path: The path of the file. An existing file with the right size and md5 is kept.
+        bytes: The expected size; by default from the server.
+        md5: The expected md5, hexadecimal; by default from the server, if available.
+        policy: Retries and timeouts.
+        on_bytes: Called with the number of bytes on disk, which decreases when the download restarts.
 
     Raises:
-        FetchError: It could not be downloaded, or has the wrong size or md5 even when fetched once more from zero.
+        FetchError: The download failed, or size or md5 are wrong even after a second download from the start.
     """
     given = Expected(bytes=bytes, md5=md5)
     if md5 is not None and (found := present(path, given)):
@@ -223,14 +224,14 @@ def _download(
 
 @dataclass(frozen=True, kw_only=True)
 class _Version:
-    """Which version of a file this is: its validator and its whole size, where known."""
+    """The version of a file: its validator and its full size, if known."""
 
     validator: str | None = None
     total: int | None = None
 
 
 class _Patience:
-    """Counts the failures in a row and waits between the tries."""
+    """Counts consecutive failures and waits between retries."""
 
     def __init__(self, url: str, policy: FetchPolicy) -> None:
         self.url, self.policy = url, policy
@@ -255,13 +256,13 @@ class _Patience:
 
 @functools.cache
 def ssl_context() -> ssl.SSLContext:
-    """Return the certificates that servers are checked by; loading them takes 20 ms, and every request needs them."""
+    """Return the TLS context with certificates; cached, since loading them takes 20 ms."""
     return httpx.create_ssl_context()
 
 
 @contextmanager
 def _answer(method: str, url: str, headers: dict[str, str], policy: FetchPolicy) -> Iterator[httpx.Response]:
-    """Send one request and hand out the answer, its body unread; a fault that may pass becomes a _CutError."""
+    """Send one request and return the response without reading its body; a temporary error becomes a _CutError."""
     headers = {"User-Agent": f"sketchdata/{__version__}", "Accept-Encoding": "identity", **headers}
     timeout = httpx.Timeout(policy.read_seconds, connect=policy.connect_seconds)
     settings: dict[str, Any] = {"verify": ssl_context(), "timeout": timeout, "follow_redirects": True}
@@ -288,7 +289,7 @@ def _check_status(response: httpx.Response, url: str) -> None:
         advice = _ADVICE.get(status, "the server does not give the file out: check the address")
         raise FetchError(f"{_shown(url)}: status {status} {response.reason_phrase}, {advice}")
     encoding = response.headers.get("Content-Encoding", "identity")
-    # A .gz is often sent with its own compression named as the transport's: its bytes are still the stored ones.
+    # A .gz file is often sent with its compression declared as transport encoding; its bytes are the stored ones.
     if encoding != "identity" and not response.url.path.endswith(".gz"):
         raise FetchError(f"{_shown(url)}: the server sends it compressed ({encoding}), although asked not to")
 
@@ -322,7 +323,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _check_version(response: httpx.Response, wanted: _Version, url: str, position: int) -> _Version:
-    """Compare an answer with what was seen before, and return all that is known about the version now."""
+    """Compare a response with the known version, and return the updated version."""
     if response.status_code == 416:
         found = _Version(total=_content_range(response)[1])
     else:
@@ -345,13 +346,13 @@ def _differs(wanted: object, found: object) -> bool:
 
 
 def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
-    """Return the first byte and the whole size that Content-Range names."""
+    """Return the first byte and the full size in Content-Range."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     return (_number(match[1]), _number(match[2])) if match else (None, None)
 
 
 def _bytes_to_skip(response: httpx.Response, position: int, url: str) -> int:
-    """Return how many bytes to throw away: all those already had, when the server sends the file from its beginning."""
+    """Return how many bytes to skip: the ones already received, if the server sends the file from its start."""
     if response.status_code == 200:
         return position
     first = _content_range(response)[0]
@@ -365,7 +366,7 @@ def _bytes_to_skip(response: httpx.Response, position: int, url: str) -> int:
 
 
 def _blocks(response: httpx.Response, skip: int, policy: FetchPolicy) -> Iterator[bytes]:
-    """Yield the body in blocks, without its first `skip` bytes; also what arrived before a cut, and then the cut."""
+    """Yield the body in blocks, without its first `skip` bytes; after an interruption, first the received bytes."""
     buffer, born = bytearray(), time.monotonic()
     try:
         for chunk in _watched(response.iter_raw(), policy):
@@ -384,7 +385,7 @@ def _blocks(response: httpx.Response, skip: int, policy: FetchPolicy) -> Iterato
 
 
 def _watched(chunks: Iterator[bytes], policy: FetchPolicy) -> Iterator[bytes]:
-    """Treat a connection that only drips as cut; the time that the consumer takes does not count."""
+    """Treat a connection that is too slow as interrupted; the time of the consumer does not count."""
     seconds, received, begun = 0.0, 0, time.monotonic()
     for chunk in chunks:
         seconds += time.monotonic() - begun
@@ -401,19 +402,19 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//", url)
 
 
-# ---- files that arrive whole or not at all: written beside their place, continued, checked, then renamed -------------
+# ---- files that are written to a .part file, resumed, checked, then renamed ------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a file must be to be accepted; None where anything goes."""
+    """The expected properties of a file; None for any."""
 
     bytes: int | None = None
     md5: str | None = None
     validator: str | None = None
 
     def fault(self, size: int, md5: str) -> str | None:
-        """Say what is wrong with a file of this size and md5, or None when nothing is."""
+        """Describe what is wrong with a file of this size and md5; None if it is as expected."""
         if self.bytes is not None and size != self.bytes:
             return f"expected {self.bytes:,} bytes, found {size:,}"
         if self.md5 is not None and md5 != self.md5:
@@ -423,7 +424,7 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Downloaded:
-    """A file that is whole and checked; `received` is how many of its bytes this call had to fetch."""
+    """A complete, checked file; `received` is the number of bytes that this call fetched."""
 
     path: Path
     bytes: int
@@ -433,7 +434,7 @@ class Downloaded:
 
 
 def present(path: Path, expected: Expected) -> Downloaded | None:
-    """Return a file that is already there as expected; None when it is not, or when nothing is known to check it by."""
+    """Return an existing file if it is as expected; None if it is not, or if nothing is known to check it."""
     if not path.is_file() or (expected.bytes is None and expected.md5 is None):
         return None
     size = path.stat().st_size
@@ -453,20 +454,21 @@ def receive(
     on_bytes: Callable[[int], object] | None = None,
     inspect: Callable[[Path], str | None] | None = None,
 ) -> Downloaded:
-    """Write what `read(start)` yields to `path`, by way of `{path}.part`, which takes its name only when it is right.
+    """Write the bytes of `read(start)` to `{path}.part`, which is renamed to `path` once it is checked.
 
-    A `.part` stays behind only where going on from it makes sense: after a cut, a kill or a full disk, when the
-    source's version is known (`{path}.part.json`) or an md5 will tell. It is then continued by the next call.
+    A `.part` file is kept only if it can be resumed: after an interruption, a kill or a full disk, if the source's
+    version (`{path}.part.json`) or an md5 is known. The next call then continues it.
 
     Args:
         read: Yields the file's bytes from an offset on.
         path: The target.
-        expected: Size and md5 to insist on, and the source's version.
+        expected: The expected size and md5, and the source's version.
         on_bytes: Called with the number of bytes on disk.
-        inspect: A further check of the finished part: what is wrong with it, or None.
+        inspect: Another check of the complete file, which returns what is wrong, or None.
 
     Raises:
-        FetchError: It is wrong even when fetched once more from zero (nothing is left behind), or `read` failed.
+        FetchError: The file is wrong even after a second download from the start (then nothing is kept), or `read`
+            failed.
     """
     path = output_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -482,7 +484,7 @@ def receive(
 
 
 class _PartFile:
-    """The unfinished file beside its target, and the note that says which version of the source it is a part of."""
+    """The partial file beside its target, and the file with the version of its source."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -496,10 +498,10 @@ class _PartFile:
         on_bytes: Callable[[int], object],
         inspect: Callable[[Path], str | None],
     ) -> Downloaded | str:
-        """Complete the part and let it become the target; or throw it away and say what is wrong with it."""
+        """Complete the partial file and rename it to the target, or delete it and return what is wrong."""
         with self.path.open("a+b") as file:
             try:
-                # A second process is kept off; the part may also have become the target since it was opened.
+                # The lock excludes other processes, which may have renamed the file since it was opened.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 ours = self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(file.fileno()))
             except BlockingIOError:
@@ -537,7 +539,7 @@ class _PartFile:
         try:
             noted = orjson.loads(self.note.read_bytes())["validator"]
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
-            noted = None  # a part without a readable note is one of unknown version
+            noted = None  # without a readable version file, the version is unknown
         if isinstance(noted, str) and expected.validator is not None:
             return size if noted == expected.validator else 0
         return size if expected.md5 is not None else 0
@@ -554,7 +556,7 @@ def _append(
     expected: Expected,
     on_bytes: Callable[[int], object],
 ) -> tuple[int, str]:
-    """Append to a part of `start` bytes what is missing; return size and md5 of the whole."""
+    """Append the missing bytes to a partial file of `start` bytes; return size and md5 of the full file."""
     digest = hashlib.md5(usedforsecurity=False)
     file.seek(0)
     while block := file.read(BLOCK_BYTES):

@@ -1,4 +1,4 @@
-"""The manifest: what a data set consists of. It is written last, so its existence means that the data set is whole."""
+"""The manifest of a data set: the list of its files. It is written last, so only complete data sets have one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sketchdata.errors import SketchDataError
 from sketchdata.files import output_file, regular
 from sketchdata.storage.records import check_fields, check_inside, decode, fault
 
-#: Version of the layout on disk: columns, row order, manifest. A data set of another one is refused, not guessed at.
+#: Version of the layout on disk: columns, row order, manifest. Data sets of other versions are rejected.
 SCHEMA_VERSION = 1
 
 AUDIT_FOLDER = "audit"
@@ -33,7 +33,7 @@ Natural = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """One file of a data set: path relative to the manifest, size, sha256 and number of records."""
+    """One file of a data set: its path relative to the manifest, size, sha256 and number of records."""
 
     path: str
     bytes: Natural
@@ -43,10 +43,10 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceEntry:
-    """One file that a data set was made from, named as in the official bucket.
+    """One source file of a data set, with its path in the official bucket.
 
-    `md5` is of the uncompressed content, so that a `.ndjson` and its `.ndjson.gz` are the same source; `official` tells
-    whether size and md5 are those of the published list.
+    `md5` is of the uncompressed content, so that a `.ndjson` and its `.ndjson.gz` are the same source; `official` is
+    whether size and md5 are those in the published list.
     """
 
     path: str
@@ -58,7 +58,7 @@ class SourceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ParentEntry:
-    """The data set that another was made from; the sha256 is of its manifest, and so of every file listed there."""
+    """The parent of a data set; the sha256 is of its manifest, which covers every file."""
 
     name: str
     sha256: str
@@ -66,17 +66,17 @@ class ParentEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything needed to check a data set and to make it again.
+    """Everything needed to check a data set and to rebuild it.
 
     Attributes:
         name: The data set's name, such as `quickdraw-3.8m`.
-        config: The options that decided the bytes.
+        config: The options that affect the bytes.
         classes: The class table: a label is an index into it.
-        counts: {split: {class name: drawings}}.
-        rejects: {reason: records} that were refused while building.
-        sources: What it was made from.
+        counts: {split: {class name: number of drawings}}.
+        rejects: {reason: number of rejected records}.
+        sources: The source files.
         files: Every other file of the data set, in the order of their paths.
-        parent: Of an export or a curated data set, what it was made from; `sources` are then those of the parent.
+        parent: The parent of an export or a curated data set; `sources` are then those of the parent.
         version: The layout's version.
         tool: The version of sketchdata that wrote it.
     """
@@ -94,12 +94,12 @@ class Manifest:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Drawings in each split."""
+        """The number of drawings in each split."""
         return {split: sum(classes.values()) for split, classes in self.counts.items()}
 
     @property
     def is_raw(self) -> bool:
-        """Whether its drawings are raw ones, with times."""
+        """Whether the drawings are raw, with times."""
         return bool(self.config.get("keep_raw"))
 
     def shards(self, split: str) -> list[FileEntry]:
@@ -132,7 +132,7 @@ class _EdgeOptions(TypedDict, total=False):
 
 
 class _Options(_EdgeOptions, total=False):
-    """Options of any manifest on whose types a reader relies."""
+    """Options with types that readers rely on, in all manifests."""
 
     bits: Annotated[int, Meta(ge=1, le=1 << 16)]
     curation: dict[str, Any] | None
@@ -183,7 +183,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def file_entry(path: Path, root: Path, records: int) -> FileEntry:
-    """Describe a file that was just written."""
+    """Return the entry of a file."""
     return FileEntry(
         path=path.relative_to(root).as_posix(),
         bytes=path.stat().st_size,
@@ -193,7 +193,7 @@ def file_entry(path: Path, root: Path, records: int) -> FileEntry:
 
 
 def hash_file(path: Path, algorithm: str) -> str:
-    """Return a file's hash in hexadecimal, reading it in pieces."""
+    """Return a file's hash in hexadecimal, reading it block by block."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with regular(path).open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -202,9 +202,9 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 
 def file_fault(path: Path, *, size: int | None = None, sha256: str | None = None) -> tuple[str, str] | None:
-    """Compare a file with what a manifest lists; return (kind of fault, what is wrong), or None.
+    """Compare a file with its entry in a manifest; return (kind of fault, what is wrong), or None.
 
-    `size` in bytes and `sha256` are the listed ones; None compares nothing.
+    `size` in bytes and `sha256` are from the entry; None skips the comparison.
     """
     if not path.is_file():
         return "missing file", "is missing"
@@ -216,12 +216,12 @@ def file_fault(path: Path, *, size: int | None = None, sha256: str | None = None
 
 
 def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
-    """Check that a file is the one that a manifest lists.
+    """Check a file against its sha256 in a manifest, or without `sha256` that it exists.
 
-    Without `sha256` it only must exist. `remedy` says what to do, such as `build the data set again`.
+    `remedy` is advice for the error, such as `build the data set again`.
 
     Raises:
-        SketchDataError: It is missing or damaged.
+        SketchDataError: The file is missing or damaged.
     """
     if (wrong := file_fault(path, sha256=sha256)) is not None:
         kind, how = wrong
@@ -231,10 +231,10 @@ def check_listed(path: Path, sha256: str | None, remedy: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its place only when the block ends without an error."""
+    """Open a temporary file beside `path` that replaces it if the block ends without an error."""
     path = output_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A random name, as two runs in one shared folder may have one process number on two machines.
+    # A random name, since two runs on different machines may have the same process id.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,9 +1,9 @@
-"""Drawings as Parquet: the canonical store, loadable by `datasets`, DuckDB, polars and pandas.
+"""Drawings as Parquet: the canonical format, which `datasets`, DuckDB, polars and pandas can load.
 
     key_id uint64 · word dictionary<string> · label uint16 · countrycode dictionary<string>, nullable
     timestamp timestamp[us, UTC] · recognized bool · drawing list<list<struct<x: uint8, y: uint8>>>
 
-Raw drawings have struct<x: float32, y: float32, t: uint32>. The flat x, y and offsets come out of Arrow without a copy.
+Raw drawings have struct<x: float32, y: float32, t: uint32>. The flat x, y and offsets are views of Arrow's memory.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sketchdata.files import regular
 from sketchdata.storage.manifest import replacing
 from sketchdata.storage.records import decode_fields
 
-#: The file's metadata key under which sketchdata keeps seed, layout version and tool version.
+#: Key in the file's metadata of seed, layout version and tool version.
 METADATA_KEY = b"sketchdata"
 ROW_GROUP_ROWS = 20_000
 
 _ZSTD_LEVEL = 3
-#: A uint8 is 32 bits wide in Parquet; as an index into a dictionary of 256 it is 8: smaller, and faster to read.
+#: A uint8 takes 32 bits in Parquet, but 8 as an index into a dictionary of 256: smaller, and faster to read.
 _DICTIONARY_COLUMNS = ["word", "label", "countrycode"] + [f"drawing.list.element.list.element.{axis}" for axis in "xy"]
 _NAMES = pa.dictionary(pa.int16(), pa.string())
 
@@ -90,7 +90,7 @@ def to_table(batch: DrawingBatch, classes: Sequence[str]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> DrawingBatch:
-    """Return a table's drawings as flat arrays; a table of one chunk is not copied."""
+    """Return a table's drawings as flat arrays, without a copy if the table has one chunk."""
     table = table.combine_chunks()
     columns = {
         name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
@@ -120,9 +120,9 @@ def from_table(table: pa.Table) -> DrawingBatch:
 
 
 def write_shard(path: Path, batch: DrawingBatch, classes: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Write one Parquet file, whole or not at all; the same drawings give the same bytes.
+    """Write one Parquet file, whole or not at all; equal drawings give equal bytes.
 
-    `facts`, such as seed and layout version, are kept in the file's metadata as JSON.
+    `facts`, such as seed and layout version, are stored in the file's metadata as JSON.
     """
     table = to_table(batch, classes)
     table = table.replace_schema_metadata({METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS)})
@@ -139,20 +139,20 @@ def write_shard(path: Path, batch: DrawingBatch, classes: Sequence[str], facts: 
 
 
 def read_shard(path: Path) -> DrawingBatch:
-    """Read one Parquet file whole.
+    """Read one Parquet file.
 
     Raises:
-        SketchDataError: It cannot be read, or has other columns.
+        SketchDataError: The file cannot be read, or has other columns.
     """
     with _readable(path):
         return from_table(pq.read_table(path, partitioning=None))
 
 
 def read_row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a Parquet file's row groups, some columns of them, one at a time.
+    """Yield some columns of a Parquet file, one row group at a time.
 
     Raises:
-        SketchDataError: It cannot be read.
+        SketchDataError: The file cannot be read.
     """
     with _readable(path), pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
@@ -160,10 +160,10 @@ def read_row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterato
 
 
 def read_facts(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
-    """Return a Parquet file's columns and the facts that `write_shard` put beside them.
+    """Return a Parquet file's columns, and the facts that `write_shard` stored.
 
     Raises:
-        SketchDataError: It cannot be read, or was not written by sketchdata.
+        SketchDataError: The file cannot be read, or was not written by sketchdata.
     """
     with _readable(path):
         found = pq.read_schema(path)
@@ -176,28 +176,28 @@ def _readable(path: Path) -> Iterator[None]:
         regular(path)
         yield
     except (pa.ArrowException, OSError, LookupError, ValueError, AttributeError, TypeError) as error:
-        # The last two, and some of the others, are what columns of other types come to.
+        # The last two errors, and some of the others, are raised for columns of other types.
         raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
 
 
 def write_arrow(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None:
-    """Write drawings as an uncompressed Arrow file, to be mapped into memory by `map_arrow`."""
+    """Write drawings as an uncompressed Arrow file, for `map_arrow`."""
     table = to_table(batch, classes)
     with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 
 
 def map_arrow(path: Path) -> DrawingBatch:
-    """Map a file of `write_arrow` into memory: only accessed parts are read."""
+    """Memory-map a file of `write_arrow`: only accessed parts are read."""
     with _readable(path):
         return from_table(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
 
 
-# Rows of a split by their number, over all its Parquet shards.
+# Access to rows by number, over several shards.
 
 
 def overlapping(rows: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (part, start, stop) for every part that holds some of the rows start..stop, counted within the part.
+    """Yield (part, start, stop) for every part with some of the rows start..stop, relative to the part.
 
     `rows` are the numbers of rows of the parts.
     """
@@ -224,21 +224,21 @@ def read_rows(path: Path, start: int, stop: int) -> Iterator[DrawingBatch]:
 
 
 def write_grouped(path: Path, batch: DrawingBatch, classes: Sequence[str]) -> None:
-    """Write at least one drawing as an Arrow file of one record batch per class, so that each can be read by itself.
+    """Write at least one drawing as an Arrow file with one record batch per class, which can be read independently.
 
-    Rows within a class stay in their order.
+    The order of rows in a class is unchanged.
     """
     order = np.argsort(batch.label, kind="stable")
     grouped = to_table(batch.take(order), classes).to_batches()[0]
     bounds = np.searchsorted(batch.label[order], np.arange(len(classes) + 1)).tolist()
     with replacing(path) as file, pa.ipc.new_file(file, grouped.schema) as writer:
         for first, last in pairwise(bounds):
-            # A class without drawings is a record batch too: the label is the record batch's number.
+            # A class without drawings also has a record batch, since the label is its index.
             writer.write_batch(grouped.slice(first, last - first))
 
 
 def read_class(path: Path, label: int) -> DrawingBatch:
-    """Read one class's drawings from a file of `write_grouped`, and nothing else of it.
+    """Read the drawings of one class from a file of `write_grouped`.
 
     Raises:
         SketchDataError: The file cannot be read.
@@ -247,20 +247,19 @@ def read_class(path: Path, label: int) -> DrawingBatch:
         return from_table(pa.Table.from_batches([reader.get_batch(label)]))
 
 
-#: What is kept in memory of the row groups that were read: at full scale 64 of drawings, or some 30 of photos.
+#: Maximum size of the cache of row groups in bytes: in a full-sized data set, 64 of drawings, or about 30 of photos.
 _KEPT_BYTES = 160 << 20
 
 
 class RowGroups:
-    """The rows of some shards, one shard after the other.
+    """The rows of some shards, in the order of the shards.
 
-    Neighbours on a page lie in different row groups, so those that were decoded are kept, up to a bound. Safe to use
-    from several threads.
+    Decoded row groups are cached, since neighbours on a page are in different row groups. Thread-safe.
 
     Args:
         paths: The shards.
-        columns: What is read of them; None for all.
-        most_bytes: What is kept in memory at most of the row groups that were read.
+        columns: The columns to read; None for all.
+        most_bytes: Maximum size of the cache.
 
     Raises:
         SketchDataError: A shard cannot be read.
@@ -283,16 +282,16 @@ class RowGroups:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process reads for itself.
+        # A copy in another process has its own cache.
         return {**self.__dict__, "_kept": OrderedDict(), "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def take(self, rows: npt.NDArray[np.int64], *, keep: bool) -> Iterator[tuple[list[int], pa.Table]]:
-        """Yield (places among `rows`, those rows), one row group at a time, each of them read once.
+        """Yield (positions in `rows`, these rows), one row group at a time, each read once.
 
-        Without `keep` nothing is kept in memory, which serves where very many rows are read.
+        Without `keep` nothing is cached, for reading very many rows.
 
         Raises:
             SketchDataError: A shard cannot be read.
@@ -307,7 +306,7 @@ class RowGroups:
 
     @property
     def kept_bytes(self) -> int:
-        """How much memory the row groups take that are kept."""
+        """The size of the cached row groups in bytes."""
         return sum(table.nbytes for table in self._kept.values())
 
     def _kept_table(self, group: int) -> pa.Table:
@@ -315,7 +314,7 @@ class RowGroups:
             if group in self._kept:
                 self._kept.move_to_end(group)
                 return self._kept[group]
-        # Not under the lock: two threads decode two row groups at once.
+        # Outside the lock, so that two threads can decode two row groups.
         table = self._load(group)
         with self._lock:
             self._kept[group] = table

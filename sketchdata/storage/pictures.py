@@ -1,10 +1,10 @@
-"""Pictures of classes as Parquet: crops of photos, and the edge maps made of them, each with where it comes from.
+"""Pictures with classes as Parquet: crops of photos, and their edge maps, with provenance.
 
     key_id uint64 · word dictionary<string> · label uint16 · image struct<bytes, path> · width, height uint16
     photo, photo_sha256 string · phash uint64 · x0, y0, x1, y1 int32, nullable · category, source string
     page, author, licence, title string, nullable · fetched date32, nullable
 
-`image` is what `datasets` reads as an image: an encoded file. A crop and its edge map have the same key_id.
+`image` is an encoded file, which `datasets` reads as an image. A crop and its edge map have the same key_id.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from sketchdata.errors import SketchDataError
 from sketchdata.storage.manifest import check_listed, replacing
 from sketchdata.storage.parquet import METADATA_KEY, read_row_groups
 
-#: Rows in a shard at most: some 25 MB of crops, seconds of work for a detector.
+#: Maximum number of rows in a shard: about 25 MB of crops, seconds of work for a detector.
 SHARD_ROWS = 512
-#: Few, since a page reads single pictures.
+#: Rows in a row group: few, since a page reads single pictures.
 ROW_GROUP_ROWS = 64
-#: The one split of pictures that are not divided yet.
+#: The only split of pictures that are not divided yet.
 UNDIVIDED = "all"
 
 _NAMES = pa.dictionary(pa.int16(), pa.string())
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _DICTIONARY_COLUMNS = ["word", "label", "category", "source", "author", "licence", "fetched"]
-#: From it `datasets` knows that the struct is an image. Source: huggingface.co/docs/datasets, "Image".
+#: Metadata with which `datasets` recognises the image column. Source: huggingface.co/docs/datasets, "Image".
 _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 
-#: Left, top, right, bottom in pixels of the upright photo, the latter two exclusive.
+#: Left, top, right, bottom in pixels of the upright photo; right and bottom are exclusive.
 Box = tuple[int, int, int, int]
 
 
@@ -59,13 +59,13 @@ def schema() -> pa.Schema:
     texts = dict.fromkeys(("page", "author", "licence", "title"), pa.string())
     optional = {**edges, **texts, "fetched": pa.date32()}
     fields = [pa.field(name, kind, nullable=False) for name, kind in needed.items()]
-    # `datasets` knows its image by this very type, which may be null.
+    # `datasets` requires exactly this type for an image, which is nullable.
     fields.insert(list(needed).index("width"), pa.field("image", _IMAGE))
     return pa.schema([*fields, *(pa.field(name, kind) for name, kind in optional.items())])
 
 
 def picture_id(photo_sha256: str, box: Box | None, word: str) -> int:
-    """Return the key_id of what a box of a photo shows: 64 bits of a hash, so the same for every source of the photo.
+    """Return the key_id of a box of a photo: 64 bits of a hash, so the same for every source of the photo.
 
     `photo_sha256` is in hexadecimal digits; `box` is None for the whole photo.
     """
@@ -75,12 +75,12 @@ def picture_id(photo_sha256: str, box: Box | None, word: str) -> int:
 
 
 def shard_name(split: str, shard: int, shards: int) -> str:
-    """Return a shard's path within its data set."""
+    """Return a shard's path in its data set."""
     return f"data/{split}-{shard:05d}-of-{shards:05d}.parquet"
 
 
 def shard_spans(rows: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of the shards that hold so many rows, all of about the same size."""
+    """Return (start, stop) of the shards for a number of rows, all of about the same size."""
     shards = -(-rows // SHARD_ROWS)
     return [(rows * shard // shards, rows * (shard + 1) // shards) for shard in range(shards)]
 
@@ -91,7 +91,7 @@ def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
     `columns` are all but `word`, as numpy arrays, lists or Arrow arrays; `image` may be a list of bytes.
 
     Raises:
-        SketchDataError: A column is absent, or a value is not of its type.
+        SketchDataError: A column is missing, or a value has the wrong type.
     """
     label = np.asarray(columns["label"], np.uint16)
     words = pa.DictionaryArray.from_arrays(pa.array(label.astype(np.int16)), pa.array(list(classes), pa.string()))
@@ -113,15 +113,15 @@ def to_table(columns: Mapping[str, Any], classes: Sequence[str]) -> pa.Table:
 
 
 def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
-    """Write one Parquet file, whole or not at all; the same pictures give the same bytes.
+    """Write one Parquet file, whole or not at all; equal pictures give equal bytes.
 
-    `facts`, such as name and layout version, are kept in the file's metadata as JSON.
+    `facts`, such as name and layout version, are stored in the file's metadata as JSON.
     """
     metadata = {
         METADATA_KEY: orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS),
         b"huggingface": orjson.dumps(_HUGGING_FACE),
     }
-    # Encoded pictures do not shrink any further.
+    # Encoded pictures are not compressible.
     leaves = ["image.bytes" if name == "image" else name for name in table.column_names]
     compression = {name: "none" if name == "image.bytes" else "zstd" for name in [*leaves, "image.path"]}
     with replacing(path) as file:
@@ -136,12 +136,12 @@ def write_shard(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
 
 
 def read_shard(path: Path, sha256: str | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a shard's row groups, some columns of them.
+    """Yield some columns of a shard, one row group at a time.
 
-    With `sha256`, the file is checked before anything is read.
+    With `sha256`, the file is checked first.
 
     Raises:
-        SketchDataError: It is missing, damaged, or has other columns.
+        SketchDataError: The shard is missing or damaged, or has other columns.
     """
     check_listed(path, sha256, "make the data set again")
     expected = set(columns or schema().names)
@@ -157,19 +157,19 @@ def image_bytes(table: pa.Table) -> list[bytes]:
 
 
 def boxes(table: pa.Table) -> list[Box | None]:
-    """Return the annotated boxes of (N,) rows; None where the whole photo is the picture."""
+    """Return the annotated boxes of (N,) rows; None for whole photos."""
     edges = zip(*(table.column(name).to_pylist() for name in ("x0", "y0", "x1", "y1")), strict=True)
     return [None if None in edge else edge for edge in edges]
 
 
 def row_numbers(label: npt.NDArray[np.integer[Any]], key_id: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Return the order in which a data set has its pictures: by class, then by key_id. (N,), (N,) → (N,) int64."""
+    """Return the order of pictures in a data set, by class, then by key_id: (N,), (N,) → (N,) int64."""
     order: npt.NDArray[np.int64] = np.lexsort((key_id, label))
     return order
 
 
 def repeated(key_ids: Iterable[int]) -> list[int]:
-    """Return the key_ids that stand more than once, sorted."""
+    """Return the key_ids that occur more than once, sorted."""
     ids, counts = np.unique(np.fromiter(key_ids, np.uint64), return_counts=True)
     found: list[int] = ids[counts > 1].tolist()
     return found

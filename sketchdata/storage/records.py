@@ -1,6 +1,6 @@
-"""Records that are read back, such as manifest.json: decoded into types, whatever may have happened to the file.
+"""Validated decoding of JSON records, such as manifest.json, into types.
 
-An error names the file, the field, what was expected and what was found.
+Errors name the file, the field, what was expected and what was found.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Kind = TypeVar("Kind")
 
 
 class Fields(dict[str, Any]):
-    """The fields of a JSON object, nested ones too; a missing one raises a `SketchDataError` that names it.
+    """The fields of a JSON object, also nested; a missing one raises a `SketchDataError` that names it.
 
     Args:
         values: {field: value}.
-        where: The file, for the error.
-        remedy: What to do about a damaged file, for the error.
-        prefix: The field of the file that this object is, with a dot, for the error.
+        where: The file, for errors.
+        remedy: Advice about a damaged file, for errors.
+        prefix: The field that has this object, with a dot, for errors.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ def decode(content: bytes, kind: type[Kind], where: Path | str, remedy: str = ""
     Args:
         content: The JSON.
         kind: The type.
-        where: The file, for the error.
-        remedy: What to do about a damaged file, for the error.
+        where: The file, for errors.
+        remedy: Advice about a damaged file, for errors.
 
     Raises:
-        SketchDataError: It is not JSON, a field is missing, or a value is not of its type.
+        SketchDataError: The content is not JSON, a field is missing, or a value has the wrong type.
     """
     try:
-        # orjson refuses what could not be written again: lone surrogates, integers of more than 64 bits, deep nesting.
+        # orjson rejects what it could not write: lone surrogates, integers of more than 64 bits, deep nesting.
         values = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise fault(where, "", "JSON", str(error), remedy) from error
@@ -99,10 +99,10 @@ def convert(values: Any, kind: type[Kind], where: Path | str, remedy: str = "", 
 
 
 def check_inside(path: str, field: str, where: Path | str, remedy: str = "") -> None:
-    """Check that a path in a record stays inside the record's folder.
+    """Check that a path in a record is inside the record's folder.
 
     Raises:
-        SketchDataError: It is absolute, leads out of the folder, or is not a path.
+        SketchDataError: The path is absolute, leads out of the folder, or is not a path.
     """
     if not path or re.search(r"[\0\\]|//|^/|/$", path) or {"..", "."} & {*path.split("/")}:
         raise fault(where, field, "a path inside the folder", repr(path[:200]), remedy)

@@ -1,4 +1,4 @@
-"""Choose a category's drawings while its file streams by: only the smallest ranks are ever held or parsed."""
+"""Selection of a category's drawings in one pass over its file: only the smallest ranks are stored and parsed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sketchdata.formats import binary, ndjson
 from sketchdata.formats.records import RecordBlock
 
 Scan = Callable[[Iterable[bytes]], Iterator[RecordBlock]]
-#: From N good drawings to (N,) bool, which of them to take; asked by rising rank.
+#: Returns which of N valid drawings to take, (N,) bool; called in ascending order of rank.
 Accept = Callable[[DrawingBatch], npt.NDArray[np.bool_]]
 #: {input format: (find the records, parse some of them)}
 READERS: dict[str, tuple[Scan, Callable[..., Parsed]]] = {
@@ -32,19 +32,19 @@ _TRUNCATED = "truncated last record"
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What to choose from one category's file.
+    """What to select from one category's file.
 
     Attributes:
         word: The category.
-        label: Its number in the class table.
+        label: Its index in the class table.
         input_format: A key of READERS.
-        count: How many drawings, at most; those with the smallest ranks.
+        count: Maximum number of drawings, those with the smallest ranks.
         seed: Seed of the ranks.
-        keep_raw: Leave raw drawings as they are, instead of simplifying them.
-        recognized_only: Pass over drawings that the game did not guess.
-        check_all: Parse every record, chosen or not, and count what is wrong with it.
-        after: Only ranks larger than this one count; None for all.
-        taken: {key_id: category} of drawings that another category has already.
+        keep_raw: Whether raw drawings are kept instead of simplified.
+        recognized_only: Whether drawings that the game did not recognize are skipped.
+        check_all: Whether every record is parsed and checked, selected or not.
+        after: Only larger ranks are selected; None for all.
+        taken: {key_id: category} of drawings that another category already has.
     """
 
     word: str
@@ -61,7 +61,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedRecord:
-    """A refused record: where it starts in the (uncompressed) file, and why."""
+    """A rejected record: its offset in the (uncompressed) file, and the reason."""
 
     offset: int
     reason: str
@@ -70,15 +70,15 @@ class RejectedRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The chosen drawings in rank order, and what was seen on the way.
+    """The selected drawings in order of rank, and the counts of the pass.
 
     Attributes:
-        batch: At most `count` drawings, by rising rank.
-        records: Records in the file.
-        examined: Records that were parsed because they were among the smallest ranks, and bad ones that were parsed
-            because no key_id could be found in them; all of them when all are checked.
-        passed_over: Good drawings passed over: unrecognized ones, and those that were not accepted.
-        rejects: Rejects in the order of their offsets.
+        batch: At most `count` drawings, in ascending order of rank.
+        records: Number of records in the file.
+        examined: Number of records that were parsed: those among the smallest ranks, and bad ones without a readable
+            key_id; with `check_all`, all.
+        passed_over: Number of valid drawings that were skipped: unrecognized or not accepted.
+        rejects: The rejects in the order of their offsets.
         bytes: The file's size.
         md5: The file's md5.
     """
@@ -100,17 +100,17 @@ def select(
     size: int | None = None,
     accept: Accept | None = None,
 ) -> Selection:
-    """Choose a category's drawings from its file.
+    """Select a category's drawings from its file.
 
     Args:
-        read: Starts reading the (uncompressed) content; called again only when so many of the smallest ranks turn out
-            bad that more of them must be held.
-        rules: What to choose.
-        md5: The content's, if it is known; hashing takes as long as everything else together.
-        size: The content's, if it is known: fewer records are then held on the way.
-        accept: Passes over good drawings; None takes all.
+        read: Starts reading the (uncompressed) content; called again only if so many of the smallest ranks are bad that
+            more of them are needed.
+        rules: What to select.
+        md5: The md5 of the content, if known; hashing takes as long as everything else together.
+        size: The size of the content, if known: then fewer records are stored during the pass.
+        accept: Which valid drawings to take; None for all.
     """
-    # A few more than wanted are held, since a bad drawing gives its place to the next rank.
+    # A few more than needed are stored, since a bad drawing is replaced by the next rank.
     capacity = rules.count + rules.count // 50 + 64
     capacity += rules.count // 2 if rules.recognized_only or accept is not None else 0
     while True:
@@ -122,12 +122,12 @@ def select(
 
 
 def cross_class_duplicates(chosen: Mapping[str, npt.NDArray[np.uint64]]) -> dict[str, dict[int, str]]:
-    """Return the drawings that several categories have chosen.
+    """Return the drawings that several categories have selected.
 
-    `chosen` has (N,) key_ids of each category, each once, in the order of the class table.
+    `chosen` has the (N,) distinct key_ids of each category, in the order of the class table.
 
     Returns:
-        {category: {key_id: the earlier category that has it too}}, for categories that must give some up.
+        {category: {key_id: the earlier category that also has it}}, for categories that must drop some.
     """
     classes, key_ids = list(chosen), np.concatenate([np.empty(0, np.uint64), *chosen.values()])
     labels = np.repeat(np.arange(len(classes)), [len(ids) for ids in chosen.values()])
@@ -196,7 +196,7 @@ class _Pass:
         self.held.add(own, block.position + block.starts[kept], lambda rows: block.records(kept[rows]))
 
     def _check(self, block: RecordBlock) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-        """Return the block's records that may be chosen, (R,), and their key_ids, (R,)."""
+        """Return the block's records that may be selected, (R,), and their key_ids, (R,)."""
         doubtful = np.ones(len(block), np.bool_) if self.rules.check_all else ~block.found
         doubtful[-1] |= not block.complete
         rows = np.flatnonzero(doubtful)
@@ -214,7 +214,7 @@ class _Pass:
                 error.detail,
             )
         key_ids, good = block.key_ids.copy(), rows[parsed.rows]
-        # A record that names two key_ids is refused whether or not all are checked, so that the choice is the same.
+        # A record with two key_ids is rejected even without `check_all`, so that the selection does not depend on it.
         ambiguous = block.found[good] & (key_ids[good] != parsed.batch.key_id)
         for number in np.flatnonzero(ambiguous).tolist():
             usable[good[number]] = False
@@ -250,12 +250,12 @@ class _Pass:
         parsed = self._parse_records([record for _, record in records])
         for number, error in parsed.faults:
             self._reject(records[number][0], error.reason, error.detail)
-        # A record is ranked by the key_id that the scan found; when it names another one too, it may be either drawing.
+        # A record is ranked by the key_id that the scan found; if it has another one, too, it is ambiguous.
         sure = ranks(parsed.batch.key_id, self.rules.seed) == held_ranks[parsed.rows]
         for row in np.flatnonzero(~sure).tolist():
             self._reject_ambiguous(records[parsed.rows[row]][0], int(parsed.batch.key_id[row]))
         batch, rows = parsed.batch.take(np.flatnonzero(sure)), parsed.rows[sure]
-        # Equal ranks are equal key_ids and lie side by side; the first good one stays.
+        # Equal ranks are equal key_ids and adjacent; the first valid one is kept.
         own = held_ranks[rows]
         again = np.zeros(len(own), np.bool_)
         again[1:] = own[1:] == own[:-1]

@@ -1,6 +1,6 @@
-"""Where official files come from: a folder, a web address or a public bucket, all laid out like the official one.
+"""Sources of official files: a folder, a URL or a public bucket, with the layout of the official bucket.
 
-A source is plain data and is cheap to make: a worker process gets the location's text and calls `open_source` itself.
+A source is cheap to create: a worker process gets the location as text and calls `open_source`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from sketchdata.storage.catalog import BUCKET
 from sketchdata.storage.fetch import DEFAULT_POLICY, FetchPolicy, NotFoundError, SourceChangedError, stat, stream
 from sketchdata.storage.manifest import hash_file, replacing
 
-#: Where `sketchdata download quickdraw` puts files unless told otherwise.
+#: Default folder of `sketchdata download quickdraw`.
 DOWNLOADED = Path("data/quickdraw")
 
 _HEADS_AT_ONCE = 8
 _MISSING_SHOWN = 40
 _PUBLIC_BUCKETS = "https://storage.googleapis.com"
-#: What the scan for records likes best.
+#: The best block size for scanning records.
 _BLOCK_BYTES = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A file as it was when it was hashed; `content_md5` is of what a .gz holds, and else equal to `md5`."""
+    """A file when it was hashed; `content_md5` is of the content of a .gz, otherwise equal to `md5`."""
 
     bytes: int
     mtime_ns: int
@@ -45,10 +45,10 @@ class Checked:
 
 
 class CheckedFiles:
-    """The record of one folder, kept in `.sketchdata/checked.json` as {path: [bytes, mtime_ns, md5, content md5]}.
+    """The hashes of a folder's files, in `.sketchdata/checked.json`: {path: [bytes, mtime_ns, md5, content md5]}.
 
-    An entry counts only as long as the file's size and time are those of the entry. A record that cannot be read is an
-    empty one: the files are then hashed again. Safe to use from several threads.
+    An entry is valid while the file has the same size and modification time. If the record cannot be read, files are
+    hashed again. Thread-safe.
     """
 
     def __init__(self, root: Path) -> None:
@@ -64,7 +64,7 @@ class CheckedFiles:
             self._entries.clear()
 
     def recorded(self, name: str) -> Checked | None:
-        """Return a file's hashes from the record; None when it has none of the file as it is now."""
+        """Return a file's hashes from the record; None without a valid entry."""
         entry, file = self._entries.get(name), self.root / name
         if entry is None or not file.is_file():
             return None
@@ -72,7 +72,7 @@ class CheckedFiles:
         return entry if (entry.bytes, entry.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
 
     def look(self, name: str) -> Checked | None:
-        """Return a file's hashes, from the record or by reading it; None when it is not there or is a damaged .gz."""
+        """Return a file's hashes, from the record or by reading it; None if it does not exist or is a damaged .gz."""
         file = self.root / name
         if not file.is_file():
             return None
@@ -98,10 +98,10 @@ class CheckedFiles:
 
 
 def hash_content(path: Path) -> str:
-    """Return the md5 of what a .gz holds.
+    """Return the md5 of the content of a .gz file.
 
     Raises:
-        FormatError: It is damaged or ends early.
+        FormatError: The file is damaged or truncated.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
@@ -112,18 +112,19 @@ def hash_content(path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file of a source as it is stored there.
+    """One stored file of a source.
 
     Attributes:
         path: Its path in the bucket, without `.gz`.
-        location: Where it lies, for messages and for opening it.
-        bytes: The stored size; None where the server does not say.
-        md5: md5 of the stored bytes, where the server states it.
+        location: Its path or URL, for messages and for opening it.
+        bytes: The stored size; None if the server does not report it.
+        md5: md5 of the stored bytes, if the server reports it.
         gzipped: Whether the stored bytes are gzip.
-        content_md5: Of the unpacked content, where a download recorded it and the file has not changed since.
-        identity: Text that changes when the file does: size and time here, size, validator and md5 on a server.
-        local: Its path on this machine, if it lies here.
-        validator: What a server needs in order to continue with the same version.
+        content_md5: md5 of the decompressed content, if a download recorded it and the file has not changed since.
+        identity: Text that identifies the version of the file: size and time of a local file; size, validator and md5
+            on a server.
+        local: Its path, if it is on this machine.
+        validator: The validator with which a server continues the same version.
     """
 
     path: str
@@ -138,26 +139,26 @@ class SourceFile:
 
     @property
     def stored_path(self) -> str:
-        """The path in the bucket's layout, with `.gz` where it is gzipped."""
+        """The path in the bucket's layout, with `.gz` if it is gzipped."""
         return f"{self.path}.gz" if self.gzipped else self.path
 
 
 class Source(Protocol):
-    """A place that holds official files."""
+    """A source of official files."""
 
     @property
     def location(self) -> str:
-        """What `open_source` was given."""
+        """The argument of `open_source`."""
 
     def find(self, path: str) -> SourceFile | None:
-        """Look for a file by its path in the bucket; None when it is not there."""
+        """Find a file by its path in the bucket; None if it does not exist."""
 
     def read(self, file: SourceFile, start: int = 0) -> Iterator[bytes]:
-        """Yield the stored bytes from an offset on, in blocks of about 1 MiB; cut connections are continued.
+        """Yield the stored bytes from an offset on, in blocks of about 1 MiB; interrupted connections are resumed.
 
         Raises:
-            SourceChangedError: It is no longer the file that was found.
-            FetchError: It could not be read.
+            SourceChangedError: The file has changed since it was found.
+            FetchError: The file could not be read.
         """
 
 
@@ -180,17 +181,17 @@ def open_source(location: str, *, policy: FetchPolicy = DEFAULT_POLICY) -> Sourc
 
 
 def location_of(given: str | None) -> str:
-    """Return the location that a user means: the one given, the downloaded files, or else the official bucket."""
+    """Return the given location, or by default the downloaded files or else the official bucket."""
     if given is None:
         return str(DOWNLOADED.absolute()) if DOWNLOADED.is_dir() else BUCKET
     return given if "://" in given else str(Path(given).absolute())
 
 
 def find_files(source: Source, paths: Sequence[str]) -> list[SourceFile]:
-    """Look for files by their paths in the bucket, several at once.
+    """Find files by their paths in the bucket, in parallel.
 
     Raises:
-        ConfigError: Some are missing; they are named.
+        ConfigError: Some are missing; the message names them.
     """
     with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
         found = list(pool.map(source.find, paths))
@@ -201,7 +202,7 @@ def find_files(source: Source, paths: Sequence[str]) -> list[SourceFile]:
 
 
 def describe_missing(source: Source, missing: Sequence[str], total: int) -> str:
-    """Say which of `total` files a source lacks, and how it should be laid out."""
+    """Describe which of `total` files a source lacks, and its expected layout."""
     more = len(missing) - _MISSING_SHOWN
     shown = ", ".join(missing[:_MISSING_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
     return (
@@ -211,11 +212,11 @@ def describe_missing(source: Source, missing: Sequence[str], total: int) -> str:
 
 
 def read_content(source: Source, file: SourceFile) -> Iterator[bytes]:
-    """Yield a file's content, unpacked where it is stored as gzip.
+    """Yield a file's content, decompressed if it is stored as gzip.
 
     Raises:
-        FormatError: The gzip is damaged or ends early.
-        FetchError: It could not be read.
+        FormatError: The gzip data is damaged or truncated.
+        FetchError: The file could not be read.
     """
     stored = source.read(file)
     return gunzip(stored, file.location) if file.gzipped else stored
@@ -225,7 +226,7 @@ def read_content(source: Source, file: SourceFile) -> Iterator[bytes]:
 class FolderSource:
     """A folder on this machine: `DIR/full/simplified/x.ndjson`, `DIR/simplified/x.ndjson` or `DIR/x.ndjson`.
 
-    Names as downloads have them are known too: `full_simplified_hot%20dog.ndjson`, `hot+dog.ndjson`.
+    Names that download programs give are also found: `full_simplified_hot%20dog.ndjson`, `hot+dog.ndjson`.
     """
 
     location: str
@@ -233,7 +234,7 @@ class FolderSource:
     def find(self, path: str) -> SourceFile | None:
         """Look for a file by its path in the bucket, plain before gzipped."""
         root, name = Path(self.location), PurePosixPath(path)
-        # Browsers, gsutil and mirrors give downloaded files names of their own.
+        # Browsers, gsutil and mirrors give downloaded files other names.
         spelled = (path, path.removeprefix("full/"), name.name, path.replace("/", "_"))
         forms = (str, quote, partial(quote_plus, safe="/"), partial(quote, safe=""))
         for place in dict.fromkeys(form(each) for each in spelled for form in forms):

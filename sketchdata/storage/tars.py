@@ -1,6 +1,6 @@
-"""Tar shards for WebDataset, and drawings in them: `{key_id}.cls`, `{key_id}.json` and, where asked, `{key_id}.png`.
+"""Tar shards for WebDataset with drawings: `{key_id}.cls`, `{key_id}.json` and, optionally, `{key_id}.png`.
 
-A tar member costs at least 1 KiB and a drawing about 100 bytes, so this is an export and Parquet stays the store.
+A tar member takes at least 1 KiB and a drawing about 100 bytes, so tars are only an export, and data sets are Parquet.
 Format: github.com/webdataset/webdataset; files of one sample follow each other and share the name before the first dot.
 """
 
@@ -29,17 +29,17 @@ from sketchdata.formats import ndjson
 from sketchdata.formats.files import Fault, FaultCounts, are_raw, parse_lines
 from sketchdata.storage.manifest import replacing
 
-# Of the five strategies, RLE is the fastest (4,900 per second of 224 pixels per side) and within a tenth of the
-# smallest for line drawings. Both settings are named because OpenCV's defaults are its own to change.
+# Of the five strategies, RLE is the fastest (4,900 pictures of 224 × 224 per second), and at most a tenth larger than
+# the smallest for line drawings. Both settings are explicit because OpenCV's defaults may change.
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-#: Pixels rastered at once: 16 MB, whatever the pictures' size.
+#: Number of pixels rasterized at a time: 16 MB for pictures of any size.
 _PIXELS_AT_ONCE = 1 << 24
 _ROWS_AT_ONCE, _ROWS_READ_AT_ONCE = 1000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """How a sample's PNG is drawn: 8-bit grey, black ink on white paper unless `white_on_black`."""
+    """How a sample's PNG is drawn: 8-bit grey, black ink on white unless `white_on_black`."""
 
     size: int
     line_width: int = 1
@@ -47,7 +47,7 @@ class Picture:
 
 
 class Member(NamedTuple):
-    """Where in a tar a member's content lies: `bytes` of them, from `offset` on."""
+    """The position of a member's content in a tar: `bytes` bytes from `offset` on."""
 
     name: str
     offset: int
@@ -55,32 +55,32 @@ class Member(NamedTuple):
 
 
 def write_members(path: Path, contents: Iterable[tuple[str, bytes]]) -> list[Member]:
-    """Write files as one USTAR file, whole or not at all; the same names and contents give the same bytes.
+    """Write files as one USTAR file, whole or not at all; equal names and contents give equal bytes.
 
     Owner 0, group 0, time 0 and mode 0644 are fixed.
 
-    `contents` are (name, content) of each file in order, those of one sample together. Returns where they lie.
+    `contents` are (name, content) of each file in order, sample by sample. Returns their positions.
     """
-    # It imports torch, where there is one.
+    # Imported here, because it imports torch if installed.
     from webdataset import TarWriter
 
     written = []
     with replacing(path) as file, TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as writer:
         for name, content in contents:
             key, _, kind = name.partition(".")
-            # Sample by sample, it would sort the files of each by their names.
+            # Written file by file, since it would sort the files of a sample by name.
             writer.write({"__key__": key, kind: content})
             padded = len(content) + -len(content) % tarfile.BLOCKSIZE
             written.append(Member(name=name, offset=writer.tarstream.offset - padded, bytes=len(content)))
-            # The list of what was written is of no use, and would grow with the tar.
+            # The list of written members is not needed, and would grow with the tar.
             writer.tarstream.members.clear()
     return written
 
 
 def write_tar(path: Path, batches: Iterable[DrawingBatch], classes: Sequence[str], picture: Picture | None) -> int:
-    """Write drawings as one tar and return their number. PNG bytes are those of the OpenCV version in use.
+    """Write drawings as one tar and return their number. PNG bytes depend on the version of OpenCV.
 
-    `batches` are the rows in order, in pieces that fit into memory; without `picture`, no PNGs are written.
+    `batches` are the rows in order, in blocks that fit into memory; without `picture`, no PNGs are written.
     """
     written = write_members(path, (member for batch in batches for member in members(batch, classes, picture)))
     return sum(member.name.endswith(".json") for member in written)
@@ -105,7 +105,7 @@ def members(batch: DrawingBatch, classes: Sequence[str], picture: Picture | None
 
 
 def records(batch: DrawingBatch, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield drawings as plain data: the fields of the official record, as it writes them, and `label`."""
+    """Yield drawings as plain data: the fields of the official record and `label`."""
     labels = batch.label.tolist()
     official = ndjson.records(batch, (classes[label] for label in labels))
     return ({**record, "label": label} for record, label in zip(official, labels, strict=True))
@@ -115,7 +115,7 @@ def read_tar(path: Path, classes: Sequence[str]) -> Iterator[DrawingBatch]:
     """Yield the drawings of a tar that `write_tar` wrote, in their order, some thousands at a time.
 
     Raises:
-        SketchDataError: The file cannot be read, or holds something other than drawings of `classes`.
+        SketchDataError: The file cannot be read, or has something other than drawings of `classes`.
     """
     from webdataset.tariterators import tar_file_iterator
 
@@ -146,7 +146,7 @@ def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBa
         ) from error
     batches = []
     for label, own in rows.items():
-        # The parser takes the lines of one class, and checks the word of each.
+        # The parser takes lines of one class, and checks their word.
         found = ndjson.parse([lines[row] for row in own], word=classes[label], label=label, raw=raw)
         if found.faults:
             raise SketchDataError(f"{path} holds something other than drawings: {found.faults[0][1]}; export it again")
@@ -154,15 +154,15 @@ def _parsed(path: Path, lines: list[bytes], classes: Sequence[str]) -> DrawingBa
     return concatenate(batches).take(np.argsort(np.concatenate([np.array(own, np.int64) for own in rows.values()])))
 
 
-# ---- tars that others made -------------------------------------------------------------------------------------------
+# ---- tars of other programs ------------------------------------------------------------------------------------------
 
 _TAR = (".tar", ".tar.gz", ".tgz")
-#: What a record must have, and its value where it lacks it.
+#: {required field of a record: default value}.
 _DEFAULTS = {"countrycode": None, "timestamp": "1970-01-01 00:00:00 UTC", "recognized": True}
 
 
 def find_tars(directory: Path) -> tuple[Path, ...]:
-    """Return the tars below a folder by their names; none where our own export is not finished."""
+    """Return the tars below a folder, sorted by name; empty for an unfinished export of ours."""
     if not directory.is_dir() or (directory / ".export").exists():
         return ()
     found = (path for path in directory.rglob("*") if path.name.lower().endswith(_TAR) and path.is_file())
@@ -174,10 +174,10 @@ class SampleReader:
 
     Args:
         directory: The folder of the tars.
-        table: The class table; None for the classes that are met.
+        table: The class table; None to collect the classes while reading.
 
     Attributes:
-        refused: The samples that are not drawings of a class, each time that they are read.
+        refused: Number of samples that are not drawings of a class, counted in each reading.
     """
 
     def __init__(self, directory: Path, table: tuple[str, ...] | None) -> None:
@@ -187,7 +187,7 @@ class SampleReader:
         self._known = {each: name for name in reversed(table or ()) for each in (_folded(name), name)}
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class table: the one given, or what was met, by its numbers or else in alphabetical order."""
+        """Return the class table: the given one, or the collected classes, by number or else in alphabetical order."""
         if self.table is not None:
             return self.table
         names = self._words.names
@@ -195,14 +195,14 @@ class SampleReader:
         return tuple(sorted(names, key=self._numbers.__getitem__ if numbered else None))
 
     def labels(self, classes: Sequence[str]) -> npt.NDArray[np.uint16]:
-        """Return the index in the class table of every label that `read` gave."""
+        """Return the index in the class table for every label of `read`."""
         return np.array([classes.index(name) for name in self._words.names], np.uint16)
 
     def read(self, path: Path) -> Iterator[DrawingBatch]:
         """Yield the drawings of a tar in their order, some thousands at a time, with labels of this reader.
 
         Raises:
-            SketchDataError: It cannot be read as a tar.
+            SketchDataError: The file is not a readable tar.
         """
         samples = self._samples(path)
         raw: bool | None = None

@@ -1,6 +1,6 @@
-"""Files of tensors: safetensors with JSON facts, as sketchdata writes them, and the weights that other programs wrote.
+"""Files of tensors: safetensors with JSON facts, as sketchdata writes them, and weights of other programs.
 
-Reading never runs code from a file.
+Reading never executes code from a file.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sketchdata.storage.records import Fields, decode_fields
 
 SUFFIX = ".safetensors"
 _FACTS = "facts"
-#: What torch raises on files that are not weights, or not whole.
+#: Errors of torch for files that are not weights or are truncated.
 _DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, AttributeError, zipfile.BadZipFile)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors and JSON facts to a safetensors file, which replaces `path` as a whole.
+    """Write named tensors and JSON facts to a safetensors file, whole or not at all.
 
     Raises:
-        SketchDataError: It cannot be written, as on a full disk; what was at `path` before is untouched.
+        SketchDataError: The file cannot be written, for example because the disk is full; an existing file is kept.
     """
-    # Copies on the CPU: on a GPU the weights of a GRU are views of one memory, which the format refuses.
+    # Copies on the CPU: on a GPU, the weights of a GRU share memory, which the format does not allow.
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    # One entry of metadata alone: the format does not keep the order of several, and so not the bytes.
+    # Only one entry of metadata: the order of several, and thus the bytes, would not be reproducible.
     content = save(whole, {_FACTS: orjson.dumps(facts).decode()})
     try:
         with replacing(path) as file:
@@ -50,10 +50,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 
 def read_tensors(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> tuple[dict[str, Tensor], Fields]:
-    """Return the tensors, on the CPU, and the facts that `write_tensors` wrote, those of a TypedDict with its types.
+    """Return the tensors, on the CPU, and the facts of `write_tensors`, checked against a TypedDict.
 
     Raises:
-        SketchDataError: The file is absent, damaged, or another program's.
+        SketchDataError: The file is missing, damaged, or of another program.
     """
     if not path.is_file():
         raise SketchDataError(f"{path} does not exist")
@@ -66,10 +66,10 @@ def read_tensors(path: Path, kind: type[Mapping[str, Any]] = dict[str, Any]) -> 
 
 
 def read_facts(path: Path) -> Fields:
-    """Return the facts that `write_tensors` wrote, without its tensors.
+    """Return the facts of `write_tensors` without reading the tensors.
 
     Raises:
-        SketchDataError: The file is absent, damaged, or another program's.
+        SketchDataError: The file is missing, damaged, or of another program.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -84,11 +84,11 @@ def read_state_dict(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
     A state dict may be the entry `state_dict` of the file; the prefix `module.` of `nn.DataParallel` is removed.
 
     Args:
-        path: The file; with the suffix `.safetensors` it is read as that.
-        data: Its content, where that was read before, as for its hash.
+        path: The file; the suffix `.safetensors` selects that format.
+        data: Its content, if it was already read.
 
     Raises:
-        ConfigError: The file is absent, damaged, asks for code to be run, or holds something else.
+        ConfigError: The file is missing, damaged, would execute code, or has something else.
     """
     if data is None:
         if not path.is_file():
@@ -113,12 +113,12 @@ def _read_safetensors(path: Path, data: bytes) -> Any:
 
 def _read_torch(path: Path, data: bytes) -> Any:
     try:
-        # torch warns of pickles that it did not write itself: they are judged by what comes of them.
+        # torch warns of pickles of other programs; the result is checked instead.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # What torch says here advises to trust the file.
+        # torch's message advises to trust the file.
         raise ConfigError(
             f"{path} does not hold weights alone: it is damaged, or contains code, which is refused"
         ) from error
