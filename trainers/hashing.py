@@ -20,6 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sketchdata.progress import console
 from sketchdata.trainers.options import HashingConfig as Config
 from sketchdata.training.encoder import SketchEncoder
 from sketchdata.training.experiment import CodeObjective, Experiment, HeldCodes, center_loss, pretrain, train_encoder
@@ -44,6 +45,12 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
         settings = {"validate": experiment.validation(scores), "chooser": "code_accuracy", "refresh": refresh}
         return experiment.fit(name, epochs, objective, rate, **settings)
 
+    later = {"fusion": config.fusion_epochs}
+    later |= {"center": config.center_epochs} if config.loss != "cel" else {}
+    later |= {"code": config.code_epochs} if config.loss.endswith("ql") else {}
+    if not any(later.values()):
+        named = ", ".join(f"--{name}-epochs 0" for name in later)
+        console.print(f"{named}: the code layer stays untrained, and codes are random", soft_wrap=True)
     yield from pretrain(experiment, encoder, config)
     yield fit("fusion", config.fusion_epochs, CodeLoss())
     if config.loss != "cel":

@@ -80,6 +80,11 @@ class BaselinesConfig(SharedStages, DataConfig):
     code_epochs: int = option(10, help="Epochs with the method's own loss.", type=click.IntRange(1, 1_000_000))
 
 
+#: Picture size and epochs of the paper's full hashing network: 20 of the picture branch, and 5 each of fusion, sketch
+#: centre loss and quantisation loss. The recipe itself is ours.
+PAPER_SKETCHCODE = {"paper": {"size": 224, "proxy_epochs": 20, "code_epochs": 15}}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SketchcodeNetwork(NetworkOptions):
     """The network of `train sketchcode`."""
@@ -118,6 +123,13 @@ class EdgeMapNetworkConfig(EdgeMapConfig):
 
     backbone: str = option("mobilenet_v2", help=f"Network: {BACKBONE_HELP}", metavar="NAME")
     weights: str | None = weights_option()
+
+
+#: The loss and the length of training of RCF, from which the loss comes: Liu et al., "Richer Convolutional Features for
+#: Edge Detection", CVPR 2017, sections 3.2 and 4.1. Network and optimiser stay ours.
+PAPER_EDGES = {
+    "paper": {"consensus": 0.5, "balance": 1.1, "side_weight": 1.0, "weight_decay": 2e-4, "batch": 10, "steps": 40_000}
+}
 
 
 @dataclass(frozen=True, kw_only=True)

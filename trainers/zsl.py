@@ -151,6 +151,8 @@ def _learn_drawings(
 ) -> dict[str, Any]:
     experiment = read_experiment(folder, config, network, training, (config.width, "relu"))
     encoder = new_encoder(experiment)
+    if not config.fusion_epochs:
+        console.print("--fusion-epochs 0: the embedding stays untrained, a random map of the branches", soft_wrap=True)
     records = list(pretrain(experiment, encoder, config))
     rate = config.cnn_learning_rate
     records.append(fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate))

@@ -20,7 +20,7 @@ _NEEDS = "training", "train"
 
 
 @click.command("edge-detector")
-@options(config=trainers.EdgeDetectorConfig)
+@options(trainers.PAPER_EDGES, config=trainers.EdgeDetectorConfig)
 @JSON
 def edge_detector(config: trainers.EdgeDetectorConfig, as_json: bool) -> None:
     """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
@@ -106,7 +106,12 @@ def hashing_baselines(
 
 
 @click.command("sketchcode")
-@options(config=trainers.SketchcodeConfig, network=trainers.SketchcodeNetwork, training=TrainingOptions)
+@options(
+    trainers.PAPER_SKETCHCODE,
+    config=trainers.SketchcodeConfig,
+    network=trainers.SketchcodeNetwork,
+    training=TrainingOptions,
+)
 @JSON
 def sketchcode(
     config: trainers.SketchcodeConfig, network: trainers.SketchcodeNetwork, training: TrainingOptions, as_json: bool

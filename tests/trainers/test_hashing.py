@@ -125,6 +125,20 @@ def test_held_codes_are_unpacked_by_their_drawings(width: int) -> None:
 
 
 @pytest.mark.slow
+def test_a_code_layer_that_never_learns_is_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    none = dict.fromkeys((*EPOCHS, "code_epochs"), 0)
+    for name, others in {
+        "--fusion-epochs 0": {"loss": "cel"},
+        "--fusion-epochs 0, --center-epochs 0, --code-epochs 0": {},
+        "": {"loss": "cel+scl", "center_epochs": 1},
+    }.items():
+        hashing.run(config(data, tmp_path / (name or "trained"), **{**none, **others}), network(), loop())
+        told = capsys.readouterr().err
+        assert (f"{name}: the code layer stays untrained" if name else "") in told
+        assert bool(name) == ("codes are random" in told)
+
+
+@pytest.mark.slow
 def test_more_weight_on_quantisation_draws_outputs_to_0_and_1(data: Path, tmp_path: Path) -> None:
     distances = []
     for weight in (0.0001, 1.0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from sketchdata.cli import train
 from sketchdata.drawings.raster import MAX_SIZE as LARGEST_RASTER
 from sketchdata.trainers.hashing_baselines import METHODS
-from sketchdata.trainers.options import BASELINES, SBIR_BASELINES
+from sketchdata.trainers.options import BASELINES, PAPER_EDGES, PAPER_SKETCHCODE, SBIR_BASELINES
 from sketchdata.trainers.sbir_baselines import METHODS as SBIR
 from sketchdata.training import backbones
 from sketchdata.training.backbones import MODELS
@@ -68,6 +69,20 @@ def test_a_preset_s_values_are_taken_by_their_options(name: str, monkeypatch: py
     assert done.exception is None, done.output
     assert found["optimizer"] == ("rmsprop" if name in ("edgemap", "zsl") else "adam")
     assert found["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["edge_detector", "sketchcode"])
+def test_our_own_trainers_take_the_length_of_a_paper_s(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    trainer = importlib.import_module(f"sketchdata.trainers.{name}")
+    monkeypatch.setattr(
+        trainer, "run", lambda *parts: given.append({k: v for part in parts for k, v in vars(part).items()})
+    )
+    flags = ["--data", "d", "--out", "o", "--preset", "paper", "--json"]
+    done = CliRunner().invoke(getattr(train, name), flags)
+    assert done.exception is None, done.output
+    wanted = {"edge_detector": PAPER_EDGES, "sketchcode": PAPER_SKETCHCODE}[name]["paper"]
+    assert wanted.items() <= given[0].items()
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
