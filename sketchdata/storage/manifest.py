@@ -136,17 +136,24 @@ class _Options(_EdgeOptions, total=False):
 
     bits: Annotated[int, Meta(ge=1, le=1 << 16)]
     curation: dict[str, Any] | None
+    data: dict[str, Any]
     edges: _EdgeOptions
+    fit: str | None
     gzip: bool
     ids: str | None
+    imagenet: list[str]
     input_format: str
     kind: str
+    layer: str | None
     maps_per_shard: int
     merge: bool
     model: str | None
     precision: str
     recognized_only: bool
     seed: Natural
+    splits: list[str]
+    unseen: list[str]
+    validation: list[str]
     val_share: Annotated[str, Meta(pattern=r"^\d+(\.\d+|/0*[1-9]\d*)?$")]
     width: Annotated[int, Meta(ge=1, le=1 << 20)]
 
