@@ -122,7 +122,7 @@ def order(photos: int, config: Config, step: int) -> list[int]:
 
 
 def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config: Config) -> Tensor:
-    """Return the loss of one photo's outputs, the last of which is the answer. Source: RCF, eq. 1.
+    """Return the loss of one photo's outputs, the last of which is the answer: the class-balanced loss of RCF.
 
     Args:
         logits: Each (1, 1, S, S) float32.
@@ -133,7 +133,7 @@ def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config:
     edge, background = inside * (agreement > config.consensus), inside * (agreement == 0)
     edges, backgrounds = edge.sum(), background.sum()
     all_pixels = (edges + backgrounds).clamp(min=1)
-    # α and β of eq. 1: the rarer kind weighs more. Pixels in between, which too few people marked, weigh nothing.
+    # RCF's α and β: the rarer kind weighs more. Pixels in between, which too few people marked, weigh nothing.
     weight = (edge * backgrounds + config.balance * background * edges) / all_pixels**2
     losses = [functional.binary_cross_entropy_with_logits(each, edge, weight, reduction="sum") for each in logits]
     return losses[-1] + config.side_weight * sum(losses[:-1])

@@ -125,11 +125,11 @@ class EdgeMapNetworkConfig(EdgeMapConfig):
     weights: str | None = weights_option()
 
 
-#: The loss and the length of training of RCF, from which the loss comes: Liu et al., "Richer Convolutional Features for
-#: Edge Detection", CVPR 2017, sections 3.2 and 4.1. Network and optimiser stay ours.
-PAPER_EDGES = {
-    "paper": {"consensus": 0.5, "balance": 1.1, "side_weight": 1.0, "weight_decay": 2e-4, "batch": 10, "steps": 40_000}
-}
+#: The loss, the batch and the number of steps of RCF (Liu et al., "Richer Convolutional Features for Edge Detection",
+#: CVPR 2017), from which the loss comes, as in the authors' code. `consensus`: RCF-PyTorch, dataset.py, half of 255.
+#: `balance`: RCF, sigmoid_cross_entropy_loss_layer.cpp. `side_weight`: train_vgg16.prototxt, `loss_weight` of each
+#: output. `batch`: solver.prototxt, `iter_size`. `steps`: solve.py. Network, optimiser and its decay stay ours.
+PAPER_EDGES = {"paper": {"consensus": 0.5, "balance": 1.1, "side_weight": 1.0, "batch": 10, "steps": 40_000}}
 
 
 @dataclass(frozen=True, kw_only=True)
