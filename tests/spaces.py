@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ from tests.two_domains import GROUP_CLASSES, make_two_domains
 
 
 def make_space_run(
-    folder: Path, data: Path, classes: tuple[str, ...] = GROUP_CLASSES["seen"], *, seed: int = 0, **facts: Any
+    folder: Path,
+    data: Path,
+    classes: tuple[str, ...] = GROUP_CLASSES["seen"],
+    *,
+    seed: int = 0,
+    architecture: Mapping[str, Any] | None = None,
+    **facts: Any,
 ) -> Path:
-    """Write a run with a tiny network of random weights."""
+    """Write a run with a tiny network of random weights; `architecture` and `facts` differ from the usual ones."""
     torch.manual_seed(seed)
-    encoder = SpaceEncoder(SpaceArchitecture(backbone="small", size=16, width=6, classes=classes))
+    small: dict[str, Any] = {"backbone": "small", "size": 16, "width": 6, "classes": classes}
+    encoder = SpaceEncoder(SpaceArchitecture(**(small | dict(architecture or {}))))
     folder.mkdir()
     write_space(folder, encoder)
     record = {"trainer": "sbir", "options": {}, "classes": list(classes), "data": str(data), "manifest": "0" * 64}

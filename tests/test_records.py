@@ -10,17 +10,19 @@ from typing import Any
 import orjson
 import pytest
 
-from sketchdata.pipelines import index
+from sketchdata.pipelines import encode, index
 from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, write_codes
 from sketchdata.storage.manifest import MANIFEST_NAME, ParentEntry
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.training.run_folder import MODEL, RECORD
+from sketchdata.training.run_folder import MODEL, RECORD, REPORT
 from tests import edge_map_builds
 from tests.binary_codes import clustered_codes
 from tests.builds import small_dataset
 from tests.commands import sketchdata
 from tests.edge_map_sets import make_edge_maps
+from tests.spaces import make_space, make_space_run
 from tests.trainings import generated_dataset
+from tests.two_domains import make_two_domains
 from tests.zero_shot_runs import write_zero_shot_run
 
 MARKUP = "[/] [bold]\u202e:smile:\n<b>"
@@ -114,6 +116,94 @@ def recogniser(folder: Path) -> Case:
     return next((path.parent / "recognisers").iterdir()), [recognise]
 
 
+def two_domains(folder: Path) -> Case:
+    data = folder / "data"
+    make_two_domains(data, drawings=2, photos=2)
+    show = ["show", data, "-n", "1", "-o", folder / "sheet.png"]
+    return data / MANIFEST_NAME, [["info", data], show]
+
+
+def vectors(folder: Path) -> Case:
+    out = make_space(folder).vectors
+    return out / MANIFEST_NAME, [["verify", out], ["index", "build", out, "--out", folder / "made", "--overwrite"]]
+
+
+def vector_index(folder: Path) -> Case:
+    space = make_space(folder)
+    search = ["search", space.index, house(folder), "--run", space.run]
+    return space.index / MANIFEST_NAME, [["verify", space.index], search]
+
+
+def approximate_index(folder: Path) -> Case:
+    space, out = make_space(folder), folder / "itq"
+    index.run(space.vectors, index.Config(out=out, kind="itq", bits=4))
+    return out / MANIFEST_NAME, [["search", out, house(folder), "--run", space.run]]
+
+
+def photo_code_index(folder: Path) -> Case:
+    run, data = made_zsih(folder)
+    encode.run(run, data, encode.Config(out=folder / "codes", splits="all", device="cpu"))
+    out = folder / "index"
+    index.run(folder / "codes", index.Config(out=out))
+    return out / MANIFEST_NAME, [["search", out, house(folder), "--run", run]]
+
+
+def house(folder: Path) -> Path:
+    path = folder / "house.svg"
+    path.write_text('<svg viewBox="0 0 9 9"><path d="M1 8V4L4 1L8 4V8Z" fill="none" stroke="black"/></svg>')
+    return path
+
+
+def made_zsih(folder: Path) -> tuple[Path, Path]:
+    data = folder / "data"
+    make_two_domains(data, drawings=2, photos=2)
+    facts = {"branch": "hashing", "width": 8}
+    return make_space_run(folder / "run", data, architecture=facts, trainer="zsih"), data
+
+
+def encoding(run: Path, data: Path, folder: Path) -> list[object]:
+    return ["encode", run, data, "--out", folder / "encoded", "--device", "cpu", "--overwrite"]
+
+
+def sbir(folder: Path) -> Case:
+    data = folder / "data"
+    make_two_domains(data, drawings=2, photos=2)
+    run = make_space_run(folder / "run", data)
+    return run / RECORD, [["evaluate", run, "--device", "cpu", "--examples", "1"]]
+
+
+def sbir_network(folder: Path) -> Case:
+    path, _ = sbir(folder)
+    return path.parent / MODEL, [encoding(path.parent, folder / "data", folder)]
+
+
+def zsih(folder: Path) -> Case:
+    run, data = made_zsih(folder)
+    return run / RECORD, [encoding(run, data, folder)]
+
+
+def zsih_network(folder: Path) -> Case:
+    path, commands = zsih(folder)
+    return path.parent / MODEL, commands
+
+
+def dsf(folder: Path) -> Case:
+    data = folder / "data"
+    make_two_domains(data, drawings=2, photos=2)
+    shape = {"width": 192, "shared": True, "branch": "classifier", "head": False, "normalise": True}
+    shape["settings"] = {"layer": "fc6+fc7", "resize": "ink"}
+    options = {"fold": None, "fold_photos": False, "validation_share": 0.1}
+    run = make_space_run(folder / "run", data, architecture=shape, trainer="dsf", options=options)
+    (run / REPORT).write_text("{}")
+    return run / RECORD, [["evaluate", run, "--device", "cpu"]]
+
+
+def dsf_network(folder: Path) -> Case:
+    path, _ = dsf(folder)
+    drawing = house(folder)
+    return path.parent / MODEL, [["recognise", path.parent, drawing], ["explain", path.parent, drawing]]
+
+
 def opened(path: Path) -> tuple[Any, Callable[[bytes], object]]:
     """Return a record, JSON or what a file of tensors says of itself, and what writes another in its place."""
     if path.suffix == ".json":
@@ -164,6 +254,17 @@ def edited(record: Any, place: tuple[Any, ...], wrong: Any) -> bytes:
         training,
         network,
         recogniser,
+        two_domains,
+        vectors,
+        vector_index,
+        approximate_index,
+        photo_code_index,
+        sbir,
+        sbir_network,
+        zsih,
+        zsih_network,
+        dsf,
+        dsf_network,
     ],
 )
 def test_no_edit_of_a_record_ends_in_a_traceback(make: Callable[[Path], Case], tmp_path: Path) -> None:

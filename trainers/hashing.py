@@ -31,6 +31,17 @@ from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
     """Train stage by stage; errors and report are those of `train_encoder`."""
+    later = {"fusion": config.fusion_epochs}
+    later |= {"center": config.center_epochs} if config.loss != "cel" else {}
+    later |= {"code": config.code_epochs} if config.loss.endswith("ql") else {}
+    if not any(later.values()):
+        named = ", ".join(f"--{name}-epochs 0" for name in later)
+        console.print(f"{named}: the code layer stays untrained, and codes are random", soft_wrap=True)
+    return train_stages(config, network, training)
+
+
+def train_stages(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
+    """Train like `run`, also branches alone, for other trainings: without a word on an untrained code layer."""
     return train_encoder("hashing", config, network, training, _learn, (int(config.bits), "sigmoid"))
 
 
@@ -45,12 +56,6 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
         settings = {"validate": experiment.validation(scores), "chooser": "code_accuracy", "refresh": refresh}
         return experiment.fit(name, epochs, objective, rate, **settings)
 
-    later = {"fusion": config.fusion_epochs}
-    later |= {"center": config.center_epochs} if config.loss != "cel" else {}
-    later |= {"code": config.code_epochs} if config.loss.endswith("ql") else {}
-    if not any(later.values()):
-        named = ", ".join(f"--{name}-epochs 0" for name in later)
-        console.print(f"{named}: the code layer stays untrained, and codes are random", soft_wrap=True)
     yield from pretrain(experiment, encoder, config)
     yield fit("fusion", config.fusion_epochs, CodeLoss())
     if config.loss != "cel":

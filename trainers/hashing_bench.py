@@ -225,7 +225,7 @@ class _HashingBench:
         none = {"fusion_epochs": 0, "center_epochs": 0, "code_epochs": 0}
         own = options.HashingConfig(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
         branch = "cnn" if self.ink_alone else "cr"
-        return self._train(hashing, own, replace(self.network, branch=branch))
+        return self._train(hashing.train_stages, own, replace(self.network, branch=branch))
 
     def _shared_seconds(self, row: HashingRow) -> dict[str, float]:
         found = stage_seconds(self._branches(row) / METRICS)
@@ -239,7 +239,7 @@ class _HashingBench:
         none = {"center_epochs": 0, "code_epochs": 0}
         staged = {**self._staged(name, row), **none}
         own = options.HashingConfig(**staged, bits=str(row.bits), loss="cel", pretrained=self._branches(row))
-        return self._train(hashing, own, replace(self.network, branch=row.branch))
+        return self._train(hashing.run, own, replace(self.network, branch=row.branch))
 
     def _hashing(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
@@ -249,7 +249,7 @@ class _HashingBench:
             code_epochs=self.config.code_epochs,
             pretrained=self._fusion(row),
         )
-        return self._train(hashing, own, replace(self.network, branch=row.branch))
+        return self._train(hashing.run, own, replace(self.network, branch=row.branch))
 
     def _budget(self, row: HashingRow) -> dict[str, Any]:
         """Return the loss and epochs by which a row of the paper learns for as long as its full model does.
@@ -276,7 +276,7 @@ class _HashingBench:
             vector_words=self.config.vector_words,
             pretrained=self._branches(row),
         )
-        return self._train(hashing_baselines, own, replace(self.network, branch="cnn"))
+        return self._train(hashing_baselines.run, own, replace(self.network, branch="cnn"))
 
     def _recipe(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
@@ -300,7 +300,7 @@ class _HashingBench:
             learning_rate=self.config.recipe_learning_rate or self.training.learning_rate,
             weight_decay=self.config.recipe_weight_decay,
         )
-        return self._train(sketchcode, own, network, training)
+        return self._train(sketchcode.run, own, network, training)
 
     def _recognition(self, row: HashingRow) -> Path:
         shared = row.method in ("cnn", "rnn", "cr")
@@ -316,7 +316,7 @@ class _HashingBench:
             # Some need larger pictures than a small comparison has; at the paper's size, each has its own.
             size = SIDES.get(row.method, 224) if other.size == 224 else max(other.size, MODELS[row.method].least)
             other = replace(other, backbone=row.method, weights=None, size=size)
-        return self._train(recognition, own, replace(other, branch=branch))
+        return self._train(recognition.run, own, replace(other, branch=branch))
 
     def _staged(self, name: str, row: HashingRow) -> dict[str, Any]:
         names = {field for field in EpochsConfig.__dataclass_fields__ if field not in ("out", "unseen")}
@@ -327,12 +327,16 @@ class _HashingBench:
         }
 
     def _train(
-        self, trainer: Any, config: Any, network: NetworkOptions, training: TrainingOptions | None = None
+        self,
+        run: Callable[[Any, Any, TrainingOptions], object],
+        config: Any,
+        network: NetworkOptions,
+        training: TrainingOptions | None = None,
     ) -> Path:
         out: Path = config.out
         if network.branch == "rnn":
             network = replace(network, weights=None)
-        trainer.run(config, network, replace(training or self.training, resume=(out / RECORD).exists()))
+        run(config, network, replace(training or self.training, resume=(out / RECORD).exists()))
         return out
 
     def _shallow(self, row: HashingRow) -> dict[str, Any]:

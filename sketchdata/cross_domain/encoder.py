@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.progress import task_bar
 from sketchdata.retrieval.vector_folder import PictureVectors
 from sketchdata.storage.manifest import Manifest
-from sketchdata.storage.records import convert, fault
+from sketchdata.storage.records import check_fields, convert, fault
 from sketchdata.storage.tensors import read_facts, read_tensors, write_tensors
 from sketchdata.training.backbones import MODELS, ModelEntry, TimmModel, TransformersModel
 from sketchdata.training.run_folder import MODEL
@@ -84,6 +84,11 @@ BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
     ),
     "hashing": lambda architecture: HashingBranch(architecture.backbone, architecture.width, architecture.config),
 }
+
+
+class _ClassifierSettings(TypedDict):
+    layer: str
+    resize: str
 
 
 class SpaceEncoder(nn.Module):
@@ -238,6 +243,8 @@ def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
     for name in ("size", "width", "line_width"):
         if (value := getattr(architecture, name)) < 1:
             raise fault(path, f"{_SPACE}.{name}", "a number of at least 1", str(value))
+    if architecture.branch == "classifier":
+        check_fields(architecture.settings, _ClassifierSettings, path, _AGAIN, f"{_SPACE}.settings.")
     if layer is not None:
         if architecture.branch != "classifier":
             raise ConfigError(f"--layer is for networks of `sketchdata train dsf`, and {folder} holds another: omit it")

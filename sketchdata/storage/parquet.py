@@ -90,7 +90,15 @@ def to_table(batch: DrawingBatch, classes: Sequence[str]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> DrawingBatch:
-    """Return a table's drawings as flat arrays, without a copy if the table has one chunk."""
+    """Return a table's drawings as flat arrays, without a copy if the table has one chunk.
+
+    Raises:
+        SketchDataError: It has pictures, or anything else than drawings.
+    """
+    if missing := set(schema().names) - set(table.column_names):
+        raise SketchDataError(
+            f"expected drawings as strokes, found a table without {', '.join(sorted(missing))}: {table.column_names}"
+        )
     table = table.combine_chunks()
     columns = {
         name: column.chunk(0) if column.num_chunks else pa.array([], column.type)

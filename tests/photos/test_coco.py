@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchdata.errors import FormatError
+from sketchdata.formats.files import Fault
 from sketchdata.photos.annotations.boxes import read_coco
 from sketchdata.photos.annotations.record import Annotation, PhotoFolder, PixelBox, Size, pixel_box
 from tests.photos.labelled_photos import only, photo, reasons, write
@@ -78,6 +80,9 @@ def test_boxes_for_a_photo_of_another_size_are_faults(tmp_path: Path, photos: Ph
     content["images"][0]["width"] = 640
     readings = list(read_coco(write(tmp_path / "i.json", json.dumps(content)), photos))
     assert reasons(readings) == [("i.json: annotation 1", "photo of another size")]
+    (fault,) = readings
+    assert isinstance(fault, Fault)
+    assert re.fullmatch(r"the boxes are for 640×\d+ pixels, and the photo has \d+×\d+", fault.detail)
 
 
 def test_two_photos_with_one_id_are_refused_with_that_id(tmp_path: Path, photos: PhotoFolder) -> None:

@@ -153,10 +153,12 @@ def test_the_papers_rows_and_the_baselines_learn_for_equally_many_epochs(
 
 @pytest.mark.slow
 def test_every_seed_is_a_training_of_its_own_and_the_first_stands_for_the_row(
-    data: Path, done: Path, tmp_path: Path
+    data: Path, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "bench"
     results = run(config(data, out, rows="dlbhc,lsh-hog", seeds=2), network(), loop(**QUICK))
+    # The branches that rows share have no code layer to train.
+    assert "untrained" not in capsys.readouterr().err
     for row in results["rows"]:
         first, second = row["seeds"]
         assert row["retrieval"] == first["retrieval"]

@@ -43,7 +43,8 @@ def _check_size(stated: tuple[object, object], size: Size) -> Size:
     """Return the photo's size after comparing it with that of its annotations, which some tools omit or write as 0."""
     width, height = (parse_number(given or own) for given, own in zip(stated, size, strict=True))
     if width != size.width or height != size.height:
-        raise FormatError("photo of another size", f"the boxes are for {width:g}×{height:g}, and the photo has {size}")
+        told = f"the boxes are for {width:g}×{height:g} pixels, and the photo has {size.width}×{size.height}"
+        raise FormatError("photo of another size", told)
     return size
 
 
