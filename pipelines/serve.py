@@ -70,15 +70,16 @@ def open_finder(directory: Path, config: Config) -> Finder:
         SketchDataError: One of them is missing or damaged.
     """
     with needs_extra("encoding drawings", "train"):
+        from sketchdata.training.distributed import device_of
         from sketchdata.training.run_folder import read_record
         from sketchdata.web.finder import DrawingFinder, PhotoFinder
-    data = config.data
+    device, data = str(device_of(config.device)), config.data
     if data is None:
         recorded = read_record(config.run).get("data")
         if recorded is None or not Path(recorded).is_dir():
             raise ConfigError("give the data set that the index was made from with --data: its pictures are shown")
         data = Path(recorded)
     if is_vector_index(read_manifest(directory)):
-        return PhotoFinder(open_vector_index(directory), config.run, data, device=config.device)
+        return PhotoFinder(open_vector_index(directory), config.run, data, device=device)
     index = open_index(directory)
-    return (PhotoFinder if index.of_photos else DrawingFinder)(index, config.run, data, device=config.device)
+    return (PhotoFinder if index.of_photos else DrawingFinder)(index, config.run, data, device=device)

@@ -11,7 +11,7 @@ import torch
 
 from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, write_space
 from sketchdata.pipelines import encode, index
-from sketchdata.training.run_folder import RECORD, write_json
+from sketchdata.training.run_folder import RECORD, REPORT, write_json
 from tests.two_domains import GROUP_CLASSES, make_two_domains
 
 
@@ -33,6 +33,22 @@ def make_space_run(
     record = {"trainer": "sbir", "options": {}, "classes": list(classes), "data": str(data), "manifest": "0" * 64}
     write_json(folder / RECORD, record | facts)
     return folder
+
+
+def make_classifier_run(folder: Path, data: Path) -> Path:
+    """Write a run of `train dsf` with a tiny network of random weights."""
+    architecture = {
+        "width": 192,
+        "shared": True,
+        "branch": "classifier",
+        "head": False,
+        "normalise": True,
+        "settings": {"layer": "fc6+fc7", "resize": "ink"},
+    }
+    options = {"fold": None, "fold_photos": False, "validation_share": 0.1}
+    run = make_space_run(folder, data, architecture=architecture, trainer="dsf", options=options)
+    write_json(run / REPORT, {})
+    return run
 
 
 @dataclass(frozen=True, kw_only=True)

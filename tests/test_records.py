@@ -14,13 +14,13 @@ from sketchdata.pipelines import encode, index
 from sketchdata.retrieval.code_folder import CodeOrigin, code_folder, write_codes
 from sketchdata.storage.manifest import MANIFEST_NAME, ParentEntry
 from sketchdata.storage.tensors import read_tensors, write_tensors
-from sketchdata.training.run_folder import MODEL, RECORD, REPORT
+from sketchdata.training.run_folder import MODEL, RECORD
 from tests import edge_map_builds
 from tests.binary_codes import clustered_codes
 from tests.builds import small_dataset
 from tests.commands import sketchdata
 from tests.edge_map_sets import make_edge_maps
-from tests.spaces import make_space, make_space_run
+from tests.spaces import make_classifier_run, make_space, make_space_run
 from tests.trainings import generated_dataset
 from tests.two_domains import make_two_domains
 from tests.zero_shot_runs import write_zero_shot_run
@@ -190,11 +190,7 @@ def zsih_network(folder: Path) -> Case:
 def dsf(folder: Path) -> Case:
     data = folder / "data"
     make_two_domains(data, drawings=2, photos=2)
-    shape = {"width": 192, "shared": True, "branch": "classifier", "head": False, "normalise": True}
-    shape["settings"] = {"layer": "fc6+fc7", "resize": "ink"}
-    options = {"fold": None, "fold_photos": False, "validation_share": 0.1}
-    run = make_space_run(folder / "run", data, architecture=shape, trainer="dsf", options=options)
-    (run / REPORT).write_text("{}")
+    run = make_classifier_run(folder / "run", data)
     return run / RECORD, [["evaluate", run, "--device", "cpu"]]
 
 

@@ -21,11 +21,15 @@ from unittest import mock
 import click
 import orjson
 import pytest
+import torch
 
 from sketchdata.pipelines import imports
+from sketchdata.training.backbones import build as build_network
 from tests.cli.test_commands import CONTEXTS
 from tests.commands import sketchdata
 from tests.quickdraw_builds import build, generate
+from tests.spaces import make_classifier_run, make_space
+from tests.two_domains import make_two_domains, write_random_words
 
 # Ten thousand calls in all.
 pytestmark = pytest.mark.slow
@@ -70,6 +74,31 @@ TRAINING = {"data": "{}/set", "vectors": "{}/words.parquet", "backbone": "small"
 TRAINING |= {"layers": "1", "max_points": "8", "batch_size": "8", "width": "4", "device": "cpu", "seen": "1"}
 TRAINING |= dict.fromkeys(("cnn_epochs", "rnn_epochs", "fusion_epochs", "center_epochs"), "0")
 TRAINING |= dict.fromkeys(("code_epochs", "proxy_epochs", "steps", "epochs"), "1")
+#: The same of drawings and photos.
+PHOTOS = {"data": "{}/pairs", "words": "{}/pairs.parquet", "backbone": "small", "size": "16", "width": "4"}
+PHOTOS |= {"epochs": "1", "batch_size": "8", "kron_width": "2", "graph_width": "4", "draws": "1", "device": "cpu"}
+COMPARED = PHOTOS | {"weights": "{}/small.pth", "trunk": "frozen", "seen": "6", "validation_share": "0.34"}
+COMPARED |= {"out": "{}/out/compared"}
+RUN = {"run": "{}/space/run", "device": "cpu"}
+CLASSIFIER = {"run": "{}/space/classifier", "device": "cpu"}
+#: {command: what it is given besides, so that it comes to use its options}.
+GIVEN = {
+    "train sbir": PHOTOS,
+    "train zsih": PHOTOS,
+    "train dsf": PHOTOS,
+    "bench hashing": TRAINING | {"rows": "lsh-hog", "bits": "16", "seeds": "1", "out": "{}/out/compared"},
+    "bench sbir": COMPARED | {"rows": "frozen,siamese"},
+    "bench zsih": COMPARED | {"rows": "itq,zsih", "bits": "16"},
+    "evaluate": RUN | {"examples": "1"},
+    "encode": RUN | {"data": "{}/space/data"},
+    "explain": CLASSIFIER | {"file": "{}/house.svg"},
+    "recognise": CLASSIFIER | {"files": "{}/house.svg"},
+    "index build": {"codes": "{}/space/vectors"},
+    "search": RUN | {"index": "{}/space/index", "queries": "{}/house.svg"},
+    "serve": RUN | {"index": "{}/space/index"},
+}
+#: Two validation classes, as are needed to choose an epoch.
+PAIRS = {"seen": ("cat", "house", "star", "airplane"), "validation": ("fish", "sun"), "unseen": ("apple", "ice cream")}
 #: Seconds within which an odd value is answered, and bytes that it may take.
 PATIENCE, MEMORY = 20, 6 << 30
 
@@ -99,6 +128,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     imports.import_vectors(folder / "glove.txt", words)
     for name in ODD_NAMES:
         (folder / name).mkdir()
+    make_space(folder / "space")
+    make_classifier_run(folder / "space" / "classifier", folder / "space" / "data")
+    make_two_domains(folder / "pairs", PAIRS, drawings=3, photos=2)
+    write_random_words(folder / "pairs.parquet", PAIRS)
+    torch.save(build_network("small", classes=4, channels=3).state_dict(), folder / "small.pth")
+    (folder / "house.svg").write_text(
+        '<svg viewBox="0 0 9 9"><path d="M1 8V4L4 1L8 4V8Z" fill="none" stroke="red"/></svg>'
+    )
     return folder
 
 
@@ -151,12 +188,12 @@ def nothing_leaves() -> Iterator[None]:
 def words_of(context: click.Context, odd: click.Parameter, value: str, place: Path) -> list[str]:
     """Return a command line with an odd value for one parameter, and one that may do for each that is required."""
     words, arguments = context.command_path.split()[1:], []
-    given = SMALL | TRAINING if words[0] == "train" else SMALL
+    given = GIVEN.get(" ".join(words), TRAINING if words[0] == "train" else {})
     for parameter in context.command.params:
         name, kind, text = parameter.name or "", parameter.type, None
         if parameter is odd:
             text = value
-        elif given is not SMALL and name in TRAINING:
+        elif name in given:
             text = given[name].format(place)
         elif parameter.required or isinstance(parameter, click.Argument):
             folder = isinstance(kind, click.Path) and not kind.file_okay
@@ -207,6 +244,14 @@ def test_the_walk_reaches_trainings(name: str, place: Path) -> None:
     with nothing_leaves():
         done = sketchdata(*words_of(context, click.Option(["--none"]), "", place), expect=0, cwd=place)
     assert "8 drawings of 2 classes" in done.stdout.replace("16", "8")
+
+
+@pytest.mark.parametrize("command", GIVEN)
+def test_the_walk_reaches_what_commands_do(command: str, place: Path) -> None:
+    shutil.rmtree(place / "out", ignore_errors=True)
+    context = next(context for context in CONTEXTS if context.command_path == f"sketchdata {command}")
+    with nothing_leaves():
+        sketchdata(*words_of(context, click.Option(["--none"]), "", place), expect=0, cwd=place)
 
 
 @pytest.mark.parametrize("out", ["/", ".", "./", "..", "null", "full", "zero", "fifo", "socket", "to-null"])

@@ -30,6 +30,7 @@ from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, wr
 from tests.commands import sketchdata
 from tests.pictures import words_of
 from tests.trainings import CLASSES, EPOCHS, generated_dataset, loop, network
+from tests.uploads import shows, uploads_of
 from tests.zero_shot_runs import UNSEEN, WIDTH, write_zero_shot_run
 
 pytestmark = pytest.mark.slow
@@ -227,6 +228,18 @@ def test_a_picture_of_a_drawing_is_recognised_by_its_strokes(
     (told,) = answers(place.classifier, tmp_path / "a.png", word="cat")
     assert told.own_rank is not None
     assert [guess.hit for guess in told.guesses] == [guess.word == "cat" for guess in told.guesses]
+
+
+def test_pictures_as_people_have_them_are_recognised_by_their_ink_alone(
+    place: Place, asked: list[Drawing], tmp_path: Path
+) -> None:
+    for name, content in uploads_of(asked[0]).items():
+        (tmp_path / name).write_bytes(content)
+    found = answers(place.classifier, *sorted(tmp_path.iterdir()))
+    assert [answer.query.name for answer in found] == sorted(uploads_of(asked[0]))
+    for answer in found:
+        assert answer.query.drawing is not None
+        assert shows(answer.query.drawing.strokes, asked[0]), answer.query.name
 
 
 def test_a_word_that_is_no_class_is_noted_and_one_of_the_option_refused(

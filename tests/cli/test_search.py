@@ -24,6 +24,7 @@ from sketchdata.training.packed import pack
 from tests.commands import sketchdata
 from tests.exports import flip_a_bit
 from tests.retrievals import Place, build_index, make_place, plain_order
+from tests.uploads import shows, uploads_of
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,20 @@ def test_one_drawing_is_one_query_whichever_way_it_is_given(place: Place, asked:
     found = answers(place, asked.key_id, tmp_path / "a.ndjson", tmp_path / "a.svg", data=place.data, k=20)
     assert ranking(found[0]) == ranking(found[1]) == ranking(found[2])
     assert {answer.query.word for answer in found} == {asked.word}
+
+
+@pytest.mark.slow
+def test_pictures_as_people_have_them_are_searched_for_by_their_ink_alone(
+    place: Place, asked: Drawing, tmp_path: Path
+) -> None:
+    for name, content in uploads_of(asked).items():
+        (tmp_path / name).write_bytes(content)
+    found = answers(place, *sorted(tmp_path.iterdir()), k=7)
+    assert [answer.query.name for answer in found] == sorted(uploads_of(asked))
+    for answer in found:
+        assert answer.query.drawing is not None
+        assert shows(answer.query.drawing.strokes, asked), answer.query.name
+        assert len(answer.results) == 7
 
 
 @pytest.mark.slow

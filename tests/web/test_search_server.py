@@ -18,6 +18,7 @@ from sketchdata.drawings.raster import raster
 pytest.importorskip("fastapi", reason="the draw-to-search page needs the extra `web`")
 
 from sketchdata.web.search_server import MOST_POINTS, MOST_STROKES
+from tests.uploads import shows, uploads_of
 from tests.web.finders import CountingFinder, drawing_page
 
 LINE = [[0, 10, 20], [0, 30, 10]]
@@ -110,6 +111,16 @@ def test_an_svg_and_a_picture_become_strokes(client: httpx.Client, page: tuple[s
     for x, y in traced:
         cv2.polylines(drawn, [np.stack([x, y], 1).astype(np.int32)], False, 255, 9)
     assert (drawn[ink == 0] > 0).mean() > 0.9
+
+
+def test_uploads_as_people_have_them_become_strokes_of_their_ink_alone(
+    client: httpx.Client, page: tuple[str, CountingFinder]
+) -> None:
+    house = page[1].found["house"][0]
+    for name, content in uploads_of(house).items():
+        own = {"svg": content.decode()} if name.endswith(".svg") else {"picture": base64.b64encode(content).decode()}
+        read = client.post("/api/read", json=own).json()["strokes"]
+        assert shows([np.transpose(stroke) for stroke in read], house), name
 
 
 @pytest.mark.parametrize(
