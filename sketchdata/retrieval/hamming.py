@@ -4,7 +4,7 @@ A ranking by distance is determined by the number of items at each of the D + 1 
 ones among them. The cheaper of two ways of counting is used:
 
 - over all pairs of distinct codes: exclusive or, count of ones, and OpenCV's histogram, which counts bytes without
-  widening them to 64 bits as np.bincount does;
+  widening them to 64 bits as np.bincount does. With numba, the first two are one compiled loop;
 - for short codes over all 2^D possible codes at once, bit by bit: if f(x, d) items differ from x in d of the first j
   bits and in none of the others, then f(x, d) + f(x with bit j flipped, d − 1) do so for the first j + 1 bits.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -29,6 +29,8 @@ from sketchdata.retrieval.metrics import Counts, TieGroups
 
 #: (P, N): N codes as P words each.
 CodeWords = npt.NDArray[np.unsignedinteger[Any]]
+#: (Q, N): the number of different bits.
+Distances = npt.NDArray[np.uint8]
 #: (query codes, gallery codes, bits) → (Q, D + 1) int64, the number of items at each distance.
 Histograms = Callable[[Packed, Packed, int], Counts]
 
@@ -38,6 +40,8 @@ _SHORT = 32
 _CHUNK = 1 << 18
 #: The overhead of an array operation, in distances.
 _START = 1 << 13
+#: Number of distances whose computation by numpy takes longer than compiling the loop, about a second.
+_COMPILED = 1 << 30
 #: Maximum code length for a table of all codes: 21 · 2^20 counts.
 _LONGEST_TABLE = 20
 
@@ -89,7 +93,7 @@ def count_by(histograms: Histograms, queries: Codes, gallery: Codes) -> TieGroup
     return TieGroups(items=items, relevant=relevant)
 
 
-def distances(queries: Packed, gallery: Packed) -> npt.NDArray[np.uint8]:
+def distances(queries: Packed, gallery: Packed) -> Distances:
     """Return the distances between a few queries and all items, (Q, B) and (N, B) uint8 codes → (Q, N) uint8."""
     return word_distances(to_words(queries), to_words(gallery))
 
@@ -123,10 +127,11 @@ def _numbers(packed: Packed) -> npt.NDArray[np.intp]:
 def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None) -> Counts:
     counts = np.zeros((len(queries), bits + 1), np.int64)
     left, levels = to_words(queries), [(weight, to_words(packed)) for weight, packed in _levels(gallery)]
+    compute = distance_loop(len(queries) * sum(words.shape[1] for _, words in levels))
 
     def count(start: int, stop: int) -> None:
         for weight, words in levels:
-            counts[start:stop] += weight * _histograms(left[:, start:stop], words, bits)
+            counts[start:stop] += weight * _histograms(left[:, start:stop], words, bits, compute)
 
     # A slice takes a fraction of a second: Ctrl-C waits for slices in progress.
     rows = max(1, (1 << 26) // max(1, len(gallery)))
@@ -150,25 +155,67 @@ def _levels(gallery: Packed) -> list[tuple[int, Packed]]:
     return levels if cost < len(gallery) else plain
 
 
-def _histograms(queries: CodeWords, gallery: CodeWords, bits: int) -> Counts:
+def _histograms(
+    queries: CodeWords, gallery: CodeWords, bits: int, compute: Callable[[CodeWords, CodeWords], Distances]
+) -> Counts:
     counts = np.zeros((queries.shape[1], bits + 1), np.int64)
     for start in range(0, gallery.shape[1], _CHUNK):
         chunk = gallery[:, start : start + _CHUNK]
         rows = _CHUNK // chunk.shape[1]
         for first in range(0, len(counts), rows):
-            found = word_distances(queries[:, first : first + rows], chunk)
+            found = compute(queries[:, first : first + rows], chunk)
             for place, row in enumerate(found, start=first):
                 # OpenCV 4 returns a column, OpenCV 5 a row.
                 counts[place] += cv2.calcHist([row], [0], None, [bits + 1], [0, bits + 1]).ravel().astype(np.int64)
     return counts
 
 
-def word_distances(queries: CodeWords, gallery: CodeWords) -> npt.NDArray[np.uint8]:
+def word_distances(queries: CodeWords, gallery: CodeWords) -> Distances:
     """Compute the distances of (P, Q) and (P, N) words: (Q, N) uint8."""
-    found: npt.NDArray[np.uint8] = np.bitwise_count(queries[0][:, None] ^ gallery[0])
+    found: Distances = np.bitwise_count(queries[0][:, None] ^ gallery[0])
     for own, theirs in zip(queries[1:], gallery[1:], strict=True):
         found += np.bitwise_count(own[:, None] ^ theirs)
     return found
+
+
+def distance_loop(count: int) -> Callable[[CodeWords, CodeWords], Distances]:
+    """Return the fastest function like `word_distances` for computing `count` distances in all.
+
+    It is compiled by numba if numba is installed and `count` repays the second that compiling takes.
+    """
+    return (_compiled_loop() if count >= _COMPILED else None) or word_distances
+
+
+@cache
+def _compiled_loop() -> Callable[[CodeWords, CodeWords], Distances] | None:
+    try:
+        from numba import njit, types
+        from numba.extending import intrinsic
+    except ImportError:
+        return None
+
+    def count_ones(_context: Any, word: Any) -> Any:
+        return word(word), lambda _target, builder, _signature, arguments: builder.ctpop(arguments[0])
+
+    # Numba has no function for it. LLVM makes vector instructions of a loop over its instruction.
+    ones: Any = intrinsic(count_ones)
+
+    @njit(nogil=True)
+    def fill(queries: Any, gallery: Any, found: Any) -> None:
+        for row in range(found.shape[0]):
+            for column in range(found.shape[1]):
+                found[row, column] = ones(types.uint64(gallery[0, column] ^ queries[0, row]))
+            for word in range(1, queries.shape[0]):
+                query = queries[word, row]
+                for column in range(found.shape[1]):
+                    found[row, column] += ones(types.uint64(gallery[word, column] ^ query))
+
+    def compute(queries: CodeWords, gallery: CodeWords) -> Distances:
+        found: Distances = np.empty((queries.shape[1], gallery.shape[1]), np.uint8)
+        fill(queries, gallery, found)
+        return found
+
+    return compute
 
 
 def _distinct(packed: Packed) -> tuple[Packed, npt.NDArray[np.intp], npt.NDArray[np.intp]]:

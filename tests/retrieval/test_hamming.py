@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -35,6 +36,13 @@ def plain_counts(queries: Codes, gallery: Codes) -> TieGroups:
     )
 
 
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile the loop for every number of distances."""
+    pytest.importorskip("numba")
+    monkeypatch.setattr(hamming, "_COMPILED", 0)
+
+
 def assert_same(found: TieGroups, expected: TieGroups) -> None:
     np.testing.assert_array_equal(found.items, expected.items)
     np.testing.assert_array_equal(found.relevant, expected.relevant)
@@ -44,6 +52,28 @@ def assert_same(found: TieGroups, expected: TieGroups) -> None:
 def test_counts_are_those_of_all_pairs(bits: int) -> None:
     queries, gallery = clustered_codes(40, bits=bits, seed=1), clustered_codes(700, bits=bits, seed=2)
     assert_same(count_distances(queries, gallery), plain_counts(queries, gallery))
+
+
+@of_every_length
+@pytest.mark.usefixtures("compiled")
+def test_the_compiled_loop_computes_the_same_distances(bits: int) -> None:
+    queries, gallery = clustered_codes(40, bits=bits, seed=1), clustered_codes(700, bits=bits, seed=2)
+    left, right = (hamming.to_words(codes.packed) for codes in (queries, gallery))
+    compute = hamming.distance_loop(1)
+    assert compute is not hamming.word_distances
+    np.testing.assert_array_equal(compute(left, right), plain_distances(queries, gallery), strict=False)
+    assert compute(left[:, ::3], right[:, 5:]).tolist() == hamming.word_distances(left[:, ::3], right[:, 5:]).tolist()
+    assert_same(count_distances(queries, gallery), plain_counts(queries, gallery))
+
+
+def test_without_numba_numpy_computes_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "_COMPILED", 0)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    hamming._compiled_loop.cache_clear()
+    try:
+        assert hamming.distance_loop(1) is hamming.word_distances
+    finally:
+        hamming._compiled_loop.cache_clear()
 
 
 @of_every_length
