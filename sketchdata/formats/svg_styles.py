@@ -20,9 +20,18 @@ _LONGEST_COLOUR = 100
 _PIXELS_AND_DEGREES = re.compile(r"(?<=[\d.])(?:px|deg)\b")
 _PROPERTIES = {
     *("display", "visibility", "opacity", "color", "fill", "stroke", "fill-opacity", "stroke-opacity", "stroke-width"),
-    *("transform", "background", "background-color", "clip-path", "overflow"),
+    *("transform", "background", "background-color", "clip-path", "overflow", "filter"),
 }
-_NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9}))(?:[eE][+-]?\d{1,2})?\s*(%?)[a-zA-Z]*\s*")
+_VALUE = r"[-+]?(?:[0-9]{0,9}\.)?[0-9]{1,9}"
+#: {property of CSS alone, as attributes of these names have other meanings: its values in the plane}.
+_MOVES = {
+    "translate": re.compile(rf"{_VALUE}(?:px)?(?:\s+{_VALUE}(?:px)?)?"),
+    "rotate": re.compile(rf"{_VALUE}deg"),
+    "scale": re.compile(rf"{_VALUE}(?:\s+{_VALUE})?"),
+}
+_READ = _PROPERTIES | _MOVES.keys()
+_FILTER_OPACITY = re.compile(r"opacity\(([^()]{0,40})\)", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}\.?\d{0,9}|\.\d{1,9})(?:[eE][+-]?\d{1,2})?)\s*(%?)[a-zA-Z]*\s*")
 _LOCAL = re.compile(r"url\(\s*[\"']?#([^\"')]{1,200})[\"']?\s*\)")
 #: Values that mean that an element has no transform.
 _NOTHING = {"none", "inherit", "initial", "unset", "revert"}
@@ -160,7 +169,8 @@ class StyleSheet:
         """Return an element's style, given its parent's; None if neither it nor its children are visible."""
         declared = self.declared(element)
         get = declared.get
-        if get("display", "").lower() == "none" or _number(get("opacity", "1"), 1.0) < _LEAST_OPACITY:
+        opacities = [get("opacity", "1"), *_FILTER_OPACITY.findall(get("filter", "")[:1000])]
+        if get("display", "").lower() == "none" or min(_number(each, 1.0) for each in opacities) < _LEAST_OPACITY:
             return None
         color = _paint(get("color", "inherit"), outer.color, outer.color)
         own_fill = _paint(get("fill", "inherit"), outer.own_fill, color)
@@ -169,6 +179,7 @@ class StyleSheet:
         stroke_opacity = _number(get("stroke-opacity", ""), outer.stroke_opacity)
         stroke_width = _number(get("stroke-width", ""), outer.stroke_width)
         visibility = get("visibility", "inherit").lower()
+        moves = "".join(f"{name}({get(name)})" for name, kind in _MOVES.items() if kind.fullmatch(get(name, "")[:100]))
         transform, clip = get("transform", "none"), _LOCAL.match(get("clip-path", "none")[:300])
         return Style(
             fill=own_fill if fill_opacity >= _LEAST_OPACITY else None,
@@ -178,7 +189,7 @@ class StyleSheet:
             stroke_opacity=stroke_opacity,
             stroke_width=stroke_width,
             visible=outer.visible if visibility == "inherit" else visibility == "visible",
-            transform="" if transform.lower() in _NOTHING else _PIXELS_AND_DEGREES.sub("", transform),
+            transform=_PIXELS_AND_DEGREES.sub("", moves + ("" if transform.lower() in _NOTHING else transform)),
             clip_path=clip[1].strip() if clip else "",
             clips=outer.clips,
             own_fill=own_fill,
@@ -199,4 +210,4 @@ def _paint(text: str, inherited: Paint, current: Paint) -> Paint:
 def _declarations(text: str) -> dict[str, str]:
     pairs = (part.partition(":") for part in text.split(";"))
     named = ((name.strip().lower(), value.strip()) for name, _, value in pairs)
-    return {name: value for name, value in named if name in _PROPERTIES and value}
+    return {name: value for name, value in named if name in _READ and value}

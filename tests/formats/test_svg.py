@@ -228,6 +228,11 @@ def test_curves_are_flattened_within_the_tolerance(shape: str, curve: np.ndarray
         ('<line x2="3" y2="4" transform="skewY(45)"/>', [[0, 0], [3, 7]]),
         ('<g transform="scale(2)"><g transform="translate(1 1)"><line x2="1"/></g></g>', [[2, 2], [4, 2]]),
         ('<g transform="scale(2)"/><line x2="1"/>', [[0, 0], [1, 0]]),
+        (
+            '<line x2="3" y2="4" style="scale: 2 3; translate: 10px; transform: translate(1px, 1px)"/>',
+            [[12, 3], [18, 15]],
+        ),
+        ('<style>line{rotate: 90deg}</style><line x1="10" x2="20" translate="no"/>', [[0, 10], [0, 20]]),
     ],
 )
 def test_shapes_and_transforms_are_read(shape: str, expected: list[list[int]]) -> None:
@@ -311,6 +316,8 @@ LINE = path("M10 10L60 40", 'fill="none" stroke="black"')
         '<g opacity="0"><path d="M0 0L5 5" opacity="1"/></g>',
         '<g style="transform: scale(0)"><path d="M0 0L5 5"/></g>',
         '<path d="M0 0L5 5" transform="translate(3) scale(0)"/>',
+        '<g style="scale: 0; translate: 3px 4px"><path d="M0 0L5 5"/></g>',
+        '<path d="M0 0L5 5" filter="opacity(0%) blur(2px)"/><path d="M0 0L5 5" opacity="1e-3"/>',
         '<style>.a{display:none}</style><g class="b a"><path d="M0 0L5 5"/></g>',
         "<style>/* a */ path.a, #b { visibility : hidden !important }</style>"
         '<path class="a" d="M0 0L5 5" style="visibility:visible"/><path id="b" d="M0 0L9 5"/>',
@@ -391,6 +398,8 @@ def test_what_no_viewer_shows_is_no_ink(unseen: str) -> None:
         '<clipPath id="c" clip-path="url(#c)"><rect width="9" height="9"/></clipPath>'
         '<path d="M0 0L5 5" clip-path="url(#c)"/>',
         '<path d="M0 0L5 5" style="transform: inherit"/>',
+        # Values of no sense, and attributes of properties that CSS alone has.
+        '<path d="M0 0L5 5" scale="0" style="scale: 0 wide; rotate: x 5deg; filter: opacity() opacity(.5)"/>',
         '<rect x="3" y="3" width="90" height="90" fill="white" stroke="black"/>',
     ],
 )
