@@ -130,7 +130,7 @@ def crop(directory: Path, as_json: bool, config: edgemaps_crop_recipe.Config, en
         echo_json(
             {
                 "name": manifest.name,
-                "options": manifest.config,
+                "config": manifest.config,
                 "annotations": summary.annotations,
                 "crops": summary.crops,
                 "duplicates": dataclasses.asdict(summary.duplicates),
@@ -181,7 +181,7 @@ def extract(directory: Path, as_json: bool, config: edgemaps_extract_recipe.Conf
     counts = [count for classes in manifest.counts.values() for count in classes.values()]
     maps, classes = sum(counts), sum(map(bool, counts))
     if as_json:
-        echo_json({"edge_maps": maps, "classes": classes, "rejects": manifest.rejects, "options": manifest.config})
+        echo_json({"edge_maps": maps, "classes": classes, "rejects": manifest.rejects, "config": manifest.config})
         return
     refused = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items()) or "none"
     click.echo(f"{config.out}: {maps:,} edge maps of {classes} classes by {config.detector}")

@@ -195,4 +195,4 @@ def test_the_command_prints_what_became_of_the_annotations(photos: Path, tmp_pat
     assert counts["duplicates"] == {"exact": 1, "near": 0, "across_classes": 0}
     assert counts["rejects"] == {"photo not collected": 1}
     assert counts["classes"] == {"apple": 8, "cat": 8, "zebra": 8}
-    assert counts["options"]["near"] is None
+    assert counts["config"]["near"] is None
