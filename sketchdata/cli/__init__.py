@@ -131,11 +131,12 @@ _export = LazyGroup(
     },
 )
 _audit = LazyGroup(
-    "Find noise and duplicates in a data set, and summarise it.\n\n"
+    "Find noise, wrong labels and duplicates in a data set, and summarise it.\n\n"
     "Example: sketchdata audit entropy data/quickdraw-3.8m",
     {
         "entropy": ("audit:entropy", "Drawings with too little or too much ink for their class."),
         "duplicates": ("audit:duplicates", "Exactly equal drawings, within and across splits."),
+        "labels": ("audit:labels", "Drawings that are probably of another class."),
         "summary": ("audit:summary", "Strokes, points, countries, recognized share."),
         "report": ("audit:report", "One HTML file: classes, histograms, examples."),
         "serve": ("audit:serve", "The curation page: keep and drop drawings."),

@@ -14,6 +14,7 @@ from sketchdata.curation.plan import read_totals
 from sketchdata.engine import EngineOptions
 from sketchdata.pipelines import audit as recipe
 from sketchdata.pipelines import audit_apply as audit_apply_recipe
+from sketchdata.pipelines import audit_labels as audit_labels_recipe
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=FOLDER)
 
@@ -87,6 +88,40 @@ def duplicates(directory: Path, as_json: bool, engine: EngineOptions) -> None:
 
     started = time.monotonic()
     report_audit(directory, recipe.audit_duplicates(directory, engine), started, as_json, show)
+
+
+@click.command()
+@_DIRECTORY
+@JSON
+@options(config=audit_labels_recipe.Config, engine=EngineOptions)
+def labels(directory: Path, as_json: bool, config: audit_labels_recipe.Config, engine: EngineOptions) -> None:
+    """Find the drawings in DIR that are probably of another class.
+
+    A small network is trained on the CPU for each fold of the drawings, and judges the fold that it did not see.
+    Confident learning then lists the labels that it contradicts. Writes DIR/audit/labels.parquet, suspects.csv,
+    label_errors.csv and labels.json, and changes nothing else.
+
+    Example: sketchdata audit labels data/quickdraw-3.8m
+
+    Example: sketchdata audit labels data/quickdraw-3.8m --run runs/recognition --json
+    """
+
+    def show(counts: Any) -> None:
+        drawings = max(counts["drawings"], 1)
+        click.echo(
+            f"{counts['suspects']:,} of {counts['drawings']:,} drawings ({counts['suspects'] / drawings:.2%}) are "
+            f"probably of another class; {counts['estimated_errors']:,.0f} labels are estimated to be wrong; the class "
+            f"of {counts['recognised']:.1%} is the most probable one"
+        )
+        if counts["pairs"]:
+            table = table_of("drawn as", "looks like", "drawings", "estimated errors", fold=True)
+            for pair in counts["pairs"]:
+                numbers = f"{pair['suspects']:,}", f"{pair['estimated_errors']:,.1f}"
+                table.add_row(pair["word"], pair["suggested"], *numbers)
+            print_tables(table)
+
+    started = time.monotonic()
+    report_audit(directory, audit_labels_recipe.audit_labels(directory, config, engine), started, as_json, show)
 
 
 @click.command()

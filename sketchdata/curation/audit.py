@@ -1,8 +1,9 @@
 """The folder `audit/` of a data set: writing an audit, and reading the audits that score every row.
 
-The last file of an audit is its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`. A
-record contains the sha256 of the data set's manifest, so that an audit of another data set, or of an earlier one in
-the same folder, is detected. An audit writes only its own files in `audit/`; curators' decisions are there too.
+The last file of an audit is its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`,
+`labels.json`. A record contains the sha256 of the data set's manifest, so that an audit of another data set, or of an
+earlier one in the same folder, is detected. An audit writes only its own files in `audit/`; curators' decisions are
+there too.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ RECORDS = {
     "duplicates": "duplicates.json",
     "summary": "summary.json",
     "messiness": "messiness.json",
+    "labels": "labels.json",
 }
 ENTROPY_FILE, PERCENTILES_FILE = "entropy.parquet", "percentiles.csv"
 MESSINESS_FILE, THRESHOLDS_FILE = "messiness.parquet", "thresholds.csv"
+LABELS_FILE = "labels.parquet"
 NORMAL_FLAG, NOISE_FLAG = "normal", "noise"
 #: The values of the column `flag`; null where a class has no limits.
 FLAGS = (NORMAL_FLAG, NOISE_FLAG)
@@ -95,11 +98,16 @@ class AuditRecord:
 
 class _AuditOptions(TypedDict, total=False):
     by_split: str
+    epochs: int
     few: int
+    folds: int
     high: float
     line_width: float
     low: float
     most_ink: float
+    per_class: int
+    run: str
+    seed: int
     size: int
     weakest: int
 
@@ -163,11 +171,27 @@ class _MessinessCounts(TypedDict):
     unjudged: int
 
 
+class _LabelPair(TypedDict):
+    word: str
+    suggested: str
+    suspects: int
+    estimated_errors: float
+
+
+class _LabelCounts(TypedDict):
+    drawings: int
+    suspects: int
+    estimated_errors: float
+    recognised: float
+    pairs: list[_LabelPair]
+
+
 _COUNTS: dict[str, type[Mapping[str, Any]]] = {
     "entropy": _EntropyCounts,
     "duplicates": _DuplicateCounts,
     "summary": _SummaryCounts,
     "messiness": _MessinessCounts,
+    "labels": _LabelCounts,
 }
 
 
