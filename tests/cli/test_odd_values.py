@@ -31,7 +31,7 @@ from tests.quickdraw_builds import build, generate
 from tests.spaces import make_classifier_run, make_space
 from tests.two_domains import make_two_domains, write_random_words
 
-# Ten thousand calls in all.
+# Some twelve thousand calls in all.
 pytestmark = pytest.mark.slow
 
 COMMANDS = pytest.mark.parametrize(
@@ -66,6 +66,10 @@ PATHS = (
     *("{}/absent", "{}/empty", "{}/file", "{}/binary", "{}/loop/x", "{}/file/x", *(f"{{}}/{name}" for name in SPECIAL)),
     *("", ".", "/proc/x", "{}/" + "x" * 300, "\udcff", *(f"{{}}/{name}" for name in ODD_NAMES)),
 )
+#: Parameters that name what is written.
+OUTPUTS = {"dest", "out", "output", "cache", "rejects", "picture", "pictures", "sheet", "maps", "filters", "invert"}
+#: Inputs of other commands.
+OTHERS = ("{}/set", *(f"{{}}/space/{name}" for name in ("data", "run", "classifier", "vectors", "index")))
 #: Keep what a command does short, where it comes to doing it.
 SMALL = {"source": "{}/source", "categories": "cat,star", "workers": "0", "drawings": "4", "photos": "1"}
 SMALL |= dict.fromkeys(("train", "val", "gallery", "query"), "1")
@@ -214,6 +218,8 @@ def odd_values(parameter: click.Parameter, place: Path) -> Iterator[str]:
     elif not (isinstance(parameter, click.Option) and parameter.is_flag):
         yield from () if isinstance(parameter.type, click.Path) else TEXTS
         yield from (path.format(place) for path in PATHS)
+    if isinstance(parameter.type, click.Path) and parameter.name not in OUTPUTS:
+        yield from (path.format(place) for path in OTHERS)
 
 
 @COMMANDS
