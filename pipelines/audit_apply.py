@@ -1,8 +1,8 @@
 """Apply an audit and the decisions of its curators: from a data set to a curated one of the same layout.
 
-Three stages precede the assembly of shards, which is that of a build. `group_shard` drops removed drawings and groups
-the rest by class; with --refill, `refill_class` takes the next drawings of each class from its official file;
-`gather_class` joins both. An interrupted run resumes, and the manifest is written last.
+Three stages precede the assembly of shards, which is that of a build. `group_shard` drops removed drawings, relabels
+others and groups the rest by class; with --refill, `refill_class` takes the next drawings of each class from its
+official file; `gather_class` joins both. An interrupted run resumes, and the manifest is written last.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ def _plan(curation: Curation, config: Config) -> Manifest:
         "decisions": curation.decisions,
         "audit": dict(curation.audit.record.options),
     }
+    if moved := int(curation.moved.sum()):
+        options["relabelled"] = moved
     return Manifest(
         name=parent.name.removesuffix(CURATED) + CURATED,
         config={**parent.config, "curation": options},
@@ -129,7 +131,7 @@ def _check(curation: Curation, config: Config) -> None:
     if config.refill:
         # A missing source must not destroy the data set to overwrite.
         open_source(location_of(config.source))
-    if config.no_noise and not len(curation.keep) + len(curation.drop):
+    if config.no_noise and not len(curation.keep) + len(curation.drop) + len(curation.relabel):
         raise ConfigError(f"--no-noise applies decisions alone, and there are none in {directory / AUDIT_FOLDER}")
     if curation.removed.all():
         reasons = removals(curation.audit.key_id, curation.noise, curation.dropped)
@@ -148,18 +150,24 @@ def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> d
     """Return {split: non-empty groups, in the order of the parent's rows}."""
     parent = curation.parent
     removed = write_ids(folder.work / "removed.npy", np.sort(curation.audit.key_id[curation.removed]))
+    rows = np.flatnonzero(curation.moved)
+    rows = rows[np.argsort(curation.audit.key_id[rows])]
+    # Two rows: sorted key_ids, and their new labels.
+    both = np.stack([curation.audit.key_id[rows], curation.label[rows].astype(np.uint64)])
+    moved = write_ids(folder.work / "moved.npy", both)
     shards = [(split, shard) for split in parent.counts for shard in parent.shards(split)]
     tasks = [
         Task(
             id=shard.path,
             output=folder.work / "grouped" / f"{PurePosixPath(shard.path).stem}.arrow",
-            inputs={shard.path: shard.sha256, "removed": removed[1]},
+            inputs={shard.path: shard.sha256, "removed": removed[1], "moved": moved[1]},
             config={
                 "shard": str(curation.audit.directory / shard.path),
                 "sha256": shard.sha256,
                 "classes": len(parent.classes),
                 "words": list(parent.classes),
                 "removed": removed[0],
+                "moved": moved[0],
             },
         )
         for _, shard in shards
@@ -175,10 +183,16 @@ def _group(curation: Curation, folder: OutputFolder, engine: EngineOptions) -> d
 
 
 def group_shard(task: Task) -> TaskResult:
-    """Group the kept drawings of one Parquet shard by class."""
+    """Group the kept drawings of one Parquet shard by class, after relabelling."""
     removed: KeyIds = np.load(task.config["removed"], mmap_mode="r")
     staying = [batch.take(np.flatnonzero(~contains(removed, batch.key_id))) for batch in read_shard(task)]
     batch = concatenate(staying)
+    moved, labels = np.load(task.config["moved"])
+    rows = np.flatnonzero(contains(moved, batch.key_id))
+    if len(rows):
+        label = batch.label.copy()
+        label[rows] = labels[np.searchsorted(moved, batch.key_id[rows])]
+        batch = dataclasses.replace(batch, label=label)
     # Without drawings there are no groups to read.
     write = parquet.write_grouped if len(batch) else parquet.write_arrow
     write(task.output, batch, task.config["words"])
@@ -198,12 +212,12 @@ def _refill(curation: Curation, work: Path, location: str, engine: EngineOptions
             f"--refill takes the next drawings of official files, and {curation.parent.name} was not built from "
             f"official files: leave it out"
         )
-    removed = curation.count(curation.removed)
+    removed = curation.count(curation.removed | curation.moved)
     holes = {word: {split: counts[word] for split, counts in removed.items()} for word in curation.audit.classes}
     holes = {word: splits for word, splits in holes.items() if any(splits.values())}
     source = open_source(location)
     files = find_files(source, [official_path(curation.parent.config["input_format"], word) for word in holes])
-    known = np.unique(np.concatenate([curation.audit.key_id, curation.drop]))
+    known = np.unique(np.concatenate([curation.audit.key_id, curation.drop, curation.relabel]))
     lists = {"known": write_ids(work / "known.npy", known), "keep": write_ids(work / "keep.npy", curation.keep)}
     taken: dict[str, dict[int, str]] = {word: {} for word in holes}
     while True:
@@ -322,13 +336,13 @@ def _gather(
     groups: Mapping[str, Sequence[Stored]],
     refills: Mapping[str, TaskResult],
 ) -> list[TaskResult] | None:
-    removed = curation.count(curation.removed)
+    removed, here = curation.count(curation.removed | curation.moved), curation.count(curation.moved, curation.label)
     tasks = []
     for label, word in enumerate(curation.audit.classes):
         parts = {
             split: {
                 "groups": [path for path, _ in groups[split]],
-                "stays": curation.parent.counts[split][word] - removed[split][word],
+                "stays": curation.parent.counts[split][word] - removed[split][word] + here[split][word],
                 "holes": removed[split][word],
             }
             for split in groups
@@ -343,6 +357,8 @@ def _gather(
             "raw": curation.parent.is_raw,
             "parts": parts,
             "refill": refill,
+            # Relabelled drawings stand among the others by their ranks.
+            "by_rank": curation.parent.config.get("seed") if any(here[split][word] for split in here) else None,
         }
         tasks.append(Task(id=word, output=selected(folder, word), inputs=inputs, config=config))
     return run_stage(gather_class, tasks, engine, title="Gathering classes")
@@ -357,6 +373,9 @@ def gather_class(task: Task) -> TaskResult:
     for split, part in settings["parts"].items():
         staying = [parquet.read_class(Path(path), settings["label"]) for path in part["groups"]]
         found = sum(map(len, staying))
+        if settings["by_rank"] is not None and found:
+            joined = concatenate(staying)
+            staying = [joined.take(np.argsort(ranks(joined.key_id, settings["by_rank"]), kind="stable"))]
         if found != part["stays"]:
             raise SketchDataError(
                 f"{found:,} drawings of {task.id} in {split} stay, and by the audit it should be {part['stays']:,}: "

@@ -46,9 +46,9 @@ def audit(directory: Path, **options: object) -> None:
     assert audit_entropy(directory, EntropyConfig(**options), IN_PROCESS) is not None
 
 
-def decide(directory: Path, verdict: str, *key_ids: int) -> None:
+def decide(directory: Path, verdict: str, *key_ids: int, word: str | None = None) -> None:
     log = DecisionLog(directory / "audit" / DECISIONS_FILE)
-    log.append([Decision(who="ada", key_id=key_id, verdict=verdict) for key_id in key_ids])
+    log.append([Decision(who="ada", key_id=key_id, verdict=verdict, word=word) for key_id in key_ids])
 
 
 def apply(directory: Path, out: Path, engine: EngineOptions = IN_PROCESS, **options: object) -> Manifest:

@@ -167,8 +167,9 @@ def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOpti
     """Build a curated data set from DIR, without the audit's noise and the drawings that curators dropped.
 
     Flagged drawings are removed, unless the latest decision keeps them; drawings that the latest decision drops are
-    removed too. With --refill, the next drawings of the class take their places. The bytes do not depend on the workers
-    nor on interruptions; the same command resumes an interrupted run. DIR stays as it is.
+    removed too, and those that it relabels move to their new class. With --refill, the next drawings of the class take
+    their places. The bytes do not depend on the workers nor on interruptions; the same command resumes an interrupted
+    run. DIR stays as it is.
 
     Example: sketchdata audit apply data/quickdraw-3.8m --out data/curated
 
@@ -182,7 +183,7 @@ def apply(directory: Path, config: audit_apply_recipe.Config, engine: EngineOpti
     click.echo(f"{config.out}: {totals['drawings']:,} of {totals['parent']:,} drawings ({counted(manifest.splits)})")
     click.echo(
         f"removed: {totals['noise']:,} noise, {totals['dropped']:,} by decision; kept by decision: {totals['kept']:,}; "
-        f"added: {totals['refilled']:,}; {time.monotonic() - started:.1f} s"
+        f"relabelled: {totals['relabelled_here']:,}; added: {totals['refilled']:,}; {time.monotonic() - started:.1f} s"
     )
     click.echo(f"Check it with: sketchdata verify {config.out}")
 

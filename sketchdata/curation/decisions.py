@@ -3,6 +3,8 @@
     {"who": "ada", "when": "2024-05-06T07:08:09.123456Z", "key_id": "5891796615823360", "verdict": "drop",
      "reason": "a word", "batch": null}
 
+A decision to relabel has one field more, `"word"`, the drawing's new class.
+
 Several processes may append concurrently. Lines are never changed: a new line changes an earlier decision.
 """
 
@@ -22,8 +24,9 @@ import orjson
 from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.progress import console
 
-#: `keep` a drawing or an edge map regardless of the audit, `drop` it, or `undo` the latest decision about it.
-VERDICTS = ("keep", "drop", "undo")
+#: `keep` a drawing or an edge map regardless of the audit, `drop` it, `relabel` a drawing, which also keeps it, or
+#: `undo` the latest decision about it.
+VERDICTS = ("keep", "drop", "relabel", "undo")
 #: File name of the log in the folder of a data set's audits.
 DECISIONS_FILE = "decisions.jsonl"
 MAX_REASON = 500
@@ -43,6 +46,7 @@ class Decision:
         verdict: One of VERDICTS.
         reason: Up to 500 characters; may be empty.
         batch: An identifier that all decisions of one selection share; None for a single decision.
+        word: The new class of a drawing to relabel; None for the other verdicts.
         when: UTC, to the microsecond.
 
     Raises:
@@ -54,6 +58,7 @@ class Decision:
     verdict: str
     reason: str = ""
     batch: str | None = None
+    word: str | None = None
     when: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     def __post_init__(self) -> None:
@@ -65,6 +70,12 @@ class Decision:
             _check_text("batch", self.batch, MAX_NAME)
         if self.verdict not in VERDICTS:
             raise FormatError("unknown verdict", f"{self.verdict!r} is not one of {', '.join(VERDICTS)}")
+        if self.verdict == "relabel":
+            _check_text("word", self.word, MAX_NAME)
+        if (self.verdict == "relabel") != bool(self.word):
+            raise FormatError(
+                "wrong class", f"`word` must name the new class of `relabel`, and no other's: {self.word!r}"
+            )
         if type(self.key_id) is not int or not 0 <= self.key_id < 2**64:
             raise FormatError("not a key_id", f"{self.key_id!r} is not an integer from 0 to 2^64-1")
         if not isinstance(self.when, datetime) or self.when.utcoffset() != timedelta(0):
@@ -72,7 +83,7 @@ class Decision:
 
     def line(self) -> bytes:
         """Return the decision as a line of the log."""
-        values = {
+        values: dict[str, str | None] = {
             "who": self.who,
             "when": f"{self.when.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
             "key_id": str(self.key_id),
@@ -80,6 +91,8 @@ class Decision:
             "reason": self.reason,
             "batch": self.batch,
         }
+        if self.word is not None:
+            values["word"] = self.word
         return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -95,7 +108,7 @@ def parse_key_id(text: object) -> int:
 
 
 def in_force(decisions: Iterable[Decision]) -> dict[int, Decision]:
-    """Return the decisions in force: {key_id: the decision to keep or drop it}.
+    """Return the decisions in force: {key_id: the decision to keep, drop or relabel it}.
 
     An `undo` reverts the latest decision on its drawing, by any curator, that is not reverted yet: keep, drop, undo
     gives keep. Without such a decision it has no effect. Drawings without a decision in force are not in the result.
@@ -218,7 +231,7 @@ def parse(content: bytes, path: Path, *, first_line: int = 1) -> list[Decision]:
     for number, line in enumerate(content.split(b"\n")[:-1], first_line):
         try:
             values = orjson.loads(line)
-            if not isinstance(values, Mapping) or set(values) != _FIELDS:
+            if not isinstance(values, Mapping) or set(values) - {"word"} != _FIELDS:
                 raise FormatError("other fields", f"an object of {', '.join(sorted(_FIELDS))} is expected")
             key_id, when = parse_key_id(values["key_id"]), _parse_time(values["when"])
             decisions.append(Decision(**{**values, "key_id": key_id, "when": when}))

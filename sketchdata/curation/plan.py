@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.curation.audit import Audit, csv_text, read_audit, record_path
-from sketchdata.curation.decisions import DECISIONS_FILE, DecisionLog, in_force, parse
+from sketchdata.curation.decisions import DECISIONS_FILE, Decision, DecisionLog, in_force, parse
 from sketchdata.curation.entropy import NORMAL, ClassLimits, drawing_entropies, reference
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats.files import Fault, FaultCounts
@@ -43,9 +43,11 @@ class Curation:
         removes_noise: Whether noise is removed, where no decision keeps it.
         noise: (N,) bool, rows removed as noise.
         dropped: (N,) bool, rows removed by a decision.
-        kept: (N,) bool, noise kept by a decision.
+        kept: (N,) bool, noise kept by a decision, or relabelled.
+        label: (N,) uint16, the label of each row after the decisions to relabel.
         keep: (K,) key_ids that a decision keeps, sorted; some may not be in the data set.
         drop: (D,) key_ids that a decision drops, sorted.
+        relabel: (R,) key_ids that a decision relabels, sorted.
     """
 
     audit: Audit
@@ -55,8 +57,10 @@ class Curation:
     noise: Mask
     dropped: Mask
     kept: Mask
+    label: npt.NDArray[np.uint16]
     keep: KeyIds
     drop: KeyIds
+    relabel: KeyIds
 
     @property
     def parent(self) -> Manifest:
@@ -69,9 +73,15 @@ class Curation:
         return self.noise | self.dropped
 
     @property
+    def moved(self) -> Mask:
+        """(N,) bool, the rows that get another label."""
+        moved: Mask = self.label != self.audit.label
+        return moved
+
+    @property
     def unknown_ids(self) -> int:
         """The number of decided key_ids that are not in the data set."""
-        decided = np.concatenate([self.keep, self.drop])
+        decided = np.concatenate([self.keep, self.drop, self.relabel])
         return len(decided) - int(contains(np.sort(self.audit.key_id), decided).sum())
 
     def limits(self, label: int) -> list[float] | None:
@@ -79,12 +89,13 @@ class Curation:
         limits = [float(self.audit.p_low[label]), float(self.audit.p_high[label])]
         return limits if self.removes_noise and not np.isnan(limits).any() else None
 
-    def count(self, wanted: Mask) -> Counts:
-        """Count the rows selected by an (N,) bool mask by split and class."""
+    def count(self, wanted: Mask, label: npt.NDArray[np.uint16] | None = None) -> Counts:
+        """Count the rows of an (N,) bool mask by split and class, by the parent's labels or other (N,) ones."""
+        label = self.audit.label if label is None else label
         counts = {split: dict.fromkeys(self.audit.classes, 0) for split in self.parent.counts}
         for split in self.audit.splits:
             rows = self.audit.rows(split)
-            found = np.bincount(self.audit.label[rows][wanted[rows]], minlength=len(self.audit.classes))
+            found = np.bincount(label[rows][wanted[rows]], minlength=len(self.audit.classes))
             counts[split] = dict(zip(self.audit.classes, found.tolist(), strict=True))
         return counts
 
@@ -109,16 +120,16 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
         noise: Whether flagged rows are removed, unless a decision keeps them.
 
     Raises:
-        ConfigError: The split does not exist.
+        ConfigError: The split does not exist, or a decision relabels an edge map, or to a class that does not exist.
         SketchDataError: There is no finished audit of this data set, or a line of the log is not a decision.
     """
     audit, log = read_audit(directory, kind), DecisionLog(directory / AUDIT_FOLDER / DECISIONS_FILE)
     # The log is read once, so that the hash is that of the decisions that are applied.
     content = log.content()
     state = in_force(parse(content, log.path))
-    keep, drop = (
+    keep, drop, relabel = (
         np.array(sorted(key_id for key_id, decision in state.items() if decision.verdict == verdict), np.uint64)
-        for verdict in ("keep", "drop")
+        for verdict in ("keep", "drop", "relabel")
     )
     known = audit.manifest.counts
     names = set(known) if splits is None else set(names_in(splits))
@@ -128,7 +139,8 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
         raise ConfigError(f"there is {found} in --splits; {directory} has {', '.join(known)}")
     chosen = np.isin(audit.split, [number for number, split in enumerate(audit.splits) if split in names])
     flagged = chosen & audit.noise & noise
-    kept, dropped = contains(keep, audit.key_id), contains(drop, audit.key_id)
+    kept = contains(keep, audit.key_id) | contains(relabel, audit.key_id)
+    dropped = contains(drop, audit.key_id)
     return Curation(
         audit=audit,
         splits=tuple(split for split in known if split in names),
@@ -137,9 +149,28 @@ def read_curation(directory: Path, kind: str, *, splits: str | None = None, nois
         noise=flagged & ~kept & ~dropped,
         dropped=chosen & dropped,
         kept=flagged & kept,
+        label=_new_labels(audit, chosen & contains(relabel, audit.key_id), state),
         keep=keep,
         drop=drop,
+        relabel=relabel,
     )
+
+
+def _new_labels(audit: Audit, rows: Mask, state: Mapping[int, Decision]) -> npt.NDArray[np.uint16]:
+    """Return the (N,) labels, with those of the (N,) bool rows by the decisions to relabel."""
+    label = audit.label.copy()
+    places = {word: place for place, word in enumerate(audit.classes)}
+    for row in np.flatnonzero(rows).tolist():
+        key_id = int(audit.key_id[row])
+        word = state[key_id].word or ""
+        if audit.record.kind == "messiness":
+            raise ConfigError(f"edge maps keep the class of their photo, and {key_id} is relabelled: undo it")
+        if word not in places:
+            raise ConfigError(
+                f"{key_id} is relabelled to {word!r}, which is not a class of {audit.directory}: decide again"
+            )
+        label[row] = places[word]
+    return label
 
 
 def contains(ids: KeyIds, key_ids: KeyIds) -> Mask:
@@ -162,17 +193,20 @@ def curation_table(curation: Curation, drawings: Counts) -> str:
     """Return `curation.csv`: what happened to each class in each split.
 
     Columns: label, word, split, and numbers of drawings: in the `parent`; removed as `noise`; `dropped` by a decision;
-        noise `kept` by a decision; `refilled` from the next ranks; `drawings` in the result.
+        noise `kept` by a decision; `relabelled_away` to other classes and `relabelled_here` from them; `refilled` from
+        the next ranks; `drawings` in the result.
     """
     masks = {"noise": curation.noise, "dropped": curation.dropped, "kept": curation.kept}
     counts = {name: curation.count(mask) for name, mask in masks.items()}
-    rows: list[list[object]] = [["label", "word", "split", "parent", *masks, "refilled", "drawings"]]
+    counts["relabelled_away"] = curation.count(curation.moved)
+    counts["relabelled_here"] = curation.count(curation.moved, curation.label)
+    rows: list[list[object]] = [["label", "word", "split", "parent", *counts, "refilled", "drawings"]]
     for label, word in enumerate(curation.audit.classes):
         for split, before in curation.parent.counts.items():
-            noise, dropped, kept = (counts[name][split][word] for name in masks)
+            noise, dropped, kept, away, here = (found[split][word] for found in counts.values())
             now = drawings[split][word]
-            refilled = now - (before[word] - noise - dropped)
-            rows.append([label, word, split, before[word], noise, dropped, kept, refilled, now])
+            refilled = now - (before[word] - noise - dropped - away + here)
+            rows.append([label, word, split, before[word], noise, dropped, kept, away, here, refilled, now])
     return csv_text(rows)
 
 
@@ -191,9 +225,11 @@ def curated_card(manifest: Manifest) -> str:
         if options["refill"]
         else "The holes were left, so classes have unequal numbers of drawings."
     )
+    moved = options.get("relabelled", 0)
+    relabelled = f"Curators gave {moved:,} drawings another class, in the same split. " if moved else ""
     done = (
         f"**Curated**{origin}. Removed from {', '.join(options['splits'])}: {noise if options['noise'] else ''}"
-        f"drawings that a curator dropped (sha256 of the decisions: `{options['decisions']}`). {refilled} "
+        f"drawings that a curator dropped (sha256 of the decisions: `{options['decisions']}`). {relabelled}{refilled} "
         f"`{CURATION_FILE}` counts by class and split what was removed, kept and new."
     )
     return f"{dataset_card(manifest)}\n{textwrap.fill(done, 120, break_long_words=False, break_on_hyphens=False)}\n"
@@ -205,7 +241,10 @@ def read_totals(directory: Path) -> dict[str, int]:
     Raises:
         SketchDataError: It cannot be read.
     """
-    path, names = directory / CURATION_FILE, ("parent", "noise", "dropped", "kept", "refilled", "drawings")
+    path, names = (
+        directory / CURATION_FILE,
+        ("parent", "noise", "dropped", "kept", "relabelled_here", "refilled", "drawings"),
+    )
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

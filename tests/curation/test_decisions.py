@@ -42,14 +42,24 @@ decisions = st.builds(
     Decision,
     who=texts.filter(str.strip),
     key_id=st.integers(0, 2**64 - 1),
-    verdict=st.sampled_from(VERDICTS),
+    verdict=st.sampled_from([verdict for verdict in VERDICTS if verdict != "relabel"]),
     reason=texts,
     batch=st.none() | texts,
     when=st.datetimes(datetime(1970, 1, 1), timezones=st.just(timezone.utc)),
 )
 
 
-@given(st.lists(decisions))
+relabellings = st.builds(
+    Decision,
+    who=texts.filter(str.strip),
+    key_id=st.integers(0, 2**64 - 1),
+    verdict=st.just("relabel"),
+    word=texts.filter(bool),
+    when=st.datetimes(datetime(1970, 1, 1), timezones=st.just(timezone.utc)),
+)
+
+
+@given(st.lists(decisions | relabellings))
 def test_any_decisions_are_read_as_they_were_written(taken: list[Decision]) -> None:
     assert parse(b"".join(each.line() for each in taken), Path("log")) == taken
 
@@ -100,6 +110,19 @@ def test_undo_takes_back_the_latest_decision_that_still_stands(verdicts: str, ex
     assert (found and found.verdict) == expected
 
 
+def test_undo_takes_back_a_new_class(log: DecisionLog) -> None:
+    log.append([decide("relabel", word="mug"), decide("relabel", word="cup"), decide("undo")])
+    assert in_force(log.read())[1].word == "mug"
+    log.append([decide("undo")])
+    assert in_force(log.read()) == {}
+
+
+@pytest.mark.parametrize(("verdict", "word"), [("relabel", None), ("relabel", ""), ("keep", "mug"), ("relabel", 7)])
+def test_only_a_new_label_has_a_class(verdict: str, word: object) -> None:
+    with pytest.raises(FormatError):
+        decide(verdict, word=word)
+
+
 def test_undo_concerns_its_own_drawing_alone_whoever_took_the_decision(log: DecisionLog) -> None:
     log.append([decide("drop", 1), decide("keep", 2), decide("undo", 1, who="bob")])
     assert {key_id: each.verdict for key_id, each in in_force(log.read()).items()} == {2: "keep"}
@@ -111,7 +134,7 @@ def test_undo_concerns_its_own_drawing_alone_whoever_took_the_decision(log: Deci
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"verdict": "delete"}, "unknown verdict: 'delete' is not one of keep, drop, undo"),
+        ({"verdict": "delete"}, "unknown verdict: 'delete' is not one of keep, drop, relabel, undo"),
         ({"key_id": -1}, "not a key_id"),
         ({"key_id": 2**64}, "not a key_id"),
         ({"key_id": "1"}, "not a key_id"),
