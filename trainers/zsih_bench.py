@@ -3,8 +3,8 @@ r"""Compare binary codes of drawings and photos over draws of unseen classes: Ta
     sketchdata bench zsih --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26 --out bench
 
 One data set serves all draws of seen and unseen classes. A cell is a row, a number of bits, a draw and a seed. Finished
-cells are kept, so that a comparison that was stopped goes on. Rows of closed form are fitted to the features of the
-pretrained network, of the seen classes.
+cells are kept, so that a comparison that was stopped goes on. Rows of closed form are fitted to the seen classes'
+features: those of the pretrained network, or for `ours` and `ours-pca` the vectors of a training of sketchspace.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from sketchdata.cross_domain.dataset import (
 from sketchdata.cross_domain.encoder import SpaceEncoder, read_space
 from sketchdata.cross_domain.evaluation import EmbeddedPictures, SpaceMeasures, embed_domains, measure_space
 from sketchdata.cross_domain.experiment import CACHE, embed_kept, kept_inputs
-from sketchdata.cross_domain.options import FROZEN, TwoDomainConfig
+from sketchdata.cross_domain.options import FROZEN, SpaceTraining, TwoDomainConfig
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.progress import console
 from sketchdata.retrieval.cross_modal_hashing import CROSS_MODAL_HASHERS
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
-from sketchdata.trainers import sbir_baselines, zsih
+from sketchdata.trainers import sbir_baselines, sketchspace, zsih
 from sketchdata.trainers.options import SbirConfig, ZsihConfig
 from sketchdata.training.distributed import device_of
 from sketchdata.training.encoder import recorded_weights, weights_record
@@ -65,6 +65,14 @@ class Config(TwoDomainConfig):
     bits: str = option("64", help="Comma-separated bits of codes: 16, 32, 64, 128.", metavar="A,B,…")
     kron_width: int = option(64, help="As for `train zsih`.", type=click.IntRange(1, 1024))
     graph_width: int = option(1024, help="As for `train zsih`.", type=click.IntRange(1, 65_536))
+    edge_detector: str = option(
+        "learned",
+        help="For rows that train sketchspace, as for `train sbir`: canny, learned, …; or none.",
+        metavar="NAME",
+    )
+    space_learning_rate: float = option(
+        3e-4, help="Largest learning rate of rows that train sketchspace.", type=click.FloatRange(0, min_open=True)
+    )
     draws: int = option(5, help="Draws of seen and unseen classes, with seeds from --split-seed on.", type=_COUNT)
     seeds: int = option(1, help="Seeds of every row in each draw, from --seed on.", type=_COUNT)
 
@@ -169,9 +177,15 @@ class _ZsihBench:
         return found
 
     def _fitted(self, row: ZsihRow, bits: int, draw: int, seed: int) -> Mapping[str, Any]:
-        folder = self.config.out / RUNS / f"features-{draw}"
-        own = SbirConfig(**{**self._options(folder), "method": "frozen"})
-        sbir_baselines.run(own, self._resumed(folder, 0), self.draws[draw])
+        frozen = row.features == "frozen"
+        folder = self.config.out / RUNS / (f"features-{draw}" if frozen else f"{row.features}-{draw}-{seed}")
+        own = SbirConfig(
+            **{**self._options(folder), "method": row.features, "edge_detector": self.config.edge_detector}
+        )
+        # The batch size and rate of pairs are those of ZSIH.
+        rates = {"batch_size": SpaceTraining().batch_size, "learning_rate": self.config.space_learning_rate}
+        training = SpaceTraining(**{**vars(self._resumed(folder, 0 if frozen else seed)), **rates})
+        (sbir_baselines if frozen else sketchspace).run(own, training, self.draws[draw])
         encoder = read_space(folder)
         seen, unseen = (self._embedded(encoder, folder, self._group(draw, group)) for group in (SEEN, UNSEEN))
         hasher = CROSS_MODAL_HASHERS[row.fitted or ""].fit(

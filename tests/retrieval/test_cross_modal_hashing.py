@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from scipy import linalg
 
 from sketchdata.errors import ConfigError
-from sketchdata.retrieval.cross_modal_hashing import CROSS_MODAL_HASHERS, TwoViews, learn_cca, learn_scm_seq
+from sketchdata.retrieval.cross_modal_hashing import (
+    CROSS_MODAL_HASHERS,
+    TwoViews,
+    factorise,
+    learn_cca,
+    learn_cvh,
+    learn_scm_seq,
+)
 
 L, F, G, D = 6, 9, 8, 4
 
@@ -29,7 +38,7 @@ def two_views(bits: int = D) -> TwoViews:
     return TwoViews(drawings=x - x.mean(0), photos=p - p.mean(0), drawing_labels=y, photo_labels=z, bits=bits, seed=0)
 
 
-@pytest.mark.parametrize("name", ["cca", "scm_seq"])
+@pytest.mark.parametrize("name", ["cca", "cvh", "cmfh", "scm_seq"])
 def test_codes_of_a_class_agree_between_domains(name: str) -> None:
     x, p, y, z = views()
     hasher = CROSS_MODAL_HASHERS[name].fit(x, p, y, z, bits=D, seed=3)
@@ -53,6 +62,43 @@ def test_cca_finds_directions_of_unit_variance_whose_correlation_falls() -> None
     cross = u.T @ v / len(u)
     np.testing.assert_allclose(cross, np.diag(np.diag(cross)), atol=5e-3)
     assert (np.diff(np.diag(cross)) <= 1e-9).all()
+
+
+def test_cvh_solves_the_generalised_eigenproblem_of_the_similarities_between_all_items() -> None:
+    given = two_views()
+    one, other = learn_cvh(given)
+    features = linalg.block_diag(given.drawings, given.photos)
+    labels = np.concatenate([given.drawing_labels, given.photo_labels])
+    same = labels[:, None] == labels
+    similarity = same / same.sum(0)
+    variance = features.T @ features
+    best = linalg.eigh(features.T @ similarity @ features, variance, eigvals_only=True)[::-1][:D]
+    found = np.concatenate([one(given.drawings), other(given.photos)])
+    np.testing.assert_allclose(found.T @ found, np.eye(D), atol=5e-3)
+    np.testing.assert_allclose(np.diag(found.T @ similarity @ found), best, rtol=5e-3)
+
+
+def test_cmfh_ends_where_the_gradient_of_its_objective_vanishes() -> None:
+    random = np.random.default_rng(0)
+    pairs = [random.normal(size=(30, 6)), random.normal(size=(30, 5))]
+
+    def objective(codes: Any, factors: Any, maps: Any) -> Any:
+        total = 0.01 * (codes**2).sum()
+        for x, u, p in zip(map(torch.from_numpy, pairs), factors, maps, strict=True):
+            total = total + 0.5 * ((x - codes @ u) ** 2).sum() + 100 * ((codes - x @ p) ** 2).sum()
+            total = total + 0.01 * ((u**2).sum() + (p**2).sum())
+        return total
+
+    values = []
+    for rounds in (1, 5, 20, 1000):
+        found = factorise(pairs, 3, seed=1, rounds=rounds)
+        codes, *others = (
+            torch.from_numpy(each).requires_grad_() for each in (found.codes, *found.factors, *found.maps)
+        )
+        values.append(objective(codes, others[:2], others[2:]))
+    assert values == sorted(values, reverse=True)
+    values[-1].backward()
+    assert all(each.grad.abs().max() < 1e-3 for each in (codes, *others))
 
 
 def test_scm_takes_the_best_direction_of_the_similarity_less_the_bits_before() -> None:

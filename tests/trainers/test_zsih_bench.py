@@ -35,19 +35,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(place: Path, out: Path, **others: Any) -> zsih_bench.Config:
     given: dict[str, Any] = {"data": place / "data", "words": place / "words.parquet", "draws": 2, "epochs": 1}
     given |= {"weights": str(place / "small.pth"), "backbone": "small", "size": 16, "trunk": "frozen", "bits": "16"}
-    return zsih_bench.Config(**{**given, "kron_width": 4, "graph_width": 8, "out": out, **others})
+    return zsih_bench.Config(
+        **{**given, "kron_width": 4, "graph_width": 8, "edge_detector": "none", "out": out, **others}
+    )
 
 
 @pytest.fixture(scope="module")
 def compared(place: Path) -> tuple[Path, dict[str, Any]]:
     out = place / "bench"
-    return out, zsih_bench.run(config(place, out, rows="zsih,no-graph,cca,scm-seq,pca,itq"), SPLITS, LOOP)
+    return out, zsih_bench.run(
+        config(place, out, rows="zsih,no-graph,cca,cvh,cmfh,scm-seq,itq,ours-pca,ours"), SPLITS, LOOP
+    )
 
 
 @pytest.mark.slow
 def test_every_row_has_the_draws_and_classes_of_the_others(compared: tuple[Path, dict[str, Any]]) -> None:
     out, results = compared
-    assert [row["name"] for row in results["rows"]] == ["cca", "scm-seq", "pca", "itq", "zsih", "no-graph"]
+    assert [row["name"] for row in results["rows"]] == [
+        *("cca", "cvh", "cmfh", "scm-seq", "itq", "ours-pca", "ours", "zsih", "no-graph")
+    ]
     splits = [[cell["split"] for cell in row["cells"]] for row in results["rows"]]
     assert all(each == splits[0] for each in splits)
     assert splits[0][0] != splits[0][1]
@@ -64,10 +70,11 @@ def test_finished_cells_are_kept(
     place: Path, compared: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, results = compared
-    monkeypatch.setattr(zsih_bench.zsih, "run", None)
+    for trainer in (zsih_bench.zsih, zsih_bench.sketchspace, zsih_bench.sbir_baselines):
+        monkeypatch.setattr(trainer, "run", None)
     monkeypatch.setattr(zsih_bench, "read_space", None)
-    again = zsih_bench.run(config(place, out, rows="zsih,cca"), SPLITS, LOOP)
-    assert again["rows"] == [row for row in results["rows"] if row["name"] in ("zsih", "cca")]
+    again = zsih_bench.run(config(place, out, rows="zsih,cca,ours"), SPLITS, LOOP)
+    assert again["rows"] == [row for row in results["rows"] if row["name"] in ("zsih", "cca", "ours")]
 
 
 @pytest.mark.slow
