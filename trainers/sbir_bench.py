@@ -203,7 +203,7 @@ class _SbirBench:
         unseen = self._group(draw, UNSEEN)
         measures = SpaceMeasures(generalised=self.config.generalised, device=device)
         seen = self._group(draw, SEEN) if measures.needs_seen else None
-        kept = self.config.trunk == FROZEN and encoder.architecture.branch == "trunk"
+        kept = self.config.trunk == FROZEN
 
         inputs = partial(kept_inputs, encoder, record, self.cache or folder, device=device)
 

@@ -18,6 +18,7 @@ with needs_extra("comparing methods", "train"):
     from sketchdata.comparisons.sbir import all_rows as all_sbir_rows
     from sketchdata.comparisons.zsih import ROWS as ZSIH_ROWS
     from sketchdata.cross_domain.options import PairTraining, SpaceTraining
+    from sketchdata.retrieval.metrics import chance_of_map
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import sbir_bench as sbir_recipe
@@ -162,7 +163,8 @@ def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, traini
     for row in results["rows"]:
         values = list(row["map"].values())
         deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-        chance = fmean(cell["retrieval"]["chance"] for cell in row["cells"])
+        galleries = [cell["retrieval"] for cell in row["cells"]]
+        chance = fmean(chance_of_map(each["chance"], each["gallery"]) for each in galleries)
         click.echo(f"{row['name']}: mAP {fmean(values):.4f}{deviation} (chance {chance:.4f})")
     click.echo(f"{config.out}: {sbir_recipe.TABLE_FILE}, {sbir_recipe.RESULTS_FILE}, {sbir_recipe.CELLS_FILE}")
 
@@ -195,7 +197,6 @@ def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, traini
         return
     for row in results["rows"]:
         values = [cell["map"]["expected"] for cell in row["cells"]]
-        click.echo(
-            f"{row['name']}, {row['bits']} bits: mAP {fmean(values):.4f} (chance {row['cells'][0]['chance']:.4f})"
-        )
+        chance = fmean(chance_of_map(cell["chance"], cell["gallery"]) for cell in row["cells"])
+        click.echo(f"{row['name']}, {row['bits']} bits: mAP {fmean(values):.4f} (chance {chance:.4f})")
     click.echo(f"{config.out}: {zsih_recipe.TABLE_FILE}, {zsih_recipe.RESULTS_FILE}")

@@ -495,7 +495,11 @@ def _evaluate_codes(folder: Path, config: EvaluateConfig, as_json: bool) -> None
 
 
 def _say_retrieval(title: str, found: dict[str, Any], gallery: str = "drawings") -> None:
-    about = f"{found['queries']:,} queries in {found['gallery']:,} {gallery}, chance {found['chance']:.4f}"
-    for name, own in (("mAP", found["map"]), (f"P@{found['k']}", found["precision_at_k"])):
+    from sketchdata.retrieval.metrics import chance_of_map
+
+    about = f"{found['queries']:,} queries in {found['gallery']:,} {gallery}"
+    of_map = chance_of_map(found["chance"], found["gallery"])
+    measures = (("mAP", found["map"], of_map), (f"P@{found['k']}", found["precision_at_k"], found["chance"]))
+    for name, own, chance in measures:
         bounds = f"{own['pessimistic']:.4f} to {own['optimistic']:.4f} by the order of ties"
-        click.echo(f"{title}{name} {own['expected']:.4f} ({bounds}; {about})")
+        click.echo(f"{title}{name} {own['expected']:.4f} ({bounds}; {about}, chance {chance:.4f})")

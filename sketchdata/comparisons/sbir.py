@@ -11,6 +11,7 @@ from typing import Any
 
 from sketchdata.errors import ConfigError
 from sketchdata.names import did_you_mean, names_in
+from sketchdata.retrieval.metrics import chance_of_map
 
 #: The data sets of published figures.
 PUBLISHED_DATA = ("Sketchy, 21 unseen", "TU-Berlin, 30 unseen", "QuickDraw, 30 unseen")
@@ -152,6 +153,11 @@ class MeasuredRow:
         """Return the mean over the draws, with the sample deviation if there are several."""
         return _spread(list(self.by_draw(*path).values()), digits)
 
+    def chance(self, *path: str) -> str:
+        """Return the mAP of a random order, as `show` does, of the galleries of a retrieval."""
+        shares, items = self.by_draw(*path, "chance"), self.by_draw(*path, "gallery")
+        return _spread([chance_of_map(share, round(items[draw])) for draw, share in shares.items()], 4)
+
 
 def difference(row: MeasuredRow, other: MeasuredRow) -> dict[str, Any] | None:
     """Return how much better the mAP of one row is than that of another, draw by draw.
@@ -214,7 +220,10 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     if cell is not None:
         yield ""
         found = cell["retrieval"]
-        yield f"**Chance is a mAP of {measured[0].show('retrieval', 'chance')}.** {found['definition']}"
+        yield (
+            f"**A random order has a mAP of {measured[0].chance('retrieval')}** and a precision of "
+            f"{measured[0].show('retrieval', 'chance')} at every rank. {found['definition']}"
+        )
         if found["gallery"] < found["k"]:
             yield ""
             yield (
@@ -289,7 +298,7 @@ def _all_measures(measured: Sequence[MeasuredRow], measures: Measures) -> Iterat
 
 def _generalised(measured: Sequence[MeasuredRow]) -> Iterator[str]:
     forms = next(iter(measured[0].cells.values()))["generalised"]
-    levels = [measured[0].show("generalised", name, "chance").split(" ")[0] for name in forms]
+    levels = [measured[0].chance("generalised", name).split(" ")[0] for name in forms]
     heads = [f"{name} (chance {level})" for name, level in zip(forms, levels, strict=True)]
     yield "mAP of unseen queries in each published form."
     yield ""

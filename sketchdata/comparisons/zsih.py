@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sketchdata.retrieval.metrics import chance_of_map
+
 #: The data sets of published figures.
 PUBLISHED_DATA = ("Sketchy, 25 unseen", "TU-Berlin, 30 unseen")
 #: mAP at 32, 64 and 128 bits on each of PUBLISHED_DATA. Source of all: Shen et al., "Zero-shot sketch-image hashing",
@@ -111,7 +113,7 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 def _measured(results: Mapping[str, Any]) -> Iterator[str]:
     rows = results["rows"]
-    chance = statistics.fmean(cell["chance"] for row in rows for cell in row["cells"])
+    chance = statistics.fmean(chance_of_map(cell["chance"], cell["gallery"]) for row in rows for cell in row["cells"])
     cell = rows[0]["cells"][0]
     yield "# Binary codes of drawings and photos"
     yield ""
@@ -120,8 +122,8 @@ def _measured(results: Mapping[str, Any]) -> Iterator[str]:
         f"classes search {cell['gallery']:,} photos by Hamming distance, in the first draw. Figures are means over "
         f"{results['draws']} draws of classes and {results['seeds']} seeds, ± the sample deviation. Trainings have "
         f"{results['epochs']} epochs; {results['backbone']} at {results['size']} pixels, {results['trunk']}. "
-        f"**Chance is a mAP of {chance:.4f}.** Where codes are equally far, measures are what a random order has on "
-        "average; beside, the mean worst and best order."
+        f"**A random order has a mAP of {chance:.4f}.** Where codes are equally far, measures are what a random order "
+        "has on average; beside, the mean worst and best order."
     )
     yield ""
     yield "| row | what it is | bits | mAP | over all orders of ties | P@100 | paper, 64 bits: Sketchy / TU-Berlin |"

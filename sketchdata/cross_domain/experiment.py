@@ -46,7 +46,7 @@ from sketchdata.cross_domain.sampling import (
 )
 from sketchdata.errors import ConfigError
 from sketchdata.progress import console, task_bar
-from sketchdata.retrieval.metrics import average_precision, chance, groups_of_scores
+from sketchdata.retrieval.metrics import average_precision, chance, chance_of_map, groups_of_scores
 from sketchdata.retrieval.scores import nearness
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.training.distributed import DistributedContext, distributed
@@ -423,7 +423,7 @@ class SpaceExperiment:
 def mean_average_precision(
     drawings: npt.NDArray[np.float32], photos: npt.NDArray[np.float32], pictures: TwoDomains
 ) -> tuple[float, float]:
-    """Return the mAP of drawings, (Q, D), that search photos, (N, D), by Euclidean distance, and that of chance.
+    """Return the mAP of drawings, (Q, D), that search photos, (N, D), by Euclidean distance, and of a random order.
 
     Drawings without a photo of their class are left out.
     """
@@ -445,7 +445,8 @@ def search_precision(
         groups = groups_of_scores(scores(chosen), queries[chosen], gallery, threads=1)
         found.append(average_precision(groups))
         by_chance.append(chance(groups))
-    return float(np.nanmean(np.concatenate(found))), float(np.nanmean(np.concatenate(by_chance)))
+    share = float(np.nanmean(np.concatenate(by_chance)))
+    return float(np.nanmean(np.concatenate(found))), chance_of_map(share, len(gallery))
 
 
 # ---- from options to a run folder with a network ---------------------------------------------------------------------

@@ -35,6 +35,7 @@ from sketchdata.display.contact_sheet import RankedPicture, ranking_sheet, write
 from sketchdata.errors import ConfigError
 from sketchdata.names import cell_of
 from sketchdata.photos.image import Photo
+from sketchdata.retrieval.metrics import chance_of_map
 from sketchdata.retrieval.scores import MeasurePath
 from sketchdata.storage.manifest import MANIFEST_NAME, hash_file, replacing
 from sketchdata.training.run_folder import read_record, write_json
@@ -193,8 +194,8 @@ def markdown(values: Mapping[str, Any]) -> str:
         "",
         f"{found['queries']:,} {queries} of {len(values['unseen']):,} unseen classes search {found['gallery']:,} "
         f"{gallery} by the {_distance(values)}. The network learned {values['seen']:,} "
-        "other classes; no picture of an unseen class was used to learn or to choose anything. Chance is "
-        f"{found['chance']:.4f}.",
+        "other classes; no picture of an unseen class was used to learn or to choose anything. A random order has a "
+        f"mAP of {chance_of_map(found['chance'], found['gallery']):.4f} and a precision of {found['chance']:.4f}.",
         "",
         *_measures(found),
         "",
@@ -264,14 +265,15 @@ def _generalised(forms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         own, first = form["map"], form["precision_at_100"]
         cells = [own["unseen"], own["seen"], own["harmonic"], first["unseen"], first["seen"]]
         shown = " | ".join(_NONE if value is None else f"{value:.4f}" for value in cells)
-        yield f"| {name} | {form['classes']:,} | {form['gallery']:,} | {form['chance']:.4f} | {shown} |"
+        by_chance = chance_of_map(form["chance"], form["gallery"])
+        yield f"| {name} | {form['classes']:,} | {form['gallery']:,} | {by_chance:.4f} | {shown} |"
     yield ""
     for name, form in forms.items():
         yield f"- {name}: {form['definition']}. Source: {form['source']}."
     yield ""
     yield (
         "Three protocols are published under the one name, so a figure without its form says little. Pictures of seen "
-        "classes are those that the network learned from. Chance is of unseen queries."
+        "classes are those that the network learned from. Chance is the mAP of a random order, of unseen queries."
     )
 
 

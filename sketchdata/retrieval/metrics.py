@@ -283,6 +283,20 @@ def chance(groups: TieGroups) -> Values:
     return _share(groups.all_relevant.astype(np.float64), groups.all_items, groups)
 
 
+def chance_of_map(share: float, items: int) -> float:
+    """Compute the mAP of a random order, ((R − 1) / (N − 1) (N − H_N) + H_N) / N with H_N = 1 + 1/2 + … + 1/N.
+
+    It is above R / N, much so in a small gallery: 0.133 with 6 of 72 items relevant, where R / N is 0.083.
+
+    Args:
+        share: R / N, or its mean over queries, as AP is linear in R.
+        items: N, of the gallery.
+    """
+    harmonic = float((1 / np.arange(1, items + 1)).sum())
+    others = (share * items - 1) / max(items - 1, 1)
+    return (others * (items - harmonic) + harmonic) / items
+
+
 def ball(groups: TieGroups, radius: int = 2) -> dict[str, Values]:
     """Measure the items within a Hamming radius: the first `radius` + 1 groups of `hamming.count_distances`.
 

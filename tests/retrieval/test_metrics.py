@@ -220,6 +220,20 @@ def test_one_group_of_everything_is_expected_to_have_the_precision_of_a_random_o
     )
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=40).filter(any))
+def test_the_map_of_chance_is_that_of_one_group_of_everything(relevant: list[bool]) -> None:
+    groups = tie_groups([(len(relevant), sum(relevant))])
+    by_chance = metrics.chance_of_map(float(metrics.chance(groups)[0]), len(relevant))
+    assert by_chance == pytest.approx(float(metrics.average_precision(groups)[0]))
+
+
+def test_the_map_of_chance_of_several_queries_needs_their_mean_share_alone() -> None:
+    groups = tie_groups(*([(40, relevant)] for relevant in (3, 8, 21)))
+    found = metrics.chance_of_map(float(metrics.chance(groups).mean()), 40)
+    assert found == pytest.approx(float(metrics.average_precision(groups).mean()))
+    assert metrics.chance_of_map(6 / 72, 72) == pytest.approx(0.1332, abs=1e-4)
+
+
 def test_queries_without_relevant_items_have_no_value() -> None:
     groups = tie_groups([(3, 0), (2, 0)], [(3, 1), (2, 0)])
     measures = [measure(groups, 2, "optimistic") for measure, _ in (MEASURES | BOUNDED).values()]

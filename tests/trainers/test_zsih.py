@@ -188,7 +188,7 @@ def test_the_command_trains_and_prints_its_report(data: Path, words: Path, tmp_p
     arguments = ["--data", str(data), "--out", str(tmp_path / "run"), *flags(**NETWORK, **LOOP, words=words)]
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "12 drawings that search 6 photos of 2 validation classes (chance 0.5000)" in done.output
+    assert "12 drawings that search 6 photos of 2 validation classes (chance 0.6450)" in done.output
     done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
     assert orjson.loads(done.stdout) == orjson.loads((tmp_path / "run" / REPORT).read_bytes())
 
