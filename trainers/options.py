@@ -171,7 +171,7 @@ class EdgeDetectorConfig:
 
 
 #: Methods of `train sbir` of `sbir_baselines.METHODS`.
-SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "sake", "frozen", "centred")
+SBIR_BASELINES = ("triplet", "siamese", "gn-triplet", "softmax", "devise", "dsh", "sake", "frozen", "centred")
 #: {method of `train sbir`: its module of `sketchdata.trainers`, whose `run` takes options, loop and class split}.
 SBIR_TRAINERS = {
     "doodle2search": "doodle2search",
@@ -196,7 +196,9 @@ class SbirConfig(SpaceConfig):
         help="Soft attention over the maps of the picture network. Default: only for doodle2search.",
         param_decls=["--attention/--no-attention"],
     )
-    margin: float = option(1.0, help="Margin of the triplet or contrastive loss.", type=_POSITIVE)
+    margin: float = option(
+        1.0, help="Margin of the triplet or contrastive loss, or of devise's hinge loss.", type=_POSITIVE
+    )
     domain_weight: float = option(1.0, help="Weight of the domain loss of doodle2search.", type=_NOT_NEGATIVE)
     domain_ramp: str = option(
         "epoch",

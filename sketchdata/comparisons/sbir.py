@@ -68,11 +68,15 @@ _TITLES = {
     "siamese": "Siamese: pairs",
     "triplet": "triplets alone",
     "gn-triplet": "GN-Triplet: triplets and a classifier",
+    "softmax": "softmax: a classifier alone",
+    "devise": "DeViSE: near the word's vector, for both domains",
+    "dsh": "DSH, reduced: codes that are factors of words, for both domains",
     "sake": "SAKE, without similarities of WordNet",
     "doodle2search": "Doodle to Search",
     "sketchspace": "ours: only the upper layers of the drawings' network learn",
 }
 _PRETRAINED = frozenset({"frozen", "centred", "sake", "sketchspace"})
+_OF_WORDS = frozenset({"doodle2search", "devise", "dsh"})
 #: Row of the test set's own centres.
 CENTRED_TRANSDUCTIVE = "centred-transductive"
 #: What rows of the ablation lack of Doodle to Search, which are in no other table.
@@ -99,7 +103,7 @@ def all_rows(methods: Sequence[str]) -> list[SbirRow]:
                 name=name,
                 title=_TITLES.get(name, name),
                 method=name,
-                needs_words=name == "doodle2search",
+                needs_words=name in _OF_WORDS,
                 needs_weights=name in _PRETRAINED,
             )
         )

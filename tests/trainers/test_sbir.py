@@ -89,7 +89,10 @@ def test_every_method_writes_a_space(
     group = read_group(data, VALIDATION, size=16)
     drawings, photos = (embed(encoder, getattr(group, name), name) for name in (DRAWINGS, PHOTOS))
     assert drawings.shape == (12, encoder.width)
-    assert encoder.width == (128 if method in ("frozen", "centred", "sketchspace") else 8)
+    of_features = dict.fromkeys(("frozen", "centred", "sketchspace"), 128)
+    assert encoder.width == (of_features | {"devise": 5}).get(method, 8)
+    if method == "dsh":
+        assert set(np.unique(drawings)) | set(np.unique(photos)) <= {0, 1}
     found, chance = mean_average_precision(drawings, photos, group)
     [stage] = report["stages"]
     assert found == pytest.approx(stage["map"], abs=0.02), "features are kept in half precision"
@@ -316,6 +319,70 @@ def test_ctrl_c_stops_after_a_step_and_resume_ends_the_same(
     assert len(steps) == 2
     train(data, tmp_path / "stopped", "sake", weights=str(weights), resume=True)
     assert model(tmp_path / "stopped") == model(tmp_path / "plain")
+
+
+# ---- losses of the baselines -----------------------------------------------------------------------------------------
+
+
+def embeddings(objective: Any, given: TripletBatch) -> tuple[Any, Any]:
+    """Return the embeddings of all pictures of a batch, (3 B, D), and their classes, for losses written in numpy."""
+    with torch.no_grad():
+        found = torch.cat(objective.embed(given)).double().numpy()
+    return found, torch.cat([given.labels, given.labels, given.other_labels]).numpy()
+
+
+def small_encoder(**options: Any) -> SpaceEncoder:
+    torch.manual_seed(0)
+    return SpaceEncoder(SpaceArchitecture(**{"backbone": "small", "size": 16, "classes": GROUPS["seen"], **options}))
+
+
+def test_softmax_is_the_cross_entropy_of_all_three_pictures() -> None:
+    objective = sbir_baselines.MarginObjective(small_encoder(width=8), None, 1.0, 3).eval()
+    loss, parts = objective(batch(0))
+    x, y = embeddings(objective, batch(0))
+    assert objective.classifier is not None
+    weight, bias = (each.detach().double().numpy() for each in objective.classifier.parameters())
+    scores = x @ weight.T + bias
+    expected = (np.log(np.exp(scores).sum(1)) - scores[np.arange(len(y)), y]).mean()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert list(parts) == ["classes"]
+
+
+def test_devise_is_the_hinge_loss_over_the_words_of_other_classes() -> None:
+    words = torch.nn.functional.normalize(torch.randn(3, 5, generator=torch.Generator().manual_seed(2)), dim=1)
+    objective = sbir_baselines.WordObjective(small_encoder(width=5, normalise=True), words, 0.3).eval()
+    x, y = embeddings(objective, batch(0))
+    expected = 0.0
+    for vector, own in zip(x, y, strict=True):
+        for other in set(range(3)) - {own}:
+            expected += max(0.0, 0.3 - vector @ words[own].numpy() + vector @ words[other].numpy())
+    assert objective(batch(0))[0].item() == pytest.approx(expected / len(y), rel=1e-5)
+
+
+def test_dsh_takes_signs_to_words_and_draws_values_to_signs() -> None:
+    words = torch.randn(3, 5, generator=torch.Generator().manual_seed(2))
+    objective = sbir_baselines.FactorObjective(small_encoder(width=16, branch="hashing"), words)
+    objective.train()
+    for module in objective.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    values, y = embeddings(objective, batch(0))
+    u = 2 * values - 1
+    weight, bias = (each.detach().double().numpy() for each in objective.factors.map.parameters())
+    errors = words.numpy()[y] - (np.where(u >= 0, 1, -1) @ weight.T + bias)
+    loss, parts = objective(batch(0))
+    assert float(parts["factors"]) == pytest.approx((errors**2).sum(1).mean(), rel=1e-4)
+    loss.backward()
+    grads = {name: each.grad for name, each in objective.encoder.named_parameters() if each.requires_grad}
+    heads = [grad for name, grad in grads.items() if "head.weight" in name]
+    assert len(heads) == 2
+    assert all(grad is not None and grad.abs().max() > 0 for grad in heads)
+
+
+@pytest.mark.parametrize("method", ["devise", "dsh"])
+def test_methods_of_words_need_words(method: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"--method {method} needs --words"):
+        train(data, tmp_path / "run", method)
 
 
 # ---- leaks -----------------------------------------------------------------------------------------------------------
