@@ -23,6 +23,8 @@ from sketchdata.config import FOLDER, option, recorded
 from sketchdata.curation.audit import (
     LABELS_FILE,
     NAMES,
+    OK_FLAG,
+    SUSPECT_FLAG,
     AuditFolder,
     AuditRecord,
     map_columns,
@@ -53,7 +55,6 @@ from sketchdata.errors import ConfigError, needs_extra
 from sketchdata.storage.manifest import file_entry, hash_file, read_manifest, replacing
 
 SUSPECTS_FILE, JOINT_FILE = "suspects.csv", "label_errors.csv"
-OK_FLAG, SUSPECT_FLAG = "ok", "suspect"
 #: The values of the column `flag`.
 LABEL_FLAGS = (OK_FLAG, SUSPECT_FLAG)
 #: The record lists so many pairs of classes.

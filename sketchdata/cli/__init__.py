@@ -139,7 +139,7 @@ _audit = LazyGroup(
         "labels": ("audit:labels", "Drawings that are probably of another class."),
         "summary": ("audit:summary", "Strokes, points, countries, recognized share."),
         "report": ("audit:report", "One HTML file: classes, histograms, examples."),
-        "serve": ("audit:serve", "The curation page: keep and drop drawings."),
+        "serve": ("audit:serve", "The curation page: keep, drop and relabel drawings."),
         "apply": ("audit:apply", "The curated data set, without noise and dropped drawings."),
     },
 )

@@ -208,7 +208,7 @@ def report(directory: Path) -> None:
 @_DIRECTORY
 @serving_options
 def serve(directory: Path, **settings: Any) -> None:
-    """Serve the curation page: move the percentiles, look at the noise, keep and drop drawings.
+    """Serve the curation page: move the percentiles, look at the noise, keep, drop and relabel drawings.
 
     Decisions are written to DIR/audit/decisions.jsonl at once. It needs the extra `web`.
 

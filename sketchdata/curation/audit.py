@@ -56,6 +56,7 @@ RECORDS = {
 ENTROPY_FILE, PERCENTILES_FILE = "entropy.parquet", "percentiles.csv"
 MESSINESS_FILE, THRESHOLDS_FILE = "messiness.parquet", "thresholds.csv"
 LABELS_FILE = "labels.parquet"
+OK_FLAG, SUSPECT_FLAG = "ok", "suspect"
 NORMAL_FLAG, NOISE_FLAG = "normal", "noise"
 #: The values of the column `flag`; null where a class has no limits.
 FLAGS = (NORMAL_FLAG, NOISE_FLAG)

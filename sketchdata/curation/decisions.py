@@ -70,12 +70,13 @@ class Decision:
             _check_text("batch", self.batch, MAX_NAME)
         if self.verdict not in VERDICTS:
             raise FormatError("unknown verdict", f"{self.verdict!r} is not one of {', '.join(VERDICTS)}")
-        if self.verdict == "relabel":
-            _check_text("word", self.word, MAX_NAME)
-        if (self.verdict == "relabel") != bool(self.word):
+        if (self.verdict == "relabel") != (self.word not in (None, "")):
             raise FormatError(
-                "wrong class", f"`word` must name the new class of `relabel`, and no other's: {self.word!r}"
+                "wrong class",
+                f"`word` must name the new class of `relabel`, and is for no other verdict: {self.word!r}",
             )
+        if self.word is not None:
+            _check_text("word", self.word, MAX_NAME)
         if type(self.key_id) is not int or not 0 <= self.key_id < 2**64:
             raise FormatError("not a key_id", f"{self.key_id!r} is not an integer from 0 to 2^64-1")
         if not isinstance(self.when, datetime) or self.when.utcoffset() != timedelta(0):

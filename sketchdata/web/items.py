@@ -13,10 +13,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from sketchdata.curation.audit import Audit, command_of
+from sketchdata.curation.audit import LABELS_FILE, SUSPECT_FLAG, Audit, command_of, read_record, record_path
 from sketchdata.errors import SketchDataError
+from sketchdata.progress import console
 from sketchdata.storage import parquet
+from sketchdata.storage.manifest import AUDIT_FOLDER
+
+#: The name of the fact that `class_view.js` shows under a picture and relabels by; value i + 1 is class i.
+LOOKS = "looks"
+_OWN_CLASS = "its own class"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,7 @@ class Subject:
         zones: (name, title) of the parts of a class that one decides in, see `items.js`.
         places: (name, title) of the places on the axis from which the report shows examples.
         caption: Beneath the report's histograms.
+        relabels: Whether curators may give an item another class.
     """
 
     kind: str
@@ -42,6 +50,7 @@ class Subject:
     zones: tuple[tuple[str, str], ...]
     places: tuple[tuple[str, str], ...]
     caption: str
+    relabels: bool = False
 
 
 DRAWINGS = Subject(
@@ -68,6 +77,7 @@ DRAWINGS = Subject(
     ),
     caption="How many drawings have which entropy; noise lies beyond the two lines. Below, drawings from the left end "
     "of the axis to the right.",
+    relabels=True,
 )
 
 EDGE_MAPS = Subject(
@@ -193,7 +203,28 @@ def audited_drawings(audit: Audit) -> Items:
         shares=True,
     )
     country = named_fact("country", "Country", table.column("countrycode"))
-    return items_of(audit, DRAWINGS, [split_fact(audit), recognized, country])
+    facts = [split_fact(audit), recognized, country]
+    if (looks := suggested_fact(audit)) is not None:
+        facts.append(looks)
+    return items_of(audit, DRAWINGS, facts)
+
+
+def suggested_fact(audit: Audit) -> Fact | None:
+    """Return the class that each suspect of `audit labels` looks like; None without a valid audit of labels."""
+    if not record_path(audit.directory, "labels").exists():
+        return None
+    try:
+        read_record(audit.directory, "labels")
+    except SketchDataError as error:
+        console.print(f"note: suggested classes are not shown: {error}", soft_wrap=True, highlight=False)
+        return None
+    table = pq.read_table(
+        audit.directory / AUDIT_FOLDER / LABELS_FILE, columns=["flag", "suggested"], partitioning=None
+    )
+    suspect = np.asarray(table.column("flag").cast(pa.string()).to_numpy(zero_copy_only=False) == SUSPECT_FLAG)
+    index = np.where(suspect, table.column("suggested").to_numpy() + 1, 0).astype(np.uint16)
+    words = ("", *(f"looks like {word}" for word in audit.classes))
+    return Fact(name=LOOKS, title="Looks like", values=(_OWN_CLASS, *audit.classes), index=index, words=words)
 
 
 def split_fact(audit: Audit) -> Fact:

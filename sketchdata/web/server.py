@@ -30,7 +30,7 @@ MOST_PICTURES = 200
 class Verdicts:
     """The log of one data set's decisions on items, followed as it grows. Safe to use from threads."""
 
-    def __init__(self, path: Path, items: Items) -> None:
+    def __init__(self, path: Path, items: Items, words: Sequence[str] = ()) -> None:
         self.log = DecisionLog(path)
         self._by_id: dict[int, list[Decision]] = {}
         self._offset = 0
@@ -38,21 +38,25 @@ class Verdicts:
         self._order = np.argsort(items.id)
         self._ids = items.id[self._order]
         self._offsets = items.offsets
-        self._noun = items.subject.noun
+        self._noun, self._nouns, self._words = items.subject.noun, items.subject.nouns, frozenset(words)
 
-    def save(self, ids: Sequence[int], *, who: str, verdict: str, reason: str) -> None:
+    def save(self, ids: Sequence[int], *, who: str, verdict: str, reason: str, word: str | None = None) -> None:
         """Append one decision an item, and return when they are durable.
 
         Raises:
             FormatError: The verdict is unknown or the reason too long.
-            ConfigError: An id is of no item.
+            ConfigError: An id is of no item, or the items cannot get the class `word`.
             OSError: They could not be written.
         """
         unknown = [each for each, label in zip(ids, self._labels(ids), strict=True) if label < 0]
         if unknown:
             raise ConfigError(f"the data set has no {self._noun} {unknown[0]}: load the page again")
+        if word is not None and word not in self._words:
+            raise ConfigError(f"{self._nouns} cannot be relabelled to {word!r}, which is not one of their classes")
         batch = secrets.token_hex(8) if len(ids) > 1 else None
-        self.log.append([Decision(who=who, key_id=id, verdict=verdict, reason=reason, batch=batch) for id in ids])
+        self.log.append(
+            [Decision(who=who, key_id=id, verdict=verdict, reason=reason, batch=batch, word=word) for id in ids]
+        )
 
     def since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Return the state of the items with decisions after an offset, and the offset of the next call.
@@ -73,7 +77,7 @@ class Verdicts:
             if label >= 0:
                 state: dict[str, Any] = {"id": str(id), "label": label, "verdict": None}
                 if (own := standing.get(id)) is not None:
-                    state |= {"verdict": own.verdict, "who": own.who, "reason": own.reason}
+                    state |= {"verdict": own.verdict, "who": own.who, "reason": own.reason, "word": own.word}
                 states.append(state)
         return states, end
 
@@ -94,6 +98,7 @@ class Verdict(BaseModel):
     ids: list[str] = Field(min_length=1)
     verdict: str
     reason: str = ""
+    word: str | None = None
 
 
 def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
@@ -108,7 +113,8 @@ def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
         SketchDataError: The log of decisions cannot be read, or `who` cannot be written there.
     """
     Decision(who=who, key_id=0, verdict="keep")
-    verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items)
+    words = exhibit.audit.classes if exhibit.items.subject.relabels else ()
+    verdicts = Verdicts(exhibit.audit.directory / AUDIT_FOLDER / DECISIONS_FILE, exhibit.items, words)
     verdicts.since(0)
     data = views.overview(exhibit.audit, exhibit.items)
     app = make_site(
@@ -162,7 +168,7 @@ def _add_decisions(app: FastAPI, verdicts: Verdicts, who: str) -> None:
     @app.post("/api/decisions")
     def decide(verdict: Verdict) -> JSONResponse:
         ids = [parse_key_id(text) for text in verdict.ids]
-        verdicts.save(ids, who=who, verdict=verdict.verdict, reason=verdict.reason)
+        verdicts.save(ids, who=who, verdict=verdict.verdict, reason=verdict.reason, word=verdict.word)
         return JSONResponse({"saved": len(ids)})
 
 

@@ -49,6 +49,7 @@ def overview(audit: Audit, items: Items) -> dict[str, Any]:
         "low": options["low"] if subject.low else None,
         "high": options["high"],
         "zones": subject.zones,
+        "words": list(audit.classes) if subject.relabels else [],
         "filters": [
             {name: getattr(fact, name) for name in ("name", "title", "values", "words", "shares")}
             for fact in items.facts

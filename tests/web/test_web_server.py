@@ -119,6 +119,8 @@ def test_what_does_not_exist_is_named(client: httpx.Client, path: str, status: i
         ({"ids": ["KNOWN"], "verdict": "burn"}, 422, "unknown verdict"),
         ({"ids": ["KNOWN"], "verdict": "drop", "reason": "x" * 501}, 422, "reason is too long"),
         ({"ids": ["KNOWN", "2"], "verdict": "drop"}, 422, "has no drawing 2"),
+        ({"ids": ["KNOWN"], "verdict": "relabel"}, 422, "must name the new class"),
+        ({"ids": ["KNOWN"], "verdict": "relabel", "word": "mug"}, 422, "cannot be relabelled to 'mug'"),
         ({"ids": ["1"] * 700_000, "verdict": "drop"}, 413, "select fewer drawings"),
     ],
 )

@@ -70,20 +70,27 @@ export class ClassView {
     const targets = this.gallery.targets.filter((i) => verdict !== "undo" || this.decisions.of(this.items.id[i]));
     if (!targets.length) return this.say(verdict === "undo" ? "Nothing here is decided." : `Select ${this.nouns} first.`);
     const single = !this.gallery.selected.size;
+    const words = new Map();
+    for (const i of targets) {
+      const word = verdict === "relabel" ? this.newClass.value.trim() || this.#looksLike(i) : null;
+      if (word === undefined) return this.say("Give the new class first.");
+      words.set(word, [...(words.get(word) ?? []), String(this.items.id[i])]);
+    }
     try {
-      await this.decisions.save(targets.map((i) => String(this.items.id[i])), verdict, this.reason.value.trim() || this.#zoneReason());
+      const reason = this.reason.value.trim() || this.#zoneReason();
+      for (const [word, ids] of words) await this.decisions.save(ids, verdict, reason, word);
     } catch (error) {
       return this.say(`Not saved: ${error.message}`, true);
     }
     this.gallery.select([]);
     if (single) this.gallery.advance();
-    return this.say(`${{ keep: "Kept", drop: "Dropped", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? this.noun : this.nouns}, saved.`);
+    return this.say(`${{ keep: "Kept", drop: "Dropped", relabel: "Relabelled", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? this.noun : this.nouns}, saved.`);
   }
 
   /** Obey a key; tell whether it was one of this view's. */
   key(event) {
     if (isTyping(event)) return false;
-    const verdicts = { k: "keep", d: "drop", u: "undo" };
+    const verdicts = { k: "keep", d: "drop", u: "undo", ...(this.overview.words.length ? { r: "relabel" } : {}) };
     if (event.key in verdicts) this.decide(verdicts[event.key]);
     else if (event.key === "a") this.#selectPage();
     else if (event.key === "A") this.gallery.select(this.positions);
@@ -196,11 +203,19 @@ export class ClassView {
 
   #describe(i) {
     const { items, lines } = this;
-    const verdict = this.decisions.of(items.id[i])?.verdict;
+    const { verdict, word } = this.decisions.of(items.id[i]) ?? {};
+    const looks = this.#looksLike(i);
     const noise = items.isNoise(i, lines);
     const facts = this.overview.filters.map(({ name, words }) => words?.[items.facts[name][i]]);
-    const words = [`key_id ${items.id[i]}`, `${this.overview.score.word} ${score(items.score[i])}`, noise ? "noise" : "normal", ...facts, verdict];
-    return { name: words.filter(Boolean).join(", "), caption: score(items.score[i]), verdict, noise };
+    const words = [`key_id ${items.id[i]}`, `${this.overview.score.word} ${score(items.score[i])}`, noise ? "noise" : "normal", ...facts, word ? `relabelled ${word}` : verdict];
+    return { name: words.filter(Boolean).join(", "), caption: looks ? `looks like ${looks}` : score(items.score[i]), verdict, word, noise };
+  }
+
+  /** Return the class that the audit of labels suggests for an item, or undefined. */
+  #looksLike(i) {
+    const fact = this.overview.filters.find(({ name }) => name === "looks");
+    const value = fact ? this.items.facts.looks[i] : 0;
+    return value ? fact.values[value] : undefined;
   }
 
   #selectPage() {
@@ -262,11 +277,16 @@ export class ClassView {
     this.selectionText = element("span", { class: "found", role: "status" });
     this.selectAll = element("button", { type: "button", class: "button", "aria-keyshortcuts": "Shift+A", onclick: () => this.gallery.select(this.positions) });
     this.reason = element("input", { type: "text", maxlength: 500, placeholder: "Reason, if there is one", "aria-label": "Reason" });
+    this.newClass = element("input", { type: "text", list: "classes", placeholder: "New class: as suggested", "aria-label": "New class" });
+    const relabel = this.overview.words.length
+      ? [action("relabel", "Relabel", "r"), this.newClass, element("datalist", { id: "classes" }, ...this.overview.words.map((word) => element("option", { value: word })))]
+      : [];
     return element(
       "div",
       { class: "bar actions", role: "toolbar", "aria-label": "Decide" },
       action("drop", "Drop", "d"),
       action("keep", "Keep", "k"),
+      ...relabel,
       action("undo", "Undo", "u"),
       this.reason,
       element("button", { type: "button", class: "button", "aria-keyshortcuts": "a", onclick: () => this.#selectPage() }, "Select page"),

@@ -35,9 +35,9 @@ export class Decisions extends EventTarget {
     }
   }
 
-  /** Save a verdict on some ids; resolves when it is on disk, and throws when it is not. */
-  async save(ids, verdict, reason) {
-    const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ids, verdict, reason }) };
+  /** Save a verdict on some ids, to relabel with the new class; resolves when it is on disk, and throws when it is not. */
+  async save(ids, verdict, reason, word = null) {
+    const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ids, verdict, reason, word }) };
     await answer(await fetch(this.address, request));
     await this.poll();
   }

@@ -3,7 +3,7 @@
 import { element } from "sketchdata/elements.js";
 
 /**
- * @param {object} settings kind of the pictures, label of the list; `describe(item)` returns {name, caption, verdict, noise} of an item;
+ * @param {object} settings kind of the pictures, label of the list; `describe(item)` returns {name, caption, verdict, word, noise} of an item;
  *   `onSelect()` is called when the selection has changed; `onPage(step)` when the keyboard asks for another page.
  */
 export class Gallery {
@@ -72,14 +72,14 @@ export class Gallery {
   }
 
   #mark(cell, item) {
-    const { name, caption, verdict, noise } = this.describe(item);
+    const { name, caption, verdict, word, noise } = this.describe(item);
     const badge = cell.querySelector(".badge");
     cell.setAttribute("aria-label", name);
     cell.setAttribute("aria-selected", String(this.selected.has(item)));
     cell.classList.toggle("noise", noise);
     cell.dataset.verdict = verdict ?? "";
     cell.querySelector(".caption").textContent = caption;
-    badge.textContent = verdict ?? "";
+    badge.textContent = word ?? verdict ?? "";
     badge.hidden = !verdict;
   }
 
