@@ -1,1 +1,1 @@
-"""One experiment a file, read top to bottom: Config, losses, loop, evaluate."""
+"""One experiment per file."""

@@ -1,4 +1,4 @@
-r"""Train Doodle to Search: drawings and photos in one space, where drawings find photos of classes no one drew.
+r"""Train Doodle to Search: drawings and photos in one space, where drawings find photos of unseen classes.
 
     sketchdata train sbir --data data/sketchy --words words.parquet --out runs/d2s --weights imagenet
     sketchdata train sbir --data data/sketchy --words words.parquet --out runs/d2s --weights imagenet --trunk frozen
@@ -6,11 +6,10 @@ r"""Train Doodle to Search: drawings and photos in one space, where drawings fin
     sketchdata train sbir … --no-attention --domain-weight 0 --semantic-weight 0        # Table 3, row 1
 
 Source: Dey, Riba, Dutta, Lladós and Song, "Doodle to search: practical zero-shot sketch-based image retrieval", CVPR
-2019. Two networks with soft attention embed drawings and photos, and learn from triplets of a drawing, a photo of its
-class and a photo of another class, whose word is likely to be a near one. A domain classifier behind a reversed
-gradient makes the domains alike, and the vectors of the classes' words give the space its order. Of the authors' code,
-which differs from the paper, `--domain-ramp batch` and `--stored-words` are offered; its semantic loss is three times
-the paper's, which is `--semantic-weight 3`.
+2019. Two networks with soft attention embed drawings and photos. They learn from triplets of a drawing, a photo of its
+class and a photo of another class, preferably one with a similar word. A domain classifier behind a gradient reversal
+makes the domains similar, and a semantic loss predicts the word vectors of the classes. The authors' code differs from
+the paper: `--domain-ramp batch`, `--stored-words` and `--semantic-weight 3` choose what the code does.
 
 Neither drawings, photos nor words of unseen classes are used; the validation classes choose the epoch.
 """
@@ -34,12 +33,12 @@ from sketchdata.training.options import TrainingOptions
 
 
 class DoodleObjective(SpaceObjective):
-    """L = L_t + L_d + L_s, whose last two parts have weights and can be left out.
+    """The loss L = L_t + L_d + L_s; the last two terms have weights and can be left out.
 
     Args:
         encoder: The network.
-        words: (L, S) float32 of the seen classes; None where the semantic loss is left out.
-        config: Weights, the margin, and how the gradient's reversal rises.
+        words: (L, S) float32 word vectors of the seen classes; None leaves out the semantic loss.
+        config: Weights, margin, and the schedule of the gradient reversal.
     """
 
     def __init__(self, encoder: SpaceEncoder, words: Tensor | None, config: Config) -> None:

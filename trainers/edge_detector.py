@@ -1,10 +1,10 @@
 """Train the small edge detector `learned` on the photos and human drawings of BSDS500.
 
     sketchdata train edge-detector --data photos/bsds500 --out runs/edges
-    sketchdata train edge-detector --data photos/bsds500 --out runs/edges --resume     # go on after Ctrl-C or a crash
-    sketchdata edgemaps bench --bsds photos/bsds500 --detectors learned                # how well the shipped weights do
+    sketchdata train edge-detector --data photos/bsds500 --out runs/edges --resume     # after Ctrl-C or a crash
+    sketchdata edgemaps bench --bsds photos/bsds500 --detectors learned                # measure the shipped weights
 
-Sources: the loss and its rule for disagreeing people are Liu et al., "Richer convolutional features for edge
+Sources: the loss and its rule for disagreeing annotators are Liu et al., "Richer convolutional features for edge
 detection", CVPR 2017, eq. 1, after Xie and Tu, "Holistically-nested edge detection", ICCV 2015; the data is Arbeláez et
 al., "Contour detection and hierarchical image segmentation", PAMI 2011.
 """
@@ -45,7 +45,7 @@ from sketchdata.training.run_folder import read_json
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "edge-detector.safetensors"
 METRICS, REPORT = "metrics.jsonl", "training.json"
-#: Of how many steps at the end the report gives the mean loss.
+#: Number of last steps whose mean loss is reported.
 _LAST = 100
 
 Gradients = tuple[Tensor, ...]
@@ -53,12 +53,12 @@ Gradients = tuple[Tensor, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One photo of a step.
+    """A training example: a square cut out of a photo.
 
     Attributes:
         pixels: (S, S, 3) uint8 RGB.
-        agreement: (S, S) float32, the share of people who drew a boundary there.
-        inside: (S, S) uint8, 1 where the photo is and 0 where it was continued.
+        agreement: (S, S) float32, share of annotators who drew a boundary at a pixel.
+        inside: (S, S) uint8, 1 inside the photo and 0 in its padding.
     """
 
     pixels: Photo
@@ -67,12 +67,12 @@ class Example:
 
 
 def example(divided: SegmentedPhoto, config: Config, rng: np.random.Generator) -> Example:
-    """Cut a square out of a photo that is turned, mirrored, scaled and coloured at random.
+    """Cut a square out of a photo that is rotated, mirrored, scaled and recoloured at random.
 
-    The people's segments are turned, not their lines: lines of one pixel would blur or break.
+    The annotators' segments are rotated, not their lines: lines of one pixel would blur or break.
     """
     matrix, scale = _placement(divided.photo.shape[:2], config, rng)
-    # What is made smaller is smoothed first, by the deviation that the missing resolution comes to.
+    # A photo is smoothed before it is scaled down, to avoid aliasing.
     sigma = 0.5 * math.sqrt(max(1 / scale**2 - 1, 0))
     smooth = cv2.GaussianBlur(divided.photo, (0, 0), sigma) if sigma > 0.1 else divided.photo
     pixels = np.asarray(_moved(smooth, matrix, config.size, cv2.INTER_LINEAR), np.uint8)
@@ -82,7 +82,7 @@ def example(divided: SegmentedPhoto, config: Config, rng: np.random.Generator) -
     whole = np.ones(divided.photo.shape[:2], np.uint8)
     inside = cv2.warpAffine(whole, matrix, (config.size, config.size), flags=cv2.INTER_NEAREST)
     if rng.random() < config.colour:
-        # Contrast, the balance of colours and brightness change; one in five becomes grey.
+        # Change contrast, colour balance and brightness; make one in five grey.
         gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
         changed = pixels * gain.astype(np.float32) + np.float32(rng.uniform(-25, 25))
         if rng.random() < 0.2:
@@ -92,12 +92,12 @@ def example(divided: SegmentedPhoto, config: Config, rng: np.random.Generator) -
 
 
 def _moved(picture: cv2.typing.MatLike, matrix: cv2.typing.MatLike, size: int, method: int) -> cv2.typing.MatLike:
-    """Return the square that a (2, 3) matrix makes of (H, W, …), continued by its mirror image."""
+    """Return the square that a (2, 3) matrix maps (H, W, …) to, padded by reflection."""
     return cv2.warpAffine(picture, matrix, (size, size), flags=method, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _placement(shape: Sequence[int], config: Config, rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the (2, 3) matrix from a photo's pixels to the square's, and by how much it enlarges."""
+    """Return the (2, 3) matrix from a photo's pixels to those of the square, and its scale factor."""
     scale = math.exp(rng.uniform(math.log(config.smallest), math.log(config.largest)))
     angle = math.radians(90 * int(rng.integers(4)) + rng.normal(0, config.tilt))
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -111,7 +111,7 @@ def _placement(shape: Sequence[int], config: Config, rng: np.random.Generator) -
 
 
 def order(photos: int, config: Config, step: int) -> list[int]:
-    """Return which photos a step takes: all photos come once before any comes twice."""
+    """Return the photos of a step; all photos are used once before one is used again."""
     first = step * config.batch
     places = range(first, first + config.batch)
     shuffled = {
@@ -122,18 +122,18 @@ def order(photos: int, config: Config, step: int) -> list[int]:
 
 
 def loss_of(logits: Sequence[Tensor], agreement: Tensor, inside: Tensor, config: Config) -> Tensor:
-    """Return the loss of one photo's outputs, the last of which is the answer: the class-balanced loss of RCF.
+    """Return the class-balanced loss of RCF of one photo's outputs, the last of which is the final output.
 
     Args:
         logits: Each (1, 1, S, S) float32.
-        agreement: (1, 1, S, S) float32, the share of people who drew a boundary there.
-        inside: (1, 1, S, S) float32, 0 where nothing is learned.
-        config: Gives η, λ and the weight of side outputs.
+        agreement: (1, 1, S, S) float32, share of annotators who drew a boundary at a pixel.
+        inside: (1, 1, S, S) float32, 0 where pixels are ignored.
+        config: Options with η, λ and the weight of side outputs.
     """
     edge, background = inside * (agreement > config.consensus), inside * (agreement == 0)
     edges, backgrounds = edge.sum(), background.sum()
     all_pixels = (edges + backgrounds).clamp(min=1)
-    # RCF's α and β: the rarer kind weighs more. Pixels in between, which too few people marked, weigh nothing.
+    # RCF's α and β: the rarer of edges and background weighs more. Pixels that too few annotators marked are ignored.
     weight = (edge * backgrounds + config.balance * background * edges) / all_pixels**2
     losses = [functional.binary_cross_entropy_with_logits(each, edge, weight, reduction="sum") for each in logits]
     return losses[-1] + config.side_weight * sum(losses[:-1])
@@ -154,7 +154,7 @@ class _DetectorReport(TypedDict):
 
 
 class Training:
-    """All that a step changes: the network, its running average, the optimiser's memory and the number of steps."""
+    """The state of a training: the network, its running average, the optimiser's state and the number of steps."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -171,7 +171,7 @@ class Training:
         self.step = 0
 
     def rate(self) -> float:
-        """Return the learning rate of the next step: a straight rise, then a half cosine down to zero."""
+        """Return the learning rate of the next step: a linear warm-up, then cosine decay to zero."""
         share = self.step / self.config.steps
         if share < self.config.warm_up:
             return self.config.learning_rate * (self.step + 1) / (self.config.warm_up * self.config.steps)
@@ -184,14 +184,14 @@ class Training:
         pixels = torch.from_numpy(chosen.pixels).to(self.device).permute(2, 0, 1)[None].float()
         agreement = torch.from_numpy(chosen.agreement).to(self.device)[None, None]
         inside = torch.from_numpy(chosen.inside).to(self.device)[None, None].float()
-        # A photo's planes come as (H, W, C) already, which is channels_last.
+        # The photo is (H, W, C) in memory, which is channels_last.
         loss = loss_of(self.network(pixels), agreement, inside, self.config) / self.config.batch
         return loss.item(), torch.autograd.grad(loss, self.parameters)
 
     def apply(self, found: Sequence[tuple[float, Gradients]]) -> tuple[float, float]:
-        """Take a step along the sum of photos' gradients, in their order; return the loss and the gradient's norm."""
+        """Take a step with the sum of photos' gradients, in their order; return the loss and the gradient's norm."""
         for parameter, *parts in zip(self.parameters, *(gradients for _, gradients in found), strict=True):
-            # The fused optimiser takes for granted that a gradient lies in memory as its parameter does.
+            # The fused optimiser assumes that a gradient has the memory format of its parameter.
             parameter.grad = torch.stack(parts).sum(dim=0).contiguous()
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip))
         loss = sum(part for part, _ in found)
@@ -204,7 +204,7 @@ class Training:
             group["lr"] = self.rate()
         self.optimiser.step()
         self.step += 1
-        # The first averages forget sooner, or they would keep the random weights.
+        # The first averages decay faster, so that the random initial weights do not remain in them.
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), self.parameters, 1 - keep)
@@ -212,7 +212,7 @@ class Training:
 
 
 def save_checkpoint(training: Training, seconds: float) -> None:
-    """Write all of a training's state to one file, which takes the place of the last one as a whole."""
+    """Write the state of a training to one file, which replaces the last checkpoint atomically."""
     tensors = state_of(training.network, training.optimiser)
     tensors |= {f"average.{name}": value for name, value in training.average.items()}
     facts = {"step": training.step, "seconds": seconds, "config": recorded(training.config)}
@@ -220,11 +220,11 @@ def save_checkpoint(training: Training, seconds: float) -> None:
 
 
 def load_checkpoint(training: Training) -> float:
-    """Bring a fresh training to where its checkpoint was; return the seconds that it had taken.
+    """Load a checkpoint into a new training; return the seconds of training before the checkpoint.
 
     Raises:
-        ConfigError: There is no checkpoint, or it is of a training with other options.
-        SketchDataError: It is damaged.
+        ConfigError: There is no checkpoint, or its training had other options.
+        SketchDataError: The checkpoint is damaged.
     """
     path = training.config.out / CHECKPOINT
     if not path.is_file():
@@ -254,7 +254,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: The folders, the device or the options do not fit.
         SketchDataError: The data is damaged, or the training diverged.
-        InterruptedRunError: Ctrl-C; a checkpoint is there, and `--resume` goes on.
+        InterruptedRunError: Ctrl-C, after a checkpoint; `--resume` continues.
     """
     if config.smallest > config.largest:
         raise ConfigError(f"--smallest {config.smallest:g} must not be above --largest {config.largest:g}")
@@ -272,18 +272,18 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def train(training: Training, photos: Sequence[SegmentedPhoto], before: float) -> float:
-    """Take all steps that are left, with a checkpoint every few minutes; return the seconds of all of them.
+    """Take the remaining steps, with a checkpoint every few minutes; return the seconds of the whole training.
 
     Raises:
         SketchDataError: A step's loss or gradient is not finite.
-        InterruptedRunError: Ctrl-C, after the step at work and a checkpoint.
+        InterruptedRunError: Ctrl-C, after the current step and a checkpoint.
     """
     config = training.config
     started = saved = time.monotonic()
     with (
         stop_signals() as stopping,
         _metrics(training) as metrics,
-        # Several threads on one photo wait for each other at every layer: each works on a photo of its own instead.
+        # Threads that share one photo wait for each other at every layer, so each thread computes another photo.
         one_thread(),
         one_opencv_thread(),
         ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
@@ -331,7 +331,7 @@ def _finish(training: Training, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def _metrics(training: Training) -> Iterator[BinaryIO]:
-    """Open the file of one line per step, without the lines of steps after the checkpoint, which are taken again."""
+    """Open the file with one line per step, and remove the lines of steps after the checkpoint, which are repeated."""
     path = training.config.out / METRICS
     kept = path.read_bytes().splitlines(keepends=True)[: training.step] if path.exists() else []
     with replacing(path) as file:

@@ -6,8 +6,8 @@ r"""Train a classifier of edge maps, whose features give the classes' edge-map v
     sketchdata edgemaps vectors runs/edgemap data/edgemap-345c --out edge-vectors.parquet
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section III-D and Table
-VIII: ImageNet's networks, from scratch, on the edge maps of EdgeMap-345C. `val` chooses the epoch. The paper gives
-neither the number of epochs nor changes of the pictures.
+VIII: networks designed for ImageNet are trained from scratch on the edge maps of EdgeMap-345C. `val` chooses the epoch.
+The paper gives neither the number of epochs nor the augmentation.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from sketchdata.training.options import NetworkOptions, TrainingOptions
 from sketchdata.training.packed import Augmentation
 from sketchdata.training.run_folder import METRICS, MODEL, RunFolder, open_run, read_record, stage_seconds
 
-#: The one stage.
+#: The only stage.
 STAGE = "edgemap"
-#: Without rotation, which would blur the pixels.
+#: Augmentation without rotation, which would blur the pixels.
 _CHANGES = Augmentation(rotate=0.0)
 
 
@@ -51,43 +51,41 @@ def known_classes(maps: EdgeMaps) -> tuple[str, ...]:
     """Return the classes that have edge maps in `train`, in the order of the class table.
 
     Raises:
-        ConfigError: There are fewer than two, or `val` has no edge map of any.
+        ConfigError: There are fewer than two such classes, or `val` has no edge maps of them.
     """
     counts, val = (maps.manifest.counts.get(split, {}) for split in (TRAIN, VAL))
     found = tuple(word for word in maps.classes if counts.get(word))
     if len(found) < 2:
-        raise ConfigError(
-            f"{maps.directory} has edge maps to learn from of {len(found)} classes: at least 2 are needed"
-        )
+        raise ConfigError(f"{maps.directory} has edge maps in {TRAIN} of {len(found)} classes: at least 2 are needed")
     if not any(val.get(word) for word in found):
         raise ConfigError(f"{maps.directory} has no edge map in {VAL} to choose an epoch by: build it with --val-share")
     return found
 
 
 def check_batches(network: nn.Module, count: int, batch_size: int, world_size: int) -> None:
-    """Refuse batches of one edge map, which batch normalisation cannot learn from.
+    """Refuse batches of one edge map, with which batch normalisation cannot be trained.
 
     Raises:
-        ConfigError: An epoch would have one.
+        ConfigError: An epoch would have such a batch.
     """
     whole = min(batch_size, count)
     rest = count % whole
-    # A last batch of fewer maps than processes is left out.
+    # A last batch with fewer maps than processes is skipped.
     smallest = min([whole // world_size, *([rest // world_size] if rest >= world_size else [])])
     if smallest < 2 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
         raise ConfigError(
-            f"--batch-size {batch_size} leaves a process a batch of one edge map, of {count:,}, which this network's "
-            "batch normalisation cannot learn from: take another"
+            f"--batch-size {batch_size} gives a process a batch of one edge map, of {count:,}, with which the "
+            "network's batch normalisation cannot be trained: choose another"
         )
 
 
 def prepare(
     config: Config, training: TrainingOptions, maps: EdgeMaps, context: DistributedContext
 ) -> tuple[RunFolder, EdgeMapClassifier]:
-    """Build the network, check that it can learn here, and open the run folder.
+    """Build the network, check options and memory, and open the run folder.
 
     Raises:
-        ConfigError: Options, data, memory and folder do not fit.
+        ConfigError: Options, data, memory and folder do not match.
     """
     network = NetworkOptions(branch="cnn", backbone=config.backbone, weights=config.weights, size=config.size)
     network.check()
@@ -116,33 +114,33 @@ def _place(maps: EdgeMaps, context: DistributedContext) -> torch.device:
 
 
 class Classification(nn.Module):
-    """A network and the cross entropy of its scores."""
+    """A network with the cross entropy of its scores as loss."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def scores(self, batch: Batch) -> dict[str, Tensor]:
-        """Return (B, L) scores of a batch, by the name of the measure."""
+        """Return the (B, L) scores of a batch: {name of the measure: scores}."""
         assert batch.raster is not None  # noqa: S101 - the view makes one
         device = next(self.network.parameters()).device
         scores: Tensor = self.network(to_input(batch.raster.to(device)))
         return {"accuracy": scores.float()}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the cross entropy, and the share that is recognised."""
+        """Return the cross entropy and the accuracy."""
         scores = self.scores(batch)["accuracy"]
         labels = batch.labels.to(scores.device)
         return functional.cross_entropy(scores, labels), {"accuracy": accuracy(scores, labels)}
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
-    """Train the classifier, write it, and return the report that is written beside it.
+    """Train the classifier, write it and its report, and return the report.
 
     Raises:
-        ConfigError: Folders, options, memory or the device do not fit.
+        ConfigError: Folders, options, data, memory and device do not match.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` goes on.
+        InterruptedRunError: Ctrl-C; `--resume` continues.
     """
     with distributed(training.device) as context:
         maps = open_edgemaps(config.data, size=config.size)
@@ -177,7 +175,7 @@ def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
                 "classes": len(classifier.classes),
                 "chance": 1 / len(classifier.classes),
                 "edge_maps": {TRAIN: len(train), VAL: len(val)},
-                # Of classes that have none to learn from.
+                # Edge maps of `val` of classes without edge maps in `train`.
                 "val_left_out": maps.splits[VAL] - len(val),
                 "parameters": sum(each.numel() for each in network.parameters()),
                 "seconds": round(sum(stage_seconds(folder.path / METRICS).values()), 1),

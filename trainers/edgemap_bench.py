@@ -1,11 +1,11 @@
-r"""Compare classifiers of edge maps: the paper's Table VIII, ours beside the published figures.
+r"""Compare classifiers of edge maps, with the published figures of the paper's Table VIII.
 
     sketchdata bench edgemap --data data/edgemap-345c --out bench-edgemap
     sketchdata bench edgemap --data data/small --out bench-edgemap --rows mobilenet_v2,resnet18 --size 64 --epochs 10
 
-A row is a network trained from scratch, as by `sketchdata train edgemap`. Its results are one file, so that a
-comparison that was stopped goes on, and two commands with different rows can share a folder. A row of other data or
-other options is another row, with files of its own.
+A row is a network trained from scratch, as by `sketchdata train edgemap`. Its results are one file, so that a stopped
+comparison can be resumed, and two commands with different rows can share a folder. Rows with other data or other
+options have other files.
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", section IV-B and Table
 VIII.
@@ -34,7 +34,7 @@ from sketchdata.training.options import EdgeMapConfig, TrainingOptions
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE = "edgemap.json", "edgemap.md"
-#: {row: (title, validation accuracy)}, as Table VIII has them.
+#: Table VIII: {row: (title, validation accuracy)}.
 PUBLISHED = {
     "mobilenet_v1": ("MobileNet V1", 0.6108),
     "mobilenet_v2": ("MobileNet V2", 0.5971),
@@ -49,14 +49,14 @@ PUBLISHED = {
     "inception_v3": ("GoogLeNet Inception V3", 0.6237),
     "vgg11": ("VGG-11", 0.6132),
 }
-#: The published data: classes, and edge maps of each split.
+#: The paper's data: number of classes, and of edge maps in each split.
 PUBLISHED_ON = {"classes": 345, TRAIN: 263_655, VAL: 26_626}
 _NONE = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(EdgeMapConfig):
-    """What is compared, on which data, and where the results go."""
+    """Options of `bench edgemap`."""
 
     out: Path = option(
         Path("edgemap-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -71,28 +71,28 @@ class Config(EdgeMapConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRow:
-    """A network; `published` is its validation accuracy in Table VIII, None where it is not there."""
+    """A network; `published` is its validation accuracy in Table VIII, None if the table does not have it."""
 
     name: str
     title: str
     published: float | None = None
 
     def side(self, size: int) -> int:
-        """Return the side of its edge maps in pixels, at least the smallest that it allows."""
+        """Return the side of the edge maps in pixels: `size`, or the network's minimum if that is larger."""
         return max(size, MODELS[self.name].least)
 
 
 def all_rows() -> list[NetworkRow]:
-    """Return the twelve rows of Table VIII, then the other networks of the table of models."""
+    """Return the twelve rows of Table VIII, then rows of the other networks of sketchdata."""
     rows = [NetworkRow(name=name, title=title, published=value) for name, (title, value) in PUBLISHED.items()]
     return rows + [NetworkRow(name=name, title=name) for name in MODELS if name not in PUBLISHED]
 
 
 def chosen_rows(names: str) -> list[NetworkRow]:
-    """Return the rows of comma-separated names, or `all` twelve of Table VIII, in their own order.
+    """Return the rows with comma-separated names, or for `all` the twelve of Table VIII, in the order of `all_rows`.
 
     Raises:
-        ConfigError: The row does not exist, or none is named.
+        ConfigError: A row does not exist, or no row is named.
     """
     rows = {row.name: row for row in all_rows()}
     wanted = set(names_in(names))
@@ -108,7 +108,7 @@ def chosen_rows(names: str) -> list[NetworkRow]:
 def lacking(row: NetworkRow) -> str | None:
     """Return why a row's network is not available, or None if it is."""
     try:
-        # No memory for its weights.
+        # On the device `meta`, weights need no memory.
         with torch.device("meta"):
             build(row.name, classes=2, channels=1)
     except ConfigError as error:
@@ -117,18 +117,18 @@ def lacking(row: NetworkRow) -> str | None:
 
 
 def run(config: Config, training: TrainingOptions) -> dict[str, Any]:
-    """Train what is missing, and write and return the results.
+    """Train the missing rows, and write and return the results.
 
     Raises:
-        ConfigError: The row does not exist, or options, data, memory and device do not fit.
+        ConfigError: A row does not exist, or options, data, memory and device do not match.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command resumes.
     """
     rows = chosen_rows(config.rows)
     if not config.epochs:
-        raise ConfigError("--epochs 0 trains nothing that could be compared: use at least 1")
+        raise ConfigError("--epochs 0 trains no network: use at least 1")
     facts = _facts(config, training)
-    # Say before hours of work, not after, which networks are not available.
+    # Networks that are not available are reported before the training.
     left_out = {row.name: reason for row in rows if (reason := lacking(row))}
     for name, reason in left_out.items():
         console.print(f"{name} is left out: {reason}", highlight=False, soft_wrap=True)
@@ -185,7 +185,7 @@ def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifes
             "edge_maps": report["edge_maps"],
             "parameters": report["parameters"],
             "seconds": round(seconds, 1),
-            # Validations take their part of the time.
+            # The seconds include validations.
             "edge_maps_per_second": round(learned / seconds, 1) if seconds else None,
             "device": report["device"],
             "processes": report["processes"],
@@ -198,7 +198,7 @@ def _measure(row: NetworkRow, config: Config, training: TrainingOptions, manifes
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """Return the table of all rows so far, with notes on how to read it."""
+    """Return the table of the finished rows, with notes on how to read it."""
     lines = ["# Networks on edge maps (Table VIII)", "", *_notes(results), "", *_table(results["rows"])]
     left_out = results["left_out"]
     if left_out:
@@ -213,8 +213,8 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{results['classes']:,} classes: {edge_maps[TRAIN]:,} edge maps of train, {edge_maps[VAL]:,} of val. "
         f"Chance is {results['chance']:.4f}. Accuracy is the share of val whose class has the highest score, at the "
-        "epoch that val itself chose, as in the paper's validation accuracy: new edge maps are likely to be recognised "
-        "less often. All networks are trained from scratch, one seed each."
+        "epoch that val itself chose, as in the paper's validation accuracy: accuracy on new edge maps is probably "
+        "lower. All networks are trained from scratch, one seed each."
     )
     yield ""
     yield (

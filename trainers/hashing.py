@@ -1,4 +1,4 @@
-r"""Train the dual-branch network to give drawings binary codes, by which they are found among millions.
+r"""Train the dual-branch network to compute binary codes of drawings, for search among millions.
 
     sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64
     sketchdata train hashing --data data/quickdraw-3.8m --out runs/hashing-64 --bits 64 --resume      # after a stop
@@ -8,8 +8,8 @@ r"""Train the dual-branch network to give drawings binary codes, by which they a
         --cnn-epochs 3 --rnn-epochs 3 --fusion-epochs 2 --center-epochs 2 --code-epochs 2             # about a minute
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1. Steps 1
-to 4 are those of the trainer `recognition`, with a code layer of as many values as there are bits; step 5 draws these
-values to 0 and 1. From the fusion on, an epoch is chosen by the accuracy of its binary codes.
+to 4 are those of the trainer `recognition`, with a code layer of one value per bit; step 5 moves these values towards
+0 and 1. From the fusion stage on, the best epoch is chosen by the accuracy of its binary codes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
 
 
 def train_stages(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train like `run`, also branches alone, for other trainings: without a word on an untrained code layer."""
+    """Train like `run`, for other trainers: also branches alone, without a warning about an untrained code layer."""
     return train_encoder("hashing", config, network, training, _learn, (int(config.bits), "sigmoid"))
 
 

@@ -1,13 +1,13 @@
-r"""Train deep hashing methods that the paper compares with, and later ones, on the network of `hashing`.
+r"""Train deep hashing methods of the paper's comparison, and later ones, on the network of `hashing`.
 
     sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/greedyhash --branch cnn --method greedyhash
     sketchdata train hashing-baselines --data data/quickdraw-3.8m --out runs/csq --branch cnn --method csq \
         --pretrained runs/greedyhash                                                      # the same branch, once
 
 Source of the comparison: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
-section IV-A: all on the same branch. Each method trains the branch by cross entropy, as `hashing` does, and then
-has its own loss, of `sketchdata/training/losses.py`, which gives its source. DLBHC is the trainer `hashing` with
-`--branch cnn --loss cel`. The best epoch is the one whose codes of `val` find one another best.
+section IV-A: all methods use the same branch. Each trains the branch by cross entropy, as `hashing` does, and then uses
+its loss of `sketchdata/training/losses.py`, which names the source. DLBHC is the trainer `hashing` with
+`--branch cnn --loss cel`. The best epoch is the one with the highest retrieval score of the codes of `val`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MARGIN = 0.2
 
 
 class MethodObjective(nn.Module):
-    """The whole network, and a loss of its (B, D) embeddings, (B, L) scores and (B,) labels."""
+    """The network with a loss of its (B, D) embeddings, (B, L) scores and (B,) labels."""
 
     def __init__(self, encoder: SketchEncoder, loss: nn.Module) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
     """Train the branches, then the codes; write the network and its report, and return the report.
 
     Raises:
-        ConfigError: Folders, options or the device do not fit.
+        ConfigError: Folders, options, data and device do not match.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` goes on.
+        InterruptedRunError: Ctrl-C; `--resume` continues.
     """
     if config.method == "dsh-sketch" and (config.vectors is None or config.vector_words is None):
         raise ConfigError("--method dsh-sketch needs word vectors: give --vectors and --vector-words")
@@ -73,7 +73,7 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
     yield from pretrain(experiment, encoder, config)
     yield _learn_codes(experiment, encoder, config)
     if config.method.startswith("dsh"):
-        # DSH learns no classifier: it gets that of the nearest class mean.
+        # DSH learns no classifier, so it gets a nearest-class-mean classifier.
         means = class_means(experiment.train, encoder, experiment.view())
         encoder.fusion.classifier.weight.data.copy_(2 * means)
         encoder.fusion.classifier.bias.data.copy_(-means.square().sum(1))
@@ -82,7 +82,7 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
 def _learn_codes(experiment: Experiment, encoder: SketchEncoder, config: Config) -> dict[str, Any]:
     objective = MethodObjective(encoder, _loss(experiment, encoder, config))
     measure = CodeValidation(experiment.val, encoder, experiment.view(), THRESHOLDS[encoder.fusion.activation])
-    # DSH has no classifier before its end, so no accuracy.
+    # DSH has no classifier before the end of the training, and therefore no accuracy.
     names = ("map",) if config.method.startswith("dsh") else ("map", "accuracy")
 
     def validate() -> dict[str, float]:
@@ -94,7 +94,7 @@ def _learn_codes(experiment: Experiment, encoder: SketchEncoder, config: Config)
 
 
 def _loss(experiment: Experiment, encoder: SketchEncoder, config: Config) -> nn.Module:
-    """Return the method's loss; fix the classifier where the method does not learn one."""
+    """Return the method's loss; set and freeze the classifier of methods that do not learn one."""
     classes, bits, seed = len(experiment.architecture.classes), int(config.bits), experiment.training.seed
     classifier = encoder.fusion.classifier
     if config.method == "greedyhash":
@@ -111,7 +111,7 @@ def _loss(experiment: Experiment, encoder: SketchEncoder, config: Config) -> nn.
     centers = torch.from_numpy(make(classes, bits, seed)).float().to(experiment.context.device)
     classifier.weight.data.copy_(centers)
     if config.method == "csq":
-        # The score of a class is, up to a constant, how many bits agree with its centre.
+        # Up to a constant, the score of a class is the number of bits that equal those of its centre.
         classifier.bias.data.copy_(-centers.sum(1) / 2)
         return CentralLoss(centers)
     classifier.scale.fill_(bits**0.5)

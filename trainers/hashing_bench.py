@@ -1,13 +1,13 @@
-r"""Compare hashing methods on one data set: the paper's tables II, III, V, VI and VII, ours beside the published.
+r"""Compare hashing methods on one data set, with the published figures of Tables II, III, V, VI and VII.
 
     sketchdata bench hashing --data data/quickdraw-3.8m --out bench --augment
     sketchdata bench hashing --data data/small --out bench --rows dlbhc,cr-scl-ql,sketchcode --bits 16,64 \
         --backbone small --size 32 --hidden 64 --max-points 64
     sketchdata bench hashing --data bitmaps28.npz --out bench --rows dlbhc,greedyhash,csq,orthohash,sketchcode …
 
-A row is a method at a code length. Every row is trained or fitted, its codes of `query` search those of `gallery`, and
-the results are one file, so that a comparison that was stopped goes on with the missing rows, and two commands with
-different rows can share a folder. Branches and features are trained once.
+A row is a method at a code length. Every row is trained or fitted, and its codes of `query` search those of `gallery`.
+The results of a row are one file, so that a stopped comparison can be resumed, and two commands with different rows can
+share a folder. Branches and features are trained once.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from sketchdata.training.options import BITS, SIDES, EpochsConfig, NetworkOption
 from sketchdata.training.run_folder import METRICS, RECORD, read_json, stage_seconds, write_json
 
 RESULTS_FILE, TABLE_FILE, CURVE_FILE = "hashing.json", "hashing.md", "precision-recall.svg"
-#: Width of the feature of shallow methods, as in the paper.
+#: Width of the deep feature of shallow methods, as in the paper.
 FEATURE_WIDTH = 256
-#: Side of the pictures of histograms of gradients, and pictures per batch.
+#: Side in pixels of the pictures for histograms of gradients, and pictures per batch.
 _HOG_SIDE, _HOG_BATCH = 56, 4096
 
 _EPOCHS = click.IntRange(0, 1_000_000)
@@ -53,7 +53,7 @@ _CHOICES = ("rows", "bits", "fixed_bits", "seeds")
 
 @dataclass(frozen=True, kw_only=True)
 class Config(EpochsConfig):
-    """What is compared, on which data, and where the results go."""
+    """Options of `bench hashing`."""
 
     out: Path = option(
         Path("hashing-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -90,10 +90,10 @@ class Config(EpochsConfig):
 
 
 def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train or fit what is missing, measure it, and write and return the results.
+    """Train or fit the missing rows, measure them, and write and return the results.
 
     Raises:
-        ConfigError: The row or length does not exist, or options do not fit the data or what is in the folder already.
+        ConfigError: A row or length does not exist, or options do not match the data or the results in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command resumes.
     """
@@ -102,7 +102,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
     for seed in range(training.seed, training.seed + config.seeds):
         out = config.out if seed == training.seed else config.out / "seeds" / str(seed)
         benches.append(_HashingBench(replace(config, out=out), network, replace(training, resume=False, seed=seed)))
-    # Before hours of work: a row that the data do not allow may come last.
+    # Check all rows before the training: the data may not allow the last one.
     possible = list(benches[0].possible(rows))
     measured = []
     for row in possible:
@@ -119,7 +119,7 @@ class _HashingBench:
         facts = recorded(config) | recorded(network) | recorded(training)
         self.weights = {} if network.weights is None else recorded_weights(weights_record(network))
         facts |= self.weights
-        #: The options that a kept row must have been made with: all but the choice of rows and seeds.
+        #: The options that a stored row must have: all except the choice of rows and seeds.
         self.options = {name: value for name, value in facts.items() if name not in _CHOICES}
         self.splits: dict[tuple[str, tuple[str, ...]], PackedSplit] = {}
         self.kinds: dict[RowKind, Callable[[HashingRow], dict[str, Any]]] = {
@@ -131,7 +131,7 @@ class _HashingBench:
         }
 
     def possible(self, rows: Sequence[HashingRow]) -> Iterator[HashingRow]:
-        """Yield the rows that the data allow, and print the others."""
+        """Yield the rows that the data allow, and print which rows are left out."""
         for row in rows:
             if row.needs_points and self.ink_alone:
                 console.print(f"{row.name} is left out: bitmaps have no points and no strokes")
@@ -187,7 +187,7 @@ class _HashingBench:
         trained, report = read_encoder(folder), read_json(folder / "training.json")
         seconds = sum(stage_seconds(folder / METRICS).values())
         shared = self._shared_seconds(row) if report["pretrained"] else {}
-        # Stages of branches that the network lacks were copied too, and do not count.
+        # Stages of branches that the network does not have were copied too; they do not count.
         needed = {stage["stage"] for stage in report["stages"]} & set(report["pretrained"])
         facts = {
             "parameters": report["parameters"],
@@ -199,7 +199,7 @@ class _HashingBench:
         if row.unseen:
             words = tuple(word for word in self.classes if word not in trained.classes)
         gallery = self._predict(trained, "gallery", words)
-        # It recognises no drawing of unseen classes.
+        # It has no scores of unseen classes.
         own = {} if row.unseen else {"accuracy": gallery.accuracy}
         if row.kind is RowKind.RECOGNITION:
             return {**facts, **own}
@@ -220,7 +220,7 @@ class _HashingBench:
         return self.splits[split, words]
 
     def _branches(self, row: HashingRow) -> Path:
-        """Train the branches that rows share, unless they are there."""
+        """Train the branches that rows share, unless they exist."""
         name = f"{BRANCHES}-unseen-{row.unseen}" if row.unseen else BRANCHES
         none = {"fusion_epochs": 0, "center_epochs": 0, "code_epochs": 0}
         own = options.HashingConfig(**{**self._staged(name, row), **none}, bits=BITS[0], loss="cel")
@@ -234,7 +234,7 @@ class _HashingBench:
         return found
 
     def _fusion(self, row: HashingRow) -> Path:
-        """Train the fusion that all losses of a branch and a length go on from, unless it is there."""
+        """Train the fusion from which all losses of a branch and a length continue, unless it exists."""
         name = f"{'unseen-' if row.unseen else ''}fusion-{row.branch}-{row.bits}"
         none = {"center_epochs": 0, "code_epochs": 0}
         staged = {**self._staged(name, row), **none}
@@ -252,7 +252,7 @@ class _HashingBench:
         return self._train(hashing.run, own, replace(self.network, branch=row.branch))
 
     def _budget(self, row: HashingRow) -> dict[str, Any]:
-        """Return the loss and epochs by which a row of the paper learns for as long as its full model does.
+        """Return the loss and epochs with which a row of the paper has as many epochs as the full model.
 
         Cross entropy alone is the centre loss with a weight of 0, so that its stages and learning rates are the same.
         """
@@ -265,7 +265,7 @@ class _HashingBench:
 
     def _baseline(self, row: HashingRow) -> Path:
         common = self._staged(row.name, row)
-        # As many epochs as the paper's full model has after its branches.
+        # The number of epochs of the paper's full model after its branches.
         paper = self.config.fusion_epochs + self.config.center_epochs + self.config.code_epochs
         own = options.BaselinesConfig(
             **{name: common[name] for name in _DATA | {"cnn_learning_rate", "cnn_epochs", "rnn_epochs"}},
@@ -313,7 +313,7 @@ class _HashingBench:
         branch = "cnn" if self.ink_alone else row.branch
         other = self.network
         if not shared:
-            # Some need larger pictures than a small comparison has; at the paper's size, each has its own.
+            # Some networks need larger pictures than a small comparison uses; at the paper's size, each has its own.
             size = SIDES.get(row.method, 224) if other.size == 224 else max(other.size, MODELS[row.method].least)
             other = replace(other, backbone=row.method, weights=None, size=size)
         return self._train(recognition.run, own, replace(other, branch=branch))
@@ -356,7 +356,7 @@ class _HashingBench:
         return {"fitted_on": hasher.fitted_on, "features": train.shape[1], "retrieval": values}
 
     def _rows(self, split: str) -> Tensor:
-        """Return the rows of the drawings in a fit: of `train` at most MOST_ROWS, evenly spread."""
+        """Return the rows of the drawings that a method is fitted to: at most MOST_ROWS of `train`, evenly spaced."""
         count = len(self._split(split, self.classes))
         wanted = min(count, MOST_ROWS) if split == "train" else count
         return torch.arange(wanted) * count // max(wanted, 1)
@@ -366,7 +366,7 @@ class _HashingBench:
         row = HashingRow(
             name="features", kind=RowKind.RECOGNITION, method="cnn" if self.ink_alone else "cr", loss="cel"
         )
-        # Checked even where the features are kept: it refuses other options and other data.
+        # Runs even if the features are stored, since it refuses other options and other data.
         folder = self._recognition(row)
         packed = self._split(split, self.classes).to(device_of(self.training.device))
         return _kept(path, lambda: _predictions(read_encoder(folder), packed, self._rows(split)).embeddings)

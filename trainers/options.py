@@ -1,4 +1,4 @@
-"""The options of every trainer, apart from the work, so that a command's help loads no other trainer and no torch."""
+"""The options of every trainer, in a module without torch, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sketchdata.training.options import (
     weights_option,
 )
 
-#: How far to go with Algorithm 1.
+#: Losses that select the last stage of Algorithm 1.
 LOSSES = ("cel", "cel+cl", "cel+scl", "cel+scl+ql")
 CENTERS = ("semantic", "hadamard", "random", "learned")
 #: Other deep hashing methods, as in `hashing_baselines.METHODS`.
@@ -139,18 +139,18 @@ class EdgeDetectorConfig:
     data: Path = option(help="Folder of BSDS500: images/ and groundTruth/.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for weights, checkpoint and metrics.", record=False, type=_FOLDER)
     splits: str = option("train,val", help="Splits to train on.", metavar="NAMES")
-    # 160 times 300 photos: somewhat more than an hour on two cores.
+    # 160 passes over 300 photos: somewhat more than an hour on two cores.
     steps: int = option(12_000, help="Steps of the optimiser.", type=_COUNT)
     batch: int = option(4, help="Photos per step.", type=_COUNT)
-    # About as high as a photo of BSDS500, 481 × 321: much of what surrounds an edge, and no more work than that.
+    # About the height of a photo of BSDS500, 481 × 321: much context, at moderate cost.
     size: int = option(320, help="Side in pixels of the square crops.", type=click.IntRange(32, 4096))
     learning_rate: float = option(3e-3, help="AdamW's largest rate, after the warm-up.", type=_POSITIVE)
     weight_decay: float = option(0.01, help="AdamW's decay of weights, not of biases.", type=_NOT_NEGATIVE)
-    # Without normalisation, the first steps decide whether a training lives.
+    # Without normalisation, a training without warm-up may diverge in its first steps.
     warm_up: float = option(0.03, help="Share of the steps in which the rate rises.", type=_SHARE)
     clip: float = option(1.0, help="Maximum norm of the gradient; larger ones are clipped.", type=_POSITIVE)
     average: float = option(0.998, help="Decay of the averaged weights.", type=_SHARE)
-    # RCF's η and λ: what fewer people marked teaches nothing, and background counts a little more than edges.
+    # RCF's η and λ: pixels that fewer annotators marked are ignored, and background weighs a little more than edges.
     consensus: float = option(0.3, help="Share of annotators above which a pixel is an edge.", type=_SHARE)
     balance: float = option(1.1, help="Weight of background against edges.", type=_POSITIVE)
     side_weight: float = option(
@@ -164,7 +164,7 @@ class EdgeDetectorConfig:
     colour: float = option(0.8, help="Share of photos whose colours are changed.", type=click.FloatRange(0, 1))
     seed: int = option(0, help="Seed of initial weights, order and augmentation.", type=click.IntRange(0, 2**63 - 1))
     device: str = option("cpu", help="Device: cpu, cuda, cuda:1.", record=False)
-    # A photo is a thread's own, so that the weights come out the same for any number of threads.
+    # Each photo is computed by one thread, so that the weights do not depend on the number of threads.
     threads: int = option(2, help="Number of threads that prepare photos.", record=False, type=click.IntRange(1, 1024))
     save_minutes: float = option(3.0, help="Minutes between checkpoints.", record=False, type=_NOT_NEGATIVE)
     resume: bool = option(False, help="Continue from the checkpoint in --out.", record=False)

@@ -9,8 +9,8 @@ r"""Train the dual-branch network to recognise drawings.
     sketchdata evaluate runs/recognition
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", Algorithm 1, steps 1 to
-4. Each branch learns on its own; the fusion layer joins them and all learn together; then the class centres are
-computed, and embeddings are drawn to them. `val` chooses the best epoch of each stage; `gallery` and `query` are not
+4. Each branch is trained alone, then both together with the fusion layer; then class centres are computed, and the
+centre loss moves embeddings towards them. `val` chooses the best epoch of each stage; `gallery` and `query` are not
 used.
 """
 
@@ -35,7 +35,7 @@ def run(config: Config, network: NetworkOptions, training: TrainingOptions) -> d
 def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> Iterator[dict[str, Any]]:
     rate = config.cnn_learning_rate
     if not config.fusion_epochs and (config.loss == "cel" or not config.center_epochs):
-        # The branches have classifiers of their own, so that all epochs before look well.
+        # The branches have other classifiers, so the accuracies of their stages do not show it.
         console.print("--fusion-epochs 0 leaves the classifier of the network untrained: it guesses", soft_wrap=True)
     yield from pretrain(experiment, encoder, config)
     yield fine_tune(experiment, encoder, "fusion", config.fusion_epochs, CodeLoss(), rate)

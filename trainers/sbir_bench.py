@@ -1,11 +1,11 @@
-r"""Compare methods that find photos by drawings over draws of unseen classes: Tables 2 and 3 of Doodle to Search.
+r"""Compare methods that retrieve photos by drawings over draws of unseen classes: Doodle to Search, Tables 2 and 3.
 
     sketchdata bench sbir --data data/sbir --words words.parquet --weights imagenet --trunk frozen --seen 26 --out bench
     sketchdata bench sbir --data data/sketchy --words words.parquet --weights imagenet --draws 1 --out bench
 
 One data set serves all draws of seen and unseen classes. A cell is a row, a draw and a seed: a training on the seen
-classes, and a search of unseen photos by unseen drawings. Finished cells are kept, so that a comparison that was
-stopped goes on, and two commands with different rows can share a folder. Without --seen and --class-split the split is
+classes, and a search of unseen photos by unseen drawings. Finished cells are stored, so that a stopped comparison
+can be resumed, and two commands with different rows can share a folder. Without --seen and --class-split the split is
 the data set's own.
 """
 
@@ -64,13 +64,13 @@ from sketchdata.training.run_folder import RECORD, read_json, read_record, write
 RESULTS_FILE, TABLE_FILE, CELLS_FILE = "sbir.json", "sbir.md", "sbir.csv"
 CELLS, RUNS = "cells", "runs"
 _COUNT = click.IntRange(1, 1000)
-#: Options that choose cells, and do not change them.
+#: Options that choose cells and do not change their values.
 _CHOICES = frozenset({"rows", "draws", "seeds", "seed"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SpaceConfig):
-    """What is compared, on which data, and where the results go."""
+    """Options of `bench sbir`."""
 
     out: Path = option(
         Path("sbir-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -87,12 +87,12 @@ class Config(SpaceConfig):
 
 
 def run(config: Config, splits: SplitOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train what is missing, measure it, and write and return the results.
+    """Train the missing cells, measure them, and write and return the results.
 
     Raises:
-        ConfigError: There is no such row, or options do not fit the data or what is in the folder.
+        ConfigError: A row does not exist, or options do not match the data or the results in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; the same command goes on.
+        InterruptedRunError: Ctrl-C; the same command resumes.
     """
     bench = _SbirBench(config, splits, replace(training, resume=False))
     cells: dict[str, dict[tuple[int, int], dict[str, Any]]] = {row.name: {} for row in bench.rows}
@@ -114,11 +114,11 @@ class _SbirBench:
         if not self.rows:
             raise ConfigError("--rows leaves nothing to compare")
         self.manifest = hash_file(config.data / MANIFEST_NAME, "sha256")
-        # Before hours of work: a draw that cannot be split may come last.
+        # Check all draws before the training: the last one may be impossible.
         self.draws = dict(self._draws(splits))
         weights = weights_record(config.network, config.out)
         facts = recorded(config) | recorded(training) | recorded_weights(weights)
-        #: What a kept cell must have been made with.
+        #: The options that a stored cell must have.
         self.options = {name: value for name, value in facts.items() if name not in _CHOICES}
         self.options["words"] = None if config.words is None else hash_file(config.words, "sha256")
         self.cache = config.cache or (config.out / CACHE if config.trunk == FROZEN else None)
@@ -155,7 +155,7 @@ class _SbirBench:
             yield draw, split
 
     def measure(self, row: SbirRow, draw: int, seed: int) -> dict[str, Any]:
-        """Return the values of a cell, which are kept."""
+        """Return the values of a cell, stored or computed."""
         name, split = f"{row.name}-{draw}-{seed}", self.draws[draw]
         path = self.config.out / CELLS / f"{name}.json"
         same = {"row": row.name, "manifest": self.manifest, "options": self.options, "split": _plain(split)}
@@ -164,7 +164,7 @@ class _SbirBench:
             if all(kept.get(key) == value for key, value in same.items()):
                 return kept
         console.print(f"{row.name}, draw {draw}, seed {seed}", highlight=False)
-        # The features themselves are a training of their own, whose centres alone differ.
+        # Rows that differ only in their centres share the training of the features.
         folder = self.config.out / RUNS / (f"{row.method}-{draw}-{seed}" if row.transductive else name)
         report = self._train(row, folder, split, seed)
         epochs = sum(stage["epochs"] for stage in report["stages"])
@@ -221,7 +221,7 @@ class _SbirBench:
     def _group(self, draw: int, group: str) -> TwoDomains:
         if (draw, group) not in self.read:
             config = self.config
-            # Those of earlier draws are not needed any more.
+            # Groups of earlier draws are no longer needed.
             self.read = {key: value for key, value in self.read.items() if key[0] == draw}
             self.read[draw, group] = read_group(
                 config.data, group, size=config.size, line_width=config.line_width, split=self.draws[draw]
@@ -229,7 +229,7 @@ class _SbirBench:
         return self.read[draw, group]
 
     def write(self, cells: Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]) -> dict[str, Any]:
-        """Write the results so far, and return them."""
+        """Write and return the results of the finished cells."""
         measured = [MeasuredRow(row=row, cells=cells[row.name]) for row in self.rows if cells[row.name]]
         rows = {each.row.name: each for each in measured}
         manifest = open_two_domains(self.config.data)

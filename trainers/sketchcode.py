@@ -4,17 +4,18 @@ r"""Train our own recipe for binary codes of drawings: one small network, no rec
     sketchdata train sketchcode --data data/quickdraw-3.8m --out runs/sketchcode-64 --bits 64 --augment --resume
     sketchdata train sketchcode --data data/small --out runs/small --size 32 --proxy-epochs 3 --code-epochs 5
 
-What takes the place of the paper's parts:
+Replacements of the paper's parts:
 
-1. *Strokes as channels.* The picture holds the ink, order and direction of each pixel, so that a convolutional
-   network reads what the recurrent branch read, at a fraction of the cost (`--channels ink` leaves it out).
-2. *Proxies.* Scores are cosines between a drawing's normalised code layer and a learned direction of its class, less a
-   margin for the own class (Hoe et al., NeurIPS 2021); `--margin 0` leaves the margin out.
-3. *Centres that keep what is alike near.* The learned directions are turned so that their signs lose little (ITQ), and
-   the signs, kept apart where need be, are the classes' codes from then on (`--centers`).
-4. *Self-distillation.* A classifier before the code layer teaches the code how alike classes are (`--distillation 0`).
+1. *Strokes as channels.* The picture has the ink, order and direction of each pixel, so that a convolutional network
+   reads the input of the recurrent branch at a fraction of the cost (`--channels ink` leaves out order and direction).
+2. *Proxies.* Scores are cosines between a drawing's normalised code layer and a learned direction of its class, minus a
+   margin for the drawing's class (Hoe et al., NeurIPS 2021); `--margin 0` leaves the margin out.
+3. *Similar codes for similar classes.* The learned directions are rotated for a small quantisation error of their signs
+   (ITQ); the signs, changed where two classes have the same, become the fixed codes of the classes (`--centers`).
+4. *Self-distillation.* A classifier before the code layer is the teacher of the code's scores (`--distillation 0`
+   leaves it out).
 
-An epoch is chosen by how well codes of `val` find one another; `gallery` and `query` are not used.
+The best epoch is the one with the highest retrieval score of the codes of `val`; `gallery` and `query` are not used.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _CENTERS_FILE = "hash-centers"
 
 
 class ProxyObjective(nn.Module):
-    """The network and a teacher, a classifier of the features that the code layer reads, and the losses of both."""
+    """The losses of the network and of a teacher, which classifies the input features of the code layer."""
 
     def __init__(
         self, encoder: SketchEncoder, teacher: nn.Linear, margin: MarginLoss, quantisation: float, distillation: float
@@ -51,7 +52,7 @@ class ProxyObjective(nn.Module):
         self.quantisation, self.distillation = quantisation, distillation
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, its parts unweighted, and the share that is recognised."""
+        """Return the loss, its unweighted parts, and the accuracy."""
         fusion = self.encoder.fusion
         device = fusion.fuse.weight.device
         sequence = None if batch.sequence is None else batch.sequence.to(device)
@@ -95,7 +96,7 @@ def _learn(experiment: Experiment, encoder: SketchEncoder, config: Config) -> It
 
 @torch.no_grad()
 def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config) -> None:
-    """Fix a binary code of every class, computed once in a training, and turn the code layer towards it."""
+    """Compute the binary code of every class, once per training, and rotate the code layer towards these codes."""
     fusion, path = encoder.fusion, experiment.folder.stage_path(_CENTERS_FILE)
     if experiment.context.is_main and not path.exists():
         proxies, bits = fusion.classifier.weight, fusion.classifier.weight.shape[1]
@@ -109,5 +110,5 @@ def _fix_centers(experiment: Experiment, encoder: SketchEncoder, config: Config)
     found = {name: each.to(fusion.fuse.weight) for name, each in read_tensors(path)[0].items()}
     fusion.classifier.weight.copy_(found["centers"])
     fusion.classifier.weight.requires_grad_(False)
-    # Values are normalised one by one afterwards, so that turning the layer turns them up to a small error.
+    # Values are normalised one by one after the layer, so that rotating the layer rotates them with a small error.
     fusion.fuse.weight.copy_(found["rotation"].T @ fusion.fuse.weight)

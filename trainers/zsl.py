@@ -1,4 +1,4 @@
-r"""Train zero-shot recognition: a network of drawings of seen classes, then prototypes of all classes among them.
+r"""Train zero-shot recognition: a network on drawings of seen classes, then prototypes of classes in its feature space.
 
     sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl
     sketchdata train zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --seen 200 --out runs/zsl --resume
@@ -9,12 +9,12 @@ r"""Train zero-shot recognition: a network of drawings of seen classes, then pro
 
 Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches", sections III-C, III-D
 and IV-B. The sketch encoding (SE) subnet learns in three stages: each branch alone, then both under a fusion layer of
-4,096 ReLUs. It is frozen, and the edge-map vector encoding (EVE) subnet places the vector of each class among the
-drawings, Eq. 8; a drawing is of the class whose prototype is nearest, Eq. 9.
+4,096 ReLUs. It is frozen, and the edge-map vector encoding (EVE) subnet maps the vector of each class to a prototype
+among the embeddings of drawings, Eq. 8; the predicted class is the one with the nearest prototype, Eq. 9.
 
 Neither drawings nor vectors of unseen classes are used for training. Some of the seen classes are validation classes:
-the network does not learn them, the constants of each method are chosen by how well it recognises them, and it learns
-with those constants from all seen classes. `val` drawings of the classes that the network learns choose the epoch of
+the network is not trained on them, and their accuracy chooses the constants of each method, which is then fitted to all
+seen classes. `val` drawings of the other seen classes choose the epoch of
 each stage; `gallery` and `query` are not used.
 """
 
@@ -55,9 +55,9 @@ from sketchdata.training.run_folder import RunFolder
 from sketchdata.zero_shot import ZeroShotMethod, chosen_methods
 from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers, recogniser_path, write_recogniser
 
-#: Options that make no difference to the network of drawings.
+#: Options that do not change the network of drawings.
 _OF_PROTOTYPES = frozenset({"methods", "recipe", "drawings"})
-#: And those that make none but by which classes it learns, which are compared themselves.
+#: Options that change the network only by its classes, which are compared instead.
 _OF_CLASSES = frozenset(SplitOptions.__dataclass_fields__) | {"allow_missing"}
 INDEPENDENT = {stage: names | _OF_PROTOTYPES | _OF_CLASSES for stage, names in STAGE_INDEPENDENT.items()}
 
@@ -68,9 +68,9 @@ class ClassPlan:
 
     Attributes:
         classes: The L seen and unseen classes, in the order of the data set.
-        split: Which of them are seen, validation and unseen.
+        split: The seen, validation and unseen classes.
         sources: {name: (L, S) vectors}.
-        hashes: {file's name: sha256}.
+        hashes: {file name: sha256}.
         left_out: Classes of the data set without a vector, and names of the split that are not classes.
     """
 
@@ -86,7 +86,7 @@ class ClassPlan:
         return np.array([place for place, word in enumerate(self.classes) if word in chosen], np.int64)
 
     def record(self) -> dict[str, Any]:
-        """Return the entry `zero_shot` of the run's record."""
+        """Return the value of `zero_shot` in the run's record."""
         return {
             "classes": list(self.classes),
             "seen": list(self.split.seen),
@@ -98,10 +98,10 @@ class ClassPlan:
 
 
 def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -> ClassPlan:
-    """Read the class vectors, and choose the seen classes among those of `table`, which have drawings.
+    """Read the class vectors, and choose the seen classes among those of `table`, the classes with drawings.
 
     Raises:
-        ConfigError: Vectors are missing and that is not allowed, or the classes cannot be split like that.
+        ConfigError: Vectors are missing although that is not allowed, or the classes cannot be split as requested.
         SketchDataError: A file of vectors cannot be read.
     """
     sources: tuple[VectorSource, ...] = read_sources(config.vectors)
@@ -109,7 +109,7 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
     split, unknown = splits.choose(known, manifest_path("splits"))
     if len(split.validation) == 1:
         raise ConfigError(
-            f"--validation-share {splits.validation_share:g} leaves one of {len(split.seen):,} seen classes for "
+            f"--validation-share {splits.validation_share:g} gives one of {len(split.seen):,} seen classes for "
             "validation, and at least 2 are needed: use a larger share, or 0 for none"
         )
     chosen = {*split.seen, *split.unseen}
@@ -125,12 +125,12 @@ def plan(config: PrototypeOptions, splits: SplitOptions, table: Sequence[str]) -
 
 
 def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train the network, freeze it, learn prototypes, and return the report that is written beside them.
+    """Train the network, freeze it, fit prototypes, write all with a report, and return the report.
 
     Raises:
-        ConfigError: Folders, options, vectors, classes or the device do not fit.
+        ConfigError: Folders, options, vectors, classes and device do not match.
         SketchDataError: The data is damaged, the training diverged, or the disk is full.
-        InterruptedRunError: Ctrl-C; `--resume` goes on.
+        InterruptedRunError: Ctrl-C; `--resume` continues.
     """
     methods = chosen_methods(config, training.optimizer)
     with distributed(training.device) as context:
@@ -166,7 +166,7 @@ def _learn_prototypes(
     methods: Mapping[str, ZeroShotMethod],
     training: TrainingOptions,
 ) -> None:
-    """Fit each method to each source of vectors, unless that is done; processes divide the work."""
+    """Fit each method to each source of vectors, unless its file exists; processes divide the work."""
     wanted = [(source, name) for source in classes.sources for name in methods]
     missing = [pair for pair in wanted if not recogniser_path(folder.path, *pair).exists()]
     own = missing[folder.context.rank :: folder.context.world_size]

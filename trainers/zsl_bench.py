@@ -1,16 +1,16 @@
-r"""Compare ways of zero-shot recognition over several draws of unseen classes: the paper's Tables IX and X.
+r"""Compare methods of zero-shot recognition over several draws of unseen classes: the paper's Tables IX and X.
 
     sketchdata bench zsl --data data/quickdraw-3.8m --vectors edge-vectors.parquet --vectors words.parquet --seen 200
     sketchdata bench zsl --data data/small --vectors edges.parquet --seen 60 --splits 3 --networks cr,thin --width 512 \
         --backbone small --size 64 --hidden 64 --max-points 64
 
 A network is trained for each draw of seen and unseen classes, each method learns prototypes from each source of class
-vectors, and drawings of unseen classes are recognised. Finished parts are kept, so that a comparison that was stopped
-goes on, and two commands with different networks can share a folder.
+vectors, and drawings of unseen classes are recognised. Finished parts are stored, so that a stopped comparison can be
+resumed, and two commands with different networks can share a folder.
 
 CR, CNN and RNN are the paper's networks; THIN is ours, a small convolutional network that reads strokes as channels.
-The upper bound uses the mean of each class's training drawings, of unseen classes as well, as its prototype: no
-prototypes of these features can do better, and it is no zero-shot method.
+The upper bound uses the mean of each class's training drawings as its prototype, also for unseen classes, so it is not
+a zero-shot method.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ from sketchdata.zero_shot.recogniser import KeptRecogniser, read_recognisers
 
 RESULTS_FILE, TABLE_FILE = "zsl.json", "zsl.md"
 UPPER_BOUND = "upper-bound"
-#: The kind in a file of class vectors that are of edge maps, and not of words.
+#: Kind of class vectors of edge maps, in contrast to word vectors.
 _OF_EDGE_MAPS = "edge maps"
-#: Methods of each network: the paper's branches alone learn its own method, in both directions; our network ours as
-#: well.
+#: Methods of each network. The paper's single branches use its method in both directions; our network also uses ours.
 _ABLATED, _OWN = (PAPER, f"{PAPER}_reversed"), (PAPER, OURS)
 _NETWORKS = {"cr": None, "cnn": _ABLATED, "rnn": _ABLATED, "thin": _OWN}
 _BATCH = 512
@@ -72,7 +71,7 @@ _BATCH = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
-    """What is compared, on which data, and where the results go."""
+    """Options of `bench zsl`."""
 
     out: Path = option(
         Path("zsl-bench"), help="Folder of runs and results; finished ones are reused.", record=False, type=FOLDER
@@ -89,7 +88,7 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
         ",".join(_NETWORKS), help=f"Comma-separated networks of drawings: {', '.join(_NETWORKS)}.", metavar="A,B,…"
     )
     split: str = option(PAPER_SPLIT, help="Split whose drawings are recognised; the paper's is `val`.")
-    upper_bound: bool = option(False, help="Add the upper bound: the best prototypes for the paper's network.")
+    upper_bound: bool = option(False, help="Add the upper bound: class means of training drawings as prototypes.")
     thin_size: int | None = option(None, help="Side of thin's picture. Default: --size.", type=click.IntRange(16, 1024))
     thin_epochs: int | None = option(
         None, help="Epochs of thin's picture branch. Default: --cnn-epochs.", type=click.IntRange(0)
@@ -97,10 +96,10 @@ class Config(PrototypeOptions, BranchesConfig, DrawingsConfig):
 
 
 def run(config: Config, splits: SplitOptions, network: NetworkOptions, training: TrainingOptions) -> dict[str, Any]:
-    """Train what is missing, measure it, and write and return the results.
+    """Train the missing parts, measure them, and write and return the results.
 
     Raises:
-        ConfigError: The network or method does not exist, or options do not fit the data or what is in the folder.
+        ConfigError: A network or method does not exist, or options do not match the data or the results in the folder.
         SketchDataError: The data is damaged, a training diverged, or the disk is full.
         InterruptedRunError: Ctrl-C; the same command resumes.
     """
@@ -109,7 +108,7 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
     networks = chosen_networks(config)
     drawn = [replace(splits, split_seed=splits.split_seed + number) for number in range(config.splits)]
     bench = _ZeroShotBench(config, network, replace(training, resume=False))
-    # Before hours of work: a draw that cannot be split may come last.
+    # Check all draws before the training: the last one may be impossible.
     for split in drawn:
         zsl.plan(config, split, bench.classes)
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -122,10 +121,10 @@ def run(config: Config, splits: SplitOptions, network: NetworkOptions, training:
 
 
 def chosen_networks(config: Config) -> list[str]:
-    """Return the networks that --networks names and the data allow, in the order of their table.
+    """Return the networks that --networks names and the data allow, in the order of `_NETWORKS`.
 
     Raises:
-        ConfigError: The network does not exist, or none is left.
+        ConfigError: A network does not exist, or none remains.
     """
     asked = set(names_in(config.networks))
     if unknown := asked - set(_NETWORKS):
@@ -195,11 +194,11 @@ class _ZeroShotBench:
                 return values
         device = str(device_of(self.training.device))
         values = evaluate_zero_shot(folder, self.config.data, split, device=device, batch_size=_BATCH)
-        # As it will be read next time.
+        # The same values as those read from the file.
         return dict(orjson.loads(orjson.dumps(values)))
 
     def _upper_bound(self, folder: Path) -> dict[str, Any]:
-        """Return the results of the class means of training drawings as prototypes, of unseen classes too."""
+        """Return the results with class means of training drawings as prototypes, also for unseen classes."""
         table, trained = read_class_table(read_record(folder), folder), read_encoder(folder)
         device = str(device_of(self.training.device))
 

@@ -14,11 +14,11 @@ from sketchdata.retrieval.code_evaluation import cost_table
 from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 # Published figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
-# Tables II to VII, on QuickDraw-3.8M. The paper says neither how equal distances are ordered nor which average
-# precision it uses.
+# Tables II to VII, on QuickDraw-3.8M. The paper states neither the order of equal distances nor its definition of
+# average precision.
 
 Value = TypeVar("Value")
-#: Bits of the columns.
+#: Code lengths of the tables' columns.
 BITS = (16, 24, 32, 64)
 
 
@@ -65,7 +65,7 @@ PRECISION: dict[str, dict[int, float]] = {
     "cr-scl": _columns(0.5928, 0.6298, 0.6543, 0.6875),
     "cr-scl-ql": _columns(0.5978, 0.6324, 0.6603, 0.6882),
 }
-#: Table V: {row: share of the gallery that is recognised}.
+#: Table V: {row: accuracy on the gallery}.
 ACCURACY = {
     "sketch-a-net": 0.6871,
     "resnet50": 0.7864,
@@ -89,12 +89,12 @@ SPREAD: dict[str, dict[int, tuple[float, float, float]]] = {
         (0.58, 4.8537, 0.129), (0.8568, 6.2243, 0.1377), (1.2468, 8.6675, 0.1439), (2.5231, 17.6179, 0.1432)
     ),
 }
-#: Table VII: {row: mean average precision among 20 classes that no training saw}, at this one length.
+#: Table VII, at one code length: {row: mean average precision among 20 unseen classes}.
 ZERO_SHOT_BITS = 32
 ZERO_SHOT = {"dlbhc": 0.7094, "dsh-sketch": 0.5334, "cr-scl-ql": 0.7547}
 
 
-#: The run with the branches that many rows share.
+#: Name of the run that trains the branches shared by rows.
 BRANCHES = "branches"
 
 
@@ -110,18 +110,18 @@ class RowKind(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class HashingRow:
-    """A method, at a code length where it has one.
+    """A method, at one code length if it has codes.
 
     Attributes:
-        name: Name of its files: `cr-scl-ql-64`.
+        name: Base name of its files, such as `cr-scl-ql-64`.
         kind: How its codes are made.
         method: The method's name.
         title: Human-readable title.
         table: Table of the paper: II, III, V, VII, or `ours` for our ablations.
         bits: D; 0 for recognition.
         branch: `cnn`, `rnn` or `cr`; for a shallow method its features, `deep` or `hog`.
-        loss: Loss of the paper's own rows.
-        unseen: The number of classes that are held out.
+        loss: Loss of the paper's rows.
+        unseen: Number of unseen classes.
     """
 
     name: str
@@ -136,12 +136,12 @@ class HashingRow:
 
     @property
     def key(self) -> str:
-        """The name without the length, the same in all tables."""
+        """The name without the code length, which all tables use."""
         return self.name.removesuffix(f"-{self.bits}").removeprefix("unseen-")
 
     @property
     def needs_points(self) -> bool:
-        """Whether bitmaps are not enough."""
+        """Whether the row needs points, which bitmaps do not have."""
         alone = self.branch == "cnn" or self.kind in (RowKind.BASELINE, RowKind.SHALLOW)
         return not (alone or (self.kind is RowKind.RECIPE and self.method != "sketchcode-ink"))
 
@@ -161,7 +161,7 @@ _BASELINES = {
     "csq": "CSQ",
     "orthohash": "OrthoHash",
 }
-#: {row: the options of the recipe that it changes}.
+#: {row: its changes of sketchcode's options}.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "sketchcode-ink": {"channels": "ink"},
     "sketchcode-no-margin": {"margin": 0.0},
@@ -203,7 +203,7 @@ _ZERO_SHOT = ("dlbhc", "dsh-sketch", "cr-scl-ql", "sketchcode")
 
 
 def all_rows(lengths: tuple[int, ...], fixed: int, unseen: int) -> Iterator[HashingRow]:
-    """Yield every row: deep and shallow methods at each length, recognition, ablations and zero-shot rows at one."""
+    """Yield every row: retrieval at each length, and recognition, ablations and zero-shot rows at one length."""
     names = [*_BASELINES, *_HASHING, "sketchcode"]
     for bits in lengths:
         yield from (_deep(name, bits) for name in names)
@@ -248,14 +248,14 @@ def _deep(name: str, bits: int, unseen: int = 0) -> HashingRow:
 
 
 def chosen_rows(names: str, lengths: str, fixed: int, unseen: int) -> list[HashingRow]:
-    """Return the rows that a command names.
+    """Return the rows that the options of a command choose.
 
     Args:
-        names: Comma-separated row names, with or without a length: `cr-cel` or `cr-cel-64`; or the start of several
-            with a star, such as `unseen-*`; or `all`.
+        names: Comma-separated names of rows with or without a length, such as `cr-cel` or `cr-cel-64`; prefixes with a
+            star, such as `unseen-*`; or `all`.
         lengths: Comma-separated code lengths.
-        fixed: The length of zero-shot rows and ablations.
-        unseen: The number of classes that zero-shot rows hold out; 0 for no such rows.
+        fixed: Code length of zero-shot rows and ablations.
+        unseen: Number of unseen classes of zero-shot rows; 0 leaves these rows out.
 
     Raises:
         ConfigError: The row or length does not exist.
@@ -292,7 +292,7 @@ _NONE = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRow:
-    """A row and its results of each seed: `retrieval`, `spread`, `cost`, `accuracy` …, as far as they apply."""
+    """A row and its results for each seed: those of `retrieval`, `spread`, `cost`, `accuracy` … that apply."""
 
     row: HashingRow
     seeds: Sequence[Mapping[str, Any]]
@@ -303,7 +303,7 @@ class MeasuredRow:
         return self.seeds[0]
 
     def show(self, *path: str, digits: int = 4) -> str:
-        """Return the mean of a number over the seeds, with its sample deviation if there are several."""
+        """Return the mean of a value over the seeds, with the sample deviation if there are several."""
         numbers = []
         for values in self.seeds:
             found: Any = values
@@ -321,7 +321,7 @@ Column = tuple[str, Callable[[MeasuredRow], str]]
 
 
 def markdown(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> str:
-    """Return all tables that have a row, with notes on how to read them."""
+    """Return the tables that have rows, with notes on how to read them."""
     lines = ["# Hashing methods compared", "", *_notes(facts, measured)]
     for title, table in (
         ("Deep methods (Table II)", "II"),

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from sketchdata.errors import ConfigError
 
-# PublishedRow figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
-# Tables IX and X, on QuickDraw-3.8M. GZSL is there the accuracy among all classes on drawings of unseen ones, with
-# nothing subtracted from the scores of seen classes.
+# Published figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
+# Tables IX and X, on QuickDraw-3.8M. The paper's GZSL is the accuracy among all classes on drawings of unseen ones,
+# without subtracting γ from the scores of seen classes.
 
-#: Ranks k of hit@k, in the order of the figures.
+#: Ranks k of hit@k.
 RANKS = (1, 5, 10, 20)
-#: Classes of the published experiment, and its drawings of unseen ones.
+#: Numbers of seen and unseen classes of the published experiment, and of drawings of unseen classes.
 SEEN, UNSEEN, DRAWINGS = 200, 145, 145_000
 
 VectorKind = Literal["words", "edge maps"]
@@ -24,13 +24,13 @@ Hits = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of the paper.
+    """A row of the paper's tables.
 
     Attributes:
-        title: As in the paper.
-        features: The network of the features: CNN, RNN, or CR for both.
+        title: Title in the paper.
+        features: Network of the features: CNN, RNN, or CR for both.
         kind: Kind of the class vectors.
-        method: Our name of the method; None where there is none.
+        method: Name of the method in `train zsl`; None if it is not implemented.
         zsl: hit@1, 5, 10 and 20 among unseen classes.
         gzsl: The same among all classes.
     """
@@ -47,7 +47,7 @@ _FULL_MODEL = PublishedRow(
     "Full SZSR model", "CR", "edge maps", "eve", (0.2148, 0.5031, 0.6363, 0.7589), (0.0756, 0.336, 0.4831, 0.6416)
 )
 
-#: Comparison with methods for photos. The arrow shows which of the two is embedded among the other.
+#: Comparison with methods for photos. The arrow points from the embedded side to the space that it is embedded in.
 TABLE_IX = (
     PublishedRow(
         "SAE (sketch → word vector)",
@@ -138,22 +138,22 @@ _NOTE = (
 
 
 def summarise(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean and the deviation of each number in several evaluations of the same form.
+    """Return the mean and the sample deviation of each number over evaluations of the same structure.
 
     Args:
-        evaluations: Plain values, such as each draw of classes gave. Other values than numbers and named values are
-            left
-            out, and so is a name without a number.
+        evaluations: Nested dictionaries of numbers, one for each draw of classes. Other values, and dictionaries
+            without numbers, are left out.
 
     Returns:
-        The same names, each number replaced by `mean`, `sd` and `count`: the sample deviation (n − 1), None of a single
-        value, and how many evaluations have this number, for not every class is unseen in every draw.
+        The same dictionaries with `mean`, `sd` and `count` in place of each number. `sd` is the sample deviation
+        (n − 1), None for a single value; `count` is the number of evaluations that have this number, since a class is
+        not unseen in every draw.
 
     Raises:
-        ConfigError: There is no evaluation, or a name has a number in one and named values in another.
+        ConfigError: There is no evaluation, or a name has a number in one and a dictionary in another.
     """
     if not evaluations:
-        raise ConfigError("there is no evaluation to summarise: one at least is needed")
+        raise ConfigError("there is no evaluation to summarise: expected at least one")
     found: dict[str, Any] = {}
     for name in dict.fromkeys(name for each in evaluations for name in each):
         values = [each[name] for each in evaluations if name in each]
@@ -161,7 +161,7 @@ def summarise(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         if named and numbers:
             raise ConfigError(
-                f"{name!r} is a number in one evaluation and named values in another: they cannot be combined"
+                f"{name!r} is a number in one evaluation and a dictionary in another: they cannot be combined"
             )
         if numbers:
             deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
@@ -173,7 +173,7 @@ def summarise(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotRow:
-    """The results of a method with features of CNN, RNN or CR and a source of class vectors."""
+    """The results of a method on the features of one network with one source of class vectors."""
 
     features: str
     source: str
@@ -182,19 +182,19 @@ class ZeroShotRow:
 
 
 def markdown(rows: Sequence[ZeroShotRow], *, words: Sequence[str] = (), edge_maps: Sequence[str] = ()) -> str:
-    """Return Tables IX and X of the paper with our results; published rows appear measured or not.
+    """Return Tables IX and X of the paper with our results; published rows appear even if they were not measured.
 
-    Rows of the branches alone, CNN and RNN, are in Table X only, which has the paper's method on vectors of edge maps;
-    all others are in Table IX. Where no row is of CR, as with bitmaps, which have no points, Table IX has those of CNN.
+    Rows of the single branches CNN and RNN are only in Table X, which has the paper's method on vectors of edge maps;
+    all others are in Table IX. Without rows of CR, as for bitmaps, which have no points, Table IX has those of CNN.
 
     Args:
         rows: The rows, in order.
-        words: The sources that are vectors of words, as the paper's competitors used; no row of others is beside
-            theirs.
-        edge_maps: The sources that are vectors of edge maps.
+        words: Sources that are word vectors. The paper's competitors used these, so their published figures are
+            shown only beside rows with word vectors.
+        edge_maps: Sources that are vectors of edge maps.
 
     Raises:
-        ConfigError: Rows are of different numbers of classes, so that their shares of hits do not compare.
+        ConfigError: Rows have different numbers of classes, so their hit rates cannot be compared.
     """
     kinds: dict[str, VectorKind] = {**dict.fromkeys(words, "words"), **dict.fromkeys(edge_maps, "edge maps")}
     ablated = [row for row in rows if row.method in _ABLATED and kinds.get(row.source) == "edge maps"]

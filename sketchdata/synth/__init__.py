@@ -1,6 +1,6 @@
-"""Generated drawings in the official simplified form. They are drawn by a program and are not from Quick, Draw!.
+"""Generated drawings in the official simplified form, and generated photos. They are not from Quick, Draw!.
 
-They let a machine without the official files try, test and measure everything from the build to training.
+With them, every step from the build to training can be tried, tested and measured without the official files.
 """
 
 from __future__ import annotations

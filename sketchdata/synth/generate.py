@@ -1,7 +1,7 @@
-"""Generates drawings of any category, any number of them, the same for the same seed. Not from Quick, Draw!.
+"""Generates any number of drawings of any category, reproducible by a seed. They are not from Quick, Draw!.
 
-A chunk of drawings is made at once, with arrays over all their strokes and points: variants of the category's prototype
-are chosen, a hand draws them (`hand`), and the ink is brought to the official simplified form (`simplify`).
+A chunk of drawings is generated at once, with arrays over all strokes and points: variants of the category's prototype
+are chosen, `hand` draws them with the errors of a hand, and `simplify` converts them to the official simplified form.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from sketchdata.synth.shapes import (
     stream,
 )
 
-#: Drawings made at once. It decides the random numbers, so another size gives other drawings.
+#: Drawings generated at once. The random numbers depend on it, so another size gives other drawings.
 CHUNK = 1000
 
-#: Each category has its own share of either kind of noise, within these bounds.
+#: Bounds of a category's share of scribbles, and of its share of over-simple drawings.
 _NOISE_SHARE = 0.02, 0.06
-#: The share of a category's proper drawings that the game would have guessed, within these bounds.
+#: Bounds of the share of recognized drawings among those of a category that are not noise.
 _RECOGNIZED_SHARE = 0.965, 1.0
 _NOISE_RECOGNIZED = 0.25
-#: Of the over-simple drawings, those that are the category's first stroke and no more.
+#: Share of the over-simple drawings that have only the first stroke of the category.
 _UNFINISHED = 0.5
 _SHADED = 0.07
 
@@ -58,7 +58,7 @@ _MAX_LABEL = int(np.iinfo(np.uint16).max)
 
 @dataclass(frozen=True, kw_only=True)
 class _Category:
-    """How a category is drawn: its variants, then the over-simple ones, as strokes of one table."""
+    """How a category is drawn: its variants, then the over-simple ones, as ranges of rows of a table of strokes."""
 
     table: StrokeTable
     variants: Indices
@@ -71,15 +71,15 @@ class _Category:
 def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0) -> DrawingBatch:
     """Generate the drawings start … start + count − 1 of a category.
 
-    Drawing i depends on (seed, word, i) alone, so a range is the same however it is cut into calls; its key_id depends
-    on (seed, label, i). A word without a designed prototype gets one that is invented from the name's hash.
+    Drawing i depends only on (seed, word, i), so a range can be generated in any number of calls; its key_id depends on
+    (seed, label, i). A word without a designed prototype gets one that is derived from the name's hash.
 
     Args:
         word: The category's name, such as one of the 345 official ones.
-        count: How many.
-        seed: Which of many data sets.
-        start: The first drawing's number.
-        label: The word's index in the class table. Different words need different labels for key_ids to be unique.
+        count: Number of drawings.
+        seed: Seed of the data set.
+        start: Number of the first drawing.
+        label: Index of the word in the class table. key_ids are unique if different words have different labels.
 
     Returns:
         Simplified drawings: uint8 coordinates, each drawing aligned to the top-left with a larger side of 255.
@@ -90,7 +90,7 @@ def generate(word: str, count: int, *, seed: int, start: int = 0, label: int = 0
     if count < 0 or start < 0 or start + count > _MAX_DRAWINGS:
         raise ConfigError(f"drawings {start} to {start + count} of {word!r}: expected 0 to {_MAX_DRAWINGS}")
     if not 0 <= label <= _MAX_LABEL:
-        raise ConfigError(f"a label lies in 0..{_MAX_LABEL}, but {word!r} was given {label}")
+        raise ConfigError(f"expected a label of {word!r} in 0..{_MAX_LABEL}, got {label}")
     stop = start + count
     batches = [
         _chunk(word, seed, label, chunk).slice(max(start - chunk * CHUNK, 0), min(stop - chunk * CHUNK, CHUNK))
@@ -140,8 +140,8 @@ def _choose_strokes(
     """Choose each drawing's strokes.
 
     Returns:
-        The table of strokes with this chunk's scrawls added; the drawing (S,) ascending, and the row in the table (S,);
-        and which drawings are noise (CHUNK,).
+        The table of strokes, including this chunk's scribbles and shading; the drawing of each stroke (S,), ascending;
+        the row of each stroke in the table (S,); and which drawings are noise (CHUNK,).
     """
     lot, second = rng.random((2, CHUNK))
     scribbled = lot < category.scribbles
@@ -167,7 +167,7 @@ def _choose_strokes(
     return table, drawing[order], stroke[order], scribbled | over_simple
 
 
-#: What people leave behind when they give up at once.
+#: Over-simple drawings, as of people who give up at once.
 SIMPLE: tuple[tuple[Stroke, ...], ...] = (
     (polyline(10, 50, 90, 45),),
     (polyline(20, 10, 70, 90),),
@@ -182,7 +182,7 @@ SIMPLE: tuple[tuple[Stroke, ...], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scrawls:
-    """Random strokes: `owner` (S,) says whose, `lengths` (S,) how many of the flat points x, y (P,) are each one's."""
+    """Random strokes: drawing `owner` (S,) and number of points `lengths` (S,) of each, flat points x, y (P,)."""
 
     owner: Indices
     lengths: Indices
@@ -199,7 +199,7 @@ def scribble(rng: np.random.Generator, owners: Indices) -> Scrawls:
 
 
 def shade(rng: np.random.Generator, owners: Indices) -> Scrawls:
-    """Fill a small area with a stroke to and fro, as people do who have time left."""
+    """Fill a small area with strokes to and fro, as people do when time is left."""
     owner = np.repeat(owners, 1 + below(rng, 3, len(owners)))
     lengths = 5 + np.floor(32 * rng.random(len(owner)) ** 2).astype(np.int64)
     centre = 50 + 16 * bell(rng, 2, len(owner))
@@ -207,7 +207,7 @@ def shade(rng: np.random.Generator, owners: Indices) -> Scrawls:
 
 
 def _scrawl(rng: np.random.Generator, owner: Indices, lengths: Indices, centre: Floats, radius: Floats) -> Scrawls:
-    """Wander around a centre (2, S): steps of half a turn hatch, shorter ones curl."""
+    """Return random strokes around centres (2, S): steps of half a turn give hatching, shorter steps give curls."""
     count = len(owner)
     hatching = rng.random(count) < 0.6
     step = np.where(hatching, between(rng, 0.495, 0.505, count), between(rng, 0.06, 0.2, count))
@@ -219,7 +219,7 @@ def _scrawl(rng: np.random.Generator, owner: Indices, lengths: Indices, centre: 
     turn = phase[of] + step[of] * k + 0.02 * bell(rng, len(of))
     r = radius[of] * (0.55 + 0.45 * rng.random(len(of)))
     u = k / lengths[of] - 0.5
-    # Without this all lines of a hatching would cross in one place, as in an asterisk.
+    # Without this offset, all lines of a hatching would cross in one point.
     off = 0.25 * hatching[of] * radius[of] * bell(rng, 2, len(of))
     x = centre[0][of] + off[0] + drift[0][of] * u + r * cosine(turn)
     y = centre[1][of] + off[1] + drift[1][of] * u + r * flat[of] * sine(turn)
@@ -233,7 +233,7 @@ _KEY_BASE = np.uint64(1 << 52)
 #: Odd, so that multiplying modulo 2**51 can be undone. Source: splitmix64's constants.
 _MULTIPLIERS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
-#: {country: drawings} of the 45 most frequent ones among 33,552 drawings of the official files.
+#: {country: drawings}: the 45 most frequent countries among 33,552 drawings of the official files.
 _COUNTRIES = {
     "US": 14617, "GB": 2410, "CA": 1243, "DE": 1007, "RU": 786, "AU": 757, "BR": 613, "FI": 583, "SE": 578,
     "CZ": 547, "FR": 515, "IT": 494, "PL": 479, "KR": 473, "TH": 444, "PH": 425, "SA": 421, "HU": 396,
@@ -245,17 +245,17 @@ _NAMES = np.array(list(_COUNTRIES), "S2")
 _CUMULATIVE = np.cumsum(list(_COUNTRIES.values())) / sum(_COUNTRIES.values())
 
 _FIRST_DAY, _LAST_DAY = (datetime(2017, month, day, tzinfo=timezone.utc) for month, day in ((1, 23), (4, 1)))
-#: Official times mostly have five digits after the point.
+#: Most official times have five decimals.
 _TICK_US = 10
 
 
 def key_ids(indices: npt.NDArray[np.int64], *, label: int, seed: int) -> npt.NDArray[np.uint64]:
-    """Number drawings so that no two (label, index) pairs of a seed ever share a key_id.
+    """Return key_ids that are unique among all (label, index) pairs of a seed.
 
     Args:
         indices: (N,) below 2**32.
         label: Below 2**16.
-        seed: Which of many numberings.
+        seed: Seed of the data set.
 
     Returns:
         (N,) uint64 in [2**52, 2**52 + 2**51): 16 digits, as official ones have. Each step is a bijection of 51 bits.
@@ -270,30 +270,30 @@ def key_ids(indices: npt.NDArray[np.int64], *, label: int, seed: int) -> npt.NDA
 
 
 def countries(rng: np.random.Generator, count: int) -> npt.NDArray[np.bytes_]:
-    """Draw countries in the official files' proportions, (N,) S2."""
+    """Sample countries in the proportions of the official files, (N,) S2."""
     row = np.minimum(np.searchsorted(_CUMULATIVE, rng.random(count), side="right"), len(_NAMES) - 1)
     chosen: npt.NDArray[np.bytes_] = _NAMES[row]
     return chosen
 
 
 def timestamps(rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
-    """Draw times from 23 January to 31 March 2017, (N,) int64 microseconds since 1970 in UTC."""
+    """Sample times from 23 January to 31 March 2017, (N,) int64 microseconds since 1970 in UTC."""
     first, last = (int(day.timestamp()) * 1_000_000 for day in (_FIRST_DAY, _LAST_DAY))
     ticks = np.floor(rng.random(count) * ((last - first) // _TICK_US)).astype(np.int64)
     return first + ticks * _TICK_US
 
 
-#: Pixels of the 256 × 256 frame. Less than the official ε of 2, since the errors of several passes add up.
+#: Tolerance in pixels of the 256 × 256 frame: less than the official ε of 2, since errors of several passes add up.
 _EPSILON = 1.4
 #: Each pass may drop every other point.
 _PASSES = 3
 
 
 def simplify(ink: Ink) -> tuple[Indices, Indices, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Align, scale, thin out and round drawings, all at once: strokes, points, x and y as in DrawingBatch.
+    """Align, scale, simplify and round drawings: strokes, points, x and y as in DrawingBatch.
 
-    Thinning drops every other point that lies within 1.4 pixels of the line through its neighbours, a few times over: a
-    vectorised stand-in for Ramer-Douglas-Peucker, on points that are sparse already.
+    Each of several passes drops those of every other point that are within 1.4 pixels of the line through their
+    neighbours: a vectorised replacement of Ramer-Douglas-Peucker for points that are sparse already.
     """
     first_stroke = np.flatnonzero(np.diff(ink.drawing, prepend=-1))
     strokes = np.append(first_stroke, len(ink.drawing))
@@ -315,12 +315,12 @@ def _fit(strokes: Indices, lengths: Indices, x: Floats, y: Floats) -> tuple[Floa
 
 
 def _far_from_chord(lengths: Indices, x: Floats, y: Floats, parity: int) -> npt.NDArray[np.bool_]:
-    """Return which points to keep (P,): ends, every other point, and those off their neighbours' line."""
+    """Return which points to keep (P,): ends, every other point, and points far from the line of their neighbours."""
     ends = np.cumsum(lengths) - 1
     keep = np.ones(len(x), np.bool_)
     dx, dy = x[2:] - x[:-2], y[2:] - y[:-2]
     px, py = x[1:-1] - x[:-2], y[1:-1] - y[:-2]
-    # A point beyond its neighbours is a turning point, however near it lies to their line.
+    # A point beyond its neighbours is a turning point, however near it is to their line.
     dot, length2 = px * dx + py * dy, dx * dx + dy * dy
     cross = px * dy - py * dx
     keep[1:-1] = (cross * cross >= _EPSILON**2 * length2) | (dot < 0) | (dot > length2)

@@ -1,6 +1,6 @@
-"""A hand that draws many drawings at once: which strokes, in which order and direction, and how far off they go.
+"""Draws prototypes with the errors of a hand: it varies the strokes, their order, their direction and their points.
 
-All drawings of a chunk move together as flat arrays: N drawings, S strokes, P points. Nothing here loops over them.
+All drawings of a chunk are flat arrays, over N drawings, S strokes and P points, without loops over drawings.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy.typing as npt
 
 from sketchdata.synth.shapes import Floats, Indices, Prototype, StrokeTable, bell, below, between, cosine, sine
 
-#: Shares of strokes that are drawn twice, drawn in two goes, and drawn backwards; and of drawings in an unusual order.
+#: Shares of strokes that are drawn twice, in two parts, and backwards; and of drawings in an unusual order.
 _DOUBLED, _SPLIT, _BACKWARDS, _REORDERED = 0.025, 0.10, 0.2, 0.35
-#: The share of drawings that face the other way.
+#: Share of mirrored drawings.
 _MIRRORED = 0.35
-#: The share of closed strokes that stop short of their start; above the second number they go on beyond it.
+#: Closed strokes: the share that ends before the start, and the share above which they end beyond it.
 _GAPING, _OVERSHOOTING = 0.12, 0.75
-#: A stroke with fewer points is drawn in one go.
+#: Strokes with fewer points are not drawn in two parts.
 _SPLITTABLE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The strokes to draw, by drawing.
+    """The strokes to draw, sorted by drawing.
 
     Attributes:
-        drawing: (S,) ascending, the drawing that a stroke belongs to.
-        stroke: (S,) its row in the table of strokes.
-        first: (S,) the point of that row to start from.
-        count: (S,) how many points to draw; a closed stroke goes round and on.
+        drawing: (S,) drawing of each stroke, ascending.
+        stroke: (S,) row in the table of strokes.
+        first: (S,) first point within that row.
+        count: (S,) number of points; a closed stroke continues from its start.
         backwards: (S,) bool.
     """
 
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Ink:
-    """Points on paper: `drawing` (S,), `lengths` (S,) points a stroke, x, y (P,) in units of the canvas."""
+    """Drawn points: `drawing` (S,) and number of points `lengths` (S,) of each stroke, x, y (P,) on the canvas."""
 
     drawing: Indices
     lengths: Indices
@@ -53,7 +53,7 @@ class Ink:
 
 
 def plan(rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke: Indices) -> Plan:
-    """Decide which of a drawing's usual strokes are drawn, and how.
+    """Decide which of the drawings' usual strokes are drawn, and how.
 
     Args:
         rng: The chunk's random numbers.
@@ -95,7 +95,7 @@ def _leave_out(
 
 
 def _around(rng: np.random.Generator, table: StrokeTable, stroke: Indices) -> tuple[Indices, Indices]:
-    """Choose where a closed stroke starts and how far it falls short of its start, or overshoots."""
+    """Choose where closed strokes start, and how far before or beyond their start they end."""
     length = np.diff(table.offsets)[stroke]
     closed = table.closed[stroke]
     lot, u = rng.random((2, len(stroke)))
@@ -105,7 +105,7 @@ def _around(rng: np.random.Generator, table: StrokeTable, stroke: Indices) -> tu
 
 
 def _order(rng: np.random.Generator, drawing: Indices) -> Indices:
-    """Return the order of strokes: the usual one, or one with neighbours changed; drawings stay together."""
+    """Return the order of strokes within drawings: the usual one, or one in which neighbours are swapped."""
     unsteady = 2.5 * (rng.random(int(drawing[-1]) + 1) < _REORDERED)
     place = np.arange(len(drawing)) + unsteady[drawing] * rng.random(len(drawing))
     order: Indices = np.lexsort((place, drawing))
@@ -115,8 +115,8 @@ def _order(rng: np.random.Generator, drawing: Indices) -> Indices:
 def draw(rng: np.random.Generator, table: StrokeTable, strokes: Plan, prototype: Prototype) -> Ink:
     """Draw the planned strokes with a hand's errors, as far as the prototype lets a drawing vary.
 
-    Each drawing has its own neatness, proportions, slant and turn; each stroke is a little off in place, size and
-    direction, drifts (so that closed shapes gape or overlap) and wobbles slowly.
+    Each drawing has its own neatness, proportions, slant and rotation; each stroke has small errors of place, size and
+    direction, drifts (so that closed shapes have gaps or overlaps) and wobbles slowly.
     """
     sloppiness = between(rng, 0.4, 1.9, int(strokes.drawing[-1]) + 1)[strokes.drawing]
     of = np.repeat(np.arange(len(strokes.count)), strokes.count)

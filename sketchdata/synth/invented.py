@@ -1,6 +1,6 @@
-"""Prototypes for names that nobody drew: a plausible composition of its own for each. Not from Quick, Draw!.
+"""Prototypes for names without a designed one: a different composition for each name. They are not from Quick, Draw!.
 
-A body, or two, gets parts that drawings of things have (legs, ears, windows, tails, stripes, handles), all decided by
+One or two bodies get parts that drawings of things have (legs, ears, windows, tails, stripes, handles), all chosen by
 the name's hash. They distinguish categories; they do not look like them.
 """
 
@@ -28,12 +28,12 @@ from sketchdata.synth.shapes import (
     zigzag,
 )
 
-#: Least and most parts that a composition has.
+#: Minimum and maximum number of parts of a composition.
 _LEAST_PARTS, _MOST_PARTS = 2, 6
 
 
 class _Dice:
-    """A name's random numbers, in words."""
+    """The random numbers of a name."""
 
     def __init__(self, word: str) -> None:
         self._rng = stream("prototype", word)
@@ -55,7 +55,7 @@ class _Dice:
 
 
 def invent(word: str) -> Prototype:
-    """Compose a prototype for a name: the same one each time, another one for each name."""
+    """Compose the prototype of a name, which depends only on the name."""
     dice = _Dice(word)
     body = _BODIES[dice.whole(0, len(_BODIES) - 1)](dice)
     count = _LEAST_PARTS + round((_MOST_PARTS - _LEAST_PARTS) * dice.number(0, 1) ** 1.5)

@@ -1,10 +1,9 @@
-"""Generates pictures that stand in for photographs, as generated drawings do for people's. They show nothing real.
+"""Generates pictures that replace photographs in trials and tests. They show nothing real.
 
-The subject has the shape of the category's prototype, which generated drawings have too, but it is a thing and not a
-drawing: what the strokes enclose is a surface with a colour, bulges and a shadow; open strokes are rods; outlines are
-lines of some width that fade here and there. It stands somewhere, turned, in front of a textured ground with other
-things. So the edges that a detector finds are double in places, broken in others, and not the subject's
-alone, as a photo's are.
+The subject has the shape of the category's prototype, as generated drawings do, but looks like an object: areas that
+strokes enclose are coloured surfaces with shading and a shadow, open strokes are rods, and outlines are wide lines that
+fade in places. It has a random position and view, in front of a textured background with other objects. As in photos,
+a detector therefore finds double edges, broken edges, and edges of other objects.
 """
 
 from __future__ import annotations
@@ -27,45 +26,45 @@ Weights = npt.NDArray[np.float32]
 #: (3,) float64, 0 to 255.
 Colour = npt.NDArray[np.float64]
 
-#: Of OpenCV's coordinates, which are whole numbers of this fraction of a pixel.
+#: Fractional bits of the integer coordinates that OpenCV takes.
 SHIFT = 4
-#: Cells along a side of the ground's three layers of texture, and their shares.
+#: Cells along a side of the background's three layers of texture, and their shares.
 _GRAIN = ((4, 0.6), (17, 0.28), (71, 0.12))
 _RED_GREEN_BLUE = 3
-#: Grey levels between a subject and its ground.
+#: Grey levels between a subject and its background.
 _LEAST_CONTRAST = 55.0
-#: Shares of grounds with an horizon, and of things that have corners and that are round; the others are sticks.
+#: Share of backgrounds with a horizon; shares of other objects that have corners and that are round, not sticks.
 _OUTDOORS, _MANY_SIDED, _ROUNDED = 0.5, 0.4, 0.35
 _MOST_THINGS, _MOST_TWIGS = 4, 2
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a subject can be put: the picture of it (S, S, 3), and its mean colour."""
+    """A background for a subject: the picture (S, S, 3) and its mean colour."""
 
     canvas: Canvas
     colour: Colour
 
 
 def fixed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    """Return points (n, 2) in pixels as OpenCV takes them with `SHIFT`."""
+    """Convert points (n, 2) in pixels to OpenCV's fixed-point coordinates."""
     return np.rint(points * (1 << SHIFT)).astype(np.int32)
 
 
 def texture(rng: np.random.Generator, side: int, cells: int) -> Weights:
-    """Return smooth noise of so many cells along a side, (side, side), 0 to 1."""
+    """Return smooth noise with a number of cells along a side, (side, side), 0 to 1."""
     coarse = rng.random((cells, cells)).astype(np.float32)
     return np.clip(np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.float32), 0, 1)
 
 
 def colour(rng: np.random.Generator) -> Colour:
-    """Draw a colour, seldom a strong one."""
+    """Sample a colour; saturated ones are rare."""
     grey = between(rng, 30, 225, 1)
     return np.clip(grey + 28 * bell(rng, _RED_GREEN_BLUE), 0, 255)
 
 
 def unlike(rng: np.random.Generator, other: Colour) -> Colour:
-    """Draw a colour that is clearly darker or lighter than another, as things are that photos are taken of."""
+    """Sample a colour that is clearly darker or lighter than another, as subjects of photos are."""
     found = colour(rng)
     step = found.mean() - other.mean()
     if abs(step) < _LEAST_CONTRAST:
@@ -74,27 +73,27 @@ def unlike(rng: np.random.Generator, other: Colour) -> Colour:
 
 
 def lay(canvas: Canvas, paint: Canvas | Colour, weights: Weights) -> None:
-    """Lay paint, one colour or (H, W, 3), over a canvas, as much as weights (H, W) say."""
+    """Blend paint, one colour or (H, W, 3), into a canvas by weights (H, W)."""
     box = bounds(weights)
-    # Most of what is painted is small, and most of the time goes into moving pixels.
+    # Most painted areas are small, and moving pixels takes most of the time.
     change = np.asarray(paint, np.float32) - canvas[box] if paint.ndim == 1 else paint[box] - canvas[box]
     change *= weights[box][..., None]
     canvas[box] += change
 
 
 def bounds(weights: Weights) -> tuple[slice, slice]:
-    """Return the rows and columns that have weights, with a margin of pixels that have none if there are any."""
+    """Return the range of rows and of columns with weights, with a margin inside the picture."""
     x, y, width, height = cv2.boundingRect((weights > 0).astype(np.uint8))
     return slice(max(y - 2, 0), y + height + 2), slice(max(x - 2, 0), x + width + 2)
 
 
 def share_of(mask: npt.NDArray[np.uint8]) -> Weights:
-    """Return how much of each pixel is covered, from what OpenCV drew in 255."""
+    """Return how much of each pixel is covered, 0 to 1, from a mask that OpenCV drew with the value 255."""
     return np.multiply(mask, 1 / 255, dtype=np.float32)
 
 
 def set_scene(rng: np.random.Generator, side: int) -> Place:
-    """Return a ground, perhaps with an horizon, and with things that lie about out of focus."""
+    """Return a background, some with a horizon, with other objects out of focus."""
     near, far = colour(rng), colour(rng)
     grain = sum((share * texture(rng, side, cells) for cells, share in _GRAIN), np.zeros((side, side), np.float32))
     canvas: Canvas = np.empty((side, side, _RED_GREEN_BLUE), np.float32)
@@ -112,7 +111,7 @@ def set_scene(rng: np.random.Generator, side: int) -> Place:
 
 
 def cross(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Lay some twigs or wires over the picture, subject and all."""
+    """Draw some twigs or wires over the picture and its subject."""
     side = len(canvas)
     for _ in range(int(below(rng, _MOST_TWIGS + 1, 1)[0])):
         width = max(1, round(side * float(between(rng, 0.003, 0.01, 1)[0])))
@@ -128,7 +127,7 @@ def light(rng: np.random.Generator, canvas: Canvas) -> None:
 
 
 def expose(rng: np.random.Generator, canvas: Canvas, side: int) -> npt.NDArray[np.uint8]:
-    """Take the picture: out of focus a little, on a noisy sensor of side × side pixels, (side, side, 3) uint8."""
+    """Blur the picture slightly, resize it to side × side pixels and add sensor noise, (side, side, 3) uint8."""
     sensed = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
     sensed = cv2.GaussianBlur(sensed, (0, 0), side / 256 * float(between(rng, 0.3, 1.1, 1)[0]))
     noise = float(between(rng, 1.5, 6.0, 1)[0]) * bell(rng, *sensed.shape)
@@ -136,7 +135,7 @@ def expose(rng: np.random.Generator, canvas: Canvas, side: int) -> npt.NDArray[n
 
 
 def _thing(rng: np.random.Generator, side: int) -> Weights:
-    """Return where something lies: a many-sided thing, a rounded one, or a stick."""
+    """Return the mask of another object: a polygon, a rounded shape, or a stick."""
     weights = np.zeros((side, side), np.uint8)
     kind, centre = rng.random(), side * rng.random(2)
     count = 3 + int(below(rng, 4, 1)[0])
@@ -154,7 +153,7 @@ def _thing(rng: np.random.Generator, side: int) -> Weights:
 
 
 def _stick(rng: np.random.Generator, side: int, width: int) -> Weights:
-    """Return where a straight line between any two points is."""
+    """Return the mask of a straight line between two random points."""
     weights, ends = np.zeros((side, side), np.uint8), fixed(side * rng.random((2, 2)))
     cv2.polylines(weights, [ends], isClosed=False, color=255, thickness=width, lineType=cv2.LINE_AA, shift=SHIFT)
     return share_of(weights)
@@ -163,21 +162,21 @@ def _stick(rng: np.random.Generator, side: int, width: int) -> Weights:
 #: Sides of a photo in pixels.
 LEAST_SIDE, MOST_SIDE = 64, 2048
 
-#: Painted larger than it is exposed, so that its borders are smooth.
+#: The picture is painted larger than the photo, so that borders are smooth.
 _SCALE = 1.5
 #: Points along a stroke, in units of the prototype's canvas.
 _SPACING = 2.0
 #: The subject's longer side as a share of the photo's.
 _EXTENT = 0.55, 0.88
 _MIRRORED = 0.35
-#: Parts of a subject that are smaller than this share of the picture are no surfaces.
+#: Enclosed areas below this share of the picture are not painted as surfaces.
 _LEAST_PART = 0.0004
 _JPEG_QUALITY = 78, 95
 
 
 @dataclass(frozen=True)
 class _DrawnLine:
-    """One line of a subject: points (n, 2) in pixels of the painting, and whether it ends where it starts."""
+    """A line of a subject: points (n, 2) in pixels of the painted picture, and whether it is closed."""
 
     points: Floats
     closed: bool
@@ -185,7 +184,7 @@ class _DrawnLine:
 
 @dataclass(frozen=True, kw_only=True)
 class _Brush:
-    """How a subject is painted: widths in pixels, how dark outlines are, and where the light comes from."""
+    """How a subject is painted: widths in pixels, darkness of outlines, and direction of the light."""
 
     rod: int
     outline: int
@@ -195,13 +194,13 @@ class _Brush:
 
 
 def photograph(word: str, index: int, *, seed: int, side: int = 256) -> npt.NDArray[np.uint8]:
-    """Generate a photo of a category: number `index`, which depends on (seed, word, index, side) alone.
+    """Generate photo number `index` of a category, which depends only on (seed, word, index, side).
 
     Args:
-        word: The category's name; of names without a prototype it has the shape that is invented for drawings as well.
-        index: Its number, from 0.
-        seed: Which of many sets of photos.
-        side: Pixels of width and height.
+        word: Name of the category; names without a designed prototype get the one that generated drawings have.
+        index: Number of the photo, from 0.
+        seed: Seed of the set of photos.
+        side: Width and height in pixels.
 
     Returns:
         (side, side, 3) uint8, RGB.
@@ -211,7 +210,7 @@ def photograph(word: str, index: int, *, seed: int, side: int = 256) -> npt.NDAr
     """
     if index < 0 or not LEAST_SIDE <= side <= MOST_SIDE:
         raise ConfigError(
-            f"photo {index} of {word!r} with a side of {side}: photos count from 0 and have a side of "
+            f"photo {index} of {word!r} with a side of {side}: expected a number from 0 and a side of "
             f"{LEAST_SIDE} to {MOST_SIDE}"
         )
     rng, painted = stream("photos", seed, word, index), round(_SCALE * side)
@@ -224,7 +223,7 @@ def photograph(word: str, index: int, *, seed: int, side: int = 256) -> npt.NDAr
 
 
 def jpeg(word: str, index: int, *, seed: int, side: int = 256) -> bytes:
-    """Generate a photo as `photograph` does, as the JPEG file of a camera that compresses more or less.
+    """Generate a photo as `photograph` does, and encode it as JPEG with a random quality.
 
     Raises:
         ConfigError: As `photograph`.
@@ -237,7 +236,7 @@ def jpeg(word: str, index: int, *, seed: int, side: int = 256) -> bytes:
 
 
 def _pose(rng: np.random.Generator, prototype: Prototype, side: int) -> list[_DrawnLine]:
-    """Choose a variant, give it its own proportions, and put it somewhere into the picture, seen at an angle."""
+    """Choose a variant, and its proportions, view and position in the picture."""
     variant = prototype.variants[int(below(rng, len(prototype.variants), 1)[0])]
     kept = [stroke for stroke, lot in zip(variant, rng.random(len(variant)), strict=True) if lot < stroke.chance]
     strokes = kept or [variant[0]]
@@ -261,7 +260,7 @@ def _resampled(stroke: Stroke) -> Floats:
 
 
 def _seen(rng: np.random.Generator, points: Floats, prototype: Prototype) -> Floats:
-    """Bend, mirror, stretch, slant and turn points (n, 2) of −1 to 1, and look at them from an angle."""
+    """Bend, mirror, stretch, slant and rotate points (n, 2) of −1 to 1, and apply a perspective view."""
     x, y = points.T
     (fx, fy), (px, py) = between(rng, 0.3, 0.8, 2), rng.random(2)
     x, y = (x + 0.03 * np.sin(2 * np.pi * (fx * y + px)), y + 0.03 * np.sin(2 * np.pi * (fy * x + py)))
@@ -296,7 +295,7 @@ def _paint(rng: np.random.Generator, lines: Sequence[_DrawnLine], place: Place) 
 
 
 def _drawn(lines: Sequence[_DrawnLine], side: int, width: int) -> Weights:
-    """Return where lines of some width are, (side, side)."""
+    """Return the mask of lines with a width, (side, side)."""
     weights = np.zeros((side, side), np.uint8)
     for line in lines:
         cv2.polylines(weights, [fixed(line.points)], line.closed, 255, width, cv2.LINE_AA, SHIFT)
@@ -304,15 +303,15 @@ def _drawn(lines: Sequence[_DrawnLine], side: int, width: int) -> Weights:
 
 
 def _parts(lines: Sequence[_DrawnLine], side: int) -> list[Weights]:
-    """Return what lines enclose, (side, side) a part, the largest first; small gaps let nothing out."""
+    """Return the masks (side, side) of the areas that lines enclose, largest first; small gaps are closed."""
     width = max(3, side // 72)
     free = (_drawn(lines, side, width) < 0.5).astype(np.uint8)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(free, connectivity=4)
-    # What reaches the border is the ground, or cut off by it.
+    # Areas that reach the border are background, or are cut off.
     ground = {0, *np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist()}
     areas = statistics[:, cv2.CC_STAT_AREA].tolist()
     found = [k for k in range(len(areas)) if k not in ground and areas[k] >= _LEAST_PART * side * side]
-    # Up to the middle of the lines around it, of which it lost half.
+    # Extend the area to the middle of the lines around it.
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width + 1, width + 1))
     wholes = (cv2.dilate((labels == k).astype(np.uint8), kernel) for k in sorted(found, key=lambda k: -areas[k]))
     return [np.asarray(cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 0.8), np.float32) for whole in wholes]
@@ -327,7 +326,7 @@ def _cast_shadow(rng: np.random.Generator, canvas: Canvas, whole: Weights, brush
 
 
 def _surface(hue: Colour, part: Weights, grain: Weights, brush: _Brush, side: int) -> Canvas:
-    """Return a part's colours (H, W, 3): it bulges, so that it is lighter towards the light, and has some grain."""
+    """Return the colours (H, W, 3) of a surface, lighter towards the light, with some grain."""
     height = cv2.distanceTransform((part > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     height = cv2.GaussianBlur(np.sqrt(height * side) / 4, (0, 0), side / 60)
     slope_x, slope_y = (cv2.Sobel(height, cv2.CV_32F, *axis, ksize=3, scale=0.25) for axis in ((1, 0), (0, 1)))

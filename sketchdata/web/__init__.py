@@ -1,1 +1,1 @@
-"""The audit's report and the curation page: items with an id, a score and a picture, shown in a browser."""
+"""Pages for a browser: the audit's report, the curation page, search results and the draw-to-search page."""

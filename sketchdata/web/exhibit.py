@@ -1,4 +1,4 @@
-"""What a page shows: an audit, its rows as items, and their pictures, small enough to send many of them."""
+"""The content of the report and the curation page: an audit, its rows as items, and their pictures."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ _NOT_STATED = "not stated"
 _CREDITS = ["title", "author", "licence", "source", "page"]
 _GREYS = (0, 85, 170, 255)
 
-#: {"kind": a renderer of `pictures.js`, "data": what it takes}
+#: {"kind": the name of a renderer in `pictures.js`, "data": the argument of that renderer}
 Picture = Mapping[str, Any]
 
 
 class Pictures(Protocol):
-    """Where the pages get their items' pictures from."""
+    """A source of the pictures of items."""
 
     def read(self, rows: Sequence[int], *, small: bool = False) -> list[Picture]:
-        """Return the pictures of some items, by their `row`, in the order asked for.
+        """Return the pictures of some items, in the order of `rows`.
 
         Args:
-            rows: The rows.
-            small: Whether very many are asked for, to stand in one file: as few bytes as possible, and nothing cached.
+            rows: `Items.row` of the items.
+            small: Whether to make pictures of few bytes and cache nothing, for a file that contains many.
 
         Raises:
             SketchDataError: A shard cannot be read, or a picture is damaged.
@@ -81,10 +81,10 @@ def exhibit_drawings(directory: Path) -> Exhibit:
 
 
 def encode_strokes(batch: DrawingBatch) -> list[bytes]:
-    """Write each drawing as bytes: of every stroke the number of points (LEB128), all x, then all y, a byte each.
+    """Encode each drawing as bytes: for each stroke the number of points (LEB128), all x, then all y, one byte each.
 
-    Raw drawings are fitted into the 0..255 square and rounded, and repeated points are left out; simplified drawings
-    lose nothing.
+    Raw drawings are scaled to 0..255 and rounded, and repeated points are left out; simplified drawings are encoded
+    without loss.
 
     Raises:
         FormatError: A raw coordinate is not a finite number.
@@ -160,7 +160,7 @@ def _find_crops(directory: Path, edges: Manifest, given: Path | None) -> Path | 
     if given is not None:
         read_manifest(given)
         if hash_file(given / MANIFEST_NAME, "sha256") != wanted:
-            raise ConfigError(f"{given} holds other photos than those that the edge maps of {directory} were made from")
+            raise ConfigError(f"the edge maps of {directory} were made from other photos than those in {given}")
         return given
     for manifest in sorted(directory.absolute().parent.glob(f"*/{MANIFEST_NAME}")):
         if hash_file(manifest, "sha256") == wanted:
@@ -189,7 +189,7 @@ class EdgeMapPictures:
         self.weakest = int(audit.record.options["weakest"])
         paths = [] if crops is None else [crops / shard.path for shard in read_manifest(crops).shards(UNDIVIDED)]
         self.photos = RowGroups(paths, ["image"])
-        #: In which row of the photos each edge map's photo stands, −1 where it does not.
+        #: (N,) The row of each edge map's photo among the photos, −1 if there is none.
         self.photo_rows: npt.NDArray[np.int64] = np.full(len(audit), -1, np.int64)
         if tables := [table for path in paths for table in parquet.read_row_groups(path, ["key_id"])]:
             there = pa.concat_tables(tables).column("key_id").to_numpy()
@@ -214,7 +214,7 @@ class EdgeMapPictures:
         return found
 
     def _in_four_greys(self, content: bytes) -> bytes:
-        """Write an edge map again at half its side in black ink, as a PNG of two bits per pixel."""
+        """Return an edge map at half its side, in black ink, as a PNG of two bits per pixel."""
         try:
             ink = ink_of(decode_map(content), black=self.black, weakest=self.weakest)
         except FormatError as error:

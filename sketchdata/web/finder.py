@@ -1,4 +1,4 @@
-"""What the draw-to-search page finds: the nearest items of an index to a drawing, with their pictures."""
+"""Searches of the draw-to-search page: the items of an index that are nearest to a drawing, with their pictures."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from sketchdata.retrieval.index import Index
 from sketchdata.storage.dataset import open_dataset
 from sketchdata.web.exhibit import encode_strokes
 
-#: Where the server has an item's picture, by its id.
+#: Path of an item's picture on the server, without the item's id.
 PICTURES = "api/pictures"
-#: What the page shows of an item: `id`, `word`, `distance`, and its picture's `kind` and `data`, see `pictures.js`; of
-#: a photo, `credit` and `page` too.
+#: A result as JSON: `id`, `word`, `distance`, `kind` and `data` of its picture (see `pictures.js`); photos also have
+#: `credit` and `page`.
 Found = Mapping[str, Any]
 
 
 class Finder(Protocol):
-    """An index that is ready to be asked for what is nearest to a drawing.
+    """An index that is loaded and searched by drawings.
 
     Attributes:
-        nouns: What it holds, such as `drawings`.
-        count: How many of them.
-        facts: For people, by name.
+        nouns: Plural noun of its items, such as `drawings`.
+        count: Number of items.
+        facts: Description for users: {name: text}.
     """
 
     nouns: str
@@ -39,18 +39,18 @@ class Finder(Protocol):
     facts: Mapping[str, str]
 
     def find(self, drawing: Drawing, k: int) -> list[Found]:
-        """Return the k items that are nearest to a simplified drawing, the nearest first."""
+        """Return the k nearest items of a simplified drawing, nearest first."""
 
     def picture(self, key_id: int) -> bytes | None:
         """Return the JPEG of an item whose `data` is an address; None if the index has no such item.
 
         Raises:
-            SketchDataError: It is damaged.
+            SketchDataError: The picture is damaged.
         """
 
 
 def votes(found: Sequence[Found], top: int = 3) -> list[tuple[str, float]]:
-    """Return the classes that most of some items are of, and their shares; of equal ones, the nearest first."""
+    """Return the `top` most frequent classes of results and their shares; equally frequent ones, nearest first."""
     counts = Counter(each["word"] for each in found)
     return [(word, count / len(found)) for word, count in counts.most_common(top)]
 
@@ -58,7 +58,7 @@ def votes(found: Sequence[Found], top: int = 3) -> list[tuple[str, float]]:
 class DrawingFinder:
     """Finds drawings by their binary codes.
 
-    All drawings of the index's split are kept in memory: some 100 bytes each.
+    All drawings of the index's split are kept in memory, about 100 bytes each.
 
     Args:
         index: The index.
@@ -113,7 +113,7 @@ class DrawingFinder:
         ]
 
     def picture(self, key_id: int) -> bytes | None:
-        """See `Finder`; drawings are sent with what is found."""
+        """Return None: the results of `find` contain the drawings."""
         return None
 
 
@@ -153,7 +153,7 @@ class PhotoFinder:
                 "word": word,
                 "distance": distance if isinstance(distance, int) else round(distance, 3),
                 "kind": "image",
-                # The page asks for it when it is shown, so that no answer waits for a photo to be decoded.
+                # The page requests photos one by one, so that results do not wait for photos to be decoded.
                 "data": f"{PICTURES}/{key_id}",
                 "credit": credit,
                 "page": page,

@@ -1,7 +1,7 @@
-"""Items that people look at: N of them in C groups, each with an id, a score and facts to filter by, as columns.
+"""Items of the report and the curation page: N items in C groups, with ids, scores and facts to filter by, as columns.
 
-The pages know items alone: drawings scored by image entropy, or edge maps scored by messiness. To show other scored
-pictures in groups, make `Items` of them, with a `Subject`, and `Pictures` of a kind of their own.
+Items are drawings scored by image entropy or edge maps scored by messiness. To show other scored pictures, write a
+`Subject`, a function that returns `Items`, and a class like `Pictures` in `exhibit.py`.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _OWN_CLASS = "its own class"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The words of the pages for one sort of items, and which parts of an axis they show.
+    """The words that pages use for one type of items, and the parts of the score's axis that they show.
 
     Attributes:
-        kind: The pictures' kind, a renderer of `pictures.js`.
-        noun: One item.
-        nouns: Several.
-        score: Name and unit of the score, as headings and axes have them, and its word within a sentence.
-        low: Whether there is a lower limit; the upper one is always there.
-        zones: (name, title) of the parts of a class that one decides in, see `items.js`.
+        kind: Kind of the pictures, the name of a renderer in `pictures.js`.
+        noun: Singular noun.
+        nouns: Plural noun.
+        score: Name and unit of the score for headings and axes, and its name within a sentence.
+        low: Whether there is a lower limit; there is always an upper one.
+        zones: (name, title) of the parts of a class on the curation page, see `items.js`.
         places: (name, title) of the places on the axis from which the report shows examples.
-        caption: Beneath the report's histograms.
+        caption: Text below the report's histograms.
         relabels: Whether curators may give an item another class.
     """
 
@@ -101,15 +101,15 @@ EDGE_MAPS = Subject(
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """Something to filter items by.
+    """A property of items that pages filter by.
 
     Attributes:
-        name: The name of the page's field, in small letters.
+        name: Name of the field on the page, in lower case.
         title: Human-readable title.
         values: The possible values, in the order in which the page offers them.
-        index: (N,) uint16, each item's index into `values`.
-        words: For each value, the text that describes an item that has it; None for nothing.
-        shares: Whether the table of classes has a column of the share of the first value.
+        index: (N,) uint16, index of each item into `values`.
+        words: For each value, the text in the description of an item; None if descriptions leave it out.
+        shares: Whether the table of classes has a column with the share of the first value.
     """
 
     name: str
@@ -122,18 +122,18 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """N items, group by group and by rising score within a group.
+    """N items, sorted by group, and by ascending score within a group.
 
     Attributes:
-        subject: What they are.
-        offsets: (C + 1,) int64, where each group's items begin.
+        subject: Type of the items.
+        offsets: (C + 1,) int64, index of the first item of each group.
         id: (N,) uint64.
         score: (N,) float64.
-        row: (N,) int64, where the item's picture is found.
+        row: (N,) int64, row of the item's picture.
         noise: (N,) bool, beyond the audit's limits.
-        reference: (N,) bool, whether the group's limits are taken from it.
-        certain: (N,) bool, noise under any limits; the last ones of their group.
-        facts: Facts in the order in which the page offers them.
+        reference: (N,) bool, whether the group's limits are computed from the item.
+        certain: (N,) bool, noise whatever the limits are; these items are the last ones of their group.
+        facts: Facts in the order of the page's filters.
     """
 
     subject: Subject
@@ -147,12 +147,12 @@ class Items:
     facts: tuple[Fact, ...]
 
     def group(self, group: int) -> slice:
-        """Return where a group's items stand."""
+        """Return the slice of a group's items."""
         return slice(int(self.offsets[group]), int(self.offsets[group + 1]))
 
 
 def wire_columns(items: Items) -> list[tuple[str, str, npt.NDArray[np.generic]]]:
-    """Return (name, type on the wire, column) of what the page gets of each item, in order; `items.js` reads them."""
+    """Return (name, dtype, column) of the columns that are sent to the page, in order; `items.js` reads them."""
     return [
         ("id", "<u8", items.id),
         ("score", "<f8", items.score),
@@ -163,7 +163,7 @@ def wire_columns(items: Items) -> list[tuple[str, str, npt.NDArray[np.generic]]]
 
 
 def pack(items: Items, group: int) -> bytes:
-    """Return a group's columns as bytes, one after the other as `wire_columns` lists them."""
+    """Return the bytes of a group's columns, in the order of `wire_columns`."""
     rows = items.group(group)
     return b"".join(column[rows].astype(kind).tobytes() for _, kind, column in wire_columns(items))
 
@@ -238,8 +238,8 @@ def named_fact(name: str, title: str, column: pa.ChunkedArray, *, unknown: str =
     Args:
         name: The fact's name.
         title: Its title.
-        column: (N,) texts, plain or dictionary-encoded; null and the empty text become `unknown`.
-        unknown: The value of items without a text.
+        column: (N,) strings, plain or dictionary-encoded; null and the empty string become `unknown`.
+        unknown: Value of items without a string.
         said: Whether the description of an item includes the value.
     """
     texts = column.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()

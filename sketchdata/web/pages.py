@@ -19,9 +19,9 @@ from sketchdata.web import views
 from sketchdata.web.exhibit import Exhibit
 
 _HERE = Path(__file__).parent
-#: Nothing from the network, whatever might be written into the data.
+#: The page loads nothing from the network, even if the data contain HTML.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; img-src data:"
-#: Not by colour alone.
+#: Hits and misses differ by more than their colour.
 _MARKS = {True: ("hit", "✓"), False: ("miss", "✗"), None: ("", "")}
 
 
@@ -35,8 +35,8 @@ def page(*, title: str, head: str, import_map: str, body: str) -> str:
 
     Args:
         title: Plain text.
-        head: HTML of the style sheet and so on.
-        import_map: Where the modules lie, JSON; they import one another as `sketchdata/….js`.
+        head: HTML for the head, such as the style sheet.
+        import_map: JSON that maps names `sketchdata/….js`, by which modules import one another, to addresses.
         body: HTML of the data and of the first module.
     """
     template = Template((_HERE / "templates" / "page.html").read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def page(*, title: str, head: str, import_map: str, body: str) -> str:
 
 
 def write_report(exhibit: Exhibit, path: Path | None = None) -> Path:
-    """Write the report of an audit, one HTML file that opens offline; return its path.
+    """Write the report of an audit as one HTML file that opens offline, and return its path.
 
     Args:
         exhibit: The audit.
@@ -72,7 +72,7 @@ def render_report(exhibit: Exhibit) -> bytes:
     for row in data["classes"]:
         row["examples"] = examples[row["label"]]
     files = read_assets()
-    # The map holds the modules themselves, so that the page needs no other file.
+    # The map contains the modules as data URLs, so that the page needs no other file.
     modules = {
         f"sketchdata/{name}": f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
         for name, text in files.items()
@@ -101,7 +101,7 @@ def _examples(exhibit: Exhibit, labels: Sequence[int]) -> dict[int, dict[str, li
     pictures = exhibit.pictures.read([int(items.row[position]) for _, _, position in chosen], small=True)
     found: dict[int, dict[str, list[list[Any]]]] = {label: {} for label in labels}
     for (label, place, position), picture in zip(chosen, pictures, strict=True):
-        # An id as text: JavaScript's numbers hold 53 bits.
+        # Ids are strings, since JavaScript's numbers have 53 bits.
         example = [str(items.id[position]), round(float(items.score[position]), 6), picture["data"]]
         found[label].setdefault(place, []).append(example)
     return found
@@ -114,11 +114,11 @@ class Neighbour:
     Attributes:
         drawing: Its strokes, or a JPEG or PNG file.
         word: Its class.
-        distance: Distance from the query: bits, or a real number.
-        hit: Whether it is of the query's class; None if that is unknown.
-        title: What shows when one points at it. Default: the drawing's key_id.
-        credit: Whose photo it is, and its licence.
-        page: The address where the photo comes from.
+        distance: Distance from the query: a number of bits, or a real number.
+        hit: Whether it is of the query's class; None if the query's class is unknown.
+        title: Tooltip. Default: the drawing's key_id.
+        credit: Author and licence of the photo.
+        page: Address of the page that the photo comes from.
     """
 
     drawing: Drawing | bytes
@@ -132,7 +132,7 @@ class Neighbour:
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
-    """A query, its name and class, and the drawings or photos nearest to it by each run, by the run's name."""
+    """A query, its name and class, and the drawings or photos nearest to it: {name of a run: results}."""
 
     name: str
     word: str | None
@@ -141,23 +141,23 @@ class SheetRow:
     note: str | None = None
 
 
-#: What the number below a found picture is.
+#: The meaning of the number below a result.
 BITS = "the number of bits in which its code differs from the query's"
 
 
 def render_search(
     rows: Sequence[SheetRow], *, index: str, version: str, nouns: str = "drawings", number: str = BITS
 ) -> bytes:
-    """Return each query beside the drawings or photos nearest to it, after Figure 6 of Xu et al., as one HTML file.
+    """Return each query and the drawings or photos nearest to it as one HTML file, like Figure 6 of Xu et al.
 
-    It has no scripts and loads nothing from elsewhere; the same answers give the same bytes.
+    The file has no scripts and loads no other files; the same answers give the same bytes.
 
     Args:
         rows: The answers.
-        index: What was searched, in a few words.
-        version: The version of sketchdata, for the foot.
-        nouns: What was found: `drawings` or `photos`.
-        number: What the number below each of them is.
+        index: Short description of the index.
+        version: Version of sketchdata, for the footer.
+        nouns: `drawings` or `photos`.
+        number: Meaning of the number below each result.
     """
     files = read_assets()
     page = Template((_HERE / "templates" / "search.html").read_text(encoding="utf-8")).substitute(
@@ -218,7 +218,7 @@ def _credit(neighbour: Neighbour) -> str:
 
 
 def _picture(drawing: Drawing | bytes, said: str) -> str:
-    """Return a picture file, or a drawing in the middle of the 0..255 square, with room for the width of its lines."""
+    """Return HTML of a picture file, or of a drawing centred in the 0..255 square, with a margin for its line width."""
     if isinstance(drawing, bytes):
         kind = "png" if drawing.startswith(b"\x89PNG") else "jpeg"
         data = base64.b64encode(drawing).decode()
@@ -230,9 +230,9 @@ def _picture(drawing: Drawing | bytes, said: str) -> str:
     path = ""
     for stroke in drawing.strokes:
         points = stroke[:, :2].tolist()
-        # Steps from point to point are shorter than places.
+        # Differences between points take fewer characters than coordinates.
         steps = [f"{x - a} {y - b}" for (a, b), (x, y) in itertools.pairwise(points)]
         path += f"M{points[0][0]} {points[0][1]}"
-        # A stroke of one place is drawn as a dot.
+        # A stroke whose points are equal is drawn as a dot.
         path += f"l{' '.join(steps)}" if any(step != "0 0" for step in steps) else "h.01"
     return f'<svg class="picture" viewBox="{box}" role="img" aria-label="{html.escape(said)}"><path d="{path}"/></svg>'

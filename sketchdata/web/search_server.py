@@ -1,4 +1,4 @@
-"""The draw-to-search page's server: a drawing comes in, and the nearest items of an index go out."""
+"""The server of the draw-to-search page: it receives a drawing and returns the nearest items of an index."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from sketchdata.retrieval.query import read_svg
 from sketchdata.web.finder import PICTURES, Finder, votes
 from sketchdata.web.site import make_site, serve_site
 
-#: Of one drawing: far more than a hand draws, and few enough to be answered at once.
+#: Limits of one drawing: far more than people draw, and few enough for a quick answer.
 MOST_STROKES, MOST_POINTS = 1_000, 50_000
-#: Where the page listens: it is for this machine alone.
+#: The server is reachable from this machine only.
 HOST = "127.0.0.1"
 
 
 class SearchRequest(BaseModel):
-    """What the page asks: the strokes of a drawing, of each all x and all y, in any units, y downwards."""
+    """A request of the page: the strokes of a drawing, each as all x and all y, in any unit, y downwards."""
 
     strokes: list[tuple[list[float], list[float]]] = Field(min_length=1)
 
 
 class FileRequest(BaseModel):
-    """A file that the user gives: the text of an SVG, or a picture in base64."""
+    """A file of the user: the text of an SVG, or a picture in base64."""
 
     svg: str | None = None
     picture: str | None = None
 
 
 def to_drawing(strokes: list[tuple[list[float], list[float]]]) -> Drawing:
-    """Return strokes as a simplified drawing, as official ones are.
+    """Return strokes as a simplified drawing, in the official form.
 
     Raises:
         FormatError: There are too many, one is empty, or a coordinate is not a finite number.
@@ -52,10 +52,10 @@ def to_drawing(strokes: list[tuple[list[float], list[float]]]) -> Drawing:
         raise FormatError(
             "drawing too large",
             f"{len(strokes):,} lines of {sum(lengths):,} points, where {MOST_STROKES:,} lines of {MOST_POINTS:,} "
-            "points are taken at most: erase some",
+            "points are the limit: erase some",
         )
     if any(len(x) != len(y) for x, y in strokes):
-        raise FormatError("unequal x and y", "each line needs equally many of both")
+        raise FormatError("unequal x and y", "expected equally many x and y in each line")
     batch = DrawingBatch(
         key_id=np.zeros(1, np.uint64),
         label=np.zeros(1, np.uint16),
@@ -71,10 +71,10 @@ def to_drawing(strokes: list[tuple[list[float], list[float]]]) -> Drawing:
 
 
 def read_file(file: FileRequest) -> Drawing:
-    """Return the drawing that a file shows, simplified.
+    """Return the drawing in a file, simplified.
 
     Raises:
-        FormatError: It is neither an SVG nor a picture of a drawing.
+        FormatError: The file is neither an SVG nor a picture of a drawing.
     """
     if file.svg is not None:
         drawing = read_svg(file.svg.encode("utf-8", "replace"), "").drawing
@@ -83,16 +83,16 @@ def read_file(file: FileRequest) -> Drawing:
     try:
         content = base64.b64decode(file.picture or "", validate=True)
     except ValueError as error:
-        raise FormatError("not a picture", f"base64 is expected, {error}") from error
+        raise FormatError("not a picture", f"expected base64: {error}") from error
     return trace_picture(content)
 
 
 def create_app(finder: Finder, *, k: int) -> FastAPI:
-    """Return the draw-to-search page of an index, an application to be served at the root of an address.
+    """Return the application of the draw-to-search page; it is served at the root of an address.
 
     Args:
         finder: The index.
-        k: Number of items to show, at most the finder's.
+        k: Number of items to show, at most `finder.count`.
     """
     title = f"Draw to search {finder.count:,} {finder.nouns}"
     remedy = "draw less, or choose a smaller file"
@@ -107,7 +107,7 @@ def create_app(finder: Finder, *, k: int) -> FastAPI:
         "most_strokes": MOST_STROKES,
         "most_points": MOST_POINTS,
     }
-    # A network that computes for two at once takes more than twice as long for each.
+    # Two concurrent forward passes on the same cores each take more than twice as long as one.
     busy = threading.Lock()
 
     @app.get("/api/about")
@@ -144,14 +144,14 @@ def serve(
 
     Args:
         finder: Reads the index, once the port is known to be free.
-        k: Number of items to show; an index of fewer shows all.
+        k: Number of items to show; all items if the index has fewer.
         port: Where to listen, on the loopback interface.
-        announce: Is given `address`, `nouns` and `count` when the page is ready.
-        open_browser: Whether to show it in a browser.
+        announce: Called with `address`, `nouns` and `count` when the page is ready.
+        open_browser: Whether to open the page in a browser.
 
     Raises:
         ConfigError: The server cannot listen on the port.
-        SketchDataError: The index, the run or the data set is missing or damaged, or they do not fit together.
+        SketchDataError: The index, the run or the data set is missing or damaged, or they do not match.
     """
     facts: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""The curation page's server: shows an audit, appends decisions, and serves nothing from elsewhere."""
+"""The server of the curation page: it shows an audit and appends decisions to a log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_PICTURES = 200
 
 
 class Verdicts:
-    """The log of one data set's decisions on items, followed as it grows. Safe to use from threads."""
+    """The log of the decisions on a data set's items, which other processes may extend. Safe to use from threads."""
 
     def __init__(self, path: Path, items: Items, words: Sequence[str] = ()) -> None:
         self.log = DecisionLog(path)
@@ -41,12 +41,12 @@ class Verdicts:
         self._noun, self._nouns, self._words = items.subject.noun, items.subject.nouns, frozenset(words)
 
     def save(self, ids: Sequence[int], *, who: str, verdict: str, reason: str, word: str | None = None) -> None:
-        """Append one decision an item, and return when they are durable.
+        """Append one decision per item, and return when they are on disk.
 
         Raises:
             FormatError: The verdict is unknown or the reason too long.
-            ConfigError: An id is of no item, or the items cannot get the class `word`.
-            OSError: They could not be written.
+            ConfigError: There is no item with one of the ids, or the items cannot get the class `word`.
+            OSError: The log could not be written.
         """
         unknown = [each for each, label in zip(ids, self._labels(ids), strict=True) if label < 0]
         if unknown:
@@ -59,10 +59,10 @@ class Verdicts:
         )
 
     def since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """Return the state of the items with decisions after an offset, and the offset of the next call.
+        """Return the state of the items with decisions after an offset, and the offset for the next call.
 
         Raises:
-            SketchDataError: The log cannot be read, or has no such offset, as when it was replaced.
+            SketchDataError: The log cannot be read, or is shorter than the offset because it was replaced.
         """
         recent, end = self.log.read_from(offset)
         changed = list(dict.fromkeys(decision.key_id for decision in recent))
@@ -73,7 +73,7 @@ class Verdicts:
             standing = in_force(each for id in changed for each in self._by_id.get(id, ()))
         states = list[dict[str, Any]]()
         for id, label in zip(changed, self._labels(changed), strict=True):
-            # A log that was copied here may have decisions on items that the data set no longer has.
+            # A log that was copied from another folder may have decisions on items that this data set does not have.
             if label >= 0:
                 state: dict[str, Any] = {"id": str(id), "label": label, "verdict": None}
                 if (own := standing.get(id)) is not None:
@@ -93,7 +93,7 @@ class Verdicts:
 
 
 class Verdict(BaseModel):
-    """What a page sends: one verdict on some items, their ids as text, since JavaScript's numbers hold 53 bits."""
+    """A request of the page: one verdict on some items. Ids are strings, since JavaScript's numbers have 53 bits."""
 
     ids: list[str] = Field(min_length=1)
     verdict: str
@@ -102,12 +102,12 @@ class Verdict(BaseModel):
 
 
 def create_app(exhibit: Exhibit, who: str, host: str) -> FastAPI:
-    """Return the curation page of an audit, an application to be served at the root of an address.
+    """Return the application of the curation page; it is served at the root of an address.
 
     Args:
-        exhibit: The audit; the log of decisions lies beside it.
+        exhibit: The audit; the log of decisions is in the same folder.
         who: The curator's name in the log.
-        host: The name or address that it is served on.
+        host: Name or address that the server listens on.
 
     Raises:
         SketchDataError: The log of decisions cannot be read, or `who` cannot be written there.

@@ -1,4 +1,4 @@
-"""A page that is served on the loopback interface: what may be asked of it, its files, and its address."""
+"""A server of one page: its files, its address, and checks that requests come from the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.web import pages
 
-#: Of the body of a request: 60,000 ids and a reason, or a picture.
+#: Limit of a request's body: enough for 60,000 ids and a reason, or a picture.
 MOST_BYTES = 2 << 20
 
 _HEADERS = {
@@ -35,17 +35,17 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that answers 403, 413 or 415 to what the page itself would never send.
+    """ASGI middleware that answers 403, 413 or 415 to requests that the page itself never sends.
 
-    A page of another site can make the browser send requests to the loopback interface, and must neither read nor write
-    here. It cannot choose the Host header of its own name's request (DNS rebinding: its name resolves to 127.0.0.1),
-    nor the Origin header.
+    A page of another site can make the browser send requests to the loopback interface; it must neither read nor write
+    here. Such a page cannot change the Origin header, nor the Host header, which is the name of its site even if that
+    name resolves to 127.0.0.1 (DNS rebinding).
 
     Args:
-        app: The application behind it.
-        host: The name or address that the server was told to listen on.
-        policy: The Content-Security-Policy of all answers.
-        remedy: What to do about a request that is too large, in a few words.
+        app: The application.
+        host: Name or address that the server listens on.
+        policy: Content-Security-Policy of all answers.
+        remedy: Advice in the error for a request that is too large.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, policy: str, remedy: str) -> None:
@@ -55,7 +55,7 @@ class Guard:
         self.headers = {**_HEADERS, "Content-Security-Policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """Refuse a request, or pass it to the application."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -75,24 +75,21 @@ class Guard:
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if not is_own_host(host, self.host):
-            return 403, f"this server does not go by the name {host!r}: open it by its address"
+            return 403, f"this server has another name than {host!r}: open the page by its address"
         if method in ("GET", "HEAD"):
             return None
         if headers.get("origin") != f"http://{host}":
-            return 403, "this server answers its own page alone"
+            return 403, "this server answers requests of its own page only"
         if headers.get("content-type", "").partition(";")[0] != "application/json":
-            return 415, "JSON is expected"
+            return 415, "expected JSON"
         length = headers.get("content-length", "")
         if not length.isdigit() or int(length) > MOST_BYTES:
-            return 413, f"at most {MOST_BYTES:,} bytes are taken at once: {self.remedy}"
+            return 413, f"a request has at most {MOST_BYTES:,} bytes: {self.remedy}"
         return None
 
 
 def is_own_host(header: str, host: str) -> bool:
-    """Return whether a Host header names this server: by any address, as localhost, or by the name given to it.
-
-    A name that another site made resolve here is none of these.
-    """
+    """Return whether a Host header is an address, localhost, or `host`, and not the name of another site."""
     try:
         name = urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -107,14 +104,14 @@ def is_own_host(header: str, host: str) -> bool:
 
 
 def make_site(*, title: str, module: str, styles: Sequence[str], host: str, remedy: str) -> FastAPI:
-    """Return an application with one page at the root of an address; the caller adds what the page asks for.
+    """Return an application with one page at the root of an address; the caller adds the routes that the page requests.
 
     Args:
         title: Title of the page.
-        module: The script that it starts with, such as `curation.js`.
+        module: Its main script, such as `curation.js`.
         styles: Its style sheets.
-        host: The name or address that it is served on.
-        remedy: What to do about a request that is too large, in a few words.
+        host: Name or address that the server listens on.
+        remedy: Advice in the error for a request that is too large.
     """
     files, import_map = pages.read_assets(), orjson.dumps({"imports": {"sketchdata/": "./static/"}}).decode()
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
@@ -122,7 +119,7 @@ def make_site(*, title: str, module: str, styles: Sequence[str], host: str, reme
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    # FastAPI's own documentation pages load scripts from elsewhere.
+    # FastAPI's documentation pages load scripts from other sites.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     for kind in (SketchDataError, OSError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _refuse)
@@ -141,7 +138,7 @@ def make_site(*, title: str, module: str, styles: Sequence[str], host: str, reme
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        # Looked up in what was read at the start, so that no name can lead to another file.
+        # The files were read at the start, so that no name can give access to another file.
         if name not in files:
             raise HTTPException(404, f"there is no file {name!r}")
         return Response(files[name], media_type="text/css" if name.endswith(".css") else "text/javascript")
@@ -162,20 +159,20 @@ def _refuse(_: Request, error: Exception) -> JSONResponse:
 def serve_site(
     make: Callable[[], FastAPI], *, host: str, port: int, announce: Callable[[str], None], open_browser: bool
 ) -> None:
-    """Serve an application until Ctrl-C; port 0 is any free one.
+    """Serve an application until Ctrl-C; port 0 is any free port.
 
     Args:
-        make: Makes it, once the address is known to be free.
-        host: Where to listen.
-        port: Where to listen.
-        announce: Is given the address when the application is ready.
-        open_browser: Whether to show the page in a browser.
+        make: Makes the application; called after the port is bound.
+        host: Name or address to listen on.
+        port: Port to listen on.
+        announce: Called with the address when the application is ready.
+        open_browser: Whether to open the page in a browser.
 
     Raises:
         ConfigError: The server cannot listen on the address.
     """
     try:
-        host.encode("idna")  # for which create_server would leave its socket open
+        host.encode("idna")  # create_server leaves its socket open if this fails
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port or --host") from error

@@ -1,4 +1,4 @@
-"""What the pages show of classes, as plain values that go into JSON: the overview, histograms, examples."""
+"""Values of the report and the curation page for JSON: the overview, histograms, examples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sketchdata.curation.audit import Audit
 from sketchdata.curation.messiness import SCORED
 from sketchdata.web.items import Items
 
-#: Bars of a histogram: two for each unit of the root of the number of items, within limits.
+#: Limits of a histogram's number of bars, which is twice the square root of the number of items.
 _LEAST_BINS, _MOST_BINS = 12, 60
-#: The axis reaches this many times the distance of the two limits beyond them, if there are scores; what lies further
-#: out is counted in the outermost bars. Scribbles have up to ten times a drawing's ink, and would press all others into
-#: a few bars.
+#: The axis extends at most this many times the distance between the two limits beyond them; scores outside are counted
+#: in the outermost bars. Scribbles have up to ten times the ink of drawings, so that a full axis would leave a few bars
+#: to all other drawings.
 _AXIS_REACH = 0.6
 _AXIS_ROOM = 0.01
 _EXAMPLES_A_PLACE = 4
 
-#: The measures of messiness as a sentence names them.
+#: Names of the measures of messiness within a sentence.
 _MEASURED = {
     "density": "ink",
     "fragments": "number of short fragments",
@@ -33,7 +33,7 @@ _MEASURED = {
 
 
 def overview(audit: Audit, items: Items) -> dict[str, Any]:
-    """Return everything about the data set and its classes but the items."""
+    """Return the description of the data set and its classes, without the items."""
     options, subject = audit.record.options, items.subject
     tallies = []
     for fact in items.facts:
@@ -105,7 +105,7 @@ def _facts(audit: Audit, items: Items) -> dict[str, str]:
 
 
 def _said(value: Any) -> str:
-    # The drawings to compare with are a mapping.
+    # The option `drawings` is recorded as a mapping.
     if isinstance(value, Mapping):
         return " ".join(map(str, value.values()))
     return "none" if value is None else str(value)
@@ -133,7 +133,7 @@ def _class_row(audit: Audit, items: Items, label: int) -> dict[str, Any]:
 
 
 def score_axis(scores: npt.NDArray[np.float64], low: float | None, high: float | None) -> list[float]:
-    """Return the two ends of a histogram's axis for (M,) rising scores; limits that there are lie on it."""
+    """Return the two ends of a histogram's axis for (M,) ascending scores; the axis includes the limits."""
     if not len(scores):
         return [0.0, 1.0]
     left, right = float(scores[0]), float(scores[-1])
@@ -145,17 +145,17 @@ def score_axis(scores: npt.NDArray[np.float64], low: float | None, high: float |
 
 
 def histogram(scores: npt.NDArray[np.float64], axis: list[float], *, bins: int) -> list[int]:
-    """Count scores in bars of equal width; those beyond the axis count in the outermost bars."""
+    """Count scores in bars of equal width; scores outside the axis count in the outermost bars."""
     counts, _ = np.histogram(np.clip(scores, axis[0], axis[1]), bins=bins, range=(axis[0], axis[1]))
     found: list[int] = counts.tolist()
     return found
 
 
 def example_positions(audit: Audit, items: Items, label: int) -> Iterator[tuple[str, int]]:
-    """Yield (place, position among `items`) of a class's examples along the axis, no item twice.
+    """Yield (place, position in `items`) of a class's examples along the axis, each item once.
 
-    They are taken where they stand, not chosen by looks: of drawings at both ends' middle, so that the noise shown is
-    typical noise, and next to the limits and the median; of edge maps from the best one to the worst.
+    Examples of drawings are in the middle of the noise at either end, so that typical noise is shown, and next to the
+    limits and the median; examples of edge maps range from the best to the worst.
     """
     rows = items.group(label)
     scores = items.score[rows]
@@ -170,7 +170,7 @@ def example_positions(audit: Audit, items: Items, label: int) -> Iterator[tuple[
 
 
 def _centres(scores: npt.NDArray[np.float64], audit: Audit, label: int) -> dict[str, int]:
-    """Return the position on which each place's examples centre; none next to a limit that the class does not have."""
+    """Return the central position of each place's examples; limits that the class does not have are left out."""
     low, median, high = float(audit.p_low[label]), float(audit.p_median[label]), float(audit.p_high[label])
     count = len(scores)
     centres = {"best": 0, "better": count // 4, "median": count // 2, "worst": count}

@@ -178,7 +178,7 @@ def test_a_class_that_val_alone_has_is_left_out_and_counted(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("counts", "share", "message"),
     [
-        ({"apple": 9}, VAL_SHARE, "edge maps to learn from of 1 classes: at least 2 are needed"),
+        ({"apple": 9}, VAL_SHARE, "edge maps in train of 1 classes: at least 2 are needed"),
         ({"apple": 6, "star": 6}, "0", "no edge map in val to choose an epoch by"),
     ],
 )
@@ -210,7 +210,7 @@ def test_another_data_set_and_other_options_are_refused(edges: Path, data: Path,
     [
         ({"backbone": "lenet"}, {}, "there is no model 'lenet'"),
         ({"backbone": "mobilenet_v2", "size": 16}, {}, "needs pictures of --size 32 at least, not 16"),
-        ({}, {"batch_size": 1}, "leaves a process a batch of one edge map"),
+        ({}, {"batch_size": 1}, "gives a process a batch of one edge map"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(

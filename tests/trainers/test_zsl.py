@@ -179,7 +179,7 @@ def test_a_method_that_there_is_not_is_refused(place: Path, tmp_path: Path, meth
 
 def test_one_validation_class_is_refused(place: Path, tmp_path: Path) -> None:
     options = config(place / "data", tmp_path / "run", place / "edges.parquet")
-    with pytest.raises(ConfigError, match=r"leaves one of \d seen classes for validation"):
+    with pytest.raises(ConfigError, match=r"gives one of \d seen classes for validation"):
         zsl.run(options, SplitOptions(seen=7, validation_share=0.1), network(), loop())
 
 

@@ -215,7 +215,7 @@ def test_files_are_dropped_and_chosen_and_bad_ones_are_named(
     page.evaluate(DROP, ["note.txt", "text/plain", "hello"])
     page.get_by_text("note.txt: not a picture").wait_for()
     page.evaluate(DROP, ["huge.svg", "image/svg+xml", "x" * 3_000_000])
-    page.get_by_text("huge.svg: at most 2,097,152 bytes").wait_for()
+    page.get_by_text("huge.svg: a request has at most 2,097,152 bytes").wait_for()
     looks_like(page, "house")
     # The browser itself tells of refused requests.
     assert all("Failed to load resource" in error for error in seen.errors)

@@ -178,7 +178,7 @@ def test_the_photos_are_found_beside_the_edge_maps_or_given_or_left_out(
     given = exhibit_edge_maps(alone, made.crops)
     assert given.pictures.read([0])[0]["data"]["photo"] is not None
     other = make_edge_maps(tmp_path / "other", {"apple": 3}, seed=5)
-    with pytest.raises(ConfigError, match="holds other photos than those"):
+    with pytest.raises(ConfigError, match="were made from other photos than those"):
         exhibit_edge_maps(alone, other.crops)
     with pytest.raises(SketchDataError, match="is not a finished data set"):
         exhibit_edge_maps(alone, tmp_path)

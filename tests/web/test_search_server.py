@@ -85,7 +85,7 @@ def test_a_drawing_of_one_dot_is_a_drawing(client: httpx.Client, page: tuple[str
         (b'{"strokes": [[[NaN], [0]]]}', 422, ""),
         (b"{strokes", 422, "JSON"),
         (b"[" * 100_000, 400, "error parsing the body"),
-        (b'{"strokes": "' + b"x" * (2 << 20) + b'"}', 413, "at most 2,097,152 bytes are taken at once: draw less"),
+        (b'{"strokes": "' + b"x" * (2 << 20) + b'"}', 413, "a request has at most 2,097,152 bytes: draw less"),
     ],
 )
 def test_what_is_no_drawing_is_refused_in_words(
@@ -130,7 +130,7 @@ def test_uploads_as_people_have_them_become_strokes_of_their_ink_alone(
         ({"svg": "<svg"}, "broken XML"),
         ({"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>'}, "empty drawing"),
         ({"svg": '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><svg>&b;</svg>'}, "entit"),
-        ({"picture": "a§"}, "base64 is expected"),
+        ({"picture": "a§"}, "expected base64"),
         ({"picture": base64.b64encode(b"hello").decode()}, "not a picture"),
         ({}, "not a picture"),
     ],
@@ -140,11 +140,11 @@ def test_files_that_show_no_drawing_are_refused_in_words(client: httpx.Client, f
 
 
 def test_other_sites_neither_read_nor_ask(client: httpx.Client) -> None:
-    assert "open it by its address" in error_of(client.get("/api/about", headers={"Host": "evil.example"}), 403)
+    assert "open the page by its address" in error_of(client.get("/api/about", headers={"Host": "evil.example"}), 403)
     for origin in ("https://evil.example", "null", ""):
         response = client.post("/api/search", json=strokes(1), headers={"Origin": origin})
-        assert "answers its own page alone" in error_of(response, 403)
-    assert error_of(client.post("/api/search", content="{}"), 415) == "JSON is expected"
+        assert "answers requests of its own page only" in error_of(response, 403)
+    assert error_of(client.post("/api/search", content="{}"), 415) == "expected JSON"
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:

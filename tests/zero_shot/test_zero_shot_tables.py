@@ -62,7 +62,7 @@ def test_what_is_no_number_is_left_out() -> None:
 def test_nothing_and_evaluations_of_different_forms_cannot_be_summarised() -> None:
     with pytest.raises(ConfigError, match="no evaluation to summarise"):
         summarise([])
-    with pytest.raises(ConfigError, match="'zsl' is a number in one evaluation and named values in another"):
+    with pytest.raises(ConfigError, match="'zsl' is a number in one evaluation and a dictionary in another"):
         summarise([{"zsl": 1.0}, {"zsl": {"hit@1": 1.0}}])
 
 

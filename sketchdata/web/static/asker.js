@@ -1,9 +1,9 @@
-/** Questions to the server of which only the newest counts, however slow the network is. */
+/** Requests to the server of which only the newest counts, however slow the network is. */
 
-/** A question that is older than this, in milliseconds, gives way to a newer one. */
+/** A request that has run for longer, in milliseconds, is aborted by a newer one. */
 const PATIENCE = 700;
 
-/** Post a question as JSON and return the answer; an answer that tells of an error is thrown. */
+/** Post a value as JSON and return the answer; throw if the answer is an error. */
 export async function post(address, question, signal) {
   const response = await fetch(address, { method: "POST", body: JSON.stringify(question), headers: { "Content-Type": "application/json" }, signal });
   const text = await response.text();
@@ -11,28 +11,28 @@ export async function post(address, question, signal) {
   try {
     found = JSON.parse(text);
   } catch {
-    throw new Error(`the server answers ${response.status} and no JSON`);
+    throw new Error(`the server answers ${response.status} without JSON`);
   }
   if (!response.ok) throw new Error(found.error ?? `the server answers ${response.status}`);
   return found;
 }
 
 export class Asker {
-  /** @param {object} settings address; show(answer) and fail(error), of questions that were not dropped meanwhile. */
+  /** @param {object} settings address; show(answer) and fail(error), called unless the request was dropped. */
   constructor({ address, show, fail }) {
     Object.assign(this, { address, show, fail });
     this.wanted = null;
-    this.way = null; // of the question that is under way
+    this.way = null; // the request that is running
   }
 
-  /** Ask; a question that waits is forgotten, and one that has long been under way is broken off. */
+  /** Send a request. It replaces one that waits, and aborts one that has run for longer than PATIENCE. */
   ask(question) {
     this.wanted = question;
     if (!this.way) this.#run();
     else if (performance.now() - this.way.since > PATIENCE) this.way.controller.abort();
   }
 
-  /** Forget all questions: what is answered from now on is stale. */
+  /** Drop all requests. */
   drop() {
     this.wanted = null;
     this.way?.controller.abort();

@@ -5,7 +5,7 @@ import { sparkline } from "sketchdata/histogram.js";
 
 const numeric = (a, b) => (a === null ? (b === null ? 0 : 1) : b === null ? -1 : a - b);
 
-/** Return the columns of an overview's classes: its limits, and the shares of those facts that have one. */
+/** Return the columns of an overview's classes: counts, limits, and the shares of facts. */
 export function columnsOf({ low, high, filters }) {
   const shares = filters.filter(({ shares }) => shares).map(({ name, title }) => ({ key: name, title, text: percent, class: "wide" }));
   return [
@@ -38,7 +38,7 @@ export class ClassTable {
     this.refresh();
   }
 
-  /** Return the classes that are shown, in their order: what "next" and "previous" mean. */
+  /** Return the classes that are shown, in their order, which "next" and "previous" follow. */
   get shown() {
     const wanted = this.search.value.trim().toLowerCase();
     const { key, ascending } = this.sort;
@@ -47,7 +47,7 @@ export class ClassTable {
     return found.sort((a, b) => (ascending ? 1 : -1) * compare(a[key], b[key]) || a.label - b.label);
   }
 
-  /** Write the rows again, after a search, a sort or a change of the classes. */
+  /** Update the rows after a search, a sort or a change of the classes. */
   refresh() {
     const shown = this.shown;
     this.body.replaceChildren(...shown.map((row) => this.rows.get(row.label)));
@@ -87,7 +87,7 @@ export class ClassTable {
   }
 
   #sortBy(key) {
-    // Numbers are mostly looked at from the largest; a second press turns the order round.
+    // The largest numbers come first; a second press reverses the order.
     this.sort = { key, ascending: this.sort.key === key ? !this.sort.ascending : key === "word" };
     this.refresh();
   }

@@ -1,4 +1,4 @@
-/** One class on the curation page: histogram with two handles, filters, zones, and the gallery in which one decides. */
+/** One class on the curation page: histogram with two handles, filters, zones, and the gallery for decisions. */
 
 import { answer } from "sketchdata/decisions.js";
 import { capital, count, element, isTyping, percent, score } from "sketchdata/elements.js";
@@ -12,7 +12,7 @@ const PAGE_ITEMS = 48;
 const LOAD_ITEMS = 12;
 const LOAD_AFTER_MILLISECONDS = 60;
 
-/** What a curator has set, kept from class to class. */
+/** Return the first settings of a curator; they are kept from class to class. */
 export function initialSettings({ low, high }) {
   return { low, high, zone: low === null ? "high" : "low", filters: {} };
 }
@@ -87,7 +87,7 @@ export class ClassView {
     return this.say(`${{ keep: "Kept", drop: "Dropped", relabel: "Relabelled", undo: "Taken back:" }[verdict]} ${count(targets.length)} ${targets.length === 1 ? this.noun : this.nouns}, saved.`);
   }
 
-  /** Obey a key; tell whether it was one of this view's. */
+  /** Handle a key; return whether this view uses it. */
   key(event) {
     if (isTyping(event)) return false;
     const verdicts = { k: "keep", d: "drop", u: "undo", ...(this.overview.words.length ? { r: "relabel" } : {}) };
@@ -101,14 +101,14 @@ export class ClassView {
     return true;
   }
 
-  /** Show the decisions as they now stand. */
+  /** Show the current decisions. */
   refresh() {
     if (!this.items) return;
     this.#showCounts();
     this.gallery.refresh();
   }
 
-  /** Say something under the buttons. */
+  /** Show a message under the buttons. */
   say(text, failed = false) {
     this.status.textContent = text;
     this.status.classList.toggle("failed", failed);
@@ -116,7 +116,7 @@ export class ClassView {
 
   /** Show lines, counts and gallery for the settings as they are. */
   render() {
-    if (!this.items) return; // what is set before they are loaded holds once they are
+    if (!this.items) return; // #load renders again, with the settings made meanwhile
     const { low, high, zone } = this.settings;
     this.lines = { low: low === null ? null : this.items.scoreAt(low), high: this.items.scoreAt(high) };
     this.histogram.place({ low: { percentile: low ?? 0, score: this.lines.low }, high: { percentile: high, score: this.lines.high } });
@@ -168,7 +168,7 @@ export class ClassView {
     const start = this.page * PAGE_ITEMS;
     const shown = this.positions.slice(start, start + PAGE_ITEMS);
     const last = Math.max(1, Math.ceil(this.positions.length / PAGE_ITEMS));
-    // A border comes by its distance from the line; within a page the axis' order is easier to read.
+    // A border is sorted by distance from its line; a page is easier to read in the order of the axis.
     this.shown = shown.sort((a, b) => a - b);
     this.pageText.textContent = `Page ${count(this.page + 1)} of ${count(last)}`;
     this.previous.disabled = this.page === 0;
@@ -178,13 +178,13 @@ export class ClassView {
     this.#showSelection();
   }
 
-  /** Show the pictures that are at hand, and load the others once the handles rest. */
+  /** Show the pictures that are loaded, and load the others when the handles stop moving. */
   #showPictures() {
     clearTimeout(this.loading);
     const missing = this.shown.filter((i) => !this.pictures.has(i));
     for (const i of this.shown) if (this.pictures.has(i)) this.gallery.put(i, drawPicture(this.pictures.get(i)));
     this.loading = setTimeout(() => {
-      // In parts, side by side: the first pictures show early, and the server's other cores help.
+      // Parallel requests: the first pictures appear early, and the server uses several cores.
       for (let at = 0; at < missing.length; at += LOAD_ITEMS) this.#loadPictures(missing.slice(at, at + LOAD_ITEMS));
     }, LOAD_AFTER_MILLISECONDS);
   }

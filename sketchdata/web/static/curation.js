@@ -1,4 +1,4 @@
-/** The curation page: the report's views, live, and decisions that are saved as they are taken. */
+/** The curation page: interactive views of the classes, and decisions that are saved at once. */
 
 import { ClassView, initialSettings } from "sketchdata/class_view.js";
 import { answer, Decisions } from "sketchdata/decisions.js";
@@ -32,7 +32,7 @@ async function start() {
       return view.element;
     },
   });
-  // Before the frame's own keys: Esc clears a selection before it leaves the class.
+  // Runs before the shell's keys: Esc clears a selection before it leaves the class.
   addEventListener("keydown", (event) => {
     if (shell.current && !shell.help.open && !event.defaultPrevented && view.key(event)) {
       event.preventDefault();
@@ -50,7 +50,7 @@ async function start() {
   decisions.follow();
 }
 
-/** Bring the classes' numbers of decided items up to date; return the labels of those that changed. */
+/** Update the classes' numbers of decided items; return the labels of the classes that changed. */
 function countDecided(changed, labels, rows) {
   const touched = new Set();
   for (const { id, label, verdict } of changed) {

@@ -1,4 +1,4 @@
-/** The decisions as they stand on the server: everybody's are seen within a second, and none counts before it is saved. */
+/** The decisions on the server: those of all curators appear within a second, and one counts when it is saved. */
 
 const POLL_MILLISECONDS = 1000;
 
@@ -11,13 +11,13 @@ export class Decisions extends EventTarget {
     this.standing = new Map();
   }
 
-  /** Begin to follow the server. */
+  /** Start to poll the server. */
   async follow() {
     await this.poll();
     setTimeout(() => this.follow(), POLL_MILLISECONDS);
   }
 
-  /** Ask once for what is new. */
+  /** Poll once. */
   async poll() {
     try {
       const found = await answer(await fetch(`${this.address}?after=${this.offset}`));
@@ -55,7 +55,7 @@ export class Decisions extends EventTarget {
   }
 }
 
-/** Return a response's JSON, or throw the server's words for what is wrong. */
+/** Return a response's JSON, or throw the error that the server states. */
 export async function answer(response) {
   if (response.ok) return response.json();
   const { error } = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));

@@ -5,9 +5,9 @@ import { element, isTyping, keyDialog, provenance } from "sketchdata/elements.js
 import { creditLine, drawPicture } from "sketchdata/pictures.js";
 import { fitted, Surface } from "sketchdata/surface.js";
 
-/** Between questions while a line is drawn, in milliseconds. */
+/** Milliseconds between requests while a line is drawn. */
 const PAUSE = 60;
-/** Pictures of fewer bytes go as they are, larger ones with sides of so many pixels at most. */
+/** Pictures of fewer bytes are sent unchanged, larger ones with sides of at most this many pixels. */
 const MOST_BYTES = 1_300_000;
 const LONGEST_SIDE = 1024;
 const KEYS = [["p", "Pen"], ["e", "Eraser"], ["u, Ctrl Z", "Undo"], ["c", "Clear"], ["o", "Open a picture or an SVG"], ["↑ ↓ ← →", "On the drawing area: move the pen, with Shift by less"], ["Space", "On the drawing area: set the pen down, lift it"], ["?", "This help"]];
@@ -40,7 +40,7 @@ class DrawPage {
     this.#listen(undo, clear);
   }
 
-  /** Take the pen or the eraser. */
+  /** Choose the pen or the eraser. */
   take(name) {
     this.surface.tool = name;
     this.surface.canvas.dataset.tool = name;
@@ -113,7 +113,7 @@ class DrawPage {
     this.results.dataset.milliseconds = found ? found.milliseconds : "";
   }
 
-  /** Return an element for a result: the one that shows it already, whose picture need not be loaded again. */
+  /** Return an element for a result; an existing one is used again, so that its picture is not loaded twice. */
   #item(result) {
     const old = this.results.querySelector(`:scope > [data-id="${result.id}"]`);
     const picture = old?.querySelector(".picture") ?? drawPicture(result);
@@ -136,13 +136,13 @@ function votes({ votes: [[word, share], ...others] }) {
 
 function item(result, picture) {
   const caption = element("span", { class: "word" }, result.word || "photo");
-  // Of codes a whole number of bits, of vectors a real one.
+  // The distance of codes is a whole number of bits, that of vectors a real number.
   const shown = Number.isInteger(result.distance) ? String(result.distance) : result.distance.toFixed(3);
   const distance = element("span", { class: "distance" }, shown);
   return element("li", { class: "result", "data-id": result.id, title: `${result.id}, distance ${shown}` }, picture, caption, distance, result.credit && creditLine(result));
 }
 
-/** Return a picture in base64, made smaller where it is too large to be sent. */
+/** Return a picture in base64, scaled down if it is too large to send. */
 async function encoded(file) {
   let blob = file;
   if (file.size > MOST_BYTES) {

@@ -30,7 +30,7 @@ export function isTyping(event) {
 /** Return a text that begins with a capital letter. */
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-/** Write a whole number with separators, and a share as a percentage. */
+/** Format a whole number with separators, and a share as a percentage. */
 export const count = (number) => number.toLocaleString("en-US");
 export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 export const score = (value) => (value === null ? "–" : value.toFixed(4));
@@ -43,7 +43,7 @@ export function keyDialog(keys) {
   return dialog;
 }
 
-/** Return facts as a list of terms, with a heading, for the foot of a page. */
+/** Return facts as a list of terms, with a heading, for the footer of a page. */
 export function provenance(facts) {
   const items = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
   return [element("h2", {}, "Provenance"), element("dl", {}, ...items)];

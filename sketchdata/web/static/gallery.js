@@ -32,12 +32,12 @@ export class Gallery {
     if (hadFocus) this.focus();
   }
 
-  /** Put a picture into the cell of an item, if it is shown. */
+  /** Show a picture in the cell of an item, if the item is on the page. */
   put(item, picture) {
     this.cells[this.items.indexOf(item)]?.querySelector(".picture").replaceWith(picture);
   }
 
-  /** Write the cells' marks again, after a decision or a change of the selection. */
+  /** Update the cells' marks after a decision or a change of the selection. */
   refresh() {
     this.items.forEach((item, place) => this.#mark(this.cells[place], item));
   }

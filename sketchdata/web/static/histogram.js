@@ -27,8 +27,8 @@ function bar(i, height, floor) {
 }
 
 /**
- * A histogram with two lines, or with the upper one alone. Bars and lines are stretched to the element's width, the text
- * is not.
+ * A histogram with two lines, or with the upper one only. Bars and lines are stretched to the element's width, text is
+ * not.
  *
  * @param {object} settings name and unit of the score; whether there is a `low` line; `onMove(which, percentile)` makes
  *   the lines handles, for the mouse and the arrow keys; `percentileAt(score)` is needed then.
@@ -36,7 +36,7 @@ function bar(i, height, floor) {
 export class Histogram {
   constructor({ name, unit, low, onMove = null, percentileAt = null }) {
     Object.assign(this, { unit, onMove, percentileAt });
-    // With both lines, the axis does not reach far beyond them.
+    // With both lines, the axis ends near them.
     this.title = `${name} (${unit})${low ? "; the outermost bars count what lies beyond" : ""}`;
     this.range = [0, 1];
     this.bars = ["noise-bars", "normal-bars"].map((kind) => {
@@ -51,7 +51,7 @@ export class Histogram {
     this.element = element("div", { class: "histogram" }, this.plot, this.axis);
   }
 
-  /** Show counts per bin over `range`; what lies beyond it is counted in the outermost bins. */
+  /** Show counts per bin over `range`; scores outside are counted in the outermost bins. */
   show({ bins, range }) {
     this.range = range;
     const top = Math.max(1, ...bins);

@@ -1,4 +1,4 @@
-/** The items of one class, as columns by rising score, and the questions that the page asks of them. Nothing is drawn here. */
+/** The items of one class, as columns by ascending score, with filters, percentiles and zones. Nothing is drawn here. */
 
 const BORDER_ITEMS = 480;
 
@@ -16,7 +16,7 @@ export class ClassItems {
     this.filter({});
   }
 
-  /** Keep the positions that fit: {fact: index of its value}, undefined fits all. */
+  /** Keep the items with these values: {fact: index of its value}, undefined for any value. */
   filter(wanted) {
     const conditions = Object.entries(wanted).filter(([, value]) => value !== undefined);
     this.visible = [];
@@ -25,7 +25,7 @@ export class ClassItems {
     }
   }
 
-  /** Return whether an item is noise by some lines, or wherever they are. */
+  /** Return whether an item is noise with these lines, or with any. */
   isNoise(i, { low, high }) {
     return Boolean(this.certain[i]) || (low !== null && this.score[i] < low) || (high !== null && this.score[i] > high);
   }
@@ -42,7 +42,7 @@ export class ClassItems {
     return t < 0.5 ? a + (b - a) * t : b - (b - a) * (1 - t);
   }
 
-  /** Return the percentile at which a score stands: the inverse of `scoreAt`. */
+  /** Return the percentile of a score: the inverse of `scoreAt`. */
   percentileAt(score) {
     const { reference } = this;
     const after = firstNotBelow(reference, score, (value) => value);
@@ -52,7 +52,7 @@ export class ClassItems {
     return (100 * (after - 1 + (score - a) / (b - a))) / (reference.length - 1);
   }
 
-  /** Return the positions of a zone, by rising score; a border begins with those nearest to its line. */
+  /** Return the positions of a zone by ascending score; those of a border by distance from its line. */
   zone(name, { low, high }, isDecided) {
     const { visible } = this;
     if (name === "all") return visible;
@@ -60,14 +60,14 @@ export class ClassItems {
     const from = low === null ? 0 : firstNotBelow(visible, low, (i) => this.score[i]);
     const above = high === null ? visible.length : firstNotBelow(visible, high, (i) => this.score[i], true);
     const certain = visible.findIndex((i) => this.certain[i]);
-    const to = certain < 0 ? above : Math.min(above, certain); // what is certain noise has the highest scores
+    const to = certain < 0 ? above : Math.min(above, certain); // certain noise has the highest scores
     if (name === "low") return visible.slice(0, from);
     if (name === "normal") return visible.slice(from, to);
     if (name === "high") return visible.slice(to);
     return name === "border-low" ? this.#nearest(from, low) : this.#nearest(to, high);
   }
 
-  /** Count the visible items in bars over an axis; those beyond count in the outermost bars. */
+  /** Count the visible items in bars over an axis; items outside count in the outermost bars. */
   histogram([from, to], bars) {
     const bins = new Array(bars).fill(0);
     for (const i of this.visible) {
@@ -85,7 +85,7 @@ export class ClassItems {
   }
 }
 
-/** Return the first index whose value is not below a limit (or, with `beyond`, is above it); the values rise. */
+/** Return the first index whose value is not below a limit (with `beyond`, above it); values ascend. */
 function firstNotBelow(list, limit, valueOf, beyond = false) {
   let from = 0;
   let to = list.length;

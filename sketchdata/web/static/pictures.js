@@ -1,6 +1,6 @@
 /**
- * Renderers of an item's picture. Table, histogram and gallery know nothing of what they show: an item has an id, a score
- * and a picture, and a picture is {kind, data}. To show something else, give it a kind and a renderer here.
+ * Renderers of pictures. An item has an id, a score and a picture {kind, data}; table, histogram and gallery do not depend
+ * on the kind. To show other pictures, add a kind and its renderer here.
  */
 
 import { element, svgElement } from "sketchdata/elements.js";
@@ -14,12 +14,12 @@ export const RENDERERS = {
   edgemap: ({ edges, photo, credit }) => element("span", { class: "picture pair", title: credit }, photo && image(photo), image(edges)),
 };
 
-/** Return an element that shows a picture; it is decoration, the caption beside it says what it is. */
+/** Return an element that shows a picture. Screen readers skip it and read the caption instead. */
 export function drawPicture({ kind, data }) {
   return RENDERERS[kind](data);
 }
 
-/** Say who made a photo, with a link to where it comes from. */
+/** Return the author of a photo, with a link to its page. */
 export function creditLine({ credit, page }) {
   return page ? element("a", { class: "credit", href: page, title: credit, rel: "noreferrer" }, credit) : element("span", { class: "credit", title: credit }, credit);
 }
@@ -32,7 +32,7 @@ function decodeBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-/** Draw strokes: of each the number of points (LEB128), all x, then all y, a byte each. */
+/** Draw strokes, encoded as the number of points (LEB128), all x, then all y, one byte each. */
 export function strokesPicture(bytes) {
   const parts = [];
   let right = 0;

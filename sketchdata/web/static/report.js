@@ -1,4 +1,4 @@
-/** The report: the table of classes, and of each class its histogram and example drawings. It is given all its data. */
+/** The report: the table of classes, and the histogram and examples of each class. The page contains all its data. */
 
 import { capital, count, element, score } from "sketchdata/elements.js";
 import { Histogram } from "sketchdata/histogram.js";

@@ -1,4 +1,4 @@
-/** The frame of both pages: the table of classes or one class, chosen by the address, with the keys to move about. */
+/** The frame of the report and the curation page: the table of classes, or one class, chosen by the address. */
 
 import { ClassTable, columnsOf } from "sketchdata/class_table.js";
 import { count, element, isTyping, keyDialog, provenance } from "sketchdata/elements.js";
@@ -27,12 +27,12 @@ export class Shell {
     this.route();
   }
 
-  /** Show what the address names: a class, or else the table. */
+  /** Show the class that the address names, or the table. */
   route() {
     const before = this.current;
     const word = wordIn(location.hash);
     this.current = this.overview.classes.find((row) => row.word === word) ?? null;
-    if (this.current === before) return; // writing the same again would take the focus away
+    if (this.current === before) return; // replacing the view by the same one would lose the focus
     document.title = this.current ? `${this.current.word} – ${this.title}` : this.title;
     if (this.current) this.#open(this.current);
     else {
@@ -58,7 +58,7 @@ export class Shell {
     if (isTyping(event) || this.help.open || event.defaultPrevented) return;
     if (event.key === "/") {
       location.hash = "#/";
-      this.route(); // now, and not when the browser tells of the new address: the next key already belongs to the search
+      this.route(); // not on hashchange, which comes later: the next key already belongs to the search
       this.table.search.select();
     } else if (event.key === "?") this.help.showModal();
     else if (event.key === "Escape" && this.current) location.hash = "#/";
@@ -76,7 +76,7 @@ export function statistics(pairs) {
   return element("dl", { class: "statistics" }, ...items);
 }
 
-/** Return the numbers that both pages show of a class. */
+/** Return the numbers of a class that both pages show. */
 export function classNumbers(row, overview) {
   return columnsOf(overview).filter(({ key }) => !["word", "count"].includes(key)).map(({ key, title, text }) => [title, text(row[key])]);
 }
@@ -87,7 +87,7 @@ function wordIn(hash) {
   try {
     return decodeURIComponent(hash.slice(2));
   } catch {
-    return ""; // an address that someone cut in the middle of a letter
+    return ""; // the address ends within an encoded character
   }
 }
 
@@ -95,7 +95,7 @@ function places({ axis: [from, to], low, high }) {
   return high === null ? null : [low === null ? 0 : (low - from) / (to - from), (high - from) / (to - from)];
 }
 
-/** List how many items there are of each value of some facts; nothing for no facts. */
+/** Return the number of items for each value of some facts, or null without facts. */
 function tallyList(tallies) {
   if (!tallies.length) return null;
   const items = tallies.flatMap(({ title, rows }) => [element("dt", {}, title), element("dd", {}, ...rows.map(([value, number]) => element("span", {}, `${value} ${count(number)}`)))]);

@@ -1,15 +1,15 @@
-/** A square to draw on with a mouse, a finger, a pen or the arrow keys; it holds strokes and knows nothing of what they are for. */
+/** A square to draw on with a mouse, a finger, a pen or the arrow keys; it does not depend on what the strokes are used for. */
 
 import { element } from "sketchdata/elements.js";
 
-/** Strokes are {x: [], y: []} in units of which the square has so many. */
+/** Side of the square in the units of strokes, which are {x: [], y: []}. */
 export const SIDE = 512;
 const WIDTH = 7;
 const REACH = 14;
 const STEP = 16;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Tells "change" when the strokes are others, with whether a line is being drawn, and "refused" when a limit is reached. */
+/** Emits "change" (detail: whether a line is being drawn) when strokes change, and "refused" when a limit is reached. */
 export class Surface extends EventTarget {
   constructor({ mostStrokes, mostPoints }) {
     super();
@@ -18,7 +18,7 @@ export class Surface extends EventTarget {
     this.past = [];
     this.tool = "pen";
     this.line = null; // the stroke that is being drawn
-    this.cursor = null; // of the arrow keys
+    this.cursor = null; // the place that the arrow keys move
     this.canvas = element("canvas", { class: "surface", tabindex: 0, role: "application", "aria-label": "Drawing area. The arrow keys move the pen, Space sets it down and lifts it." });
     this.canvas.addEventListener("pointerdown", (event) => this.#down(event));
     this.canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -33,7 +33,7 @@ export class Surface extends EventTarget {
     return this.strokes.reduce((sum, { x }) => sum + x.length, 0);
   }
 
-  /** Show other strokes; it can be undone. */
+  /** Replace the strokes; this can be undone. */
   replace(strokes) {
     if (!strokes.length && !this.strokes.length) return;
     this.past.push(this.strokes);
@@ -61,7 +61,7 @@ export class Surface extends EventTarget {
     this.cursor = null;
     this.canvas.setPointerCapture(event.pointerId);
     const [x, y] = this.#place(event);
-    // The other end of a pen erases.
+    // Button 5 is the eraser end of a pen.
     this.erasing = this.tool === "eraser" || event.button === 5;
     if (this.erasing) {
       this.before = this.strokes;
@@ -106,13 +106,13 @@ export class Surface extends EventTarget {
     this.#changed();
   }
 
-  /** Take out the lines that come near a place. */
+  /** Remove the lines near a place. */
   #erase(x, y) {
     const left = this.strokes.filter((stroke) => distance(stroke, x, y) > REACH);
     if (left.length < this.strokes.length) this.#set(left);
   }
 
-  /** Take out the lines along the way from the last place: a fast hand gives few places. */
+  /** Remove the lines between the last place and this one: fast movements report few places. */
   #eraseTo(x, y) {
     const [fromX, fromY] = this.last;
     const steps = Math.ceil(Math.hypot(x - fromX, y - fromY) / REACH);
@@ -168,7 +168,7 @@ export class Surface extends EventTarget {
     pen.beginPath();
     for (const { x, y } of this.strokes) {
       pen.moveTo(x[0], y[0]);
-      if (x.length === 1) pen.lineTo(x[0] + 0.01, y[0]); // a dot, which round ends show
+      if (x.length === 1) pen.lineTo(x[0] + 0.01, y[0]); // a dot, which the round cap makes visible
       for (let i = 1; i < x.length; i++) pen.lineTo(x[i], y[i]);
     }
     pen.stroke();
@@ -181,7 +181,7 @@ export class Surface extends EventTarget {
   }
 }
 
-/** Return how far a place is from a line. */
+/** Return the distance of a place from a line. */
 function distance({ x, y }, px, py) {
   let best = Math.hypot(px - x[0], py - y[0]);
   for (let i = 1; i < x.length; i++) {
@@ -192,7 +192,7 @@ function distance({ x, y }, px, py) {
   return best;
 }
 
-/** Return strokes, as [[all x, all y], …] in any units, in the middle of the square. */
+/** Return strokes, given as [[all x, all y], …] in any unit, scaled and centred in the square. */
 export function fitted(strokes) {
   const [left, right] = bounds(strokes.flatMap(([x]) => x));
   const [top, bottom] = bounds(strokes.flatMap(([, y]) => y));
