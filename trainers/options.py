@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sketchdata.config import FOLDER, PATH, option
-from sketchdata.cross_domain.options import MixOptions, PictureConfig, SpaceConfig, TwoDomainConfig
+from sketchdata.cross_domain.options import MixOptions, PartOptions, PictureConfig, SpaceConfig, TwoDomainConfig
 from sketchdata.errors import ConfigError
 from sketchdata.training.options import (
     BACKBONE_HELP,
@@ -325,18 +325,13 @@ PAPER_DSF = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DsfConfig(MixOptions, PictureConfig):
-    """Options of `train dsf`."""
+class DsfTraining(PartOptions, PictureConfig):
+    """How `train dsf` learns, for each mix of domains."""
 
     data: Path = option(
         help="Folder that `sketchdata build sbir` made; for --mix s also a data set of drawings.",
         record=False,
         type=_FOLDER,
-    )
-    mix: str = option(
-        "s+i+e",
-        help="Training data of the classifier: drawings (s), photos (i) and edge maps of the photos (e).",
-        type=click.Choice(MIXES),
     )
     views: int = option(
         18,
@@ -348,13 +343,6 @@ class DsfConfig(MixOptions, PictureConfig):
         help="Train on nine patches of a photo or edge map and their mirror images, or on the whole picture.",
         param_decls=["--patches/--whole"],
     )
-    resize: str = option(
-        "ink",
-        help="How drawings that are pixels are resized and turned: by moving ink pixels (ink), by moving them after "
-        "thinning (thinned), or by interpolation (bilinear). The paper's text thins; the caption of its Figure 1 does "
-        "not.",
-        type=click.Choice(["ink", "thinned", "bilinear"]),
-    )
     edge_detector: str = option("learned", help="Detector of the edge maps of photos.", metavar="NAME")
     edge_threshold: float = option(
         0.9,
@@ -363,6 +351,24 @@ class DsfConfig(MixOptions, PictureConfig):
     )
     repeat_photos: int = option(
         1, help="How often each photo and edge map is used per epoch, if they are few.", type=click.IntRange(1, 10_000)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DsfConfig(MixOptions, DsfTraining):
+    """Options of `train dsf`."""
+
+    mix: str = option(
+        "s+i+e",
+        help="Training data of the classifier: drawings (s), photos (i) and edge maps of the photos (e).",
+        type=click.Choice(MIXES),
+    )
+    resize: str = option(
+        "ink",
+        help="How drawings that are pixels are resized and turned: by moving ink pixels (ink), by moving them after "
+        "thinning (thinned), or by interpolation (bilinear). The paper's text thins; the caption of its Figure 1 does "
+        "not.",
+        type=click.Choice(["ink", "thinned", "bilinear"]),
     )
 
 

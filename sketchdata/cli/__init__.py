@@ -181,6 +181,7 @@ _bench = LazyGroup(
     "Compare methods on the same data, and with the papers' figures.\n\n"
     "Example: sketchdata bench hashing --data data/quickdraw-3.8m --out bench",
     {
+        "dsf": ("bench:dsf", "Recognition after training on drawings, photos and edge maps."),
         "hashing": ("bench:hashing", "Deep and shallow hashing."),
         "edgemap": ("bench:edgemap", "Classifiers of edge maps."),
         "sbir": ("bench:sbir", "Retrieval of photos by drawings."),

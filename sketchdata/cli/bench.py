@@ -14,11 +14,13 @@ from sketchdata.errors import needs_extra
 
 with needs_extra("comparing methods", "train"):
     from sketchdata.classes.splits import SplitOptions
+    from sketchdata.comparisons.dsf import ROWS as DSF_ROWS
     from sketchdata.comparisons.hashing import all_rows
     from sketchdata.comparisons.sbir import all_rows as all_sbir_rows
     from sketchdata.comparisons.zsih import ROWS as ZSIH_ROWS
     from sketchdata.cross_domain.options import PairTraining, SpaceTraining
     from sketchdata.retrieval.metrics import chance_of_map
+    from sketchdata.trainers import dsf_bench as dsf_recipe
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
     from sketchdata.trainers import hashing_bench as recipe
     from sketchdata.trainers import sbir_bench as sbir_recipe
@@ -200,3 +202,38 @@ def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, traini
         chance = fmean(chance_of_map(cell["chance"], cell["gallery"]) for cell in row["cells"])
         click.echo(f"{row['name']}, {row['bits']} bits: mAP {fmean(values):.4f} (chance {chance:.4f})")
     click.echo(f"{config.out}: {zsih_recipe.TABLE_FILE}, {zsih_recipe.RESULTS_FILE}")
+
+
+def _dsf_rows() -> Iterable[str]:
+    for row in DSF_ROWS:
+        yield f"{row.name:<24} {row.title}"
+
+
+@click.command()
+@JSON
+@_list_rows(_dsf_rows, "Print the names of all rows, and exit.")
+@options(config=dsf_recipe.Config, training=TrainingOptions)
+def dsf(as_json: bool, config: dsf_recipe.Config, training: TrainingOptions) -> None:
+    """Compare mixes of drawings, photos and edge maps with Tables 1 to 3 of the deep sketch feature.
+
+    Every row is a `train dsf` for equally many epochs; it recognises the drawings of the fold that was left out by one
+    view and by --views, and these drawings search the photos. Rows of other ways of resizing need drawings that are
+    pixels. Finished cells stay in --out: the same command resumes an interrupted run, and other rows can be added.
+    dsf.md has the tables with mean and deviation over folds and --seeds, chance and the published figures; dsf.json has
+    all measures.
+
+    Example: sketchdata bench dsf --data data/tu-berlin --weights imagenet --out bench
+
+    Example: sketchdata bench dsf --data data/small --rows s,s+e --folds 1/3 --seeds 3 --backbone small --size 64
+    """
+    results: dict[str, Any] = dsf_recipe.run(config, training)
+    if as_json:
+        echo_json(results)
+        return
+    for row in results["rows"]:
+        one, many = (fmean(cell[name] for cell in row["cells"]) for name in ("one_view", "voting"))
+        chance = fmean(cell["chance"] for cell in row["cells"])
+        click.echo(
+            f"{row['name']}: top-1 {one:.4f} by one view, {many:.4f} by {results['views']} views (chance {chance:.4f})"
+        )
+    click.echo(f"{config.out}: {dsf_recipe.TABLE_FILE}, {dsf_recipe.RESULTS_FILE}")

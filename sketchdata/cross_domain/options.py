@@ -104,15 +104,9 @@ class TwoDomainConfig(PictureConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixOptions:
-    """Which drawings and photos `train dsf` learns from."""
+class PartOptions:
+    """Which photos `train dsf` leaves out, and how it chooses the epoch."""
 
-    fold: str | None = option(
-        None,
-        help="Leave out the drawings of fold K of N, by a keyed hash: 1/3, 2/3, 3/3. Default: train on all drawings "
-        "or, for a data set of drawings alone, on its split train.",
-        metavar="K/N",
-    )
     fold_photos: bool = option(
         False,
         help="Leave out the photos of that fold too, to measure search on new photos; the paper trains on all.",
@@ -122,6 +116,18 @@ class MixOptions:
         0.1,
         help="Share of the other drawings that chooses the epoch; with 0, training drawings choose it.",
         type=click.FloatRange(0, 0.5),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixOptions(PartOptions):
+    """Which drawings and photos `train dsf` learns from."""
+
+    fold: str | None = option(
+        None,
+        help="Leave out the drawings of fold K of N, by a keyed hash: 1/3, 2/3, 3/3. Default: train on all drawings "
+        "or, for a data set of drawings alone, on its split train.",
+        metavar="K/N",
     )
 
 

@@ -93,6 +93,7 @@ GIVEN = {
     "bench hashing": TRAINING | {"rows": "lsh-hog", "bits": "16", "seeds": "1", "out": "{}/out/compared"},
     "bench sbir": COMPARED | {"rows": "frozen,siamese"},
     "bench zsih": COMPARED | {"rows": "itq,zsih", "bits": "16"},
+    "bench dsf": PHOTOS | {"rows": "s", "folds": "1/3", "out": "{}/out/compared"},
     "evaluate": RUN | {"examples": "1"},
     "encode": RUN | {"data": "{}/space/data"},
     "explain": CLASSIFIER | {"file": "{}/house.svg"},
