@@ -221,6 +221,18 @@ class SbirConfig(SpaceConfig):
     word_weight: float = option(
         1.0, help="Weight in sketchspace of the class proxies made from --words.", type=_NOT_NEGATIVE
     )
+    classifier_weight: float = option(
+        0.0,
+        help="Weight in sketchspace of the classification of drawings by the classes of ImageNet that the pretrained "
+        "network knows.",
+        type=_NOT_NEGATIVE,
+    )
+    soft_margin: float = option(
+        0.0,
+        help="Largest margin in sketchspace by which drawings must be nearer to photos of their class; it is smaller "
+        "for a photo that resembles other classes.",
+        type=click.FloatRange(0, 2),
+    )
 
 
 #: Shen et al., sections 2 and 3.1; they give neither a learning rate nor a number of epochs, and their code has 5e-4.

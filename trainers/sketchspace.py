@@ -3,6 +3,7 @@ r"""Train sketchspace: drawings learn to lie where a pretrained picture network 
     sketchdata train sbir --method sketchspace --data data/sketchy --out runs/space --weights imagenet --trunk frozen
     sketchdata train sbir --method sketchspace … --words words.parquet         # and near their words
     sketchdata train sbir --method sketchspace … --edge-detector none          # without edge maps
+    sketchdata train sbir --method sketchspace … --further data/drawings --classifier-weight 1   # and further classes
 
 The photos keep the features of the pretrained network, which already tell classes apart that nobody trained it for; a
 network that learns from few photos of few classes loses that. Only the upper layers of the drawings' network learn.
@@ -10,9 +11,14 @@ Features are standardised by the mean and the deviation of each domain over the 
 
 - A drawing is compared with all photos of the seen classes at once, and those of its class are to be the nearest
   (`bank_loss`): as the photos' features do not change, every photo is a negative, and no memory or mining is needed.
+  With a soft margin they are to be nearer by the margin, which is smaller for a photo that resembles other classes.
 - Edge maps of the photos are a bridge between the domains: the drawings' network reads them as drawings, and for each
   the photo is known that it must lie beside.
 - With words, a linear map makes a proxy of each class's vector, by which drawings, edge maps and photos are classified.
+- The pretrained classifier's weights are proxies of ImageNet's classes, by which drawings of these are classified.
+  Source: Liu et al., "Semantic-aware knowledge preservation for zero-shot sketch-based image retrieval", ICCV 2019,
+  who preserve the classifier's scores of photos.
+- By both kinds of proxies, the network learns from drawings of further classes, which have no photos.
 
 Neither drawings, photos nor words of unseen classes are used; the validation classes choose the epoch.
 """
@@ -28,11 +34,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sketchdata.classes.spellings import by_spelling, find
 from sketchdata.classes.splits import ClassSplit
-from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, Pictures
+from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, DrawingPictures, Pictures, open_two_domains
 from sketchdata.cross_domain.encoder import SpaceEncoder
-from sketchdata.cross_domain.experiment import SpaceExperiment, SpaceObjective, embed_inputs, train_space
-from sketchdata.cross_domain.losses import bank_loss
+from sketchdata.cross_domain.experiment import (
+    SpaceExperiment,
+    SpaceObjective,
+    embed_inputs,
+    read_words,
+    train_space,
+)
+from sketchdata.cross_domain.layouts import imagenet_labels
+from sketchdata.cross_domain.losses import bank_loss, own_shares
 from sketchdata.cross_domain.networks import feature_width
 from sketchdata.cross_domain.sampling import Inputs, TripletBatch
 from sketchdata.edges import Detector, centre, detector, line_finder
@@ -41,14 +55,17 @@ from sketchdata.trainers.options import SbirConfig as Config
 from sketchdata.training.encoder import backbone_config
 from sketchdata.training.loader import generator
 from sketchdata.training.options import TrainingOptions
-from sketchdata.training.packed import Augmentation
+from sketchdata.training.packed import Augmentation, read_packed
+from sketchdata.training.pretrained import pretrained_classifier
 
 #: Side at which photos are searched for edges: smaller, detectors find little.
 _EDGE_SIDE = 256
 #: Below it, a feature that hardly changes would be divided by nearly nothing.
 _LEAST_DEVIATION = 1e-3
-#: Sets the random numbers of edge maps apart from those of the pictures' augmentation.
-_EDGES = 3
+#: Set the random numbers of edge maps and of further drawings apart from those of the pictures' augmentation.
+_EDGES, _FURTHER = 3, 4
+#: Classes of the pretrained classifier.
+_IMAGENET = 1000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,22 +119,42 @@ class EdgePictures:
         return EdgePictures(photos=self.photos.to(device), find=self.find)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FurtherDrawings:
+    """Drawings of classes without photos.
+
+    Attributes:
+        inputs: What the network takes of them.
+        labels: (N,) int64, classes of the drawings, counted from the number of seen classes on.
+        classes: Their names.
+    """
+
+    inputs: Inputs
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
 class SketchspaceObjective(SpaceObjective):
-    """L = L_drawings + w_e (L_edges + L_photo) + w_w L_words, whose last parts can be left out.
+    """L = L_drawings + w_e (L_edges + L_photo) + w_w L_words + w_c L_classifier; all but the first can be left out.
 
     Args:
         encoder: The network, whose branch of photos does not learn.
         photos: (M, D) float32 embeddings of the photos of the seen classes.
         labels: (M,) int64, their classes.
         edges: The edge maps of these photos; None leaves them out.
-        words: (L, S) float32 of the seen classes; None leaves them out.
+        words: (L, S) float32 of the seen classes and the further ones; None leaves them out.
+        further: Drawings of further classes; None for none.
+        classifier: (1000, D) float32, directions of ImageNet's classes in the space; None leaves them out.
         config: Weights and temperature.
-        seed: Chooses the edge maps of a step.
+        seed: Chooses the edge maps and the further drawings of a step.
     """
 
     bank: Tensor
     bank_labels: Tensor
     words: Tensor
+    classifier: Tensor
+    imagenet: Tensor
+    margins: Tensor | None
 
     def __init__(  # noqa: PLR0913
         self,
@@ -126,11 +163,13 @@ class SketchspaceObjective(SpaceObjective):
         labels: Tensor,
         edges: Inputs | None,
         words: Tensor | None,
+        further: FurtherDrawings | None,
+        classifier: Tensor | None,
         config: Config,
         seed: int,
     ) -> None:
         super().__init__(encoder)
-        self.config, self.edges, self.seed = config, edges, seed
+        self.config, self.edges, self.further, self.seed = config, edges, further, seed
         # Computed again by a training that resumes, so checkpoints need not have them.
         self.register_buffer("bank", photos, persistent=False)
         self.register_buffer("bank_labels", labels, persistent=False)
@@ -138,6 +177,16 @@ class SketchspaceObjective(SpaceObjective):
         if words is not None:
             self.register_buffer("words", words, persistent=False)
             self.proxies = nn.Linear(words.shape[1], encoder.width)
+        self.classifies = classifier is not None
+        if classifier is not None:
+            self.register_buffer("classifier", classifier, persistent=False)
+            found = imagenet_labels([*encoder.classes, *(further.classes if further else ())])
+            known = torch.tensor([-1 if label is None else label for label in found])
+            self.register_buffer("imagenet", known, persistent=False)
+        margins = None
+        if config.soft_margin:
+            margins = config.soft_margin / config.temperature * own_shares(photos, labels, config.temperature)
+        self.register_buffer("margins", margins, persistent=False)
 
     def train(self, mode: bool = True) -> SketchspaceObjective:
         """Set the mode of all but the encoder, whose normalisations keep the statistics of the pretrained network.
@@ -152,26 +201,38 @@ class SketchspaceObjective(SpaceObjective):
         """Return the loss and its parts."""
         labels, config = batch.labels.to(self.bank.device), self.config
         inputs, rows = batch.anchors, torch.empty(0, dtype=torch.int64)
+        others = rows
         if self.edges is not None:
             place = (self.seed, batch.epoch, batch.step, _EDGES)
             rows = torch.randint(len(self.edges), (max(len(labels) // 2, 1),), generator=generator(*place))
             inputs = torch.cat([inputs, self.edges.read(rows, *place).to(inputs.device)])
+        if self.further is not None:
+            place = (self.seed, batch.epoch, batch.step, _FURTHER)
+            chosen = torch.randint(len(self.further.labels), (len(labels),), generator=generator(*place))
+            inputs = torch.cat([inputs, self.further.inputs.read(chosen, *place).to(inputs.device)])
+            others = self.further.labels[chosen]
         embedded = self.encoder(inputs, DRAWINGS)
-        scores = embedded @ self.bank.T / config.temperature
-        count = len(labels)
-        parts = {"drawings": bank_loss(scores[:count], labels, self.bank_labels)}
+        count, rows, others = len(labels), rows.to(labels.device), others.to(labels.device)
+        scores = embedded[: count + len(rows)] @ self.bank.T / config.temperature
+        parts = {"drawings": bank_loss(scores[:count], labels, self.bank_labels, self.margins)}
         loss = parts["drawings"]
-        rows = rows.to(labels.device)
         if len(rows):
             parts["edges"] = bank_loss(scores[count:], self.bank_labels[rows], self.bank_labels)
             parts["photo"] = functional.cross_entropy(scores[count:], rows)
             loss = loss + config.edge_weight * (parts["edges"] + parts["photo"])
+        all_labels = torch.cat([labels, self.bank_labels[rows], others])
         if self.proxies is not None:
             proxies = functional.normalize(self.proxies(self.words))
-            all_labels = torch.cat([labels, self.bank_labels[rows], self.bank_labels])
             both = torch.cat([embedded, self.bank]) @ proxies.T / config.temperature
-            parts["words"] = functional.cross_entropy(both, all_labels)
+            parts["words"] = functional.cross_entropy(both, torch.cat([all_labels, self.bank_labels]))
             loss = loss + config.word_weight * parts["words"]
+        if self.classifies:
+            known = self.imagenet[all_labels]
+            found = embedded @ self.classifier.T / config.temperature
+            # The mean over all drawings, so that a batch with few known classes does not weigh more.
+            sums = functional.cross_entropy(found, known, ignore_index=-1, reduction="sum")
+            parts["classifier"] = sums / len(known)
+            loss = loss + config.classifier_weight * parts["classifier"]
         return loss, {name: part.detach() for name, part in parts.items()}
 
 
@@ -182,6 +243,34 @@ def _standardise(encoder: SpaceEncoder, inputs: Inputs, domain: str) -> None:
     branch.deviation.copy_(torch.from_numpy(features.std(0)).clamp(min=_LEAST_DEVIATION))
 
 
+def _further(experiment: SpaceExperiment, encoder: SpaceEncoder, config: Config) -> FurtherDrawings | None:
+    """Read the drawings of further classes; those that the data set has itself, also unseen ones, are left out."""
+    if config.further is None:
+        return None
+    sketches = read_packed(config.further, "train")
+    own = by_spelling(open_two_domains(config.data).classes)
+    classes = tuple(word for word in sketches.classes if find(word, own) is None)
+    if not classes:
+        raise ConfigError(f"{config.further} has only classes that {config.data} has, too: give drawings of others")
+    pictures = DrawingPictures(sketches=sketches.of_classes(classes), line_width=config.line_width)
+    augment, device = config.augment, experiment.context.device
+    inputs = experiment.inputs_of(encoder, pictures.to(device), DRAWINGS, augment=augment, name="further")
+    labels = pictures.labels.long() + len(encoder.classes)
+    return FurtherDrawings(inputs=inputs, labels=labels, classes=classes)
+
+
+def _directions(experiment: SpaceExperiment, encoder: SpaceEncoder, config: Config) -> Tensor:
+    """Return the weights of the pretrained classifier as directions of standardised features: (1000, D), length 1."""
+    branch = encoder.branch(PHOTOS)
+    weight = pretrained_classifier(branch.trunk, config.backbone, config.weights or "").weight.detach()
+    if len(weight) != _IMAGENET:
+        raise ConfigError(
+            f"--classifier-weight needs a classifier of ImageNet's {_IMAGENET:,} classes, and --weights has one of "
+            f"{len(weight):,}: set it to 0"
+        )
+    return functional.normalize(weight.to(experiment.context.device) * branch.deviation)
+
+
 def run(config: Config, training: TrainingOptions, split: ClassSplit | None = None) -> dict[str, Any]:
     """Train, and return the report that is written beside the network.
 
@@ -190,6 +279,8 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
         SketchDataError: As `train_space`.
         InterruptedRunError: As `train_space`.
     """
+    if config.further is not None and config.words is None and not config.classifier_weight:
+        raise ConfigError("--further needs --words or --classifier-weight, because its classes have no photos")
     if config.weights is None:
         raise ConfigError(
             "--method sketchspace needs --weights, because photos keep the features of a pretrained network"
@@ -209,12 +300,18 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
         if find is not None:
             pictures = EdgePictures(photos=seen.pictures.photos, find=find)
             name = f"edges-{config.edge_detector.replace(':', '.')}"
-            edges = experiment.inputs_of(encoder, pictures, DRAWINGS, augment=config.augment, name=name)
+            edges = experiment.inputs_of(encoder, pictures, DRAWINGS, augment=config.augment, name=name, keep=True)
+        further = _further(experiment, encoder, config)
         words = None
         if config.word_weight and experiment.words is not None:
             words = torch.from_numpy(experiment.words)
+            if further is not None and config.words is not None:
+                others = read_words(config.words, further.classes, unit=config.unit_words)
+                words = torch.cat([words, torch.from_numpy(others)])
+        classifier = _directions(experiment, encoder, config) if config.classifier_weight else None
+        labels = seen.pictures.photos.labels.long().cpu()
         objective = SketchspaceObjective(
-            encoder, photos, seen.pictures.photos.labels.long().cpu(), edges, words, config, training.seed
+            encoder, photos, labels, edges, words, further, classifier, config, training.seed
         ).to(experiment.context.device)
         return encoder, [experiment.fit("sketchspace", objective, encoder)]
 

@@ -278,6 +278,15 @@ class PhotoPictures:
         return dataclasses.replace(self, device=torch.device(device))
 
     @classmethod
+    def of_array(
+        cls, pixels: npt.NDArray[np.uint8], labels: Tensor, key_ids: Tensor, classes: tuple[str, ...]
+    ) -> PhotoPictures:
+        """Return drawings that are decoded: (N, S, S, 3) uint8, with what `PhotoPictures` says of them."""
+        store = _Mapped(arrays=[pixels])
+        rows = torch.arange(len(labels))
+        return cls(store=store, rows=rows, labels=labels, key_ids=key_ids, classes=classes, drawn=True)
+
+    @classmethod
     def of_encoded(
         cls,
         images: Sequence[bytes],
@@ -362,9 +371,9 @@ class _Mapped:
     arrays: Sequence[npt.NDArray[np.uint8]]
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
-        """Copy some pictures, which have one size."""
+        """Copy some pictures, reduced to a smaller size than that of the cache if one is asked for."""
         side = self.arrays[0].shape[1]
-        if size != side:
+        if size > side:
             raise ConfigError(f"the cache has pictures of {side} pixels, not of {size}: read the group with that size")
         found = np.empty((len(rows), side, side, 3), np.uint8)
         start = 0
@@ -372,7 +381,7 @@ class _Mapped:
             own = (rows >= start) & (rows < start + len(array))
             found[own] = array[rows[own] - start]
             start += len(array)
-        return found
+        return found if side == size else np.stack([squeeze(each, size) for each in found])
 
     def originals(self, rows: npt.NDArray[np.int64]) -> list[Photo]:
         """Copy some pictures in the size of the cache."""

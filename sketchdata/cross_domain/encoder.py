@@ -43,6 +43,7 @@ class SpaceArchitecture:
     Attributes:
         backbone: Of the table in `training.backbones`.
         size: Side S of the pictures.
+        photo_size: Side of photos; 0 for S.
         width: D.
         classes: Those it learned, the seen ones.
         shared: One branch for both domains, which is told the domain, instead of one for each.
@@ -67,6 +68,7 @@ class SpaceArchitecture:
     line_width: int = 1
     config: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    photo_size: int = 0
 
 
 #: {kind: makes a branch}, which has `features(images)`, `project(features, domain)`, `forward(images, domain)`, and the
@@ -127,8 +129,12 @@ class SpaceEncoder(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side of its pictures in pixels."""
+        """Side of its drawings in pixels, and of its photos unless `side` says otherwise."""
         return self.architecture.size
+
+    def side(self, domain: str) -> int:
+        """Return the side of the pictures of a domain in pixels."""
+        return (domain == PHOTOS and self.architecture.photo_size) or self.size
 
     @property
     def width(self) -> int:
@@ -296,7 +302,7 @@ def _embedded(
     encoder.to(device).eval()
     found = np.empty((len(pictures), encoder.width), np.float32)
     for indices in torch.split(torch.arange(len(pictures)), batch_size):
-        found[indices.numpy()] = encoder(pictures.pictures(indices, encoder.size), domain).cpu().numpy()
+        found[indices.numpy()] = encoder(pictures.pictures(indices, encoder.side(domain)), domain).cpu().numpy()
         advance(len(indices))
     return found
 

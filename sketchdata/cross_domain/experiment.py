@@ -25,6 +25,7 @@ from sketchdata.cross_domain.dataset import (
     PHOTOS,
     SEEN,
     VALIDATION,
+    PhotoPictures,
     Pictures,
     TwoDomains,
     class_split,
@@ -34,6 +35,7 @@ from sketchdata.cross_domain.dataset import (
 )
 from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, write_space
 from sketchdata.cross_domain.evaluation import EmbeddedPictures
+from sketchdata.cross_domain.networks import COLOURS
 from sketchdata.cross_domain.options import FROZEN, SpaceConfig
 from sketchdata.cross_domain.sampling import (
     Inputs,
@@ -102,8 +104,8 @@ class KeptFeatures:
         return torch.from_numpy(self.features[rows.numpy()]).float()
 
 
-def features_path(
-    folder: Path, record: Mapping[str, Any], pictures: Pictures, name: str, *, kind: str, mirrored: bool
+def features_path(  # noqa: PLR0913
+    folder: Path, record: Mapping[str, Any], pictures: Pictures, name: str, *, size: int, kind: str, mirrored: bool
 ) -> Path:
     """Return where the features of pictures by a trunk that does not learn are kept, for all trainings alike.
 
@@ -112,11 +114,12 @@ def features_path(
         record: Of a training, its `manifest`, `weights` and `options`.
         pictures: Of one domain.
         name: Of the domain, or of what else the pictures are.
+        size: Side of the pictures.
         kind: Of the features, as a branch names them.
         mirrored: Whether they are of mirror images too.
     """
     weights, chosen = record["weights"], record["options"]
-    facts = [record["manifest"], weights and weights["sha256"], chosen["backbone"], chosen["size"]]
+    facts = [record["manifest"], weights and weights["sha256"], chosen["backbone"], size]
     facts += [chosen["line_width"], kind, mirrored]
     digest = hashlib.sha256(orjson.dumps(facts) + pictures.key_ids.cpu().numpy().tobytes()).hexdigest()
     return folder / f"{name}-{digest[:16]}.npy"
@@ -147,7 +150,7 @@ def keep_features(
             shown = bar.add_task(f"Reading {domain}", total=len(pictures) * (1 + mirrored))
             for number in range(1 + mirrored):
                 for some in rows:
-                    images = pictures.pictures(some, encoder.size)
+                    images = pictures.pictures(some, encoder.side(domain))
                     found = encoder.features(images.flip(3) if number else images, domain).half().cpu().numpy()
                     if file.tell() == 0:
                         shape = (len(pictures) * (1 + mirrored), *found.shape[1:])
@@ -157,6 +160,36 @@ def keep_features(
                     bar.advance(shown, len(some))
     context.barrier()
     return KeptFeatures(features=np.load(path, mmap_mode="r"), mirrored=mirrored)
+
+
+def keep_pictures(path: Path, pictures: Pictures, size: int, *, context: DistributedContext) -> PhotoPictures:
+    """Compute pictures that take long to make, unless the file has them, and return them as drawings in pixels.
+
+    Args:
+        path: A `.npy`, written whole or not at all.
+        pictures: Black on white.
+        size: Their side.
+        context: Of all processes, the main one computes.
+
+    Raises:
+        SketchDataError: A picture cannot be read.
+    """
+    if context.is_main and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file, task_bar() as bar:
+            shown = bar.add_task("Finding edges", total=len(pictures))
+            shape = (len(pictures), size, size, COLOURS)
+            npy_format.write_array_header_1_0(  # type: ignore[no-untyped-call]
+                file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+            )
+            for some in torch.split(torch.arange(len(pictures)), _AT_ONCE):
+                found = pictures.pictures(some, size).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+                file.write(found.tobytes())
+                bar.advance(shown, len(some))
+    context.barrier()
+    return PhotoPictures.of_array(
+        np.load(path, mmap_mode="r"), pictures.labels.cpu(), pictures.key_ids.cpu(), pictures.classes
+    ).to(context.device)
 
 
 def kept_inputs(
@@ -177,7 +210,7 @@ def kept_inputs(
     context, found = DistributedContext(device=torch.device(device)), dict[str, Inputs]()
     for domain in (DRAWINGS, PHOTOS):
         kind, own = encoder.branch(domain).features_kind, getattr(pictures, domain)
-        path = features_path(folder, record, own, domain, kind=kind, mirrored=False)
+        path = features_path(folder, record, own, domain, size=encoder.side(domain), kind=kind, mirrored=False)
         found[domain] = keep_features(path, encoder, own, domain, mirrored=False, context=context)
     encoder.to(device)
     return found
@@ -298,6 +331,7 @@ class SpaceExperiment:
         fields = {
             "backbone": config.backbone,
             "size": config.size,
+            "photo_size": config.photo_size or 0,
             "width": config.width,
             "classes": self.seen.classes,
             "line_width": config.line_width,
@@ -325,7 +359,14 @@ class SpaceExperiment:
         )
 
     def inputs_of(
-        self, encoder: SpaceEncoder, pictures: Pictures, domain: str, *, augment: bool, name: str | None = None
+        self,
+        encoder: SpaceEncoder,
+        pictures: Pictures,
+        domain: str,
+        *,
+        augment: bool,
+        name: str | None = None,
+        keep: bool = False,
     ) -> Inputs:
         """Return what a network takes of some pictures: cached features if the picture network is frozen.
 
@@ -335,18 +376,22 @@ class SpaceExperiment:
             domain: Whose branch reads them.
             augment: Whether they are augmented.
             name: Of the cache, for pictures that are not those of the domain.
+            keep: Whether the pictures take long to make, so that they are kept if the picture network is trained.
         """
+        size = encoder.side(domain)
         if not self.frozen:
-            return LivePictures(pictures=pictures, size=encoder.size, augment=Augmentation() if augment else None)
-        path = features_path(
-            self.config.cache or self.folder.path / CACHE,
-            {"manifest": self.manifest, "weights": self.weights, "options": recorded(self.config)},
-            pictures,
-            name or domain,
-            kind=encoder.branch(domain).features_kind,
-            mirrored=augment,
-        )
+            if keep:
+                path = self.features_path(pictures, name or domain, size=size, kind="pictures", mirrored=False)
+                pictures = keep_pictures(path, pictures, size, context=self.context)
+            return LivePictures(pictures=pictures, size=size, augment=Augmentation() if augment else None)
+        kind = encoder.branch(domain).features_kind
+        path = self.features_path(pictures, name or domain, size=size, kind=kind, mirrored=augment)
         return keep_features(path, encoder, pictures, domain, mirrored=augment, context=self.context)
+
+    def features_path(self, pictures: Pictures, name: str, **facts: Any) -> Path:
+        """Return where features of pictures, or pictures, are kept; `facts` as for the function of this name."""
+        record = {"manifest": self.manifest, "weights": self.weights, "options": recorded(self.config)}
+        return features_path(self.config.cache or self.folder.path / CACHE, record, pictures, name, **facts)
 
     def fit(
         self,
@@ -486,6 +531,7 @@ def train_space(
             )
         words = None if config.words is None else read_words(config.words, classes, unit=config.unit_words)
         weights = weights_record(config.network, config.out)
+        further = getattr(config, "further", None)
         facts = {
             "trainer": trainer,
             "options": recorded(config) | recorded(training) | recorded_weights(weights),
@@ -493,6 +539,7 @@ def train_space(
             "classes": list(classes),
             "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
             "data": str(config.data.resolve()),
+            **({} if further is None else {"further": hash_file(further / MANIFEST_NAME, "sha256")}),
             "zero_shot": {
                 "seen": list(own.seen),
                 "validation": list(own.validation),
@@ -549,7 +596,8 @@ def train_space(
 
 def _read(config: SpaceConfig, split: ClassSplit | None, group: str, context: DistributedContext) -> TwoDomains:
     kept = None if config.trunk == FROZEN else config.cache
-    found = read_group(config.data, group, size=config.size, cache=kept, line_width=config.line_width, split=split)
+    size = config.photo_size or config.size
+    found = read_group(config.data, group, size=size, cache=kept, line_width=config.line_width, split=split)
     for domain in (DRAWINGS, PHOTOS):
         counts = torch.bincount(getattr(found, domain).labels.long(), minlength=len(found.classes))
         if empty := [word for word, count in zip(found.classes, counts.tolist(), strict=True) if not count]:

@@ -150,11 +150,27 @@ def imagenet_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
     They know the 345 of QuickDraw, Sketchy's 125 and TU-Berlin's 250, in any spelling; other names are not flagged.
     """
-    known: dict[str, bool] = {}
+    known = _synsets()
+    return tuple(word for word in classes if find(word, known))
+
+
+def imagenet_labels(classes: Sequence[str]) -> list[int | None]:
+    """Return the label, 0 to 999, that a classifier of ImageNet's 1,000 classes has for each class; None for none.
+
+    The classes are those of `imagenet_classes`.
+    """
+    with manifest_path("imagenet-1k.csv").open(encoding="utf-8", newline="") as file:
+        labels = {row["wnid"]: label for label, row in enumerate(csv.DictReader(file))}
+    known = _synsets()
+    return [labels.get(find(word, known) or "") for word in classes]
+
+
+def _synsets() -> dict[str, str]:
+    known: dict[str, str] = {}
     for name in ("imagenet-overlap.csv", "edgemap-345c.csv"):
         with manifest_path(name).open(encoding="utf-8", newline="") as file:
-            known |= {plain(row["word"]): bool(row["wnid"]) for row in csv.DictReader(file)}
-    return tuple(word for word in classes if find(word, known))
+            known |= {plain(row["word"]): row["wnid"] for row in csv.DictReader(file)}
+    return known
 
 
 # ---- published -------------------------------------------------------------------------------------------------------

@@ -133,7 +133,24 @@ def soft_cross_entropy(scores: Tensor, teacher: Tensor) -> Tensor:
     return -(teacher.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()
 
 
-def bank_loss(scores: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
+def own_shares(vectors: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Return how clearly each item is of its class by all others: Σ_own exp(s) / Σ exp(s), without itself.
+
+    Args:
+        vectors: (M, D) float32 of length 1.
+        labels: (M,) int64.
+        temperature: Of the similarities.
+
+    Returns:
+        (M,) float32 in 0..1; 0 for the only item of a class.
+    """
+    scores = vectors @ vectors.T / temperature
+    scores.fill_diagonal_(-torch.inf)
+    own = scores.masked_fill(labels[:, None] != labels[None], -torch.inf)
+    return (own.logsumexp(1) - scores.logsumexp(1)).exp()
+
+
+def bank_loss(scores: Tensor, labels: Tensor, bank: Tensor, margins: Tensor | None = None) -> Tensor:
     """Return the mean of −log Σ_p exp(s_p) / Σ exp(s), where p goes over all items of the own class in the bank.
 
     Source: Wu, Efros and Yu, "Improving generalization via scalable neighborhood component analysis", ECCV 2018, eq. 4.
@@ -142,6 +159,10 @@ def bank_loss(scores: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
         scores: (B, M) float32, similarities to M items over a temperature.
         labels: (B,) int64, classes of the rows; each has an item in the bank.
         bank: (M,) int64, classes of the items.
+        margins: (M,) float32, taken from an item's score where it is of the own class, as in Wang et al., "CosFace:
+            large margin cosine loss for deep face recognition", CVPR 2018, eq. 4; None for none.
     """
+    if margins is not None:
+        scores = scores - margins * (labels[:, None] == bank[None])
     own = scores.masked_fill(labels[:, None] != bank[None], -torch.inf)
     return (scores.logsumexp(1) - own.logsumexp(1)).mean()

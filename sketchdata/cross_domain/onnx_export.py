@@ -46,7 +46,7 @@ class _Branch(Exportable):
         return value, (value >= 0.5).to(torch.uint8)
 
     def examples(self, batch: int, length: int) -> dict[str, Tensor]:
-        random, size = torch.Generator().manual_seed(batch), self.encoder.size
+        random, size = torch.Generator().manual_seed(batch), self.encoder.side(self.domain)
         return {"picture": torch.randint(0, 256, (batch, 3, size, size), generator=random, dtype=torch.uint8)}
 
     def axes(self, batch: Any, length: Any) -> dict[str, dict[int, Any]]:
@@ -72,7 +72,7 @@ def build_space_graph(
         "classes": orjson.dumps(encoder.classes).decode(),
         "domain": domain,
         "bits" if encoder.bits else "width": encoder.width,
-        "size": encoder.size,
+        "size": encoder.side(domain),
         "line_width": encoder.architecture.line_width,
     }
     return checked_graph(_Branch(encoder.cpu().float().eval(), domain), {**metadata, **origin}, opset=opset)

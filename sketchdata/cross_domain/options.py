@@ -83,6 +83,9 @@ class TwoDomainConfig(PictureConfig):
         help="Scale word vectors to length 1, or use them as stored, as the authors' code of Doodle to Search does.",
         param_decls=["--unit-words/--stored-words"],
     )
+    photo_size: int | None = option(
+        None, help="Side of photos in pixels, if it is not that of drawings.", type=click.IntRange(16, MAX_SIZE)
+    )
     trunk: str = option(
         TRAINED,
         help="Whether the picture network is trained. A frozen one reads each picture only once, so a CPU is enough.",
@@ -136,6 +139,13 @@ class SpaceConfig(TwoDomainConfig):
     """That of trainings of a space of vectors."""
 
     width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
+    further: Path | None = option(
+        None,
+        help="Data set of drawings, such as `sketchdata build drawings` makes, from whose split train sketchspace "
+        "learns further classes by words or ImageNet. Classes that --data has, also unseen ones, are left out.",
+        record=False,
+        type=_FOLDER,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

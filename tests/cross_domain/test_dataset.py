@@ -171,6 +171,7 @@ class TestCache:
         assert files == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
         with pytest.raises(ConfigError, match=r"32 pixels, not of 64"):
             kept.photos.pictures(torch.tensor([0]), 64)
+        assert kept.photos.pictures(torch.tensor([0, 2]), SIZE // 2).shape == (2, 3, SIZE // 2, SIZE // 2)
 
     def test_a_cut_off_file_and_another_data_set_are_not_taken(self, pixels: Path, data: Path, tmp_path: Path) -> None:
         photos = read_group(pixels, "seen", size=SIZE, cache=tmp_path).photos

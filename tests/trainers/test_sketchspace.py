@@ -14,15 +14,18 @@ import torch
 from sketchdata.classes.vectors import write_vectors
 from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, SEEN, read_group
 from sketchdata.cross_domain.encoder import SpaceArchitecture, SpaceEncoder, read_space
-from sketchdata.cross_domain.losses import bank_loss
+from sketchdata.cross_domain.layouts import imagenet_labels
+from sketchdata.cross_domain.losses import bank_loss, own_shares
 from sketchdata.cross_domain.networks import TransferBranch
 from sketchdata.cross_domain.options import SpaceTraining
 from sketchdata.edges import detector
 from sketchdata.errors import ConfigError
+from sketchdata.pipelines import quickdraw, synth
 from sketchdata.trainers import sketchspace
 from sketchdata.trainers.options import SbirConfig
 from sketchdata.training.backbones import build
 from sketchdata.training.run_folder import METRICS, MODEL, REPORT, read_lines
+from tests.builds import IN_PROCESS
 from tests.trainings import kill_in
 from tests.two_domains import make_two_domains
 
@@ -54,6 +57,23 @@ def weights(data: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def imagenet_weights(data: Path) -> Path:
+    torch.manual_seed(5)
+    path = data.parent / "imagenet.pth"
+    torch.save(build("small", classes=1000, channels=3).state_dict(), path)
+    return path
+
+
+def drawings_of(folder: Path, *words: str) -> Path:
+    """Build a data set of generated drawings; each word's are the same in every such data set."""
+    categories, source, out = ",".join(words), folder / "source", folder / "drawings"
+    synth.run(synth.Config(out=source, drawings=40, categories=categories), IN_PROCESS)
+    sizes = {"train": 12, "val": 1, "gallery": 1, "query": 1}
+    quickdraw.run(quickdraw.Config(source=str(source), out=out, categories=categories, **sizes), IN_PROCESS)
+    return out
+
+
 def config(data: Path, out: Path, weights: Path, **options: Any) -> SbirConfig:
     own = {**NETWORK, "edge_detector": "canny", "weights": str(weights), **options}
     return SbirConfig(data=data, out=out, **own)
@@ -75,6 +95,25 @@ def test_the_bank_loss_equals_its_formula() -> None:
     )
     found = bank_loss(torch.tensor(scores), torch.tensor(labels), torch.tensor(bank))
     assert float(found) == pytest.approx(expected)
+
+
+def test_the_soft_margin_equals_its_formula() -> None:
+    random = np.random.default_rng(1)
+    rows, bank, labels = random.normal(size=(7, 5)), np.array([0, 0, 1, 2, 2, 1, 3]), np.array([0, 2])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    shares = np.zeros(7)
+    for item, word in enumerate(bank):
+        near = np.exp(rows @ rows[item] / 0.1)
+        near[item] = 0
+        shares[item] = near[bank == word].sum() / near.sum()
+    found = own_shares(torch.tensor(rows), torch.tensor(bank), 0.1)
+    np.testing.assert_allclose(found, shares, atol=1e-12)
+    assert found[6] == 0
+    scores = random.normal(size=(2, 7))
+    lower = np.exp(scores - shares * (labels[:, None] == bank))
+    expected = -np.mean(np.log((lower * (labels[:, None] == bank)).sum(1) / lower.sum(1)))
+    loss = bank_loss(torch.tensor(scores), torch.tensor(labels), torch.tensor(bank), torch.tensor(shares))
+    assert float(loss) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "efficientnet_lite0"])
@@ -137,6 +176,54 @@ def test_each_part_can_be_switched_off(
     first = read_lines(tmp_path / METRICS)[0]
     assert first.keys() & {"drawings", "edges", "photo", "words"} == parts
     assert first["loss"] == pytest.approx(sum(first[name] for name in parts), rel=1e-5)
+
+
+def test_classes_have_the_labels_of_imagenets_classifier() -> None:
+    # Of torchvision's and timm's networks.
+    assert imagenet_labels(("tiger", "church", "no such class")) == [292, 497, None]
+
+
+def test_the_classifier_and_further_drawings_are_parts_of_the_loss(
+    data: Path, words: Path, imagenet_weights: Path, tmp_path: Path
+) -> None:
+    further = drawings_of(tmp_path, "star", "car", "tiger")
+    own = {"classifier_weight": 0.5, "further": further, "edge_detector": "none", "soft_margin": 0.1}
+    train(data, tmp_path / "run", imagenet_weights, epochs=1, **own)
+    first = read_lines(tmp_path / "run" / METRICS)[0]
+    assert first.keys() & {"drawings", "edges", "words", "classifier"} == {"drawings", "classifier"}
+    assert first["loss"] == pytest.approx(first["drawings"] + 0.5 * first["classifier"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_further_drawings_of_classes_of_the_data_are_left_out(
+    data: Path, imagenet_weights: Path, tmp_path: Path
+) -> None:
+    own = {"classifier_weight": 1.0, "edge_detector": "none", "epochs": 1}
+    for name, others in (("without", ()), ("with", ("apple", "airplane", "cat"))):
+        further = drawings_of(tmp_path / name, "car", "tiger", *others)
+        train(data, tmp_path / name / "run", imagenet_weights, further=further, **own)
+    # Apple is unseen, and airplane a validation class.
+    assert model(tmp_path / "with" / "run") == model(tmp_path / "without" / "run")
+    with pytest.raises(ConfigError, match=r"has only classes that .* has, too"):
+        train(data, tmp_path / "none", imagenet_weights, further=drawings_of(tmp_path / "own", "apple"), **own)
+
+
+def test_further_drawings_and_the_classifier_need_what_they_learn_by(data: Path, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--further needs --words or --classifier-weight"):
+        train(data, tmp_path, weights, further=data)
+    with pytest.raises(ConfigError, match="classifier of ImageNet's 1,000 classes, and --weights has one of 4"):
+        train(data, tmp_path, weights, edge_detector="none", classifier_weight=1.0)
+
+
+@pytest.mark.slow
+def test_photos_of_another_size_are_read_in_it(data: Path, weights: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, weights, photo_size=32, epochs=1)
+    own = read_space(tmp_path)
+    assert (own.side(DRAWINGS), own.side(PHOTOS)) == (16, 32)
+    photos = read_group(data, SEEN, size=32).photos
+    with torch.no_grad():
+        found = own.project(photos.pictures(torch.arange(len(photos)), 32), PHOTOS)
+    torch.testing.assert_close(found.mean(0), torch.zeros(128), atol=2e-2, rtol=0)
 
 
 @pytest.mark.slow
