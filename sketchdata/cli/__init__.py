@@ -137,6 +137,7 @@ _audit = LazyGroup(
         "entropy": ("audit:entropy", "Drawings with too little or too much ink for their class."),
         "duplicates": ("audit:duplicates", "Exactly equal drawings, within and across splits."),
         "labels": ("audit:labels", "Drawings that are probably of another class."),
+        "near": ("audit:near", "Near duplicates: the same ink, and similar drawings."),
         "summary": ("audit:summary", "Strokes, points, countries, recognized share."),
         "report": ("audit:report", "One HTML file: classes, histograms, examples."),
         "serve": ("audit:serve", "The curation page: keep, drop and relabel drawings."),

@@ -15,6 +15,7 @@ from sketchdata.engine import EngineOptions
 from sketchdata.pipelines import audit as recipe
 from sketchdata.pipelines import audit_apply as audit_apply_recipe
 from sketchdata.pipelines import audit_labels as audit_labels_recipe
+from sketchdata.pipelines import audit_near as audit_near_recipe
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=FOLDER)
 
@@ -122,6 +123,32 @@ def labels(directory: Path, as_json: bool, config: audit_labels_recipe.Config, e
 
     started = time.monotonic()
     report_audit(directory, audit_labels_recipe.audit_labels(directory, config, engine), started, as_json, show)
+
+
+@click.command()
+@_DIRECTORY
+@JSON
+@options(config=audit_near_recipe.Config, engine=EngineOptions)
+def near(directory: Path, as_json: bool, config: audit_near_recipe.Config, engine: EngineOptions) -> None:
+    """Find near duplicates in DIR, within and across splits.
+
+    Drawings of the same ink differ in a shift or in the order of strokes; near ones are similar drawings of one class.
+    Each drawing is paired with the nearest earlier one of each split. Writes DIR/audit/near_duplicates.parquet,
+    near_duplicates.html, which shows the nearest pairs on each other, and near.json, and changes nothing else.
+
+    Example: sketchdata audit near data/quickdraw-3.8m --distance 0.02
+    """
+
+    def show(counts: Any) -> None:
+        pairs = ", ".join(f"{count:,} {kind}" for kind, count in counts["pairs"].items())
+        click.echo(f"{counts['drawings']:,} drawings are in a pair: {pairs}")
+        across = table_of("of", "near one in", *audit_near_recipe.KINDS)
+        for each in counts["leakage"]:
+            across.add_row(each["into"], each["source"], *(f"{each[kind]:,}" for kind in audit_near_recipe.KINDS))
+        print_tables(across)
+
+    started = time.monotonic()
+    report_audit(directory, audit_near_recipe.audit_near(directory, config, engine), started, as_json, show)
 
 
 @click.command()

@@ -1,9 +1,9 @@
 """The folder `audit/` of a data set: writing an audit, and reading the audits that score every row.
 
 The last file of an audit is its record: `audit.json` (entropy), `duplicates.json`, `summary.json`, `messiness.json`,
-`labels.json`. A record contains the sha256 of the data set's manifest, so that an audit of another data set, or of an
-earlier one in the same folder, is detected. An audit writes only its own files in `audit/`; curators' decisions are
-there too.
+`labels.json`, `near.json`. A record contains the sha256 of the data set's manifest, so that an audit of another data
+set, or of an earlier one in the same folder, is detected. An audit writes only its own files in `audit/`; curators'
+decisions are there too.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ RECORDS = {
     "summary": "summary.json",
     "messiness": "messiness.json",
     "labels": "labels.json",
+    "near": "near.json",
 }
 ENTROPY_FILE, PERCENTILES_FILE = "entropy.parquet", "percentiles.csv"
 MESSINESS_FILE, THRESHOLDS_FILE = "messiness.parquet", "thresholds.csv"
@@ -99,6 +100,7 @@ class AuditRecord:
 
 class _AuditOptions(TypedDict, total=False):
     by_split: str
+    distance: float
     epochs: int
     few: int
     folds: int
@@ -187,12 +189,19 @@ class _LabelCounts(TypedDict):
     pairs: list[_LabelPair]
 
 
+class _NearCounts(TypedDict):
+    pairs: dict[str, int]
+    drawings: int
+    leakage: list[dict[str, str | int]]
+
+
 _COUNTS: dict[str, type[Mapping[str, Any]]] = {
     "entropy": _EntropyCounts,
     "duplicates": _DuplicateCounts,
     "summary": _SummaryCounts,
     "messiness": _MessinessCounts,
     "labels": _LabelCounts,
+    "near": _NearCounts,
 }
 
 

@@ -1,4 +1,4 @@
-"""Exact duplicates among drawings: the normal form in which they are compared, and its hash.
+"""Duplicates among drawings: the normal form in which they are compared, its hash, and pairs of near duplicates.
 
 Two drawings are equal if they have the same strokes in the same order, each with the same points. Consecutive equal
 points count once, since they draw nothing; so do the two equal points that are a dot in the simplified format. Class,
@@ -7,6 +7,7 @@ country, time and the times of raw points are ignored.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.drawings.drawing import DrawingBatch, offsets_of
+from sketchdata.drawings.raster import raster
 
 _LABEL_BITS = 16
 
@@ -130,3 +132,83 @@ def within(members: Members, split: int) -> int:
     """Count the drawings of a split that have a duplicate in the same split."""
     _, index, counts = np.unique(members.group[members.split == split], return_inverse=True, return_counts=True)
     return int((counts[index] > 1).sum())
+
+
+# ---- near duplicates -------------------------------------------------------------------------------------------------
+
+_INK_SIZE, _INK_ROWS = 256, 256
+
+
+def ink_digests(batch: DrawingBatch) -> npt.NDArray[np.uint64]:
+    """Hash the ink of each drawing on a raster of 256 pixels, moved to the top left: (N,) uint64.
+
+    Equal for drawings that differ in a shift, in the order of the strokes or in points that do not change the lines.
+    """
+    if len(batch) and batch.x.dtype == np.uint8:
+        bounds = batch.points[batch.strokes]
+        inked = np.flatnonzero(np.diff(bounds))
+        lengths = np.diff(bounds)[inked]
+        moved = {name: getattr(batch, name).copy() for name in ("x", "y")}
+        for values in moved.values():
+            if len(inked):
+                values -= np.repeat(np.minimum.reduceat(values, bounds[inked]), lengths)
+        batch = dataclasses.replace(batch, **moved)
+    found = []
+    for start in range(0, len(batch), _INK_ROWS):
+        bitmaps = raster(batch.slice(start, min(start + _INK_ROWS, len(batch))), size=_INK_SIZE, threads=1)
+        packed = np.packbits(bitmaps.reshape(len(bitmaps), -1) > 0, axis=1)
+        found += [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in packed]
+    return np.frombuffer(b"".join(found), "<u8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """P pairs of near duplicates.
+
+    Attributes:
+        first: (P,) int64, the row of the drawing that comes first in the data set.
+        second: (P,) int64, the row of the other.
+        distance: (P,) float32, 1 − cosine of their features.
+    """
+
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.float32]
+
+
+def near_pairs(
+    features: npt.NDArray[np.uint8], split: npt.NDArray[np.integer], distance: float, *, rows: int = 1024
+) -> Pairs:
+    """Pair each drawing with the nearest one before it in its own split, and in each earlier split.
+
+    Args:
+        features: (N, D) of one class, in the order of the rows.
+        split: (N,) their splits, which never decrease.
+        distance: The largest distance of a pair, 1 − cosine.
+        rows: Drawings compared at a time.
+
+    Returns:
+        Pairs of positions in `features`.
+    """
+    unit = features.astype(np.float32)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    bounds = np.searchsorted(split, np.arange(int(split.max(initial=-1)) + 2)).tolist()
+    found = []
+    for start in range(0, len(unit), rows):
+        stop = min(start + rows, len(unit))
+        similar = unit[start:stop] @ unit[:stop].T
+        similar[np.triu(np.ones((stop - start, stop), np.bool_), start)] = -2
+        for low, high in pairwise(bounds):
+            if low >= min(high, stop):
+                continue
+            nearest = similar[:, low:high].argmax(axis=1) + low
+            gap = 1 - similar[np.arange(stop - start), nearest]
+            near = np.flatnonzero(gap <= distance)
+            found.append((nearest[near], near + start, np.maximum(gap[near], 0)))
+    first, second, gaps = (np.concatenate([part[place] for part in found] or [np.empty(0)]) for place in range(3))
+    order = np.lexsort((first, second))
+    return Pairs(
+        first=first[order].astype(np.int64),
+        second=second[order].astype(np.int64),
+        distance=gaps[order].astype(np.float32),
+    )
