@@ -119,7 +119,7 @@ def read_pictures(explained: Explained, photo: Path | None) -> tuple[PictureRead
     reader = explained.recogniser.picture_reader()
     drawing = explained.query.drawing
     assert drawing is not None  # noqa: S101 - `run` refuses others
-    width = explained.recogniser.trained.view.line_width
+    width = explained.recogniser.run_network("explaining").view.line_width
     ink = drawing.image(reader.size, line_width=width)
     pictures: dict[str, Photo] = {explained.query.name: np.repeat(255 - ink[:, :, None], 3, axis=2)}
     if photo is not None:

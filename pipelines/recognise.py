@@ -61,14 +61,25 @@ class RecognisedDrawings:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDrawings:
+def run(directory: Path | None, files: Sequence[str], config: Config) -> RecognisedDrawings:
     """Recognise drawings given by key_ids and files, see `query.read_queries`, with a finished training.
+
+    Without a training's folder, the recogniser that the package ships is used.
 
     Raises:
         ConfigError: A file, key_id, class or recogniser is missing, or options are for another kind of run.
         SketchDataError: The training is unfinished, or a file is damaged.
     """
-    recogniser = Recogniser.load(
+    recogniser = _default(config) if directory is None else _load(directory, config)
+    read, unreadable = read_each(files, _read)
+    queries = _complete(read, recogniser.classes, config.data or recogniser.data or Path(), config.word)
+    scores = recogniser.scores([query.drawing for query in queries if query.drawing], views=config.views)
+    answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
+    return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers), unreadable=unreadable)
+
+
+def _load(directory: Path, config: Config) -> Recogniser:
+    return Recogniser.load(
         directory,
         device=config.device,
         among="unseen" if config.among == "unseen" else "all",
@@ -76,11 +87,20 @@ def run(directory: Path, files: Sequence[str], config: Config) -> RecognisedDraw
         vectors=config.vectors,
         method=config.method,
     )
-    read, unreadable = read_each(files, _read)
-    queries = _complete(read, recogniser.classes, config.data or recogniser.data or Path(), config.word)
-    scores = recogniser.scores([query.drawing for query in queries if query.drawing], views=config.views)
-    answers = (recogniser.rank(row, query, config.top) for row, query in zip(scores, queries, strict=True))
-    return RecognisedDrawings(recogniser=recogniser, answers=tuple(answers), unreadable=unreadable)
+
+
+def _default(config: Config) -> Recogniser:
+    given = {
+        "--among": config.among != "all",
+        "--plain": config.plain,
+        "--vectors": config.vectors is not None,
+        "--method": config.method is not None,
+        "--views": config.views != 1,
+        "--device": config.device not in ("auto", "cpu"),
+    }
+    if named := ", ".join(name for name, is_given in given.items() if is_given):
+        raise ConfigError(f"{named}: only for a training; give its folder before the files")
+    return Recogniser.default()
 
 
 def _read(text: str) -> list[Query]:

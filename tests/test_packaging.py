@@ -124,7 +124,7 @@ def test_the_package_says_that_it_is_typed(wheel: Path) -> None:
 @pytest.mark.slow
 def test_nothing_else_is_inside(wheel: Path) -> None:
     suffixes = {Path(name).suffix for name in names_in(wheel) if name.startswith("sketchdata/")}
-    assert suffixes <= {".py", ".csv", ".md", ".txt", ".html", ".css", ".js", ".svg", ".typed", ".safetensors"}
+    assert suffixes <= {".py", ".csv", ".md", ".txt", ".html", ".css", ".js", ".svg", ".typed", ".safetensors", ".onnx"}
 
 
 @pytest.mark.slow

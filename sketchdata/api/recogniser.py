@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchdata.api.datasets import simplify
+from sketchdata.api.default_network import DefaultNetwork
 from sketchdata.drawings.drawing import Drawing, Words, to_batch
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats import tracing
@@ -34,6 +35,8 @@ Prediction: TypeAlias = list[tuple[str, float]]
 
 #: The trainers of zero-shot runs, and of classifiers of drawings and photos, in their run.json.
 ZERO_SHOT, DSF = "zsl", "dsf"
+#: What `trainer` says of the recogniser in the package.
+DEFAULT = "default"
 #: {measure: the meaning of its scores}; a higher score is more likely in all of them.
 MEANINGS = {
     "probability": "probability by the network's classifier",
@@ -120,7 +123,7 @@ class Recogniser:
         classes: The class table of the scores.
         unseen: (L,) bool, the classes without training drawings.
         candidates: (K,) indices into the class table of the classes that can be predicted.
-        trained: The network.
+        trained: The network: of a run, or the one that the package ships.
         device: Where to compute.
         data: The data set that the network was trained on, if the run records it.
         gamma: Subtracted from the scores of seen classes.
@@ -137,7 +140,7 @@ class Recogniser:
     classes: tuple[str, ...]
     unseen: npt.NDArray[np.bool]
     candidates: npt.NDArray[np.int64]
-    trained: DrawingNetwork
+    trained: DrawingNetwork | DefaultNetwork
     device: str
     data: Path | None = None
     gamma: float = 0.0
@@ -229,6 +232,32 @@ class Recogniser:
             kept=kept,
         )
 
+    @classmethod
+    def default(cls) -> Recogniser:
+        """Return the recogniser that the package ships: 345 classes of Quick, Draw!, without torch or a training.
+
+        It is small and quick rather than accurate; `docs/results/default-recogniser.md` has its accuracy per class.
+        `explain` and `views` need a training, see `load`.
+
+        Raises:
+            SketchDataError: The file in the package is missing or damaged.
+
+        Example:
+            >>> sketchdata.Recogniser.default().predict("cat.svg", top=2)
+            [('cat', 0.42), ('tiger', 0.07)]
+        """
+        trained = DefaultNetwork.load()
+        count = len(trained.classes)
+        return cls(
+            trainer=DEFAULT,
+            measure="probability",
+            classes=trained.classes,
+            unseen=np.zeros(count, bool),
+            candidates=np.arange(count),
+            trained=trained,
+            device="cpu",
+        )
+
     # A str is also a sequence of str, but means one file.
     @overload
     def predict(self, drawings: Recognisable, *, top: int | None = None, views: int = 1) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -274,8 +303,13 @@ class Recogniser:
         """Return the scores of M simplified drawings for all L classes, (M, L), see `measure`.
 
         Raises:
-            ConfigError: `views` is invalid, or more than 1 for a zero-shot run, whose scores cannot be averaged.
+            ConfigError: `views` is invalid, or more than 1 for a zero-shot run, whose scores cannot be averaged, or for
+                the default recogniser.
         """
+        if isinstance(self.trained, DefaultNetwork):
+            if views != 1:
+                raise ConfigError("views are for trainings, and the default recogniser sees a drawing once")
+            return self.trained.probabilities(drawings)
         from sketchdata.training.encoder import embed, probabilities
         from sketchdata.training.packed import pack
         from sketchdata.training.voting import check_views, vote_all
@@ -310,6 +344,7 @@ class Recogniser:
             >>> recogniser.explain("cat.svg").weights
             array([2.1, -0.3, 0.8])
         """
+        trained = self.run_network("explaining")
         own = _drawing_of(drawing)
         if by not in (BY_GRADIENT, BY_REMOVAL):
             raise ConfigError(f"strokes are weighed by {BY_GRADIENT} or {BY_REMOVAL}, not by {by}")
@@ -323,7 +358,7 @@ class Recogniser:
                 raise ConfigError(f"a zero-shot run compares prototypes, without gradients: weigh by {BY_REMOVAL}")
             from sketchdata.training.explanation import gradient_weights
 
-            weights, score, blank = gradient_weights(self.trained, own, label, device=self.device)
+            weights, score, blank = gradient_weights(trained, own, label, device=self.device)
             return Explanation(word=word, by=by, weights=weights, score=score, blank=blank)
         from sketchdata.training.explanation import without_strokes
 
@@ -340,7 +375,7 @@ class Recogniser:
         Raises:
             ConfigError: It has none.
         """
-        trained: Any = self.trained
+        trained: Any = self.run_network("the picture branch")
         network = trained.encoder.branch("drawings").trunk if self.trainer == DSF else trained.fusion.picture
         if network is None:
             raise ConfigError("the network reads points alone (--branch rnn), and has no pictures to show")
@@ -355,7 +390,7 @@ class Recogniser:
         """
         from sketchdata.training.explanation import PictureReader, ink_reader
 
-        trained: Any = self.trained
+        trained: Any = self.run_network("the picture branch")
         trunk, size = self.picture_network(), int(trained.view.size or 0)
         if self.trainer != DSF:
             return ink_reader(trunk, size)
@@ -363,6 +398,16 @@ class Recogniser:
         return PictureReader(
             trunk=trunk.eval(), size=size, read=lambda x: (x - encoder.mean) / encoder.std, colours=True
         )
+
+    def run_network(self, work: str) -> DrawingNetwork:
+        """Return the network of a run, for work that needs one.
+
+        Raises:
+            ConfigError: This is the recogniser of the package.
+        """
+        if isinstance(self.trained, DefaultNetwork):
+            raise ConfigError(f"{work} needs a training, and this is the default recogniser: give a run")
+        return self.trained
 
     def rank(self, scores: npt.NDArray[np.floating[Any]], query: Query, top: int) -> Recognition:
         """Rank the classes of a drawing by its scores of all classes, (L,)."""

@@ -214,7 +214,7 @@ root = LazyGroup(
         "edgemaps": _edgemaps,
         "train": _train,
         "evaluate": ("recognise:evaluate", "Measure how well a trained network recognises or finds."),
-        "recognise": ("recognise:recognise", "Recognise drawings with a trained network."),
+        "recognise": ("recognise:recognise", "Recognise drawings."),
         "explain": ("explain:explain", "Show which strokes decide what a drawing is recognised as."),
         "encode": ("search:encode", "Compute codes or vectors with a trained network."),
         "index": _index,

@@ -34,8 +34,7 @@ def _check_picture(context: click.Context, parameter: click.Parameter, path: Pat
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="[RUN] FILE...", nargs=-1, required=True)
 @JSON
 @click.option(
     "--picture",
@@ -44,12 +43,13 @@ def _check_picture(context: click.Context, parameter: click.Parameter, path: Pat
     help=f"Also write a picture of the results, of {MAX_PANELS} drawings at most: FILE.svg or FILE.png.",
 )
 @options(config=recipe.Config)
-def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | None, config: recipe.Config) -> None:
-    """Recognise drawings with a trained network.
+def recognise(files: tuple[str, ...], as_json: bool, picture: Path | None, config: recipe.Config) -> None:
+    """Recognise drawings, with the package's own recogniser or a trained network.
 
     A FILE is an .ndjson file (every line of it, or one: FILE.ndjson#3), an .svg file, a picture (.png, .jpg, .webp,
-    .gif, .bmp, .avif or .tif), or a key_id. RUN is the folder of a finished training on drawings. Classifiers give
-    probabilities of the classes that they learned. If a file cannot be read, the others are still answered, and the
+    .gif, .bmp, .avif or .tif), or a key_id. RUN is the folder of a finished training on drawings; without it, the
+    small recogniser in the package predicts the 345 classes of Quick, Draw!. Classifiers give probabilities of the
+    classes that they learned. If a file cannot be read, the others are still answered, and the
     exit code is 1.
 
     A run of `train zsl` also recognises classes without training drawings, which are marked `unseen`. It uses the
@@ -60,11 +60,16 @@ def recognise(run: Path, files: tuple[str, ...], as_json: bool, picture: Path | 
     In the --picture, bars show probabilities; for other scores, bars begin at the median score of the candidates and
     end at the highest.
 
+    Example: sketchdata recognise cat.svg
+
     Example: sketchdata recognise runs/recognition cat.svg --class cat
 
     Example: sketchdata recognise runs/zsl some.ndjson#3 --among unseen --picture guess.svg
     """
-    found = recipe.run(run, files, config)
+    run = Path(files[0]) if Path(files[0]).is_dir() else None
+    if run is not None and len(files) == 1:
+        raise click.UsageError(f"Missing argument 'FILE...': {run} is a training, so name the files after it")
+    found = recipe.run(run, files if run is None else files[1:], config)
     recogniser = found.recogniser
     figure = None if picture is None else _draw(found)
     if as_json:
