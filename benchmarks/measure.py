@@ -39,20 +39,26 @@ def _cpu_seconds() -> float:
 
 @dataclass(frozen=True)
 class TreeRun:
-    """One run of a command: seconds, and the largest memory of all its processes together (proportional set size)."""
+    """A run of a command: seconds, largest memory of all processes together (proportional set size), output."""
 
     wall: float
     cpu: float
     peak_bytes: int
+    output: str
 
 
 def run_command(arguments: Sequence[str], interval: float = 0.05) -> TreeRun:
-    """Run `python -m sketchdata …` and watch the memory of its whole process tree.
+    """Run `python -m sketchdata …` and watch the memory of its whole process tree."""
+    return run_process([sys.executable, "-m", "sketchdata", *arguments], interval)
+
+
+def run_process(command: Sequence[str], interval: float = 0.05) -> TreeRun:
+    """Run a command and watch the memory of its whole process tree.
 
     Proportional set size counts a page shared by n processes as 1/n in each, so the sum is what the machine gives.
     """
     wall, cpu = time.perf_counter(), _cpu_seconds()
-    process = subprocess.Popen([sys.executable, "-m", "sketchdata", *arguments])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak, done = 0, threading.Event()
 
     def watch() -> None:
@@ -63,12 +69,12 @@ def run_command(arguments: Sequence[str], interval: float = 0.05) -> TreeRun:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    code = process.wait()
+    output, _ = process.communicate()
     done.set()
     watcher.join()
-    if code:
-        raise SystemExit(f"{' '.join(arguments)} ended with {code}")
-    return TreeRun(time.perf_counter() - wall, _cpu_seconds() - cpu, peak)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return TreeRun(time.perf_counter() - wall, _cpu_seconds() - cpu, peak, output)
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:
