@@ -1,1 +1,1 @@
-"""Drawings and photos in one space: the data set of two domains, encoders, losses, evaluation."""
+"""Drawings and photos in one space: data sets of two domains, encoders, losses, evaluation."""

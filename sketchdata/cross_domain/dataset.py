@@ -1,7 +1,7 @@
 """Reading a data set of two domains: drawings and photos of the same classes, which are seen, validation or unseen.
 
-On disk it is a data set like any other, whose splits are named `{group}-{domain}`, such as `unseen-photos`. So whoever
-reads the seen classes opens no file that has anything of an unseen one.
+On disk it is a data set with splits named `{group}-{domain}`, such as `unseen-photos`. Code that reads the seen classes
+therefore opens no file with pictures of unseen classes.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ __all__ = [
 
 _WHITE = 255
 _THREADS = 8
-#: Pictures that are decoded at a time while a cache is written.
+#: Number of pictures that are decoded at a time while a cache is written.
 _AT_ONCE = 256
-#: Beyond the cache itself, bytes that stay free on its disk.
+#: Bytes that remain free on the cache's disk.
 _RESERVE = 1 << 30
 
 
@@ -109,13 +109,13 @@ class Pictures(Protocol):
         augment: Augmentation | None = None,
         random: torch.Generator | None = None,
     ) -> Tensor:
-        """Return some of the pictures as networks of photos take them.
+        """Return some of the pictures as input of a picture network.
 
         Args:
             indices: (B,) integers.
-            size: The side S in pixels; photos are squeezed into the square.
-            augment: How to change them at random; what are not strokes can leave out none.
-            random: Draws the changes; needed with `augment`, and lives on the CPU.
+            size: Side S in pixels; photos are resized to a square.
+            augment: Random changes; pictures that are not strokes ignore the option to leave out strokes.
+            random: Generator on the CPU; required with `augment`.
 
         Returns:
             (B, 3, S, S) uint8 RGB on the device of the pictures; drawings are black on white.
@@ -129,11 +129,11 @@ class Pictures(Protocol):
         """Return the pictures of some classes, which become the class table.
 
         Raises:
-            ValueError: There is no such class.
+            ValueError: A class does not exist.
         """
 
     def to(self, device: torch.device | str) -> Pictures:
-        """Return the same pictures, with batches made on, or sent to, another device."""
+        """Return the same pictures, with batches on another device."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,7 +142,7 @@ class DrawingPictures:
 
     Attributes:
         sketches: The strokes.
-        line_width: Of the lines, in pixels.
+        line_width: Width of lines in pixels.
     """
 
     sketches: PackedSketches
@@ -187,7 +187,7 @@ class DrawingPictures:
 
 
 class _Store(Protocol):
-    """Where pictures come from; `rows` (B,) int64 → (B, S, S, 3) uint8."""
+    """A source of pictures; `rows` (B,) int64 → (B, S, S, 3) uint8."""
 
     def read(self, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]: ...
 
@@ -201,15 +201,14 @@ class PhotoPictures:
     `of_encoded` makes them from files in memory, `read_group` from a data set.
 
     Attributes:
-        store: Decodes them, or has them mapped into memory.
-        rows: (N,) int64, their rows there.
+        store: Source of the pictures, encoded or memory-mapped.
+        rows: (N,) int64, rows in the store.
         labels: (N,) int16, indices into the class table.
         key_ids: (N,) int64, the bits of the unsigned key_ids.
         classes: The class table.
-        table: Where each comes from and whose it is: the columns of `storage.pictures.schema` without `image`; None
-            where nobody knows.
-        drawn: Whether they are drawings, whose ground is white; photos are continued beyond their edge by reflection.
-        device: Where batches go.
+        table: Source and author of each: the columns of `storage.pictures.schema` without `image`; None if unknown.
+        drawn: Whether they are drawings, which are padded with white; photos are padded by reflection.
+        device: Device of the batches.
     """
 
     store: _Store
@@ -297,14 +296,14 @@ class PhotoPictures:
         table: pa.Table | None = None,
         drawn: bool = False,
     ) -> PhotoPictures:
-        """Return pictures that are decoded whenever they are needed, by a few threads.
+        """Return pictures that are decoded on each access, by a few threads.
 
         Args:
             images: N files: JPEG, PNG, WebP, BMP or GIF.
             labels: (N,), indices into the class table.
             key_ids: (N,).
             classes: The class table.
-            table: N rows that say where each comes from.
+            table: N rows with the source of each.
             drawn: Whether they are drawings.
         """
         return cls(
@@ -319,7 +318,7 @@ class PhotoPictures:
 
 
 def squeeze(photo: Photo, size: int) -> Photo:
-    """Scale (H, W, 3) uint8 to (S, S, 3), whatever its shape: averaged where it shrinks, else linearly."""
+    """Resize (H, W, 3) uint8 to (S, S, 3), by averages if it shrinks and linearly otherwise."""
     if photo.shape[:2] == (size, size):
         return photo
     shrinks = photo.shape[0] * photo.shape[1] > size * size
@@ -415,21 +414,21 @@ def read_group(
     """Read the drawings and photos of the seen, the validation or the unseen classes, on the CPU.
 
     Args:
-        directory: What `sketchdata build sbir` made.
-        group: One of GROUPS; `seen` are the seen classes that are not for validation.
-        size: The side of the pictures in the cache.
-        cache: Folder where pictures are kept decoded, to be mapped into memory, if its disk has room for them. Without
-            it they are decoded whenever they are needed.
-        line_width: Of drawings that are strokes, in pixels.
-        split: Another split of the classes than the data set was built with. Then files are opened of every group
-            that has one of the wanted classes.
+        directory: Folder that `sketchdata build sbir` made.
+        group: One of GROUPS; `seen` is without validation classes.
+        size: Side of the pictures in the cache.
+        cache: Folder for decoded pictures, which are memory-mapped, if its disk has room. Without it, pictures are
+            decoded on each access.
+        line_width: Line width in pixels of drawings that are strokes.
+        split: Split of the classes that replaces that of the data set. Files of every group with one of the wanted
+            classes are opened.
 
     Returns:
-        Both domains, with a class table of that group alone.
+        Both domains, with a class table of that group only.
 
     Raises:
-        ConfigError: There is no such group, it has no classes, or the split names a class that is not there.
-        SketchDataError: There is no data set of two domains, or a shard is damaged.
+        ConfigError: The group does not exist or has no classes, or the split names an unknown class.
+        SketchDataError: The folder has no data set of two domains, or a shard is damaged.
     """
     manifest = open_two_domains(directory)
     words = classes_of(split or class_split(manifest), group)
@@ -532,7 +531,7 @@ def _images(paths: Iterable[Path]) -> Iterable[bytes]:
 
 
 def _cached(directory: Path, manifest: Manifest, shards: dict[str, list[Path]], cache: _Cache) -> _Store | None:
-    """Map decoded pictures into memory, after writing those that are not there; None where the disk has no room."""
+    """Return memory-mapped decoded pictures, writing missing ones first; None if the disk has no room."""
     digest = hash_file(directory / MANIFEST_NAME, "sha256")
     arrays = []
     for split, paths in shards.items():

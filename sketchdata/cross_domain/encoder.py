@@ -1,4 +1,4 @@
-"""The network that embeds drawings and photos in one space, and how a run folder holds it.
+"""The network that embeds drawings and photos in one space, and its file in a run folder.
 
 encoder = read_space(Path("runs/sbir"))
 encoder(pictures, PHOTOS)  # (B, 3, S, S) uint8 → (B, D) float32
@@ -38,7 +38,7 @@ _AGAIN = "train in another --out"
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceArchitecture:
-    """All that is needed to build a space's network again.
+    """The architecture of a space's network, as its file stores it.
 
     Attributes:
         backbone: Of the table in `training.backbones`.
@@ -49,11 +49,11 @@ class SpaceArchitecture:
         shared: One branch for both domains, which is told the domain, instead of one for each.
         branch: Kind of the branches, of BRANCHES.
         attention: Width of the attention over the trunk's maps; 0 for none.
-        head: Whether a dense layer makes the D values; without it they are the trunk's features.
+        head: Whether a dense layer computes the D values; without it they are the trunk's features.
         normalise: Whether embeddings have length 1.
-        line_width: Of drawings, in pixels.
-        config: Of an image encoder of transformers.
-        settings: Of other kinds of branches.
+        line_width: Line width of drawings in pixels.
+        config: Configuration of an image encoder of transformers.
+        settings: Further settings of the kind of branch.
     """
 
     backbone: str
@@ -71,8 +71,8 @@ class SpaceArchitecture:
     photo_size: int = 0
 
 
-#: {kind: makes a branch}, which has `features(images)`, `project(features, domain)`, `forward(images, domain)`, and the
-#: `trunk` that it wraps.
+#: {kind: function that returns a branch}. A branch has `features(images)`, `project(features, domain)`,
+#: `forward(images, domain)`, and the `trunk` that it wraps.
 BRANCHES: dict[str, Callable[[SpaceArchitecture], Any]] = {
     "trunk": lambda architecture: TrunkBranch(
         architecture.backbone,
@@ -94,10 +94,10 @@ class _ClassifierSettings(TypedDict):
 
 
 class SpaceEncoder(nn.Module):
-    """One branch for drawings and one for photos, or one for both, with random weights at first.
+    """One branch for drawings and one for photos, or one for both, with random initial weights.
 
-    Its parameters are `drawing.*` and `photo.*`, or `both.*`. From what a branch gives, the domain's centre is
-    subtracted before it is brought to length 1.
+    Its parameters are `drawing.*` and `photo.*`, or `both.*`. The centre of the domain is subtracted from the output of
+    a branch before normalisation to length 1.
 
     Raises:
         ConfigError: There is no such backbone.
@@ -124,7 +124,7 @@ class SpaceEncoder(nn.Module):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that it learned."""
+        """The seen classes, on which it was trained."""
         return self.architecture.classes
 
     @property
@@ -143,7 +143,7 @@ class SpaceEncoder(nn.Module):
 
     @property
     def bits(self) -> int:
-        """Bits of its codes; 0 for a network that gives vectors."""
+        """Number of bits of its codes; 0 for a network that computes vectors."""
         return self.width if self.architecture.branch == "hashing" else 0
 
     @property
@@ -158,7 +158,7 @@ class SpaceEncoder(nn.Module):
         return {DRAWINGS: self.drawing, PHOTOS: self.photo}[domain]
 
     def centre(self, domain: str) -> Tensor:
-        """Return what is subtracted from the embeddings of a domain, (D,)."""
+        """Return the centre that is subtracted from the embeddings of a domain, (D,)."""
         return {DRAWINGS: self.drawing_centre, PHOTOS: self.photo_centre}[domain]
 
     def normalised(self, pictures: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class SpaceEncoder(nn.Module):
         return (pictures.to(self.mean.device).float() / _WHITE - self.mean) / self.std
 
     def features(self, pictures: Tensor, domain: str) -> Tensor:
-        """Return what the trunk makes of pictures: (B, 3, S, S) uint8 → (B, …)."""
+        """Return the trunk's features of pictures: (B, 3, S, S) uint8 → (B, …)."""
         found: Tensor = self.branch(domain).features(self.normalised(pictures))
         return found
 
@@ -183,8 +183,7 @@ class SpaceEncoder(nn.Module):
         """Return the embeddings of pictures of a domain.
 
         Args:
-            inputs: (B, 3, S, S) uint8, red, green and blue, where drawings are black lines on white; or what `features`
-                made of such, in floating point.
+            inputs: (B, 3, S, S) uint8, RGB, drawings in black on white; or their floating-point `features`.
             domain: `drawings` or `photos`.
 
         Returns:
@@ -205,19 +204,19 @@ def _normalisation(backbone: str, trunk: nn.Module) -> tuple[tuple[float, ...], 
 
 
 def write_space(folder: Path, encoder: SpaceEncoder) -> None:
-    """Write `model.safetensors` into a run folder: the weights, and how to build what they fit.
+    """Write `model.safetensors` into a run folder: the weights and the architecture.
 
     Raises:
-        SketchDataError: It cannot be written.
+        SketchDataError: The file cannot be written.
     """
     write_tensors(folder / MODEL, encoder.state_dict(), {_SPACE: dataclasses.asdict(encoder.architecture)})
 
 
 def holds_space(folder: Path) -> bool:
-    """Tell whether a run folder holds a network of drawings and photos.
+    """Return whether a run folder holds a network of drawings and photos.
 
     Raises:
-        SketchDataError: Its network is damaged.
+        SketchDataError: The network is damaged.
     """
     path = folder / MODEL
     return path.is_file() and _SPACE in read_facts(path)
@@ -227,12 +226,12 @@ def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
     """Return the network of a run folder, on the CPU and in evaluation mode.
 
     Args:
-        folder: Of the run.
-        layer: Of LAYERS, another than that of the run, for a network of `train dsf`.
+        folder: Folder of the run.
+        layer: For a network of `train dsf`, a name in LAYERS that replaces the layer of the run.
 
     Raises:
         ConfigError: The network has no such layer.
-        SketchDataError: Its training is not whole or of another kind, or the file is damaged.
+        SketchDataError: The training is not finished or of another kind, or the file is damaged.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -257,7 +256,7 @@ def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
         width = layer_width(architecture.backbone, layer, architecture.size, architecture.config)
         settings = {**architecture.settings, "layer": layer}
         architecture = dataclasses.replace(architecture, width=width, settings=settings)
-        # Those of classifiers are zeros.
+        # The centres of classifiers are zeros.
         weights |= {f"{domain}_centre": torch.zeros(width) for domain in ("drawing", "photo")}
     try:
         encoder = SpaceEncoder(architecture)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: λ_d rises from 0 to 1 within 20 steps, after 5 of them; what a step is, the paper leaves open.
+#: λ_d rises from 0 to 1 within 20 steps, after the first 5; the paper does not define a step.
 RAMP_START, RAMP_LENGTH = 5, 20
-#: By how much the gradient is reversed that keeps a photo of another class from the anchor's word.
+#: Weight of the gradient reversal for photos of other classes in the semantic loss.
 SEMANTIC_REVERSAL = 0.5
 #: Widths of the domain classifier, and of the map to words.
 _DOMAIN_HIDDEN, _SEMANTIC_HIDDEN = 64, 300
-#: Below it, the gradient of a distance is that of this distance.
+#: Smaller distances have the gradient of this distance.
 _LEAST_SQUARE = 1e-12
 
 
@@ -35,7 +35,7 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, weight: float) -> Tensor:
-    """Return x itself, whose gradient is −weight times that of the result: R_λ.
+    """Return x, and multiply its gradient by −weight: R_λ.
 
     Source: Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", ICML 2015.
     """
@@ -59,7 +59,7 @@ def triplet_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor
 
 
 def contrastive_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Tensor:
-    """Return the mean of (δ(a, p)² + max(0, m − δ(a, n))²) / 2 over pairs of a class and pairs of two.
+    """Return the mean of (δ(a, p)² + max(0, m − δ(a, n))²) / 2 over pairs of one class and pairs of two classes.
 
     Source: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006.
     """
@@ -67,7 +67,7 @@ def contrastive_loss(a: Tensor, p: Tensor, n: Tensor, margin: float = 1.0) -> Te
 
 
 class DomainLoss(nn.Module):
-    """Tells drawings from photos, through a reversed gradient, so that the encoders learn to hide the domain: L_d.
+    """The loss L_d of a domain classifier behind a gradient reversal, by which encoders learn to hide the domain.
 
     Args:
         width: D.
@@ -92,9 +92,10 @@ class DomainLoss(nn.Module):
 
 
 class SemanticLoss(nn.Module):
-    """Draws embeddings to the vector of the anchor's word, and photos of other classes away from it: L_s.
+    """The loss L_s: it moves embeddings towards the anchor's word vector, and photos of other classes away from it.
 
-    The paper says three dense layers with ReLUs; between them, here, so that every vector can be reached.
+    The paper has three dense layers with ReLUs. Here the ReLUs are between the layers, so that the output can be any
+    vector.
 
     Args:
         vectors: (L, S) float32, the vector of each class's word.
@@ -129,7 +130,7 @@ class SemanticLoss(nn.Module):
 
 
 def soft_cross_entropy(scores: Tensor, teacher: Tensor) -> Tensor:
-    """Return the cross entropy of scores, (B, M), to the probabilities of a teacher's, the mean over pictures."""
+    """Return the mean cross entropy between scores and a teacher's scores, both (B, M)."""
     return -(teacher.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of a run of `train dsf`: how well it recognises drawings by one and by several views, and finds photos."""
+"""Evaluation of a run of `train dsf`: recognition of drawings by one or several views, and retrieval of photos."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def embed_rows(encoder: SpaceEncoder, inputs: Inputs, rows: Tensor, domain: str)
     Args:
         encoder: The network, on the device of the pictures.
         inputs: The pictures.
-        rows: (N,) int64.
+        rows: (N,) int64, rows in `inputs`.
         domain: `drawings` or `photos`.
     """
     encoder.eval()
@@ -57,7 +57,7 @@ def embed_rows(encoder: SpaceEncoder, inputs: Inputs, rows: Tensor, domain: str)
 
 
 def drawing_inputs(encoder: SpaceEncoder, drawings: Pictures) -> DrawingViews:
-    """Return drawings as a network of `train dsf` reads them."""
+    """Return drawings as input of a network of `train dsf`."""
     resize = str(encoder.architecture.settings["resize"])
     return DrawingViews(pictures=drawings, size=encoder.size, views=1, resize=resize)
 
@@ -67,8 +67,8 @@ def evaluate_mixed(
 ) -> dict[str, Any]:
     """Evaluate a run of `train dsf` on drawings that it did not learn from, and write its values and pages.
 
-    These are the drawings of its fold; without a fold those that chose the epoch; of another data set all drawings of
-    classes that the network learned.
+    These are the drawings of its fold; without a fold, the drawings that chose the epoch; in another data set, all
+    drawings of the network's classes.
 
     Args:
         run: The folder.

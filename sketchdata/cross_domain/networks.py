@@ -14,12 +14,12 @@ from sketchdata.training.networks import DenseHead
 
 #: Channels of a photo, and of a drawing as black lines on white.
 COLOURS = 3
-#: Width of the attention of Dey et al.; their paper does not give it, their code does.
+#: Width of the attention, from the code of Dey et al.; the paper does not give it.
 ATTENTION = 380
 
 
 class SoftAttention(nn.Module):
-    """Weighs the places of maps by a softmax over all of them, and adds what is weighted to the maps: f + f · att.
+    """Weights positions of maps by a softmax over all positions, and adds the result to the maps: f + f · att.
 
     Source: Dey et al., "Doodle to search", CVPR 2019, section 3.1; two 1 × 1 convolutions without an activation between
     them, as in the authors' code.
@@ -34,7 +34,7 @@ class SoftAttention(nn.Module):
         self.score = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, 1, 1))
 
     def weights(self, maps: Tensor) -> Tensor:
-        """Return the weight of each place: (B, C, H, W) → (B, 1, H, W), which sum to 1."""
+        """Return the weights of positions, which sum to 1: (B, C, H, W) → (B, 1, H, W)."""
         scores: Tensor = self.score(maps)
         return scores.flatten(1).softmax(1).view_as(scores)
 
@@ -46,12 +46,12 @@ class SoftAttention(nn.Module):
 class TrunkBranch(nn.Module):
     """A picture network without its classifier, attention over its maps, and a dense layer to D values.
 
-    `features` are computed by the trunk and `project` is the rest, so that the features of a trunk that does not learn
-    need to be computed only once.
+    The trunk computes `features`, and `project` computes the rest, so that the features of a frozen trunk are computed
+    only once.
 
     Args:
         backbone: Of the table in `training.backbones`.
-        width: D; None leaves the dense layer out, and D is the trunk's own number of features.
+        width: D; None leaves out the dense layer, so that D is the trunk's number of features.
         attention: Width of the attention; 0 for none.
         config: Of an image encoder of transformers.
 
@@ -65,7 +65,7 @@ class TrunkBranch(nn.Module):
         super().__init__()
         self.trunk = build(backbone, classes=1, channels=COLOURS, config=config)
         *_, classifier = (layer for layer in self.trunk.modules() if isinstance(layer, nn.Linear))
-        # Only its input is used. What never has a gradient must not be waited for by several processes.
+        # Only the classifier's input is used. Distributed training would wait for gradients of unused parameters.
         classifier.requires_grad_(False)
         if attention and not self.trunk.map_channels:
             raise ConfigError(f"--backbone {backbone} has no maps for attention: use --no-attention")
@@ -81,12 +81,12 @@ class TrunkBranch(nn.Module):
 
     @property
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """What computes `features`, of which some never learn."""
+        """The parameters that compute `features`."""
         part = self.trunk.features if isinstance(self.trunk, DenseHead) else self.trunk
         return list(part.parameters())
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the trunk's maps, or its pooled features where they suffice.
+        """Return the trunk's maps, or its pooled features if there is no attention.
 
         Args:
             images: (B, 3, S, S) float32, normalised.
@@ -97,11 +97,11 @@ class TrunkBranch(nn.Module):
         return self.trunk.maps(images) if self.gives_maps else self.trunk.extract(images)
 
     def pooled(self, features: Tensor) -> Tensor:
-        """Return the input of the trunk's own classifier, of `features` and without attention: (B, F)."""
+        """Return the input of the trunk's classifier, computed from `features` without attention: (B, F)."""
         return self.trunk.pool(features) if self.gives_maps else features
 
     def project(self, features: Tensor, domain: str) -> Tensor:
-        """Return the embeddings of `features`, (B, D), which here do not depend on the domain."""
+        """Return the embeddings of `features`, (B, D); they do not depend on the domain."""
         if self.gives_maps:
             features = self.trunk.pool(features if self.attention is None else self.attention(features))
         found: Tensor = self.head(features)
@@ -115,8 +115,8 @@ class TrunkBranch(nn.Module):
 class TransferBranch(nn.Module):
     """A picture network whose upper layers can learn, and whose features are standardised.
 
-    A network whose layers are no sequence, such as an image encoder of transformers, has two dense layers on top of its
-    features instead, whose output is added to them; 0 at first.
+    For networks whose layers are not a sequence, such as image encoders of transformers, two dense layers are added
+    instead. Their output, initially 0, is added to the features.
 
     Args:
         backbone: Of the table in `training.backbones`.
@@ -158,11 +158,11 @@ class TransferBranch(nn.Module):
         return [each for each in part.parameters() if id(each) not in upper]
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the input of the upper layers, or the trunk's features where it has none: (B, C, H, W) or (B, F)."""
+        """Return the input of the upper layers, or the trunk's features if there are none: (B, C, H, W) or (B, F)."""
         return self.trunk.lower(images) if self.gives_maps else self.trunk.extract(images)
 
     def project(self, features: Tensor, domain: str) -> Tensor:
-        """Return the standardised features of what `features` returned, (B, F), which do not depend on the domain."""
+        """Return the standardised features, (B, F), from the result of `features`; they do not depend on the domain."""
         if self.gives_maps:
             for layer in self.trunk.upper_layers():
                 features = layer(features)
@@ -217,7 +217,7 @@ class ClassifierBranch(nn.Module):
 
     @property
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """All weights but those of the classifier."""
+        """All weights except those of the classifier."""
         own = {id(each) for each in self.classifier.parameters()}
         return [each for each in self.trunk.parameters() if id(each) not in own]
 
@@ -256,7 +256,7 @@ def layer_width(backbone: str, layer: str, size: int, config: Mapping[str, Any] 
 
 
 def feature_width(backbone: str, config: Mapping[str, Any] | None = None) -> int:
-    """Return a backbone's own number of features.
+    """Return the number of features of a backbone.
 
     Raises:
         ConfigError: There is no such backbone.

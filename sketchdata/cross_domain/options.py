@@ -1,4 +1,4 @@
-"""The options of trainings on drawings and photos, without torch, so that a command's help is quick."""
+"""Options of trainings on drawings and photos, in a module without torch, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FROZEN, TRAINED = "frozen", "trained"
 
 @dataclass(frozen=True, kw_only=True)
 class PictureConfig:
-    """The data and the picture network of every training on drawings and photos."""
+    """Options of every training on drawings and photos: the data and the picture network."""
 
     data: Path = option(help="Folder that `sketchdata build sbir` made.", record=False, type=_FOLDER)
     out: Path = option(help="Folder for checkpoints, metrics and the network.", record=False, type=_FOLDER)
@@ -53,7 +53,7 @@ class PictureConfig:
 
     @property
     def network(self) -> NetworkOptions:
-        """The picture network's own options."""
+        """The options of the picture network."""
         return NetworkOptions(
             branch="cnn",
             backbone=self.backbone,
@@ -70,7 +70,7 @@ class PictureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoDomainConfig(PictureConfig):
-    """What trainings of a space of drawings and photos have besides."""
+    """Further options of trainings of a space of drawings and photos."""
 
     words: Path | None = option(
         None,
@@ -101,7 +101,7 @@ class TwoDomainConfig(PictureConfig):
         super().check()
         if self.trunk == FROZEN and self.weights is None:
             raise ConfigError(
-                f"--trunk {FROZEN} needs --weights, because random features are of no use: give a file of weights, or "
+                f"--trunk {FROZEN} needs --weights, because random features are useless: give a file of weights, or "
                 "--weights imagenet with --backbone efficientnet_lite0"
             )
 
@@ -136,7 +136,7 @@ class MixOptions(PartOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceConfig(TwoDomainConfig):
-    """That of trainings of a space of vectors."""
+    """Options of trainings of a space of vectors."""
 
     width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
     further: Path | None = option(
@@ -150,14 +150,14 @@ class SpaceConfig(TwoDomainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceTraining(TrainingOptions):
-    """How a training on drawings and photos learns."""
+    """Options of the training loop with triplets."""
 
     batch_size: int = option(64, help="Triplets per step, over all processes.", type=_COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairTraining(TrainingOptions):
-    """How a training on pairs learns."""
+    """Options of the training loop with pairs."""
 
     batch_size: int = option(
         250, help="Pairs per step, over all processes; the graph joins pairs of the same process.", type=_COUNT

@@ -82,7 +82,7 @@ def side_by_side(
 ) -> tuple[list[Photo], list[str]]:
     """Return drawings beside photos, SIDE_BY_SIDE of each in a row and at least one row per class, with captions.
 
-    Where a class has too few, there are white pictures without a caption.
+    If a class has too few pictures, white ones without a caption fill its rows.
 
     Args:
         directory: The data set.

@@ -1,4 +1,4 @@
-"""Search of photos by drawings: drawings become vectors of an index, and what is found becomes pictures."""
+"""Search of photos by drawings: vectors of drawings for an index, and pictures of its results."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from sketchdata.storage.parquet import RowGroups, read_row_groups
 from sketchdata.training.packed import pack
 from sketchdata.training.run_folder import MODEL
 
-#: Over vectors, or over codes of a network that gives codes.
+#: An index over vectors, or over codes of a network that computes codes.
 PhotoIndex = Index | VectorIndex
 #: The longest side of a thumbnail in pixels.
 THUMBNAIL = 160
 _CREDITS = ("title", "author", "licence", "page", "source")
-#: Thumbnails in memory, of some 6 kB.
+#: Number of thumbnails in memory, of about 6 kB each.
 _KEPT = 20_000
 _THREADS = 4
-#: What a JPEG is decoded at by its own means, the smallest last.
+#: Reduced sizes at which OpenCV decodes JPEG files, the smallest last.
 _REDUCED = ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4), (8, cv2.IMREAD_REDUCED_COLOR_8))
 
 
 class DrawingEmbedder:
-    """Turns drawings into what an index over photos is searched by, vectors or codes; the network is read once.
+    """Computes the vectors or codes of drawings for the search of an index over photos; the network is read once.
 
     Args:
         index: The index.
@@ -52,7 +52,7 @@ class DrawingEmbedder:
         device: Where to compute.
 
     Raises:
-        ConfigError: The run is not that of the index.
+        ConfigError: The index was made by another run.
         SketchDataError: The training is not finished, or damaged.
     """
 
@@ -76,13 +76,13 @@ class DrawingEmbedder:
 
         Raw drawings are simplified first.
         """
-        # A single drawing takes a quarter less time in this order of memory.
+        # For a single drawing, this memory format takes a quarter less time.
         ink = self.rastered(drawings).contiguous(memory_format=torch.channels_last)
         found: npt.NDArray[np.float32] = self.encoder(ink, DRAWINGS).cpu().numpy()
         return pack_bits(found > 0) if self.encoder.bits else found
 
     def rastered(self, drawings: Sequence[Drawing]) -> torch.Tensor:
-        """Return M drawings as the network sees them: (M, 3, S, S) uint8, black on white."""
+        """Return the network's input of M drawings: (M, 3, S, S) uint8, black on white."""
         names = Words()
         batch = to_batch(drawings, names)
         packed = pack([simplify(batch) if batch.is_raw else batch], tuple(names.names))
@@ -92,12 +92,12 @@ class DrawingEmbedder:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPhoto:
-    """A photo as it is shown.
+    """A photo of a result.
 
     Attributes:
         thumbnail: A JPEG whose longest side is THUMBNAIL.
-        credit: Title, author, licence and source, as far as the data set has them.
-        page: The address where it comes from; None where nobody knows.
+        credit: Title, author, licence and source, if the data set has them.
+        page: Address of the page that it comes from; None if unknown.
     """
 
     thumbnail: bytes
@@ -106,7 +106,7 @@ class FoundPhoto:
 
 
 class PhotoStore:
-    """The pictures of an index, read from the data set that it is of when they are asked for.
+    """The pictures of an index, read on demand from its data set.
 
     Safe to use from several threads.
 
@@ -115,8 +115,8 @@ class PhotoStore:
         data: The data set.
 
     Raises:
-        ConfigError: The data set is not that of the index.
-        SketchDataError: It is missing or damaged.
+        ConfigError: The index was made of another data set.
+        SketchDataError: The data set is missing or damaged.
     """
 
     def __init__(self, index: PhotoIndex, data: Path) -> None:
@@ -158,10 +158,10 @@ class PhotoStore:
             ]
 
     def credits(self, rows: npt.NDArray[np.int64]) -> list[tuple[str, str | None]]:
-        """Return the credit and page of rows of the index, see `FoundPhoto`; no photo is read."""
+        """Return the credit and page of rows of the index, see `FoundPhoto`, without reading photos."""
         found = []
         for facts in self.facts.take(self.rows[rows]).to_pylist():
-            # Of the user's own folders, where the photo was found says nothing.
+            # The source of photos from local folders is not informative.
             source = None if facts["source"] == "folders" else facts["source"]
             said = [facts["title"], facts["author"] and f"by {facts['author']}", facts["licence"], source]
             page = facts["page"] or ""
@@ -179,7 +179,7 @@ class PhotoStore:
 
 
 def _reduced(image: bytes) -> Photo:
-    """Decode a picture to about the size of a thumbnail: of a JPEG, not all of it."""
+    """Decode a picture, a JPEG at a reduced size that is not smaller than a thumbnail."""
     if sniff(image) == "JPEG" and len(image) <= DEFAULT_LIMITS.bytes:
         # The smallest of its own sizes that is no smaller than a thumbnail.
         whole = cv2.imdecode(np.frombuffer(image, np.uint8), _REDUCED[-1][1])

@@ -1,4 +1,4 @@
-"""Evaluation of a run that holds a space: what is measured, its tables, charts and pictures, in the run's folder."""
+"""Evaluation of a run that holds a space: measures, tables, charts and pictures in the run's folder."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _NONE = "–"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownQuery:
-    """A query with the pictures nearest to it, to be looked at.
+    """A query with its picture and the pictures nearest to it.
 
     Attributes:
-        query: What is shown.
-        key_id: Of the query.
+        query: The query and its results.
+        key_id: key_id of the query.
         picture: (S, S, 3) uint8.
-        found: (picture, its key_id, class, Euclidean distance, whether it is a hit) each, the nearest first.
+        found: (picture, key_id, class, Euclidean distance, whether it is a hit) of each result, nearest first.
     """
 
     query: RankedQuery
@@ -115,7 +115,7 @@ def evaluate_space(
 
 
 def shown_queries(measured: MeasuredSpace, pictures: TwoDomains, chosen: Sequence[RankedQuery]) -> list[ShownQuery]:
-    """Return queries with their pictures and those of what they found."""
+    """Return queries with their pictures and those of their results."""
     of_queries, of_items = (
         (pictures.drawings, pictures.photos)
         if measured.queries.domain == DRAWINGS
@@ -187,7 +187,7 @@ def _curve(found: Mapping[str, Any], name: str) -> Curve:
 
 
 def markdown(values: Mapping[str, Any]) -> str:
-    """Return the values of `evaluate_space` as a page."""
+    """Return the values of `evaluate_space` as a page in Markdown."""
     found, queries, gallery = values["retrieval"], values["queries"], values["gallery"]
     lines = [
         f"# {values['trainer']}: {queries} search {gallery}",

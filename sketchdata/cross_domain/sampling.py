@@ -14,14 +14,14 @@ from torch import Tensor
 from sketchdata.errors import ConfigError
 from sketchdata.training.loader import Order, generator
 
-#: t of exp(−‖s_i − s_j‖² / t), by which a class is drawn that is near in meaning. Source: the code of Dey et al.
+#: t of exp(−‖s_i − s_j‖² / t), which prefers classes with similar words. Source: the code of Dey et al.
 TEMPERATURE = 0.1
 
 
 def negative_probabilities(
     classes: int, vectors: npt.NDArray[np.float32] | None = None, temperature: float = TEMPERATURE
 ) -> npt.NDArray[np.float64]:
-    """Return the probability with which a class j is the negative one of an anchor's class i.
+    """Return the probability that class j is the negative class of an anchor of class i.
 
     Args:
         classes: L, at least 2.
@@ -32,7 +32,7 @@ def negative_probabilities(
         (L, L) float64, p_ij ∝ exp(−‖s_i − s_j‖² / t), whose rows sum to 1, 0 on the diagonal.
 
     Raises:
-        ConfigError: There is one class alone.
+        ConfigError: There is only one class.
     """
     if classes < 2:
         raise ConfigError(f"triplets need photos of another class, and there are {classes} classes: 2 are needed")
@@ -41,7 +41,7 @@ def negative_probabilities(
         exact = vectors.astype(np.float64)
         logits = -np.square(exact[:, None] - exact[None]).sum(2) / temperature
     np.fill_diagonal(logits, -np.inf)
-    # The nearest class has exp(0), so that vectors as they are stored, which lie far apart, do not all become 0.
+    # The nearest class gets exp(0), so that rows of distant (unnormalised) vectors do not underflow to 0.
     weights: npt.NDArray[np.float64] = np.exp(logits - logits.max(1, keepdims=True))
     probabilities: npt.NDArray[np.float64] = weights / weights.sum(1, keepdims=True)
     return probabilities
@@ -57,16 +57,16 @@ class TripletRows:
 
 
 class _DrawingOrder:
-    """The drawings of a training, each once an epoch, and the photos of each class.
+    """The drawings of a training, each once per epoch, and the photos of each class.
 
     Args:
         drawings: (N,) classes of the drawings.
         photos: (M,) classes of the photos.
         classes: L.
-        batch_size: Drawings of all ranks together in a step.
-        seed: Of everything random.
-        rank: This process's number.
-        world_size: How many there are.
+        batch_size: Drawings per step, over all ranks.
+        seed: Seed of the order and of the photos.
+        rank: Rank of this process.
+        world_size: Number of processes.
 
     Raises:
         ConfigError: A class has drawings and no photo.
@@ -86,7 +86,7 @@ class _DrawingOrder:
         self.labels, self.photo_labels = drawings.long().cpu(), photos.long().cpu()
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.order = Order(count=len(drawings), batch_size=min(batch_size, len(drawings)), seed=seed)
-        # Photos class by class, so that a photo of a class is a place in a range.
+        # Photos are sorted by class, so that the photos of a class are a range.
         self.photos = self.photo_labels.argsort(stable=True)
         self.counts = torch.bincount(self.photo_labels, minlength=classes)
         self.starts = self.counts.cumsum(0) - self.counts
@@ -95,7 +95,7 @@ class _DrawingOrder:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; a last batch of fewer drawings than ranks is left out."""
+        """Number of steps per epoch; a last batch with fewer drawings than ranks is skipped."""
         whole, rest = divmod(self.order.count, self.order.batch_size)
         return whole + (rest >= self.world_size)
 
@@ -105,7 +105,7 @@ class _DrawingOrder:
 
 
 class PairOrder(_DrawingOrder):
-    """The pairs of a training: every drawing once an epoch, with a random photo of its class."""
+    """The pairs of a training: every drawing once per epoch, with a random photo of its class."""
 
     def rows(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's rows of drawings and of photos, both (B,) int64, from step `start` of an epoch on."""
@@ -119,7 +119,7 @@ class PairOrder(_DrawingOrder):
 
 
 class TripletOrder(_DrawingOrder):
-    """The triplets of a training; every drawing is the anchor of one triplet an epoch.
+    """The triplets of a training; every drawing is the anchor of one triplet per epoch.
 
     Args:
         drawings: (N,) classes of the drawings.
@@ -151,16 +151,16 @@ class TripletOrder(_DrawingOrder):
 
 
 class Inputs(Protocol):
-    """What the network takes of the pictures of one domain."""
+    """The network's input of one domain: pictures or features."""
 
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor, *place: int) -> Tensor:
-        """Return pictures, or what a frozen picture network made of them.
+        """Return pictures, or their features by a frozen picture network.
 
         Args:
             rows: (B,) int64.
-            place: Decides the augmentation; without it there is none.
+            place: Seeds the augmentation; without values there is none.
         """
 
 
