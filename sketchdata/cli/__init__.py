@@ -185,6 +185,7 @@ _bench = LazyGroup(
         "dsf": ("bench:dsf", "Recognition after training on drawings, photos and edge maps."),
         "hashing": ("bench:hashing", "Deep and shallow hashing."),
         "edgemap": ("bench:edgemap", "Classifiers of edge maps."),
+        "photo-order": ("bench:photo_order", "Order of photos for drawings beside that of people."),
         "sbir": ("bench:sbir", "Retrieval of photos by drawings."),
         "zsih": ("bench:zsih", "Binary codes of drawings and photos."),
         "zsl": ("bench:zsl", "Zero-shot recognition."),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import click
 
 from sketchdata.cli.output import JSON, Command, echo_json
-from sketchdata.config import options
+from sketchdata.config import FOLDER, options
 from sketchdata.errors import needs_extra
 
 with needs_extra("comparing methods", "train"):
@@ -18,7 +19,8 @@ with needs_extra("comparing methods", "train"):
     from sketchdata.comparisons.hashing import all_rows
     from sketchdata.comparisons.sbir import all_rows as all_sbir_rows
     from sketchdata.comparisons.zsih import ROWS as ZSIH_ROWS
-    from sketchdata.cross_domain.options import PairTraining, SpaceTraining
+    from sketchdata.cross_domain.options import PairTraining, PhotoOrderConfig, SpaceTraining
+    from sketchdata.cross_domain.photo_order import compare_order
     from sketchdata.retrieval.metrics import chance_of_map
     from sketchdata.trainers import dsf_bench as dsf_recipe
     from sketchdata.trainers import edgemap_bench as edgemap_recipe
@@ -27,6 +29,7 @@ with needs_extra("comparing methods", "train"):
     from sketchdata.trainers import zsih_bench as zsih_recipe
     from sketchdata.trainers import zsl_bench as zsl_recipe
     from sketchdata.trainers.options import SBIR_METHODS
+    from sketchdata.training.distributed import device_of
     from sketchdata.training.options import NetworkOptions, TrainingOptions
 
 
@@ -237,3 +240,26 @@ def dsf(as_json: bool, config: dsf_recipe.Config, training: TrainingOptions) -> 
             f"{row['name']}: top-1 {one:.4f} by one view, {many:.4f} by {results['views']} views (chance {chance:.4f})"
         )
     click.echo(f"{config.out}: {dsf_recipe.TABLE_FILE}, {dsf_recipe.RESULTS_FILE}")
+
+
+@click.command("photo-order")
+@click.argument("run", type=FOLDER)
+@click.argument("folder", type=FOLDER)
+@JSON
+@options(config=PhotoOrderConfig)
+def photo_order(run: Path, folder: Path, as_json: bool, config: PhotoOrderConfig) -> None:
+    """Compare the order of photos for drawings with the order that people gave them, by Kendall's τ_b.
+
+    FOLDER has order.csv, with columns drawing, photo and rank: the first two are paths of pictures in FOLDER, and
+    photos with lower ranks look more like the drawing. This is the measure of Eitz's benchmark of 31 drawings with 40
+    photos each. RUN is the folder of a `sketchdata train dsf`; a random order has an expected τ_b of 0.
+
+    Example: sketchdata bench photo-order runs/dsf eitz --layer fc6+fc7
+    """
+    found = compare_order(run, folder, layer=config.layer, device=str(device_of(config.device)))
+    if as_json:
+        echo_json(found)
+        return
+    for drawing, tau in found["drawings"].items():
+        click.echo(f"{drawing}: {tau:.4f}")
+    click.echo(f"mean τ_b {found['tau']:.4f} of {len(found['drawings']):,} drawings by {found['layer']} (chance 0)")

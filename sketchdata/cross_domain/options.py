@@ -135,6 +135,18 @@ class MixOptions(PartOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhotoOrderConfig:
+    """How `bench photo-order` compares photos."""
+
+    layer: str | None = option(
+        None,
+        help="Layer that is compared: fc6, fc7 or fc6+fc7. Default: that of the run, fc6+fc7 where it has both.",
+        type=click.Choice(["fc6", "fc7", "fc6+fc7"]),
+    )
+    device: str = option("auto", help="Device: auto, cpu, cuda, cuda:1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpaceConfig(TwoDomainConfig):
     """Options of trainings of a space of vectors."""
 
