@@ -211,6 +211,7 @@ root = LazyGroup(
         "info": ("dataset:info", "Describe a built data set."),
         "show": ("dataset:show", "Draw a contact sheet of drawings."),
         "audit": _audit,
+        "select": ("audit:select", "Choose few drawings per class: diverse, typical, difficult."),
         "export": _export,
         "edgemaps": _edgemaps,
         "train": _train,

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from sketchdata.cli.output import JSON, counted, print_tables, report_audit, run_server, serving_options, table_of
+from sketchdata.cli.output import (
+    JSON,
+    counted,
+    echo_json,
+    print_tables,
+    report_audit,
+    run_server,
+    serving_options,
+    table_of,
+)
 from sketchdata.config import FOLDER, options
 from sketchdata.curation.plan import read_totals
 from sketchdata.engine import EngineOptions
@@ -16,6 +25,7 @@ from sketchdata.pipelines import audit as recipe
 from sketchdata.pipelines import audit_apply as audit_apply_recipe
 from sketchdata.pipelines import audit_labels as audit_labels_recipe
 from sketchdata.pipelines import audit_near as audit_near_recipe
+from sketchdata.pipelines import select as select_recipe
 
 _DIRECTORY = click.argument("directory", metavar="DIR", type=FOLDER)
 
@@ -244,3 +254,27 @@ def serve(directory: Path, **settings: Any) -> None:
     from sketchdata.web.exhibit import exhibit_drawings
 
     run_server(directory, exhibit_drawings, **settings)
+
+
+@click.command()
+@_DIRECTORY
+@JSON
+@options(config=select_recipe.Config)
+def select(directory: Path, as_json: bool, config: select_recipe.Config) -> None:
+    """Choose few drawings of each class in DIR, and list their key_ids.
+
+    Diversity takes drawings that represent all others, by facility location; typicality those nearest to the class's
+    mean; difficulty those that a small network of the other drawings recognises least. The list is a CSV file, in the
+    order of the choice, so that its first lines of a class are a smaller selection.
+
+    Example: sketchdata select data/quickdraw-3.8m --per-class 100 --by diversity --out chosen.csv
+    """
+    started = time.monotonic()
+    counts = select_recipe.select(directory, config)
+    if as_json:
+        echo_json({"drawings": sum(counts.values()), "classes": counts})
+        return
+    chosen = f"{sum(counts.values()):,} drawings of {sum(map(bool, counts.values())):,} classes"
+    click.echo(f"{config.out}: {chosen}, by {config.by}; {time.monotonic() - started:.1f} s")
+    if few := [word for word, count in counts.items() if count < config.per_class]:
+        click.echo(f"{len(few):,} classes have fewer than {config.per_class:,} drawings, such as {few[0]}", err=True)
