@@ -241,6 +241,7 @@ PAPER_ZSIH = {
         "backbone": "alexnet-torchvision",
         "size": 227,
         "kron_width": 256,
+        "standardise": False,
         "optimizer": "adam",
         "learning_rate": 5e-4,
         "trunk_learning_rate": 5e-4,
@@ -270,6 +271,12 @@ class ZsihConfig(TwoDomainConfig):
         "--graph-width weights, which Adam and gradients hold in memory four times: 4.2 million and 67 MB at 64, 67 "
         "million and 1.1 GB at the paper's 256.",
         type=click.IntRange(1, 1024),
+    )
+    standardise: bool = option(
+        True,
+        help="With --trunk frozen, standardise the input of the dense layers by the seen pictures of each domain; "
+        "scale the decoder's word vectors to a mean square of 1, and start it at their mean and variance.",
+        param_decls=["--standardise/--no-standardise"],
     )
     kron_sketch: int | None = option(None, help="Size of a count sketch that replaces the K² products.", type=_COUNT)
     graph: str = option(

@@ -40,11 +40,16 @@ from sketchdata.cross_domain.hashing_networks import (
     log_chance,
     stochastic_bits,
 )
-from sketchdata.cross_domain.sampling import PairBatch
+from sketchdata.cross_domain.sampling import Inputs, PairBatch
 from sketchdata.errors import ConfigError
 from sketchdata.trainers.options import ZsihConfig as Config
 from sketchdata.training.options import TrainingOptions
 
+#: Standard deviation of the dense layers' input. At 1, the first steps at a usual learning rate saturate the sigmoids.
+_SPREAD = 0.1
+#: Lower limit of a feature's deviation.
+_LEAST_DEVIATION = 1e-3
+_AT_ONCE = 64
 #: Sign of log q in the loss: the paper's, which makes codes more random, and that of the authors' code.
 _ENTROPY_SIGNS = {"max": 1.0, "min": -1.0, "none": 0.0}
 
@@ -78,8 +83,15 @@ class HashingObjective(nn.Module):
             self.fusion = FactorisedFusion(*inputs, config.kron_width)
         self.first = GraphConvolution(self.fusion.width + beside, config.graph_width)
         self.second = GraphConvolution(config.graph_width + beside, bits)
-        of_words = config.decoder == "words"
-        self.decoder = WordDecoder(bits, self.words.shape[1]) if of_words else nn.Linear(bits, len(encoder.classes))
+        self.decoder: WordDecoder | nn.Linear
+        if config.decoder == "words":
+            self.decoder = WordDecoder(bits, self.words.shape[1])
+            # The decoder of small targets learns too fast for the bits to follow.
+            self.scale = self.words.square().mean().rsqrt().item() if config.standardise else 1.0
+            if config.standardise:
+                self.decoder.start(self.words * self.scale)
+        else:
+            self.decoder = nn.Linear(bits, len(encoder.classes))
 
     def scores(self, drawings: Tensor, photos: Tensor, labels: Tensor) -> Tensor:
         """Return the chances of bits before their sigmoid, of attended features: (B, H), (B, H), (B,) → (B, M)."""
@@ -110,13 +122,22 @@ class HashingObjective(nn.Module):
             bits = scores.sigmoid()
             parts["regularisation"] = config.regularisation_weight * bit_regularisation(bits)
         if isinstance(self.decoder, WordDecoder):
-            parts["words"] = -self.decoder(bits, self.words[labels]).mean()
+            parts["words"] = -self.decoder(bits, self.words[labels] * self.scale).mean()
         else:
             parts["classes"] = functional.cross_entropy(self.decoder(bits).to(scores.dtype), labels)
         for domain, name in ((PHOTOS, "photos"), (DRAWINGS, "drawings")):
             values = encoder.branch(domain).values(attended[domain])
             parts[name] = (values - bits).square().sum(1).mean() / (2 * encoder.width)
         return torch.stack(list(parts.values())).sum(), {name: part.detach() for name, part in parts.items()}
+
+
+@torch.no_grad()
+def _standardise(encoder: SpaceEncoder, inputs: Inputs, domain: str) -> None:
+    branch = encoder.branch(domain).eval()
+    rows = torch.split(torch.arange(len(inputs)), _AT_ONCE)
+    found = torch.cat([branch.attended(encoder.read(inputs.read(some), domain)).float() for some in rows])
+    branch.mean.copy_(found.mean(0))
+    branch.deviation.copy_(found.std(0).clamp(min=_LEAST_DEVIATION) / _SPREAD)
 
 
 def run(config: Config, training: TrainingOptions, split: ClassSplit | None = None) -> dict[str, Any]:
@@ -129,7 +150,20 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
 
     def learn(experiment: SpaceExperiment) -> tuple[SpaceEncoder, list[dict[str, Any]]]:
         encoder = experiment.new_encoder(branch="hashing")
+        # Features of a network that learns do not keep their mean.
+        if config.standardise and experiment.frozen:
+            seen = experiment.inputs(encoder, learning=True)
+            _standardise(encoder, seen.drawings, DRAWINGS)
+            _standardise(encoder, seen.photos, PHOTOS)
         objective = HashingObjective(encoder, experiment.words, config)
-        return encoder, [experiment.fit("zsih", objective, encoder, pairs=True)]
+        # Attention reads unscaled maps: at the rate of the dense layers it is left with one place after a few steps.
+        slow = [
+            parameter
+            for domain in (DRAWINGS, PHOTOS)
+            for part in (encoder.branch(domain).pooling, *([] if experiment.frozen else [encoder.branch(domain).trunk]))
+            if part is not None
+            for parameter in part.parameters()
+        ]
+        return encoder, [experiment.fit("zsih", objective, encoder, slow=slow, pairs=True)]
 
     return train_space(config, training, learn, split, trainer="zsih")

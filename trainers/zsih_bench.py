@@ -180,7 +180,13 @@ class _ZsihBench:
         frozen = row.features == "frozen"
         folder = self.config.out / RUNS / (f"features-{draw}" if frozen else f"{row.features}-{draw}-{seed}")
         own = SbirConfig(
-            **{**self._options(folder), "method": row.features, "edge_detector": self.config.edge_detector}
+            # The measured recipe of sketchspace is without words.
+            **{
+                **self._options(folder),
+                "method": row.features,
+                "edge_detector": self.config.edge_detector,
+                "words": None,
+            }
         )
         # The batch size and rate of pairs are those of ZSIH.
         rates = {"batch_size": SpaceTraining().batch_size, "learning_rate": self.config.space_learning_rate}

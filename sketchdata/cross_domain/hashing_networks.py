@@ -53,7 +53,8 @@ class HashingBranch(TrunkBranch):
     """A picture network, attention pooling and a dense layer with a sigmoid: f for photos or g for drawings.
 
     In training mode the results are values in (0, 1); in evaluation mode they are codes of 0 and 1, equation 9, so that
-    the squared Euclidean distance of two codes is their Hamming distance.
+    the squared Euclidean distance of two codes is their Hamming distance. The input of the dense layer is standardised
+    by `mean` and `deviation`, initially 0 and 1.
 
     Args:
         backbone: Of the table in `training.backbones`; one without maps has no attention.
@@ -63,6 +64,9 @@ class HashingBranch(TrunkBranch):
     Raises:
         ConfigError: There is no such backbone.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, backbone: str, bits: int, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(backbone, None, 0, config)
@@ -76,6 +80,8 @@ class HashingBranch(TrunkBranch):
         self.unpooled = isinstance(own, nn.Sequential) and isinstance(own[-1], nn.MaxPool2d)
         self.pooling = AttentionPooling(channels) if self.gives_maps else None
         self.attended_width: int = channels or self.trunk.feature_size
+        self.register_buffer("mean", torch.zeros(self.attended_width))
+        self.register_buffer("deviation", torch.ones(self.attended_width))
         self.head = nn.Linear(self.attended_width, bits)
 
     @property
@@ -93,8 +99,8 @@ class HashingBranch(TrunkBranch):
 
     def attended(self, features: Tensor) -> Tensor:
         """Return the input of the dense layer, h: `features` → (B, H)."""
-        found: Tensor = features if self.pooling is None else self.pooling(features)
-        return found
+        pooled: Tensor = features if self.pooling is None else self.pooling(features)
+        return (pooled - self.mean) / self.deviation
 
     def values(self, attended: Tensor) -> Tensor:
         """Return the sigmoid of the dense layer: (B, H) → (B, M) in (0, 1)."""
@@ -276,6 +282,16 @@ class WordDecoder(nn.Module):
     def __init__(self, bits: int, width: int) -> None:
         super().__init__()
         self.mean, self.log_variance = nn.Linear(bits, width), nn.Linear(bits, width)
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor) -> None:
+        """Set the biases to the mean and the variance of some vectors, (L, S).
+
+        From biases near 0, the first steps set all bits alike, because that fits mean and variance the fastest.
+        """
+        self.mean.bias.copy_(vectors.mean(0))
+        least = math.exp(LEAST_LOG_VARIANCE)
+        self.log_variance.bias.copy_(vectors.var(0, unbiased=False).clamp(min=least).log())
 
     def forward(self, bits: Tensor, vectors: Tensor) -> Tensor:
         """Return log p(s | b): (B, M), (B, S) → (B,)."""

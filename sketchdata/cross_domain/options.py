@@ -171,6 +171,7 @@ class SpaceTraining(TrainingOptions):
 class PairTraining(TrainingOptions):
     """Options of the training loop with pairs."""
 
+    learning_rate: float = option(3e-3, help="Largest learning rate.", type=_POSITIVE)
     batch_size: int = option(
         250, help="Pairs per step, over all processes; the graph joins pairs of the same process.", type=_COUNT
     )

@@ -252,10 +252,20 @@ def some_pairs() -> PairBatch:
     return PairBatch(labels=torch.tensor([0, 1, 1, 3, 2]), drawings=pictures[0], photos=pictures[1])
 
 
+def test_a_standardised_decoder_starts_at_the_mean_and_variance_of_words_of_mean_square_1() -> None:
+    words = unit_words()
+    objective = HashingObjective(encoder(), words, config())
+    scaled = words / np.sqrt(np.square(words).mean())
+    assert objective.scale == pytest.approx(1 / np.sqrt(np.square(words).mean()), rel=1e-6)
+    decoder: Any = objective.decoder
+    np.testing.assert_allclose(array(decoder.mean.bias), scaled.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.exp(array(decoder.log_variance.bias)), scaled.var(0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("entropy", ["max", "min", "none"])
 def test_the_loss_is_equation_7(entropy: str) -> None:
     words, batch, network = unit_words(), some_pairs(), encoder().eval()
-    objective = HashingObjective(network, words, config(code_entropy=entropy)).eval()
+    objective = HashingObjective(network, words, config(code_entropy=entropy, standardise=False)).eval()
     torch.manual_seed(11)
     loss, parts = objective(batch)
     h, f = {}, {}

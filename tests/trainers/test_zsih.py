@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from sketchdata.cli.recognise import evaluate
 from sketchdata.cli.train import zsih as command
-from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, UNSEEN, VALIDATION, read_group
+from sketchdata.cross_domain.dataset import DRAWINGS, PHOTOS, SEEN, UNSEEN, VALIDATION, read_group
 from sketchdata.cross_domain.encoder import embed, read_space
 from sketchdata.cross_domain.experiment import mean_average_precision
 from sketchdata.cross_domain.options import PairTraining
@@ -132,6 +132,29 @@ def test_codes_are_evaluated_by_their_hamming_distance(data: Path, words: Path, 
 
 
 @pytest.mark.slow
+def test_inputs_of_dense_layers_are_standardised_by_the_seen_pictures_unless_refused(
+    data: Path, words: Path, weights: Path, tmp_path: Path
+) -> None:
+    frozen = {"words": words, "weights": str(weights), "trunk": "frozen", "epochs": 1}
+    for name, options in (("scaled", {}), ("plain", {"standardise": False})):
+        # At a rate near 0 the attention stays as it was when the mean was taken.
+        rates = {"learning_rate": 1e-12, "trunk_learning_rate": 1e-12}
+        train(data, tmp_path / name, **frozen, **rates, **options)
+        encoder = read_space(tmp_path / name)
+        group = read_group(data, SEEN, size=16)
+        for domain, pictures in ((DRAWINGS, group.drawings), (PHOTOS, group.photos)):
+            branch = encoder.branch(domain).eval()
+            images = pictures.pictures(torch.arange(len(pictures)), 16)
+            with torch.no_grad():
+                found = branch.attended(encoder.features(images, domain))
+            if options:
+                assert (branch.mean == 0).all()
+                assert (branch.deviation == 1).all()
+            else:
+                assert found.mean(0).abs().max() < 0.1
+                assert found.std(0).median().item() == pytest.approx(0.1, rel=0.3)
+
+
 def test_the_same_seed_gives_the_same_bytes(data: Path, words: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         train(data, tmp_path / name, words=words, augment=True, seed=seed)
