@@ -63,20 +63,17 @@ def run(config: Config, engine: EngineOptions) -> Generated | None:
         ConfigError: A category is unknown, or the folder holds files that were not generated.
     """
     classes = read_classes(manifest_path("quickdraw-categories.txt"))
-    _claim(config.out)
+    out = config.out
+    if out.is_dir() and any(out.iterdir()) and not (out / _NOTE_NAME).exists():
+        raise ConfigError(f"{out} is not empty and was not made by `sketchdata synth`: choose another --out")
+    with replacing(out / _NOTE_NAME) as note:
+        note.write(NOTE.encode("utf-8"))
     tasks = [_task(config, word, classes.index(word)) for word in choose_classes(classes, config.categories)]
     results = run_stage(write_category, tasks, engine, title="Generating drawings")
     if results is None:
         return None
     files = [file for result in results for file in result.files]
     return Generated(files=len(files), drawings=sum(f.records for f in files), bytes=sum(f.bytes for f in files))
-
-
-def _claim(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / _NOTE_NAME).exists():
-        raise ConfigError(f"{out} is not empty and was not made by `sketchdata synth`: choose another --out")
-    with replacing(out / _NOTE_NAME) as note:
-        note.write(NOTE.encode("utf-8"))
 
 
 def _task(config: Config, word: str, label: int) -> Task:

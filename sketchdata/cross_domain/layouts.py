@@ -233,7 +233,7 @@ def listed_files(lists: ClassLists, domain: str) -> dict[str, list[str]]:
     """
     found: dict[str, dict[str, None]] = {}
     for name, group in lists.table().groupby("list", sort=True):
-        if _is_of(str(name), domain):
+        if str(name).startswith(("sketch", "png")) == (domain == DRAWINGS):
             for path, word in zip(group["path"], group["word"], strict=True):
                 found.setdefault(word, {})[path.replace("\\", "/")] = None
     if not found:
@@ -242,11 +242,6 @@ def listed_files(lists: ClassLists, domain: str) -> dict[str, list[str]]:
             + ("sketch_zero.txt or png_ready_filelist_train.txt" if domain == DRAWINGS else "all_photo_zero.txt")
         )
     return {word: list(paths) for word, paths in found.items()}
-
-
-def _is_of(name: str, domain: str) -> bool:
-    drawn = name.startswith(("sketch", "png"))
-    return drawn == (domain == DRAWINGS)
 
 
 def listed_key_ids(lists: ClassLists) -> dict[str, list[int]]:

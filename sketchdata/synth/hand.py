@@ -61,7 +61,11 @@ def plan(rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke:
         drawing: (S,) ascending.
         stroke: (S,) rows of the table, in each drawing's usual order.
     """
-    drawing, stroke = _leave_out(rng, table, drawing, stroke)
+    # The first stroke of a drawing is never left out.
+    keep = rng.random(len(stroke)) < table.chance[stroke]
+    keep[0] = True
+    keep[1:] |= drawing[1:] != drawing[:-1]
+    drawing, stroke = drawing[keep], stroke[keep]
     again = 1 + (rng.random(len(stroke)) < _DOUBLED)
     drawing, stroke = np.repeat(drawing, again), np.repeat(stroke, again)
     first, count = _around(rng, table, stroke)
@@ -83,15 +87,6 @@ def plan(rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke:
         count=count[order],
         backwards=rng.random(len(order)) < _BACKWARDS,
     )
-
-
-def _leave_out(
-    rng: np.random.Generator, table: StrokeTable, drawing: Indices, stroke: Indices
-) -> tuple[Indices, Indices]:
-    keep = rng.random(len(stroke)) < table.chance[stroke]
-    keep[0] = True
-    keep[1:] |= drawing[1:] != drawing[:-1]
-    return drawing[keep], stroke[keep]
 
 
 def _around(rng: np.random.Generator, table: StrokeTable, stroke: Indices) -> tuple[Indices, Indices]:
