@@ -13,10 +13,13 @@ from typing import Any
 import orjson
 import pytest
 import torch
+from PIL import Image
 
 from sketchdata.classes.splits import SplitOptions
 from sketchdata.cross_domain.dataset import GROUPS, read_group
 from sketchdata.cross_domain.layouts import DOMAINS
+from sketchdata.cross_domain.mixing import read_mixed
+from sketchdata.cross_domain.options import MixOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.formats import svg
 from sketchdata.photos.image import decode
@@ -441,3 +444,25 @@ def test_verify_finds_a_class_in_a_foreign_group(own: tuple[Path, Path], tmp_pat
     config = {**manifest.config, "unseen": manifest.config["unseen"][:1]}
     dataclasses.replace(manifest, config=config).write(out)
     assert "class of another group" in {fault.kind for fault in verify.run(out).faults}
+
+
+def test_classes_under_two_spellings_foreign_classes_and_pictures_of_one_pixel(
+    own: tuple[Path, Path], tmp_path: Path
+) -> None:
+    drawings, photos = own
+    put(photos / "unheard of" / "0.jpg")
+    put(photos / "CAT" / "7.jpg")
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    (photos / "Cat" / "dot.png").write_bytes(dot.getvalue())
+    manifest = build(drawings, photos, tmp_path / "out", max_bad_fraction=0.1)
+    assert manifest.classes == CLASSES
+    assert manifest.rejects == {"class without the other domain": 1}
+    assert sum(manifest.counts[f"{group}-photos"]["cat"] for group in GROUPS) == 4 + 2
+    mixed = read_mixed(tmp_path / "out", MixOptions(), size=24, line_width=1)
+    assert mixed.photos is not None
+    assert mixed.photos.pictures(torch.arange(len(mixed.photos)), 24).shape == (22, 3, 24, 24)
+    for word in ("cat", "Cat", "star"):
+        put(tmp_path / "drawn" / word / "0.png")
+    with pytest.raises(ConfigError, match="which are one name: remove one of them"):
+        build(tmp_path / "drawn", photos, tmp_path / "again", seen=2, max_bad_fraction=0.1)
