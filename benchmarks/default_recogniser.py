@@ -41,8 +41,8 @@ SEED, CAP, BATCH, RATE, SMOOTHING, DECAY = 0, 1000, 256, 4e-3, 0.1, 0.995
 HIDDEN, DROPOUT = 384, 0.3
 #: Most held-out drawings of a class that are judged.
 JUDGED = 40
-#: Held-out drawings that are spoilt in every way.
-SPOILT = 200
+#: Held-out drawings that are spoilt as files.
+SPOILT = 60
 _PART = 256
 
 
@@ -243,29 +243,30 @@ def spoil(quickdraw: Path) -> None:
     batch, words = read_all(quickdraw)
     _, test = divide(batch)
     judged, recogniser = batch.take(test), Recogniser.default()
-    chosen = np.sort(np.random.default_rng(0).permutation(len(test))[:SPOILT])
-    few = judged.take(chosen)
-    own = list(few.drawings(words))
-    lines = [["as strokes", f"{_right(recogniser, own, own) / len(own):.3f}", "0"]]
+    everyone = list(judged.drawings(words))
     random = np.random.default_rng(1)
-    last = [replace(one, strokes=one.strokes[:-1] or one.strokes) for one in own]
     edits = {
-        **{f"rotated by {a}°": _edited(few, lambda p, a=a: p @ _turn(a)) for a in (-30, -15, 15, 30)},
-        "mirrored": _edited(few, lambda p: p * [-1, 1]),
-        "points moved by 5 of 255": _edited(few, lambda p: p + random.normal(0, 5, p.shape)),
-        "half as wide": _edited(few, lambda p: p * [0.5, 1]),
+        **{f"rotated by {a}°": _edited(judged, lambda p, a=a: p @ _turn(a)) for a in (-30, -15, 15, 30)},
+        "mirrored": _edited(judged, lambda p: p * [-1, 1]),
+        "points moved by 5 of 255": _edited(judged, lambda p: p + random.normal(0, 5, p.shape)),
+        "half as wide": _edited(judged, lambda p: p * [0.5, 1]),
     }
-    for name, edited in edits.items():
-        changed = list(edited.drawings(words))
-        lines.append([name, f"{_right(recogniser, own, changed) / len(own):.3f}", "0"])
-    lines.append(["last stroke missing", f"{_right(recogniser, own, last) / len(own):.3f}", "0"])
+    changed = {
+        "as drawn": everyone,
+        **{name: list(edited.drawings(words)) for name, edited in edits.items()},
+        "last stroke missing": [replace(one, strokes=one.strokes[:-1] or one.strokes) for one in everyone],
+    }
+    lines = [[name, f"{_right(recogniser, everyone, those) / len(everyone):.3f}"] for name, those in changed.items()]
+    print(table([f"{len(everyone):,} drawings as strokes", "right at first guess"], lines), "\n")
+    own = [everyone[row] for row in np.random.default_rng(0).permutation(len(test))[:SPOILT].tolist()]
+    lines = [["as strokes", f"{_right(recogniser, own, own) / len(own):.3f}", "0"]]
     for kind, (margin, suffix, damage) in KINDS.items():
         read = _read_back(own, margin, suffix, damage)
         kept = [(one, other) for one, other in zip(own, read, strict=True) if other is not None]
         right = _right(recogniser, [one for one, _ in kept], [other for _, other in kept])
         lines.append([kind, f"{right / len(own):.3f}", f"{len(own) - len(kept)}"])
         print(lines[-1], file=sys.stderr)
-    print(table(["input", "right at first guess", "refused"], lines))
+    print(table([f"{len(own)} drawings as files", "right at first guess", "refused"], lines))
 
 
 def main() -> None:
