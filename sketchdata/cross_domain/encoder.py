@@ -245,9 +245,9 @@ def read_space(folder: Path, layer: str | None = None) -> SpaceEncoder:
     architecture = convert(facts[_SPACE], SpaceArchitecture, path, _AGAIN, f"{_SPACE}.")
     if architecture.branch not in BRANCHES:
         raise fault(path, f"{_SPACE}.branch", f"one of {', '.join(BRANCHES)}", architecture.branch)
-    for name in ("size", "width", "line_width"):
-        if (value := getattr(architecture, name)) < 1:
-            raise fault(path, f"{_SPACE}.{name}", "a number of at least 1", str(value))
+    for name, least in (("size", 1), ("width", 1), ("line_width", 1), ("photo_size", 0)):
+        if (value := getattr(architecture, name)) < least:
+            raise fault(path, f"{_SPACE}.{name}", f"a number of at least {least}", str(value))
     if architecture.branch == "classifier":
         check_fields(architecture.settings, _ClassifierSettings, path, _AGAIN, f"{_SPACE}.settings.")
     if layer is not None:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketchdata.drawings.drawing import DrawingBatch
-from sketchdata.errors import SketchDataError
+from sketchdata.errors import FormatError, SketchDataError
 from sketchdata.files import regular
 from sketchdata.storage.manifest import replacing
 from sketchdata.storage.records import decode_fields
@@ -93,10 +93,10 @@ def from_table(table: pa.Table) -> DrawingBatch:
     """Return a table's drawings as flat arrays, without a copy if the table has one chunk.
 
     Raises:
-        SketchDataError: It has pictures, or anything else than drawings.
+        FormatError: It has pictures, or anything else than drawings.
     """
     if missing := set(schema().names) - set(table.column_names):
-        raise SketchDataError(
+        raise FormatError(
             f"expected drawings as strokes, found a table without {', '.join(sorted(missing))}: {table.column_names}"
         )
     table = table.combine_chunks()
@@ -183,8 +183,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         regular(path)
         yield
-    except (pa.ArrowException, OSError, LookupError, ValueError, AttributeError, TypeError) as error:
-        # The last two errors, and some of the others, are raised for columns of other types.
+    except (pa.ArrowException, OSError, LookupError, ValueError, AttributeError, TypeError, FormatError) as error:
+        # AttributeError, TypeError and some of the others are raised for columns of other types.
         raise SketchDataError(f"{path} cannot be read as a shard of sketchdata: {error}") from error
 
 

@@ -215,7 +215,7 @@ def test_where_none_is_at_hand_there_is_nothing_to_compare(data: Path, tmp_path:
 
 
 def test_no_epochs_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--epochs 0 trains nothing"):
+    with pytest.raises(ConfigError, match="--epochs 0 trains no network"):
         run(config(data, tmp_path / "bench", epochs=0), loop())
     assert not (tmp_path / "bench").exists()
 
