@@ -5,7 +5,7 @@
 Without --codes, the codes are made up: 345 classes in groups of five that are alike, 1,000 drawings each, a fifth of
 them coded as a class of the same group, and 6 of 100 bits flipped. Times are of one query on one thread, in processor
 time, the best of three passes; with enough queries in one call, numba compiles the loop of `flat`. Recall is the share
-of the k found that are no farther than the true k-th, so that ties at the cut count for nobody. Plain numpy is what a
+of the k found that are no farther than the true k-th, so that ties at the cut make no difference. Plain numpy is what a
 notebook does: count, and sort all of them. The paper (Xu et al., Table IV) gives 286 ms for a query among 345,000 codes
 of 64 bits; Shen et al., Table 2, give 0.065 ms for 64 bits, without the number of photos or the machine. Only ratios of
 the same run mean something on another machine.
@@ -90,7 +90,7 @@ def _report(gallery: Codes, asked: np.ndarray, k: int, *, exact: bool) -> str:
         built = time.process_time() - started
         ms, recall = _time(search, asked, 3), _recall(flat, search, asked, limits, k)
         rows.append([name, f"{built:.1f}", f"{ms:.3f}", f"{naive / ms:.1f}", f"{recall:.4f}"])
-    many = np.resize(asked, (hamming._COMPILED // len(gallery) + 1, asked.shape[1]))
+    many = np.resize(asked, (hamming.COMPILE_FROM // len(gallery) + 1, asked.shape[1]))
     flat.search(many, k)
     started = time.process_time()
     flat.search(many, k)

@@ -48,7 +48,7 @@ from sketchdata.curation.labels import (
     self_confidence,
     train_recogniser,
 )
-from sketchdata.drawings.sampling import ranks
+from sketchdata.drawings.sampling import first_of_each, ranks
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
 from sketchdata.errors import ConfigError, needs_extra
@@ -216,7 +216,7 @@ def train_fold(task: Task) -> TaskResult:
         labels.append(columns["label"][others])
         order.append(ranks(columns["key_id"][others], settings["seed"]))
     label = np.concatenate(labels)
-    rows = _first_of_each(label, np.concatenate(order), settings["per_class"])
+    rows = first_of_each(label, settings["per_class"], np.concatenate(order))
     network = train_recogniser(
         np.concatenate(features)[rows],
         label[rows],
@@ -226,14 +226,6 @@ def train_fold(task: Task) -> TaskResult:
     )
     network.write(task.output)
     return TaskResult(task_id=task.id, files=(file_entry(task.output, task.output.parent, len(rows)),))
-
-
-def _first_of_each(label: npt.NDArray[np.uint16], order: npt.NDArray[np.uint64], most: int) -> npt.NDArray[np.int64]:
-    """Return at most so many rows per class, those that come first in an order: (M,) int64."""
-    rows = np.lexsort((order, label))
-    starts = np.searchsorted(label[rows], label[rows])
-    found: npt.NDArray[np.int64] = rows[np.arange(len(rows)) - starts < most]
-    return found
 
 
 def _features(path: Path) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ _BACKGROUND = b'<rect width="100%" height="100%" fill="#ffffff"/>'
 
 
 def uploads_of(drawing: Drawing) -> dict[str, bytes]:
-    """Return {file name: content} of pictures and an SVG file of a drawing, each with what is no ink in it."""
+    """Return {file name: content} of pictures and an SVG file of a drawing, each with parts that are not ink."""
     plain = np.full((256, 256), 255, np.uint8)
     plain[28:228, 28:228] = 255 - raster(to_batch([drawing], Words()), size=200, line_width=3)[0]
     chalk = np.dstack([np.full((256, 256, 3), 255, np.uint8), 255 - plain])

@@ -221,6 +221,13 @@ class SbirConfig(SpaceConfig):
     word_weight: float = option(
         1.0, help="Weight in sketchspace of the class proxies made from --words.", type=_NOT_NEGATIVE
     )
+    further: Path | None = option(
+        None,
+        help="Data set of drawings, such as `sketchdata build drawings` makes, from whose split train sketchspace "
+        "learns further classes by words or ImageNet. Classes that --data has, also unseen ones, are left out.",
+        record=False,
+        type=_FOLDER,
+    )
     classifier_weight: float = option(
         0.0,
         help="Weight in sketchspace of the classification of drawings by the classes of ImageNet that the pretrained "

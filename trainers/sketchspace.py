@@ -315,4 +315,5 @@ def run(config: Config, training: TrainingOptions, split: ClassSplit | None = No
         ).to(experiment.context.device)
         return encoder, [experiment.fit("sketchspace", objective, encoder)]
 
-    return train_space(config, training, learn, split)
+    others = {} if config.further is None else {"further": config.further}
+    return train_space(config, training, learn, split, others=others)

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from sketchdata.classes.splits import ClassSplit, SplitOptions
 from sketchdata.classes.vectors import VectorSource, arranged, covered, read_sources
 from sketchdata.config import recorded
+from sketchdata.drawings.sampling import first_of_each
 from sketchdata.errors import ConfigError
 from sketchdata.progress import console
 from sketchdata.storage.catalog import manifest_path
@@ -188,16 +189,9 @@ def _features(
     seen = classes.split.seen
     packed = read_split(config.data, TRAIN, config.classes).of_classes(seen)
     labels = packed.labels.numpy().astype(np.int64)
-    rows = first_of_each(labels, config.drawings)
+    rows = np.sort(first_of_each(labels, config.drawings))
     found = embed(read_encoder(folder.path), packed, rows=rows, device=str(folder.context.device))
     return found, classes.places(seen)[labels[rows]]
-
-
-def first_of_each(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Return the rows of the first `count` drawings of each class, ascending: (N,) labels → (n,) rows."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], labels[order])
-    return np.sort(order[np.arange(len(order)) - starts < count])
 
 
 def _prototypes_record(run: Path, split: ClassSplit) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from sketchdata.classes.splits import SplitOptions
 from sketchdata.classes.vectors import read_source
 from sketchdata.comparisons.zero_shot import ZeroShotRow, markdown, summarise
 from sketchdata.config import FOLDER, option, recorded
+from sketchdata.drawings.sampling import first_of_each
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.progress import console
@@ -205,7 +206,7 @@ class _ZeroShotBench:
         def described(split: str, most: int | None) -> tuple[Any, Any]:
             packed = read_split(self.config.data, split, self.config.classes).of_classes(table.classes)
             labels = packed.labels.numpy().astype(np.int64)
-            rows = np.arange(len(labels)) if most is None else zsl.first_of_each(labels, most)
+            rows = np.arange(len(labels)) if most is None else np.sort(first_of_each(labels, most))
             return embed(trained, packed, rows=rows, device=device), labels[rows]
 
         features, labels = described("train", self.config.drawings)

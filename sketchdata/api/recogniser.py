@@ -243,8 +243,7 @@ class Recogniser:
             SketchDataError: The file in the package is missing or damaged.
 
         Example:
-            >>> sketchdata.Recogniser.default().predict("cat.svg", top=2)
-            [('cat', 0.42), ('tiger', 0.07)]
+            >>> ((word, probability),) = sketchdata.Recogniser.default().predict("cat.svg", top=1)
         """
         trained = DefaultNetwork.load()
         count = len(trained.classes)

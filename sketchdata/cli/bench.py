@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -41,6 +41,18 @@ def _list_rows(lines: Callable[[], Iterable[str]], help: str) -> Callable[[Comma
             context.exit()
 
     return click.option("--list-rows", is_flag=True, is_eager=True, expose_value=False, callback=callback, help=help)
+
+
+class _Row(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+def _titles(rows: Iterable[_Row]) -> Iterable[str]:
+    return (f"{row.name:<24} {row.title}" for row in rows)
 
 
 def _hashing_rows() -> Iterable[str]:
@@ -139,14 +151,9 @@ def zsl(
     click.echo(f"{config.out}: {zsl_recipe.TABLE_FILE}, {zsl_recipe.RESULTS_FILE}")
 
 
-def _sbir_rows() -> Iterable[str]:
-    for row in all_sbir_rows(SBIR_METHODS):
-        yield f"{row.name:<24} {row.title}"
-
-
 @click.command()
 @JSON
-@_list_rows(_sbir_rows, "Print the names of all rows, and exit.")
+@_list_rows(lambda: _titles(all_sbir_rows(SBIR_METHODS)), "Print the names of all rows, and exit.")
 @options(config=sbir_recipe.Config, splits=SplitOptions, training=SpaceTraining)
 def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, training: SpaceTraining) -> None:
     """Compare methods of finding photos by drawings with one another and with Tables 2 and 3 of Doodle to Search.
@@ -174,14 +181,9 @@ def sbir(as_json: bool, config: sbir_recipe.Config, splits: SplitOptions, traini
     click.echo(f"{config.out}: {sbir_recipe.TABLE_FILE}, {sbir_recipe.RESULTS_FILE}, {sbir_recipe.CELLS_FILE}")
 
 
-def _zsih_rows() -> Iterable[str]:
-    for row in ZSIH_ROWS:
-        yield f"{row.name:<24} {row.title}"
-
-
 @click.command()
 @JSON
-@_list_rows(_zsih_rows, "Print the names of all rows, and exit.")
+@_list_rows(lambda: _titles(ZSIH_ROWS), "Print the names of all rows, and exit.")
 @options(config=zsih_recipe.Config, splits=SplitOptions, training=PairTraining)
 def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, training: PairTraining) -> None:
     """Compare binary codes of drawings and photos with one another and with Tables 1 to 3 of ZSIH.
@@ -207,14 +209,9 @@ def zsih(as_json: bool, config: zsih_recipe.Config, splits: SplitOptions, traini
     click.echo(f"{config.out}: {zsih_recipe.TABLE_FILE}, {zsih_recipe.RESULTS_FILE}")
 
 
-def _dsf_rows() -> Iterable[str]:
-    for row in DSF_ROWS:
-        yield f"{row.name:<24} {row.title}"
-
-
 @click.command()
 @JSON
-@_list_rows(_dsf_rows, "Print the names of all rows, and exit.")
+@_list_rows(lambda: _titles(DSF_ROWS), "Print the names of all rows, and exit.")
 @options(config=dsf_recipe.Config, training=TrainingOptions)
 def dsf(as_json: bool, config: dsf_recipe.Config, training: TrainingOptions) -> None:
     """Compare mixes of drawings, photos and edge maps with Tables 1 to 3 of the deep sketch feature.

@@ -75,7 +75,7 @@ class EmbeddedPictures:
         classes: The class table.
 
     Raises:
-        SketchDataError: A vector has a value that is no finite number.
+        SketchDataError: A vector has a value that is not finite.
     """
 
     domain: str

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -504,6 +505,7 @@ def train_space(
     split: ClassSplit | None = None,
     *,
     trainer: str = "sbir",
+    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Train a network of drawings and photos in a run folder, write it, and return the report.
 
@@ -513,6 +515,7 @@ def train_space(
         learn: Trains and returns the network, and the records of its stages.
         split: Another split of the classes than the data set was built with.
         trainer: Name in records and the report.
+        others: {name in the record: folder} of the other data sets that `learn` reads, which must not change on resume.
 
     Raises:
         ConfigError: Folders, options, words, classes or the device do not fit.
@@ -531,7 +534,6 @@ def train_space(
             )
         words = None if config.words is None else read_words(config.words, classes, unit=config.unit_words)
         weights = weights_record(config.network, config.out)
-        further = getattr(config, "further", None)
         facts = {
             "trainer": trainer,
             "options": recorded(config) | recorded(training) | recorded_weights(weights),
@@ -539,7 +541,7 @@ def train_space(
             "classes": list(classes),
             "manifest": hash_file(config.data / MANIFEST_NAME, "sha256"),
             "data": str(config.data.resolve()),
-            **({} if further is None else {"further": hash_file(further / MANIFEST_NAME, "sha256")}),
+            **{name: hash_file(folder / MANIFEST_NAME, "sha256") for name, folder in others.items()},
             "zero_shot": {
                 "seen": list(own.seen),
                 "validation": list(own.validation),

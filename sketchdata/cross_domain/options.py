@@ -151,13 +151,6 @@ class SpaceConfig(TwoDomainConfig):
     """Options of trainings of a space of vectors."""
 
     width: int = option(256, help="Width D of the space.", type=click.IntRange(1, 65_536))
-    further: Path | None = option(
-        None,
-        help="Data set of drawings, such as `sketchdata build drawings` makes, from whose split train sketchspace "
-        "learns further classes by words or ImageNet. Classes that --data has, also unseen ones, are left out.",
-        record=False,
-        type=_FOLDER,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

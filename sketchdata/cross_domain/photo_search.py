@@ -181,7 +181,7 @@ class PhotoStore:
 def _reduced(image: bytes) -> Photo:
     """Decode a picture, a JPEG at a reduced size that is not smaller than a thumbnail."""
     if sniff(image) == "JPEG" and len(image) <= DEFAULT_LIMITS.bytes:
-        # The smallest of its own sizes that is no smaller than a thumbnail.
+        # The smallest of the file's sizes that is at least that of a thumbnail.
         whole = cv2.imdecode(np.frombuffer(image, np.uint8), _REDUCED[-1][1])
         if whole is not None:
             fits = [flag for factor, flag in _REDUCED if 8 * max(whole.shape[:2]) // factor >= THUMBNAIL]

@@ -34,12 +34,16 @@ def diverse(features: Features, count: int) -> Rows:
     unit = unit_rows(features)
     similar = unit @ unit.T
     best = np.zeros(len(unit), np.float32)
+    # Gains only fall as the selection grows, so an old gain is a bound: few of them are computed again per choice.
+    gains = np.maximum(similar, 0).sum(axis=1)
     taken: list[int] = []
     for _ in range(min(count, len(unit))):
-        gain = np.maximum(similar - best, 0).sum(axis=1)
-        gain[taken] = -1
-        taken.append(int(gain.argmax()))
-        best = np.maximum(best, similar[taken[-1]])
+        current = np.zeros(len(unit), np.bool_)
+        while not current[row := int(gains.argmax())]:
+            gains[row], current[row] = np.maximum(similar[row] - best, 0).sum(), True
+        taken.append(row)
+        gains[row] = -1
+        best = np.maximum(best, similar[row])
     return np.array(taken, np.int64)
 
 

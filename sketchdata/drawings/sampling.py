@@ -192,3 +192,18 @@ def places_of_rows(counts: npt.NDArray[np.int64], start: int, stop: int) -> tupl
     """Return the half-open range of places in rows start..stop of a split."""
     before = np.array([rows_before(counts, place) for place in range(int(counts.max(initial=0)) + 1)])
     return int(np.searchsorted(before, start, side="right")) - 1, int(np.searchsorted(before, stop, side="left"))
+
+
+def first_of_each(
+    labels: npt.NDArray[np.integer], count: int, order: npt.NDArray[np.generic] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the rows of at most `count` items of each class, those that come first, class by class: (n,) int64.
+
+    Args:
+        labels: (N,) classes of the items.
+        count: Largest number of items per class.
+        order: (N,) values by which the items of a class are sorted; None for the order of the rows.
+    """
+    rows = np.argsort(labels, kind="stable") if order is None else np.lexsort((order, labels))
+    found: npt.NDArray[np.int64] = rows[np.arange(len(rows)) - np.searchsorted(labels[rows], labels[rows]) < count]
+    return found

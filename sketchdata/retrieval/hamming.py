@@ -41,7 +41,7 @@ _CHUNK = 1 << 18
 #: The overhead of an array operation, in distances.
 _START = 1 << 13
 #: Number of distances whose computation by numpy takes longer than compiling the loop, about a second.
-_COMPILED = 1 << 30
+COMPILE_FROM = 1 << 30
 #: Maximum code length for a table of all codes: 21 · 2^20 counts.
 _LONGEST_TABLE = 20
 
@@ -127,7 +127,7 @@ def _numbers(packed: Packed) -> npt.NDArray[np.intp]:
 def _over_pairs(queries: Packed, gallery: Packed, bits: int, threads: int | None) -> Counts:
     counts = np.zeros((len(queries), bits + 1), np.int64)
     left, levels = to_words(queries), [(weight, to_words(packed)) for weight, packed in _levels(gallery)]
-    compute = distance_loop(len(queries) * sum(words.shape[1] for _, words in levels))
+    compute = distance_function(len(queries) * sum(words.shape[1] for _, words in levels))
 
     def count(start: int, stop: int) -> None:
         for weight, words in levels:
@@ -178,12 +178,12 @@ def word_distances(queries: CodeWords, gallery: CodeWords) -> Distances:
     return found
 
 
-def distance_loop(count: int) -> Callable[[CodeWords, CodeWords], Distances]:
+def distance_function(count: int) -> Callable[[CodeWords, CodeWords], Distances]:
     """Return the fastest function like `word_distances` for computing `count` distances in all.
 
     It is compiled by numba if numba is installed and `count` repays the second that compiling takes.
     """
-    return (_compiled_loop() if count >= _COMPILED else None) or word_distances
+    return (_compiled_loop() if count >= COMPILE_FROM else None) or word_distances
 
 
 @cache

@@ -23,7 +23,7 @@ from sketchdata.drawings.drawing import Drawing, Words, to_batch
 from sketchdata.drawings.simplify import simplify
 from sketchdata.errors import ConfigError, SketchDataError, needs_extra
 from sketchdata.formats.codes import Codes, Packed
-from sketchdata.retrieval.hamming import CodeWords, distance_loop, to_words, word_distances
+from sketchdata.retrieval.hamming import CodeWords, distance_function, to_words, word_distances
 from sketchdata.storage.manifest import Manifest, check_listed, hash_file, read_manifest, replacing
 
 #: Every 97th code is sampled to estimate the distance of the k-th nearest; a prime, to avoid patterns in the rows.
@@ -394,7 +394,7 @@ class Index:
         kind = KINDS[self.kind]
         words = [query[:, None] for query in to_words(packed).T]
         if kind is None:
-            compute = distance_loop(len(words) * len(self))
+            compute = distance_function(len(words) * len(self))
             every = (compute(query, self.words)[0] for query in words)
             return [self._neighbours(rows := nearest(found, k), found[rows]) for found in every]
         wanted = min(k + _SURPLUS, len(self))

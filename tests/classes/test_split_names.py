@@ -1,4 +1,4 @@
-"""Splits as lists of names: they come back as they were, and what is no such list is refused by its line."""
+"""Splits as lists of names: they come back as they were, and other files are refused by their line."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_only_a_new_label_has_a_class(verdict: str, word: object) -> None:
         decide(verdict, word=word)
 
 
-def test_undo_concerns_its_own_drawing_alone_whoever_took_the_decision(log: DecisionLog) -> None:
+def test_undo_changes_only_its_drawing_and_decisions_of_any_curator(log: DecisionLog) -> None:
     log.append([decide("drop", 1), decide("keep", 2), decide("undo", 1, who="bob")])
     assert {key_id: each.verdict for key_id, each in in_force(log.read()).items()} == {2: "keep"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sketchdata.drawings.sampling import (
     BottomK,
     below_share,
+    first_of_each,
     mix_classes,
     places_of_rows,
     ranks,
@@ -178,3 +180,15 @@ def test_classes_are_mixed_place_by_place(rows: list[tuple[int, int]]) -> None:
     order = mix_classes(labels, np.array([rank for _, rank in rows], np.uint64)).tolist()
     place = {row: sum(r[0] == row[0] and r[1] < row[1] for r in rows) for row in rows}
     assert [rows[i] for i in order] == sorted(rows, key=lambda row: (place[row], mix(row[1])))
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 4), words), max_size=40, unique_by=lambda row: row[1]),
+    count=st.integers(0, 5),
+)
+def test_the_first_items_of_each_class_are_those_of_the_smallest_order(rows: list[tuple[int, int]], count: int) -> None:
+    labels, order = np.array([label for label, _ in rows], np.int64), np.array([rank for _, rank in rows], np.uint64)
+    by_class = [sorted(row for row in rows if row[0] == label)[:count] for label in range(5)]
+    assert [rows[row] for row in first_of_each(labels, count, order)] == list(chain.from_iterable(by_class))
+    in_place = [[row for row in range(len(rows)) if labels[row] == label][:count] for label in range(5)]
+    assert first_of_each(labels, count).tolist() == list(chain.from_iterable(in_place))

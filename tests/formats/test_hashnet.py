@@ -1,4 +1,4 @@
-"""Lists of pictures: as HashNet's own code reads them, and what is no such list."""
+"""Lists of pictures: as HashNet's own code reads them, and files that are not such lists."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_a_queue_is_not_gone_on_with_when_the_list_has_changed(server: PhotoServ
     assert set(read_outcomes(tmp_path)) - set(wanted) <= set(urls[25:])
 
 
-def test_a_queue_that_a_stranger_has_filled_runs_nothing_and_is_built_anew(server: PhotoServer, tmp_path: Path) -> None:
+def test_a_queue_that_a_stranger_filled_runs_nothing_and_is_built_again(server: PhotoServer, tmp_path: Path) -> None:
     urls = slow_photos(server, 30)
     with start(tmp_path, urls) as process:
         wait_until(lambda: lines(tmp_path) > 3)

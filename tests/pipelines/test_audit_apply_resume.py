@@ -1,4 +1,4 @@
-"""A curated data set has the same bytes, whoever makes it and however often they are stopped."""
+"""A curated data set has the same bytes with every engine and after interruptions."""
 
 from __future__ import annotations
 

@@ -308,7 +308,7 @@ def spoil_link(path: Path) -> None:
 
 
 def spoil_read(path: Path) -> None:
-    # Opens and then fails to be read, whoever asks: an input/output error as from a bad disk.
+    # Opens and then fails to be read by any user: an input/output error as from a bad disk.
     path.unlink()
     path.symlink_to("/proc/self/mem")
 

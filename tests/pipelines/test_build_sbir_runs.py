@@ -1,4 +1,4 @@
-"""A data set of two domains has the same bytes, whoever builds it and however often the build is stopped."""
+"""A data set of two domains has the same bytes with every engine and after interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crops have the same bytes, whoever makes them and however often they are stopped; what cannot be cropped is named."""
+"""Crops have the same bytes with every engine and after interruptions; what cannot be cropped is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of HashNet become tables, and what is no list is refused with its line."""
+"""Lists of HashNet become tables, and other files are refused with their line."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def plain_counts(queries: Codes, gallery: Codes) -> TieGroups:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile the loop for every number of distances."""
     pytest.importorskip("numba")
-    monkeypatch.setattr(hamming, "_COMPILED", 0)
+    monkeypatch.setattr(hamming, "COMPILE_FROM", 0)
 
 
 def assert_same(found: TieGroups, expected: TieGroups) -> None:
@@ -59,7 +59,7 @@ def test_counts_are_those_of_all_pairs(bits: int) -> None:
 def test_the_compiled_loop_computes_the_same_distances(bits: int) -> None:
     queries, gallery = clustered_codes(40, bits=bits, seed=1), clustered_codes(700, bits=bits, seed=2)
     left, right = (hamming.to_words(codes.packed) for codes in (queries, gallery))
-    compute = hamming.distance_loop(1)
+    compute = hamming.distance_function(1)
     assert compute is not hamming.word_distances
     np.testing.assert_array_equal(compute(left, right), plain_distances(queries, gallery), strict=False)
     assert compute(left[:, ::3], right[:, 5:]).tolist() == hamming.word_distances(left[:, ::3], right[:, 5:]).tolist()
@@ -67,11 +67,11 @@ def test_the_compiled_loop_computes_the_same_distances(bits: int) -> None:
 
 
 def test_without_numba_numpy_computes_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamming, "_COMPILED", 0)
+    monkeypatch.setattr(hamming, "COMPILE_FROM", 0)
     monkeypatch.setitem(sys.modules, "numba", None)
     hamming._compiled_loop.cache_clear()
     try:
-        assert hamming.distance_loop(1) is hamming.word_distances
+        assert hamming.distance_function(1) is hamming.word_distances
     finally:
         hamming._compiled_loop.cache_clear()
 

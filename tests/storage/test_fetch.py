@@ -329,7 +329,7 @@ def test_a_cut_without_anything_to_vouch_for_the_part_keeps_none(tmp_path: Path,
     assert names(target.parent) == []
 
 
-def test_a_wrong_part_is_found_by_its_md5_and_fetched_anew(server: BucketServer, target: Path) -> None:
+def test_a_wrong_part_is_found_by_its_md5_and_fetched_again(server: BucketServer, target: Path) -> None:
     target.parent.mkdir()
     target.with_name(f"{target.name}.part").write_bytes(b"wrong bytes")
     assert download(url(server), target, md5=MD5, policy=QUICK).status == "downloaded"

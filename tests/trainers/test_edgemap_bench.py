@@ -223,7 +223,7 @@ def test_no_epochs_are_refused(data: Path, tmp_path: Path) -> None:
 # ---- going on --------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_call_trains_nothing_anew(data: Path, done: Path) -> None:
+def test_a_second_call_trains_nothing_again(data: Path, done: Path) -> None:
     before, results = times(done), orjson.loads((done / RESULTS_FILE).read_bytes())
     assert orjson.loads(orjson.dumps(run(config(data, done), loop(**QUICK)))) == results
     assert times(done) == before

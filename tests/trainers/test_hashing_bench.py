@@ -287,7 +287,7 @@ def test_the_page_tells_chance_definition_bounds_and_what_was_published(done: Pa
 
 
 @pytest.mark.slow
-def test_a_second_call_computes_nothing_anew(data: Path, done: Path) -> None:
+def test_a_second_call_computes_nothing_again(data: Path, done: Path) -> None:
     before, results = times(done), orjson.loads((done / "hashing.json").read_bytes())
     again = run(config(data, done), network(), loop(**QUICK))
     assert times(done) == before

@@ -6,7 +6,6 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 
@@ -134,12 +133,6 @@ def test_branches_are_taken_over_from_a_training_on_the_same_classes(
     other = config(place / "data", tmp_path / "other", place / "edges.parquet", methods="sae", pretrained=trained)
     with pytest.raises(ConfigError, match="another --data"):
         zsl.run(other, replace(SPLITS, split_seed=1), network(), loop())
-
-
-def test_only_so_many_drawings_of_a_class_are_learned_from() -> None:
-    labels = np.array([2, 0, 0, 1, 2, 0, 2, 2])
-    np.testing.assert_array_equal(zsl.first_of_each(labels, 2), [0, 1, 2, 3, 4])
-    np.testing.assert_array_equal(zsl.first_of_each(labels, 9), np.arange(8))
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

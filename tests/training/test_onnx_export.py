@@ -1,4 +1,4 @@
-"""ONNX graphs give what torch gives, to whoever has the file and onnxruntime alone."""
+"""ONNX graphs give what torch gives, with the file and onnxruntime alone."""
 
 from __future__ import annotations
 
