@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sketchdata.errors import ConfigError
 from sketchdata.names import names_in
 from sketchdata.retrieval.code_evaluation import cost_table
+from sketchdata.retrieval.metrics import chance_of_map
 from sketchdata.retrieval.shallow_hashing import SHALLOW_HASHERS
 
 # Published figures. Source: Xu et al., "On Learning Semantic Representations for Million-Scale Free-Hand Sketches",
@@ -333,8 +334,12 @@ def markdown(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> str:
         if chosen:
             lines += ["", f"## {title}", "", *_table(chosen, _retrieval(chosen, table))]
         if chosen and table == "VII":
-            level = chosen[0].first["retrieval"]["chance"]
-            lines += ["", f"{chosen[0].row.unseen} classes that no training saw: chance is {level:.4f}."]
+            found = chosen[0].first["retrieval"]
+            level = chance_of_map(found["chance"], found["gallery"])
+            lines += [
+                "",
+                f"{chosen[0].row.unseen} classes that no training saw. A random order has a mAP of {level:.4f}.",
+            ]
     deep = [each for each in measured if each.row.table == "II" and "spread" in each.first]
     if deep:
         lines += ["", "## Spread of the classes (Table VI)", "", *_table(deep, _SPREADS)]
@@ -389,7 +394,8 @@ def _notes(facts: Mapping[str, Any], measured: Sequence[MeasuredRow]) -> Iterato
     found = [each.first["retrieval"] for each in measured if "retrieval" in each.first and not each.row.unseen]
     if found:
         yield ""
-        yield f"Chance is a mean average precision of {found[0]['chance']:.4f}. {found[0]['definition']}"
+        level = chance_of_map(found[0]["chance"], found[0]["gallery"])
+        yield f"A random order has a mean average precision of {level:.4f}. {found[0]['definition']}"
     yield ""
     yield (
         f"Network of the paper's rows: {options['backbone']} at {options['size']} pixels, a GRU of "

@@ -23,6 +23,7 @@ from sketchdata.display.charts import Curve
 from sketchdata.errors import ConfigError
 from sketchdata.formats.codes import Codes
 from sketchdata.retrieval.index import make_index
+from sketchdata.retrieval.metrics import chance_of_map
 from sketchdata.retrieval.scores import score_codes
 from sketchdata.training.bitmaps import PackedSplit, read_split
 from sketchdata.training.encoder import SketchEncoder, codes_of, embed
@@ -289,9 +290,8 @@ def hashing_sections(values: Mapping[str, Any], picture: str, table: str) -> lis
         lines += [
             "## Zero-shot retrieval",
             "",
-            f"Queries and gallery are of {len(words):,} classes that the network has never seen drawn, so that "
-            f"chance is about 1 in {len(words):,}; not to be compared with figures over other numbers of "
-            "classes.",
+            f"Queries and gallery are of {len(words):,} classes that the network did not learn. Figures over other "
+            "numbers of classes cannot be compared with these.",
             "",
             f"The classes: {', '.join(words)}.",
             "",
@@ -329,7 +329,8 @@ def _retrieval(found: Mapping[str, Any]) -> list[str]:
     interpolated = {side: whole[f"interpolated_{side}"] for side in ("pessimistic", "optimistic")}
     lines = [
         f"Codes of {found['bits']} bits: {found['queries']:,} queries, each against a gallery of {found['gallery']:,} "
-        f"drawings; chance is {found['chance']:.4f}. {counted}",
+        f"drawings. A random order has a mAP of {chance_of_map(found['chance'], found['gallery']):.4f} and a precision "
+        f"of {found['chance']:.4f}. {counted}",
         "",
         "| measure | expected | worst order of ties | best order of ties |",
         "|---|--:|--:|--:|",

@@ -201,8 +201,8 @@ def test_the_command_writes_its_pages_and_prints_json(run: Path) -> None:
     cells = " | ".join(f"{whole[side]:.4f}" for side in ("expected", "pessimistic", "optimistic"))
     for text in (
         f"| **mAP** | {cells} |",
-        "chance is 0.3333",
-        "chance is 0.5000",
+        "and a precision of 0.3333.",
+        "and a precision of 0.5000.",
         values["retrieval"]["definition"],
         f"The classes: {', '.join(values['zero_shot']['unseen'])}.",
         "## Cost of a search",
