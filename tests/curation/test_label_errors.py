@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cleanlab import count, rank
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,11 +47,8 @@ def test_the_joint_is_that_of_the_paper(seed: int) -> None:
     assert our_joint(label, found).tolist() == plain_joint(label, found)
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(5))
 def test_joint_and_ranking_are_those_of_cleanlab(seed: int) -> None:
-    count = pytest.importorskip("cleanlab.count")
-    rank = pytest.importorskip("cleanlab.rank")
     label, found = guesses(seed)
     joint, suspects = count.compute_confident_joint(label, found, calibrate=False, return_indices_of_off_diagonals=True)
     ours = our_joint(label, found)
