@@ -199,17 +199,7 @@ class Recogniser:
                     f"{directory} holds a training of {trainer}, whose classifier predicts only the classes that it "
                     f"learned: leave out {named}, or use a run of `sketchdata train zsl`"
                 )
-            count = len(trained.classes)
-            return cls(
-                trainer=trainer,
-                measure="probability",
-                classes=trained.classes,
-                unseen=np.zeros(count, bool),
-                candidates=np.arange(count),
-                trained=trained,
-                device=where,
-                data=data,
-            )
+            return cls._of_classifier(trainer, trained, where, data)
         from sketchdata.zero_shot.recogniser import choose_recogniser, read_recognisers
 
         kept = choose_recogniser(read_recognisers(directory), vectors, method)
@@ -245,16 +235,22 @@ class Recogniser:
         Example:
             >>> ((word, probability),) = sketchdata.Recogniser.default().predict("cat.svg", top=1)
         """
-        trained = DefaultNetwork.load()
+        return cls._of_classifier(DEFAULT, DefaultNetwork.load(), "cpu")
+
+    @classmethod
+    def _of_classifier(
+        cls, trainer: str, trained: DrawingNetwork | DefaultNetwork, device: str, data: Path | None = None
+    ) -> Recogniser:
         count = len(trained.classes)
         return cls(
-            trainer=DEFAULT,
+            trainer=trainer,
             measure="probability",
             classes=trained.classes,
             unseen=np.zeros(count, bool),
             candidates=np.arange(count),
             trained=trained,
-            device="cpu",
+            device=device,
+            data=data,
         )
 
     # A str is also a sequence of str, but means one file.
