@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
@@ -17,10 +18,15 @@ from sketchdata.engine import EngineOptions
 from sketchdata.errors import ConfigError, SketchDataError
 from sketchdata.pipelines import audit_labels as audit
 from sketchdata.pipelines import verify
-from sketchdata.storage.manifest import read_manifest
+from sketchdata.storage.manifest import hash_file, read_manifest
+from sketchdata.trainers import recognition
+from sketchdata.training.encoder import embed, probabilities, read_encoder
+from sketchdata.training.packed import read_packed
+from sketchdata.training.run_folder import MODEL
 from tests.audits import audit_files, build_in_shards, data_sha256
 from tests.commands import sketchdata
 from tests.quickdraw_builds import CATEGORIES, IN_PROCESS, key_ids, lines_of, write_lines
+from tests.trainings import loop, network
 
 PLANTED = 6
 
@@ -139,3 +145,26 @@ def test_the_command_prints_pairs_or_json(dataset: Path) -> None:
     assert "probably of another class" in told.stdout
     told = sketchdata("audit", "labels", dataset, "--epochs", 2, "--json")
     assert json.loads(told.stdout)["options"]["folds"] == 3
+
+
+@pytest.mark.slow
+def test_a_run_gives_the_probabilities(dataset: Path, tmp_path: Path) -> None:
+    config = recognition.Config(data=dataset, out=tmp_path / "run", cnn_epochs=2, rnn_epochs=0, fusion_epochs=0)
+    recognition.run(config, network(branch="cnn"), loop())
+    run(dataset, run=config.out)
+    trained, packed = read_encoder(config.out), read_packed(dataset, "gallery")
+    expected = probabilities(trained, embed(trained, packed))
+    rows = {row["key_id"]: row for row in pq.read_table(dataset / "audit" / "labels.parquet").to_pylist()}
+    classes = read_manifest(dataset).classes
+    for key_id, own in zip(packed.key_ids.numpy().view(np.uint64).tolist(), expected, strict=True):
+        row = rows[key_id]
+        by_word = dict(zip(trained.classes, own, strict=True))
+        assert row["confidence"] == pytest.approx(by_word[classes[row["label"]]], abs=1e-5)
+        assert row["suggested_confidence"] == pytest.approx(by_word[classes[row["suggested"]]], abs=1e-5)
+    assert read_record(dataset, "labels").options == {"run": hash_file(config.out / MODEL, "sha256")}
+
+
+def test_an_unfinished_run_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(SketchDataError, match="its training did not finish"):
+        run(dataset, run=tmp_path / "run")
