@@ -35,8 +35,8 @@ from sketchdata.curation.labels import FEATURES, line_features
 from sketchdata.drawings.raster import fit
 from sketchdata.engine import EngineOptions, Task, TaskResult, run_final
 from sketchdata.engine import run as run_stage
-from sketchdata.storage.dataset import open_dataset
 from sketchdata.storage.manifest import replacing
+from sketchdata.storage.parquet import RowGroups, from_table
 
 NEAR_FILE, PAIRS_PAGE = "near_duplicates.parquet", "near_duplicates.html"
 #: Equal points, the same ink, or near.
@@ -156,8 +156,9 @@ def _finish(folder: AuditFolder, measured: Sequence[Path], compared: Sequence[Pa
         pq.write_table(table, file, compression="zstd")
     # Equal drawings look equal: the page shows the others.
     shown = np.flatnonzero(kind > 0)[:SHOWN]
+    rows_shown = np.concatenate([first[shown], second[shown]])
     with replacing(folder.path / PAIRS_PAGE) as file:
-        file.write(_page(folder, table.take(pa.array(shown)).to_pylist()).encode("utf-8"))
+        file.write(_page(folder, table.take(pa.array(shown)).to_pylist(), rows_shown).encode("utf-8"))
     split = rows["split"]
     counts = {
         "pairs": {name: int((kind == code).sum()) for code, name in enumerate(KINDS)},
@@ -194,20 +195,19 @@ def _same_ink_across(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int
     return np.array(found, np.int64).reshape(-1, 2)
 
 
-def _page(folder: AuditFolder, pairs: Sequence[Mapping[str, Any]]) -> str:
-    wanted = np.array(sorted({pair[name] for pair in pairs for name in ("key_id_a", "key_id_b")}), np.uint64)
-    paths: dict[int, str] = {}
-    dataset, classes = open_dataset(folder.directory), folder.manifest.classes
-    for split in folder.splits if len(wanted) else ():
-        for batch in dataset.batches(split):
-            own = batch.take(np.flatnonzero(np.isin(batch.key_id, wanted)))
-            points = fit(own)
-            for row, key_id in enumerate(own.key_id.tolist()):
-                first, last = own.strokes[row : row + 2].tolist()
-                lines = np.split(
-                    points[own.points[first] : own.points[last]], own.points[first + 1 : last] - own.points[first]
-                )
-                paths[key_id] = "".join(f"M{' '.join(f'{x:g} {y:g}' for x, y in line)}" for line in lines if len(line))
+def _page(folder: AuditFolder, pairs: Sequence[Mapping[str, Any]], rows: npt.NDArray[np.int64]) -> str:
+    """Draw pairs on each other; `rows` are those of their drawings, over all shards."""
+    classes, paths = folder.manifest.classes, dict[int, str]()
+    groups = RowGroups([folder.directory / shard.path for _, shard in folder.shards()])
+    for _, table in groups.take(np.unique(rows), keep=False):
+        own = from_table(table)
+        points = fit(own)
+        for row, key_id in enumerate(own.key_id.tolist()):
+            first, last = own.strokes[row : row + 2].tolist()
+            lines = np.split(
+                points[own.points[first] : own.points[last]], own.points[first + 1 : last] - own.points[first]
+            )
+            paths[key_id] = "".join(f"M{' '.join(f'{x:g} {y:g}' for x, y in line)}" for line in lines if len(line))
     figures = []
     for pair in pairs:
         words = [classes[pair[f"label_{place}"]] for place in ("a", "b")]
